@@ -444,6 +444,20 @@ def redteam(
         raise typer.BadParameter(f"{agent} goes with --through agent: its model plans, and makes no calls of its own.")
 
 
+@app.command("first-token")
+def first_token(
+    calls: Annotated[int, typer.Option(min=1, help="Answers for each number of streams.")] = 150,
+    json: Json = None,
+    stack: Stack = STACK,
+) -> None:
+    """How long a caller waits for the first word of a stream, behind the provider's own, at 1, 10 and 50 streams."""
+    from lab.load import first_token as measuring
+    from lab.load.report import Order
+
+    order = Order(stack=stack, data_dir=load_stack(stack).settings.foundation.data_dir)
+    exit_unless(ok=measuring.run(order, calls, json))
+
+
 @app.command()
 def load(
     *,

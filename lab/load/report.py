@@ -76,7 +76,7 @@ async def measure(order: Order, progress: Progress) -> dict[str, Any]:
 async def _measure(order: Order, report: dict[str, Any], progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="load-", dir=order.data_dir) as folder:
         homes = replace(order, data_dir=Path(folder))
-        async with Provider(lambda: REPLY_S) as provider, _server(homes, "load", provider) as server:
+        async with Provider(lambda: REPLY_S) as provider, server_on(homes, "load", provider) as server:
             report |= await _under_load(server, order, progress)
             if order.pairs:
                 report["overhead"] = await _overhead(server, order.pairs, progress)
@@ -150,7 +150,7 @@ class Server:
 
 
 @asynccontextmanager
-async def _server(order: Order, name: str, provider: Provider, **more: Any) -> AsyncIterator[Server]:
+async def server_on(order: Order, name: str, provider: Provider, **more: Any) -> AsyncIterator[Server]:
     folder = order.data_dir / name
     folder.mkdir()
     chat = {"use": "openai_compatible", "model": "scripted", "base_url": provider.url, "keep_alive": True}
@@ -403,7 +403,7 @@ async def _one_term(order: Order, number: int, *, grace_s: float) -> tuple[list[
     }
     async with (
         Provider(spread(0.1, 3 * grace_s, number)) as provider,
-        _server(order, f"term-{number}", provider, **light) as server,
+        server_on(order, f"term-{number}", provider, **light) as server,
     ):
         callers = server.callers(compose="generative")
         listening = [asyncio.create_task(callers.listen()) for _ in range(STREAMS)]
