@@ -446,7 +446,7 @@ def redteam(
 
 @app.command("first-token")
 def first_token(
-    calls: Annotated[int, typer.Option(min=1, help="Answers for each number of streams.")] = 150,
+    rounds: Annotated[int, typer.Option(min=1, help="Answers of each stream.")] = 3,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -455,7 +455,7 @@ def first_token(
     from lab.load.report import Order
 
     order = Order(stack=stack, data_dir=load_stack(stack).settings.foundation.data_dir)
-    exit_unless(ok=measuring.run(order, calls, json))
+    exit_unless(ok=measuring.run(order, rounds, json))
 
 
 @app.command()

@@ -150,7 +150,9 @@ class Server:
 
 
 @asynccontextmanager
-async def server_on(order: Order, name: str, provider: Provider, **more: Any) -> AsyncIterator[Server]:
+async def server_on(
+    order: Order, name: str, provider: Provider, *, admit_all: bool = False, **more: Any
+) -> AsyncIterator[Server]:
     folder = order.data_dir / name
     folder.mkdir()
     chat = {"use": "openai_compatible", "model": "scripted", "base_url": provider.url, "keep_alive": True}
@@ -160,7 +162,12 @@ async def server_on(order: Order, name: str, provider: Provider, **more: Any) ->
         "models": {"chat": chat},
         "serving": {"http": http | more.pop("http", {})},
     }
-    told = {"stack": str(order.stack), "overrides": overrides | more, "corpus": str(order.corpus)}
+    told = {
+        "stack": str(order.stack),
+        "overrides": overrides | more,
+        "corpus": str(order.corpus),
+        "admit_all": admit_all,
+    }
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-X", "faulthandler", "-m", "lab.load.server_process", json.dumps(told),

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from foundation.errors import ComponentError
-from lab.load import command
+from lab.load import command, first_token
 from lab.load.provider import Provider
 from lab.load.report import Order, knee, measure, overload
 from lab.load.traffic import Callers, Phase, Reply
@@ -128,3 +128,20 @@ async def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(tmp_
     report = await measure(order, lambda *_: None)
     assert "ended. The end of its log" in report["failed"]
     assert "no-such-layer" in report["failed"]
+
+
+def test_the_first_word_is_heard_behind_the_providers_own_by_everybody_who_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("STREAMS", (1, 3)), ("FIRST_S", 0.01), ("WORD_S", 0.0), ("LEAST", 2)):
+        monkeypatch.setattr(first_token, name, value)
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "lamp.md").write_text("# Lamp\n\nThe warranty of the lamp is two years.\n")
+    order = Order(stack=stacks.stack(tmp_path), data_dir=tmp_path / "var", corpus=tmp_path / "corpus")
+    report = asyncio.run(first_token.measure(order, 2, lambda *_: None))
+    assert {streams: found["statuses"] for streams, found in report["streams"].items()} == {
+        "1": {"200": 2},
+        "3": {"200": 6},
+    }
+    assert [found["n"] for found in report["streams"].values()] == [2, 6]
+    assert all(found["p50"]["caller_ms"] > found["p50"]["provider_ms"] > 0 for found in report["streams"].values())

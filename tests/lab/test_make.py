@@ -32,7 +32,7 @@ PROMISED = {
     "redteam": "AGENT JSON LIMIT ROUNDS STACK THROUGH",
     "bench-attacks": "AGENT DATA JSON LIMIT ROWS STACK",
     "leaks": "JSON OPS SEED STACK",
-    "first-token": "CALLS JSON STACK",
+    "first-token": "JSON ROUNDS STACK",
     "load": "ABORTS FROM JSON PLOTS RATE SECONDS STACK TERMS",
     "torture": "JSON KILLS MUTATIONS SEED STACK",
     "scale": "DOCUMENTS JSON NODES STACK",
