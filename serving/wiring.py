@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.components import is_there, load_removable
-from foundation.errors import StoreInUse
 from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` need not wait for them
@@ -100,16 +99,6 @@ class System:
     idempotency: IdempotencyStore
     jobs: JobStore
     erasures: Erasures
-
-
-@contextmanager
-def _told_where_to_ask(settings: Settings) -> Iterator[None]:
-    """A server that holds the index can be asked in place of what it keeps out."""
-    try:
-        yield
-    except StoreInUse as error:
-        http = settings.serving.http
-        raise StoreInUse(f"{error} By this configuration the page is at http://{http.host}:{http.port}.") from error
 
 
 @contextmanager
@@ -198,21 +187,20 @@ class _Layers:
         from retrieval.build import open_retrieval, ray_workers
 
         settings, models = self.settings, self.models
-        with _told_where_to_ask(settings):
-            return open_retrieval(
-                settings.retrieval,
-                self.assembly,
-                embedder=models.embedder,
-                query_embedder=models.query_embedder,
-                encoder=models.encoder,
-                encoder_part=settings.models.embedder.use,
-                reranker=models.reranker,
-                judge=models.judge,
-                workers=ray_workers(
-                    settings.foundation.cluster, settings.models, settings.retrieval, settings.foundation.seed
-                ),
-                refused=self.context.data_dir / "refused",
-            )
+        return open_retrieval(
+            settings.retrieval,
+            self.assembly,
+            embedder=models.embedder,
+            query_embedder=models.query_embedder,
+            encoder=models.encoder,
+            encoder_part=settings.models.embedder.use,
+            reranker=models.reranker,
+            judge=models.judge,
+            workers=ray_workers(
+                settings.foundation.cluster, settings.models, settings.retrieval, settings.foundation.seed
+            ),
+            refused=self.context.data_dir / "refused",
+        )
 
     def _open_serving(self) -> Serving:
         from serving.build import open_serving
