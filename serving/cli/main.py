@@ -142,7 +142,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     cls=_Group,
-    help="A reference AI system in six layers. Start with: sixply demo",
+    help=f"A reference AI system in six layers. Start with: sixply {'demo' if is_there('examples.support_desk.command') else 'ask'}",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -161,7 +161,8 @@ async def test_a_crash_around_an_approved_effect_repeats_nothing_and_the_story_i
     # with the point after the step, it was the killed process that did it, and its last second of spans is lost
     told = {"plan", "tool"} if point in {"effect_done", "finish_begun"} else {"plan", "tool", "effect"}
     assert told <= {span.name for span in spans}
-    went_on = [span.attribute(names.STEPS_BEFORE) for span in spans if span.name == f"invoke_agent {agent}"]
+    called = agent if ":" not in agent else "team"
+    went_on = [span.attribute(names.STEPS_BEFORE) for span in spans if span.name == f"invoke_agent {called}"]
     assert went_on[0] is None
     assert all(before.startswith("plan, ") and "tool" in before for before in went_on[1:])
     records = [(one.act, one.outcome) for _, one in of_trace(data_dir / "audit.sqlite", str(waiting.trace_id))]
