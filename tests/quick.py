@@ -32,7 +32,7 @@ def arguments(layer: str) -> tuple[list[str], dict[str, str]]:
         raise InvalidRequest(f'There is no layer "{layer}". {did_you_mean(layer, LAYERS)}')
     settings = load(Path("stack.toml")).settings
     ports = [Port(name) for name in CONTRACTS if name.startswith(f"{layer}.")]
-    parts = {port.name: [{"use": part.use} for part in port.configured(settings)] for port in ports}
+    parts = {port.name: [{"use": part.use} for part in port.configured_parts(settings)] for port in ports}
     chosen = {name: configured for name, configured in parts.items() if configured}
     tests = [f"tests/unit/{layer}", *(str(port.suite) for port in ports), "tests/architecture"]
     left_out = [f"--ignore=tests/architecture/{name}" for name in SLOW]

@@ -22,28 +22,28 @@ class ChatWrapper(BaseChatModel):
 
     @property
     @abstractmethod
-    def described(self) -> BaseChatModel: ...
+    def described_model(self) -> BaseChatModel: ...
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return self.described.profile
+        return self.described_model.profile
 
     @property
     def model_name(self) -> str:
-        return identity(self.described)[1]
+        return identity(self.described_model)[1]
 
     @property
     def _llm_type(self) -> str:
-        return self.described._llm_type
+        return self.described_model._llm_type
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self.described._identifying_params, "model_name": self.model_name}
+        return {**self.described_model._identifying_params, "model_name": self.model_name}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return self.described._get_ls_params(stop=stop, **kwargs)
+        return self.described_model._get_ls_params(stop=stop, **kwargs)
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.described._get_invocation_params(stop=stop, **kwargs)
+        return self.described_model._get_invocation_params(stop=stop, **kwargs)
 
 
 def bound_arguments(

@@ -117,7 +117,7 @@ class ResilientChatModel(ChatWrapper):
         return self.candidates[0]
 
     @property
-    def described(self) -> BaseChatModel:
+    def described_model(self) -> BaseChatModel:
         return self.primary
 
     @property

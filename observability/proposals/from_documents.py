@@ -136,7 +136,9 @@ class Checks:
     def proposal(self, draft: Draft) -> Proposal | None:
         """The case of a draft that is fit to be shown to a person, with the place of its evidence."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
-        wrong = self._repeated(draft) or (self._unfit(draft, start) if draft.answer else self._answered(draft))
+        wrong = self._find_repetition(draft) or (
+            self._unfit(draft, start) if draft.answer else self._find_an_answer(draft)
+        )
         if wrong:
             self.left_out[wrong] += 1
             return None
@@ -155,7 +157,7 @@ class Checks:
         span = (start, start + len(draft.evidence)) if draft.answer else None
         return Proposal(case=case.model_dump(mode="json", exclude_defaults=True), span=span)
 
-    def _repeated(self, draft: Draft) -> str:
+    def _find_repetition(self, draft: Draft) -> str:
         return "is a case already" if draft.question in self.known else ""
 
     def _unfit(self, draft: Draft, start: int) -> str:
@@ -173,7 +175,7 @@ class Checks:
             "" if any(chunk.start < end and start < chunk.end for chunk in found) else "search does not find the place"
         )
 
-    def _answered(self, draft: Draft) -> str:
+    def _find_an_answer(self, draft: Draft) -> str:
         """A word of the question must stand in no text, else it may well be answered."""
         words = {word for word in tokens(draft.question) if len(word) > 3}
         return (

@@ -47,7 +47,7 @@ class JudgingChatModel(MeteredChatModel):
         run = run_at_work()
         if run is None:
             return self.inner._generate(messages, stop, run_manager, **kwargs)
-        if run.closed or run.loop is None:
+        if run.is_closed or run.loop is None:
             # what is judged afterwards, such as a share of the answers, is nobody's to pay
             with on_behalf_of(run.principal.tenant):
                 return self._of(run).inner._generate(messages, stop, run_manager, **kwargs)

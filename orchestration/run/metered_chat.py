@@ -116,7 +116,7 @@ class MeteredChatModel(ChatWrapper):
         return cast("Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.inner, tools, tool_choice, **kwargs)))
 
     @property
-    def described(self) -> BaseChatModel:
+    def described_model(self) -> BaseChatModel:
         return self.inner
 
 

@@ -141,7 +141,7 @@ class Run:
         return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether all of it is charged."""
         return self._seconds is not None
 

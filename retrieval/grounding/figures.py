@@ -58,14 +58,16 @@ def _is_label(text: str, quantity: Quantity) -> bool:
 def _follows(figure: Quantity, claim: Text, evidence: Text, near: Text, before: Text) -> bool:
     """Whether it is worked out from figures that the evidence has, in a step of which the claim speaks."""
 
-    def given(text: Text) -> list[Quantity]:
+    def shared_with_evidence(text: Text) -> list[Quantity]:
         return [
             quantity
             for quantity in text.quantities
             if not _equal(quantity, figure) and any(_equal(quantity, stated) for stated in evidence.quantities)
         ]
 
-    return is_worked_out(figure, claim.text, given(claim), [*given(before), *near.quantities])
+    return is_worked_out(
+        figure, claim.text, shared_with_evidence(claim), [*shared_with_evidence(before), *near.quantities]
+    )
 
 
 def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:

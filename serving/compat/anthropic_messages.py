@@ -96,7 +96,7 @@ class MessageParam(BaseModel):
     content: Text | Annotated[list[Part], Field(fail_fast=True)]
 
     @property
-    def spoken(self) -> Iterator[AnyMessage]:
+    def as_messages(self) -> Iterator[AnyMessage]:
         parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
         text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
         if self.role == "assistant":
@@ -192,7 +192,7 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
     choice = body.tool_choice or {}
     return request_of(
         body,
-        [message for told in body.messages for message in told.spoken],
+        [message for told in body.messages for message in told.as_messages],
         caller,
         runtime,
         tools=[

@@ -90,7 +90,7 @@ class ChatMessage(BaseModel):
         return "\n".join(part.text for part in self.content or () if isinstance(part, TextPart))
 
     @property
-    def spoken(self) -> AnyMessage:
+    def as_message(self) -> AnyMessage:
         if self.role == "tool":
             return ToolMessage(self.text, tool_call_id=self.tool_call_id or "")
         if self.role == "assistant":
@@ -214,7 +214,7 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
 def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     return request_of(
         body,
-        [message.spoken for message in body.messages],
+        [message.as_message for message in body.messages],
         caller,
         runtime,
         tools=[tool.function for tool in body.tools],

@@ -236,7 +236,7 @@ async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtim
         raise InvalidRequest(f"{' and '.join(threads)} name different conversations. Send one of them.")
     return request_of(
         body,
-        [item.spoken for item in body.messages],
+        [item.as_message for item in body.messages],
         caller,
         runtime,
         tools=[FunctionDefinition(**tool.model_dump(exclude={"type"})) for tool in body.tools],

@@ -37,7 +37,7 @@ class InputMessage(BaseModel):
     content: Text | Annotated[list[InputPart | InputImage], Field(fail_fast=True)]
 
     @property
-    def spoken(self) -> AnyMessage:
+    def as_message(self) -> AnyMessage:
         text = _text_of(self.content)
         if self.role == "assistant":
             return AIMessage(text)
@@ -56,7 +56,7 @@ class FunctionCall(BaseModel):
     arguments: Text
 
     @property
-    def spoken(self) -> AnyMessage:
+    def as_message(self) -> AnyMessage:
         return calls_of("", [(self.call_id, self.name, self.arguments)])
 
 
@@ -68,7 +68,7 @@ class FunctionCallOutput(BaseModel):
     output: Text | Annotated[list[InputPart], Field(fail_fast=True)]
 
     @property
-    def spoken(self) -> AnyMessage:
+    def as_message(self) -> AnyMessage:
         return ToolMessage(_text_of(self.output), tool_call_id=self.call_id)
 
 
@@ -78,7 +78,7 @@ class InputItem(BaseModel):
     type: Literal["item_reference", "reasoning"]
 
     @property
-    def spoken(self) -> AnyMessage:
+    def as_message(self) -> AnyMessage:
         return AIMessage("")
 
 

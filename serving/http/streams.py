@@ -119,7 +119,7 @@ def stream_events(
 ) -> EventStream:
     """The agent's events as a caller reads them. The response has begun, so the stream itself says how it ended."""
 
-    async def encoded() -> AsyncGenerator[ServerSentEvent | None]:
+    async def encode_events() -> AsyncGenerator[ServerSentEvent | None]:
         try:
             async with aclosing(follow(events, lifecycle)) as followed:
                 async for event in followed:
@@ -128,7 +128,7 @@ def stream_events(
         except Exception as error:
             yield failed(explain(error))
 
-    return EventStream(encoded())
+    return EventStream(encode_events())
 
 
 class EventStream(EventSourceResponse):

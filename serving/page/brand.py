@@ -20,9 +20,9 @@ def colours(brand: BrandSettings, *, dark: str) -> str:
     if (colour := brand.primary) is None:
         return ""
 
-    def mixed(percent: int, other: str) -> str:
+    def mix(percent: int, other: str) -> str:
         return f"color-mix(in srgb, {colour} {percent}%, {other})"
 
-    in_light = f"--mark: {colour}; --on-mark: #fff; --on: #fff; --tint: {mixed(12, '#fff')};"
-    in_dark = f"--mark: {mixed(50, '#fff')}; --on-mark: #10151f; --on: #10151f; --tint: {mixed(25, '#14171c')};"
+    in_light = f"--mark: {colour}; --on-mark: #fff; --on: #fff; --tint: {mix(12, '#fff')};"
+    in_dark = f"--mark: {mix(50, '#fff')}; --on-mark: #10151f; --on: #10151f; --tint: {mix(25, '#14171c')};"
     return f":root {{ {in_light} }}\n{dark.format('{ ' + in_dark + ' }')}\n"

@@ -217,7 +217,7 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
     """What to test, as it would stand in stack.toml, secrets in the clear: an environment variable carries it."""
-    configured = port.configured(settings)
+    configured = port.configured_parts(settings)
     if name == "all" or (name is None and not configured):
         return [{"use": adapter} for adapter in components.available(port.name)]
     chosen = [part for part in configured if name in (None, part.use)] or [Part(use=str(name))]

@@ -50,7 +50,7 @@ class Adapter:
 def adapters() -> Iterator[Adapter]:
     """All of them, port by port."""
     for port in map(Port, CONTRACTS):
-        chosen = {part.use for part in port.configured(Settings())}
+        chosen = {part.use for part in port.configured_parts(Settings())}
         for name in available(port.name):
             module = f"{port.package}.{name}"
             yield Adapter(port.name, name, _first_sentence(module), _extras(module), _options(module), name in chosen)

@@ -64,7 +64,7 @@ class Port:
         contract_type: type = getattr(importlib.import_module(module), name)
         return contract_type
 
-    def configured(self, settings: Settings) -> tuple[Part, ...]:
+    def configured_parts(self, settings: Settings) -> tuple[Part, ...]:
         """What stack.toml names for it; nothing for parsers."""
         layer, _, section = self.name.partition(".")
         value = getattr(getattr(settings, layer), section, ())

@@ -117,7 +117,7 @@ class _Template:
         return ["class Options(Section):", says]
 
     def _class(self) -> list[str]:
-        base = "" if self.protocol else f"({self._named(CONTRACTS[self.port.name])}{self._parameters()})"
+        base = "" if self.protocol else f"({self._import_name(CONTRACTS[self.port.name])}{self._parameters()})"
         promise = f"See `{self.contract.__module__}.{self.contract.__name__}` for the contract."
         lines = [f"class {self.title}{base}:", f'    """{promise}"""', "", *self._attributes(), *self._init()]
         for method in _methods(self.contract):
@@ -147,13 +147,13 @@ class _Template:
         if self.fields:
             return []
         opened = [] if self.protocol else ["        super().__init__()"]
-        kept = [f"        self._{given} = {given}" for given in self._given()]
-        signature = ", ".join(f"{given}: {kind}" for given, kind in self._given().items())
+        kept = [f"        self._{given} = {given}" for given in self._given_names()]
+        signature = ", ".join(f"{given}: {kind}" for given, kind in self._given_names().items())
         return [f"    def __init__(self, {signature}) -> None:", *opened, *kept, ""]
 
-    def _given(self) -> dict[str, str]:
+    def _given_names(self) -> dict[str, str]:
         """What `build` gets."""
-        context = self._named(CONTEXTS.get(self.port.name, "foundation.components:Context"))
+        context = self._import_name(CONTEXTS.get(self.port.name, "foundation.components:Context"))
         return (
             {"limits": context} if self.port.name == "retrieval.parsers" else {"options": "Options", "context": context}
         )
@@ -169,8 +169,8 @@ class _Template:
         yield f'        raise NotImplementedError("{self.title}.{node.name} is not written yet")'
 
     def _build(self) -> list[str]:
-        given = self._given()
-        result = self._named(CONTRACTS[self.port.name]) + self._parameters()
+        given = self._given_names()
+        result = self._import_name(CONTRACTS[self.port.name]) + self._parameters()
         made = f"{self.title}({'options=options' if self.fields else ', '.join(given)})"
         if self.port.name == "orchestration.tools":
             result, made = f"list[{result}]", f"[{made}]"
@@ -178,7 +178,7 @@ class _Template:
         signature = ", ".join(f"{name}: {kind}" for name, kind in given.items())
         return [f"def build({signature}) -> {result}:{unused}", f"    return {made}"]
 
-    def _named(self, place: str) -> str:
+    def _import_name(self, place: str) -> str:
         module, _, name = place.partition(":")
         self.imports.add(f"from {module} import {name}")
         return name

@@ -68,5 +68,5 @@ def test_the_installer_and_the_project_agree():
 
 
 def test_the_installer_and_the_models_layer_mean_the_same_weights():
-    assert install.WEIGHTS_SHA256 == weights.SMOLLM2.sha256
-    assert install.WEIGHTS == weights.SMOLLM2.path
+    assert weights.SMOLLM2.sha256 == install.WEIGHTS_SHA256
+    assert weights.SMOLLM2.path == install.WEIGHTS

@@ -87,7 +87,7 @@ def write_contract(path: Path, given: Sequence[str]) -> None:
     if terminal.is_asked():
         terminal.console().print(f"Your outcome contract, {path}: {len(QUESTIONS)} questions. Ctrl-C writes nothing.")
         _ask(values)
-    elif missing := [key for key in _wanted(values) if key not in values]:
+    elif missing := [key for key in _wanted_keys(values) if key not in values]:
         lines = "\n".join(f"  {key}=...  {QUESTIONS[key]}" for key in missing)
         raise InvalidRequest(
             f"There is no outcome contract of yours at {path}, and no terminal to ask at. Give what is missing as NAME=value: "
@@ -100,7 +100,7 @@ def write_contract(path: Path, given: Sequence[str]) -> None:
     )
 
 
-def _wanted(values: Mapping[str, Any]) -> list[str]:
+def _wanted_keys(values: Mapping[str, Any]) -> list[str]:
     """All but what goes with something that was left out."""
     dropped = {key for first, others in OPTIONAL.items() if values.get(first) in (None, "") for key in (first, *others)}
     return [key for key in QUESTIONS if key not in dropped]
@@ -109,10 +109,10 @@ def _wanted(values: Mapping[str, Any]) -> list[str]:
 def _ask(values: dict[str, Any]) -> None:
     for key, question in QUESTIONS.items():
         optional = key in OPTIONAL
-        while key not in values and (optional or key in _wanted(values)):
+        while key not in values and (optional or key in _wanted_keys(values)):
             text = typer.prompt(question, default="" if optional else None, show_default=False)
             try:
-                values[key] = _checked(key, text) if text or not optional else ""
+                values[key] = _check_value(key, text) if text or not optional else ""
             except InvalidRequest as error:
                 terminal.show_error(error)
 
@@ -121,10 +121,10 @@ def _parse(text: str) -> tuple[str, Any]:
     key, _, value = text.partition("=")
     if key.strip() not in QUESTIONS:
         raise InvalidRequest(f'No value "{key.strip()}" in the contract. {did_you_mean(key.strip(), QUESTIONS)}')
-    return key.strip(), _checked(key.strip(), value.strip())
+    return key.strip(), _check_value(key.strip(), value.strip())
 
 
-def _checked(key: str, text: str) -> Any:
+def _check_value(key: str, text: str) -> Any:
     section, _, name = key.partition(".")
     sections: dict[str, Any] = {"conversion": Conversion, "signed": Signature}
     model: Any = sections.get(section) or OutcomeContract.model_fields[section].annotation
@@ -140,7 +140,7 @@ def _checked(key: str, text: str) -> Any:
 
 def _as_toml(values: Mapping[str, Any]) -> str:
     """The contract, checked as a whole."""
-    told = {key: values[key] for key in _wanted(values) if values.get(key, "") != ""}
+    told = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
     left_out = {} if "process.error_rate" in told else dict.fromkeys(
         ("process.error_rate", "process.usd_per_error", "resolved.error_rate_assisted"), 0.0
     )  # fmt: skip

@@ -49,7 +49,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     modules = modules_without(tree, left_out)
     preset = read_presets(tree)[choices.only] if choices.only else {}
     shutil.copytree(tree, folder, symlinks=True)
-    for path in _gone(tree, left_out, modules, preset):
+    for path in _paths_to_remove(tree, left_out, modules, preset):
         _remove(folder / path.relative_to(tree))
     _write_start(tree / START, folder, choices, origin)
     for name in preset.get("drop", []):
@@ -64,7 +64,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     _edit_texts(tree, folder, choices, left_out)
 
 
-def _gone(
+def _paths_to_remove(
     tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], preset: Mapping[str, Any]
 ) -> Iterator[Path]:
     """Files and folders of the tree that the project goes without."""
