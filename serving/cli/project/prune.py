@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +86,16 @@ def modules_of(tree: Path, packages: Iterable[str]) -> dict[str, Path]:
 
 @cache
 def imports_of(path: Path) -> set[str]:
-    """All that a file imports, anywhere in it, by dotted names; of `a.b` also `a`."""
+    """All that a file imports, anywhere in it, or starts by `-m`, by dotted names; of `a.b` also `a`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.List):
+            words = [getattr(element, "value", None) for element in node.elts]
+            names |= {word for flag, word in pairwise(words) if flag == "-m" and isinstance(word, str)}
     return {".".join(steps[:end]) for steps in (name.split(".") for name in names) for end in range(1, len(steps) + 1)}
 
 
