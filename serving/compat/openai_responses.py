@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
@@ -153,13 +154,14 @@ async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, 
         raise UnsupportedParameter(
             "A response is not streamed later. Ask for it again until it has ended.", param="stream"
         )
-    return await _stand_of(await runtime.jobs.store.get(_job_of(response_id), caller), runtime)
+    return await _stand_of(await _find_job(response_id, caller, runtime), runtime)
 
 
-@router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"))
+@router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
 async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> ResponseReply:
     """Break it off. One that has ended stays as it is."""
-    return await _stand_of(await runtime.jobs.cancel(_job_of(response_id), caller), runtime)
+    job = await _find_job(response_id, caller, runtime)
+    return await _stand_of(await runtime.jobs.cancel(job.job_id, caller), runtime)
 
 
 async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> ResponseReply:
@@ -179,19 +181,21 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
     return await _stand_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
 
 
-def _job_of(response_id: str) -> str:
-    """Raises NotFound: the response was not begun with `background`."""
-    if not response_id.startswith(IN_BACKGROUND):
-        raise NotFound(
-            f'No response "{response_id}" was begun with "background". Conversations are read at /v1/conversations/(thread_id).'
-        )
-    return response_id.removeprefix(IN_BACKGROUND)
+async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
+    """Raises NotFound: the caller began no such response with `background`."""
+    if response_id.startswith(IN_BACKGROUND):
+        with suppress(NotFound):
+            job = await runtime.jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
+            if job.kind == "responses":
+                return job
+    raise NotFound(
+        f'No response "{response_id}" of yours was begun with "background". Conversations are read at '
+        "/v1/conversations/(thread_id)."
+    )
 
 
 async def _stand_of(job: Job, runtime: Runtime) -> ResponseReply:
-    """The response of a job as it is now. Raises NotFound: the job is of another kind."""
-    if job.kind != "responses":
-        raise NotFound(f'No response "{IN_BACKGROUND}{job.job_id}".')
+    """The response of a job as it is now."""
     (item,) = await runtime.jobs.store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
@@ -256,9 +260,9 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
     if response_id is None:
         return None
     if response_id.startswith(IN_BACKGROUND):
-        job = await runtime.jobs.store.get(_job_of(response_id), caller)
+        job = await _find_job(response_id, caller, runtime)
         (item,) = await runtime.jobs.store.items(job.job_id)
-        if job.kind != "responses" or item.status != "done":
+        if item.status != "done":
             raise InvalidRequest(f'The response "{response_id}" is not completed. Wait for it, and then go on from it.')
         return str((item.outcome or {})["thread_id"])
     thread_id, dot, answer_id = response_id.removeprefix(PREFIX).rpartition(".")

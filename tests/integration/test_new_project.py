@@ -20,7 +20,7 @@ from serving.cli.project import new, update
 from serving.cli.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from serving.cli.project.git import commit_all, git
 from serving.cli.project.new import check_name, check_parts
-from serving.cli.project.prune import parts_of
+from serving.cli.project.prune import imports_of, parts_of
 from serving.cli.project.render import prune_lock, render, unlink_dead
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +127,10 @@ def test_it_answers_from_its_first_document_without_a_key_and_says_that_a_double
     answer = run_in(smallest, "ask", "How many people fit into room R-12?")
     assert "8 people" in answer
     assert "test double" in answer
+
+
+def test_what_a_part_starts_as_a_process_comes_along_with_it() -> None:
+    assert "serving.cli.judge.swap_worker" in imports_of(ROOT / "serving/cli/judge/swap_report.py")
 
 
 def test_rows_cover_each_pair_in_all_four_ways() -> None:
