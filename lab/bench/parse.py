@@ -228,7 +228,7 @@ def _member_mutated(content: bytes, other: bytes, chance: random.Random) -> byte
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as package:
         for name, member in members.items():
-            package.writestr(name, member)
+            package.writestr(zipfile.ZipInfo(name), member, zipfile.ZIP_DEFLATED)  # with no time of writing in it
     return packed.getvalue()
 
 
