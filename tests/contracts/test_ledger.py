@@ -976,6 +976,8 @@ def test_every_adapter_keeps(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
+# psycopg's pool throws dice in threads of its own, and hypothesis takes that for a strategy that does
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.tuples(*[TEXT] * 5), query=TEXT)
 def test_any_text_comes_back_as_it_was_and_any_query_is_taken(
