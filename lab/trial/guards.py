@@ -15,6 +15,7 @@ PROTECTED = (
 )  # fmt: skip
 """Files that decide about others' work. A task may name some of them as its own."""
 GIVING_UP = ("skip", "skipif", "xfail", "importorskip")
+"""What an assistant may not add to a test: with it, the test passes without its promise being kept."""
 
 
 def wrongs(folder: Path, base: str, may_change: Collection[str]) -> Iterator[str]:
@@ -26,14 +27,14 @@ def wrongs(folder: Path, base: str, may_change: Collection[str]) -> Iterator[str
         elif name.startswith("tests/") and status == "D" and not _is_any(name, may_change):
             yield f"{name} was deleted"
         elif name.startswith("tests/") and name.endswith(".py") and status == "M":
-            yield from _weakened(name, git(folder, "show", f"{base}:{name}"), git(folder, "show", f":{name}"))
+            yield from _find_weakening(name, git(folder, "show", f"{base}:{name}"), git(folder, "show", f":{name}"))
 
 
 def _is_any(name: str, patterns: Collection[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _weakened(name: str, before: str, after: str) -> Iterator[str]:
+def _find_weakening(name: str, before: str, after: str) -> Iterator[str]:
     try:
         now = _tests(after)
     except SyntaxError:

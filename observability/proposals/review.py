@@ -54,7 +54,7 @@ def save(path: Path, drafts: Sequence[Proposal]) -> None:
     _replace(path, _lines(drafts))
 
 
-def read(path: Path) -> list[Proposal]:
+def read_proposals(path: Path) -> list[Proposal]:
     """The proposals of a file.
 
     Raises:
@@ -76,8 +76,8 @@ def read(path: Path) -> list[Proposal]:
 
 
 def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
-    """The cases that a person has let through, and how many are still to be looked at. Raises as `read`."""
-    drafts = read(path)
+    """The cases that a person has let through, and how many are still to be looked at. Raises as `read_proposals`."""
+    drafts = read_proposals(path)
     return [GoldenCase(**draft.case) for draft in drafts if draft.reviewed], sum(draft.waits for draft in drafts)
 
 

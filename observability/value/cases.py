@@ -108,7 +108,7 @@ class JudgedCases:
         }
 
     @property
-    def seen(self) -> str:
+    def sample(self) -> str:
         """What the figures of a case were taken from: how many answers, of what, in which time."""
         answers = len({**self._answers, **dict.fromkeys(outcome.answer_id for outcome in self.known)})
         if not answers:

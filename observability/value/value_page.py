@@ -48,7 +48,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     needed = contract.decision.ship_if_usd_per_month_above
     yield svg.ranges(
         {f"net a month ({report.case_basis})": report.usd_net_per_month},
-        title=f"Net value a month, projected from {report.seen}, and the threshold for shipping",
+        title=f"Net value a month, projected from {report.sample}, and the threshold for shipping",
         mark=needed,
         write=formatting.usd,
     )

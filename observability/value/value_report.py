@@ -114,7 +114,7 @@ class ValueReport(JudgedCases):
     def figures(self) -> tuple[Figure, ...]:
         """Every figure of the report, with what it rests on."""
         declared = f"{self.contract.process.volume_per_month:,.0f} cases a month (declared)"
-        month = f"{declared} at the worth of a case in {self.seen}"
+        month = f"{declared} at the worth of a case in {self.sample}"
         return (*_worth_figures(self, month), *_answer_figures(self, declared, month))
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class ValueReport(JudgedCases):
             "process": self.contract.process.name,
             "label": self.label,
             "origin": self.origin,
-            "seen": self.seen,
+            "seen": self.sample,
             "outcomes": self.outcomes,
             "counts": self.counts,
             "counts_basis": self.outcomes_basis,
@@ -178,11 +178,11 @@ def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         key="measured_volume_per_month", words="of them seen", value=report.measured_volume_per_month, unit="cases",
-        basis="measured", rests_on=report.seen, where_unknown=f"not measured: {report.seen}",
+        basis="measured", rests_on=report.sample, where_unknown=f"not measured: {report.sample}",
     )  # fmt: skip
     yield Figure(
         key="usd_per_case", words="a case is worth", value=case, low=least, high=most, unit="usd_cents", basis=report.case_basis,
-        rests_on=report.seen,
+        rests_on=report.sample,
     )  # fmt: skip
     yield Figure(
         key="hours_saved_per_month", words="time saved a month", value=report.hours_saved_per_month, unit="hours",
@@ -206,7 +206,7 @@ def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
 def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[Figure]:
     yield Figure(
         key="deflected_share", words="deflected", value=report.accepted_share, unit="share", basis=report.outcomes_basis,
-        rests_on=report.seen,
+        rests_on=report.sample,
     )  # fmt: skip
     yield Figure(
         key="rework_hours_per_month", words="rework a month", value=report.rework_hours_per_month, unit="hours",
@@ -232,6 +232,6 @@ def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[
         )  # fmt: skip
     yield Figure(
         key="break_even_cases_per_month", words="break-even", value=report.break_even, unit="cases",
-        basis=report.case_basis, rests_on=report.seen,
+        basis=report.case_basis, rests_on=report.sample,
         where_unknown=formatting.cases(None, known=report.outcomes > 0),
     )  # fmt: skip

@@ -69,7 +69,7 @@ def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
     from serving.cli.judge import reviewing
 
     golden = golden or golden_file(loaded.settings)
-    reviewing.by_keys(review.read(path), path, golden)
+    reviewing.by_keys(review.read_proposals(path), path, golden)
     cases, waiting = review.read_reviewed(path)
     review.take_in([case for case in cases if not case.reviewed_by], golden)
     others = f" {waiting} are not reviewed yet." if waiting else ""

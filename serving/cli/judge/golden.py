@@ -42,7 +42,7 @@ def golden(
     waiting_at = out.with_suffix(".proposals.jsonl")
     if not waiting_at.exists():
         _propose(stack, source, tenant=tenant, n=n, out=out, to=waiting_at)
-    drafts = review.read(waiting_at)
+    drafts = review.read_proposals(waiting_at)
     waits = sum(draft.waits for draft in drafts)
     terminal.console().print(f"{waits} of {len(drafts)} proposals in {waiting_at} wait for you.")
     if yes:
