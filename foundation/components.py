@@ -30,7 +30,7 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
-from foundation.settings import Part
+from foundation.settings import Part, find_mistake
 from foundation.stores.registry import Store
 
 Built = TypeVar("Built")
@@ -219,14 +219,10 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
     try:
         return options(**part.options)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        # A misspelt option comes first: it explains why another one is missing.
-        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-        key = ".".join(str(step) for step in first["loc"])
-        if first["type"] == "extra_forbidden":
-            hint = did_you_mean(key, options.model_fields)
-            raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
-        raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {first["msg"]}.') from error
+        key, why, known = find_mistake(error, options)
+        if known is not None:
+            raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {known}') from error
+        raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {why}.') from error
 
 
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource
@@ -253,25 +253,30 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _explain(
     error: ValidationError, origins: Mapping[str, str], path: Path, root: type[BaseModel]
 ) -> UnknownSetting | InvalidSetting:
-    first = error.errors(include_url=False)[0]
+    key, why, known = find_mistake(error, root)
+    origin = next((place for name, place in origins.items() if name == key or name.startswith(f"{key}.")), path.name)
+    if known is not None:
+        return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
+    steps = key.split(".")
+    found = error.errors(include_url=False)[0]["input"]
+    value = "" if any(map(is_secret, steps)) else f" (found {mask_values(found, name=steps[-1])!r})"
+    return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
+
+
+def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, str, str | None]:
+    """What to correct first of what `root` refused: its dotted key, why it does not fit, and of an unknown key the known ones."""
+    # a misspelt key is unknown and leaves the right one missing: the first says more
+    problems = error.errors(include_url=False, include_input=False)
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     where = [str(step) for step in first["loc"]]
-    key = ".".join(where)
-    origin = next(
-        (place for setting, place in origins.items() if setting == key or setting.startswith(f"{key}.")), path.name
-    )
-    if first["type"] == "extra_forbidden":
-        return UnknownSetting(
-            f'Unknown setting "{key}" ({origin}). {did_you_mean(where[-1], _keys_of(root, where[:-1]))}'
-        )
-    value = "" if any(map(is_secret, where)) else f" (found {mask_values(first['input'], name=where[-1])!r})"
-    return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {first["msg"]}{value}.')
+    unknown = first["type"] == "extra_forbidden"
+    return ".".join(where), first["msg"], did_you_mean(where[-1], _keys_of(root, where[:-1])) if unknown else None
 
 
-def _keys_of(root: type[BaseModel], where: list[str]) -> list[str]:
-    section = root
+def _keys_of(section: type[BaseModel], where: list[str]) -> list[str]:
     for step in where:
-        field = section.model_fields.get(step)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        section = field.annotation
+        if step in section.model_fields:
+            kind = section.model_fields[step].annotation
+            kinds = [part for part in (*get_args(kind), kind) if isinstance(part, type)]
+            section = next((part for part in kinds if issubclass(part, BaseModel)), section)
     return list(section.model_fields)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foundation import names
+from observability.evaluation import metrics
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanRow, SpanStore
@@ -27,8 +28,6 @@ FEWEST = 30
 """Answers that each period needs before anything is said to have moved."""
 DRAWS, RELABELLED, MOST = 2000, 400, 400
 LEVEL = 0.99
-AT_ONCE = 1_000_000
-"""Values that are drawn in one call of numpy, so that many answers do not take gigabytes."""
 
 Judgement = Literal["moved", "as before", "too few"]
 
@@ -222,20 +221,14 @@ def _figure(
     a, b = (float(period.mean()) if len(period) else None for period in (ours, theirs))
     if min(len(ours), len(theirs)) < FEWEST:
         return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
-    drawn = _resample(theirs, random) - _resample(ours, random)
-    low, high = (float(value) for value in np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    new, old = (metrics.resample_means(period, seed=random, resamples=DRAWS) for period in (theirs, ours))
+    low, high = (float(value) for value in np.quantile(new - old, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     verdict: Judgement = "moved" if low > 0 or high < 0 else "as before"
     return Figure(words, a, b, low, high, len(ours), len(theirs), verdict)
 
 
 def _column(rows: Sequence[AnswerFigures], name: str) -> npt.NDArray[np.float64]:
     return np.array([value for row in rows if (value := row.values[name]) is not None], dtype=np.float64)
-
-
-def _resample(values: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
-    rows = max(1, AT_ONCE // len(values))
-    drawn = (random.choice(values, (min(rows, DRAWS - done), len(values))) for done in range(0, DRAWS, rows))
-    return np.concatenate([block.mean(axis=1) for block in drawn])
 
 
 def _questions(

@@ -24,6 +24,8 @@ _UNSPACED = re.compile(
 )
 _ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
 RESAMPLES = 1000
+AT_ONCE = 1_000_000
+"""Values that are drawn in one call of numpy."""
 
 
 def tokens(text: str) -> list[str]:
@@ -116,9 +118,18 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return Estimate(None, None, None, 0)
-    draws = np.random.default_rng(seed).integers(0, len(numbers), size=(resamples, len(numbers)))
-    low, high = np.percentile(numbers[draws].mean(axis=1), [2.5, 97.5])
+    low, high = np.percentile(resample_means(numbers, seed=seed, resamples=resamples), [2.5, 97.5])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
+
+
+def resample_means(
+    numbers: npt.NDArray[np.float64], *, seed: int | np.random.Generator, resamples: int = RESAMPLES
+) -> npt.NDArray[np.float64]:
+    """The means of as many numbers drawn with replacement; so few at once that many numbers do not take gigabytes."""
+    random, count = np.random.default_rng(seed), len(numbers)
+    rows = max(1, AT_ONCE // count)
+    blocks = (random.integers(0, count, (min(rows, resamples - done), count)) for done in range(0, resamples, rows))
+    return np.concatenate([numbers[block].mean(axis=1) for block in blocks])
 
 
 def proportion(flags: Iterable[float]) -> Estimate:

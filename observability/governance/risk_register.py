@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import InvalidSetting
-from foundation.settings import Section, read_toml
+from foundation.settings import Section, find_mistake, read_toml
 
 FILE = Path("risks.toml")
 
@@ -58,9 +58,8 @@ def load_register(path: Path = FILE) -> Register:
     try:
         return Register(**read_toml(path))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidSetting(f"{path} does not fit at {where}: {first['msg']}. Correct that entry.") from error
+        where, why, _ = find_mistake(error, Register)
+        raise InvalidSetting(f"{path} does not fit at {where}: {why}. Correct that entry.") from error
 
 
 def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:

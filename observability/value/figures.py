@@ -25,7 +25,7 @@ _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a report, the same in a table, on a page and in JSON."""
 

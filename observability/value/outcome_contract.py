@@ -5,15 +5,14 @@ One contract describes one process. A second process is a second file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
-from foundation.settings import Section, read_toml
+from foundation.errors import InvalidSetting, UnknownSetting
+from foundation.settings import Section, find_mistake, read_toml
 from observability.stores.outcomes import Verdict
 from observability.value.figures import Basis
 
@@ -260,24 +259,7 @@ def load_contract(path: Path) -> OutcomeContract:
     try:
         return OutcomeContract(**read_toml(path))
     except ValidationError as error:
-        raise _explain_error(error, path) from error
-
-
-def _explain_error(error: ValidationError, path: Path) -> UnknownSetting | InvalidSetting:
-    # a misspelt key is unknown and leaves the right one missing: the first says more
-    first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-    where = [str(step) for step in first["loc"]]
-    key = ".".join(where)
-    if first["type"] == "extra_forbidden":
-        return UnknownSetting(f'{path.name} has an unknown key "{key}". {did_you_mean(where[-1], _keys(where[:-1]))}')
-    return InvalidSetting(f'{path.name}: "{key}" does not fit: {first["msg"]}.')
-
-
-def _keys(where: Sequence[str]) -> list[str]:
-    section: type[BaseModel] = OutcomeContract
-    for step in where:
-        if step in section.model_fields:
-            kind = section.model_fields[step].annotation
-            kinds = [part for part in (*get_args(kind), kind) if isinstance(part, type)]
-            section = next((part for part in kinds if issubclass(part, BaseModel)), section)
-    return list(section.model_fields)
+        key, why, known = find_mistake(error, OutcomeContract)
+        if known is not None:
+            raise UnknownSetting(f'{path.name} has an unknown key "{key}". {known}') from error
+        raise InvalidSetting(f'{path.name}: "{key}" does not fit: {why}.') from error

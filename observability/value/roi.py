@@ -54,7 +54,8 @@ def value_report(
     interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
     """
     by_answer = {outcome.answer_id: outcome for outcome in outcomes}
-    report = ValueReport(contract, by_answer, answers, seed, floors_of(contract, measured or {}))
+    report = ValueReport(contract, by_answer, answers, seed)
+    report.floors = floors_of(contract, measured or {})
     report.verdict, report.reasons = _decide(contract.decision, report)
     return report
 

@@ -60,7 +60,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
             steps, title=title, write=formatting.usd, pale=pale, pale_total=report.case_basis != "measured"
         )
     yield svg.shares(report.counts, title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS)
-    weeks = {week.key: week.usd_per_case for week in report.slices["week"]}
+    weeks = {key: week.usd_per_case for key, week in report.slices["week"].items()}
     if len(weeks) > 1:
         yield svg.ranges(
             weeks,

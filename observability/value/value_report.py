@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Literal, cast
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,9 +13,9 @@ from rich.table import Table
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION, STEPS, JudgedCases, Slice, week_of
+from observability.value.cases import PRODUCTION, JudgedCases
 from observability.value.figures import Basis, Figure, weakest
-from observability.value.outcome_contract import FloorException, OutcomeContract
+from observability.value.outcome_contract import FloorException
 
 Decision = Literal["ship", "hold", "stop"]
 
@@ -64,30 +63,17 @@ class ValueReport(JudgedCases):
     """What recorded outcomes were worth, with the floors of the contract and what follows from all of it."""
 
     label = "estimate"
-
-    def __init__(
-        self,
-        contract: OutcomeContract,
-        outcomes: Mapping[str, Outcome],
-        answers: Mapping[str, AnswerCost],
-        seed: int,
-        floors: tuple[Floor, ...],
-    ) -> None:
-        super().__init__(contract, outcomes, answers, seed)
-        self.floors = floors
-        self.verdict: Decision = "hold"
-        self.reasons: tuple[str, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    verdict: Decision = "hold"
+    reasons: tuple[str, ...] = ()
 
     @cached_property
-    def slices(self) -> dict[str, tuple[Slice, ...]]:
+    def slices(self) -> dict[str, dict[str, ValueReport]]:
+        """The cases of each tenant, and of each week."""
         return {
             "tenant": self.slice_by(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
-            "week": self.slice_by(week_of),
+            "week": self.slice_by(_week_of),
         }
-
-    @property
-    def outcomes(self) -> int:
-        return len(self.known)
 
     @property
     def outcomes_basis(self) -> Basis:
@@ -96,7 +82,7 @@ class ValueReport(JudgedCases):
 
     @property
     def minutes_basis(self) -> Basis:
-        recorded = bool(self.known) and all(outcome.minutes is not None for outcome in self.known)
+        recorded = bool(self._known) and all(outcome.minutes is not None for outcome in self._known)
         return weakest(self.outcomes_basis, "declared" if recorded else "assumed")
 
     @property
@@ -105,17 +91,62 @@ class ValueReport(JudgedCases):
         return weakest(self.minutes_basis, self.step_bases["errors avoided"])
 
     @property
+    def accepted_basis(self) -> Basis:
+        """Of what an accepted answer costs: its share of running and building follows the declared volume."""
+        return weakest(self.outcomes_basis, "declared")
+
+    @property
     def step_bases(self) -> dict[str, Basis]:
-        """Of each of `steps_usd`."""
-        of_steps: tuple[Basis, ...] = (self.minutes_basis, "assumed", "declared", "declared", "declared")
-        return dict(zip(STEPS, of_steps, strict=True))
+        """Of each of `steps_usd`: what is not known below is declared."""
+        known: dict[str, Basis] = {"minutes that count": self.minutes_basis, "errors avoided": "assumed"}
+        return {**dict.fromkeys(self.steps_usd, "declared"), **known}
 
     @property
     def figures(self) -> tuple[Figure, ...]:
         """Every figure of the report, with what it rests on."""
-        declared = f"{self.contract.process.volume_per_month:,.0f} cases a month (declared)"
-        month = f"{declared} at the worth of a case in {self.sample}"
-        return (*_worth_figures(self, month), *_answer_figures(self, declared, month))
+        volume = self.contract.process.volume_per_month
+        declared = f"{volume:,.0f} cases a month (declared)"
+        monthly = partial(Figure, projected=True, rests_on=f"{declared} at the worth of a case in {self.sample}")
+        ledger = "the cost ledger"
+        if self.unpriced:
+            ledger += f"; {self.unpriced} without a known price, so this is a lower bound"
+        priced = partial(Figure, unit="usd_exact", where_unknown="unpriced" if self.unpriced else "unknown")
+        estimate, low, high = self.usd_net_per_month
+        case, least, most = self.usd_per_case
+        of_cases, of_minutes, of_outcomes = self.case_basis, self.minutes_basis, self.outcomes_basis
+        of_parts: dict[str, tuple[Basis, str]] = {"its answers": (of_outcomes, "the cost ledger")}
+        steps = (
+            monthly(f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", f"  {name}", usd, "usd", self.step_bases[name])
+            for name, usd in self.steps_usd.items()
+        )  # fmt: skip
+        parts = (
+            Figure(f"usd_per_accepted_{name.replace(' ', '_')}", f"  {name}", usd, "usd_exact", *of_parts.get(name, (self.accepted_basis, declared)))
+            for name, usd in self.usd_per_accepted_parts.items()
+        )  # fmt: skip
+        return (
+            Figure("volume_per_month", "cases a month", volume, "cases", "declared", "the contract"),
+            Figure(
+                "measured_volume_per_month", "of them seen", self.measured_volume_per_month, "cases", "measured", self.sample,
+                where_unknown=f"not measured: {self.sample}",
+            ),
+            Figure("usd_per_case", "a case is worth", case, "usd_cents", of_cases, self.sample, least, most),
+            monthly("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours", of_minutes),
+            Figure("counted_share", "of it counts", self.contract.counted_share, "share", "declared", "the contract"),
+            monthly("usd_net_per_month", "net a month", estimate, "usd", of_cases, low=low, high=high),
+            *steps,
+            Figure("deflected_share", "deflected", self.accepted_share, "share", of_outcomes, self.sample),
+            monthly("rework_hours_per_month", "rework a month", self.rework_hours_per_month, "hours", of_minutes),
+            priced("usd_per_answer", "an answer costs", self.usd_per_answer, basis="measured", rests_on=ledger),
+            priced(
+                "usd_per_accepted", "an accepted answer costs", self.usd_per_accepted, basis=self.accepted_basis,
+                rests_on=f"{ledger}, and running and building it over {declared}",
+            ),
+            *parts,
+            Figure(
+                "break_even_cases_per_month", "break-even", self.break_even, "cases", of_cases, self.sample,
+                where_unknown="at no volume" if self.outcomes else "unknown",
+            ),
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -130,34 +161,34 @@ class ValueReport(JudgedCases):
             "conversion": self.contract.conversion_sentence,
             "unpriced_answers": self.unpriced,
             "floors": [floor.as_dict() for floor in self.floors],
-            "by": {by: [self._slice_dict(part) for part in slices] for by, slices in self.slices.items()},
+            "by": {by: [self._slice_dict(*part) for part in slices.items()] for by, slices in self.slices.items()},
             "verdict": self.verdict,
             "reasons": list(self.reasons),
         }
 
-    def _slice_dict(self, part: Slice) -> dict[str, Any]:
-        values = asdict(part) | {"usd_per_case": dict(zip(("estimate", "low", "high"), part.usd_per_case, strict=True))}
-        bases = {
-            "accepted_share": self.outcomes_basis,
-            "usd_per_case": self.case_basis,
-            "usd_per_accepted": self.accepted_basis,
+    def _slice_dict(self, key: str, part: ValueReport) -> dict[str, Any]:
+        return {
+            "key": key,
+            "outcomes": part.outcomes,
+            "unknown": part.unknown,
+            "accepted_share": part.accepted_share,
+            "usd_per_case": dict(zip(("estimate", "low", "high"), part.usd_per_case, strict=True)),
+            "usd_per_accepted": part.usd_per_accepted,
+            "basis": {
+                "accepted_share": self.outcomes_basis,
+                "usd_per_case": self.case_basis,
+                "usd_per_accepted": self.accepted_basis,
+            },
         }
-        return values | {"basis": bases}
-
-    @property
-    def accepted_basis(self) -> Basis:
-        """Of what an accepted answer costs: its share of running and building follows the declared volume."""
-        return weakest(self.outcomes_basis, "declared")
 
     def table(self) -> Table:
         table = formatting.table("value", f"{self.label}, {self.origin}")
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
         table.add_row("outcomes", f"{counts} ({self.outcomes_basis})" if counts else "none")
         for figure in self.figures:
-            table.add_row(
-                figure.words, escape(str(figure)), style="bold" if figure.key == "usd_net_per_month" else None
-            )
-            if figure.key == "usd_net_per_month":
+            net = figure.key == "usd_net_per_month"
+            table.add_row(figure.words, escape(str(figure)), style="bold" if net else None)
+            if net:
                 table.add_row("projected from", escape(figure.rests_on))
             if figure.key == "counted_share":
                 table.add_row("", escape(self.contract.conversion_sentence))
@@ -169,69 +200,7 @@ class ValueReport(JudgedCases):
         return table
 
 
-def _worth_figures(report: ValueReport, month: str) -> Iterator[Figure]:
-    estimate, low, high = report.usd_net_per_month
-    case, least, most = report.usd_per_case
-    yield Figure(
-        key="volume_per_month", words="cases a month", value=report.contract.process.volume_per_month, unit="cases", basis="declared",
-        rests_on="the contract",
-    )  # fmt: skip
-    yield Figure(
-        key="measured_volume_per_month", words="of them seen", value=report.measured_volume_per_month, unit="cases",
-        basis="measured", rests_on=report.sample, where_unknown=f"not measured: {report.sample}",
-    )  # fmt: skip
-    yield Figure(
-        key="usd_per_case", words="a case is worth", value=case, low=least, high=most, unit="usd_cents", basis=report.case_basis,
-        rests_on=report.sample,
-    )  # fmt: skip
-    yield Figure(
-        key="hours_saved_per_month", words="time saved a month", value=report.hours_saved_per_month, unit="hours",
-        basis=report.minutes_basis, rests_on=month, projected=True,
-    )  # fmt: skip
-    yield Figure(
-        key="counted_share", words="of it counts", value=report.contract.counted_share, unit="share", basis="declared",
-        rests_on="the contract",
-    )  # fmt: skip
-    yield Figure(
-        key="usd_net_per_month", words="net a month", value=estimate, low=low, high=high, unit="usd", basis=report.case_basis,
-        rests_on=month, projected=True,
-    )  # fmt: skip
-    for name, usd in report.steps_usd.items():
-        yield Figure(
-            key=f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", words=f"  {name}", value=usd, unit="usd",
-            basis=report.step_bases[name], rests_on=month, projected=True,
-        )  # fmt: skip
-
-
-def _answer_figures(report: ValueReport, declared: str, month: str) -> Iterator[Figure]:
-    yield Figure(
-        key="deflected_share", words="deflected", value=report.accepted_share, unit="share", basis=report.outcomes_basis,
-        rests_on=report.sample,
-    )  # fmt: skip
-    yield Figure(
-        key="rework_hours_per_month", words="rework a month", value=report.rework_hours_per_month, unit="hours",
-        basis=report.minutes_basis, rests_on=month, projected=True,
-    )  # fmt: skip
-    unpriced = f"; {report.unpriced} without a known price, so this is a lower bound" if report.unpriced else ""
-    nothing = "unpriced" if report.unpriced else "unknown"
-    yield Figure(
-        key="usd_per_answer", words="an answer costs", value=report.usd_per_answer, unit="usd_exact", basis="measured",
-        rests_on=f"the cost ledger{unpriced}", where_unknown=nothing,
-    )  # fmt: skip
-    yield Figure(
-        key="usd_per_accepted", words="an accepted answer costs", value=report.usd_per_accepted, unit="usd_exact",
-        basis=report.accepted_basis, rests_on=f"the cost ledger{unpriced}, and running and building it over {declared}",
-        where_unknown=nothing,
-    )  # fmt: skip
-    for name, usd in report.usd_per_accepted_parts.items():
-        answers = name == "its answers"
-        yield Figure(
-            key=f"usd_per_accepted_{name.replace(' ', '_')}", words=f"  {name}", value=usd, unit="usd_exact",
-            basis=report.outcomes_basis if answers else report.accepted_basis,
-            rests_on="the cost ledger" if answers else declared,
-        )  # fmt: skip
-    yield Figure(
-        key="break_even_cases_per_month", words="break-even", value=report.break_even, unit="cases",
-        basis=report.case_basis, rests_on=report.sample,
-        where_unknown=formatting.cases(None, known=report.outcomes > 0),
-    )  # fmt: skip
+def _week_of(outcome: Outcome | None, answer: AnswerCost | None) -> str:
+    at = answer.at if answer is not None else cast("Outcome", outcome).at
+    year, week, _ = at.isocalendar()
+    return f"{year}-W{week:02d}"

@@ -241,7 +241,7 @@ def test_time_saved_without_a_declared_conversion_is_shown_and_is_no_value(contr
 def test_tenants_and_weeks_are_told_apart(contract):
     answers = costs(4) | {"a3": AnswerCost(Decimal("0.1"), "other", NOW + timedelta(days=7))}
     report = value_report(contract, outcomes(accepted=3), answers)
-    assert {one.key: (one.outcomes, one.unknown) for one in report.slices["tenant"]} == {
+    assert {key: (one.outcomes, one.unknown) for key, one in report.slices["tenant"].items()} == {
         "acme": (3, 0),
         "other": (0, 1),
     }
