@@ -11,9 +11,10 @@ import logging
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,31 +26,11 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
-from retrieval.contract import (
-    Chunker,
-    Document,
-    DocumentLedger,
-    Entry,
-    Parsed,
-    Refusal,
-    Source,
-    VectorIndex,
-    Vectors,
-)
+from retrieval.contract import Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
 from retrieval.index.maintenance import SameParts, catch_up
-from retrieval.ingest.batches import (
-    AcceptedOffer,
-    BatchLine,
-    EmbeddedBatch,
-    IngestReport,
-    PendingDocument,
-    SentItem,
-    Tally,
-    group_items,
-    name_key,
-)
+from retrieval.ingest.batches import UNDER_WAY, IngestReport, Offer, group_offers, name_key
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
-from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused, Workers, hash_item
+from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, hash_item
 from retrieval.ingest.sandbox import find_newer_parser
 from retrieval.tables.row_codec import scope_text
 
@@ -58,10 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH = 256
-"""Passages that are embedded and committed together."""
-
-
+Outcomes = Iterator[list[Prepared | Refused]]
 Demand = Callable[[], object]
 """Raises where an ingest may not go on."""
 
@@ -110,13 +88,13 @@ class Ingestor:
             Forbidden: the writer could not read a document of these groups or this class.
             ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
         """
-        started, tally = self._clock.monotonic_s(), Tally()
-        with tracing.span(names.INGEST, layer="retrieval"):
-            if self._workers:
-                self._ingest_with(self._workers, items, tally, scope, progress)
-            else:
-                self._ingest_here(items, tally, scope, progress)
-        return tally.report(seconds=self._clock.monotonic_s() - started)
+        if self._workers:
+            return self._take(items, self._workers.prepare, scope, progress=progress)
+        embedding = ThreadPoolExecutor(1, "ingest-embed")
+        try:
+            return self._take(items, partial(self._prepare_ahead, embedding, scope), scope, progress=progress)
+        finally:
+            embedding.shutdown(cancel_futures=True)
 
     def ingest_one(self, item: Item, *, scope: Scope | None, demand: Demand = go_on) -> Document:
         """Take one document of somebody who may read `scope`, as `ingest` does. `demand` is asked before its passages are embedded
@@ -127,11 +105,10 @@ class Ingestor:
             Forbidden: as `ingest`.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
-        tally = Tally()
-        with tracing.span(names.INGEST, layer="retrieval"):
-            self._ingest_here([item], tally, scope, demand=demand)  # its caller waits
-        if tally.refused:
-            refusal = tally.refused[0]
+        prepare = partial(map, lambda batch: self._embed(self.preparation.cut(batch), scope, demand))
+        report = self._take([item], prepare, scope, demand=demand)
+        if report.refused:
+            refusal = report.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)
         stored = self._ledger.find(item.source.document_id)
         if stored is None:
@@ -177,115 +154,141 @@ class Ingestor:
         self._forget(gone)
         return bool(gone)
 
-    def _ingest_here(
+    def _take(
         self,
         items: Iterable[Item],
-        tally: Tally,
+        prepare: Callable[[Iterator[list[Item]]], Outcomes],
         scope: Scope | None,
-        progress: Callable[[int], None] | None = None,
         *,
+        progress: Callable[[int], None] | None = None,
         demand: Demand = go_on,
-    ) -> None:
-        pending: dict[str, PendingDocument] = {}
-        with BatchLine(partial(self._embed, scope, demand), partial(self._commit, scope, demand), tally) as line:
-            for done, item in enumerate(items, start=1):
-                key = name_key(item.source)
-                if key in pending or line.carries(key):  # the same name twice: the later one replaces the earlier one
-                    line.send(pending)
-                    line.arrive()
-                    pending = {}
-                self._prepare(item, pending, tally, scope, demand)
-                if sum(len(document.chunks) for document in pending.values()) >= BATCH:
-                    line.send(pending)
-                    pending = {}
-                if progress:
-                    progress(done)
-            line.send(pending, last=True)
-
-    def _ingest_with(
-        self,
-        workers: Workers,
-        items: Iterable[Item],
-        tally: Tally,
-        scope: Scope | None,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        """The same in the same order; `progress` is told what is committed."""
+    ) -> IngestReport:
+        started, report = self._clock.monotonic_s(), IngestReport()
         under_way: Counter[str] = Counter()
-        sent: deque[list[SentItem]] = deque()
+        sent: deque[list[Offer]] = deque()
 
         def batches() -> Iterator[list[Item]]:
-            for batch in group_items(self._to_send(items, under_way, tally, scope)):
+            for batch in group_offers(self._offers(items, under_way, report, scope, progress)):
                 sent.append(batch)
-                yield [sent_item.item for sent_item in batch]
+                yield [offer.item for offer in batch]
 
-        for results in workers.prepare(batches()):
-            batch, pending, vectors = sent.popleft(), list[PendingDocument](), list[Vectors]()
-            for sent_item, outcome in zip(batch, results, strict=True):
-                accepted = sent_item.accepted or self._unless_unchanged(sent_item.item, tally, scope)
-                if accepted and isinstance(outcome, Refused):
-                    self._refuse(sent_item.item, outcome, tally)
-                elif accepted and isinstance(outcome, Prepared):
-                    pending.append(
-                        PendingDocument(
-                            sent_item.item, accepted.content_hash, outcome.parsed, outcome.chunks, accepted.new
-                        )
-                    )
-                    vectors.append(outcome.vectors)
-            self._commit(scope, go_on, pending, vectors)
-            tally.count(pending, sum(len(document.chunks) for document in pending))
-            under_way.subtract(name_key(sent_item.item.source) for sent_item in batch)
-            under_way += Counter()  # forgets those at 0
-            if progress:
-                progress(tally.handled_count)
+        with tracing.span(names.INGEST, layer="retrieval"):
+            for outcomes in prepare(batches()):
+                batch = sent.popleft()
+                self._store(batch, outcomes, report, scope, demand)
+                under_way.subtract(name_key(offer.item.source) for offer in batch)
+                under_way += Counter()  # forgets those at 0
+                if progress:
+                    progress(report.handled_count)
+            if not (report.added or report.replaced):  # an index that stayed behind follows all the same
+                self._commit([], scope, go_on)
+        report.seconds = self._clock.monotonic_s() - started
+        return report
 
-    def _to_send(
-        self, items: Iterable[Item], under_way: Counter[str], tally: Tally, scope: Scope | None
-    ) -> Iterator[SentItem]:
+    def _offers(
+        self,
+        items: Iterable[Item],
+        under_way: Counter[str],
+        report: IngestReport,
+        scope: Scope | None,
+        progress: Callable[[int], None] | None,
+    ) -> Iterator[Offer]:
+        """Of the items, those that are to be prepared."""
         for item in items:
             key = name_key(item.source)
             if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
-                sent = SentItem(item, None)
-            elif accepted := self._unless_unchanged(item, tally, scope):
-                sent = SentItem(item, accepted)
+                offer: Offer | None = Offer(item)
             else:
-                continue
-            under_way[key] += 1
-            yield sent
+                offer = self._unless_unchanged(item, report, scope)
+            if offer:
+                under_way[key] += 1
+                yield offer
+            elif progress:
+                progress(report.handled_count)
 
-    def _unless_unchanged(self, item: Item, tally: Tally, scope: Scope | None) -> AcceptedOffer | None:
+    def _unless_unchanged(self, item: Item, report: IngestReport, scope: Scope | None) -> Offer | None:
         demand_readable(item.source, scope)
         digest = hash_item(item)
         try:
             replaced = find_replaced(self._ledger, item.source, scope)
-        except (
-            DocumentRefused
-        ) as error:  # told to the writer alone: others may not read the documents that it speaks of
-            tally.refused.append(self._refusal(item.source, Refused(error.reason, str(error))))
+        except DocumentRefused as error:  # told to the writer alone: others may not read what it speaks of
+            report.refused += (self._refusal(item.source, Refused(error.reason, str(error))),)
             return None
         if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
-            tally.unchanged += 1
+            report.unchanged += 1
             return None
-        return AcceptedOffer(digest, new=replaced is None)
+        return Offer(item, digest, new=replaced is None)
 
-    def _prepare(
-        self, item: Item, pending: dict[str, PendingDocument], tally: Tally, scope: Scope | None, demand: Demand
+    def _prepare_ahead(
+        self, embedding: ThreadPoolExecutor, scope: Scope | None, batches: Iterator[list[Item]]
+    ) -> Outcomes:
+        """One batch is embedded while the next is cut and the one before it is committed."""
+        under_way: deque[Future[list[Prepared | Refused]]] = deque()
+        for batch in batches:
+            cuts = self.preparation.cut(batch)
+            under_way.append(embedding.submit(copy_context().run, self._embed, cuts, scope, go_on))
+            while len(under_way) >= UNDER_WAY:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+    def _embed(self, cuts: Sequence[Cut | Refused], scope: Scope | None, demand: Demand) -> list[Prepared | Refused]:
+        """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
+        this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
+        demand()
+        texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for cut in cuts:
+            if isinstance(cut, Cut):
+                texts[cut.tenant] |= dict.fromkeys(chunk.indexed_text for chunk in cut.chunks)
+        known = {
+            (tenant, text): vector
+            for tenant, own in texts.items()
+            for text, vector in self._ledger.known_vectors(own, tenant, scope=scope).items()
+        }
+        new = list(dict.fromkeys(text for tenant, own in texts.items() for text in own if (tenant, text) not in known))
+        vectors = dict(zip(new, embed(self._embedder, new), strict=True))
+        uncounted, prepared = set(new), list[Prepared | Refused]()
+        for cut in cuts:
+            if isinstance(cut, Refused):
+                prepared.append(cut)
+                continue
+            passages = [chunk.indexed_text for chunk in cut.chunks]
+            rows = [known[cut.tenant, text] if (cut.tenant, text) in known else vectors[text] for text in passages]
+            embedded = len(uncounted.intersection(passages))
+            uncounted.difference_update(passages)
+            prepared.append(Prepared(cut.parsed, cut.chunks, np.stack(rows), embedded))
+        return prepared
+
+    def _store(
+        self,
+        batch: Sequence[Offer],
+        outcomes: Sequence[Prepared | Refused],
+        report: IngestReport,
+        scope: Scope | None,
+        demand: Demand,
     ) -> None:
-        accepted = self._unless_unchanged(item, tally, scope)
-        if accepted is None:
-            return
-        try:
-            parsed, chunks = self.preparation.cut_chunks(item)
-        except DocumentRefused as error:
-            demand()
-            self._refuse(item, Refused(error.reason, str(error)), tally)
-            return
-        pending[name_key(item.source)] = PendingDocument(item, accepted.content_hash, parsed, chunks, accepted.new)
+        entries: list[Entry] = []
+        for sent, outcome in zip(batch, outcomes, strict=True):
+            offer = self._unless_unchanged(sent.item, report, scope) if sent.new is None else sent
+            if offer is None:
+                continue
+            if isinstance(outcome, Refused):
+                demand()
+                self._refuse(offer.item, outcome, report)
+                continue
+            source = replace(offer.item.source, writer_reads=scope_text(scope))
+            source = source if source.title else replace(source, title=outcome.parsed.title or source.uri)
+            entries.append(Entry(source, offer.content_hash, outcome.parsed, outcome.chunks, outcome.vectors))
+            report.added += bool(offer.new)
+            report.replaced += not offer.new
+            report.chunks += len(outcome.chunks)
+            report.embedded += outcome.embedded
+        self._commit(entries, scope, demand)
 
-    def _refuse(self, item: Item, refused: Refused, tally: Tally) -> None:
+    def _refuse(self, item: Item, refused: Refused, report: IngestReport) -> None:
         refusal = self._refusal(item.source, refused)
         self._ledger.refuse(refusal)
-        tally.refused.append(refusal)
+        report.refused += (refusal,)
         if self._refused and not item.unread:
             self._refused.keep(item)
 
@@ -293,40 +296,7 @@ class Ingestor:
         details = (refused.reason, refused.message, self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
-    def _embed(self, scope: Scope | None, demand: Demand, documents: Sequence[PendingDocument]) -> EmbeddedBatch:
-        """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
-        this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
-        demand()
-        passages = [
-            [(document.item.source.tenant, chunk.indexed_text) for chunk in document.chunks] for document in documents
-        ]
-        by_tenant: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        for tenant, text in chain.from_iterable(passages):
-            by_tenant[tenant][text] = None
-        known_vectors = {
-            (tenant, text): vector
-            for tenant, texts in by_tenant.items()
-            for text, vector in self._ledger.known_vectors(texts, tenant, scope=scope).items()
-        }
-        new = list(
-            dict.fromkeys(passage[1] for passage in chain.from_iterable(passages) if passage not in known_vectors)
-        )
-        new_vectors = dict(zip(new, embed(self._embedder, new), strict=True))
-        rows = [
-            np.stack(
-                [known_vectors[passage] if passage in known_vectors else new_vectors[passage[1]] for passage in own]
-            )
-            for own in passages
-        ]
-        return EmbeddedBatch(rows, len(new))
-
-    def _commit(
-        self, scope: Scope | None, demand: Demand, documents: Sequence[PendingDocument], vectors: Sequence[Vectors]
-    ) -> None:
-        offers = [
-            Entry(_complete_source(document, scope), document.content_hash, document.parsed, document.chunks, rows)
-            for document, rows in zip(documents, vectors, strict=True)
-        ]
+    def _commit(self, offers: Sequence[Entry], scope: Scope | None, demand: Demand) -> None:
         with self._committing:
             if self._same_parts:
                 self._same_parts.check()
@@ -381,8 +351,3 @@ def demand_readable(source: Source, scope: Scope | None) -> None:
             f"You could not read this document yourself, so you may not store it: it is for {groups} and of the class "
             f"{source.data_class}. Name a group that you are in and a class that your role may see."
         )
-
-
-def _complete_source(pending: PendingDocument, scope: Scope | None) -> Source:
-    source = replace(pending.item.source, writer_reads=scope_text(scope))
-    return source if source.title else replace(source, title=pending.parsed.title or source.uri)

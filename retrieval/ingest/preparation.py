@@ -34,12 +34,23 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """An item that is parsed and cut into passages."""
+
+    tenant: str
+    parsed: Parsed
+    chunks: list[Chunk]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """All that can be made of an item without a ledger."""
 
     parsed: Parsed
     chunks: list[Chunk]
     vectors: Vectors
+    embedded: int
+    """Passages that were embedded for it."""
 
 
 class Preparation:
@@ -48,32 +59,34 @@ class Preparation:
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
-    def cut_chunks(self, item: Item) -> tuple[Parsed, list[Chunk]]:
-        """Raises:
-        DocumentRefused: with the reason.
-        """
+    def cut(self, items: Sequence[Item]) -> list[Cut | Refused]:
+        """Each of them as passages, or why it holds none."""
+        cuts: list[Cut | Refused] = []
+        for item in items:
+            try:
+                cuts.append(self._cut(item))
+            except DocumentRefused as error:
+                cuts.append(Refused(error.reason, str(error)))
+        return cuts
+
+    def _cut(self, item: Item) -> Cut | Refused:
         if item.unread:
-            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
+            return item.unread
         parsed = self._parse(item.content, item.name)
         parsed = replace(parsed, title=item.source.title or parsed.title)
         chunks = self._chunker.chunk(parsed, item.source.document_id)
         if not chunks:
-            raise DocumentRefused(
-                f"{item.name} holds no text. Is it a scan? Run it through text recognition.", reason="empty"
-            )
-        return parsed, chunks
+            return Refused("empty", f"{item.name} holds no text. Is it a scan? Run it through text recognition.")
+        return Cut(item.source.tenant, parsed, chunks)
 
     def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
         """What becomes of each of them. Raises ComponentError."""
-        outcomes: list[tuple[Parsed, list[Chunk]] | Refused] = []
-        for item in items:
-            try:
-                outcomes.append(self.cut_chunks(item))
-            except DocumentRefused as error:
-                outcomes.append(Refused(error.reason, str(error)))
-        cuts = [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
-        vectors = iter(embed_chunks(self._embedder, [chunks for _, chunks in cuts]))
-        return [outcome if isinstance(outcome, Refused) else Prepared(*outcome, next(vectors)) for outcome in outcomes]
+        cuts = self.cut(items)
+        vectors = iter(embed_chunks(self._embedder, [cut.chunks for cut in cuts if isinstance(cut, Cut)]))
+        return [
+            cut if isinstance(cut, Refused) else Prepared(cut.parsed, cut.chunks, next(vectors), len(cut.chunks))
+            for cut in cuts
+        ]
 
 
 class Workers(Protocol):
