@@ -16,7 +16,7 @@ from examples.small_system import VISITOR, ask, small_system
 from foundation.components import Context
 from foundation.errors import SixplyError
 from foundation.types import Principal
-from orchestration.contract import Decision
+from orchestration.actions import Decision
 from orchestration.run.answering import resume
 
 CLERK = Principal("lena", tenant=VISITOR.tenant, roles=frozenset({"approver"}))

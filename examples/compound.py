@@ -13,7 +13,7 @@ from observability.evaluation.compare import Side, compare
 from observability.evaluation.golden_set import GoldenCase
 from observability.proposals.from_feedback import Asked, proposals
 from observability.stores.outcomes import Outcome
-from orchestration.contract import Turn
+from orchestration.events import Turn
 from serving.judge.trial import golden_report
 from serving.wiring import System
 

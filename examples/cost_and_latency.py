@@ -12,7 +12,7 @@ from typing import Literal
 from examples.small_system import VISITOR, small_system
 from foundation.types import LAYERS
 from observability.reports.layer_bill import layer_bill
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 
 QUESTION = "How long does the crossing take?"

@@ -7,7 +7,7 @@ from datetime import date
 
 from examples.small_system import VISITOR, ask, small_system, store
 from foundation.errors import SixplyError
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.types import Principal
-from orchestration.contract import Answer
+from orchestration.events import Answer
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
 from serving.judge import trial

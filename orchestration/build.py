@@ -23,7 +23,7 @@ from orchestration.effects.executor import Executor
 from orchestration.memory.facts import FILE, SqliteFacts
 from orchestration.run.cascade import CascadeAgent, parts_of_cheaper
 from orchestration.run.spending import SqliteSpending
-from orchestration.run.tenant_agents import TenantAgents
+from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings
 
 

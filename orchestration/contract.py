@@ -1,7 +1,7 @@
-"""The ports of layer 4; its nouns stand in `requests`, `actions` and `events` beside it, and are given on from here.
+"""The ports of layer 4. Its nouns stand in `requests`, `actions` and `events` beside it.
 
-Tools are LangChain's `BaseTool`, whose `metadata` is a `ToolMetadata`; they are called by nobody but the executor.
-Checkpoints are LangGraph's `BaseCheckpointSaver`.
+Tools are LangChain's `BaseTool`, whose `metadata` is a `ToolMetadata`; only the executor calls them. Checkpoints are
+LangGraph's `BaseCheckpointSaver`.
 """
 
 from __future__ import annotations
@@ -17,112 +17,40 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from foundation.components import Context
 from foundation.types import Principal
 from models.contract import BaseChatModel, Embeddings, PriceSource
-from orchestration.actions import (
-    Approval,
-    ApprovalNotice,
-    Decision,
-    Origin,
-    ToolMetadata,
-    ToolOutcome,
-)
-from orchestration.events import (
-    Answer,
-    AuditRecord,
-    Charge,
-    Conversation,
-    DraftOutcome,
-    Event,
-    NearDocument,
-    Path,
-    Recalled,
-    Status,
-    Step,
-    ToolCall,
-    Turn,
-    Unsupported,
-)
-from orchestration.requests import AnswerRequest, ClientOptions, Fact, Plan, PlanStep
+from orchestration.actions import ApprovalNotice, Decision
+from orchestration.events import Answer, Charge, Conversation, Event, Recalled, Turn
+from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
 
-if TYPE_CHECKING:  # the executor and the grounding are plain classes, not ports; they import this module or its peers
+if TYPE_CHECKING:  # plain classes, not ports, which import this module
     from orchestration.effects.executor import Executor
+    from orchestration.memory.facts import SqliteFacts
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
     from retrieval.grounding.evidence import Grounding
 
-__all__ = [
-    "Agent",
-    "AgentParts",
-    "Answer",
-    "AnswerMemory",
-    "AnswerRequest",
-    "Approval",
-    "ApprovalNotice",
-    "ApprovalNotifier",
-    "ApprovalStore",
-    "AuditLog",
-    "AuditRecord",
-    "BaseCheckpointSaver",
-    "BaseTool",
-    "Charge",
-    "ClientOptions",
-    "Conversation",
-    "ConversationStore",
-    "Decision",
-    "DraftOutcome",
-    "EffectLog",
-    "Event",
-    "Fact",
-    "FactStore",
-    "Meter",
-    "NearDocument",
-    "Origin",
-    "Path",
-    "Plan",
-    "PlanStep",
-    "Planner",
-    "Recalled",
-    "Spending",
-    "Status",
-    "Step",
-    "ToolCall",
-    "ToolMetadata",
-    "ToolOutcome",
-    "Turn",
-    "Unsupported",
-]
-
 
 @runtime_checkable
 class Agent(Protocol):
-    """Answers questions. `stream` is the one primitive; `answering.answer` collects it.
+    """Answers questions. A refused request raises before the first event; a later failure ends the stream with an `error` event.
 
-    A request that is refused raises before the first event; a failure on the way ends the stream with an `error` event.
+    Closing the iterator cancels the work.
     """
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
-        """Run one request. Closing the iterator cancels the work.
+        """Run one request. The same question again, in a conversation whose run was cut off, goes on from its last step.
 
-        The same question again, in a conversation whose run was cut off before it ended, goes on from its last step.
-
-        Raises:
-            InvalidRequest: the question is blank. TooLarge: it is longer than the settings allow.
-            NotFound: the thread is unknown, or somebody else's.
-            Conflict: the thread is busy, or waits for an approval.
+        Raises InvalidRequest (blank), TooLarge, NotFound (no such thread of the caller's), Conflict (the thread is busy, or waits
+        for an approval).
         """
         ...
 
     def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
-        """Go on after an approval was decided.
+        """Go on after an approval was decided. The same decision is taken again only where the run was cut off before it ended.
 
-        Raises:
-            NotFound: no such approval in the caller's tenant.
-            Forbidden: the caller may not decide it.
-            Gone: it has expired.
-            Conflict: it was decided already. The same decision is taken again only where the run that waited for it
-                was cut off before it ended; it then goes on.
-            InvalidRequest: it edits the arguments, and the tool does not take them.
+        Raises NotFound (no such approval in the caller's tenant), Forbidden, Gone (expired), Conflict (decided already),
+        InvalidRequest (the tool does not take the edited arguments).
         """
         ...
 
@@ -135,13 +63,10 @@ class Planner(Protocol):
     """Whether it calls the chat model, which takes so long that a first search begins meanwhile."""
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Plan with `tools`, of which the caller may use `allowed`. Another one of them may be planned, and is then refused.
+        """Plan with `tools`. The caller may use those in `allowed`; another one may be planned, and is then refused.
 
-        A value of an argument is what the question says, or refers to what an earlier step finds (`$1.order_id`). What the
-        question leaves open is `missing` and asked for.
-
-        Raises:
-            ComponentError: the model behind it failed, or planned what cannot be read.
+        An argument is what the question says, or refers to what an earlier step finds (`$1.order_id`); what the question leaves
+        open is `missing` and asked for. Raises ComponentError: the model failed, or planned what cannot be read.
         """
         ...
 
@@ -151,113 +76,46 @@ class Planner(Protocol):
 
 
 @runtime_checkable
+class ApprovalNotifier(Protocol):
+    """Tells people that an approval waits for them."""
+
+    def announce(self, notice: ApprovalNotice) -> None:
+        """Tell of it, off the event loop, one after another. After a crash the same approval may be announced again.
+
+        Raises ComponentError: nobody could be told. It is logged and counted, and not tried again.
+        """
+        ...
+
+
+@runtime_checkable
 class ConversationStore(Protocol):
-    """The conversations of a person. An agent that keeps them offers this as its attribute `conversations`."""
+    """A person's conversations, as an agent that keeps them offers in `conversations`. Raises NotFound for somebody else's."""
 
     async def all(self, principal: Principal) -> list[Conversation]:
         """Newest first."""
         ...
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
-        """Oldest first.
-
-        Raises:
-            NotFound: it is unknown, or somebody else's.
-        """
-        ...
-
-    async def delete(self, thread_id: str, principal: Principal) -> None:
-        """Nothing of it can be read afterwards.
-
-        Raises:
-            NotFound: it is unknown, or somebody else's. Conflict: it is busy, or waits for an approval.
-        """
-        ...
-
-
-class FactStore(Protocol):
-    """What is remembered of people. Nobody's facts are another's, not even in the same tenant."""
-
-    def of(self, principal: Principal) -> list[Fact]:
         """Oldest first."""
         ...
 
-
-class ApprovalStore(Protocol):
-    """Durable approvals; they survive a restart."""
-
-    async def request(self, approval: Approval) -> Approval: ...
-    async def get(self, approval_id: str, tenant: str) -> Approval | None: ...
-    async def pending(self, tenant: str) -> list[Approval]: ...
-    async def decide(
-        self,
-        approval_id: str,
-        tenant: str,
-        *,
-        approve: bool,
-        by: str,
-        note: str,
-        edited: Mapping[str, Any] | None = None,
-        edited_hash: str = "",
-    ) -> Approval:
-        """Exactly one of two simultaneous decisions wins; the other raises Conflict."""
+    async def delete(self, thread_id: str, principal: Principal) -> None:
+        """Nothing of it can be read afterwards. Raises Conflict: it is busy, or waits for an approval."""
         ...
-
-
-@runtime_checkable
-class ApprovalNotifier(Protocol):
-    """Tells people that an approval waits for them."""
-
-    def announce(self, notice: ApprovalNotice) -> None:
-        """Tell of it. Called off the event loop, one after another; an error is logged and counted, and not tried again.
-
-        The same approval may be announced again after a crash.
-
-        Raises:
-            ComponentError: nobody could be told.
-        """
-        ...
-
-
-class EffectLog(Protocol):
-    """Remembers every effect by run, step and arguments, so that it happens once across retries and crashes."""
-
-    async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
-        """Claim `key` for the person that `principal` is, or return the stored result of an effect that has already happened.
-
-        Raises:
-            Conflict: it was begun and never finished, so nobody knows whether it happened; a person must look.
-        """
-        ...
-
-    async def finish(self, key: str, result: Mapping[str, Any]) -> None: ...
-    async def abandon(self, key: str) -> None:
-        """Release `key`: the effect certainly did not happen, and may be tried again."""
-        ...
-
-
-class AuditLog(Protocol):
-    """Append-only memory of every tool call, every decision and every answer."""
-
-    async def record(self, entry: AuditRecord) -> None: ...
 
 
 @runtime_checkable
 class Meter(Protocol):
-    """Where charges go. Observability implements it; orchestration only knows that it exists."""
+    """Where charges go; observability implements it."""
 
     def record(self, charge: Charge) -> None: ...
 
 
 class Spending(Protocol):
-    """What all runs together may spend on model calls, by tenant and day. `usd` is `None` where the price is not known."""
+    """What all runs together may spend on model calls. `usd` is `None` where the price is not known."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
-        """Set aside what a call may need; what comes back is for `settle`.
-
-        Raises:
-            BudgetExceeded: it, with what is used and reserved today, does not fit.
-        """
+        """Set aside what a call may need, for `settle`. Raises BudgetExceeded: it does not fit."""
         ...
 
     async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
@@ -267,17 +125,11 @@ class Spending(Protocol):
 
 @runtime_checkable
 class AnswerMemory(Protocol):
-    """Answers from documents, by tenant and permissions. Never asked about tools, nor told what came of them."""
+    """Answers from documents, by tenant and permissions; nothing of tools. Raises ComponentError where it cannot be reached."""
 
-    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
-        """Raises:
-        ComponentError: it cannot be reached. An answer can be made without it.
-        """
-        ...
-
+    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None: ...
     async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
-        """Keep an answer for a while, unless the documents have changed since the ledger's sequence `since`. Raises as
-        `recall`."""
+        """Keep an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
         ...
 
     def now(self) -> int:
@@ -300,12 +152,9 @@ class AgentParts(Context):
     settings: OrchestrationSettings
     prompts: Prompts
     spending: Spending | None = None
-    """`None`: there are no limits beyond those of a single run."""
     memory: AnswerMemory | None = None
-    """Where answers from documents are looked up before they are made again; `None`: nowhere."""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Gives attributes for the span of a finished answer. Called off the event loop."""
-    facts: FactStore | None = None
-    """What is remembered of the person who asks."""
+    facts: SqliteFacts | None = None
     ledger: DocumentLedger | None = None
     """Where an agent that calls tools reads on in a document."""

@@ -248,7 +248,7 @@ class _Layers:
         """All of it. Around the agent, from within: a stop breaks it off, the audit notes it, it is counted, its quota is held."""
         from observability.telemetry.instrument import CountedAgent
         from orchestration.effects.audit import AuditedAgent
-        from orchestration.run.stoppable import StoppableAgent
+        from orchestration.run.wrapping import StoppableAgent
         from serving.access.quotas import QuotaAgent
 
         models, retrieval, acting, serving = self.models, self.retrieval, self.acting, self.serving

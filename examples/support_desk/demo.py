@@ -28,7 +28,7 @@ from serving.settings import Loaded
 from serving.wiring import System, open_system
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer
+    from orchestration.events import Answer
 
 HOME = Path("examples/support_desk")
 DESK = "desk.sqlite"
@@ -219,7 +219,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
 
 async def orchestration(stage: Stage, story: Story, system: System) -> Answer:
     """Ask the scenes of the story one by one; gives the answer that part six looks at again."""
-    from orchestration.contract import AnswerRequest
+    from orchestration.requests import AnswerRequest
     from orchestration.run.answering import answer
 
     with stage.part("orchestration", "answer, act, wait for a person, or say no") as report:
@@ -244,7 +244,10 @@ async def stronger(stage: Stage, story: Story, system: System) -> None:
     from foundation.components import load
     from foundation.settings import Part
     from models.pricing import identity
-    from orchestration.contract import Agent, AnswerRequest, Decision, Event
+    from orchestration.actions import Decision
+    from orchestration.contract import Agent
+    from orchestration.events import Event
+    from orchestration.requests import AnswerRequest
     from orchestration.run.answering import answer
 
     scene = story.text["stronger"]
@@ -298,7 +301,7 @@ def judge(stage: Stage, scene: dict[str, Any], given: Answer) -> None:
 
 async def approve(stage: Stage, story: Story, system: System, scene: dict[str, Any], waiting: Answer) -> None:
     """Approve what waits, twice: the first time it happens, the second time it must be refused."""
-    from orchestration.contract import Decision
+    from orchestration.actions import Decision
     from orchestration.run.answering import resume
 
     approver = story.people[scene["approver"]]

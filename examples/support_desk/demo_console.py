@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from foundation.types import LAYERS, Layer
 from observability.reports import formatting
-from orchestration.contract import Answer
+from orchestration.events import Answer
 from serving.cli.terminal import HOW, plain
 
 INDENT = 3

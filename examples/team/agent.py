@@ -18,13 +18,13 @@ from examples.team.budgets import Shares
 from examples.team.rounds import Journal, KnownState, RoundsAgent, side_by_side
 from foundation import names
 from foundation.tracing import span
-from orchestration.contract import AgentParts, PlanStep
-from orchestration.contract import Step as Told
+from orchestration.contract import AgentParts
+from orchestration.events import Step as Told
 from orchestration.flow import planned_agent
 from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import report, run_step
 from orchestration.memory.follow_ups import stands_alone
-from orchestration.requests import Noun
+from orchestration.requests import Noun, PlanStep
 from orchestration.run.run import Run
 
 __all__ = ["Message", "Options", "TeamAgent", "build", "picture"]

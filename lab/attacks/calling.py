@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool
 
 from foundation.components import Context
 from foundation.settings import Section
 from lab.attacks.contract import Attack, Tried
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import BaseTool
 from orchestration.effects.foreign_tools import ForeignOptions, foreign_tool
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 from foundation.errors import InvalidRequest, SixplyError
 from observability.evaluation import metrics
 from observability.evaluation.datasets import CorpusDocument, Question, items_of, read_questions
-from orchestration.contract import Answer
+from orchestration.events import Answer
 
 __all__ = ["Asked", "Told", "figures", "items_of", "question_log", "replay"]
 

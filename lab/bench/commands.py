@@ -14,7 +14,8 @@ from typing import Any
 from foundation import names
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT, Principal, Scope
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
 from serving.cli.terminal import format_share, show_figures

@@ -37,7 +37,7 @@ from observability.evaluation.datasets import (
     read_queries,
     read_questions,
 )
-from orchestration.contract import Answer
+from orchestration.events import Answer
 from retrieval.contract import Retriever
 
 if TYPE_CHECKING:

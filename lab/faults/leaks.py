@@ -33,8 +33,8 @@ from foundation.types import EVERY_TENANT, NOBODY, UNCLASSIFIED, Principal, Scop
 from lab.library import open_library
 from models.contract import Reranker
 from models.embedding import embed_query
-from orchestration.contract import Answer
 from orchestration.effects.policy import Policy
+from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where

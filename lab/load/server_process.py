@@ -76,7 +76,7 @@ def _ingest(system: System, corpus: str) -> int:
 
 def _obey(system: System, out: Any) -> None:
     """Do the work that standard input asks for, and tell its milliseconds."""
-    from orchestration.contract import AnswerRequest
+    from orchestration.requests import AnswerRequest
     from orchestration.run.answering import answer
 
     person = Principal("in process", TENANT, frozenset({"reader"}))

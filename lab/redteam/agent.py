@@ -22,9 +22,11 @@ from foundation.errors import SixplyError
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call, Worlds, world_executor
 from observability.evaluation import metrics
 from observability.evaluation.datasets import evenly
-from orchestration.contract import Agent, AnswerRequest, Decision
+from orchestration.actions import Decision
+from orchestration.contract import Agent
 from orchestration.effects.executor import Executor
 from orchestration.flow.plans import STEPS
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 
 Builds = Callable[[Executor, Sequence[Call], Sequence[Call]], Agent]

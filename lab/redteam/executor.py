@@ -18,9 +18,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
+from langchain_core.tools import BaseTool
+
 from foundation.clock import SystemClock
 from foundation.types import Principal
-from orchestration.contract import BaseTool, Decision, Origin, ToolOutcome
+from orchestration.actions import Decision, Origin, ToolOutcome
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects

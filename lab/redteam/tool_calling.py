@@ -21,8 +21,11 @@ from foundation.components import load
 from foundation.settings import Part
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import Agent, AgentParts, Answer, AnswerRequest, Decision, Event, ToolOutcome
+from orchestration.actions import Decision, ToolOutcome
+from orchestration.contract import Agent, AgentParts
 from orchestration.effects.executor import Executor
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_of
 from orchestration.settings import BudgetSettings
 

@@ -19,9 +19,12 @@ from lab.replay.playback import PricesOfRecorded, RecordedChat
 from lab.replay.recording import Conversation, Line, Recording
 from lab.replay.worlds import ConversationTools, World
 from models.resilience.retry import resilient
-from orchestration.contract import Agent, Answer, AnswerRequest, Approval, ClientOptions, Decision, Event
+from orchestration.actions import Approval, Decision
+from orchestration.contract import Agent
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest, ClientOptions
 from orchestration.run.answering import answer, error_of
 from orchestration.settings import BudgetSettings, PolicySettings
 from serving.wiring import System

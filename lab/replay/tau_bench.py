@@ -20,6 +20,8 @@ from operator import lt
 from pathlib import Path
 from typing import Any
 
+from langchain_core.tools import BaseTool
+
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from lab.bench import public_data
@@ -27,7 +29,7 @@ from lab.redteam.executor import Call, make_calls, open_executor
 from lab.replay.tau_rules import RULES, Rule
 from lab.replay.tau_world import READS, Airline, result_text
 from observability.evaluation import datasets
-from orchestration.contract import BaseTool, ToolOutcome
+from orchestration.actions import ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.settings import PolicySettings
 from retrieval.contract import Retriever

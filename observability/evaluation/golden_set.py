@@ -23,7 +23,7 @@ from observability.evaluation.datasets import lines
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
 from observability.reports import formatting
-from orchestration.contract import Answer
+from orchestration.events import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
 NOBODY = "nobody"

@@ -19,7 +19,7 @@ from foundation.errors import SixplyError
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed_query
-from orchestration.contract import Answer
+from orchestration.events import Answer
 from retrieval.grounding.evidence import Grounding
 
 SIGNS = 8

@@ -18,7 +18,7 @@ from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
 from observability.evaluation import datasets
 from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
-from orchestration.contract import Answer
+from orchestration.events import Answer
 
 if TYPE_CHECKING:
     from observability.evaluation.leaks import LeakFinder

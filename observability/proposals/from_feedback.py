@@ -15,7 +15,7 @@ from observability.evaluation.golden_set import REFUSALS, GoldenCase
 from observability.proposals.review import Proposal
 from observability.stores.outcomes import Outcome
 from observability.telemetry import personal_data
-from orchestration.contract import Turn
+from orchestration.events import Turn
 
 
 @dataclass(frozen=True, slots=True)

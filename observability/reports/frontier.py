@@ -12,7 +12,7 @@ from observability.evaluation.metrics import Estimate, estimate
 from observability.reports import svg
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.roi import floors_of, measured_floors
-from orchestration.contract import Answer
+from orchestration.events import Answer
 
 WhyUp = Callable[[Answer, float], str | None]
 

@@ -22,7 +22,7 @@ from foundation.types import LAYERS, Layer
 from observability.stores.spans import SpanNode, SpanRow, tree
 
 if TYPE_CHECKING:  # frameworks come with it, and a report must answer at once
-    from orchestration.contract import Charge
+    from orchestration.events import Charge
 
 OUTSIDE: Layer = "serving"
 """Where time goes that no span claims for a layer: whatever stood around the request."""

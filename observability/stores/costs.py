@@ -23,7 +23,7 @@ from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Usage
 
 if TYPE_CHECKING:
-    from orchestration.contract import Charge
+    from orchestration.events import Charge
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS charges (
@@ -260,7 +260,7 @@ class _ExactSum:
 
 
 def _charge(row: dict[str, Any]) -> Charge:
-    from orchestration.contract import Charge  # frameworks come with it, and sums must answer at once
+    from orchestration.events import Charge  # frameworks come with it, and sums must answer at once
 
     usage = Usage(**{name: row.pop(name) for name in Usage.__dataclass_fields__})
     usd, at = row.pop("usd"), datetime.fromisoformat(row.pop("at"))

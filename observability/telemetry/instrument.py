@@ -19,7 +19,8 @@ from foundation import names, tracing
 from foundation.types import Principal, Scope
 from models.embedding import name_of
 from observability.telemetry import metrics, setup
-from orchestration.contract import AnswerRequest, Decision, Event
+from orchestration.events import Event
+from orchestration.run.wrapping import AgentWrapper
 from retrieval.contract import Hit, Retriever
 
 
@@ -112,22 +113,15 @@ class TracedRetriever(Around):
             return hits
 
 
-class CountedAgent(Around):
+class CountedAgent(AgentWrapper):
     """An `Agent` of which every answer and its seconds are counted in the process's metrics."""
 
-    def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
-        return _count_answers(self.inner.stream(request, principal))
-
-    def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
-        return _count_answers(self.inner.resume(decision, principal))
-
-
-async def _count_answers(events: AsyncGenerator[Event]) -> AsyncIterator[Event]:
-    async with aclosing(events):
-        async for event in events:
-            if event.answer is not None:
-                metrics.domain().count_answer(event.answer)
-            yield event
+    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+        async with aclosing(super()._pass_on(events, principal)) as passed:
+            async for event in passed:
+                if event.answer is not None:
+                    metrics.domain().count_answer(event.answer)
+                yield event
 
 
 @contextmanager

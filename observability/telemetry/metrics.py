@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from foundation import names
 from foundation.types import LAYERS
-from orchestration.contract import Answer, Charge, Path, Status
+from orchestration.events import Answer, Charge, Path, Status
 
 CHARGE_KINDS = ("chat", "embeddings", "rerank", "tool", "machine")
 OTHER = "other"

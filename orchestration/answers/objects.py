@@ -28,8 +28,9 @@ from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.patterns import bound_validator
 from orchestration.answers.structured import Object, generate_object
-from orchestration.contract import AgentParts, AuditLog, AuditRecord
-from orchestration.events import Status, StopReason
+from orchestration.contract import AgentParts
+from orchestration.effects.audit import SqliteAudit
+from orchestration.events import AuditRecord, Status, StopReason
 from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
@@ -87,7 +88,7 @@ class Objects:
     """`answer_as` under the switches of the operator, and in the audit."""
 
     def __init__(
-        self, parts: AgentParts, stops: Stops, audit: AuditLog, tenants: Mapping[str, BaseChatModel] | None = None
+        self, parts: AgentParts, stops: Stops, audit: SqliteAudit, tenants: Mapping[str, BaseChatModel] | None = None
     ) -> None:
         """`tenants` have chat models of their own."""
         self._parts, self._stops, self._audit, self._tenants = parts, stops, audit, tenants or {}

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from foundation.errors import SixplyError
-from orchestration.contract import Approval, ApprovalNotice, ApprovalNotifier
+from orchestration.actions import Approval, ApprovalNotice
+from orchestration.contract import ApprovalNotifier
 
 MOST_WAITING = 100
 """Announcements that wait for the one under way: an address that is down must not fill the memory."""

@@ -12,7 +12,7 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from orchestration.contract import Approval
+from orchestration.actions import Approval
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -32,11 +32,8 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     approvals = [Approval.model_validate_json(row[1]) for row in rows]
     own = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
     connection.executemany("DELETE FROM approvals WHERE approval_id = ?", own)
-    noted = [
-        (approval.model_copy(update={"note": ""}).model_dump_json(), approval.approval_id)
-        for approval in approvals
-        if approval.requested_by != person.subject and approval.decided_by == person.subject and approval.note
-    ]
+    by_them = [a for a in approvals if a.requested_by != person.subject and a.decided_by == person.subject and a.note]
+    noted = [(a.model_copy(update={"note": ""}).model_dump_json(), a.approval_id) for a in by_them]
     connection.executemany("UPDATE approvals SET body = ? WHERE approval_id = ?", noted)
     return len(own) + len(noted)
 
@@ -52,8 +49,7 @@ STORE = SqliteStore(
 
 
 class SqliteApprovals:
-    """An `ApprovalStore` in one SQLite file. Expiry needs no timer: a late reader sees it as expired, and from then on it is,
-    whatever becomes of the clock."""
+    """Expiry needs no timer: a late reader sees an approval as expired, and from then on it is, whatever becomes of the clock."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
@@ -62,11 +58,7 @@ class SqliteApprovals:
     async def request(self, approval: Approval) -> Approval:
         """Store it, or return the one that the same call asked for before."""
         row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
-
-        def insert(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row)
-
-        await self._file.run(insert)
+        await self._file.run(lambda c: c.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row))
         stored = await self.get(approval.approval_id, approval.tenant)
         if stored is None:
             raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
@@ -88,26 +80,18 @@ class SqliteApprovals:
 
     async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
         """The latest decisions, newest first."""
-
-        def select(connection: sqlite3.Connection) -> list[Approval]:
-            rows = connection.execute(
-                "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
-                "ORDER BY body ->> '$.decided_at' DESC LIMIT ?",
-                (tenant, limit),
-            )
-            return [Approval.model_validate_json(row["body"]) for row in rows]
-
-        return await self._file.run(select)
+        query = (
+            "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
+            "ORDER BY body ->> '$.decided_at' DESC LIMIT ?"
+        )
+        rows = await self._file.run(lambda connection: connection.execute(query, (tenant, limit)).fetchall())
+        return [Approval.model_validate_json(row["body"]) for row in rows]
 
     def waiting(self) -> int:
         """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
-        now = self._clock.now()
-
-        def select(connection: sqlite3.Connection) -> int:
-            rows = connection.execute("SELECT body FROM approvals WHERE status = 'pending'")
-            return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
-
-        return self._file.run_now(select)
+        query, now = "SELECT body FROM approvals WHERE status = 'pending'", self._clock.now()
+        rows = self._file.run_now(lambda connection: connection.execute(query).fetchall())
+        return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
 
     async def decide(
         self,
@@ -120,8 +104,10 @@ class SqliteApprovals:
         edited: Mapping[str, Any] | None = None,
         edited_hash: str = "",
     ) -> Approval:
-        """Raises:
-        NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
+        """Exactly one of two simultaneous decisions wins.
+
+        Raises:
+            NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
         """
 
         def settle(connection: sqlite3.Connection) -> Approval:
@@ -158,14 +144,9 @@ class SqliteApprovals:
         now = self._clock.now()
 
         def remove(connection: sqlite3.Connection) -> int:
-            approvals = [
-                Approval.model_validate_json(row[0]) for row in connection.execute("SELECT body FROM approvals")
-            ]
-            old = [
-                (approval.approval_id,)
-                for approval in approvals
-                if approval.requested_at < at and (approval.status != "pending" or approval.expires_at <= now)
-            ]
+            rows = connection.execute("SELECT body FROM approvals")
+            early = [a for row in rows if (a := Approval.model_validate_json(row[0])).requested_at < at]
+            old = [(a.approval_id,) for a in early if a.status != "pending" or a.expires_at <= now]
             connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
             return len(old)
 
@@ -178,9 +159,8 @@ class SqliteApprovals:
         self._file.close()
 
     def _find(self, connection: sqlite3.Connection, approval_id: str, tenant: str) -> Approval | None:
-        row = connection.execute(
-            "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?", (approval_id, tenant)
-        ).fetchone()
+        query = "SELECT body FROM approvals WHERE approval_id = ? AND tenant = ?"
+        row = connection.execute(query, (approval_id, tenant)).fetchone()
         return self._expire(connection, Approval.model_validate_json(row["body"])) if row else None
 
     def _expire(self, connection: sqlite3.Connection, approval: Approval) -> Approval:

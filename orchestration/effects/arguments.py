@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
 from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
+from orchestration.actions import ToolMetadata
 from orchestration.answers.patterns import bound_validator
-from orchestration.contract import BaseTool, ToolMetadata
 
 _ROUNDING = Decimal("1e-12")
 """Share of an amount by which a float may miss it."""
@@ -33,28 +34,25 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def demand_schema(tool: BaseTool) -> None:
+def demand_described(tool: BaseTool) -> None:
     """Raises:
-    InvalidSetting: the tool's arguments cannot be checked, because it has no schema or one that is none itself.
+    InvalidSetting: the tool's arguments cannot be checked, because it has no schema or one that is none itself; or its metadata has
+        a key that is not one of `ToolMetadata`, or says something of an argument that it does not take.
     """
     from jsonschema import Draft202012Validator, SchemaError
 
     schema: Any = tool.tool_call_schema
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
-    if schema.get("type") != "object":
-        raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+    if isinstance(schema, dict):
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
+        if schema.get("type") != "object":
+            raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+    _demand_metadata(tool)
 
 
-def demand_metadata(tool: BaseTool) -> None:
-    """Raises:
-    InvalidSetting: the tool's metadata has a key that is not one of `ToolMetadata`, or says something of an argument
-        that the tool does not take.
-    """
+def _demand_metadata(tool: BaseTool) -> None:
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
@@ -94,7 +92,14 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     for name in arguments:
         if name not in properties:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
-    fitting = _by_json_schema(tool, arguments) if isinstance(schema, dict) else _by_model(tool, arguments)
+    if isinstance(schema, dict):
+        fitting = _by_json_schema(tool, arguments)
+    else:
+        try:
+            fitting = schema.model_validate(dict(arguments)).model_dump(mode="json")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise _unfit(tool, first["loc"], first["msg"]) from error
     _demand_whole_units(tool, fitting)
     return fitting
 
@@ -114,16 +119,6 @@ def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
             raise _unfit(tool, (name,), f"it is no whole number of {unit}, or none at all")
 
 
-def _by_model(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    schema: Any = tool.tool_call_schema
-    try:
-        fitting: dict[str, Any] = schema.model_validate(dict(arguments)).model_dump(mode="json")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise _unfit(tool, first["loc"], first["msg"]) from error
-    return fitting
-
-
 def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """jsonschema resolves references inside the schema alone: another place to resolve them from is never given it."""
     from jsonschema import Draft202012Validator
@@ -135,28 +130,20 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     except (TypeError, ValueError) as error:
         raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     schema = schema_of(tool)
-    defaults = {
-        name: definition["default"]
-        for name, definition in schema.get("properties", {}).items()
-        if "default" in definition
-    }
-    fitting = {**defaults, **plain}
+    properties = schema.get("properties", {}).items()
+    fitting = {name: value["default"] for name, value in properties if "default" in value} | plain
     try:
         mistake = best_match(bound_validator(Draft202012Validator)(schema).iter_errors(fitting))
     except InvalidRequest as error:
         raise UnfitArguments(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:
-        raise UnfitArguments(
-            f"{tool.name} was not called: its schema refers to {error.ref}, which is not in it."
-        ) from error
+        why = f"its schema refers to {error.ref}, which is not in it"
+        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
     if mistake is not None:
-        raise _unfit(tool, tuple(mistake.absolute_path), _without_value(mistake))
+        # what jsonschema says quotes the value, which may be what a person wrote; the rule that it breaks is enough
+        rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"
+        raise _unfit(tool, tuple(mistake.absolute_path), f"it breaks the rule {rule}")
     return fitting
-
-
-def _without_value(error: Any) -> str:
-    """What jsonschema says quotes the value, which may be what a person wrote; the rule that it breaks is enough."""
-    return f"it breaks the rule {error.validator} = {json.dumps(error.validator_value)[:200]}"
 
 
 def _unfit(tool: BaseTool, where: tuple[Any, ...], why: str) -> UnfitArguments:

@@ -1,10 +1,9 @@
 """The audit: every tool call, decision and answer, written before anybody hears of it, never changed afterwards.
 
 Records form a chain: each holds the SHA-256 of itself together with the hash of the one before, over canonical JSON. An
-edited, dropped or reordered record breaks it. What the chain alone cannot show is a missing end, so its head (how many
-records, and the last hash) is kept again: in a file beside it, on the span of each call, which is stored here and can be
-exported to another machine, and in the log of each start. Whoever can rewrite the chain and every copy of its head can forge
-it (docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
+edited, dropped or reordered record breaks it. To show a missing end, its head (how many records, and the last hash) is kept again: in
+a file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can forge it
+(docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
-from orchestration.contract import Agent, Answer, AuditLog, AuditRecord, Event
+from orchestration.contract import Agent
+from orchestration.events import Answer, AuditRecord, Event
 from orchestration.run.answering import error_event
 from orchestration.run.wrapping import AgentWrapper
 
@@ -100,8 +100,7 @@ class Head:
 
 
 class SqliteAudit:
-    """An `AuditLog` in one append-only table. `model`, or that of the tenant, and `manifest_id` say what was running; every record
-    carries them."""
+    """One append-only table. Every record carries which `model`, or that of the tenant, and which `manifest_id` was running."""
 
     def __init__(
         self,
@@ -118,8 +117,12 @@ class SqliteAudit:
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
         log.info("The audit reaches %s.", self._file.run_now(_last_head))  # a copy wherever the log goes
-        self._clock = clock
-        self._model, self._tenant_models, self._manifest_id = model, tenant_models or {}, manifest_id
+        self._clock, self._model, self._tenant_models, self._manifest_id = (
+            clock,
+            model,
+            tenant_models or {},
+            manifest_id,
+        )
 
     async def record(self, entry: AuditRecord) -> None:
         """Raises:
@@ -132,9 +135,8 @@ class SqliteAudit:
         def append(connection: sqlite3.Connection) -> Head:
             last = _last_head(connection)
             head = Head(last.count + 1, record_hash(last.count + 1, last.hash, body))
-            connection.execute(
-                "INSERT INTO chain VALUES (?, ?, ?, ?, ?)", (head.count, entry.tenant, body, last.hash, head.hash)
-            )
+            row = (head.count, entry.tenant, body, last.hash, head.hash)
+            connection.execute("INSERT INTO chain VALUES (?, ?, ?, ?, ?)", row)
             return head
 
         head = await self._file.run(append)
@@ -153,27 +155,18 @@ class SqliteAudit:
 
     async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
         """(time, record) of one tenant, oldest first."""
-
-        def select(connection: sqlite3.Connection) -> list[tuple[str, AuditRecord]]:
-            rows = connection.execute("SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number", (tenant,))
-            return [_parse_entry(json.loads(row["body"])) for row in rows]
-
-        return await self._file.run(select)
+        query = "SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number"
+        rows = await self._file.run(lambda connection: connection.execute(query, (tenant,)).fetchall())
+        return [_parse_entry(json.loads(row["body"])) for row in rows]
 
     async def manifests(self) -> set[str]:
         """The run manifests that a record names."""
-
-        def select(connection: sqlite3.Connection) -> set[str]:
-            rows = connection.execute("SELECT DISTINCT json_extract(body, '$.manifest_id') AS found FROM chain")
-            return {row["found"] for row in rows if row["found"]}
-
-        return await self._file.run(select)
+        query = "SELECT DISTINCT body ->> '$.manifest_id' FROM chain"
+        rows = await self._file.run(lambda connection: connection.execute(query).fetchall())
+        return {manifest_id for (manifest_id,) in rows if manifest_id}
 
     def close(self) -> None:
         self._file.close()
-
-
-FIELDS = frozenset(AuditRecord.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +178,6 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a walk along the chain found."""
-
     records: int
     head: Head
     after_the_kept_head: int
@@ -198,13 +189,7 @@ class Verification:
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "ok": self.ok,
-            "records": self.records,
-            "head": str(self.head),
-            "after_the_kept_head": self.after_the_kept_head,
-            "problems": [asdict(problem) for problem in self.problems],
-        }
+        return {"ok": self.ok, **asdict(self), "head": str(self.head)}
 
 
 def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
@@ -219,10 +204,8 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
     for head in (stored_head, known, *witnesses):
         if head is not None:
             heads[head.count].add(head.hash)
-    problems = [
-        Problem(0, "unguarded", f"{trigger} is missing or was changed, which forbids changes.")
-        for trigger in _lacking_triggers(path)
-    ]
+    unguarded = "{} is missing or was changed, which forbids changes."
+    problems = [Problem(0, "unguarded", unguarded.format(trigger)) for trigger in _lacking_triggers(path)]
     count, last, expected = 0, BEGINNING, 1
     for number, tenant, body, previous, stored in _rows(path):
         if number != expected:
@@ -230,29 +213,24 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
             problems.append(Problem(expected, "dropped", f"Record {missing} is missing."))
         elif previous != last:
             problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
-        problems += _problems_of(number, tenant, body, stored, expected=record_hash(number, previous, body))
+        if stored != record_hash(number, previous, body):
+            problems.append(Problem(number, "edited", f"Record {number} is not what was written."))
+        elif (written := json.loads(body).get("tenant")) != tenant:  # it would be missing in a list by that column
+            what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
+            problems.append(Problem(number, "edited", what))
         if heads.get(number, {stored}) != {stored}:
             problems.append(Problem(number, "forged", f"Record {number} is not the one whose hash was kept."))
         count, last, expected = count + 1, stored, number + 1
     end = expected - 1
-    for head_count in sorted(heads):
-        if head_count > end:
-            what = f"The records from {end + 1} to {head_count} are missing at the end."
-            problems.append(Problem(end + 1, "truncated", what))
+    problems += [
+        Problem(end + 1, "truncated", f"The records from {end + 1} to {head_count} are missing at the end.")
+        for head_count in sorted(heads)
+        if head_count > end
+    ]
     if stored_head is None and count:
         problems.append(Problem(end, "truncated", f"{head_file(path).name} is missing, so an end may be missing too."))
     after = max(0, end - stored_head.count) if stored_head else count
     return Verification(count, Head(end, last), after, tuple(problems))
-
-
-def _problems_of(number: int, tenant: str, body: str, stored: str, *, expected: str) -> list[Problem]:
-    """What is wrong with a record by itself. A tenant other than the written one would keep it out of a list by that column."""
-    if expected != stored:
-        return [Problem(number, "edited", f"Record {number} is not what was written.")]
-    if (written := json.loads(body).get("tenant")) != tenant:
-        what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
-        return [Problem(number, "edited", what)]
-    return []
 
 
 def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
@@ -277,7 +255,7 @@ def head_file(path: Path) -> Path:
 
 
 def _parse_entry(body: Mapping[str, Any]) -> tuple[str, AuditRecord]:
-    return body["at"], AuditRecord(**{k: v for k, v in body.items() if k in FIELDS})
+    return body["at"], AuditRecord(**{name: value for name, value in body.items() if name in AuditRecord.model_fields})
 
 
 def _last_head(connection: sqlite3.Connection) -> Head:
@@ -337,15 +315,15 @@ def _read_head(path: Path) -> Head | None:
 
 
 class AuditedAgent(AgentWrapper):
-    """An `Agent` whose every answer is in the audit before the caller has it."""
+    """Has every answer in the audit before the caller has it."""
 
-    def __init__(self, inner: Agent, audit: AuditLog) -> None:
+    def __init__(self, inner: Agent, audit: SqliteAudit) -> None:
         super().__init__(inner)
         self._audit = audit
 
     async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(events) as source:  # type: ignore[type-var]
-            async for event in source:
+        async with aclosing(super()._pass_on(events, principal)) as passed:
+            async for event in passed:
                 if event.answer is not None:
                     try:
                         await self._audit.record(_record_of(event.answer, principal))

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from langchain_core.tools import BaseTool
+
 from foundation.output.rendering import encodable, one_line
 from foundation.types import Principal
-from orchestration.contract import Approval, BaseTool, Origin, ToolOutcome
+from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.arguments import arguments_hash
 from orchestration.effects.effect_log import effect_key
 
@@ -29,8 +31,7 @@ RULES: Mapping[Denial, str] = {
     "expired": "approval_expires_h",
     "own": "four_eyes",
 }
-"""The setting of the policy behind each denial. For a role and a tenant the ruling names it, for what is
-forbidden the tool."""
+"""The setting of the policy behind each denial. A ruling names that of a role and a tenant, the tool what it forbids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,8 @@ def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
     outcome = ToolOutcome(**result)
     if first in ("", call.call_id):
         return outcome
-    content = (
-        f"Already done by an equal call of this answer, so it was not done again. The result was: {outcome.content}"
-    )
+    again = "Already done by an equal call of this answer, so it was not done again. The result was:"
+    content = f"{again} {outcome.content}"
     return outcome.model_copy(update={"content": content, "reason": "repeated"})
 
 

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from foundation.kill_switches import Stops
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
-from orchestration.actions import Preview
-from orchestration.contract import Approval, ApprovalStore, AuditLog, AuditRecord, BaseTool, Decision
+from orchestration.actions import Approval, Decision, Preview
+from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.arguments import UnfitArguments, arguments_hash, check_arguments
+from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import RULES, Denial
+from orchestration.events import AuditRecord
 from orchestration.settings import PolicySettings
 
 
@@ -26,16 +28,13 @@ class Decisions:
         self,
         tools: Mapping[str, BaseTool],
         policy: PolicySettings,
-        approvals: ApprovalStore,
-        audit: AuditLog,
+        approvals: SqliteApprovals,
+        audit: SqliteAudit,
         stops: Stops | None,
     ) -> None:
         self._tools, self._policy, self._stops = tools, policy, stops
-        self._approvals, self._audit = approvals, audit
-
-    @property
-    def approvals(self) -> ApprovalStore:
-        return self._approvals
+        self.approvals = self._approvals = approvals
+        self._audit = audit
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve, as it was asked or with other arguments, or reject; exactly once.
@@ -67,15 +66,11 @@ class Decisions:
             edited_hash="" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
         )
         crash_point("decided")
-        await self._record_decision(decided, principal)
+        await self.record_decision(decided, principal)
         return decided
 
-    async def decide_again(self, decided: Approval, principal: Principal) -> None:
-        """Record that somebody repeats a decision whose run was cut off: whoever took it may have been killed before its
-        own record was written."""
-        await self._record_decision(decided, principal)
-
-    async def _record_decision(self, decided: Approval, principal: Principal) -> None:
+    async def record_decision(self, decided: Approval, principal: Principal) -> None:
+        """Also for a decision that is repeated: whoever took it may have been killed before its record was written."""
         await self._record(
             decided,
             subject=decided.requested_by,

@@ -1,11 +1,11 @@
-"""The effect ledger: an effect happens once, whatever is retried, resumed, approved twice or killed."""
+"""The effect log: an effect happens once, whatever is retried, resumed, approved twice or killed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +26,19 @@ CREATE TABLE IF NOT EXISTS effects (
     subject        TEXT NOT NULL DEFAULT ''
 ) STRICT;
 """
-_TEXT = "TEXT NOT NULL DEFAULT ''"
-_THEIRS = """
-arguments_hash != '' AND (
-    (tenant = :tenant AND subject = :subject) OR (tenant = '' AND key IN (SELECT value FROM json_each(:effects)))
-)
-"""
-"""A row of an earlier version names nobody; what the audit says of the call finds it."""
-_STEPS = 100
-"""Most tool calls of a run that are tried where a key of an earlier version is looked for."""
 
 
 def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
     return hashlib.sha256(f"{run_id}\n{step}\n{arguments_hash}".encode()).hexdigest()
 
 
-def possible_keys(run_id: str, arguments_hash: str) -> Iterator[str]:
-    """The keys under one of which a call was carried out, for rows that do not say for whom."""
-    return (effect_key(run_id, step, arguments_hash) for step in range(_STEPS))
-
-
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
     """Leave the key, so that nothing is carried out twice, and not what was carried out."""
-    theirs = {"tenant": person.tenant, "subject": person.subject, "effects": json.dumps(sorted(person.effects))}
-    results = connection.execute(
-        f"SELECT key, result FROM effects WHERE result IS NOT NULL AND {_THEIRS}",  # noqa: S608 - own words
-        theirs,
-    ).fetchall()
-    for key, result in results:
+    theirs = (person.tenant, person.subject)
+    results = "SELECT key, result FROM effects WHERE tenant = ? AND subject = ? AND result IS NOT NULL"
+    for key, result in connection.execute(results, theirs).fetchall():
         connection.execute("UPDATE effects SET result = ? WHERE key = ?", (_without_words(json.loads(result)), key))
-    forget = f"UPDATE effects SET arguments_hash = '', subject = '', tenant = '' WHERE {_THEIRS}"  # noqa: S608 - own words
+    forget = "UPDATE effects SET arguments_hash = '', subject = '', tenant = '' WHERE tenant = ? AND subject = ?"
     return connection.execute(forget, theirs).rowcount
 
 
@@ -68,7 +51,6 @@ STORE = SqliteStore(
     name="effects",
     file="effects.sqlite",
     schema=SCHEMA,
-    later={"effects": {"tenant": _TEXT, "subject": _TEXT}},
     erase_rows=_erase,
     erased="what was carried out for them: its result, its arguments and who asked",
     stays="a random key and the tool's name, so that it is never carried out twice",
@@ -76,12 +58,18 @@ STORE = SqliteStore(
 
 
 class SqliteEffects:
-    """An `EffectLog` in one SQLite file. A row without a result has begun and was never heard of again."""
+    """Every effect by run, step and arguments. A row without a result has begun and was never heard of again."""
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, STORE)
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
+        """Claim `key` for `principal`, or return the stored result of an effect that has already happened.
+
+        Raises:
+            Conflict: it was begun and never finished, so nobody knows whether it happened; a person must look.
+        """
+
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(
                 "INSERT OR IGNORE INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?)",
@@ -112,6 +100,7 @@ class SqliteEffects:
         await self._file.run(keep, of_nobody=True)
 
     async def abandon(self, key: str) -> None:
+        """Release `key`: the effect certainly did not happen, and may be tried again."""
         statement = "DELETE FROM effects WHERE key = ? AND result IS NULL"
         await self._file.run(lambda connection: connection.execute(statement, (key,)), of_nobody=True)
 

@@ -1,13 +1,12 @@
 """The one door through which tools are called.
 
-Whatever a model, a document or a route asks for passes here: who may (allow-list by role, deny by default), with what
-(the tool's schema, nothing unknown), on whose word (an effect needs an approval of exactly this call, or, where the
-operator lists it as `unasked`, arguments that are traced to the person's own words), and how often (the effect ledger; a
-cap on the calls of a run). Every call, refusal and decision is in the audit before anybody hears of it.
+It decides who may (allow-list by role, deny by default), with what (the tool's schema, nothing unknown), on whose word (an effect
+needs an approval of exactly this call, or, where the operator lists it as `unasked`, arguments that are traced to the person's own
+words), and how often (the effect log; a cap on the calls of a run). Every call, refusal and decision is in the audit before anybody
+hears of it.
 
-What a tool says of itself stands in `contract.ToolMetadata`. It finds the caller in the RunnableConfig:
-`configurable["principal"]`, and for an effect `["idempotency_key"]` and `["approved_by"]`. `ToolException` means: it did
-not happen, and the text is fit for a person.
+A tool describes itself by `ToolMetadata`. It finds the caller in the RunnableConfig: `configurable["principal"]`, and for an effect
+`["idempotency_key"]` and `["approved_by"]`. `ToolException` means: it did not happen, and the text is fit for a person.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
 from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
@@ -29,24 +28,15 @@ from foundation.kill_switches import Stops
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
-from orchestration.actions import Completion, Preview, Prohibition
-from orchestration.contract import (
-    Approval,
-    ApprovalStore,
-    AuditLog,
-    AuditRecord,
-    BaseTool,
-    EffectLog,
-    Origin,
-    ToolOutcome,
-)
+from orchestration.actions import Approval, Completion, Origin, Preview, Prohibition, ToolOutcome
+from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.arguments import (
     UnfitArguments,
     arguments_hash,
     check_arguments,
-    demand_metadata,
-    demand_schema,
+    demand_described,
 )
+from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import (
     CALL_ID,
     RULES,
@@ -63,8 +53,10 @@ from orchestration.effects.calls import (
     keep_plain,
 )
 from orchestration.effects.decisions import Decisions
+from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy, Ruling
 from orchestration.effects.provenance import doubts, without_what_was_read
+from orchestration.events import AuditRecord
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
@@ -85,9 +77,9 @@ class Executor(Decisions):
         *,
         tools: Sequence[BaseTool],
         policy: PolicySettings,
-        approvals: ApprovalStore,
-        effects: EffectLog,
-        audit: AuditLog,
+        approvals: SqliteApprovals,
+        effects: SqliteEffects,
+        audit: SqliteAudit,
         clock: Clock,
         stops: Stops | None = None,
         announce: Callable[[Approval], None] = lambda _: None,
@@ -165,9 +157,8 @@ class Executor(Decisions):
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
         if stored is not None and call.metadata_value("completed", None):
-            call = fill_open_arguments(
-                call, stored.arguments
-            )  # settled then; by now the effect itself may have changed the data
+            # settled then; by now the effect itself may have changed the data
+            call = fill_open_arguments(call, stored.arguments)
         refusal = find_mismatch(call, stored)
         if refusal is not None or stored is None:
             return refusal or deny(call, "approval", "There is no such approval.")
@@ -191,16 +182,14 @@ class Executor(Decisions):
 
     async def _ask(self, call: Call, reasons: Sequence[str]) -> ToolOutcome:
         """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
-        preview: Preview | None = call.metadata_value("preview", None)
         completed: Completion | None = call.metadata_value("completed", None)
+        preview: Preview = call.metadata_value("preview", None) or (lambda *_: describe_call(call))
         try:
             if completed:
                 call = fill_open_arguments(call, await asyncio.to_thread(completed, call.arguments, call.principal))
             if refusal := await self._forbidden(call):
                 return refusal
-            described = (
-                await asyncio.to_thread(preview, call.arguments, call.principal) if preview else describe_call(call)
-            )
+            described = await asyncio.to_thread(preview, call.arguments, call.principal)
         except ToolException as error:
             return fail(call, "tool", str(error))
         if hidden := [name for name, value in call.arguments.items() if has_hidden_characters(value)]:
@@ -227,15 +216,8 @@ class Executor(Decisions):
             return await self._carry_out(call, approval)
         self._announce(approval)
         crash_point("approval_asked")
-        content = f"{described} {WAITS}"
-        return ToolOutcome(
-            tool=call.tool.name,
-            status="waiting",
-            content=content,
-            approval=approval,
-            reason="approval",
-            rule=RULES["approval"],
-        )
+        waits: dict[str, Any] = {"approval": approval, "reason": "approval", "rule": RULES["approval"]}
+        return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{described} {WAITS}", **waits)
 
     async def _carry_out_once(self, call: Call, approval: Approval | None) -> ToolOutcome:
         """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
@@ -289,19 +271,14 @@ class Executor(Decisions):
             return fail(call, "unknown", f"{call.tool.name} failed with {name}. {advise_after_failure(call)}")
         if message.status == "error":  # a tool with handle_tool_error
             return fail(call, "tool", message.text)
-        return ToolOutcome(
-            tool=call.tool.name,
-            status="done",
-            content=encodable(message.text),
-            arguments=call.arguments,
-            artifact=keep_plain(message.artifact),
-        )
+        done: dict[str, Any] = {"arguments": call.arguments, "artifact": keep_plain(message.artifact)}
+        return ToolOutcome(tool=call.tool.name, status="done", content=encodable(message.text), **done)
 
     async def _forbidden(self, call: Call) -> ToolOutcome | None:
         """The refusal, if a rule of the house forbids this effect as things stand, or cannot be looked at."""
-        prohibition: Prohibition | None = call.metadata_value("forbidden", None)
+        prohibition: Prohibition = call.metadata_value("forbidden", None) or (lambda *_: None)
         try:
-            violation = await asyncio.to_thread(prohibition, call.arguments, call.principal) if prohibition else None
+            violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)
         except ToolException as error:
             return fail(call, "tool", str(error))
         except Exception as error:  # foreign code, like the tool: nothing is done that could not be checked
@@ -364,6 +341,7 @@ class Executor(Decisions):
     async def _record_outcome(
         self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
     ) -> ToolOutcome:
+        approval = outcome.approval
         await self._audit.record(
             AuditRecord(
                 tenant=principal.tenant,
@@ -374,8 +352,8 @@ class Executor(Decisions):
                 outcome=outcome.status,
                 reason=outcome.reason,
                 rule=outcome.rule,
-                approval_id=outcome.approval.approval_id if outcome.approval else None,
-                decided_by=outcome.approval.decided_by if outcome.approval else None,
+                approval_id=approval.approval_id if approval else None,
+                decided_by=approval.decided_by if approval else None,
             )
         )
         return outcome
@@ -386,7 +364,6 @@ def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
     for tool in tools:
         if tool.name in named:
             raise InvalidSetting(f'Two tools are named "{tool.name}". Rename one of them.')
-        demand_schema(tool)
-        demand_metadata(tool)
+        demand_described(tool)
         named[tool.name] = tool
     return named

@@ -24,8 +24,9 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
 
-from orchestration.actions import Role
-from orchestration.contract import BaseTool, Origin, ToolOutcome
+from langchain_core.tools import BaseTool
+
+from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.effects.arguments import schema_of
 from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of

@@ -21,23 +21,16 @@ from foundation.machine.deadline import in_thread
 from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
+from orchestration.actions import Approval, Decision
 from orchestration.answers.compose import draft_extractive, render
-from orchestration.contract import (
-    AgentParts,
-    Answer,
-    AnswerRequest,
-    Approval,
-    Decision,
-    Event,
-    NearDocument,
-    Plan,
-    Step,
-)
+from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
+from orchestration.events import Answer, Event, NearDocument, Step
 from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
 from orchestration.memory.follow_ups import turns_from_client
-from orchestration.run.answering import error_event
+from orchestration.requests import AnswerRequest, Plan
+from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
 from orchestration.run.state import (
@@ -50,7 +43,6 @@ from orchestration.run.state import (
     fresh,
     owner_of,
 )
-from orchestration.run.streaming import stream_from
 from retrieval.contract import Citation
 
 MADE_BY = "agent"
@@ -183,7 +175,7 @@ class DurableAgent(ABC):
         elif not waiting or not _repeats_decision(decision, approval):
             raise already_decided_error(approval)
         else:
-            await self._parts.executor.decide_again(approval, principal)
+            await self._parts.executor.record_decision(approval, principal)
 
     # -- one run -----------------------------------------------------------------------------------------------------
 

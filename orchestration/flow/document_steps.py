@@ -11,7 +11,8 @@ from foundation.machine.deadline import in_thread_within
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
-from orchestration.contract import AgentParts, Answer, NearDocument
+from orchestration.contract import AgentParts
+from orchestration.events import Answer, NearDocument
 from orchestration.flow.plans import rewrite
 from orchestration.language.guard import instructs_reader, warnings_about
 from orchestration.memory.follow_ups import entity_names, stands_alone

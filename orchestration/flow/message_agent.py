@@ -24,12 +24,14 @@ from langgraph.types import Command, Interrupt
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
-from orchestration.contract import AgentParts, Answer, AnswerRequest, ToolCall
+from orchestration.contract import AgentParts
+from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState
 from orchestration.middleware.client_tools import thread_of
 from orchestration.middleware.policy import approvals_of, as_person, from_person
+from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result

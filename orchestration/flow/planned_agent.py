@@ -10,7 +10,8 @@ from foundation.components import available, load
 from foundation.settings import Part, Section
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
-from orchestration.contract import AgentParts, Answer, Event, Planner, Step
+from orchestration.contract import AgentParts, Planner
+from orchestration.events import Answer, Event, Step
 from orchestration.flow.base_agent import DurableAgent
 from orchestration.flow.document_steps import Work
 from orchestration.flow.steps import Steps

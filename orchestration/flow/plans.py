@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from langchain_core.tools import BaseTool
+
 from foundation.text.lexical import terms
-from orchestration.contract import BaseTool, Plan, PlanStep, ToolOutcome
+from orchestration.actions import ToolOutcome
 from orchestration.language.stated_arguments import required_of
+from orchestration.requests import Plan, PlanStep
 
 REPLANNED = "planned anew"
 STEPS = 6

@@ -11,16 +11,8 @@ from foundation.errors import ComponentError
 from foundation.machine.deadline import time_limit
 from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
-from orchestration.contract import (
-    AgentParts,
-    Approval,
-    Fact,
-    Origin,
-    Plan,
-    Planner,
-    PlanStep,
-    ToolOutcome,
-)
+from orchestration.actions import Approval, Origin, ToolOutcome
+from orchestration.contract import AgentParts, Planner
 from orchestration.flow.document_steps import SEVERAL, DocumentSteps
 from orchestration.flow.plans import (
     REPLANNED,
@@ -35,7 +27,7 @@ from orchestration.language.guard import without_foreign_urls
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.memory.facts import with_facts
 from orchestration.memory.follow_ups import in_context, resolve_pronoun
-from orchestration.requests import Outcome
+from orchestration.requests import Fact, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
 from orchestration.run.state import (
     Done,

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import regex
+from langchain_core.tools import BaseTool
 
 from orchestration.answers.patterns import in_time
-from orchestration.contract import BaseTool
 from orchestration.effects.arguments import schema_of
 
 

@@ -15,7 +15,7 @@ from foundation.errors import NotFound
 from foundation.stores.erasures import mark_of
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
-from orchestration.contract import Conversation, NearDocument, Turn
+from orchestration.events import Conversation, NearDocument, Turn
 from orchestration.run.state import State, day_of
 from retrieval.contract import Citation
 

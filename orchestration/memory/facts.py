@@ -20,8 +20,8 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.text.lexical import terms
 from foundation.types import Principal
-from orchestration.contract import Fact
 from orchestration.memory.follow_ups import entity_names
+from orchestration.requests import Fact
 
 FILE = "facts.sqlite"
 """Below the data folder."""

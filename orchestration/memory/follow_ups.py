@@ -14,8 +14,9 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from langchain_core.tools import BaseTool
+
 from foundation.text.lexical import names, terms
-from orchestration.contract import BaseTool
 from orchestration.language.stated_arguments import identifiers
 
 TURNS = 6

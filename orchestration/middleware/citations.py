@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from models.pricing import empty_reply_of
-from orchestration.contract import Event, Unsupported
+from orchestration.events import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import outcomes_of, this_turn

@@ -16,9 +16,10 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langgraph.types import Command, interrupt
 
-from orchestration.contract import ClientOptions, ToolCall
+from orchestration.events import ToolCall
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import place_of
+from orchestration.requests import ClientOptions
 from orchestration.run.run import current_run
 
 ONE_AT_A_TIME = (

@@ -10,7 +10,8 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import SystemMessage
 
-from orchestration.contract import AgentParts, ClientOptions
+from orchestration.contract import AgentParts
+from orchestration.requests import ClientOptions
 from orchestration.run.run import Run, current_run
 
 PROMPTS = ("persona", "documents", "tool_calling", "language", "length")

@@ -18,11 +18,13 @@ from langchain.agents.middleware.types import AgentState
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
+from langchain_core.tools import BaseTool
 from langgraph.types import Command, interrupt
 
 from foundation.output.rendering import encodable
-from orchestration.contract import Approval, BaseTool, Event, Origin, ToolCall, ToolOutcome
+from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
+from orchestration.events import Event, ToolCall
 from orchestration.run.run import Run, current_run
 
 PERSON = "person-"

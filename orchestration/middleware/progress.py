@@ -16,7 +16,7 @@ from langgraph.types import Command
 from foundation import names
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
-from orchestration.contract import Event, Step
+from orchestration.events import Event, Step
 from orchestration.run.run import Run, current_run
 
 Outcome = Literal["done", "failed", "waiting"]

@@ -6,7 +6,8 @@ import logging
 
 from foundation.components import Context
 from foundation.settings import Section
-from orchestration.contract import ApprovalNotice, ApprovalNotifier
+from orchestration.actions import ApprovalNotice
+from orchestration.contract import ApprovalNotifier
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from foundation.errors import SixplyError, UpstreamRejected
 from foundation.settings import Section
 from models.resilience.http_clients import clients, on_loopback, timeouts
 from models.resilience.vendor_errors import translate
-from orchestration.contract import ApprovalNotice, ApprovalNotifier
+from orchestration.actions import ApprovalNotice
+from orchestration.contract import ApprovalNotifier
 
 if TYPE_CHECKING:
     import httpx2

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from langchain_core.tools import BaseTool
 from pydantic import Field
 
 from foundation.machine.deadline import in_thread
@@ -26,7 +27,7 @@ from foundation.text.lexical import is_foreign
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
-from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
+from orchestration.contract import AgentParts
 from orchestration.flow.plans import POINTS, STEPS, is_effect, route_of, tool_step
 from orchestration.language.intent import Clause, classify_clauses, reverses, verbs
 from orchestration.language.stated_arguments import (
@@ -37,6 +38,7 @@ from orchestration.language.stated_arguments import (
     mask_identifiers,
     metadata_texts,
 )
+from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
 KNOWLEDGE = (

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from langchain_core.tools import BaseTool
+
 from foundation.errors import InvalidSetting, did_you_mean
 from foundation.settings import Section
-from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
+from orchestration.contract import AgentParts
 from orchestration.flow.plans import is_effect, route_of, tool_step
 from orchestration.language.stated_arguments import arguments_in
+from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
 

@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import HumanMessage
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section
 from orchestration.answers.structured import generate_object
-from orchestration.contract import AgentParts, BaseTool, Plan, PlanStep
+from orchestration.contract import AgentParts
 from orchestration.effects.arguments import schema_of
 from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from orchestration.prompts.frames import plan_for
+from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
 

@@ -1,15 +1,22 @@
-"""Collect an agent's stream into its answer, for callers that do not stream."""
+"""An agent's stream: a producer behind an iterator, its last event collected for callers that do not stream, its errors."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import TypeVar
 
 from foundation.errors import ComponentError, SixplyError
 from foundation.types import Principal
-from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
+from orchestration.actions import Decision
+from orchestration.contract import Agent
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest
 
 log = logging.getLogger("sixply.orchestration")
+T = TypeVar("T")
 
 
 async def answer(
@@ -39,17 +46,36 @@ async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | No
     raise error_of(last) if last is not None else ComponentError("The agent's stream ended without an answer.")
 
 
+async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
+    """Yield what `produce` emits while it runs in a task of its own. Its exception passes on; closing the iterator cancels it and waits.
+
+    Spans, timeouts and cancellation then have one context, however and wherever the iterator is consumed or closed.
+    """
+    queue: asyncio.Queue[T | None] = asyncio.Queue()
+
+    async def work() -> None:
+        try:
+            await produce(queue.put_nowait)
+        finally:
+            queue.put_nowait(None)
+
+    task = asyncio.create_task(work())
+    try:
+        while (item := await queue.get()) is not None:
+            yield item
+        await task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):  # the failure of an abandoned producer has no reader
+            await task
+
+
 def error_event(error: SixplyError) -> Event:
     """`error` as the last event of a stream, in the words that callers may read; the log has the operator's."""
     if error.public != str(error):
         log.error("%s: %s", error.code, error)
-    return Event(
-        kind="error",
-        code=error.code,
-        message=error.public,
-        retryable=error.retryable,
-        retry_after_s=error.retry_after_s,
-    )
+    details = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
+    return Event(kind="error", code=error.code, message=error.public, **details)
 
 
 def error_of(event: Event) -> SixplyError:

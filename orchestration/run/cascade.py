@@ -5,7 +5,7 @@ A cheaper model answers from documents alone. It calls no tool, and where its an
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,9 +15,11 @@ from foundation import names
 from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
 from foundation.tracing import span
 from foundation.types import Principal
-from orchestration.contract import Agent, AgentParts, Answer, AnswerRequest, Decision, Event
-from orchestration.run.answering import error_event
-from orchestration.run.streaming import stream_from
+from orchestration.contract import Agent, AgentParts
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest
+from orchestration.run.answering import error_event, stream_from
+from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
     from orchestration.effects.executor import Executor
@@ -44,30 +46,21 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
     return replace(parts, executor=cast("Executor", WithoutTools(parts.executor)), memory=None, scorer=None)
 
 
-class CascadeAgent:
-    """An `Agent`: the `cheaper` ones by the names of their models, the cheapest first, and the one that answers all the rest.
+class CascadeAgent(AgentWrapper):
+    """The `cheaper` agents by the names of their models, the cheapest first, before `inner`, which answers all the rest.
 
     Only a question that stands alone is asked of them: a conversation, an image, and what needs tools or a format of a client go to
     the last one at once. Its answer tells what the trials cost, too.
     """
 
     def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, up_below: float) -> None:
-        self.cheaper, self.name, self.last = cheaper, name, last
-        self._up_below = up_below
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "last":  # not set yet while the wrapper is being copied
-            raise AttributeError(name)
-        return getattr(self.last, name)
+        super().__init__(last)
+        self.cheaper, self.name, self._up_below = cheaper, name, up_below
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        produce: Callable[[Callable[[Event], None]], Any] = partial(self._answer, request, principal)
-        async with aclosing(stream_from(produce)) as events:
+        async with aclosing(stream_from(partial(self._answer, request, principal))) as events:
             async for event in events:
                 yield event
-
-    def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
-        return self.last.resume(decision, principal)
 
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
         trials: list[Answer] = []
@@ -86,7 +79,7 @@ class CascadeAgent:
                 await _forget(agent, events, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
             left = request.max_usd and max(0.0, request.max_usd - float(sum(t.cost_usd or 0 for t in trials)))
-            going_on = self.last.stream(request.model_copy(update={"max_usd": left}), principal)
+            going_on = self.inner.stream(request.model_copy(update={"max_usd": left}), principal)
             async with aclosing(cast("AsyncGenerator[Event]", going_on)) as later:
                 async for event in later:
                     emit(_with_trials(event, trials, self.name, reasons))

@@ -22,7 +22,7 @@ from pydantic import ConfigDict
 from foundation.output.rendering import encodable
 from models.resilience.bindings import OTHER_LIMITS, ChatWrapper, bound_arguments
 from models.resilience.streams import stream_of
-from orchestration.contract import Event
+from orchestration.events import Event
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 

@@ -25,22 +25,12 @@ from foundation.types import Layer, Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
-from orchestration.contract import (
-    AgentParts,
-    AnswerRequest,
-    Approval,
-    Charge,
-    DraftOutcome,
-    Event,
-    NearDocument,
-    Plan,
-    Recalled,
-    Step,
-    ToolCall,
-    Unsupported,
-)
+from orchestration.actions import Approval
+from orchestration.contract import AgentParts
 from orchestration.effects.policy import on_behalf_of
+from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Recalled, Step, ToolCall, Unsupported
 from orchestration.prompts.files import Prompt
+from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
 from orchestration.run.state import abstain
 from retrieval.contract import Hit

@@ -15,7 +15,9 @@ from uuid import uuid4
 from typing_extensions import TypedDict  # `create_agent` builds on this one
 
 from foundation.types import Principal
-from orchestration.contract import NearDocument, Plan, PlanStep, ToolOutcome
+from orchestration.actions import ToolOutcome
+from orchestration.events import NearDocument
+from orchestration.requests import Plan, PlanStep
 from retrieval.contract import Citation
 
 

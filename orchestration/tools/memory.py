@@ -25,7 +25,7 @@ from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.text.lexical import terms
-from orchestration.contract import ToolMetadata
+from orchestration.actions import ToolMetadata
 from orchestration.effects.foreign_tools import ToolSet
 from orchestration.memory.facts import FILE, STORE, SqliteFacts
 

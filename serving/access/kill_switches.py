@@ -12,7 +12,8 @@ from foundation.errors import Stopped, StorageFull, StoreUnavailable
 from foundation.kill_switches import Kind, Stop, Stops
 
 if TYPE_CHECKING:
-    from orchestration.contract import AuditLog, AuditRecord
+    from orchestration.effects.audit import SqliteAudit
+    from orchestration.events import AuditRecord
 
 log = logging.getLogger("sixply.serving")
 
@@ -28,7 +29,7 @@ NOBODY = "-"
 """The tenant of an audit record that concerns all of them."""
 
 
-async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
+async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
     """Switch off, then put it into the audit: stopping must not wait for a record. Gives what could not be written meanwhile, a
     sentence each; it is written as soon as it can be.
 
@@ -45,7 +46,7 @@ async def stop(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str,
     return [] if recorded else [UNRECORDED]
 
 
-async def settle(stops: Stops, audit: AuditLog) -> bool:
+async def settle(stops: Stops, audit: SqliteAudit) -> bool:
     """Write the stops and their records that a disk did not take. Whether nothing is left to be written."""
     stops.write_pending()
     while stops.unrecorded:
@@ -60,7 +61,7 @@ async def settle(stops: Stops, audit: AuditLog) -> bool:
 
 
 @asynccontextmanager
-async def tend_records(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
+async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
     """While this is open, what could not be written of a stop is tried again."""
 
     async def tend() -> None:
@@ -77,7 +78,7 @@ async def tend_records(stops: Stops, audit: AuditLog) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def lift(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str) -> Stop:
+async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str) -> Stop:
     """Put it into the audit, then switch on again.
 
     Raises:
@@ -89,7 +90,7 @@ async def lift(stops: Stops, audit: AuditLog, kind: Kind, name: str, *, by: str)
 
 
 def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> AuditRecord:
-    from orchestration.contract import AuditRecord
+    from orchestration.events import AuditRecord
 
     tenant = switch.name if switch.kind == "tenant" else NOBODY
     return AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(switch), outcome=outcome, reason=switch.why)

@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,8 +25,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.errors import BudgetExceeded, ComponentError
 from foundation.stores.erasures import mark_of
 from foundation.types import Principal
-from observability.telemetry.instrument import Around
-from orchestration.contract import Agent, AnswerRequest, Event, Spending
+from orchestration.contract import Agent, Spending
+from orchestration.events import Event
+from orchestration.requests import AnswerRequest
+from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import respond
@@ -298,16 +300,16 @@ class QuotaGate:
             return {}
 
 
-class QuotaAgent(Around):
+class QuotaAgent(AgentWrapper):
     """An `Agent` that begins no run for whom nothing is left, wherever it is asked: a route, a job, the page, MCP."""
 
     def __init__(self, inner: Agent, quotas: Quotas) -> None:
         super().__init__(inner)
         self._quotas = quotas
 
-    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
+    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         await self._quotas.demand_left(principal)
-        async with aclosing(self.inner.stream(request, principal)) as events:
+        async with aclosing(super().stream(request, principal)) as events:
             async for event in events:
                 yield event
 

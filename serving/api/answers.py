@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
 from foundation.types import Principal
-from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event
 from orchestration.settings import AnswerSettings
 from retrieval.contract import Citation, Hit

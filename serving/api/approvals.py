@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from orchestration.contract import Answer, Approval, Decision
+from orchestration.actions import Approval, Decision
+from orchestration.events import Answer
 from serving.access.identity import Decider
 from serving.api.answers import as_json
 from serving.api.schemas import Identifier, RequestBody, Text

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from foundation.errors import NotFound
-from orchestration.contract import Conversation, ConversationStore, Turn
+from orchestration.contract import ConversationStore
+from orchestration.events import Conversation, Turn
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.http.errors import responses

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from orchestration.contract import Fact
+from orchestration.requests import Fact
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, RequestBody, Text
 from serving.http.errors import responses

@@ -45,7 +45,7 @@ def ask(
     stack: Stack = STACK,
 ) -> None:
     """Ask one question, as a person of a tenant."""
-    from orchestration.contract import AnswerRequest
+    from orchestration.requests import AnswerRequest
     from orchestration.run import answering
     from serving.access.identity import check_roles
     from serving.cli.served import open_or_ask

@@ -26,7 +26,9 @@ from serving.settings import Loaded, Settings, context_of
 if TYPE_CHECKING:
     import httpx2
 
-    from orchestration.contract import AnswerRequest, Approval, Decision, Event
+    from orchestration.actions import Approval, Decision
+    from orchestration.events import Event
+    from orchestration.requests import AnswerRequest
     from retrieval.contract import Hit, Refusal
     from retrieval.ingest.batches import IngestReport
     from retrieval.ingest.preparation import Item
@@ -99,7 +101,7 @@ class _Served:
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         import httpx2
 
-        from orchestration.contract import Event
+        from orchestration.events import Event
 
         body = request.model_dump(mode="json", include={"question", "thread_id", "compose", "max_usd", "as_of"})
         headers = self._as(principal) | {"Accept": "text/event-stream"}
@@ -115,7 +117,7 @@ class _Served:
                     yield Event.model_validate_json(line.removeprefix("data:"))
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
-        from orchestration.contract import Answer, Event
+        from orchestration.events import Answer, Event
 
         body = decision.model_dump(mode="json", exclude={"approval_id"})
         reply = self._send("POST", f"/v1/approvals/{decision.approval_id}", principal, json=body)

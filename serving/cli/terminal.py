@@ -22,7 +22,8 @@ from foundation.output import rendering
 from observability.reports import formatting
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer, Event, Plan, Turn
+    from orchestration.events import Answer, Event, Turn
+    from orchestration.requests import Plan
 
 LINE_EVERY_S = 30.0
 HOW = {

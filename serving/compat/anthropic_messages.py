@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from foundation.errors import SixplyError
 from foundation.types import Principal
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
 from serving.compat.conversation import (

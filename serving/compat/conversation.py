@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from foundation.errors import InvalidRequest
-from orchestration.contract import ClientOptions
+from orchestration.requests import ClientOptions
 from serving.api.schemas import Text
 from serving.http.errors import UnsupportedParameter
 

@@ -16,7 +16,8 @@ from langchain_core.messages import AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.types import Principal, Usage
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
 from serving.compat.conversation import (

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.rendering import markdown
 from foundation.types import Principal
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.compat.conversation import FunctionDefinition

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.rendering import markdown, markdown_label
 from foundation.types import Principal
-from orchestration.contract import Answer, AnswerRequest, ClientOptions
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest, ClientOptions
 from serving.api.schemas import Identifier, Text
 from serving.compat.conversation import (
     FunctionDefinition,

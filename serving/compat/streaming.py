@@ -21,8 +21,9 @@ from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import markdown
 from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
-from orchestration.contract import Answer, AnswerRequest, Event
+from orchestration.events import Answer, Event
 from orchestration.middleware.formats import check_schema, schema_in
+from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes
 from serving.http.errors import Shape, responses, to_json

@@ -28,8 +28,8 @@ from foundation.text.lexical import FUNCTION_WORDS
 from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
-from orchestration.contract import Answer, Recalled
 from orchestration.effects.policy import Policy
+from orchestration.events import Answer, Recalled
 from retrieval.contract import Citation, DocumentLedger
 from serving.contract import Cache
 from serving.settings import AnswerCacheSettings

@@ -34,7 +34,8 @@ from foundation.stores.erasures import mark_of
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest, Event
+from orchestration.events import Event
+from orchestration.requests import AnswerRequest
 from serving.http.bodies import handed_on
 from serving.http.errors import CONFLICT, from_http, respond
 from serving.http.replies import Reply

@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foundation.errors import ShuttingDown, SixplyError
-from orchestration.contract import Answer, Event
+from orchestration.events import Answer, Event
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError, internal_error
 from serving.processes.lifecycle import Lifecycle

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import Forbidden
 from foundation.types import EVERY_TENANT, Principal
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item

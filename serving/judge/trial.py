@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import InvalidRequest
 from foundation.types import Principal, Scope
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from serving.settings import Loaded, Settings
 from serving.wiring import System, open_system

@@ -21,7 +21,7 @@ from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.output.rendering import markdown, markdown_values
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, SearchHit, SearchRequest, check_length
 from serving.api.schemas import DocumentSummary, RequestBody

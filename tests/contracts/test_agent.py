@@ -23,7 +23,10 @@ from foundation.errors import (
 )
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import Agent, AnswerRequest, Decision, Event
+from orchestration.actions import Decision
+from orchestration.contract import Agent
+from orchestration.events import Event
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.contracts import under_test

@@ -12,7 +12,7 @@ import pytest
 from langchain_core.tools import StructuredTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, Gone, InvalidRequest, NotFound
-from orchestration.contract import Approval, Decision, Origin, ToolOutcome
+from orchestration.actions import Approval, Decision, Origin, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Policy
 from orchestration.settings import TenantRules

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from foundation.components import Assembly, Context
-from orchestration.contract import ApprovalNotice, ApprovalNotifier
+from orchestration.actions import ApprovalNotice
+from orchestration.contract import ApprovalNotifier
 from tests.contracts import under_test
 from tests.contracts.broken import notifier as broken
 from tests.doubles.receiver import Receiver

@@ -15,9 +15,10 @@ from langchain_core.tools import BaseTool
 
 from foundation.components import load
 from foundation.errors import ComponentError
-from orchestration.contract import Plan, Planner, PlanStep
+from orchestration.contract import Planner
 from orchestration.flow.plans import REFERENCE, is_effect
 from orchestration.language.stated_arguments import required_of
+from orchestration.requests import Plan, PlanStep
 from tests.contracts import under_test
 from tests.contracts.broken import planner as broken
 from tests.doubles.orchestration import PROMPTING, World

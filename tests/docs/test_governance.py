@@ -14,8 +14,8 @@ import pytest
 from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
 from observability.governance import risk_register
-from orchestration.contract import Answer, AuditRecord
 from orchestration.effects.audit import SqliteAudit
+from orchestration.events import Answer, AuditRecord
 from serving.settings import Settings
 from tests.make_rules import LAB, RULES
 

@@ -21,7 +21,7 @@ from foundation import names
 from foundation.types import Usage
 from observability.stores.costs import CostLedger
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, values_of
-from orchestration.contract import Charge
+from orchestration.events import Charge
 from serving.cli.main import app
 from tests.make_rules import to_arguments
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
-from orchestration.contract import Answer, Approval
+from orchestration.actions import Approval
+from orchestration.events import Answer
 from retrieval.contract import Chunk, Citation, Hit, Refusal, Source
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)

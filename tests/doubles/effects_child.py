@@ -17,7 +17,8 @@ from typing import Any
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest, Decision
+from orchestration.actions import Decision
+from orchestration.requests import AnswerRequest
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import World
 

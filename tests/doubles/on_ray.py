@@ -25,7 +25,8 @@ from foundation.clock import SystemClock
 from foundation.components import Context
 from foundation.settings import ClusterSettings
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest, Event
+from orchestration.events import Event
+from orchestration.requests import AnswerRequest
 from serving.processes import ray_replicas
 from serving.settings import Loaded, Settings
 from tests.doubles.serving import FakeSystem, ScriptedAgent, world

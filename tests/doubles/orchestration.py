@@ -27,11 +27,13 @@ from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
-from orchestration.contract import Agent, AgentParts, AnswerMemory, Approval, Charge, Spending
+from orchestration.actions import Approval
+from orchestration.contract import Agent, AgentParts, AnswerMemory, Spending
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.events import Charge
 from orchestration.memory.facts import SqliteFacts
 from orchestration.prompts.files import Prompts, open_prompts, read_prompt
 from orchestration.settings import (

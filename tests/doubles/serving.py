@@ -26,10 +26,12 @@ from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import OutcomeStore
-from orchestration.contract import Answer, AnswerRequest, Approval, Charge, Conversation, Decision, Event, Step, Turn
+from orchestration.actions import Approval, Decision
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.policy import Policy
+from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.memory.facts import SqliteFacts
+from orchestration.requests import AnswerRequest
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
 from retrieval.ingest.batches import IngestReport

@@ -12,8 +12,10 @@ import pytest
 
 from foundation.errors import Conflict, Gone, NotFound, StoreUnavailable
 from foundation.stores import sqlite_file
-from orchestration.contract import Answer, AnswerRequest, Approval, Decision
+from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals, find_duplicates
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, World
 

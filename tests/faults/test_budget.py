@@ -12,8 +12,8 @@ import pytest
 
 from foundation.machine import deadline
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import AnswerRequest
 from orchestration.flow import document_steps
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings, DayLimits

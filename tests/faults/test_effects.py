@@ -23,8 +23,10 @@ from observability.reports.layer_bill import layer_bill
 from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
-from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.actions import Decision
 from orchestration.effects.audit import of_trace
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.effects_child import CUSTOMER, LEAD, QUESTION, desk
 from tests.doubles.orchestration import NORTH, PLANNED, World

@@ -22,10 +22,12 @@ from models.chat.scripted import ScriptedChat
 from models.pricing import identity
 from models.resilience.retry import FALLBACK, resilient
 from models.settings import ResilienceSettings
+from orchestration.actions import Decision
 from orchestration.answers.objects import Objects
-from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from orchestration.run.stoppable import StoppableAgent
+from orchestration.run.wrapping import StoppableAgent
 from serving.access.kill_switches import tend_records
 from serving.app import create_app
 from tests.doubles import serving

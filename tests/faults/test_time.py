@@ -16,7 +16,9 @@ from langchain_core.runnables import RunnableConfig
 
 from foundation.clock import SteadyTime, SystemClock
 from foundation.errors import BudgetExceeded, Gone
-from orchestration.contract import Answer, AnswerRequest, Decision
+from orchestration.actions import Decision
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings, DayLimits

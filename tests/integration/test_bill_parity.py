@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.cascade import why_up
 from retrieval.contract import Source

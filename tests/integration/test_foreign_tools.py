@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting, MissingCredential, SixplyError
 from foundation.settings import Part
-from orchestration.contract import Decision, ToolOutcome
+from orchestration.actions import Decision, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.settings import PolicySettings
 from orchestration.tools.openapi import read_operations

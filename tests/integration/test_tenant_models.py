@@ -15,7 +15,8 @@ import pytest
 from foundation import names
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.types import EVERY_TENANT, Principal
-from orchestration.contract import Answer, AnswerRequest
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item

@@ -15,7 +15,7 @@ import pytest
 
 from foundation.errors import UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item

@@ -21,7 +21,8 @@ from foundation.stores.erasures import Erasures
 from foundation.types import Principal
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanStore
-from orchestration.contract import AnswerRequest, Approval
+from orchestration.actions import Approval
+from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item

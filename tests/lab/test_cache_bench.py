@@ -12,7 +12,7 @@ import pytest
 from foundation.errors import InvalidRequest, UpstreamDown
 from lab.bench.cache import Asked, Told, figures, question_log, replay
 from observability.evaluation.datasets import Question
-from orchestration.contract import Answer
+from orchestration.events import Answer
 
 LAMP = Question("1", "How long does the lamp run?", ("lamp",), ("nine hours",), answerable=True)
 DESK = Question("2", "How long does the desk lamp run?", ("lamp",), ("two days",), answerable=True)

@@ -24,7 +24,7 @@ from foundation.types import Principal, Scope
 from lab.attacks.victim import STACK
 from lab.faults.torture import words
 from lab.library import open_library
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from retrieval.contract import DocumentLedger, Source
 from retrieval.ingest.preparation import Item

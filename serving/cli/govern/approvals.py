@@ -18,7 +18,7 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Json, Note, Stack, Tenant, load_stack, local
 
 if TYPE_CHECKING:
-    from orchestration.contract import Answer
+    from orchestration.events import Answer
     from serving.settings import Loaded, Settings
 
 
@@ -94,7 +94,7 @@ def _decide(
         Unauthenticated: SIXPLY_KEY holds no valid key.
         InvalidRequest: a change is not of that form.
     """
-    from orchestration.contract import Decision
+    from orchestration.actions import Decision
     from orchestration.run import answering
     from serving.cli.served import open_or_ask
 

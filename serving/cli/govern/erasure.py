@@ -34,7 +34,7 @@ from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_st
 from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
-    from orchestration.contract import AuditRecord
+    from orchestration.events import AuditRecord
 
 CONVERSATIONS = "conversations"
 TOKENS_STAY = "nothing of them; a token of theirs works until whoever issued it ends it"
@@ -243,7 +243,7 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
 async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
     """What was done for the person, by everything that knows it. The audit knows most, and is never erased."""
     from observability.stores.costs import CostLedger
-    from orchestration.effects.effect_log import SqliteEffects, possible_keys
+    from orchestration.effects.effect_log import SqliteEffects
     from orchestration.memory import conversations
 
     data = loaded.settings.foundation.data_dir
@@ -259,7 +259,6 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
             if record.subject == principal.subject and record.act != "erasure":
                 answers.add(record.run_id)
                 traces.add(record.trace_id or "")
-                effects.update(possible_keys(record.run_id, record.arguments_hash))
         if (data / "costs.sqlite").exists():
             costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite")))
             for answer, trace in costs.runs_of(principal.tenant, principal.subject):
@@ -311,8 +310,8 @@ async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
 
 
 async def _record(data: Path, principal: Principal, by: str, clock: Clock) -> None:
-    from orchestration.contract import AuditRecord
     from orchestration.effects.audit import SqliteAudit
+    from orchestration.events import AuditRecord
 
     reason = f"everything that was said by {principal.subject}"
     record = AuditRecord(

@@ -16,7 +16,8 @@ from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase
     from observability.reports.frontier import Asked, Point
-    from orchestration.contract import Agent, Answer
+    from orchestration.contract import Agent
+    from orchestration.events import Answer
     from serving.wiring import System
 
 
@@ -96,7 +97,7 @@ async def _ask_all(
     from foundation.types import Principal
     from observability.evaluation.golden_set import evaluate_golden
     from observability.reports.frontier import Asked
-    from orchestration.contract import AnswerRequest
+    from orchestration.requests import AnswerRequest
     from orchestration.run import answering
     from serving.judge.trial import GOLDEN_SET, texts_of
 

@@ -41,7 +41,7 @@ def serve(order: Mapping[str, Any], numbers: Iterator[int]) -> Iterator[dict[str
     from observability.evaluation import trials
     from observability.evaluation.golden_set import GoldenCase
     from observability.evaluation.leaks import LeakFinder
-    from orchestration.contract import Answer
+    from orchestration.events import Answer
     from serving.judge import trial
     from serving.settings import load
     from serving.wiring import open_system

@@ -9,9 +9,10 @@ from typing import Any
 from nicegui import html, ui
 from pydantic import TypeAdapter
 
-from orchestration.contract import Answer, Approval, Decision
+from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import find_duplicates
 from orchestration.effects.arguments import schema_of
+from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
 from serving.http.streams import collect, explain
 from serving.page.session import WORDS, Visitor, alert, every, show_errors, trace, validate

@@ -10,7 +10,8 @@ from typing import Literal
 
 from nicegui import background_tasks, html, ui
 
-from orchestration.contract import Answer, AnswerRequest, Event, Step, Turn
+from orchestration.events import Answer, Event, Step, Turn
+from orchestration.requests import AnswerRequest
 from retrieval.contract import Citation
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations

@@ -8,7 +8,7 @@ from functools import partial
 from nicegui import html, ui
 
 from foundation.errors import NotFound
-from orchestration.contract import Conversation
+from orchestration.events import Conversation
 from serving.api.conversations import require_conversations
 from serving.page.session import Visitor, confirm, say, show_errors
 

@@ -10,7 +10,8 @@ from nicegui import html
 from foundation.errors import NotFound
 from observability.reports.layer_bill import Bill, layer_bill
 from observability.stores.spans import SpanRow, tree
-from orchestration.contract import Answer, Plan
+from orchestration.events import Answer
+from orchestration.requests import Plan
 from serving.cli.terminal import HOW
 from serving.page.session import Visitor, show_errors
 

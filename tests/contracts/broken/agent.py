@@ -7,9 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from foundation.types import Principal
+from orchestration.actions import Decision
 from orchestration.agents.graph import GraphAgent, Options
-from orchestration.contract import Agent, AnswerRequest, Decision, Event, Plan, PlanStep
+from orchestration.contract import Agent
+from orchestration.events import Event
 from orchestration.flow.plans import fixed_plan
+from orchestration.requests import AnswerRequest, Plan, PlanStep
 from tests.doubles.orchestration import NORTH, World
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from foundation.types import Principal
-from orchestration.contract import Approval, Decision, ToolOutcome
+from orchestration.actions import Approval, Decision, ToolOutcome
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Ruling
 

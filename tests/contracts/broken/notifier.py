@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from orchestration.contract import ApprovalNotice
+from orchestration.actions import ApprovalNotice
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from orchestration.contract import Plan, PlanStep
 from orchestration.flow.plans import fixed_plan, route_of, tool_step
 from orchestration.language.stated_arguments import arguments_in
+from orchestration.requests import Plan, PlanStep
 
 
 class Healthy:

@@ -201,7 +201,7 @@ import asyncio, sys
 from pathlib import Path
 from serving.settings import load
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
 from serving import app, wiring

@@ -11,7 +11,7 @@ from foundation import names
 from foundation.types import LAYERS, Layer, Usage
 from observability.reports.layer_bill import layer_bill
 from observability.stores.spans import SpanRow
-from orchestration.contract import Charge
+from orchestration.events import Charge
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 MS = 1_000_000

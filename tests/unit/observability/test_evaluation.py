@@ -9,7 +9,7 @@ from rich.console import Console
 from foundation.errors import InvalidRequest, UpstreamDown
 from observability.evaluation.golden_set import Report, evaluate_golden, load_golden, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
-from orchestration.contract import NearDocument
+from orchestration.events import NearDocument
 from tests.doubles.answers import answer, case, waiting
 
 REFUND = {"order_id": "QM-1", "amount_usd": 80.0, "reason": "arrived broken"}

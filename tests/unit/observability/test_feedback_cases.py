@@ -15,7 +15,7 @@ from observability.evaluation.golden_set import GoldenCase, load_golden
 from observability.proposals.from_feedback import Asked, proposals
 from observability.proposals.review import Proposal, read_reviewed, take_in, write
 from observability.stores.outcomes import Outcome
-from orchestration.contract import Turn
+from orchestration.events import Turn
 from retrieval.contract import Citation
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)

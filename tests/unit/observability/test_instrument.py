@@ -20,7 +20,10 @@ from models.embedding import embed
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics, setup
 from observability.telemetry.instrument import CountedAgent, TracedEmbedder, TracedReranker, TracedRetriever
-from orchestration.contract import Agent, Answer, AnswerRequest, Decision, Event
+from orchestration.actions import Decision
+from orchestration.contract import Agent
+from orchestration.events import Answer, Event
+from orchestration.requests import AnswerRequest
 from retrieval.contract import Retriever
 
 ASKER = Principal("s", "acme")

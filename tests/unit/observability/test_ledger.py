@@ -17,7 +17,8 @@ from foundation.errors import StoreUnavailable
 from foundation.types import Usage
 from observability.stores.costs import KEY_OF, CostLedger, by_outcome
 from observability.telemetry import metrics
-from orchestration.contract import Charge, Meter
+from orchestration.contract import Meter
+from orchestration.events import Charge
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from foundation import names
 from foundation.errors import UpstreamDown
 from models.embedders.hashing import HashingEmbedder
 from observability.evaluation.online import SIGNS, OnlineScorer, is_sampled, signature
-from orchestration.contract import Answer
+from orchestration.events import Answer
 from retrieval.contract import Citation
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings

@@ -15,8 +15,10 @@ from langchain_core.messages import HumanMessage
 
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep, Recalled
+from orchestration.actions import Decision
+from orchestration.events import Answer, Recalled
 from orchestration.flow.document_steps import DISCARDED
+from orchestration.requests import AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses

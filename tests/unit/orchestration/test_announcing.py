@@ -18,8 +18,9 @@ import pytest
 from foundation.components import Context, load
 from foundation.errors import ComponentError, InvalidSetting, UpstreamRejected
 from foundation.settings import Part
-from orchestration.contract import AnswerRequest, Approval, ApprovalNotice, Decision
+from orchestration.actions import Approval, ApprovalNotice, Decision
 from orchestration.effects.announcing import MOST_WAITING, Announcer, notice_of
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.receiver import Receiver

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 from foundation.components import Context, load
 from foundation.settings import Part
 from models.encoders.remembering import RememberingEmbedder
-from orchestration.contract import Plan
 from orchestration.language.intent import classify_clauses, reverses, verbs
 from orchestration.planners.classifier import ClassifierPlanner
 from orchestration.planners.classifier import Options as ClassifierOptions
+from orchestration.requests import Plan
 from tests.doubles.orchestration import PROMPTING
 
 REFUNDS = (

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
-from orchestration.contract import AnswerRequest, AuditRecord
 from orchestration.effects.audit import (
     BEGINNING,
     TRIGGERS,
@@ -23,6 +22,8 @@ from orchestration.effects.audit import (
     record_hash,
     verify,
 )
+from orchestration.events import AuditRecord
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, ManualClock, World
 

@@ -13,11 +13,12 @@ from foundation.components import Context, load
 from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
 from models.encoders.remembering import RememberingEmbedder
-from orchestration.contract import Plan, PlanStep, ToolOutcome
+from orchestration.actions import ToolOutcome
 from orchestration.flow.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
 from orchestration.language.stated_arguments import arguments_in, describe
 from orchestration.planners.classifier import ClassifierPlanner
 from orchestration.planners.classifier import Options as ClassifierOptions
+from orchestration.requests import Plan, PlanStep
 from tests.doubles.orchestration import PROMPTING
 
 GOLDEN = Path("examples/support_desk/golden.jsonl")

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import Conflict, NotFound
-from orchestration.contract import Answer, AnswerRequest, ConversationStore, Decision
+from orchestration.actions import Decision
+from orchestration.contract import ConversationStore
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, READER, SOUTH, World
 

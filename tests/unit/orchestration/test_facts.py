@@ -10,8 +10,9 @@ from foundation.components import Context, load
 from foundation.errors import InvalidRequest, NotFound
 from foundation.settings import Part
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest, Decision, Origin, ToolOutcome
+from orchestration.actions import Decision, Origin, ToolOutcome
 from orchestration.memory.facts import CHARACTERS, FILE, MOST, SqliteFacts, with_facts
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World

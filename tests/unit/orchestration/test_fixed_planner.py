@@ -10,7 +10,7 @@ import pytest
 from foundation.components import load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.settings import OrchestrationSettings
 from tests.doubles.orchestration import NORTH, World

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.contract import AnswerRequest, Decision
+from orchestration.actions import Decision
 from orchestration.flow.message_agent import UNCHECKED
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, READER, World
 from tests.doubles.strong import calls, own_agent, strong

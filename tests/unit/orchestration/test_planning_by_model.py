@@ -18,8 +18,10 @@ from foundation.clock import SystemClock
 from foundation.errors import StoreUnavailable
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
-from orchestration.contract import Answer, AnswerRequest, Decision, Plan
+from orchestration.actions import Decision
+from orchestration.events import Answer
 from orchestration.flow.steps import _harmless_reason
+from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
 from tests.doubles.provider import Behaviour, FaultyProvider, ok, status

@@ -14,8 +14,9 @@ from foundation.types import Principal, Scope
 from models.chat.scripted import ScriptedChat
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
-from orchestration.contract import Answer, AnswerRequest
 from orchestration.effects.policy import Policy, Ruling
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from orchestration.settings import PolicySettings, TenantRules
 from serving.cli.main import app

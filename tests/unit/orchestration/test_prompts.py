@@ -10,9 +10,9 @@ from langchain_core.messages import BaseMessage
 
 from foundation.errors import InvalidSetting
 from foundation.types import Principal
-from orchestration.contract import AnswerRequest
 from orchestration.prompts.files import FOLDER, open_prompts, read_prompt
 from orchestration.prompts.frames import answer_from, object_from, plan_for
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.settings import PromptSettings
 from tests.doubles.orchestration import NORTH, SOUTH, World

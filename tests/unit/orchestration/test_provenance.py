@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, StructuredTool
 
-from orchestration.contract import Origin, ToolOutcome
+from orchestration.actions import Origin, ToolOutcome
 from orchestration.effects.provenance import Words, doubts, foreign_references, without_what_was_read
 
 

@@ -7,9 +7,8 @@ from contextlib import aclosing
 import pytest
 
 from foundation.errors import ComponentError, StoreUnavailable, UpstreamLimited
-from orchestration.contract import Event
-from orchestration.run.answering import error_of
-from orchestration.run.streaming import stream_from
+from orchestration.events import Event
+from orchestration.run.answering import error_of, stream_from
 
 
 async def test_what_is_emitted_arrives_in_order() -> None:

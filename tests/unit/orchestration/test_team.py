@@ -12,7 +12,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from models.chat.scripted import ScriptedChat
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
-from orchestration.contract import Answer, AnswerRequest, Decision, Plan, PlanStep
+from orchestration.actions import Decision
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
 from tests.doubles.orchestration import LEAD, NORTH, World

@@ -12,8 +12,10 @@ from langchain_core.tools import ToolException
 
 from foundation.errors import Conflict, InvalidSetting
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import AnswerRequest, Decision, Event
+from orchestration.actions import Decision
+from orchestration.events import Event
 from orchestration.middleware.policy import WRITTEN, _call_executor, approvals_of, from_person, recorded_outcomes
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run

@@ -11,7 +11,7 @@ from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 
 from foundation.errors import InvalidSetting
-from orchestration.contract import ToolMetadata
+from orchestration.actions import ToolMetadata
 from orchestration.effects.executor import Executor
 from tests.doubles.orchestration import World
 

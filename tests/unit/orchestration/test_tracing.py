@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from foundation import names
 from foundation.errors import StoreUnavailable
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import AnswerRequest
 from orchestration.prompts.files import read_prompt
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, World
 

@@ -18,8 +18,8 @@ from foundation.stores.erasures import Erasures
 from foundation.types import Principal
 from models.embedders.hashing import HashingEmbedder
 from models.embedding import embed
-from orchestration.contract import Answer
 from orchestration.effects.policy import Policy
+from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
 from serving.caches.memory import MemoryCache, Options

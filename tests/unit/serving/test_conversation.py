@@ -17,8 +17,8 @@ from langchain_core.messages import (
 )
 
 from foundation.errors import RequestError
-from orchestration.contract import ClientOptions
 from orchestration.middleware.client_tools import thread_of
+from orchestration.requests import ClientOptions
 from serving.compat.conversation import said_by_person
 from serving.compat.shapes import request_from
 from tests.doubles.provider import openai_faults

@@ -16,7 +16,7 @@ from foundation.errors import UpstreamDown
 from foundation.settings import Part
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
-from orchestration.contract import AnswerRequest
+from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings

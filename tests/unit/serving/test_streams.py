@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from foundation.errors import ShuttingDown, UpstreamDown, UpstreamTimeout
-from orchestration.contract import Event, Step
+from orchestration.events import Event, Step
 from orchestration.run.answering import error_event
 from serving.http import streams
 from serving.http.errors import CallerLeft, InternalError

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from foundation.errors import InvalidSetting, NotFound
 from orchestration import contract
-from orchestration.contract import Event, NearDocument, Step
+from orchestration.events import Event, NearDocument, Step
 from serving.cli import terminal
 from serving.compat.shapes import with_footnotes
 from tests.doubles.serving import answer, approval
