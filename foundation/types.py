@@ -65,7 +65,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     credential: str = field(default="", compare=False, repr=False)
-    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.access.jwt_tokens.Callers.recheck`.
+    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.access.identity.Callers.recheck`.
     It opens nothing."""
 
     def holds_rights_of(self, other: Principal) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,12 +12,11 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.components import is_there
+from foundation.components import is_there, load_removable
 from serving.access.kill_switches import tend_records
-from serving.access.quotas import QuotaGate
-from serving.http import errors, idempotency
+from serving.build import QUOTAS
+from serving.http import errors
 from serving.http.bodies import BodyLimits
-from serving.http.idempotency import Idempotency
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
 from serving.http.replies import FirstReply, give_first_reply
 from serving.runtime import Runtime
@@ -44,6 +43,7 @@ ROUTES = (
     "serving.page.routes",
 )
 """Each can be deleted. A router brings along what must run while it is served."""
+IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -56,7 +56,8 @@ class Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
-            idempotency.declare(document)
+            if self.state.runtime.system.idempotency:
+                load_removable(IDEMPOTENCY).declare(document)
             errors.declare(document)
         return super().openapi()
 
@@ -80,9 +81,12 @@ def create_app(system: System) -> FastAPI:
         telemetry={"operation_spans": False, "logs": False, "exclude": _is_unwatched},
     )
     app.state.runtime = runtime
-    app.add_middleware(Idempotency, store=system.idempotency)  # the innermost: each later one stands around it
+    # The innermost first: each later one stands around it.
+    if system.idempotency:
+        app.add_middleware(load_removable(IDEMPOTENCY).Idempotency, store=system.idempotency)
     app.add_middleware(BodyLimits, http=settings.serving.http)
-    app.add_middleware(QuotaGate, quotas=system.quotas)
+    if system.quotas:
+        app.add_middleware(load_removable(QUOTAS).QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
     app.add_exception_handler(FirstReply, give_first_reply)
@@ -96,7 +100,7 @@ def create_app(system: System) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
     switches = tend_records(runtime.system.stops, runtime.system.audit)
-    async with switches, runtime.jobs.open():
+    async with switches, runtime.jobs.open() if runtime.jobs else nullcontext():
         yield
 
 

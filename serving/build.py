@@ -1,22 +1,22 @@
-"""Open what callers share: the cache, quotas, kept replies and jobs."""
+"""Open what callers share: the cache, and quotas, kept replies and jobs where their files are there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, load_removable
+from foundation.components import Assembly, is_there, load_removable
 from foundation.stores.erasures import Erasures
 from orchestration.contract import AnswerMemory
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
-from serving.access.quotas import Quotas
 from serving.contract import Cache
-from serving.http.idempotency import IdempotencyStore
-from serving.jobs.store import JobStore
 from serving.settings import ServingSettings
+
+QUOTAS = "serving.access.quotas"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,12 @@ class Serving:
     """What is open of layer 5, but for the server itself."""
 
     cache: Cache
-    quotas: Quotas
-    idempotency: IdempotencyStore
-    jobs: JobStore
+    quotas: Any
+    """`serving.access.quotas.Quotas`, like the two below it `None` without that file."""
+    idempotency: Any
+    """`serving.http.idempotency.IdempotencyStore`"""
+    jobs: Any
+    """`serving.jobs.store.JobStore`"""
     answers: AnswerMemory | None
     """Where answers are looked up before they are made again; `None`: nowhere."""
 
@@ -57,10 +60,15 @@ def open_serving(
         answers = load_removable("serving.http.answer_cache").AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )
+    quotas, idempotency, jobs = map(_load_if_there, (QUOTAS, "serving.http.idempotency", "serving.jobs.store"))
     return Serving(
         cache=cache,
-        quotas=Quotas(settings.quotas, budget, cache),
-        idempotency=assembly.keep(IdempotencyStore(data / "idempotency.sqlite", clock)),
-        jobs=assembly.keep(JobStore(data / "jobs", clock, settings.jobs)),
+        quotas=quotas and quotas.Quotas(settings.quotas, budget, cache),
+        idempotency=idempotency and assembly.keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock)),
+        jobs=jobs and assembly.keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),
         answers=answers,
     )
+
+
+def _load_if_there(module: str) -> Any:
+    return load_removable(module) if is_there(module) else None

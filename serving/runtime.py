@@ -13,21 +13,19 @@ from typing import Annotated, Any, get_args
 
 from fastapi import Depends, Request
 
+from foundation.components import is_there, load_removable
 from foundation.errors import Forbidden, SixplyError
 from foundation.kill_switches import Stops
 from foundation.types import Principal
 from serving.access.admission import Admission, PerPerson, Work
-from serving.access.identity import KeyStore, Permission, permissions
-from serving.access.jwt_tokens import Callers
-from serving.access.sessions import Sessions
+from serving.access.identity import Callers, KeyStore, Permission, permissions
 from serving.http.replies import is_answered
-from serving.jobs.queue import Jobs
-from serving.jobs.work import work_of
 from serving.processes.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")
 
+SESSIONS = "serving.access.sessions"
 MOST_PAGES = 20
 """Of one person, open at once."""
 PROBED_S = 5.0
@@ -71,11 +69,13 @@ class Runtime:
 
     system: System
     callers: Callers
-    sessions: Sessions
+    sessions: Any
+    """`serving.access.sessions.Sessions`, of the page's people; `None` without that file."""
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
-    jobs: Jobs
+    jobs: Any
+    """`serving.jobs.queue.Jobs`; `None` where the system keeps none."""
     sockets: PerPerson
     """The page's connections."""
     stores: StoreProbe
@@ -105,11 +105,11 @@ class Runtime:
         return cls(
             system=system,
             callers=callers,
-            sessions=Sessions(keys, callers, system.cache),
+            sessions=load_removable(SESSIONS).Sessions(keys, callers, system.cache) if is_there(SESSIONS) else None,
             permissions=rules,
             admission=admission,
             lifecycle=lifecycle,
-            jobs=Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle, allow),
+            jobs=system.jobs and load_removable("serving.jobs.work").jobs_of(system, admission, lifecycle, allow),
             sockets=PerPerson(MOST_PAGES, "pages"),
             stores=StoreProbe(system),
         )
@@ -122,6 +122,13 @@ class Runtime:
             Stopped: an operator has stopped the caller's tenant.
         """
         demand(self.permissions, self.system.stops, permission, principal)
+
+    async def demand_left(self, principal: Principal) -> None:
+        """Raises:
+        QuotaExceeded: the caller has used up what they may spend. StoreUnavailable: the counters cannot be reached.
+        """
+        if self.system.quotas:
+            await self.system.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work) -> AsyncIterator[None]:

@@ -47,11 +47,8 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.grounding.evidence import Grounding
     from retrieval.ingest.pipeline import Ingestor
-    from serving.access.quotas import Quotas
     from serving.build import Serving
     from serving.contract import Cache
-    from serving.http.idempotency import IdempotencyStore
-    from serving.jobs.store import JobStore
     from serving.settings import Settings
 
 OBJECTS = "orchestration.answers.objects"
@@ -95,9 +92,10 @@ class System:
     objects: Any
     """`orchestration.answers.objects.Objects`; `None` without that file."""
     cache: Cache
-    quotas: Quotas
-    idempotency: IdempotencyStore
-    jobs: JobStore
+    quotas: Any
+    """Like the two below it as in `serving.build.Serving`."""
+    idempotency: Any
+    jobs: Any
     erasures: Erasures
 
 
@@ -220,7 +218,7 @@ class _Layers:
         from observability.evaluation.online import OnlineScorer
         from observability.telemetry.instrument import TracedRetriever
         from orchestration.contract import AgentParts
-        from serving.access.quotas import QuotaSpending
+        from serving.build import QUOTAS
 
         settings, models, retrieval, acting = self.settings, self.models, self.retrieval, self.acting
         return AgentParts(
@@ -236,7 +234,9 @@ class _Layers:
             checkpoints=acting.checkpoints,
             prices=models.prices,
             meter=self.watching.costs,
-            spending=QuotaSpending(acting.spending, self.serving.quotas),
+            spending=load_removable(QUOTAS).QuotaSpending(acting.spending, self.serving.quotas)
+            if self.serving.quotas
+            else acting.spending,
             settings=settings.orchestration,
             prompts=self.prompts,
             scorer=OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
@@ -249,10 +249,10 @@ class _Layers:
         from observability.telemetry.instrument import CountedAgent
         from orchestration.effects.audit import AuditedAgent
         from orchestration.run.wrapping import StoppableAgent
-        from serving.access.quotas import QuotaAgent
+        from serving.build import QUOTAS
 
         models, retrieval, acting, serving = self.models, self.retrieval, self.acting, self.serving
-        audited = AuditedAgent(StoppableAgent(self.agent, self.stops), acting.audit)
+        counted = CountedAgent(AuditedAgent(StoppableAgent(self.agent, self.stops), acting.audit))
         return System(
             settings=self.settings,
             origins=dict(self.loaded.origins),
@@ -281,7 +281,7 @@ class _Layers:
             policy=self.policy,
             executor=acting.executor,
             parts=self.parts,
-            agent=QuotaAgent(CountedAgent(audited), serving.quotas),
+            agent=load_removable(QUOTAS).QuotaAgent(counted, serving.quotas) if serving.quotas else counted,
             objects=load_removable(OBJECTS).Objects(self.parts, self.stops, acting.audit, models.tenants)
             if is_there(OBJECTS)
             else None,

@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 
 from foundation import names
 from foundation.clock import Clock
+from foundation.components import load_removable
 from foundation.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -41,6 +42,8 @@ from serving.settings import Settings
 PREFIX = "sixply_"
 KEY = "key "
 """Begins `Principal.credential` of a key; its digest follows."""
+TOKEN = "token "  # noqa: S105 - a word
+"""Begins `Principal.credential` of a token; when it expires and the id of its key follow."""
 CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
 
 ROLES: Mapping[str, str] = {
@@ -221,6 +224,83 @@ class KeyStore:
 
 def _parse(entries: Any) -> tuple[Key, ...]:
     return tuple(Key(**entry | {name: tuple(entry[name]) for name in ("roles", "groups")}) for entry in entries)
+
+
+class Callers:
+    """Whoever an Authorization header names: by an API key, or by a token where a JWKS file is configured."""
+
+    def __init__(self, keys: KeyStore, tokens: Any) -> None:
+        """`tokens` is a `serving.access.jwt_tokens.TokenVerifier`, or `None` where no token is taken."""
+        self._keys = keys
+        self._tokens = tokens
+
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock) -> Callers:
+        jwt = settings.serving.jwt
+        tokens = None
+        if jwt.jwks_file is not None:
+            path = settings.foundation.data_dir / jwt.jwks_file
+            verifier = load_removable("serving.access.jwt_tokens").TokenVerifier
+            tokens = verifier(path, jwt, settings.orchestration.policy, clock)
+        return cls(KeyStore.of(settings, clock), tokens)
+
+    def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
+        """See `KeyStore.authenticate` for `basic`.
+
+        Raises:
+            Unauthenticated: neither a valid key nor a valid token.
+            StoreUnavailable: it is a token, and the file with the keys to check it cannot be used.
+        """
+        credential = credential_of(authorization or "", basic=basic)
+        if not is_token(credential):
+            return self._keys.authenticate(authorization, basic=basic)
+        return self.bearer(credential)
+
+    def recheck(self, principal: Principal) -> Principal:
+        """The caller of an earlier request as their credential stands now: of a key its entry, of a token what it said, for as
+        long as it has not expired and its issuer's key is here.
+
+        Raises:
+            Unauthenticated: it counts no more. StoreUnavailable: that cannot be said now.
+        """
+        if not principal.credential.startswith(TOKEN):
+            return self._keys.recheck(principal)
+        if self._tokens is None:
+            raise Unauthenticated("This server takes no tokens any more.")
+        self._tokens.recheck(principal.credential)
+        return principal
+
+    @property
+    def takes_tokens(self) -> bool:
+        return self._tokens is not None
+
+    def bearer(self, token: str) -> Principal:
+        """Whom a token names.
+
+        Raises:
+            Unauthenticated, StoreUnavailable: see `authenticate`.
+        """
+        if self._tokens is None:
+            raise Unauthenticated(
+                "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
+                "(For tokens its operator names a JWKS file in [serving.jwt].)"
+            )
+        caller: Principal = self._tokens.principal(token)
+        return caller
+
+    def demand_any(self) -> None:
+        """Raises:
+        ConfigurationError: nobody could call, or the JWKS file is none.
+        """
+        if self._tokens is None:
+            self._keys.demand_one()
+        else:
+            self._tokens.keys()
+
+
+def is_token(credential: str) -> bool:
+    """Whether it has the form of a token; else it is meant as a key."""
+    return not credential.startswith(PREFIX) and credential.count(".") == 2
 
 
 def _digest(key: str) -> str:

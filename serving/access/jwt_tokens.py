@@ -17,90 +17,19 @@ from foundation.errors import ConfigurationError, StoreUnavailable, Unauthentica
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import PREFIX, KeyStore, credential_of, known_roles
-from serving.settings import JwtSettings, Settings
+from serving.access.identity import TOKEN, known_roles
+from serving.settings import JwtSettings
 
 if TYPE_CHECKING:
     from jwt import PyJWK
 
 log = logging.getLogger("sixply.serving")
 
-TOKEN = "token "  # noqa: S105 - a word
-"""Begins `Principal.credential` of a token; when it expires and the id of its key follow."""
 EXPIRED = "The token has expired. Get a new one."
 UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
 LONGEST_NAME = 500
 """Of a subject, a tenant or a group."""
-
-
-class Callers:
-    """Whoever an Authorization header names: by an API key, or by a token where a JWKS file is configured."""
-
-    def __init__(self, keys: KeyStore, tokens: TokenVerifier | None) -> None:
-        self._keys = keys
-        self._tokens = tokens
-
-    @classmethod
-    def of(cls, settings: Settings, clock: Clock) -> Callers:
-        jwt = settings.serving.jwt
-        tokens = None
-        if jwt.jwks_file is not None:
-            path = settings.foundation.data_dir / jwt.jwks_file
-            tokens = TokenVerifier(path, jwt, settings.orchestration.policy, clock)
-        return cls(KeyStore.of(settings, clock), tokens)
-
-    def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """See `KeyStore.authenticate` for `basic`.
-
-        Raises:
-            Unauthenticated: neither a valid key nor a valid token.
-            StoreUnavailable: it is a token, and the file with the keys to check it cannot be used.
-        """
-        credential = credential_of(authorization or "", basic=basic)
-        if not is_token(credential):
-            return self._keys.authenticate(authorization, basic=basic)
-        return self.bearer(credential)
-
-    def recheck(self, principal: Principal) -> Principal:
-        """The caller of an earlier request as their credential stands now: of a key its entry, of a token what it said, for as
-        long as it has not expired and its issuer's key is here.
-
-        Raises:
-            Unauthenticated: it counts no more. StoreUnavailable: that cannot be said now.
-        """
-        if not principal.credential.startswith(TOKEN):
-            return self._keys.recheck(principal)
-        if self._tokens is None:
-            raise Unauthenticated("This server takes no tokens any more.")
-        self._tokens.recheck(principal.credential)
-        return principal
-
-    @property
-    def takes_tokens(self) -> bool:
-        return self._tokens is not None
-
-    def bearer(self, token: str) -> Principal:
-        """Whom a token names.
-
-        Raises:
-            Unauthenticated, StoreUnavailable: see `authenticate`.
-        """
-        if self._tokens is None:
-            raise Unauthenticated(
-                "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
-                "(For tokens its operator names a JWKS file in [serving.jwt].)"
-            )
-        return self._tokens.principal(token)
-
-    def demand_any(self) -> None:
-        """Raises:
-        ConfigurationError: nobody could call, or the JWKS file is none.
-        """
-        if self._tokens is None:
-            self._keys.demand_one()
-        else:
-            self._tokens.keys()
 
 
 class TokenVerifier:
@@ -182,6 +111,7 @@ class TokenVerifier:
         import jwt
 
         settings = self._settings
+        key: PyJWK | None = None
         try:
             header = jwt.get_unverified_header(token)
             key = self._key(header, keys)
@@ -194,28 +124,19 @@ class TokenVerifier:
                 leeway=settings.leeway_s,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except jwt.ExpiredSignatureError as error:
-            raise Unauthenticated(EXPIRED) from error
-        except jwt.ImmatureSignatureError as error:
-            raise Unauthenticated(
-                "The token is not valid yet. Compare the clocks of its issuer and this server."
-            ) from error
-        except jwt.InvalidIssuerError as error:
-            raise Unauthenticated(f'The token is not from the issuer "{settings.issuer}".') from error
-        except jwt.InvalidAudienceError as error:
-            raise Unauthenticated(f'The token is not for the audience "{settings.audience}".') from error
-        except jwt.MissingRequiredClaimError as error:
-            raise Unauthenticated(f'The token has no claim "{error.claim}".') from error
-        except jwt.InvalidAlgorithmError as error:
-            raise Unauthenticated(
-                f"The token is not signed by the algorithm of the key that it names, {key.algorithm_name}."
-            ) from error
-        except jwt.InvalidSignatureError as error:
-            raise Unauthenticated("The token's signature is wrong.") from error
         except (jwt.PyJWTError, ValueError, RecursionError) as error:  # it is read before its signature can be checked
-            raise Unauthenticated(
-                "The token cannot be read: it is no JWT, or its header or times are malformed."
-            ) from error
+            algorithm = key and key.algorithm_name
+            reasons = {
+                jwt.ExpiredSignatureError: EXPIRED,
+                jwt.ImmatureSignatureError: "The token is not valid yet. Compare the clocks of its issuer and this server.",
+                jwt.InvalidIssuerError: f'The token is not from the issuer "{settings.issuer}".',
+                jwt.InvalidAudienceError: f'The token is not for the audience "{settings.audience}".',
+                jwt.MissingRequiredClaimError: f'The token has no claim "{getattr(error, "claim", "")}".',
+                jwt.InvalidAlgorithmError: f"The token is not signed by the algorithm of the key that it names, {algorithm}.",
+                jwt.InvalidSignatureError: "The token's signature is wrong.",
+            }
+            unreadable = "The token cannot be read: it is no JWT, or its header or times are malformed."
+            raise Unauthenticated(reasons.get(type(error), unreadable)) from error
         return claims, header["kid"]
 
     def _key(self, header: Mapping[str, Any], keys: Mapping[str, PyJWK]) -> PyJWK:
@@ -230,11 +151,6 @@ class TokenVerifier:
                 f"The token's key is for {key.algorithm_name}; here are taken: {', '.join(self._settings.algorithms)}."
             )
         return key
-
-
-def is_token(credential: str) -> bool:
-    """Whether it has the form of a token; else it is meant as a key."""
-    return not credential.startswith(PREFIX) and credential.count(".") == 2
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:

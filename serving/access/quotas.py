@@ -22,7 +22,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.errors import BudgetExceeded, ComponentError
+from foundation.errors import ComponentError
 from foundation.stores.erasures import mark_of
 from foundation.types import Principal
 from orchestration.contract import Agent, Spending
@@ -31,7 +31,7 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
 from serving.contract import Cache, Quota
-from serving.http.errors import respond
+from serving.http.errors import QuotaExceeded, respond
 from serving.settings import QuotaLimits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
@@ -45,13 +45,6 @@ MICRO = 10**6
 Kind = Literal["requests", "tokens", "usd"]
 Whose = Literal["caller", "tenant"]
 UNITS: Mapping[Kind, str] = {"requests": "requests", "tokens": "tokens", "usd": "microdollars"}
-
-
-class QuotaExceeded(BudgetExceeded):
-    """429: a quota is used up for now; Retry-After says when there is more."""
-
-    code = "quota_exceeded"
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True)

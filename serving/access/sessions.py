@@ -19,8 +19,7 @@ from starlette.requests import HTTPConnection
 
 from foundation.errors import Forbidden, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
-from serving.access.identity import KeyStore
-from serving.access.jwt_tokens import Callers, is_token
+from serving.access.identity import Callers, KeyStore, is_token
 from serving.contract import Cache
 
 if TYPE_CHECKING:
@@ -77,6 +76,15 @@ class Sessions:
         if principal is None:
             raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
         return principal
+
+    async def caller(self, connection: HTTPConnection) -> Principal:
+        """Who asks for a part of the page.
+
+        Raises:
+            Forbidden: as `refuse_other_sites`. Unauthenticated, StoreUnavailable: as `principal`.
+        """
+        refuse_other_sites(connection)
+        return await self.principal(token_of(connection))
 
     async def end(self, cookie: str) -> None:
         await self._cache.delete(SHELF, _place(cookie))

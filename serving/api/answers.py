@@ -24,7 +24,6 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Question, RequestBody
 from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
-from serving.http.idempotency import attempt_of
 from serving.http.streams import collect, stream_events, unless_left
 from serving.runtime import Running, Runtime, admit
 
@@ -164,11 +163,11 @@ async def begin_answer(
     Raises:
         QuotaExceeded: nothing is left for it. The agent would say so, too, but only after a stream has begun.
     """
-    await runtime.system.quotas.demand_left(caller)
-    attempt = attempt_of(request)
-    if attempt is None:
-        return runtime.system.agent.stream(wanted, caller)
-    return attempt.follow(runtime.system.agent.stream(attempt.resume(wanted), caller))
+    await runtime.demand_left(caller)
+    attempt = getattr(request.state, "attempt", None)  # of serving/http/idempotency.py
+    events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)
+    followed: AsyncIterator[Event] = attempt.follow(events) if attempt else events
+    return followed
 
 
 def check_length(question: str, settings: AnswerSettings) -> None:

@@ -74,7 +74,7 @@ async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Ru
     no object, `failure` says why. Leaving ends the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
-    await runtime.system.quotas.demand_left(caller)
+    await runtime.demand_left(caller)
     return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
 
 

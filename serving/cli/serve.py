@@ -21,7 +21,7 @@ def serve(stack: Stack = STACK) -> None:
 def serve_api(loaded: Loaded) -> None:
     """Look for callers and take the port first: both fail at once, the models take seconds."""
     from observability.telemetry import logs
-    from serving.access.jwt_tokens import Callers
+    from serving.access.identity import Callers
     from serving.processes.address import announce_address
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system

@@ -176,7 +176,7 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
             'What is made in the "background" is kept for you. Leave "store" out.', param="store"
         )
     await check_request(wanted, runtime)
-    await runtime.system.quotas.demand_left(caller)
+    await runtime.demand_left(caller)
     kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
     given = {"request": wanted.model_dump(mode="json"), "body": kept}
     return await _stand_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
@@ -186,7 +186,7 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
     """Raises NotFound: the caller began no such response with `background`."""
     if response_id.startswith(IN_BACKGROUND):
         with suppress(NotFound):
-            job = await runtime.jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
+            job: Job = await runtime.jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
             if job.kind == "responses":
                 return job
     raise NotFound(

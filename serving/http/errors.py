@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from foundation.errors import (
+    BudgetExceeded,
     ComponentError,
     Conflict,
     DocumentRefused,
@@ -127,6 +128,13 @@ class QuestionTooLong(TooLarge):
     """A question of more characters than the settings allow."""
 
     openai_code = "context_length_exceeded"
+
+
+class QuotaExceeded(BudgetExceeded):
+    """429: a quota is used up for now; Retry-After says when there is more."""
+
+    code = "quota_exceeded"
+    retryable = True
 
 
 class InternalError(SixplyError):

@@ -285,10 +285,6 @@ def declare(document: dict[str, Any]) -> None:
                 operation["responses"].setdefault("409", operation["responses"]["400"] | {"description": CONFLICT})
 
 
-def attempt_of(request: Request) -> Attempt | None:
-    return getattr(request.state, "attempt", None)
-
-
 def _rights(request: Request, principal: Principal) -> str:
     """What the caller may do and see now; a reply made with other rights is not theirs any more."""
     scope = request.app.state.runtime.system.policy.scope(principal)

@@ -21,9 +21,7 @@ from foundation.stores.erasures import Erasures, current_mark
 from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
-from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS
-from serving.access.jwt_tokens import Callers
-from serving.access.sessions import Sessions, refuse_other_sites, token_of
+from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Callers
 from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
@@ -118,7 +116,7 @@ class Authentication:
     It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
     """
 
-    def __init__(self, app: ASGIApp, callers: Callers, sessions: Sessions, erasures: Erasures) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, sessions: Any, erasures: Erasures) -> None:
         self._app = app
         self._callers = callers
         self._sessions = sessions
@@ -146,9 +144,9 @@ class Authentication:
 
     async def _principal(self, connection: HTTPConnection) -> Principal:
         path = connection.scope["path"]
-        if path.startswith(PAGE_PATHS):
-            refuse_other_sites(connection)
-            return await self._sessions.principal(token_of(connection))
+        if self._sessions and path.startswith(PAGE_PATHS):
+            caller: Principal = await self._sessions.caller(connection)
+            return caller
         if connection.scope["type"] == "websocket":
             raise Unauthenticated("There is no websocket but the page's.")
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)

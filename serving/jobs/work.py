@@ -14,16 +14,21 @@ from orchestration.requests import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item
-from serving.access.admission import Work
+from serving.access.admission import Admission, Work
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
 from serving.http.uploads import media_type_of, taken_in
-from serving.jobs.queue import Do
+from serving.jobs.queue import Allow, Do, Jobs
 from serving.jobs.store import JobItem, Kind
 from serving.processes.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from serving.wiring import System
+
+
+def jobs_of(system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> Jobs:
+    """The jobs of a server."""
+    return Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle, allow)
 
 
 def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:

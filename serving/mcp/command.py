@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from serving.cli.options import LOCAL, STACK, Groups, Stack, Tenant, load_stack
+from serving.cli.options import LOCAL, STACK, Groups, Stack, Tenant, load_stack, local
+
+API_KEY = "SIXPLY_API_KEY"
 
 
 def mcp(
@@ -20,6 +23,18 @@ def mcp(
 
     With SIXPLY_API_KEY in the environment the caller is whom that key says, and the options do not count.
     """
-    from serving.mcp import stdio
+    from foundation.clock import SystemClock
+    from serving.access.identity import KeyStore, check_roles
+    from serving.cli.served import open_or_ask
+    from serving.mcp.server import mcp_server
+    from serving.processes.lifecycle import Lifecycle
 
-    stdio.serve(load_stack(stack), tenant=tenant, roles=roles or ["reader"], groups=groups or [])
+    loaded, roles = load_stack(stack), roles or ["reader"]
+    check_roles(roles, loaded.settings.orchestration.policy)
+    keys, key = KeyStore.of(loaded.settings, SystemClock()), os.environ.get(API_KEY)
+    caller = keys.authenticate(f"Bearer {key}") if key else local(tenant, roles, groups or [])
+    with open_or_ask(loaded, caller.roles) as system:
+        try:
+            mcp_server(system, lambda _: caller, Lifecycle()).run("stdio")
+        except* BrokenPipeError:
+            pass  # the client is gone while a reply was on its way to it; that is how clients end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Literal, Protocol, TypeVar
 
 from nicegui import html, ui
@@ -55,7 +55,7 @@ class Visitor:
         Raises:
             Unauthenticated: the session is over. Forbidden, Stopped: as a route would.
         """
-        principal = await self.runtime.sessions.principal(self._token)
+        principal: Principal = await self.runtime.sessions.principal(self._token)
         self.runtime.demand(permission, principal)
         return principal
 
@@ -68,7 +68,7 @@ class Visitor:
             Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
         """
         caller = await self.caller(permission)
-        async with self.system.quotas.count_request(caller):
+        async with self.system.quotas.count_request(caller) if self.system.quotas else nullcontext():
             yield caller
 
     def refusal(self, permission: Permission) -> str:

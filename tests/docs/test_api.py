@@ -97,8 +97,7 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
     callers = {
         kind.code
         for kind in tree(RequestError)
-        if kind.__module__
-        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "serving.access.quotas"}
+        if kind.__module__ in {"foundation.errors", "serving.http.errors", "serving.http.idempotency"}
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}

@@ -7,6 +7,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import RootModel
 
 from foundation.clock import SystemClock
-from foundation.components import Context
+from foundation.components import Assembly, Context
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
 from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings
@@ -36,11 +37,7 @@ from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
 from retrieval.ingest.batches import IngestReport
 from serving.access.identity import KeyStore
-from serving.access.quotas import Quotas
-from serving.caches.memory import MemoryCache
-from serving.caches.memory import Options as CacheOptions
-from serving.http.idempotency import IdempotencyStore
-from serving.jobs.store import JobStore
+from serving.build import open_serving
 from serving.settings import HttpSettings, ServingSettings, Settings
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -259,16 +256,6 @@ class QuietTelemetry:
         return b"# the double counts nothing\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
-class NumberedJobs(JobStore):
-    """The real store; its first job is job-1."""
-
-    _given: int = 0
-
-    def new_id(self) -> str:
-        self._given += 1
-        return f"job-{self._given}"
-
-
 @dataclass(kw_only=True)
 class TwelveAnswer:
     """An answer as an object, for a tree that may go without the real one."""
@@ -317,8 +304,6 @@ class FakeSystem:
         self.policy = Policy(self.settings.orchestration.policy)
         self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)
         self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
-        self.cache = MemoryCache(CacheOptions(), self.context.clock)
-        self.quotas = Quotas(self.settings.serving.quotas, self.settings.orchestration.budget, self.cache)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)
@@ -327,12 +312,32 @@ class FakeSystem:
         self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
         self.costs.record(charge())
         self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
-        self.idempotency = IdempotencyStore(folder / "idempotency.sqlite", self.context.clock)
-        self.jobs = NumberedJobs(folder / "jobs", self.context.clock, self.settings.serving.jobs)
+        self._open_shared()
         numbers = itertools.count(1)
         self.facts = SqliteFacts(folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}")
-        for store in (self.costs, self.outcomes, self.idempotency, self.jobs, self.facts):
+        for store in (self.costs, self.outcomes, self.facts):
             weakref.finalize(self, store.close)
+
+    def _open_shared(self) -> None:
+        """The real cache, quotas, kept replies and jobs, as far as this tree has them; the first job is job-1."""
+        opened = ExitStack()
+        weakref.finalize(self, opened.close)
+        shared = open_serving(
+            self.settings.serving,
+            Assembly(self.context, opened),
+            budget=self.settings.orchestration.budget,
+            ledger=self.ledger,
+            embedder=None,
+            policy=self.policy,
+            writer="a double",
+            erasures=self.erasures,
+        )
+        self.cache, self.quotas, self.idempotency, self.jobs = (
+            shared.cache, shared.quotas, shared.idempotency, shared.jobs,
+        )  # fmt: skip
+        if self.jobs:
+            numbers = itertools.count(1)
+            self.jobs.new_id = lambda: f"job-{next(numbers)}"
 
 
 @dataclass(frozen=True)

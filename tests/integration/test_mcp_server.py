@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
-from serving.mcp import stdio
+from serving.mcp import command
 from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
@@ -146,7 +146,7 @@ def test_a_client_that_is_gone_while_a_reply_is_due_is_no_error_and_a_defect_is(
         def run(self, transport: str) -> None:
             raise ExceptionGroup("the double's writer", [error])
 
-    monkeypatch.setattr("serving.mcp.stdio.open_or_ask", lambda *_: nullcontext())
-    monkeypatch.setattr("serving.mcp.stdio.mcp_server", lambda *parts: Double())
+    monkeypatch.setattr("serving.cli.served.open_or_ask", lambda *_: nullcontext())
+    monkeypatch.setattr("serving.mcp.server.mcp_server", lambda *parts: Double())
     with nullcontext() if quiet else pytest.raises(ExceptionGroup, match="the double's writer"):
-        stdio.serve(load(folder / "stack.toml"), tenant="north", roles=["reader"], groups=[])
+        command.mcp(tenant="north", stack=folder / "stack.toml")

@@ -147,19 +147,12 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from orchestration.memory import facts
     from orchestration.run import spending
     from retrieval.ingest import quarantine
-    from serving.http import idempotency
-    from serving.jobs import store as jobs
 
     parts = _parts(settings)
     by_part = {name: components.stores_of(section, part) for name, section, part in parts}
-    fixed: list[Store] = [
-        jobs.STORE,
-        approvals.STORE,
-        outcomes.STORE,
-        facts.STORE,
-        idempotency.STORE,
-        quarantine.STORE,
-    ]
+    there = [module for module in ("serving.jobs.store", "serving.http.idempotency") if components.is_there(module)]
+    fixed: list[Store] = [components.load_removable(module).STORE for module in there]
+    fixed += [approvals.STORE, outcomes.STORE, facts.STORE, quarantine.STORE]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     last: list[Store] = [effect_log.STORE, costs.STORE, spending.STORE, audit.STORE, *_without_people(settings)]

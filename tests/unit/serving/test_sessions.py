@@ -11,8 +11,8 @@ from foundation.clock import SystemClock
 from foundation.errors import Unauthenticated
 from foundation.types import Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import KeyStore
-from serving.access.jwt_tokens import Callers, TokenVerifier
+from serving.access.identity import Callers, KeyStore
+from serving.access.jwt_tokens import TokenVerifier
 from serving.access.sessions import SHELF, Sessions
 from serving.caches.memory import MemoryCache, Options
 from serving.settings import JwtSettings

@@ -15,8 +15,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
 from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
-from serving.access.identity import KeyStore
-from serving.access.jwt_tokens import Callers
+from serving.access.identity import Callers, KeyStore
 from serving.settings import JwtSettings, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
