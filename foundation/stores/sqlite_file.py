@@ -7,15 +7,16 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from foundation.errors import StoreUnavailable
+from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores import erasures
-from foundation.stores.full_disk import translate_errors
+from foundation.stores.full_disk import store_error
 from foundation.stores.registry import Person, Store
 
 T = TypeVar("T")
@@ -34,8 +35,6 @@ class SqliteStore(Store):
     file: str
     """Below the data folder."""
     schema: str = ""
-    later: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Columns that files of earlier versions lack, with their declarations, by table."""
     erase_rows: EraseRows | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
@@ -88,10 +87,6 @@ def connect(
             connection.execute("PRAGMA secure_delete=ON")
         if store.schema:
             connection.executescript(store.schema)
-        for table, columns in store.later.items():
-            present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-            for column in columns.keys() - present:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {columns[column]}")
     except BaseException:
         connection.close()
         raise
@@ -108,55 +103,89 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 class SqliteFile:
-    """One connection; every piece of work is one immediate transaction, and committed means on the disk.
+    """One connection that writes, and as many that read as are needed at once. Every piece of work is one immediate transaction,
+    and committed means on the disk. Safe to share between threads.
 
-    The work runs in a thread, so that a wait for the disk never stops the event loop, and the file is bound to no loop.
+    `run` works in a thread, so that a wait for the disk never stops the event loop, and the file is bound to no loop.
     """
 
-    def __init__(self, path: Path, store: SqliteStore, *, make_folder: bool = True) -> None:
-        """Raises:
-        StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
-        """
-        self._path, self._store = path, store
-        self._lock = threading.Lock()
-        with translate_errors(path):
-            self._connection = connect(path, store, make_folder=make_folder, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
-
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        """Do `work` in one transaction; an exception rolls it back. `of_nobody`: what it writes names no person and no word of
-        one, so it is written though the person for whom this is done was erased meanwhile.
+    def __init__(
+        self,
+        path: Path,
+        store: SqliteStore,
+        *,
+        timeout_s: float = BUSY_TIMEOUT_S,
+        make_folder: bool = True,
+        set_up: Callable[[sqlite3.Connection], object] = lambda _: None,
+    ) -> None:
+        """`set_up` is called with every new connection.
 
         Raises:
-            StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
-            PersonErased: see `foundation.stores.erasures`.
+            StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
         """
+        self._path, self._store = path, store
+        self._timeout_s, self._make_folder, self._set_up = timeout_s, make_folder, set_up
+        self._lock = threading.Lock()
+        self._idle: deque[sqlite3.Connection] = deque()
+        """Those that nobody reads by now."""
+        self._closed = False
+        with self.translate_errors():
+            self._writer = self._connect()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
+        """Do `work` in one `transaction`."""
         return await asyncio.to_thread(self.run_now, work, of_nobody=of_nobody)
 
     def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
         """The same on the caller's thread."""
-        with self._lock, translate_errors(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self.transaction(of_nobody=of_nobody) as connection:
+            return work(connection)
+
+    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work`, which only reads, beside whoever writes: `reading`."""
+        with self.reading() as connection:
+            return work(connection)
+
+    @contextmanager
+    def transaction(self, *, of_nobody: bool = False) -> Iterator[sqlite3.Connection]:
+        """The connection that writes, in one transaction that an exception rolls back. `of_nobody`: what is written names no
+        person and no word of one, so it is written though the person for whom this is done was erased meanwhile.
+
+        Raises:
+            StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
+            PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text with a lone surrogate.
+        """
+        with self._lock, self.translate_errors():
+            self._check_open()
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
                 # Behind the lock: an erasure that is noted after this finds what is committed here.
                 if self._store.erase is not None and not of_nobody:
                     erasures.demand()
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
+                yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # a full disk has ended it already
-                    self._connection.execute("ROLLBACK")
+                if self._writer.in_transaction:  # a full disk has ended it already
+                    self._writer.execute("ROLLBACK")
                 raise
-            return result
 
-    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work`, which only reads, beside whoever writes.
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own for as long as it is needed: they read side by side, and beside the writer.
 
         Raises:
             StoreUnavailable: the file is damaged or gone.
         """
-        with self._lock, translate_errors(self._path):
-            return work(self._connection)
+        with self.translate_errors():
+            self._check_open()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                connection.close() if self._closed else self._idle.append(connection)
 
     def compact(self) -> None:
         """Leave nothing of what was deleted: neither in the file, where rows that SQLite once moved leave copies that
@@ -166,15 +195,50 @@ class SqliteFile:
             StoreUnavailable: another process is reading all the time, so the log cannot be emptied.
         """
         give_up = time.monotonic() + TRUNCATE_S
-        with self._lock, translate_errors(self._path):
-            self._connection.execute("VACUUM")
-            while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        with self._lock, self.translate_errors():
+            self._writer.execute("VACUUM")
+            while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > give_up:
                     raise StoreUnavailable(
                         f"{self._path}-wal cannot be emptied, because another process is reading it. What was deleted "
                         f"may still stand there: do it again."
                     )
 
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """What the file cannot do, as one of our errors; a fault of ours stays what it is."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
+            raise
+        except (sqlite3.Error, OSError) as error:
+            raise store_error(self._path, error) from error
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"A text holds a character that cannot be stored: {error.reason}. Remove it."
+            ) from error
+
     def close(self) -> None:
+        """A second call does nothing."""
         with self._lock:
-            self._connection.close()
+            self._closed = True
+            self._writer.close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(
+            self._path, self._store, timeout_s=self._timeout_s, make_folder=self._make_folder, isolation_level=None
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} was closed by this process. Open the system again.")

@@ -6,10 +6,9 @@ added as zero. The ledger does not depend on spans: tracing may be sampled or sw
 
 from __future__ import annotations
 
-import functools
+import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -74,7 +73,11 @@ STORE = SqliteStore(
 EXACT = Context(prec=60)
 """Digits enough for any sum of prices; decimal's default of 28 would round a long one."""
 
-_Paid = Sequence[Any]
+_FIGURES = (
+    "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
+    "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
+)
+"""Columns of a `Total` behind its key."""
 
 By = Literal["tenant", "model", "layer", "kind", "day"]
 KEY_OF: dict[By, str] = {
@@ -121,8 +124,12 @@ class CostLedger:
         """
         self.path = path
         self._clock = clock or SystemClock()
-        self._file = SqliteFile(path, STORE, make_folder=False)
-        self._file.read_now(lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum))  # type: ignore[arg-type]  # typeshed wants int
+        self._file = SqliteFile(
+            path,
+            STORE,
+            make_folder=False,
+            set_up=lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum),  # type: ignore[arg-type]  # typeshed wants int
+        )
 
     def record(self, charge: Charge) -> None:
         """Store one charge; when this returns, it has been committed.
@@ -156,11 +163,6 @@ class CostLedger:
         """Every charge, in the order in which they were made."""
         return self._charges("? = ''", "")
 
-    def list_payments(self) -> list[tuple[Any, ...]]:
-        """Of every charge, in the order in which they were made: answer, dollars as text, seconds, tokens in and out. A
-        `Charge` of each would take most of the time in which hundreds of thousands are summed."""
-        return self._select("SELECT answer_id, usd, seconds, input_tokens, output_tokens FROM charges ORDER BY id")
-
     def runs_of(self, tenant: str, subject: str) -> list[tuple[str, str]]:
         """Answer and trace of everything that was charged for a person; empty where a charge has none."""
         return self._select(
@@ -178,16 +180,24 @@ class CostLedger:
         subject: str | None = None,
     ) -> list[Total]:
         """Sums by `by`, the most expensive first; of charges at or after `since`, of one tenant or one of its people."""
-        rows = self._select(
-            f"SELECT {KEY_OF[by]}, exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "  # noqa: S608 - own names
-            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM charges "
-            "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject) GROUP BY 1",
+        return self._totals(
+            f"{KEY_OF[by]}, {_FIGURES} FROM charges "
+            "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject)",
             since.astimezone(UTC).isoformat() if since else "",
             tenant,
             subject,
         )
-        totals = [Total(key, Decimal(usd), *figures) for key, usd, *figures in rows]
-        return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
+    def by_outcome(self, verdicts: Mapping[str, str]) -> list[Total]:
+        """What the answers cost by what became of them; `unknown` where nobody said. Most expensive first.
+
+        Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
+        """
+        return self._totals(
+            f"iif(answer_id > '', coalesce(verdict, 'unknown'), 'no answer'), {_FIGURES} FROM charges "  # noqa: S608 - own names
+            "LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
+            json.dumps(dict(verdicts)),
+        )
 
     def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
         """What each answer cost, in the order of their first charges."""
@@ -210,39 +220,17 @@ class CostLedger:
     def close(self) -> None:
         self._file.close()
 
+    def _totals(self, columns_and_rows: str, *parameters: Any) -> list[Total]:
+        rows = self._select(f"SELECT {columns_and_rows} GROUP BY 1", *parameters)
+        totals = [Total(key, Decimal(usd), *figures) for key, usd, *figures in rows]
+        return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
+
     def _charges(self, condition: str, value: str) -> list[Charge]:
         rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
         return [_charge(dict(row)) for row in rows]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
-
-
-def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
-    """What the answers cost by what became of them; `unknown` where nobody said. Most expensive first.
-
-    Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
-    """
-    charges: dict[str, list[_Paid]] = defaultdict(list)
-    for answer_id, *payment in ledger.list_payments():
-        key = verdicts.get(answer_id, "unknown") if answer_id else "no answer"
-        charges[key].append(payment)
-    totals = [_total(key, group) for key, group in charges.items()]
-    return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
-
-
-def _total(key: str, charges: Sequence[_Paid]) -> Total:
-    usd, seconds, input_tokens, output_tokens = zip(*charges, strict=True)
-    priced = [Decimal(dollars) for dollars in usd if dollars is not None]
-    return Total(
-        key,
-        functools.reduce(EXACT.add, priced, Decimal(0)),
-        len(usd),
-        len(usd) - len(priced),
-        sum(seconds),
-        sum(count or 0 for count in input_tokens),
-        sum(count or 0 for count in output_tokens),
-    )
 
 
 class _ExactSum:

@@ -22,8 +22,7 @@ from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY
 from retrieval.filters import Where, bind_filter, simplify
 from retrieval.tables.ledger import MOST_WORDS, TablesLedger
-from retrieval.tables.postgres_schema import prepare
-from retrieval.tables.postgres_tables import PostgresTables, filter_leaf, fold_word
+from retrieval.tables.postgres_tables import PostgresTables, filter_leaf, fold_word, make_tables
 from retrieval.tables.scope import bind_scope
 
 _SEARCH = f"""
@@ -64,7 +63,7 @@ class PostgresLedger(TablesLedger):
     def __init__(self, options: Options, clock: Clock) -> None:
         super().__init__(clock)
         self._options = options
-        self._database = Postgres(options, prepare, STORE)
+        self._database = Postgres(options, make_tables, STORE)
 
     def beside(self, *, fresh: bool = False) -> PostgresLedger:
         if fresh:

@@ -17,15 +17,15 @@ from pydantic import Field
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.settings import Section
-from foundation.stores.sqlite_file import SqliteStore
+from foundation.stores.crashpoints import crash_point
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.text.tokens import telling_words
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY
 from retrieval.filters import Where, bind_filter, simplify
 from retrieval.tables.ledger import MOST_WORDS, TablesLedger
 from retrieval.tables.scope import bind_scope
-from retrieval.tables.sqlite_connections import SqliteConnections
-from retrieval.tables.sqlite_tables import SqliteTables, filter_leaf
+from retrieval.tables.sqlite_tables import SqliteTables, filter_leaf, make_tables, set_up
 
 
 class Options(Section):
@@ -45,7 +45,12 @@ class SqliteLedger(TablesLedger):
     def __init__(self, path: Path, options: Options, clock: Clock) -> None:
         super().__init__(clock)
         self._path, self._options = path, options
-        self._database = SqliteConnections(path, store_in(options), timeout_s=options.busy_timeout_s)
+        self._database = SqliteFile(path, store_in(options), timeout_s=options.busy_timeout_s, set_up=set_up)
+        try:
+            self._database.read_now(lambda connection: make_tables(connection, path))
+        except BaseException:
+            self._database.close()
+            raise
 
     def beside(self, *, fresh: bool = False) -> SqliteLedger:
         if fresh:
@@ -99,6 +104,7 @@ class SqliteLedger(TablesLedger):
         del patient  # nothing here has a limit of time
         with self._database.transaction() as connection:
             yield SqliteTables(connection)
+            crash_point("before_commit")
 
 
 def match_expression(query: str) -> str:

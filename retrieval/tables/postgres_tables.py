@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""The tables of the ledger as PostgreSQL's SQL speaks to them, with the postings of the keyword index."""
+"""The tables of the ledger in PostgreSQL, with the postings of the keyword index."""
 
 from __future__ import annotations
 
@@ -10,22 +10,55 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from foundation.errors import StoreUnavailable
 from foundation.text.tokens import words
 from foundation.types import UNCLASSIFIED
 from retrieval.contract import Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
-from retrieval.tables.scope import Spelling, conditions
+from retrieval.tables.schema import shared_tables
+from retrieval.tables.scope import conditions
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
+_VERSION = 5
+"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. Raise it when either changes."""
+_KEY, _KEYS = 'text COLLATE "C"', 'text[] COLLATE "C"'
+_TYPES = {"key": _KEY, "keys": _KEYS, "day": "date", "time": "timestamptz", "number": "bigint", "bytes": "bytea"}
+_SCHEMA = f"""
+{shared_tables(**_TYPES, searched="length integer NOT NULL")}
+CREATE INDEX versions ON documents USING hash (series);
+CREATE INDEX documents_by_name ON documents USING hash (uri);
+CREATE INDEX earlier ON documents USING hash (version_of);
+CREATE INDEX refusals_by_name ON refusals USING hash (uri);
+CREATE INDEX chunks_by_digest ON chunks USING hash (digest);
+CREATE TABLE filterable (  -- what is known of a document, a row each, to filter by; one of the two columns is filled
+  document_id {_KEY} NOT NULL REFERENCES documents, name {_KEY} NOT NULL, text {_KEY}, number float8
+);
+CREATE INDEX filterable_by_document ON filterable (document_id);
+CREATE TABLE fingerprint (one boolean PRIMARY KEY, value text NOT NULL);
+
+CREATE TABLE postings (  -- lengths in words
+  term {_KEY}, sequence bigint, frequency integer NOT NULL, length integer NOT NULL,
+  PRIMARY KEY (term, sequence) INCLUDE (frequency, length)
+);
+CREATE INDEX postings_by_chunk ON postings (sequence);
+CREATE TABLE totals (chunks bigint NOT NULL, words bigint NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+CREATE TEXT SEARCH DICTIONARY stems (TEMPLATE = pg_catalog.snowball, LANGUAGE = english);
+CREATE FUNCTION stem(word text) RETURNS text LANGUAGE sql STABLE AS
+  $$ SELECT coalesce((ts_lexize('stems', word))[1], word) COLLATE "C" $$;
+
+CREATE TABLE format (version integer NOT NULL);
+INSERT INTO format VALUES ({_VERSION});
+"""
 _LONGEST = 64
 """Characters of a word that count: what is longer is no word, and an index cannot hold it."""
 _PAGE = 500
 """Rows fetched at a time from a stream."""
-_SPELLING = Spelling(
+_CONDITIONS = conditions(
     no_groups="'{}'",
     reader_groups=lambda doc: f"{doc}.groups && :groups::text[]",
     writer_groups="jsonb_exists_any(newer.writer_reads::jsonb -> 'groups', d.groups)",
@@ -40,7 +73,7 @@ _SPELLING = Spelling(
 
 
 class PostgresTables(TablesConnection):
-    conditions = conditions(_SPELLING)
+    conditions = _CONDITIONS
     JOIN = "JOIN"
     READ_FINGERPRINT = "SELECT value FROM fingerprint"
     WRITE_FINGERPRINT = (
@@ -113,6 +146,22 @@ class PostgresTables(TablesConnection):
 
     def _count(self, chunks: int, length: int) -> None:
         self._connection.execute("UPDATE totals SET chunks = chunks + %s, words = words + %s", (chunks, length))
+
+
+def make_tables(connection: Connection) -> None:
+    """Make the tables where there are none.
+
+    Raises:
+        StoreUnavailable: they are of another format.
+    """
+    if connection.execute("SELECT to_regclass('format')").fetchone() == (None,):
+        connection.execute(_SCHEMA.encode())
+    version = connection.execute("SELECT version FROM format").fetchone()
+    if version != (_VERSION,):
+        raise StoreUnavailable(
+            f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
+            f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
+        )
 
 
 def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""The tables of the ledger as SQLite's SQL speaks to them. It has neither lists nor days: they are kept as JSON and as text."""
+"""The tables of the ledger in SQLite. It has neither lists nor days: they are kept as JSON and as text."""
 
 from __future__ import annotations
 
@@ -7,17 +7,54 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+from foundation.errors import StoreUnavailable
+from foundation.text.tokens import searchable
 from foundation.types import UNCLASSIFIED
 from retrieval.contract import Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
-from retrieval.tables.scope import Spelling, conditions
+from retrieval.tables.schema import shared_tables
+from retrieval.tables.scope import conditions
 
+_VERSION = 8
+"""Of the schema, and of the form in which the keyword index is written. Raise it when either changes."""
+_SEARCHABLE = "searchable_7"
+"""The name in SQL of `foundation.text.tokens.searchable`, in whose form the keyword index is written. A process of an older
+version that still runs does not know it: its writes fail, and do not mix two forms."""
+_TYPES = {"key": "TEXT", "keys": "TEXT", "day": "TEXT", "time": "TEXT", "number": "INTEGER", "bytes": "BLOB"}
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+{shared_tables(**_TYPES, searched="heading TEXT NOT NULL")}
+CREATE INDEX IF NOT EXISTS documents_by_name ON documents (tenant, uri);
+CREATE INDEX IF NOT EXISTS versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
+CREATE INDEX IF NOT EXISTS earlier ON documents (version_of) WHERE version_of IS NOT NULL;
+CREATE INDEX IF NOT EXISTS refusals_by_name ON refusals (tenant, uri);
+CREATE INDEX IF NOT EXISTS chunk_owners ON chunks (chunk_id, document_id);  -- answers without reading the rows
+CREATE INDEX IF NOT EXISTS chunks_by_digest ON chunks (digest);
+CREATE TABLE IF NOT EXISTS filterable (  -- what is known of a document, a row each, to filter by
+  document_id TEXT NOT NULL REFERENCES documents, name TEXT NOT NULL, value NOT NULL, PRIMARY KEY (document_id, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (  -- without a copy of the text; marks count as letters, as in Thai
+  heading, text, content='', tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
+);
+CREATE TRIGGER IF NOT EXISTS chunk_added AFTER INSERT ON chunks BEGIN
+  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, {_SEARCHABLE}(new.heading), {_SEARCHABLE}(new.text));
+END;
+CREATE TRIGGER IF NOT EXISTS chunk_removed AFTER DELETE ON chunks BEGIN
+  INSERT INTO search (search, rowid, heading, text)
+  VALUES ('delete', old.sequence, {_SEARCHABLE}(old.heading), {_SEARCHABLE}(old.text));
+END;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
 _MEETS = "EXISTS (SELECT 1 FROM json_each(%s.groups) AS theirs JOIN json_each(%s) AS mine ON mine.value = theirs.value)"
-_SPELLING = Spelling(
+_CONDITIONS = conditions(
     no_groups="'[]'",
     reader_groups=lambda doc: _MEETS % (doc, ":groups"),
     writer_groups=_MEETS % ("d", "newer.writer_reads, '$.groups'"),
@@ -35,7 +72,7 @@ _SPELLING = Spelling(
 
 
 class SqliteTables(TablesConnection):
-    conditions = conditions(_SPELLING)
+    conditions = _CONDITIONS
     JOIN = "CROSS JOIN"  # or SQLite would walk through all documents of the tenant
     BY_CHUNK_ID = "INDEXED BY chunk_owners"
     READ_FINGERPRINT = "SELECT value FROM state WHERE name = 'fingerprint'"
@@ -74,6 +111,29 @@ class SqliteTables(TablesConnection):
     def delete_documents(self) -> None:
         for table in ("chunks", "filterable", "documents", "deletions", "commits"):
             self._connection.execute(f"DELETE FROM {table}")
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Make a new connection one of a ledger."""
+    connection.row_factory = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function(_SEARCHABLE, 1, searchable, deterministic=True)
+
+
+def make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables where there are none, all or nothing; two processes may meet here.
+
+    Raises:
+        StoreUnavailable: they are of another format.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(_SCHEMA)
+    elif version != _VERSION:
+        raise StoreUnavailable(
+            f"{path} has the format {version}; this version of Sixply reads format {_VERSION}. "
+            f"Use the version that wrote it, or move the file away and ingest again: make ingest SRC=folder"
+        )
 
 
 def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:

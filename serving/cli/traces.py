@@ -58,7 +58,7 @@ def costs(
 ) -> None:
     """Money spent."""
     from observability.reports import trace_tables
-    from observability.stores.costs import By, by_outcome
+    from observability.stores.costs import By
 
     settings = load_stack(stack).settings
     groupings = [*get_args(By), "outcome"]
@@ -67,7 +67,7 @@ def costs(
     with open_costs(settings) as ledger:
         if by == "outcome":
             with open_outcomes(settings) as outcomes:
-                totals = by_outcome(ledger, {row.answer_id: row.verdict for row in outcomes.all()})
+                totals = ledger.by_outcome({row.answer_id: row.verdict for row in outcomes.all()})
         else:
             totals = ledger.totals(cast("By", by))
     if not terminal.write_json(json, [asdict(row) for row in totals]):

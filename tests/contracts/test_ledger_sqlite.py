@@ -23,13 +23,13 @@ def sqlite_ledger(data_dir: Path) -> Iterator[Any]:
 
 def test_a_full_disk_is_named_and_what_is_stored_can_still_be_read(sqlite_ledger: Any) -> None:
     sqlite_ledger.put([entry("a.md", "Refund.")])
-    pages = sqlite_ledger._database.writer.execute("PRAGMA page_count").fetchone()[0]
-    sqlite_ledger._database.writer.execute(f"PRAGMA max_page_count = {pages}")
+    pages = sqlite_ledger._database._writer.execute("PRAGMA page_count").fetchone()[0]
+    sqlite_ledger._database._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFull, match="free some space") as caught:
         sqlite_ledger.put([entry("b.md", *(f"{n} " * 500 for n in range(100)))])
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
     assert words(sqlite_ledger, "refund") == ["Refund."]
-    sqlite_ledger._database.writer.execute("PRAGMA max_page_count = 1000000")
+    sqlite_ledger._database._writer.execute("PRAGMA max_page_count = 1000000")
     sqlite_ledger.put([entry("b.md", "Refund b.")])
     assert len(words(sqlite_ledger, "refund")) == 2
 
@@ -89,7 +89,7 @@ def test_asking_for_known_vectors_reads_no_more_of_a_full_ledger_than_of_an_empt
             done += 1
             return 0
 
-        [connection] = sqlite_ledger._database.idle
+        [connection] = sqlite_ledger._database._idle
         connection.set_progress_handler(step, 1)
         assert sqlite_ledger.known_vectors(["Said nowhere."], "acme") == {}
         connection.set_progress_handler(None, 0)

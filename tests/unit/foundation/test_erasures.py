@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,12 +143,3 @@ def test_a_mark_tells_odd_names_apart() -> None:
     odd = ["zoe", "Zoe", "zoe ", "zo\u00e9", "zoe\udc80", "zoe?", "zoe%", "zoe'"]
     assert len({erasures.mark_of(Principal(subject, "north")) for subject in odd}) == len(odd)
     assert erasures.mark_of(ZOE) != erasures.mark_of(NAMESAKE)
-
-
-def test_a_row_of_an_older_version_has_the_later_columns(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "old.sqlite") as database:
-        database.execute("CREATE TABLE old (a TEXT)")
-    store = SqliteStore(name="old", file="old.sqlite", later={"old": {"b": "TEXT"}}, stays="it is a test")
-    opened = SqliteFile(tmp_path / "old.sqlite", store)
-    opened.run_now(lambda c: c.execute("INSERT INTO old (a, b) VALUES ('1', '2')"))
-    opened.close()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from foundation import names
 from foundation.errors import StoreUnavailable
 from foundation.types import Usage
-from observability.stores.costs import KEY_OF, CostLedger, by_outcome
+from observability.stores.costs import KEY_OF, CostLedger
 from observability.telemetry import metrics
 from orchestration.contract import Meter
 from orchestration.events import Charge
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_an_error(data_dir):
 def test_a_charge_that_cannot_be_stored_is_an_error_and_not_counted(ledger):
     before = metrics.read_counter(names.COST_USD, layer="models", kind="chat")
     ledger.close()
-    with pytest.raises(StoreUnavailable, match="cannot be used"):
+    with pytest.raises(StoreUnavailable, match="was closed"):
         ledger.record(charge("5"))
     assert metrics.read_counter(names.COST_USD, layer="models", kind="chat") == before
 
@@ -172,7 +172,7 @@ def test_costs_by_outcome_leave_nothing_out(ledger):
     ledger.record(charge("0.2", answer_id="a-1"))
     ledger.record(charge(None, answer_id="a-2"))
     ledger.record(charge("0.05", answer_id=None))
-    found = {total.key: total for total in by_outcome(ledger, {"a-1": "accepted"})}
+    found = {total.key: total for total in ledger.by_outcome({"a-1": "accepted"})}
     assert (found["accepted"].usd, found["accepted"].calls) == (Decimal("0.3"), 2)
     assert (found["unknown"].usd, found["unknown"].unpriced) == (Decimal(0), 1)
     assert found["no answer"].usd == Decimal("0.05")
