@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 from foundation.errors import (
     ComponentError,
@@ -44,6 +45,11 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "openai.APIError": UpstreamDown,  # without a status, as the next two: an error event inside a stream
     "anthropic.APIError": UpstreamDown,
     "ollama._types.ResponseError": UpstreamDown,
+    "botocore.exceptions.ConnectTimeoutError": UpstreamTimeout,
+    "botocore.exceptions.ReadTimeoutError": UpstreamTimeout,
+    "botocore.exceptions.NoCredentialsError": UpstreamRejected,
+    "botocore.exceptions.HTTPClientError": UpstreamDown,
+    "botocore.exceptions.EventStreamError": UpstreamDown,
     # What the clients trip over when a body is not what they expect.
     "builtins.ValueError": UpstreamMalformed,
     "builtins.TypeError": UpstreamMalformed,
@@ -93,7 +99,12 @@ def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
 
 
 def _status(error: Exception) -> int | None:
-    for holder in (error, getattr(error, "response", None)):
+    response = getattr(error, "response", None)
+    if (
+        isinstance(response, dict) and type(error).__name__ == "ClientError"
+    ):  # botocore's; its other errors come in a stream
+        return cast("int | None", response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    for holder in (error, response):
         if isinstance(status := getattr(holder, "status_code", None), int) and status > 0:
             return status
     return None

@@ -1,4 +1,4 @@
-"""Four more protocols of chat models for `FaultyProvider`: Ollama's, Mistral's, Gemini's and OpenAI's Responses, each with the 400s of its
+"""Five more protocols of chat models for `FaultyProvider`: Ollama's, Mistral's, Gemini's, OpenAI's Responses and Bedrock's, each with the 400s of its
 own API. The address that is asked decides which one it is.
 
 with FaultyProvider(says("", ("search", {"query": "parcels"}), thoughts="Let me look."), says("It ships.")) as provider: ...
@@ -12,13 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from tests.doubles import bedrock
+from tests.doubles.bedrock import READ, SEAL, THOUGHT, WROTE, Wanted
 from tests.doubles.provider import Behaviour, openai_faults
-
-Wanted = tuple[str, Mapping[str, Any]]
-READ, WROTE, THOUGHT = 100, 10, 300
-"""Tokens of every reply; what was thought counts among what was written, where the vendor counts it so."""
-SEAL = "c2VhbGVkLWJ5LXRoZS1kb3VibGU="
-"""On thoughts and on calls that followed them; it must come back as it was."""
 
 
 def says(text: str, *wanted: Wanted, thoughts: str = "", breaks_after: int | None = None) -> Behaviour:
@@ -26,6 +22,9 @@ def says(text: str, *wanted: Wanted, thoughts: str = "", breaks_after: int | Non
     so many of them the vendor tells of an error of its own, in the stream."""
 
     def reply(handler: Any) -> None:
+        if "/converse" in handler.path:
+            bedrock.reply(handler, text, wanted, thoughts, breaks_after)
+            return
         kind, faults_of, pieces_of, error = next(vendor for path, vendor in VENDORS.items() if path in handler.path)
         turn = len(handler.provider.requests)
         if faults := faults_of(handler.body):

@@ -1,4 +1,4 @@
-"""LangChain's classes of four more vendors as they are, by their dotted names, through the agent and the API.
+"""LangChain's classes of more vendors as they are, by their dotted names, through the agent and the API.
 
 Each provider is a double on loopback that answers 400 to what the vendor's own API answers with 400.
 """
@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ extra = {{ use_responses_api = true, reasoning = {{ effort = "low", summary = "a
     "langchain_openai:ChatOpenAI": """model = "o4-mini"\nbase_url = "{url}/v1"\napi_key = "a key for tests"\nmax_retries = 0
 use_responses_api = true\nstore = false\ninclude = ["reasoning.encrypted_content"]\nreasoning = {{ effort = "low" }}""",
 }
+if find_spec(
+    "langchain_aws"
+):  # it needs an older python-dateutil than Chroma's kubernetes: in an environment of its own
+    VENDORS[
+        "langchain_aws:ChatBedrockConverse"
+    ] = """model = "anthropic.claude-sonnet-4-20250514-v1:0"\nbase_url = "{url}"\nmax_retries = 0
+region_name = "eu-central-1"\naws_access_key_id = "a key"\naws_secret_access_key = "for tests"\nprofile = {{ tool_calling = true }}
+additional_model_request_fields = {{ thinking = {{ type = "enabled", budget_tokens = 1024 }} }}"""
 MORE = """
 [models.resilience]
 wait_max_s = 0
@@ -55,7 +64,14 @@ tool_calling = {{ rounds = 4 }}
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
-PRICED = ("a-thinking-one", "mistral-large-latest", "gemini-2.5-pro", "gemini-double", "o4-mini")
+PRICED = (
+    "a-thinking-one",
+    "mistral-large-latest",
+    "gemini-2.5-pro",
+    "gemini-double",
+    "o4-mini",
+    "anthropic.claude-sonnet-4-20250514-v1:0",
+)
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms.\n\n# Letters\n\nLetters go out at noon."
 WEIGHT = ("search_documents", {"query": "weight of a parcel"})
 LETTERS = ("search_documents", {"query": "when letters go out"})
@@ -141,7 +157,7 @@ def test_an_action_waits_for_a_colleague_and_the_conversation_goes_on(serve: Ser
 
 
 def test_an_error_of_the_provider_in_the_middle_is_told_in_the_stream(serve: Serve, vendor: str) -> None:
-    breaks = 8 if "openai" in vendor else 4
+    breaks = 8 if "openai" in vendor else 5
     with serve(says("", WEIGHT), says(SAID, breaks_after=breaks)) as (client, _):
         events = _events(client)
     assert "parcel" in "".join(event.get("token", "") for event in events)
@@ -206,6 +222,20 @@ def test_the_last_round_is_told_so_in_an_order_of_messages_that_the_vendor_takes
             "without its required 'reasoning' item: 'rs_1r'",
         ),
         ("/v1/responses", {"model": "o", "input": [{"type": "reasoning", "id": "rs_1r"}]}, "required following item"),
+        (
+            "/model/claude/converse",
+            {
+                "messages": [
+                    {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "x"}]}}]}
+                ]
+            },
+            "Expected toolResult blocks.*The toolConfig field must be defined",
+        ),
+        (
+            "/model/claude/converse",
+            {"messages": [{"role": "assistant", "content": [{"text": " "}]}]},
+            "end with one.*is blank",
+        ),
     ],
 )
 def test_the_doubles_refuse_what_the_vendors_refuse(path: str, body: dict[str, Any], fault: str) -> None:

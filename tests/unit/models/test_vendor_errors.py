@@ -34,7 +34,20 @@ def _response(status: int, headers: dict[str, str] | None = None) -> Any:
     return httpx2.Response(status, request=REQUEST, headers=headers)
 
 
+def _of_bedrock(name: str, status: int | None = None) -> Exception:
+    """A double of botocore's error of that name, which has its response as a dictionary."""
+    error: Exception = type(name, (Exception,), {"__module__": "botocore.exceptions"})("the vendor's words")
+    error.response = {"Error": {"Code": "X"}, "ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
+    return error
+
+
 CASES = [
+    (_of_bedrock("ClientError", 400), UpstreamRejected),
+    (_of_bedrock("ClientError", 429), UpstreamLimited),
+    (_of_bedrock("ClientError", 503), UpstreamDown),
+    (_of_bedrock("EventStreamError", 400), UpstreamDown),
+    (_of_bedrock("ReadTimeoutError"), UpstreamTimeout),
+    (_of_bedrock("NoCredentialsError"), UpstreamRejected),
     (openai.RateLimitError("slow down", response=_response(429), body=None), UpstreamLimited),
     (openai.AuthenticationError("bad key sk-secret", response=_response(401), body=None), UpstreamRejected),
     (openai.PermissionDeniedError("no", response=_response(403), body=None), UpstreamRejected),
