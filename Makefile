@@ -43,7 +43,7 @@ Code
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
   make clean          remove what runs have written, keep .venv and weights
 
-The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups, `make lab` those that prove this template.
+The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups, `make lab` those that prove this template, and `make new`.
 `.venv/bin/sixply COMMAND --help` says what a command takes: its --tenant is TENANT=name here, its --plan PLAN=1.
 endef
 
@@ -70,7 +70,7 @@ endif
 %: _base
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --programs $(programs)
 
-adapter contracts new update: _dev
+adapter contracts update: _dev
 Makefile lab/lab.mk: ;
 
 help:

@@ -96,6 +96,30 @@ def house(json: Json = None) -> None:
     counting.run(json)
 
 
+@app.command()
+def new(
+    name: Annotated[str, typer.Option(help="Of the project, like acme-desk.")],
+    folder: Annotated[
+        Path, typer.Option("--dir", help="Where it is written; a new or an empty folder.", file_okay=False)
+    ],
+    *,
+    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,api/jobs.")] = "",
+    only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
+    keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
+    check: Annotated[
+        Literal["0", "1", "all"],
+        typer.Option(help="1: guards, a first answer; all: its tests as well; 0: nothing."),
+    ] = "1",
+) -> None:
+    """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""
+    from lab.project.choices import Choices
+    from lab.project.new import make_project
+
+    parts, kept = ([part.strip() for part in words.split(",") if part.strip()] for words in (without, keep))
+    words = [*parts, *(f"+{part}" for part in kept), *([f"={only}"] if only else [])]
+    exit_unless(ok=make_project(folder, Choices.of(name, words), check))
+
+
 @app.command("bench-retrieval")
 def bench_retrieval(data: Data, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Retrieval on a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv."""

@@ -99,7 +99,6 @@ COMMANDS = {
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest commit of the template into this project."),
-        "new": ("serving.cli.project.new:new", "Write a new project: this tree under your name."),
         "model-check": (
             "serving.cli.model_check:model_check",
             "Ask the chat model seven short things: tools, streams, schema, usage.",

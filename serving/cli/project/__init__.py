@@ -1,1 +1,1 @@
-"""A project of one's own: made from this tree, and kept up to date with it."""
+"""A project of one's own, kept up to date with the template that it was made from."""

@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
 from serving.cli.options import exit_unless
-from serving.cli.project.choices import Choices
 from serving.cli.project.git import author_for, commit_all, git, succeeds, unpack
-from serving.cli.project.prove import CHECKS, prove
 
 ROOT = Path(__file__).resolve().parents[3]
 LISTED = 20
@@ -30,7 +28,9 @@ LISTED = 20
 class Project:
     """A project as its pyproject.toml describes it."""
 
-    choices: Choices
+    name: str
+    words: tuple[str, ...]
+    """What was left out and kept, as the renderer takes it: `page` is left out, `+page` kept, `=small` the preset."""
     origin: str
     base: str
 
@@ -57,12 +57,11 @@ def update(
         Literal["yours", "template"] | None, typer.Option(help="Whose lines to take where both changed the same ones.")
     ] = None,
     check: Annotated[
-        str, typer.Option(help="1: guards, a first answer, the gate; all: the tests as well; 0: nothing.")
+        Literal["0", "1", "all"],
+        typer.Option(help="1: guards, a first answer, the gate; all: the tests as well; 0: nothing."),
     ] = "1",
 ) -> None:
     """Merge the newest commit of the template into this project, prove the result, and only then take it."""
-    if check not in CHECKS:
-        raise InvalidRequest(f'CHECK is 1, all or 0, and not "{check}".')
     project = read_project(ROOT)
     before = git(ROOT, "rev-parse", "HEAD")
     if changed := git(ROOT, "status", "--porcelain"):
@@ -96,7 +95,7 @@ def update(
             f"Update from the template to {merge.commit[:12]}",
         )
         with _checked_out(ROOT, commit, Path(name) / "merged") as folder:
-            passed = prove(folder, project.choices.package, check)
+            passed = _proves(Path(name) / merge.commit, folder, project.name.replace("-", "_"), check)
         if passed:
             git(ROOT, "merge", "--quiet", "--ff-only", commit)
             out.print(f"Updated to {merge.commit[:12]}. To undo it: git reset --hard {before[:12]}")
@@ -118,13 +117,9 @@ def read_project(folder: Path) -> Project:
             "pyproject.toml has no [tool.sixply], so this is the template itself or a copy without a record of what it came from. "
             "In a clone of the template: git pull. make new writes a project that can be updated."
         )
-    choices = Choices(
-        name=described["project"]["name"],
-        without=tuple(made["without"]),
-        only=made.get("only"),
-        keep=tuple(made.get("keep", ())),
-    )
-    return Project(choices=choices, origin=made["origin"], base=made["base"])
+    words = (*made["without"], *(f"+{part}" for part in made.get("keep", ())))
+    words += (f"={made['only']}",) if "only" in made else ()
+    return Project(name=described["project"]["name"], words=words, origin=made["origin"], base=made["base"])
 
 
 def fetch_template(project: Project, source: str, work: Path) -> Path:
@@ -192,17 +187,25 @@ def _render_commit(root: Path, upstream: Path, project: Project, commit: str, wo
     """A commit in the project's repository, on no branch, of the project as this commit of the template would write it."""
     tree, folder = work / commit, work / f"{commit}.project"
     unpack(upstream, commit, tree)
-    arguments = [str(tree), str(folder), commit, project.origin, project.choices.name, *project.choices.words]
-    done = subprocess.run(
-        [sys.executable, "-m", "serving.cli.project.render", *arguments],
-        cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    arguments = [str(tree), str(folder), commit, project.origin, project.name, *project.words]
+    done = _run_in(tree, "serving.cli.project.render", *arguments, capture_output=True, text=True)
     if done.returncode:
         raise InvalidRequest(f"The template at {commit[:12]} could not write the project: {done.stderr.strip()[-500:]}")
     git(folder, "init", "--quiet")
     rendered = commit_all(folder, f"The template at {commit[:12]}")
     git(root, "fetch", "--quiet", "--no-tags", str(folder), "HEAD")
     return rendered
+
+
+def _proves(template: Path, folder: Path, package: str, check: str) -> bool:
+    """Whether the merged project passes what the template checks in a new one. It prints what each check says."""
+    return _run_in(template, "lab.project.prove", str(folder), package, check, str(ROOT / "weights")).returncode == 0
+
+
+def _run_in(template: Path, module: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program of the template's tree with the packages that run this."""
+    command, environment = [sys.executable, "-m", module, *arguments], os.environ | {"PYTHONPATH": str(template)}
+    return subprocess.run(command, cwd=template, env=environment, check=False, **options)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ALWAYS_OUT = ("example", "lab", "new")
+ALWAYS_OUT = ("example", "lab")
 """Parts of the template that no project of one's own has."""
 
 

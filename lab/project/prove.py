@@ -1,4 +1,9 @@
-"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents."""
+"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents.
+
+    python -m lab.project.prove PROJECT PACKAGE LEVEL WEIGHTS
+
+`make new` and `make update` run it; the latter that of the template's newest commit.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +19,12 @@ from pathlib import Path
 
 from serving.cli import terminal
 
-ROOT = Path(__file__).resolve().parents[3]
-CHECKS = {"0": 0, "1": 1, "all": 2}
-"""CHECK= -> how much is checked."""
 
-
-def prove(project: Path, package: str, level: str) -> bool:
-    """Run the checks of that level in the project with the packages that run this, and print what each says."""
+def prove(project: Path, package: str, level: str, weights: Path) -> bool:
+    """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says."""
     out = terminal.console()
-    with _weights_lent(project), tempfile.TemporaryDirectory() as data:
-        for about, command in _commands(project, package, CHECKS[level]):
+    with _weights_lent(project, weights), tempfile.TemporaryDirectory() as data:
+        for about, command in _commands(project, package, level):
             began = time.monotonic()
             done = _run(project, command, data)
             mark = "✗" if done.returncode else "✓"
@@ -43,8 +44,8 @@ def first_question(project: Path, package: str) -> str | None:
     return str(questions[0]) if questions else None
 
 
-def _commands(project: Path, package: str, level: int) -> Iterator[tuple[str, list[str]]]:
-    if level == 0:
+def _commands(project: Path, package: str, level: str) -> Iterator[tuple[str, list[str]]]:
+    if level == "0":
         return
     python = [sys.executable, "-m"]
     yield "lint", [*python, "ruff", "check", "--no-cache", "--quiet", "."]
@@ -59,7 +60,7 @@ def _commands(project: Path, package: str, level: int) -> Iterator[tuple[str, li
             yield "the golden questions are asked", [*python, "serving.cli", "evaluate"]
     if (project / package / "baseline.json").exists():
         yield "no score fell", [*python, "serving.cli", "gate"]
-    if level > 1:
+    if level == "all":
         yield "its tests", [*python, "pytest", "-q", "--numprocesses=2", "--dist=loadfile"]
 
 
@@ -72,9 +73,9 @@ def _run(project: Path, command: list[str], data: str) -> subprocess.CompletedPr
 
 
 @contextmanager
-def _weights_lent(project: Path) -> Iterator[None]:
+def _weights_lent(project: Path, ours: Path) -> Iterator[None]:
     """The project has no weights before its `make setup`, so it borrows those of the tree that runs this."""
-    ours, theirs = ROOT / "weights", project / "weights"
+    theirs = project / "weights"
     lent = ours.is_dir() and not theirs.exists()
     if lent:
         theirs.symlink_to(ours)
@@ -83,3 +84,8 @@ def _weights_lent(project: Path) -> Iterator[None]:
     finally:
         if lent:
             theirs.unlink()
+
+
+if __name__ == "__main__":
+    project, package, level, weights = sys.argv[1:]
+    sys.exit(not prove(Path(project), package, level, Path(weights)))

@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from serving.cli.project.choices import Choices, read_optional, read_presets
+from lab.project.choices import Choices, read_optional, read_presets
 
 CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
 STARTED = (

@@ -1,4 +1,4 @@
-"""`sixply new`: write a project of one's own from this tree, and prove that it works there."""
+"""`make new`: write a project of one's own from this tree, and prove that it works there."""
 
 from __future__ import annotations
 
@@ -9,46 +9,36 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
+from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.prove import prove
+from lab.project.prune import left_out_of, parts_of
+from lab.project.render import render, used_by
 from serving.cli import terminal
-from serving.cli.options import exit_unless
-from serving.cli.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from serving.cli.project.git import commit_all, git, succeeds, unpack
-from serving.cli.project.prove import CHECKS, prove
-from serving.cli.project.prune import left_out_of, parts_of
-from serving.cli.project.render import render, used_by
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
 
 
-def new(
-    name: Annotated[str, typer.Option(help="Of the project, like acme-desk.")],
-    folder: Annotated[
-        Path, typer.Option("--dir", help="Where it is written; a new or an empty folder.", file_okay=False)
-    ],
-    *,
-    without: Annotated[str, typer.Option(help="Parts to leave out: page,ray,strengthen,vectors/qdrant,api/jobs.")] = "",
-    only: Annotated[str | None, typer.Option(help="small: only what presets.toml keeps of that name.")] = None,
-    keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
-    check: Annotated[str, typer.Option(help="1: guards, a first answer; all: its tests as well; 0: nothing.")] = "1",
-) -> None:
-    """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""
-    if check not in CHECKS:
-        raise InvalidRequest(f'CHECK is 1, all or 0, and not "{check}".')
-    commit, target = _base(), _target(folder)
-    choices = check_parts(ROOT, Choices(name=check_name(name), without=_list(without), only=only, keep=_list(keep)))
+def make_project(target: Path, choices: Choices, check: str) -> bool:
+    """Write it and check it there; whether all checks passed.
+
+    Raises:
+        InvalidRequest: it cannot be written so, or there.
+    """
+    commit, target = _base(), _target(target)
+    choices = check_parts(ROOT, replace(choices, name=check_name(choices.name)))
     write(target, choices, commit)
     out = terminal.console()
     out.print(f"{terminal.line(choices.title)} stands in {terminal.line(target)}, made from {commit[:12]}.")
     out.print(f"It has {count_lines(target):,} lines in the six layers, of {count_lines(ROOT):,} here.")
-    exit_unless(ok=prove(target, choices.package, check))
-    out.print(f"Next: cd {terminal.line(target)} && make setup, and its README.md.")
+    passed = prove(target, choices.package, check, ROOT / "weights")
+    if passed:
+        out.print(f"Next: cd {terminal.line(target)} && make setup, and its README.md.")
+    return passed
 
 
 def check_name(name: str) -> str:
@@ -120,10 +110,6 @@ def write(target: Path, choices: Choices, commit: str) -> None:
 def count_lines(tree: Path) -> int:
     """Lines of Python in the six layers."""
     return sum(len(path.read_bytes().splitlines()) for layer in LAYERS for path in (tree / layer).rglob("*.py"))
-
-
-def _list(words: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, words.split(","))))
 
 
 def _base() -> str:
