@@ -16,19 +16,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
-from retrieval.contract import Chunk, DocumentLedger, Entry, Fingerprint, Source
+from retrieval.contract import Chunk, DocumentLedger, Entry, Fingerprint
 from retrieval.tables import row_codec
 
 FORMAT = "sixply-ledger"
-VERSION = 2
+VERSION = 3
 BATCH = 256
 """Passages that are committed together."""
 
@@ -160,11 +159,9 @@ def _write(
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    source = asdict(entry.source) | {"groups": sorted(entry.source.groups)}
-    days = {name: source[name] and source[name].isoformat() for name in ("effective_from", "published")}
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     return {
-        "source": source | days,
+        "source": row_codec.source_fields(entry.source),
         "content_hash": entry.content_hash,
         "parsers": entry.parsed.parsers,
         "text": entry.parsed.text,
@@ -179,10 +176,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    fields = row["source"]
-    days = {name: date.fromisoformat(fields[name]) for name in ("effective_from", "published") if fields[name]}
-    source = Source(**(fields | {"groups": frozenset(fields["groups"])} | days))
-    text = row["text"]
+    source, text = row_codec.read_source(row["source"]), row["text"]
     chunks = tuple(
         Chunk(chunk_id, source.document_id, position, text[start:end], start, end, tuple(path), page)
         for chunk_id, position, start, end, path, page in row["chunks"]

@@ -15,19 +15,16 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from foundation.stores import erasures
 from foundation.stores.registry import Person, Store
-from retrieval.contract import OF_THE_LEDGER, Source
-from retrieval.filters import restored_attributes, stored_attributes
+from retrieval.contract import OF_THE_LEDGER
 from retrieval.ingest.preparation import Item
+from retrieval.tables import row_codec
 
 log = logging.getLogger(__name__)
-
 
 FOLDER = "refused"
 """Below the data folder."""
@@ -45,7 +42,7 @@ STORE = Store(
     files=(f"{FOLDER}/*",),
     erase=_erase,
     erased="files that they sent and that could not be read",
-    stays="their names in the list of what was refused, as documents; files of before 0.2.0 do not say who sent them",
+    stays="their names in the list of what was refused, as documents",
 )
 
 
@@ -81,11 +78,11 @@ class RefusedFiles:
 
     def items(self, *tenants: str) -> Iterator[Item]:
         """What is kept of these tenants, by uri."""
-        parked = sorted((source.uri, path) for path in self._files() if (source := _source_of(path)).tenant in tenants)
-        for _, path in parked:
-            item = _unpack(path.read_bytes())
-            path.replace(self._path(item.source.document_id))  # ids of restricted documents were once made otherwise
-            yield item
+        heads = [(head["source"]["uri"], path, head) for path in self._files() if (head := _head(path))]
+        for _, path, head in sorted(heads, key=lambda parked: parked[:2]):
+            if head["source"]["tenant"] in tenants:
+                content = path.read_bytes().partition(b"\n")[2]
+                yield Item(row_codec.read_source(head["source"]), content, head["name"])
 
     def _path(self, document_id: str) -> Path:
         return self._folder / f"{document_id}.refused"
@@ -104,37 +101,12 @@ class RefusedFiles:
 
 
 def _pack(item: Item) -> bytes:
-    header = asdict(item.source) | {"groups": sorted(item.source.groups), "name": item.name}
-    header["attributes"] = stored_attributes(item.source.attributes)
-    header = {name: value for name, value in header.items() if name not in OF_THE_LEDGER}
-    if mark := erasures.current_mark():
-        header["sent_by"] = mark
-    return json.dumps(header, default=str).encode() + b"\n" + item.content
-
-
-def _unpack(packed: bytes) -> Item:
-    head, _, content = packed.partition(b"\n")
-    header = json.loads(head)
-    return Item(_source(header), content, header["name"])
-
-
-def _source_of(path: Path) -> Source:
-    return _source(_head(path))
+    fields = {name: value for name, value in row_codec.source_fields(item.source).items() if name not in OF_THE_LEDGER}
+    head = {"source": fields, "name": item.name, "sent_by": erasures.current_mark()}
+    return json.dumps(head).encode() + b"\n" + item.content
 
 
 def _head(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         head: dict[str, Any] = json.loads(file.readline())
     return head
-
-
-def _source(header: dict[str, Any]) -> Source:
-    days = {name: date.fromisoformat(header[name]) for name in ("effective_from", "published") if header[name]}
-    about = {name: value for name, value in header.items() if name not in ("name", "sent_by")}
-    return Source(
-        **(
-            about
-            | {"groups": frozenset(header["groups"]), "attributes": restored_attributes(header["attributes"])}
-            | days
-        )
-    )

@@ -14,28 +14,25 @@ import importlib
 import json
 import os
 import pkgutil
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
-from retrieval.contract import Block, Parsed, ParseLimits, Parser
+from retrieval.contract import Parsed, ParseLimits, Parser
 from retrieval.formats.text_blocks import clean
+from retrieval.tables import row_codec
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
     from retrieval.settings import ParsingSettings
 
-_REQUEST = struct.Struct("!IIId")
-"""Lengths of options, name and content, and the seconds allowed."""
-_ANSWER = struct.Struct("!I")
 _KILLED = (-9, -15)
 """How a process ends that another one kills, where it is not we who do: the system for want of memory, or a node of a cluster
 that is taken away and ends the children of its workers first. That says nothing about the document."""
@@ -161,7 +158,7 @@ class ParserPool:
         timer.daemon = True
         timer.start()
         try:
-            return _exchange(child, content, name, self._options(), self._settings.timeout_s)
+            return _exchange(child, content, name, self._limits, self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
             ended = None if isinstance(error, ValueError) else _end_of(child)
             self._end_child()
@@ -183,9 +180,6 @@ class ParserPool:
             timer.cancel()
             if timed_out.is_set():
                 self._end_child()  # also where the answer came just before the time was up
-
-    def _options(self) -> bytes:
-        return json.dumps({"pages": self._limits.pages, "characters": self._limits.characters}).encode()
 
     def _running_child(self) -> subprocess.Popen[bytes]:
         if self._child is not None and self._child.poll() is not None:
@@ -230,25 +224,21 @@ def _start(memory_mb: int) -> subprocess.Popen[bytes]:
 
 
 def _exchange(
-    child: subprocess.Popen[bytes], content: bytes, name: str, options: bytes, timeout_s: float
+    child: subprocess.Popen[bytes], content: bytes, name: str, limits: ParseLimits, timeout_s: float
 ) -> dict[str, Any]:
     assert child.stdin is not None
-    assert child.stdout is not None
-    spelled = name.encode("utf-8", errors="replace")
-    child.stdin.write(_REQUEST.pack(len(options), len(spelled), len(content), timeout_s))
-    for part in (options, spelled, content):
-        child.stdin.write(part)
+    request = {"name": name, "limits": asdict(limits), "bytes": len(content), "timeout_s": timeout_s}
+    child.stdin.write(json.dumps(request).encode() + b"\n" + content)
     child.stdin.flush()
-    (length,) = _ANSWER.unpack(_read_exactly(child.stdout, _ANSWER.size))
-    answer: dict[str, Any] = json.loads(_read_exactly(child.stdout, length))
-    return answer
+    return _read_answer(child)
 
 
-def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
-    data = pipe.read(length)
-    if len(data) < length:
+def _read_answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line.endswith(b"\n"):
         raise EOFError
-    return data
+    return dict(json.loads(line))
 
 
 def _unpack(answer: dict[str, Any]) -> Parsed:
@@ -256,37 +246,30 @@ def _unpack(answer: dict[str, Any]) -> Parsed:
         raise DocumentRefused(answer["message"], reason=answer["refused"])
     if "missing" in answer:
         raise MissingDependency(answer["missing"])
-    blocks = tuple(Block(kind, start, end, level, page) for kind, start, end, level, page in answer["blocks"])
-    parsers = tuple(answer["parsers"])
-    return Parsed(answer["text"], blocks, title=answer["title"], pages=answer["pages"], parsers=parsers)
-
-
-def _pack(parsed: Parsed) -> dict[str, Any]:
-    blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
-    known = {"title": parsed.title, "pages": parsed.pages, "parsers": parsed.parsers}
-    return {"text": parsed.text, "blocks": blocks} | known
+    return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
 
 
 def _serve(memory_mb: int) -> None:
     """The child: answer requests until the parent closes the pipe or disappears."""
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not stand between our answers
-    _cap_memory(memory_mb)
-    _write_nothing()
-    while header := source.read(_REQUEST.size):
-        options_length, name_length, content_length, timeout_s = _REQUEST.unpack(header)
-        limits = ParseLimits(**json.loads(source.read(options_length)))
-        name = source.read(name_length).decode()
-        _cap_processor_time(timeout_s)
-        answer = _answer(source.read(content_length), name, limits)
-        packed = json.dumps(answer | {"worn": _address_space_mb() > memory_mb / 2}).encode()
-        answers.write(_ANSWER.pack(len(packed)) + packed)
+    _cap("RLIMIT_AS", memory_mb << 20)
+    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):  # a document that has taken over its parser finds nowhere to stay
+        _cap(written, 0)
+    while line := source.readline():
+        request = json.loads(line)
+        used = os.times()  # the parent's timer does not outlive the parent: this ends a busy child that was left behind
+        _cap("RLIMIT_CPU", int(used.user + used.system + request["timeout_s"]) + 2, for_good=False)
+        answer = _answer(source.read(request["bytes"]), request["name"], ParseLimits(**request["limits"]))
+        worn = _address_space_mb() > memory_mb / 2
+        answers.write(json.dumps(answer | {"worn": worn}).encode() + b"\n")
         answers.flush()
 
 
 def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        return _pack(parse_here(content, name, limits))
+        parsed = parse_here(content, name, limits)
+        return {"text": parsed.text, "outline": row_codec.outline(parsed), "parsers": parsed.parsers}
     except DocumentRefused as error:
         return {"refused": error.reason, "message": str(error)}
     except ImportError as error:
@@ -301,24 +284,13 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
         return {"refused": "malformed", "message": f'"{name}" could not be parsed ({what}). Save it anew.'}
 
 
-def _cap_memory(memory_mb: int) -> None:
-    try:
+def _cap(name: str, most: int, *, for_good: bool = True) -> None:
+    """Windows has no such limits and macOS refuses some; those of time and size still hold there."""
+    with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-    except (ImportError, ValueError, OSError):
-        pass  # Windows has no such limit and macOS refuses this one; time and size limits still hold there
-
-
-def _write_nothing() -> None:
-    """No file may grow and no core be dumped: a document that has taken over its parser finds nowhere to stay."""
-    try:
-        import resource
-
-        for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
-            resource.setrlimit(limit, (0, 0))
-    except (ImportError, ValueError, OSError):
-        pass  # as above
+        limit = getattr(resource, name)
+        resource.setrlimit(limit, (most, most if for_good else resource.getrlimit(limit)[1]))
 
 
 def _address_space_mb() -> float:
@@ -328,18 +300,6 @@ def _address_space_mb() -> float:
     except OSError:
         return 0.0  # only Linux tells, and only there the cap is on address space
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
-def _cap_processor_time(timeout_s: float) -> None:
-    """The parent's timer does not outlive the parent; this one ends a busy child that was left behind."""
-    try:
-        import resource
-
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        allowed = int(usage.ru_utime + usage.ru_stime + timeout_s) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-    except (ImportError, ValueError, OSError):
-        pass  # as above
 
 
 if __name__ == "__main__":

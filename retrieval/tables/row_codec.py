@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed
+from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
 from retrieval.filters import Value, restored_attributes, stored_attributes, stored_name
 
 VERSION = "version "
@@ -24,6 +25,9 @@ CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.head
 """Columns of a passage `c` that `read_chunk` reads."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
 """Under which `attributes_text` has the class of a document."""
+
+
+_DAYS = ("effective_from", "published")
 
 
 def names(columns: Iterable[str]) -> str:
@@ -59,6 +63,20 @@ def attributes_text(attributes: Mapping[str, Value]) -> str:
 
 def attributes(text: str) -> dict[str, Value]:
     return restored_attributes(json.loads(text))
+
+
+def source_fields(source: Source) -> dict[str, Any]:
+    """What is known of a document, as JSON holds it."""
+    days = {name: getattr(source, name) and getattr(source, name).isoformat() for name in _DAYS}
+    own = {"groups": sorted(source.groups), "attributes": stored_attributes(source.attributes)}
+    return asdict(source) | own | days
+
+
+def read_source(fields: Mapping[str, Any]) -> Source:
+    """What `source_fields` was made from."""
+    days = {name: date.fromisoformat(fields[name]) for name in _DAYS if fields[name]}
+    own = {"groups": frozenset(fields["groups"]), "attributes": restored_attributes(fields["attributes"])}
+    return Source(**{**fields, **own, **days})
 
 
 def scope_text(scope: Scope | None) -> str | None:

@@ -75,7 +75,7 @@ def test_what_is_kept_comes_back_with_everything_that_was_known_about_it(data_di
 
 
 def test_the_oldest_makes_room_and_what_is_larger_than_all_the_room_is_not_kept(data_dir: Path) -> None:
-    kept = RefusedFiles(data_dir / "refused", max_mb=0.001)
+    kept = RefusedFiles(data_dir / "refused", max_mb=0.0012)
     for age, name in enumerate(["old", "new"]):
         kept.keep(item(name, b"x" * 300))
         os.utime(data_dir / "refused" / f"{Source(name, 'acme').document_id}.refused", (age, age))

@@ -25,7 +25,7 @@ def entry(number: int, tenant: str = "acme") -> Entry:
     text = f"Title\n\nLamp {number} runs for nine hours – 保修 \u2028."
     source = Source(
         f"doc-{number}.md", tenant, frozenset({"board", "staff"}), "Title", "text/markdown", "lamps",
-        date(2026, 1, 2), date(2025, 12, 1), "handbook",
+        date(2026, 1, 2), date(2025, 12, 1), "handbook", {"reviewed": date(2026, 1, 3), "price": 2.5, "sold": True},
     )  # fmt: skip
     blocks = (Block("heading", 0, 5, 1, 1), Block("paragraph", 7, len(text), 0, 1))
     chunk = Chunk(f"{tenant}-{number}", source.document_id, 0, text[7:], 7, len(text), ("Title",), 1)
