@@ -11,8 +11,9 @@ import posixpath
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+from typing import IO, Any
 from xml.etree import ElementTree as ET
 
 from foundation.errors import DocumentRefused
@@ -31,6 +32,25 @@ _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
 _TYPES = "[Content_Types].xml"
 _DECLARATIONS = 65_536
 """Bytes of each XML file in which a declaration of entities is looked for: it stands before the first element."""
+
+
+def open_package(
+    content: bytes, name: str, what: str, library: Callable[[IO[bytes]], Any], troubles: tuple[type[Exception], ...]
+) -> Any:
+    """What `library` makes of a package; `troubles` are how it says that it cannot. Raises as `check_package`."""
+    check_package(content, name, what)
+    try:
+        return library(io.BytesIO(mend(content)))
+    except troubles as error:
+        raise malformed_document(name, what, error) from error
+
+
+def core_title(document: Any) -> str | None:
+    """The title in the properties. Broken ones are no reason to refuse the text."""
+    try:
+        return str(document.core_properties.title)
+    except (KeyError, ValueError, AttributeError):
+        return None
 
 
 def check_package(content: bytes, name: str, what: str) -> None:

@@ -11,7 +11,8 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
@@ -229,12 +230,23 @@ class Draft:
     """A document while it is being parsed: blocks are added in reading order, `finish` makes the `Parsed` of them."""
 
     def __init__(self, name: str, limits: ParseLimits) -> None:
-        self._name = name
-        self._limits = limits
+        self.name = name
+        self.limits = limits
         self._parts: list[str] = []
         self._blocks: list[Block] = []
         self._parsers: set[str] = set()
         self._end = 0
+
+    def count_pages(self, pages: int, what: str) -> None:
+        """Raises:
+        DocumentRefused: "too_many_pages".
+        """
+        if pages > self.limits.pages:
+            raise DocumentRefused(
+                f'"{self.name}" has {pages} {what}, more than {self.limits.pages}. Split it, or raise '
+                f"retrieval.parsing.max_pages.",
+                reason="too_many_pages",
+            )
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
         """Append a block. White space is collapsed, except in code; a block without text is left out.
@@ -249,15 +261,15 @@ class Draft:
         gap = self._gap(kind)
         start = self._end + len(gap)
         self._end = start + len(text)
-        if self._end > self._limits.characters:
+        if self._end > self.limits.characters:
             raise DocumentRefused(
-                f'"{self._name}" holds more than {self._limits.characters:,} characters of text. Split it, or raise '
+                f'"{self.name}" holds more than {self.limits.characters:,} characters of text. Split it, or raise '
                 f"retrieval.parsing.max_characters.",
                 reason="too_large",
             )
-        if len(self._blocks) >= self._limits.blocks:
+        if len(self._blocks) >= self.limits.blocks:
             raise DocumentRefused(
-                f'"{self._name}" holds more than {self._limits.blocks:,} paragraphs and rows. Split it.',
+                f'"{self.name}" holds more than {self.limits.blocks:,} paragraphs and rows. Split it.',
                 reason="too_large",
             )
         self._parts += (gap, text)
@@ -297,7 +309,7 @@ class Draft:
             elif table:
                 self.add_captioned(table, page)
                 table = []
-            if len(table) > self._limits.blocks:
+            if len(table) > self.limits.blocks:
                 break  # `add` counts them, and refuses
         self.add_captioned(table, page)
 
@@ -325,7 +337,7 @@ class Draft:
         """
         if not self._blocks:
             raise DocumentRefused(
-                f'"{self._name}" contains no text. If it is a scan, recognise its text first and send that.',
+                f'"{self.name}" contains no text. If it is a scan, recognise its text first and send that.',
                 reason="empty",
             )
         text, heading = "".join(self._parts), " ".join(clean(title or "").split())
@@ -340,6 +352,19 @@ class Draft:
     def _heading(self, text: str) -> str | None:
         first = next((block for block in self._blocks if block.kind == "heading" and block.level == 1), None)
         return text[first.start : first.end] if first else None
+
+
+@dataclass(frozen=True, slots=True)
+class FormatParser:
+    """A `Parser` made of a function that reads a file's bytes into a draft."""
+
+    suffixes: tuple[str, ...]
+    version: str
+    read: Callable[[Draft, bytes], Parsed]
+    limits: ParseLimits
+
+    def parse(self, content: bytes, name: str) -> Parsed:
+        return self.read(Draft(name, self.limits), content)
 
 
 def row_text(row: Sequence[str], names: Sequence[str]) -> str:

@@ -10,34 +10,29 @@ from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 """A first line that tells Excel the separator."""
 
 
-class CsvParser:
-    suffixes: tuple[str, ...] = (".csv", ".tsv")
-    version = f"csv {3 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        text = clean(decode(content, name))
-        # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
-        csv.field_size_limit(max(len(text), csv.field_size_limit()))
-        delimiter = "\t" if PurePath(name).suffix.lower() == ".tsv" else _delimiter(text)
-        if declaration := _TOLD.match(text):
-            delimiter, text = declaration[1], text[declaration.end() :]
-        rows = _rows(text, delimiter, name)
-        draft = Draft(name, self._limits)
-        draft.sheet(rows)
-        return draft.finish()
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".csv", ".tsv"), f"csv {3 + TEXT_VERSION}", _read, limits)
 
 
-def build(limits: ParseLimits) -> CsvParser:
-    return CsvParser(limits)
+def _read(draft: Draft, content: bytes) -> Parsed:
+    text = clean(decode(content, draft.name))
+    # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    delimiter = "\t" if PurePath(draft.name).suffix.lower() == ".tsv" else _delimiter(text)
+    if declaration := _TOLD.match(text):
+        delimiter, text = declaration[1], text[declaration.end() :]
+    try:
+        rows = _read_rows(text, delimiter)
+    except csv.Error as error:
+        raise DocumentRefused(f'"{draft.name}" is not a readable table: {error}.', reason="malformed") from error
+    draft.sheet([row for row in rows if any(cell.strip() for cell in row)])
+    return draft.finish()
 
 
 def _delimiter(text: str) -> str:
@@ -56,11 +51,3 @@ def _delimiter(text: str) -> str:
 
 def _read_rows(text: str, delimiter: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
-
-
-def _rows(text: str, delimiter: str, name: str) -> list[list[str]]:
-    try:
-        rows = _read_rows(text, delimiter)
-    except csv.Error as error:
-        raise DocumentRefused(f'"{name}" is not a readable table: {error}.', reason="malformed") from error
-    return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]

@@ -3,7 +3,6 @@ without headers and footers."""
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram
-from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft
+from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 from retrieval.formats.word_numbering import NUMBERING_VERSION, numbers
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -25,30 +24,20 @@ _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallba
 _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "del", "rt")))
 
 
-class DocxParser:
-    suffixes: tuple[str, ...] = (".docx",)
+def build(limits: ParseLimits) -> FormatParser:
     version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + NUMBERING_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        from docx import Document
-        from docx.opc.exceptions import PackageNotFoundError
-
-        check_package(content, name, "Word document")
-        try:
-            document = Document(io.BytesIO(mend(content)))
-        except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise malformed_document(name, "Word document", error) from error
-        _settle(document)
-        draft = Draft(name, self._limits)
-        _Walk(draft, document).over(document.element.body)
-        return draft.finish(title=_title(document))
+    return FormatParser((".docx",), version, _read, limits)
 
 
-def build(limits: ParseLimits) -> DocxParser:
-    return DocxParser(limits)
+def _read(draft: Draft, content: bytes) -> Parsed:
+    from docx import Document
+    from docx.opc.exceptions import PackageNotFoundError
+
+    troubles = (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError)
+    document = open_package(content, draft.name, "Word document", Document, troubles)
+    _settle(document)
+    _Walk(draft, document).over(document.element.body)
+    return draft.finish(title=core_title(document))
 
 
 def _settle(document: Any) -> None:
@@ -62,14 +51,6 @@ def _settle(document: Any) -> None:
             run.append(paragraph.makeelement(f"{_W}t"))
             run[0].text = f"{number} "
             paragraph.insert(int(paragraph.find(f"{_W}pPr") is not None), run)
-
-
-def _title(document: Any) -> str | None:
-    """The title in the properties. Broken ones are no reason to refuse the text."""
-    try:
-        return str(document.core_properties.title)
-    except (KeyError, ValueError, AttributeError):
-        return None
 
 
 class _Walk:

@@ -11,7 +11,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode, decode_declared
 from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -21,71 +21,59 @@ _ATTACHMENTS = 50
 _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
 
 
-class EmlParser:
-    suffixes: tuple[str, ...] = (".eml",)
-    version = f"eml {3 + TEXT_VERSION}"
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".eml",), f"eml {3 + TEXT_VERSION}", _read, limits)
 
-    def __init__(self, limits: ParseLimits, depth: int = 0) -> None:
-        self._limits = limits
-        self._depth = depth
 
-    def parse(self, content: bytes, name: str) -> Parsed:
-        if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
-            content = decode(content, name).encode()
-        content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # else the first line is taken for the body's
-        draft = Draft(name, self._limits)
-        if content:
-            self._add(draft, message_from_bytes(content, policy=policy.compat32), name)
+def _read(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
+    """`depth` counts the mails in which it lies, with itself."""
+    if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
+        content = decode(content, draft.name).encode()
+    content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # else the first line is taken for the body's
+    if not content:
         return draft.finish()
-
-    def _add(self, draft: Draft, mail: Message, name: str) -> None:
-        draft.add("heading", header(mail, "Subject"), level=1)
-        for field in _HEADERS:
-            if value := header(mail, field):
-                draft.add("paragraph", f"{field}: {value}")
-        parts = list(_parts(mail))
-        bodies = [part for part in parts if not _is_attached(part)]
-        if not bodies and any(part.get_content_type() in _SEALED for part in (mail, *parts)):
-            raise DocumentRefused(f'"{name}" is encrypted. Send the mail as its reader sees it.', reason="encrypted")
-        for part in bodies:
-            self._add_body(draft, part, name)
-        for number, part in enumerate(part for part in parts if _is_attached(part)):
-            self._add_attachment(draft, part, read=number < _ATTACHMENTS)
-
-    def _add_body(self, draft: Draft, part: Message, name: str) -> None:
-        suffix = ".html" if part.get_content_subtype() == "html" else ".txt"
-        text = _text(part, name)
-        if text.strip():
-            draft.include(parse_here(text.encode(errors="replace"), f"{name}{suffix}", self._limits), below=1)
-
-    def _add_attachment(self, draft: Draft, part: Message, *, read: bool) -> None:
-        name = _file_name(part)
-        try:
-            parsed = self._parse_attachment(part, name) if read else None
-            why = "it is one of too many"
-        except DocumentRefused as error:
-            if error.reason == "too_large":
-                raise
-            parsed, why = None, error.reason
-        draft.add("heading", f"Attachment: {name}" if parsed else f"Attachment: {name} (not read: {why})", level=2)
-        if parsed:
-            draft.include(parsed, below=2)
-
-    def _parse_attachment(self, part: Message, name: str) -> Parsed:
-        inner: Any = (
-            part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
-        )
-        content = inner.as_bytes() if inner is not None else part.get_payload(decode=True)
-        content = content if isinstance(content, bytes) else b""
-        if inner is None and not name.lower().endswith(self.suffixes):
-            return parse_here(content, name, self._limits)
-        if self._depth + 1 >= _DEPTH:
-            raise DocumentRefused(f'"{name}" is a mail in too many mails.', reason="too_deep")
-        return EmlParser(self._limits, self._depth + 1).parse(content, name)
+    mail = message_from_bytes(content, policy=policy.compat32)
+    draft.add("heading", header(mail, "Subject"), level=1)
+    for field in _HEADERS:
+        if value := header(mail, field):
+            draft.add("paragraph", f"{field}: {value}")
+    parts = list(_parts(mail))
+    bodies = [part for part in parts if not _is_attached(part)]
+    if not bodies and any(part.get_content_type() in _SEALED for part in (mail, *parts)):
+        raise DocumentRefused(f'"{draft.name}" is encrypted. Send the mail as its reader sees it.', reason="encrypted")
+    for part in bodies:
+        if (text := _text(part, draft.name)).strip():
+            suffix = "html" if part.get_content_subtype() == "html" else "txt"
+            draft.include(parse_here(text.encode(errors="replace"), f"{draft.name}.{suffix}", draft.limits), below=1)
+    for number, part in enumerate(part for part in parts if _is_attached(part)):
+        _add_attachment(draft, part, depth, read=number < _ATTACHMENTS)
+    return draft.finish()
 
 
-def build(limits: ParseLimits) -> EmlParser:
-    return EmlParser(limits)
+def _add_attachment(draft: Draft, part: Message, depth: int, *, read: bool) -> None:
+    name = _file_name(part)
+    try:
+        parsed = _parse_attachment(part, Draft(name, draft.limits), depth) if read else None
+        why = "it is one of too many"
+    except DocumentRefused as error:
+        if error.reason == "too_large":
+            raise
+        parsed, why = None, error.reason
+    draft.add("heading", f"Attachment: {name}" if parsed else f"Attachment: {name} (not read: {why})", level=2)
+    if parsed:
+        draft.include(parsed, below=2)
+
+
+def _parse_attachment(part: Message, draft: Draft, depth: int) -> Parsed:
+    mail = part.get_content_type() == "message/rfc822" and part.is_multipart()
+    inner: Any = part.get_payload(0) if mail else None
+    content = inner.as_bytes() if mail else part.get_payload(decode=True)
+    content = content if isinstance(content, bytes) else b""
+    if not (mail or draft.name.lower().endswith(".eml")):
+        return parse_here(content, draft.name, draft.limits)
+    if depth >= _DEPTH:
+        raise DocumentRefused(f'"{draft.name}" is a mail in too many mails.', reason="too_deep")
+    return _read(draft, content, depth + 1)
 
 
 def header(mail: Message, name: str) -> str:
@@ -127,11 +115,8 @@ def _choose_alternative(alternatives: list[Message]) -> Message:
 def _is_attached(part: Message) -> bool:
     if part.get_content_disposition() == "attachment" or part.get_content_type() == "message/rfc822":
         return True
-    return part.get_content_maintype() != "text" or (part.get_filename() is not None and not _is_prose(part))
-
-
-def _is_prose(part: Message) -> bool:
-    return part.get_content_subtype() in ("plain", "html")
+    prose = part.get_content_subtype() in ("plain", "html")
+    return part.get_content_maintype() != "text" or (part.get_filename() is not None and not prose)
 
 
 def _file_name(part: Message) -> str:

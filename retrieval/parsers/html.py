@@ -10,7 +10,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, decode_declared
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -31,36 +31,32 @@ _ENOUGH = 0.7
 """trafilatura is believed if it keeps this share of the words outside of links. It loses whole sections of short pages."""
 
 
-class HtmlParser:
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {6 + TEXT_VERSION}", _read, limits)
+
+
+def _read(draft: Draft, content: bytes) -> Parsed:
     """The main content is found by trafilatura. Where it loses too much, or nothing is to be stripped, the body is walked
     through without what its tags call furniture."""
+    from lxml import etree, html
 
-    suffixes: tuple[str, ...] = (".html", ".htm", ".xhtml")
-    version = f"html {6 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        source = _XML_DECLARATION.sub("", clean(_decode(content, name)))
-        draft = Draft(name, self._limits)
-        if not source.strip():
-            return draft.finish()
-        document = _document(source, name)
-        if _without_hidden(document) | _without_spans(document, name, self._limits.characters // 10):
-            source = _serialise(document)
-        title, body = document.findtext(".//title"), _body(document)
-        content_tree = _main_content(source)
-        if content_tree is None or not _is_enough(content_tree, body):
-            _walk(draft, body)
-        else:
-            _keep_first_heading(draft, content_tree, body)
-            _add_all(draft, content_tree)
-        return draft.finish(title=None if draft.has_heading(level=1) else title)
-
-
-def build(limits: ParseLimits) -> HtmlParser:
-    return HtmlParser(limits)
+    source = _XML_DECLARATION.sub("", clean(_decode(content, draft.name)))
+    if not source.strip():
+        return draft.finish()
+    try:
+        document = html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
+    except etree.LxmlError as error:
+        raise DocumentRefused(f'"{draft.name}" is not HTML: {error}.', reason="malformed") from error
+    if _without_hidden(document) | _without_spans(document, draft.name, draft.limits.characters // 10):
+        source = str(html.tostring(document, encoding="unicode"))
+    title, body = document.findtext(".//title"), _body(document)
+    content_tree = _main_content(source)
+    if content_tree is None or not _is_enough(content_tree, body):
+        _walk(draft, body)
+    else:
+        _keep_first_heading(draft, content_tree, body)
+        _add_all(draft, content_tree)
+    return draft.finish(title=None if draft.has_heading(level=1) else title)
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -136,15 +132,6 @@ def _words(element: Any) -> str:
     return "".join(element.itertext())
 
 
-def _document(source: str, name: str) -> Any:
-    from lxml import etree, html
-
-    try:
-        return html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
-    except etree.LxmlError as error:
-        raise DocumentRefused(f'"{name}" is not HTML: {error}.', reason="malformed") from error
-
-
 def _without_hidden(document: Any) -> bool:
     """Takes out what a reader does not see; whether there was any."""
     hidden = [element for element in document.iter() if isinstance(element.tag, str) and _is_hidden(element)]
@@ -158,17 +145,10 @@ def _is_hidden(element: Any) -> bool:
     return element.get("hidden") is not None or _HIDING.search(element.get("style", "")) is not None
 
 
-def _serialise(document: Any) -> str:
-    from lxml import html
-
-    return str(html.tostring(document, encoding="unicode"))
-
-
 def _body(document: Any) -> Any:
     """What may be content: the one `main`, or else the body, without what tags, roles and names call furniture."""
     mains = document.findall(".//main")
-    body = mains[0] if len(mains) == 1 else document.find("body")
-    body = document if body is None else body
+    body = next(iter(mains if len(mains) == 1 else document.findall("body")), document)
     for element in list(body.iter()):
         if element is not body and element.getparent() is not None and _is_furniture(element):
             element.drop_tree()

@@ -13,37 +13,27 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 
 _ROW_CHARACTERS = 600
 """An object that fits into one passage stays one line; a larger one gets a line for each of its values."""
-
-
 _WRAPPERS = 8
 """A list of records is looked for so many objects deep; what lies deeper is a value of the record around it."""
 
 
-class JsonParser:
-    suffixes: tuple[str, ...] = (".json", ".jsonl", ".ndjson")
-    version = f"json {4 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        lines = PurePath(name).suffix.lower() != ".json"
-        draft = Draft(name, self._limits)
-        try:
-            for heading, record in _records(decode(content, name), name, lines=lines):
-                draft.add("heading", heading, level=2)
-                _add(draft, record)
-        except RecursionError as error:  # newer Pythons read more levels than they let a function walk
-            raise DocumentRefused(f'"{name}" is nested too deeply. Flatten it.', reason="malformed") from error
-        return draft.finish()
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".json", ".jsonl", ".ndjson"), f"json {4 + TEXT_VERSION}", _read, limits)
 
 
-def build(limits: ParseLimits) -> JsonParser:
-    return JsonParser(limits)
+def _read(draft: Draft, content: bytes) -> Parsed:
+    lines = PurePath(draft.name).suffix.lower() != ".json"
+    try:
+        for heading, record in _records(decode(content, draft.name), draft.name, lines=lines):
+            draft.add("heading", heading, level=2)
+            _add(draft, record)
+    except RecursionError as error:  # newer Pythons read more levels than they let a function walk
+        raise DocumentRefused(f'"{draft.name}" is nested too deeply. Flatten it.', reason="malformed") from error
+    return draft.finish()
 
 
 def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:

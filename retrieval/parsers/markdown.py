@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -15,24 +15,16 @@ if TYPE_CHECKING:
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
 
 
-class MarkdownParser:
-    suffixes: tuple[str, ...] = (".md", ".markdown")
-    version = f"markdown {3 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        from markdown_it import MarkdownIt
-
-        source = _FRONT_MATTER.sub("", clean(decode(content, name)), count=1)
-        draft = Draft(name, self._limits)
-        _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
-        return draft.finish()
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".md", ".markdown"), f"markdown {3 + TEXT_VERSION}", _read, limits)
 
 
-def build(limits: ParseLimits) -> MarkdownParser:
-    return MarkdownParser(limits)
+def _read(draft: Draft, content: bytes) -> Parsed:
+    from markdown_it import MarkdownIt
+
+    source = _FRONT_MATTER.sub("", clean(decode(content, draft.name)), count=1)
+    _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
+    return draft.finish()
 
 
 class _Walk:
@@ -53,27 +45,26 @@ class _Walk:
                     self._draft.add("code", token.content)
                 case "html_block":
                     self._draft.add("paragraph", without_markup(token.content))
-                case kind if kind.startswith(("table_", "tr_")):
-                    self._table(kind)
                 case _:
-                    self._list(token)
+                    self._open_or_close(token)
 
-    def _list(self, token: Token) -> None:
-        if token.type == "list_item_open":
-            self._item_begins = True
-        elif token.type in ("ordered_list_open", "bullet_list_open"):
-            self._numbers.append(int(token.attrs.get("start", 1)) if token.type == "ordered_list_open" else None)
-        elif token.type in ("ordered_list_close", "bullet_list_close"):
-            self._numbers.pop()
-
-    def _table(self, kind: str) -> None:
-        if kind == "table_open":
-            self._rows = []
-        elif kind == "tr_open" and self._rows is not None:
-            self._rows.append([])
-        elif kind == "table_close" and self._rows is not None:
-            self._draft.table(self._rows, header=True)
-            self._rows = None
+    def _open_or_close(self, token: Token) -> None:
+        match token.type:
+            case "table_open":
+                self._rows = []
+            case "tr_open" if self._rows is not None:
+                self._rows.append([])
+            case "table_close":
+                self._draft.table(self._rows or [], header=True)
+                self._rows = None
+            case "list_item_open":
+                self._item_begins = True
+            case "ordered_list_open":
+                self._numbers.append(int(token.attrs.get("start", 1)))
+            case "bullet_list_open":
+                self._numbers.append(None)
+            case "ordered_list_close" | "bullet_list_close":
+                self._numbers.pop()
 
     def _text(self, opening: Token, text: str) -> None:
         if self._rows is not None:
@@ -87,11 +78,10 @@ class _Walk:
 
     def _with_number(self, text: str) -> str:
         """Steps keep their number, which other steps refer to; bullets carry nothing."""
-        number = self._numbers[-1]
-        if not self._item_begins or number is None:
-            self._item_begins = False
-            return text
+        number, begins = self._numbers[-1], self._item_begins
         self._item_begins = False
+        if not begins or number is None:
+            return text
         self._numbers[-1] = number + 1
         return f"{number}. {text}"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
@@ -41,34 +41,20 @@ class Line:
     cells: list[str] = field(default_factory=list)
 
 
-class PdfParser:
-    suffixes: tuple[str, ...] = (".pdf",)
-    version = f"pdf {2 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        reader = _open(content, name)
-        pages = len(reader.pages)
-        if pages > self._limits.pages:
-            raise DocumentRefused(
-                f'"{name}" has {pages} pages, more than {self._limits.pages}. Split it, or raise '
-                f"retrieval.parsing.max_pages.",
-                reason="too_many_pages",
-            )
-        lines = without_furniture([page_lines(page) for page in reader.pages])
-        headings = _Headings(lines, _outline(reader))
-        draft = Draft(name, self._limits)
-        for number, page in enumerate(lines, start=1):
-            _add_page(draft, page, headings, number)
-        for label, value in _filled_in(reader):
-            draft.add("row", f"{label}: {value}")
-        return draft.finish(title=_title(reader), pages=pages)
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".pdf",), f"pdf {2 + TEXT_VERSION}", _read, limits)
 
 
-def build(limits: ParseLimits) -> PdfParser:
-    return PdfParser(limits)
+def _read(draft: Draft, content: bytes) -> Parsed:
+    reader = _open(content, draft.name)
+    draft.count_pages(len(reader.pages), "pages")
+    lines = without_furniture([page_lines(page) for page in reader.pages])
+    headings = _Headings(lines, _outline(reader))
+    for number, page in enumerate(lines, start=1):
+        _add_page(draft, page, headings, number)
+    for label, value in _filled_in(reader):
+        draft.add("row", f"{label}: {value}")
+    return draft.finish(title=_title(reader), pages=len(reader.pages))
 
 
 def _open(content: bytes, name: str) -> PdfReader:

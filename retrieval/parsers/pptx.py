@@ -5,12 +5,10 @@ Hidden slides and shapes are left out, as everything is that a reader does not s
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import (
     DRAWINGS_VERSION,
@@ -22,10 +20,9 @@ from retrieval.formats.drawings import (
     drop_hidden,
     words,
 )
-from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft
+from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
-_WHAT = "PowerPoint presentation"
 _UNTITLED = "PowerPoint Presentation"
 """What the program itself fills in."""
 _NO_BULLET = "{http://schemas.openxmlformats.org/drawingml/2006/main}buNone"
@@ -34,51 +31,24 @@ _ABOUT_ONE_HEIGHT = 137_160
 """EMU, a seventh of an inch: what a hand that drags boxes into a row is off by, and less than a line of text."""
 
 
-class PptxParser:
-    suffixes: tuple[str, ...] = (".pptx",)
+def build(limits: ParseLimits) -> FormatParser:
     version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        check_package(content, name, _WHAT)
-        presentation = _open(mend(content), name)
-        slides = list(presentation.slides)
-        if len(slides) > self._limits.pages:
-            raise DocumentRefused(
-                f'"{name}" has {len(slides)} slides, more than {self._limits.pages}. Split it, or raise '
-                f"retrieval.parsing.max_pages.",
-                reason="too_many_pages",
-            )
-        draft = Draft(name, self._limits)
-        for number, slide in enumerate(slides, start=1):
-            if slide.element.get("show") != "0":
-                _add_slide(draft, slide, number)
-        return draft.finish(title=_title(presentation), pages=len(slides))
+    return FormatParser((".pptx",), version, _read, limits)
 
 
-def build(limits: ParseLimits) -> PptxParser:
-    return PptxParser(limits)
-
-
-def _open(content: bytes, name: str) -> Any:
+def _read(draft: Draft, content: bytes) -> Parsed:
     from pptx import Presentation
     from pptx.exc import PythonPptxError
 
-    try:
-        return Presentation(io.BytesIO(content))
-    except (PythonPptxError, zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
-        raise malformed_document(name, _WHAT, error) from error
-
-
-def _title(presentation: Any) -> str | None:
-    """The title in the properties. Broken ones are no reason to refuse the slides."""
-    try:
-        title = str(presentation.core_properties.title)
-    except (KeyError, ValueError, AttributeError):
-        return None
-    return None if title == _UNTITLED else title
+    troubles = (PythonPptxError, zipfile.BadZipFile, KeyError, ValueError, AttributeError)
+    presentation = open_package(content, draft.name, "PowerPoint presentation", Presentation, troubles)
+    slides = list(presentation.slides)
+    draft.count_pages(len(slides), "slides")
+    for number, slide in enumerate(slides, start=1):
+        if slide.element.get("show") != "0":
+            _add_slide(draft, slide, number)
+    title = core_title(presentation)
+    return draft.finish(title=None if title == _UNTITLED else title, pages=len(slides))
 
 
 def _add_slide(draft: Draft, slide: Any, number: int) -> None:

@@ -6,44 +6,36 @@ import re
 from pathlib import PurePath
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
 
 
-class TextParser:
+def build(limits: ParseLimits) -> FormatParser:
+    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {3 + TEXT_VERSION}", _read, limits)
+
+
+def _read(draft: Draft, content: bytes) -> Parsed:
     """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
-
-    suffixes: tuple[str, ...] = (".txt", ".log", ".text", ".rst")
-    version = f"text {3 + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        draft = Draft(name, self._limits)
-        log = PurePath(name).suffix.lower() == ".log"
-        for stanza in re.split(r"\n\s*\n", clean(decode(content, name))):
-            _add(draft, [line for line in stanza.split("\n") if line.strip()], keep_lines=log)
-        return draft.finish()
+    log = PurePath(draft.name).suffix.lower() == ".log"
+    for stanza in re.split(r"\n\s*\n", clean(decode(content, draft.name))):
+        lines = [line for line in stanza.split("\n") if line.strip()]
+        if log:
+            for line in lines:
+                draft.add("paragraph", line)
+        else:
+            _add(draft, lines)
+    return draft.finish()
 
 
-def build(limits: ParseLimits) -> TextParser:
-    return TextParser(limits)
-
-
-def _add(draft: Draft, lines: list[str], *, keep_lines: bool) -> None:
-    level = 0 if keep_lines else _heading_level(lines)
-    if level:
+def _add(draft: Draft, lines: list[str]) -> None:
+    if level := _heading_level(lines):
         draft.add("heading", lines[0], level=level)
         lines = lines[1:]
         if lines and _UNDERLINE.fullmatch(lines[0]):
             lines = lines[1:]
-    if keep_lines:
-        for line in lines:
-            draft.add("paragraph", line)
-    elif any(_ITEM.match(line) for line in lines):
+    if any(_ITEM.match(line) for line in lines):
         _add_items(draft, lines)
     else:
         for paragraph in [" ".join(lines)] if _is_wrapped(lines) else lines:

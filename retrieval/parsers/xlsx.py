@@ -21,13 +21,11 @@ from itertools import chain, islice
 from typing import Any
 from xml.parsers import expat
 
-from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
 from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
-_WHAT = "Excel workbook"
 _MOST_ROWS = 1_048_576
 """Excel's own limit. A file may number its rows as it likes, and each missing one is walked through."""
 _MOST_COLUMNS = 16_384
@@ -53,49 +51,38 @@ _TRUE = ("1", "true")
 _SAYS_SOMETHING = re.compile(r"[^\s().,:;/+'-]")
 
 
-class XlsxParser:
-    suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
-    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
-
-    def __init__(self, limits: ParseLimits) -> None:
-        self._limits = limits
-
-    def parse(self, content: bytes, name: str) -> Parsed:
-        check_package(content, name, _WHAT)
-        content = mend(content)
-        try:
-            return self._read_workbook(content, name)
-        except _TROUBLES:
-            try:
-                return self._read_workbook(_cells_alone(content), name)
-            except _TROUBLES as error:
-                raise malformed_document(name, _WHAT, error) from error
-
-    def _read_workbook(self, content: bytes, name: str) -> Parsed:
-        from openpyxl import load_workbook
-
-        workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-        sheets = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
-        if len(sheets) > self._limits.pages:
-            raise DocumentRefused(
-                f'"{name}" has {len(sheets)} sheets, more than {self._limits.pages}. Split it, or raise '
-                f"retrieval.parsing.max_pages.",
-                reason="too_many_pages",
-            )
-        draft = Draft(name, self._limits)
-        with zipfile.ZipFile(io.BytesIO(content)) as package:
-            present = frozenset(package.namelist())
-            for number, sheet in enumerate(sheets, start=1):
-                sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
-                _add_sheet(draft, sheet, _Members(package, present, str(sheet._worksheet_path)), number)  # noqa: SLF001 - not offered otherwise
-        return draft.finish(title=workbook.properties.title, pages=len(sheets))
-
-
-def build(limits: ParseLimits) -> XlsxParser:
-    return XlsxParser(limits)
-
-
 _TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, OverflowError)
+
+
+def build(limits: ParseLimits) -> FormatParser:
+    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
+    return FormatParser((".xlsx", ".xlsm"), version, _read, limits)
+
+
+def _read(draft: Draft, content: bytes) -> Parsed:
+    check_package(content, draft.name, "Excel workbook")
+    content = mend(content)
+    try:
+        return _read_workbook(draft, content)
+    except _TROUBLES:
+        try:
+            return _read_workbook(Draft(draft.name, draft.limits), _cells_alone(content))
+        except _TROUBLES as error:
+            raise malformed_document(draft.name, "Excel workbook", error) from error
+
+
+def _read_workbook(draft: Draft, content: bytes) -> Parsed:
+    from openpyxl import load_workbook
+
+    workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
+    sheets = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
+    draft.count_pages(len(sheets), "sheets")
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        present = frozenset(package.namelist())
+        for number, sheet in enumerate(sheets, start=1):
+            sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
+            _add_sheet(draft, sheet, _Members(package, present, str(sheet._worksheet_path)), number)  # noqa: SLF001 - not offered otherwise
+    return draft.finish(title=workbook.properties.title, pages=len(sheets))
 
 
 def _cells_alone(content: bytes) -> bytes:

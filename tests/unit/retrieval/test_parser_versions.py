@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,6 +25,7 @@ from models.settings import ModelsSettings
 from retrieval import formats, parsers
 from retrieval.build import Retrieval, open_library
 from retrieval.contract import DocumentLedger, Parsed, ParseLimits, Source
+from retrieval.formats.text_blocks import Draft
 from retrieval.ingest import near_duplicates, sandbox
 from retrieval.ingest.batches import IngestReport
 from retrieval.ingest.preparation import Item
@@ -161,16 +161,15 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Give a parser another version and, with `old` and `new`, another output."""
 
     def apply(name: str, version: str, old: str = "", new: str = "") -> None:
-        module = importlib.import_module(f"retrieval.parsers.{name}")
-        parser = type(module.build(ParseLimits()))
-        parse = parser.parse
+        parser = importlib.import_module(f"retrieval.parsers.{name}").build(ParseLimits())
 
-        def parse_otherwise(self: Any, content: bytes, name: str) -> Parsed:
-            parsed: Parsed = parse(self, content, name)
+        def read_otherwise(draft: Draft, content: bytes) -> Parsed:
+            parsed: Parsed = parser.read(draft, content)
             return replace(parsed, text=parsed.text.replace(old, new)) if old else parsed
 
-        monkeypatch.setattr(parser, "version", version)
-        monkeypatch.setattr(parser, "parse", parse_otherwise)
+        for suffix in parser.suffixes:
+            changed = replace(parser, version=version, read=read_otherwise)
+            monkeypatch.setitem(sandbox._registry(ParseLimits()), suffix, changed)
 
     return apply
 
