@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel
 
 from models.resilience.vendor_errors import translate
 
-NOTE_NUMBER = {
-    "type": "function",
-    "function": {
-        "name": "note_number",
-        "description": "Write down a number.",
-        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
-    },
-}
-COLOUR = {
-    "title": "Colour",
-    "type": "object",
-    "description": "A colour.",
-    "properties": {"name": {"type": "string"}},
-    "required": ["name"],
-}
 WORD = "BLUE"
 UNKNOWN_PROFILE = (
     "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
@@ -44,6 +29,18 @@ class Ability:
     """What it did."""
     consequence: str
     """What the system does about it."""
+
+
+class note_number(BaseModel):  # noqa: N801 - the tool's name
+    """Write down a number."""
+
+    number: int
+
+
+class Colour(BaseModel):
+    """A colour."""
+
+    name: str
 
 
 Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
@@ -101,25 +98,22 @@ async def _streams(model: BaseChatModel) -> tuple[bool, str]:
     return len(pieces) > 1, f"{len(pieces)} pieces"
 
 
-async def _calls_tools(model: BaseChatModel) -> tuple[bool, str]:
-    return await _calls(model, "Write down the number 7 with the tool note_number.", wanted=1)
-
-
-async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
-    return await _calls(
-        model, "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply.", wanted=2
-    )
-
-
-async def _calls(model: BaseChatModel, request: str, *, wanted: int) -> tuple[bool, str]:
-    reply = await model.bind_tools([NOTE_NUMBER]).ainvoke([HumanMessage(request)])
+async def _calls_tools(
+    model: BaseChatModel, request: str = "Write down the number 7 with the tool note_number.", wanted: int = 1
+) -> tuple[bool, str]:
+    reply = await model.bind_tools([note_number]).ainvoke([HumanMessage(request)])
     calls = [call for call in reply.tool_calls if call["name"] == "note_number" and "number" in call["args"]]
     return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {_shorten(reply.text)}"
 
 
+async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
+    request = "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply."
+    return await _calls_tools(model, request, wanted=2)
+
+
 async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
-    found: Any = await model.with_structured_output(COLOUR).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
-    return isinstance(found, dict) and isinstance(found.get("name"), str), _shorten(str(found))
+    found = await model.with_structured_output(Colour).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
+    return isinstance(found, Colour), _shorten(str(found))
 
 
 async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from foundation.errors import SixplyError, UpstreamMalformed
+from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import check
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import translated
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
@@ -47,7 +46,7 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
     readable_texts = readable(texts)
-    with _translate_errors(embedder):
+    with translated(name_of(embedder)):
         raw = embed_array(readable_texts) if callable(embed_array) else embedder.embed_documents(readable_texts)
     return _normalise(raw, len(readable_texts), embedder)
 
@@ -57,10 +56,9 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
     It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
     """
-    with _translate_errors(embedder):
+    with translated(name_of(embedder)):
         raw = embedder.embed_query(*readable([text]))
-    first: Vectors = _normalise([raw], 1, embedder)[0]
-    return first
+    return np.asarray(_normalise([raw], 1, embedder)[0])
 
 
 def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | None:
@@ -75,7 +73,7 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
         return None
-    with _translate_errors(embedder):
+    with translated(name_of(embedder)):
         token_vectors: list[Vectors] = compute(readable(texts)) if texts else []
     if len(token_vectors) != len(texts) or not all(len(vectors) for vectors in token_vectors):
         raise UpstreamMalformed(
@@ -109,16 +107,6 @@ def name_of(embedder: object) -> str:
         if isinstance(name := getattr(embedder, attribute, None), str):
             return name
     return type(embedder).__name__
-
-
-@contextmanager
-def _translate_errors(embedder: Embeddings) -> Iterator[None]:
-    try:
-        yield
-    except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
-        raise
-    except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
-        raise translate(error, model=name_of(embedder)) from error
 
 
 def _normalise(raw: object, expected: int, embedder: Embeddings) -> Vectors:

@@ -16,7 +16,6 @@ from pydantic import PrivateAttr
 from foundation.components import Context
 from foundation.errors import MissingCredential
 from models.pricing import USAGE_AT_START
-from models.resilience.http_clients import clients, timeouts
 from models.resilience.remote_options import RemoteChatOptions
 
 ANTHROPIC = "https://api.anthropic.com"
@@ -95,6 +94,5 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
         **extra | {"model_kwargs": (CACHE_PROMPTS if caches else {}) | extra.get("model_kwargs", {})},
     )
-    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
-    model._http = clients(timeout, keep_alive=options.keep_alive)  # noqa: SLF001  # private to pydantic; this is its maker
+    model._http = options.connect()  # noqa: SLF001  # private to pydantic; this is its maker
     return model

@@ -19,7 +19,7 @@ from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from foundation.settings import Section
 from models import weights
-from models.resilience.http_clients import clients, timeouts
+from models.resilience.http_clients import clients
 from models.tuning import lora
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
         name += f"+{options.adapter.stem}"
     key = secrets.token_urlsafe(32)
     server = _start(path, name=name, key=key, options=options, threads=options.threads or max(1, context.threads - 1))
-    timeout = timeouts(connect_s=5, read_s=options.read_timeout_s)
-    sync_client, async_client = clients(timeout, keep_alive=False, proxies=False)
+    sync_client, async_client = clients(connect_s=5, read_s=options.read_timeout_s, keep_alive=False, proxies=False)
     model = LlamaCppChat(
         model=name,
         base_url=f"{server.listening_address}/v1",
@@ -115,7 +114,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
         seed=context.seed if options.seed is None else options.seed,
         max_completion_tokens=options.max_tokens,
         max_retries=0,
-        timeout=timeout,
+        timeout=sync_client.timeout,
         stream_usage=True,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience.py has one that does not
         use_responses_api=False,

@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_openai import ChatOpenAI
 
 from foundation.components import Context
-from models.resilience.http_clients import OPENAI, clients, key_for, on_loopback, timeouts
+from models.resilience.http_clients import OPENAI, key_for, on_loopback
 from models.resilience.remote_options import RemoteChatOptions
 
 
@@ -37,9 +37,7 @@ class OpenAICompatibleChat(ChatOpenAI):
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
-    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
-    proxies = not on_loopback(options.base_url)
-    sync_client, async_client = clients(timeout, keep_alive=options.keep_alive, proxies=proxies)
+    sync_client, async_client = options.connect(proxies=not on_loopback(options.base_url))
     return OpenAICompatibleChat(
         model=options.model,
         base_url=options.base_url,
@@ -51,7 +49,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_completion_tokens=options.max_tokens,
         profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
-        timeout=timeout,
+        timeout=sync_client.timeout,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience.py has one that does not
         **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},
         http_client=sync_client,

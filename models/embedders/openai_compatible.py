@@ -19,8 +19,8 @@ from pydantic import Field, SecretStr
 
 from foundation.components import Context
 from foundation.settings import Section
-from models.embedding import Vectors
-from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback, timeouts
+from models.embedding import ArrayEmbeddings, Vectors
+from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback
 
 if TYPE_CHECKING:
     import openai
@@ -48,7 +48,7 @@ class Options(Section):
     read_timeout_s: float = Field(default=60, gt=0)
 
 
-class OpenAICompatibleEmbedder(Embeddings):
+class OpenAICompatibleEmbedder(ArrayEmbeddings):
     """Vectors as the server sends them; `models.embedding` checks them and makes them one long. Safe to call from several
     threads, as the client is."""
 
@@ -62,9 +62,6 @@ class OpenAICompatibleEmbedder(Embeddings):
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), float32, in input order. Raises the client's exceptions."""
         return self._embed_batches([self._options.document_prefix + text for text in texts])
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self.embed_array(texts)]
 
     def embed_query(self, text: str) -> list[float]:
         return [float(value) for value in self._embed_batches([self._options.query_prefix + text])[0]]
@@ -95,14 +92,17 @@ def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # 
     """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
     import openai
 
-    timeout = timeouts(connect_s=options.connect_timeout_s, read_s=options.read_timeout_s)
     sync_client, _ = clients(
-        timeout, keep_alive=True, proxies=not on_loopback(options.base_url), max_bytes=EMBEDDING_BYTES
+        connect_s=options.connect_timeout_s,
+        read_s=options.read_timeout_s,
+        keep_alive=True,
+        proxies=not on_loopback(options.base_url),
+        max_bytes=EMBEDDING_BYTES,
     )
     client = openai.OpenAI(
         api_key=key_for("models.embedder", options.model, options.base_url, options.api_key).get_secret_value(),
         base_url=options.base_url,
-        timeout=timeout,
+        timeout=sync_client.timeout,
         max_retries=options.retries,
         http_client=sync_client,
     )

@@ -5,7 +5,6 @@ The default is `openvino`, which computes the same BERT models several times fas
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from foundation.components import Context
 from foundation.settings import Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
+from models.encoders.classifier import LOCALLY, prepare_torch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,8 +34,7 @@ class Options(Section):
 
 
 class SentenceTransformerEmbedder(ArrayEmbeddings):
-    """Unit vectors from a loaded model. Safe to call from several threads: a lock lets one in at a time, because the
-    fast tokenizer keeps its padding in shared state, and the threads that count are torch's own."""
+    """Unit vectors from a loaded model. Safe to call from several threads, by a lock as in `PairClassifier`."""
 
     def __init__(self, model: SentenceTransformer, *, name: str, batch_size: int) -> None:
         self.model_name = name
@@ -68,21 +67,10 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
 def build(options: Options, context: Context) -> Embeddings:
     """Check the weights, then load them. Raises WeightsInvalid for a missing, altered or pickled file."""
     folder = weights.MINILM.verify().parent if options.path is None else weights.checked_folder(options.path)
-    # Threads that wait must sleep: spinning at barriers on a busy machine turned a query of 15 ms into one second.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
-    import torch
+    prepare_torch(options.threads or context.threads)
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar on stderr for half a second
-    torch.set_num_threads(options.threads or context.threads)
-    model = SentenceTransformer(
-        str(folder),
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
+    model = SentenceTransformer(str(folder), **LOCALLY)
     if options.max_tokens is not None:
         model.max_seq_length = options.max_tokens
     name = weights.MINILM.name if options.path is None else folder.name

@@ -1,7 +1,4 @@
-"""A classifier of pairs of texts from a local folder, by sentence-transformers and torch on the CPU.
-
-What rerankers and judges of entailment share: the check of the folder, and a model that several threads may call.
-"""
+"""Models of torch from a local folder: how they are loaded, and the classifier of pairs that rerankers and judges of entailment share."""
 
 from __future__ import annotations
 
@@ -9,58 +6,69 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import Field
+
+from foundation.components import Context
 from foundation.errors import WeightsInvalid
+from foundation.settings import Section
 from models import weights
 
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+LOCALLY: dict[str, Any] = {
+    "device": "cpu",
+    "local_files_only": True,
+    "trust_remote_code": False,
+    "model_kwargs": {"use_safetensors": True},
+}
+"""How sentence-transformers loads any model here."""
+CLASSIFIES = "ForSequenceClassification"
+"""How the class of a classifier ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifierFolder:
-    """A folder with a sequence classifier in safetensors."""
-
+class ClassifierOptions(Section):
     path: Path
-    kind: str
-    """Its class, such as `BertForSequenceClassification`."""
-    labels: tuple[str, ...]
-    """The names of its outputs, in their order."""
+    """A folder with a sequence classifier in safetensors, and its tokenizer."""
+    batch_size: int = Field(default=8, ge=1)
+    max_tokens: int | None = Field(default=None, ge=8)
+    """Both texts of a pair together are cut here, the longer one first; `None` is the model's own limit."""
+    threads: int | None = Field(default=None, ge=1)
 
-    @classmethod
-    def checked(cls, path: Path) -> ClassifierFolder:
-        """A model that is no classifier would get a head of random weights from the library, with no more than a warning.
 
-        Raises:
-            WeightsInvalid: weights or configuration are missing or pickled, or it is another kind of model.
-        """
-        folder = weights.checked_folder(path)
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightsInvalid(
-                f"{folder / 'config.json'} is missing or not JSON: {error}. Fetch the model again."
-            ) from error
-        kind = str((config.get("architectures") or ["unknown"])[0])
-        labels = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        return cls(folder, kind, tuple(str(labels[number]) for number in sorted(labels, key=int)))
+def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in their order. To one
+    that is no classifier the library would give a head of random weights, with no more than a warning.
 
-    @property
-    def classifies(self) -> bool:
-        return self.kind.endswith("ForSequenceClassification")
+    Raises:
+        WeightsInvalid: weights or configuration are missing or pickled.
+    """
+    file = weights.checked_folder(path) / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsInvalid(f"{file} is missing or not JSON: {error}. Fetch the model again.") from error
+    kind = str((config.get("architectures") or ["unknown"])[0])
+    labels = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    return kind, tuple(str(labels[number]) for number in sorted(labels, key=int))
 
 
 class PairClassifier:
     """Safe to call from several threads: a lock lets one in at a time, because the fast tokenizer keeps its padding in
     shared state, and the threads that count are torch's own."""
 
-    def __init__(self, model: CrossEncoder, *, batch_size: int) -> None:
-        self._model = model
-        self._batch_size = batch_size
+    def __init__(self, options: ClassifierOptions, context: Context) -> None:
+        prepare_torch(options.threads or context.threads)
+        from sentence_transformers import CrossEncoder
+        from torch.nn import Identity
+
+        self.name = options.path.name
+        self._batch_size = options.batch_size
         self._lock = threading.Lock()
+        # A sigmoid as activation would press the best ones together.
+        self._model = CrossEncoder(
+            str(options.path), max_length=options.max_tokens, activation_fn=Identity(), **LOCALLY
+        )
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> Any:
         """The outputs for each pair before any activation: shape (pairs,) of a model with one output, else (pairs, outputs)."""
@@ -68,24 +76,12 @@ class PairClassifier:
             return self._model.predict(list(pairs), batch_size=self._batch_size, show_progress_bar=False)
 
 
-def open_classifier(
-    folder: ClassifierFolder, *, batch_size: int, max_tokens: int | None, threads: int
-) -> PairClassifier:
-    """Load it; both texts of a pair together are cut at `max_tokens`, or at the model's own limit."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in models/embedders/sentence_transformers.py
+def prepare_torch(threads: int) -> None:
+    """Import torch so that it computes with so many threads and shows no bars."""
+    # Threads that wait must sleep: spinning at barriers on a busy machine turned a query of 15 ms into one second.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
     import torch
-    from sentence_transformers import CrossEncoder
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar on stderr for half a second
     torch.set_num_threads(threads)
-    model = CrossEncoder(
-        str(folder.path),
-        device="cpu",
-        max_length=max_tokens,
-        activation_fn=torch.nn.Identity(),  # a sigmoid would press the best ones together
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
-    return PairClassifier(model, batch_size=batch_size)

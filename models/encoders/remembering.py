@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from models.embedding import Vectors, embed, embed_query, name_of
+from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_of
 
 REMEMBERED = 20_000
 """Texts whose vectors are kept: about 40 MB with 384 dimensions, short texts included."""
@@ -18,7 +18,7 @@ REMEMBERED = 20_000
 Kind = Literal["query", "document"]
 
 
-class RememberingEmbedder(Embeddings):
+class RememberingEmbedder(ArrayEmbeddings):
     """Delegates what it has not seen lately. For answering; an ingest would only push out what is asked about.
 
     Queries and documents are kept apart, because some models encode them differently. Safe to call from many threads.
@@ -36,9 +36,6 @@ class RememberingEmbedder(Embeddings):
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Shape (texts, dimensions), in input order. Raises as `models.embedding.embed` does."""
         return self._recall("document", texts, lambda fresh: embed(self.inner, fresh))
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self.embed_array(texts)]
 
     def embed_query(self, text: str) -> list[float]:
         vectors = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])

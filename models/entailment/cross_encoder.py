@@ -12,36 +12,27 @@ trusted. Choose it where answers are written by a strong model and half a second
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from foundation.errors import WeightsInvalid
-from foundation.settings import Section
 from models.contract import EntailmentJudge, EntailmentParts
-from models.encoders.classifier import ClassifierFolder, PairClassifier, open_classifier
+from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassifier, read_labels
 
 
-class Options(Section):
-    path: Path
-    """A folder with a sequence classifier in safetensors and its tokenizer: one output that is high for what is supported,
-    or several of which one is called as `label` says."""
+class Options(ClassifierOptions):
+    """Of a classifier with one output that is high for what is supported, or with several."""
+
     label: str = "entailment"
     """The output that means "supported", in any case of letters."""
-    batch_size: int = Field(default=8, ge=1)
-    max_tokens: int | None = Field(default=None, ge=8)
-    """Premise and hypothesis together are cut here, the longer one first; `None` is the model's own limit."""
-    threads: int | None = Field(default=None, ge=1)
 
 
 class CrossEncoderJudge:
     """Probabilities are the model's own, not calibrated. Safe to call from several threads."""
 
-    def __init__(self, model: PairClassifier, *, name: str, place: int) -> None:
-        self.model_name = name
-        self._model = model
-        self._place = place
+    def __init__(self, model: PairClassifier, place: int) -> None:
+        self.model_name = model.name
+        self._model, self._place = model, place
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         if not pairs:
@@ -55,18 +46,11 @@ class CrossEncoderJudge:
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:
     """Check the weights, then load them. Raises WeightsInvalid for a missing or pickled file, or a model without `label`."""
-    folder = ClassifierFolder.checked(options.path)
-    names = [label.casefold() for label in folder.labels]
-    if not folder.classifies or (len(names) > 1 and options.label.casefold() not in names):
+    kind, labels = read_labels(options.path)
+    places = [place for place, label in enumerate(labels) if label.casefold() == options.label.casefold()]
+    if not kind.endswith(CLASSIFIES) or (len(labels) > 1 and not places):
         raise WeightsInvalid(
-            f"{folder.path} holds a {folder.kind} with the outputs {', '.join(folder.labels)}. A judge is a classifier with "
-            f'one output, or with one called "{options.label}": name it as `label` in [models.entailment].'
+            f"{options.path} holds a {kind} with the outputs {', '.join(labels)}. A judge is a classifier with one "
+            f'output, or with one called "{options.label}": name it as `label` in [models.entailment].'
         )
-    model = open_classifier(
-        folder,
-        batch_size=options.batch_size,
-        max_tokens=options.max_tokens,
-        threads=options.threads or context.threads,
-    )
-    place = names.index(options.label.casefold()) if len(names) > 1 else 0
-    return CrossEncoderJudge(model, name=folder.path.name, place=place)
+    return CrossEncoderJudge(PairClassifier(options, context), places[0] if places else 0)

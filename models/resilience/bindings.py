@@ -11,18 +11,23 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Model
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
-from models.pricing import identity
+from models.pricing import identity, is_local
 
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
 """What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
 
 
 class ChatWrapper(BaseChatModel):
-    """A chat model around others. What LangChain and telemetry ask of it, `described` says."""
+    """A chat model around others. What LangChain and telemetry ask of it, `described_model` says."""
 
     @property
     @abstractmethod
     def described_model(self) -> BaseChatModel: ...
+
+    @property
+    def local(self) -> bool:
+        """Whether it computes on this machine."""
+        return is_local(self.described_model)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return self.described_model.profile
@@ -89,17 +94,11 @@ def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseCh
     """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
     that is another one, or counts for more: some classes pass an argument that they do not know to a client that refuses it."""
     fields = type(model).model_fields
-    limits = (
-        ("max_tokens",)
-        if getattr(model, "use_responses_api", False)
-        else ()
-        if "max_tokens" in fields
-        else OTHER_LIMITS
-    )
-    limit = next((name for name in limits if name in fields), None)
-    if limit is None or "max_tokens" not in arguments:
+    own = "max_tokens" if "max_tokens" in fields else next((name for name in OTHER_LIMITS if name in fields), None)
+    counts_for_more = own != "max_tokens" or getattr(model, "use_responses_api", False)
+    if own is None or not counts_for_more or "max_tokens" not in arguments:
         return model, arguments
-    return model.model_copy(update={limit: arguments.pop("max_tokens")}), arguments
+    return model.model_copy(update={own: arguments.pop("max_tokens")}), arguments
 
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:

@@ -46,21 +46,14 @@ def key_for(section: str, model: str, address: str, key: SecretStr | None) -> Se
     )
 
 
-def timeouts(*, connect_s: float, read_s: float) -> httpx2.Timeout:
-    """`read_s` is the longest silence: until the first byte, and between two pieces of a stream."""
-    import httpx2
-
-    return httpx2.Timeout(read_s, connect=connect_s)
-
-
 def clients(
-    timeout: httpx2.Timeout, *, keep_alive: bool, proxies: bool = True, max_bytes: int = CHAT_BYTES
+    *, connect_s: float, read_s: float, keep_alive: bool, proxies: bool = True, max_bytes: int = CHAT_BYTES
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
     """A client for sync and one for async calls. Nothing is connected yet.
 
     They follow no redirect: whoever answers at the configured address would otherwise choose who gets the prompt. A reply
     of more than `max_bytes` is broken off. A compressed one is refused: none is asked for, and a few of its bytes may
-    become millions.
+    become millions. `read_s` is the longest silence: until the first byte, and between two pieces of a stream.
 
     A kept-alive async connection belongs to the event loop that opened it and fails in any other, and a process may
     have several loops (a command line, a notebook, tests). So connections are kept only when asked for: a new one costs
@@ -69,14 +62,18 @@ def clients(
     import httpx2
 
     def bound(response: httpx2.Response) -> None:
-        _demand_plain(response)
+        if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
+            raise UpstreamMalformed(
+                f"{response.url.host} sent a reply in the encoding {encoding[:50]!r}, though none was asked for. Turn compression "
+                "off there, or on the way."
+            )
         response.stream = bounded_stream(response.stream, max_bytes)
 
     async def bound_async(response: httpx2.Response) -> None:
         bound(response)
 
     common: dict[str, Any] = {
-        "timeout": timeout,
+        "timeout": httpx2.Timeout(read_s, connect=connect_s),
         "limits": httpx2.Limits(max_keepalive_connections=None if keep_alive else 0),
         "trust_env": proxies,
         "follow_redirects": False,
@@ -89,24 +86,27 @@ def clients(
 
 
 def bounded_stream(stream: Any, most: int) -> Any:
-    """The body of a response, which ends with an error after `most` bytes.
-
-    Raises, while it is read:
-        UpstreamMalformed: there are more.
-    """
+    """The body of a response, which ends with UpstreamMalformed after `most` bytes."""
     import httpx2
 
-    class Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-        def __init__(self) -> None:
-            self._left = most
+    left = most
 
+    def take(part: bytes) -> bytes:
+        nonlocal left
+        left -= len(part)
+        if left < 0:
+            raise UpstreamMalformed(
+                f"A model server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
+            )
+        return part
+
+    class Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
-            for part in stream:
-                yield self._take(part)
+            return map(take, stream)
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             async for part in stream:
-                yield self._take(part)
+                yield take(part)
 
         def close(self) -> None:
             stream.close()
@@ -114,20 +114,4 @@ def bounded_stream(stream: Any, most: int) -> Any:
         async def aclose(self) -> None:
             await stream.aclose()
 
-        def _take(self, part: bytes) -> bytes:
-            self._left -= len(part)
-            if self._left < 0:
-                raise UpstreamMalformed(
-                    f"A model server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
-                )
-            return part
-
     return Bounded()
-
-
-def _demand_plain(response: httpx2.Response) -> None:
-    if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
-        raise UpstreamMalformed(
-            f"{response.url.host} sent a reply in the encoding {encoding[:50]!r}, though none was asked for. Turn compression "
-            "off there, or on the way."
-        )

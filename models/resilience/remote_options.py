@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from pydantic import Field, SecretStr, field_validator
 
 from foundation.settings import Section
+from models.resilience.http_clients import clients
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class RemoteChatOptions(Section):
@@ -28,6 +32,11 @@ class RemoteChatOptions(Section):
     """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
     keep_alive: bool = False
     """Reuse connections. Only where all calls come from one event loop, as in the API server."""
+
+    def connect(self, *, proxies: bool = True) -> tuple[httpx2.Client, httpx2.AsyncClient]:
+        """The connections of one model, as `clients`."""
+        connect_s, read_s = self.connect_timeout_s, self.read_timeout_s
+        return clients(connect_s=connect_s, read_s=read_s, keep_alive=self.keep_alive, proxies=proxies)
 
     @field_validator("extra")
     @classmethod

@@ -7,7 +7,7 @@ All logic is async; the sync entries run it in an event loop of their own.
 Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
 "Release It!", and gRPC's A6. A model that kept silent to the end of its limit is not asked again, the next one is.
 """
-# ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
+# ruff: noqa: ARG002, SLF001  # LangChain spells the hooks of a chat model with an underscore, and reports for the wrapper
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -29,7 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidRequest, ModelForbidden, UpstreamMalformed
 from foundation.kill_switches import Demand, nothing_stopped
-from models.pricing import identity, is_local
+from models.pricing import identity
 from models.resilience.bindings import (
     ChatWrapper,
     bound_arguments,
@@ -40,13 +39,7 @@ from models.resilience.bindings import (
     rebind,
 )
 from models.resilience.breaker import Breaker, RetryBudget
-from models.resilience.streams import (
-    Chunks,
-    bound_stream,
-    next_or_none,
-    read_first_words,
-    stream_of,
-)
+from models.resilience.streams import Chunks, bound_stream, next_or_none, read_first_words, stream_of
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
@@ -101,29 +94,15 @@ class ResilientChatModel(ChatWrapper):
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
+        limits: dict[str, Any] = {"failures": self.settings.breaker_failures, "open_s": self.settings.breaker_open_s}
         self._breakers = tuple(
-            Breaker(
-                name=identity(model)[1],
-                failures=self.settings.breaker_failures,
-                open_s=self.settings.breaker_open_s,
-                clock=self.clock,
-            )
-            for model in self.candidates
+            Breaker(name=identity(model)[1], clock=self.clock, **limits) for model in self.candidates
         )
         self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
 
     @property
-    def primary(self) -> BaseChatModel:
-        return self.candidates[0]
-
-    @property
     def described_model(self) -> BaseChatModel:
-        return self.primary
-
-    @property
-    def local(self) -> bool:
-        """Whether the primary model computes on this machine."""
-        return is_local(self.primary)
+        return self.candidates[0]
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """The wrapped model that a reply came from."""
@@ -138,10 +117,10 @@ class ResilientChatModel(ChatWrapper):
                 close()
 
     def get_token_ids(self, text: str) -> list[int]:
-        return self.primary.get_token_ids(text)
+        return self.described_model.get_token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        return self.primary.get_num_tokens_from_messages(messages, tools)
+        return self.described_model.get_num_tokens_from_messages(messages, tools)
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
@@ -151,9 +130,8 @@ class ResilientChatModel(ChatWrapper):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it calls none.
         """
-        return cast(
-            "Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.primary, tools, tool_choice, **kwargs))
-        )
+        bound = self.bind(**bound_arguments(self.described_model, tools, tool_choice, **kwargs))
+        return cast("Runnable[Any, AIMessage]", bound)
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
         """The primary model's own way to structured output, with this model in its place.
@@ -161,24 +139,21 @@ class ResilientChatModel(ChatWrapper):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
         """
-        demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
-        structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return rebind(structured, self.primary, self)
+        demand_ability(self.described_model, "structured output", "structured_output", "tool_calling")
+        structured = self.described_model.with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return rebind(structured, self.described_model, self)
 
     # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
 
     async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             return await model._agenerate(carry_order(model, messages), stop=stop, **arguments)
 
-        index, result = await self._first_success(messages, generate, self._deadline(), self.settings.timeout_s)
+        timeout_s = self.settings.timeout_s
+        index, result = await self._first_success(messages, generate, self.clock.monotonic_s() + timeout_s, timeout_s)
         self._breakers[index].record_success()
         self._check_choice(index, kwargs, called=any(_calls(generation.message) for generation in result.generations))
         for generation in result.generations:
@@ -188,18 +163,14 @@ class ResilientChatModel(ChatWrapper):
         return result
 
     async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, carry_order(model, messages), stop, arguments)
             return await read_first_words(bound_stream(chunks, identity(model)[1], kwargs.get("max_tokens")))
 
-        deadline = self._deadline()
+        deadline = self.clock.monotonic_s() + self.settings.timeout_s
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
         labels: dict[str, Any] = {}
         called = False
@@ -219,11 +190,7 @@ class ResilientChatModel(ChatWrapper):
         yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=added))
 
     def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         from anyio.from_thread import start_blocking_portal
 
@@ -231,11 +198,7 @@ class ResilientChatModel(ChatWrapper):
             return portal.call(partial(self._agenerate, messages, stop, **kwargs))
 
     def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain reports for the wrapper
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         from anyio.from_thread import start_blocking_portal
 
@@ -276,8 +239,7 @@ class ResilientChatModel(ChatWrapper):
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._worth_retrying), wait=self._wait_s, stop=give_up, sleep=_sleep, reraise=True
         )
-        result: T = await retrying(self._attempt, index, call, deadline, patience_s)
-        return result
+        return cast("T", await retrying(self._attempt, index, call, deadline, patience_s))
 
     async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float) -> T:
         try:
@@ -336,13 +298,10 @@ class ResilientChatModel(ChatWrapper):
             return error.retry_after_s
         return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
 
-    def _deadline(self) -> float:
-        return float(self.clock.monotonic_s()) + self.settings.timeout_s
-
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""
         model = self.candidates[index]
-        if not kwargs.get("tools") or type(model) is type(self.primary):
+        if not kwargs.get("tools") or type(model) is type(self.described_model):
             return dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
         others = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import cast
@@ -89,6 +90,17 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
     advice = _REDIRECTED if status is not None and 300 <= status < 400 else _ADVICE[kind]
     return kind(f"{model} {advice} ({found_text}).", retry_after_s=_retry_after_s(error))
+
+
+@contextmanager
+def translated(model: str) -> Iterator[None]:
+    """Whatever exception its body raises as one of our own tree (`translate`)."""
+    try:
+        yield
+    except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
+        raise
+    except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
+        raise translate(error, model=model) from error
 
 
 def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from foundation.errors import SixplyError, UpstreamMalformed
+from foundation.errors import UpstreamMalformed
 from foundation.text.lexical import words
 from models.contract import EntailmentJudge
 from models.embedding import name_of, readable
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import translated
 
 
 class CheckedJudge:
@@ -26,26 +26,17 @@ class CheckedJudge:
             UpstreamMalformed: another number of probabilities came back, or one that is not from 0 to 1.
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
-        asked = [place for place, (premise, hypothesis) in enumerate(pairs) if words(premise) and words(hypothesis)]
-        probabilities = [0.0] * len(pairs)
-        for place, probability in zip(asked, self._ask([pairs[place] for place in asked]), strict=True):
-            probabilities[place] = probability
-        return probabilities
-
-    def _ask(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        if not pairs:
-            return []
-        try:
-            texts = readable([text for pair in pairs for text in pair])
+        asked = {place: pair for place, pair in enumerate(pairs) if all(map(words, pair))}
+        if not asked:
+            return [0.0] * len(pairs)
+        texts = readable([text for pair in asked.values() for text in pair])
+        with translated(self.model_name):
             answers = self.inner.support(list(zip(texts[::2], texts[1::2], strict=True)))
             probabilities = [float(answer) for answer in answers]
-        except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
-            raise
-        except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
-            raise translate(error, model=self.model_name) from error
-        if len(probabilities) != len(pairs) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
+        if len(probabilities) != len(asked) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(probabilities)} probabilities for {len(pairs)} pairs, or one that is not "
+                f"{self.model_name} returned {len(probabilities)} probabilities for {len(asked)} pairs, or one that is not "
                 f"from 0 to 1. Try again; if it stays, check the model."
             )
-        return probabilities
+        by_place = dict(zip(asked, probabilities, strict=True))
+        return [by_place.get(place, 0.0) for place in range(len(pairs))]

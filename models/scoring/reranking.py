@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from langchain_core.documents import BaseDocumentCompressor, Document
 
-from foundation.errors import InvalidSetting, SixplyError, UpstreamMalformed
+from foundation.errors import InvalidSetting, UpstreamMalformed
 from models.contract import Reranker
 from models.embedding import name_of, readable
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import translated
 
 PLACE = "sixply_place"
 """Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""
@@ -64,13 +64,9 @@ class CheckedReranker:
             UpstreamMalformed: another number of scores came back, or one that is no finite number.
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
-        try:
-            [readable_query, *readable_texts] = readable([query, *texts])
+        with translated(self.model_name):
+            readable_query, *readable_texts = readable([query, *texts])
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
-        except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
-            raise
-        except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
-            raise translate(error, model=self.model_name) from error
         if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
             raise UpstreamMalformed(
                 f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or one that is no number. "
@@ -96,10 +92,9 @@ class Compressor:
         documents = [Document(page_content=text, metadata={PLACE: place}) for place, text in enumerate(texts)]
         ranked = list(self._compressor.compress_documents(documents, query))
         reported = [document.metadata.get("relevance_score") for document in ranked]
-        by_order = [1 / (1 + rank) for rank in range(len(ranked))]
         scores = [float(score) for score in reported if score is not None]
         if len(scores) < len(ranked):
-            scores = by_order
+            scores = [1 / (1 + rank) for rank in range(len(ranked))]
         below = math.nextafter(min(scores, default=0.0), -math.inf)
         by_place = dict(zip(map(self._place, ranked), scores, strict=True))
         return [by_place.get(place, below) for place in range(len(texts))]

@@ -24,7 +24,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import SixplyError, UpstreamRejected
 from foundation.settings import Section
-from models.resilience.http_clients import clients, on_loopback, timeouts
+from models.resilience.http_clients import clients, on_loopback
 from models.resilience.vendor_errors import translate
 from orchestration.actions import ApprovalNotice
 from orchestration.contract import ApprovalNotifier
@@ -115,6 +115,6 @@ def _key_of(secret: str) -> bytes:
 
 
 def build(options: Options, context: Context) -> ApprovalNotifier:
-    timeout = timeouts(connect_s=options.timeout_s, read_s=options.timeout_s)
-    client, _ = clients(timeout, keep_alive=False, max_bytes=REPLY_BYTES)
+    waits = options.timeout_s
+    client, _ = clients(connect_s=waits, read_s=waits, keep_alive=False, max_bytes=REPLY_BYTES)
     return WebhookNotifier(options, context.clock, client)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from foundation.errors import UpstreamMalformed
-from models.resilience.http_clients import clients, timeouts
+from models.resilience.http_clients import clients
 from models.resilience.vendor_errors import translate
 
 
@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["1001", "packed/1", "100000"])
 async def test_a_reply_that_is_too_long_or_packed_is_broken_off(server: str, path: str) -> None:
-    sync, asynchronous = clients(timeouts(connect_s=5, read_s=30), keep_alive=False, proxies=False, max_bytes=1000)
+    sync, asynchronous = clients(connect_s=5, read_s=30, keep_alive=False, proxies=False, max_bytes=1000)
     with sync, pytest.raises(UpstreamMalformed):
         sync.get(f"{server}/{path}")
     async with asynchronous:
@@ -54,7 +54,7 @@ async def test_a_reply_that_is_too_long_or_packed_is_broken_off(server: str, pat
 
 
 async def test_a_reply_within_the_limit_is_whole_and_asked_for_unpacked(server: str) -> None:
-    sync, asynchronous = clients(timeouts(connect_s=5, read_s=30), keep_alive=False, proxies=False, max_bytes=1000)
+    sync, asynchronous = clients(connect_s=5, read_s=30, keep_alive=False, proxies=False, max_bytes=1000)
     _Server.asked.clear()
     with sync:
         assert len(sync.get(f"{server}/1000").content) == 1000
