@@ -1,16 +1,13 @@
 """Two systems on the same trials: what differs, how surely, and whether the swap may be made.
 
-Every figure is a difference of pairs: the same question to both. Its interval is a percentile bootstrap over the pairs
-(Efron 1979), the questions drawn once for all figures. scipy.stats.bootstrap was rejected: scipy is here only because a
-dependency brings it, and its default interval (BCa) is undefined where no pair differs, which is the best case of a swap.
-
-Times, and money that is paid by time, are measured and not counted: the same question never takes equally long twice.
-So each question is asked three times in turns, the median of its times counts, and a difference within the margin of
-`[observability.compare]` is called equal: otherwise a stall of the machine would decide.
+Every figure is a difference of pairs with a percentile bootstrap over the pairs (Efron 1979); the BCa interval of
+scipy.stats.bootstrap is undefined where no pair differs, the best case of a swap. Times, and money that is paid by time, are
+never twice the same: each question is asked three times in turns, and the median of its times counts.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -23,11 +20,8 @@ from observability.evaluation.differences import (
     PEAK,
     Difference,
     Judgement,
-    Measure,
     Numbers,
     difference_of,
-    judge,
-    threshold_of,
 )
 from observability.settings import CompareSettings
 
@@ -41,6 +35,10 @@ DRAFTS = {
     "refused": "refused, nothing shown",
 }
 """What can become of a text that the chat model wrote, in words."""
+SHOWN = (
+    "status", "answer", "citations", "drafts", "found", "passed", "recall_at_10", "ndcg_at_10", "answer_ms", "usd", "error"
+)  # fmt: skip
+"""What is told of both systems where a trial ended differently."""
 UNSEEN = frozenset({"discarded", "refused"})
 WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
 """What a stack says of whoever writes the drafts."""
@@ -104,12 +102,17 @@ def as_baseline(side: Side) -> dict[str, Any]:
     keys = {"id", "question", "status", "answer", "drafts"} | {
         key for measure in MEASURES if not measure.timed for key in measure.keys
     }
-    rows = [{key: _short(row[key]) for key in sorted(keys) if row.get(key) not in (None, [])} for row in side.rows]
+
+    def shorten(row: Row) -> dict[str, Any]:
+        values = ((key, row.get(key)) for key in sorted(keys))
+        return {
+            key: round(value, DIGITS) if isinstance(value, float) else value
+            for key, value in values
+            if value not in (None, [])
+        }
+
+    rows = [shorten(row) for row in side.rows]
     return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
-
-
-def _short(value: object) -> object:
-    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
@@ -134,38 +137,36 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
     """
     demand_the_same(a, b)
     ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
-    thresholds = allowed.model_dump()
     metrics: dict[str, Difference] = {}
-    for measure in MEASURES:
-        pairs = [
-            key
-            for key in ours
-            if key in theirs and all(_has(ours[key], theirs[key], column) for column in measure.keys)
-        ]
+    for measure in (*MEASURES, PEAK):
+        if measure is PEAK:
+            pairs: list[tuple[Row, Row]] = [(a.figures, b.figures)]
+        else:
+            pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
+        pairs = [pair for pair in pairs if all(row.get(key) is not None for row in pair for key in measure.keys)]
         if pairs:
-            our_columns, their_columns = (
-                [_column(rows, pairs, column) for column in measure.keys] for rows in (ours, theirs)
-            )
-            allowed_loss = None if _stale(measure, a, b) else thresholds[measure.name]
-            metrics[measure.name] = difference_of(measure, our_columns, their_columns, allowed_loss, seed=seed)
-    if "peak_rss_mb" in a.figures and "peak_rss_mb" in b.figures:
-        metrics[PEAK.name] = _peak(a, b, thresholds[PEAK.name])
-    drafts = {"a": count_drafts(a.rows), "b": count_drafts(b.rows)}
+            of_a, of_b = ([_column(rows, key) for key in measure.keys] for rows in zip(*pairs, strict=True))
+            stale = measure.timed and (a.stored or b.stored)
+            allowed_loss = None if stale else getattr(allowed, measure.name)
+            metrics[measure.name] = difference_of(measure, of_a, of_b, allowed_loss, seed=seed)
     metrics = _without_unseen_equals(metrics, a, b)
     verdict, reason = _overall(metrics)
-    repeats = max((len([1 for row in b.rows if row["id"] == key]) for key in list(theirs)[:1]), default=0)
     return Comparison(
         verdict,
         reason,
         metrics,
         find_changes(a, b),
-        len(ours.keys() & theirs.keys()),
-        repeats,
-        drafts,
-        a,
-        b,
-        _notes(metrics, a, b),
+        pairs=len(ours.keys() & theirs.keys()),
+        repeats=max(Counter(row["id"] for row in b.rows).values(), default=0),
+        drafts={"a": count_drafts(a.rows), "b": count_drafts(b.rows)},
+        a=a,
+        b=b,
+        notes=_notes(metrics, a, b),
     )
+
+
+def _column(rows: Sequence[Row], key: str) -> Numbers:
+    return np.array([row[key] for row in rows], dtype=np.float64)
 
 
 def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
@@ -223,25 +224,6 @@ def _join_repeats(repeats: Sequence[Row]) -> dict[str, Any]:
         if values:
             joined[key] = float(np.median(values) if key == "usd" or key.endswith("_ms") else np.mean(values))
     return joined
-
-
-def _has(ours: Row, theirs: Row, key: str) -> bool:
-    return ours.get(key) is not None and theirs.get(key) is not None
-
-
-def _column(rows: Mapping[str, Row], pairs: Sequence[str], key: str) -> Numbers:
-    return np.array([rows[pair][key] for pair in pairs], dtype=np.float64)
-
-
-def _stale(measure: Measure, a: Side, b: Side) -> bool:
-    return measure.timed and (a.stored or b.stored)
-
-
-def _peak(a: Side, b: Side, allowed: float | None) -> Difference:
-    ours, theirs = a.figures[PEAK.name], b.figures[PEAK.name]
-    threshold = None if _stale(PEAK, a, b) else threshold_of(PEAK, ours, allowed)
-    verdict, _ = judge(PEAK, theirs - ours, low=None, high=None, threshold=threshold, a=ours, n=1)
-    return Difference(ours, theirs, theirs - ours, None, None, 1, PEAK.unit, threshold, verdict)
 
 
 def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
@@ -302,54 +284,28 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
 
 def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
     """The trials whose outcome differs, side by side: the ones that B spoils first, then those that it mends."""
-    ours, theirs = _first(a.rows), _first(b.rows)
-    pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
-    changes = [
-        {
-            "id": row_a["id"],
-            "question": row_a["question"],
-            "gold": list(row_a.get("gold_answers", ())),
-            "gold_documents": list(row_a.get("gold_documents", ())),
-            "gain": _gain(row_a, row_b),
-            "a": _select_shown(row_a),
-            "b": _select_shown(row_b),
-        }
-        for row_a, row_b in pairs
-        if _gain(row_a, row_b)
-        or row_a.get("status") != row_b.get("status")
-        or row_a.get("answer") != row_b.get("answer")
-        or (row_a.get("drafts") or []) != (row_b.get("drafts") or [])
-    ]
+    ours, theirs = ({row["id"]: row for row in reversed(side.rows)} for side in (a, b))  # the first of each
+    changes = []
+    for row_a, row_b in ((ours[key], theirs[key]) for key in ours if key in theirs):
+        gain = _gain(row_a, row_b)
+        if gain or any((row_a.get(key) or None) != (row_b.get(key) or None) for key in ("status", "answer", "drafts")):
+            changes.append(
+                {
+                    "id": row_a["id"],
+                    "question": row_a["question"],
+                    "gold": list(row_a.get("gold_answers", ())),
+                    "gold_documents": list(row_a.get("gold_documents", ())),
+                    "gain": gain,
+                    "a": {key: row_a[key] for key in SHOWN if row_a.get(key) is not None},
+                    "b": {key: row_b[key] for key in SHOWN if row_b.get(key) is not None},
+                }
+            )
     return sorted(changes, key=lambda change: (change["gain"] >= 0, -abs(change["gain"])))
-
-
-def _first(rows: Sequence[Row]) -> dict[str, Row]:
-    return {row["id"]: row for row in reversed(rows)}
 
 
 def _gain(row_a: Row, row_b: Row) -> float:
     """What B did better on this one: whether it did what it should, and only then how well it searched."""
     passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
-    return float(passed or (_round_score(row_b, "ndcg_at_10") - _round_score(row_a, "ndcg_at_10")) / 2)
-
-
-def _round_score(row: Row, key: str) -> float:
-    """As a baseline keeps it, which must not differ from itself."""
-    return round(row.get(key) or 0.0, DIGITS)
-
-
-def _select_shown(row: Row) -> dict[str, Any]:
-    names = (
-        "status",
-        "answer",
-        "citations",
-        "drafts",
-        "found",
-        "passed",
-        "recall_at_10",
-        "ndcg_at_10",
-        "answer_ms",
-        "usd",
-        "error",
-    )
-    return {name: row[name] for name in names if row.get(name) is not None}
+    # rounded as a baseline keeps it, which must not differ from itself
+    before, after = (round(row.get("ndcg_at_10") or 0.0, DIGITS) for row in (row_a, row_b))
+    return float(passed or (after - before) / 2)

@@ -96,7 +96,15 @@ MEASURES = (
 
 
 PEAK = Measure(
-    "peak_rss_mb", "most memory held", (), _mean, "MB", more_is_better=False, relative=True, certain=True, timed=True
+    "peak_rss_mb",
+    "most memory held",
+    ("peak_rss_mb",),
+    _mean,
+    "MB",
+    more_is_better=False,
+    relative=True,
+    certain=True,
+    timed=True,
 )
 
 
@@ -139,17 +147,20 @@ def difference_of(
     *,
     seed: int,
 ) -> Difference:
+    """The columns of both systems, judged against the loss that is allowed. A single pair has no interval."""
     n, random = len(ours[0]), np.random.default_rng(seed)
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
-    draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK))
+    draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK if n > 1 else 1))
     drawn = [_apart(measure, [column[d] for column in ours], [column[d] for column in theirs]) for d in draws]
     differences = np.concatenate(drawn)
     differences = differences[~np.isnan(differences)]
-    low, high = (
-        (float(value) for value in np.percentile(differences, [2.5, 97.5])) if len(differences) else (None, None)
-    )
-    diff, threshold = float(_apart(measure, ours, theirs)), threshold_of(measure, a, allowed)
-    verdict, more = judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
+    low: float | None = None
+    high: float | None = None
+    if n > 1 and len(differences):
+        low, high = (float(value) for value in np.percentile(differences, [2.5, 97.5]))
+    diff = float(_apart(measure, ours, theirs))
+    threshold = None if allowed is None or math.isnan(a) else allowed * abs(a) if measure.relative else allowed
+    verdict, more = _judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)
     return Difference(a, b, diff, low, high, n, measure.unit, threshold, verdict, more)
 
 
@@ -159,13 +170,7 @@ def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers])
     return measure.statistic(*theirs) - measure.statistic(*ours)
 
 
-def threshold_of(measure: Measure, a: float, allowed: float | None) -> float | None:
-    if allowed is None or math.isnan(a):
-        return None
-    return allowed * abs(a) if measure.relative else allowed
-
-
-def judge(
+def _judge(
     measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, a: float, n: int
 ) -> tuple[Judgement, int | None]:
     """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost.
@@ -175,26 +180,19 @@ def judge(
     """
     if threshold is None or math.isnan(diff):
         return "shown", None
-    gain, least, most = (diff, low, high) if measure.more_is_better else (-diff, _minus(high), _minus(low))
     enough = threshold * abs(a) / (abs(a) + threshold) if measure.relative and a else 0.0
-    if measure.certain or least is None or most is None:
-        return ("worse" if gain < -threshold else "better" if gain > enough else "equal"), None
-    if diff and n < FEWEST:
+    sign = 1 if measure.more_is_better else -1
+    gain = sign * diff
+    if not measure.certain and diff and n < FEWEST:
         return "undecided", FEWEST - n
+    if measure.certain or low is None or high is None:
+        return ("worse" if gain < -threshold else "better" if gain > enough else "equal"), None
+    least, most = sorted((sign * low, sign * high))
     if least >= -threshold:
         return ("better" if least > enough else "equal"), None
     if most < -threshold:
         return "worse", None
-    return "undecided", _more_needed(gain, least, most, threshold, n)
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value
-
-
-def _more_needed(gain: float, least: float, most: float, threshold: float, n: int) -> int | None:
-    """An interval narrows with the root of the number of cases; it must become narrower than the way to the threshold."""
-    way = abs(gain + threshold)
-    half = max(gain - least, most - gain)
+    # an interval narrows with the root of the number of cases; it must become narrower than the way to the threshold
+    way, half = abs(gain + threshold), max(gain - least, most - gain)
     needed = math.inf if way == 0 else n * (half / way) ** 2
-    return math.ceil(needed - n) if needed < MOST else None
+    return "undecided", math.ceil(needed - n) if needed < MOST else None

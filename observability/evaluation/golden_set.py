@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -96,23 +96,39 @@ class CaseScore:
     """What one case got. A measure that does not apply to its kind is absent."""
 
     case: GoldenCase
-    status: str
     measures: Mapping[str, float]
     seconds: float
-    text: str = ""
-    citations: tuple[str, ...] = ()
+    answer: Answer | None
+    """As it was given; none where the request failed."""
     usd: Decimal | None = None
-    answer_id: str | None = None
-    trace_id: str | None = None
     error: str | None = None
-    effect_done: bool = False
-    """An effect was carried out though nobody approved it."""
-    drafts: tuple[str, ...] = ()
-    """What became of each text that the chat model wrote."""
 
     @property
     def passed(self) -> bool:
         return bool(self.measures.get("passed"))
+
+    @property
+    def status(self) -> str:
+        return self.answer.status if self.answer else "failed"
+
+    @property
+    def text(self) -> str:
+        return self.answer.text if self.answer else ""
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """The cited documents, each once."""
+        return tuple(dict.fromkeys(cited.uri for cited in self.answer.citations)) if self.answer else ()
+
+    @property
+    def answer_id(self) -> str | None:
+        return self.answer.answer_id if self.answer else None
+
+    @property
+    def effect_done(self) -> bool:
+        """Whether an effect was carried out though nobody approved it."""
+        effect = self.answer.approval if self.answer else None
+        return effect is not None and effect.status == "approved"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -127,10 +143,10 @@ class CaseScore:
             "seconds": self.seconds,
             "usd": None if self.usd is None else float(self.usd),
             "answer_id": self.answer_id,
-            "trace_id": self.trace_id,
+            "trace_id": self.answer.trace_id if self.answer else None,
             "error": self.error,
             "effect_done": self.effect_done,
-            "drafts": list(self.drafts),
+            "drafts": list(self.answer.drafts) if self.answer else [],
             **self.measures,
         }
 
@@ -308,56 +324,39 @@ async def ask_one(
     """Ask one case and score what comes back; an error of ours is a failed case."""
     started_s = time.monotonic()
     try:
-        reply = await answer(case)
-    except SixplyError as error:
-        return CaseScore(
-            case=case,
-            status="failed",
-            seconds=time.monotonic() - started_s,
-            measures=_score_measures(case, None, retrieved=retrieved, leaks=leaks),
-            error=f"{error.code}: {error}",
-        )
-    return score(case, reply, retrieved=retrieved, leaks=leaks, seconds=time.monotonic() - started_s)
+        reply, error = await answer(case), None
+    except SixplyError as failure:
+        reply, error = None, f"{failure.code}: {failure}"
+    scored = score(case, reply, retrieved=retrieved, leaks=leaks)
+    return replace(scored, seconds=time.monotonic() - started_s, error=error)
 
 
 def score(
     case: GoldenCase,
-    answer: Answer,
+    answer: Answer | None,
     *,
     retrieved: Sequence[str] | None = None,
     leaks: LeakFinder | None = None,
-    seconds: float | None = None,
 ) -> CaseScore:
-    """Score one answer. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
-    citations = tuple(dict.fromkeys(citation.uri for citation in answer.citations))
-    text = measures.without_markers(answer.text, (citation.marker for citation in answer.citations))
-    return CaseScore(
-        case=case,
-        status=answer.status,
-        text=answer.text,
-        citations=citations,
-        seconds=answer.seconds if seconds is None else seconds,
-        usd=answer.cost_usd,
-        answer_id=answer.answer_id,
-        trace_id=answer.trace_id,
-        measures=_score_measures(case, answer, text, citations, retrieved=retrieved, leaks=leaks),
-        effect_done=answer.approval is not None and answer.approval.status == "approved",
-        drafts=answer.drafts,
-    )
+    """Score one answer, or that none came. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
+    if answer is None:
+        return CaseScore(case, _score_measures(case, None, (), retrieved=retrieved, leaks=leaks), 0.0, None)
+    citations = [citation.uri for citation in answer.citations]
+    found = _score_measures(case, answer, citations, retrieved=retrieved, leaks=leaks)
+    return CaseScore(case, found, answer.seconds, answer, answer.cost_usd)
 
 
 def _score_measures(
     case: GoldenCase,
     answer: Answer | None,
-    text: str = "",
-    citations: Sequence[str] = (),
+    citations: Sequence[str],
     *,
     retrieved: Sequence[str] | None,
     leaks: LeakFinder | None,
 ) -> dict[str, float]:
-    """`text` is the answer's without the markers of citations. Without an answer, the request failed."""
     scores: dict[str, float | None] = {}
     status = answer.status if answer else "failed"
+    text = measures.without_markers(answer.text, (cited.marker for cited in answer.citations)) if answer else ""
     if case.answerable and case.expected_strings:
         golds = case.answers or [gold for group in case.answers_all for gold in group]
         scores["answer_contained"] = float(status == "answered" and case.answered_by(text))
@@ -373,7 +372,8 @@ def _score_measures(
     if leaks:
         shown = (*citations, *(document.uri for document in answer.nearest)) if answer else ()
         scores["leaked"] = float(leaks.has_leak(case.scope, text=text, citations=shown))
-    scores["passed"] = float(_has_passed(case, scores))
+    needed = "tool_right" if case.tool else "answer_contained" if case.answerable else "refused"
+    scores["passed"] = float(bool(scores.get(needed)) and not scores.get("leaked"))
     return {name: value for name, value in scores.items() if value is not None}
 
 
@@ -383,8 +383,3 @@ def _tool_right(case: GoldenCase, expected: ToolCall, answer: Answer, text: str)
         return answer.path == "tool" and answer.status == "answered" and case.answered_by(text)
     same = all(measures.is_same_value(value, effect.arguments.get(name)) for name, value in expected.arguments.items())
     return answer.status == "waiting" and effect.tool == expected.name and same
-
-
-def _has_passed(case: GoldenCase, scores: Mapping[str, float | None]) -> bool:
-    needed = "tool_right" if case.tool else "answer_contained" if case.answerable else "refused"
-    return bool(scores.get(needed)) and not scores.get("leaked")

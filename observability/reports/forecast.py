@@ -1,8 +1,7 @@
 """What the next month will cost, from the days so far.
 
-Whole weeks are added up, so that weekends stay weekends, and the interval is Student's for what comes next: it knows that the
-weeks differ and that only a few of them were seen. It assumes that the coming weeks are like those: growth is told beside it,
-never guessed into it, because a trend from three or four weeks is mostly noise.
+Whole weeks are added up, so that weekends stay weekends, with Student's interval for what comes next. Growth is told beside
+it and never guessed into it: a trend from three or four weeks is mostly noise.
 """
 
 from __future__ import annotations
@@ -77,7 +76,9 @@ def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0
             "what there is."
         )
     seen = np.array([usd_by_day.get(day, 0.0) for day in days])
-    return Forecast(len(seen), *_month(seen), _ratio(seen), unpriced)
+    before = seen[-2 * WEEK : -WEEK].sum() if len(seen) >= 2 * WEEK else 0.0
+    ratio = float(seen[-WEEK:].sum() / before) if before else None
+    return Forecast(len(seen), *_month(seen), ratio, unpriced)
 
 
 def _month(seen: Any) -> tuple[float, float | None, float | None]:
@@ -93,9 +94,3 @@ def _month(seen: Any) -> tuple[float, float | None, float | None]:
         return expected, None, None
     off = t.ppf((1 + LEVEL) / 2, count - 1) * sums.std(ddof=1) * np.sqrt(coming * (1 + coming / count))
     return expected, max(0.0, expected - float(off)), expected + float(off)
-
-
-def _ratio(seen: Any) -> float | None:
-    if len(seen) < 2 * WEEK or not (before := float(seen[-2 * WEEK : -WEEK].sum())):
-        return None
-    return float(seen[-WEEK:].sum()) / before

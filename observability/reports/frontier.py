@@ -18,14 +18,6 @@ WhyUp = Callable[[Answer, float], str | None]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A case as one model answered it; no answer where it failed."""
-
-    score: CaseScore
-    answer: Answer | None
-
-
-@dataclass(frozen=True)
 class Point:
     """One way to answer, on some cases."""
 
@@ -47,55 +39,44 @@ class Point:
 
 
 def draw_frontier(
-    models: Mapping[str, Sequence[Asked]], why_up: WhyUp, contract: OutcomeContract, *, seed: int, steps: int = 8
+    models: Mapping[str, Sequence[CaseScore]], why_up: WhyUp, contract: OutcomeContract, *, seed: int, steps: int = 8
 ) -> tuple[list[Point], Point | None]:
-    """The points on one half of the cases, and which of them the other half chose.
+    """The points on one half of the cases, and which of them the other half chose: the least money for an accepted answer among
+    those that keep every floor of the contract.
 
     Args:
         models: the cases as each model answered them, the cheapest first; all in the same order.
         why_up: of an answer and a threshold, why it is not taken; `None` where it is.
         steps: thresholds that are tried, quantiles of the confidences.
     """
-    confidences = sorted(
-        asked.answer.confidence
-        for rows in models.values()
-        for asked in rows
-        if asked.answer and asked.answer.confidence
-    )
-    thresholds = sorted(
-        {0.0, *(round(confidences[len(confidences) * step // steps], 3) for step in range(steps) if confidences)}
-    )
+    answers = [score.answer for scores in models.values() for score in scores if score.answer]
+    confidences = sorted(answer.confidence for answer in answers if answer.confidence)
+    tried = (confidences[len(confidences) * step // steps] for step in range(steps) if confidences)
+    thresholds = sorted({0.0, *(round(confidence, 3) for confidence in tried)})
 
     def points_on(half: int) -> list[Point]:
-        part = {name: rows[half::2] for name, rows in models.items()}
-        alone = [
-            _point(name, None, [(asked.score, False) for asked in rows], contract, seed) for name, rows in part.items()
-        ]
-        together = " > ".join(part)
-        joined = [_point(together, t, _cascade(list(part.values()), why_up, t), contract, seed) for t in thresholds]
-        return [*alone, *(joined if len(part) > 1 else [])]
+        part = {name: scores[half::2] for name, scores in models.items()}
+        points = [_point(name, None, [(one, False) for one in scores], contract, seed) for name, scores in part.items()]
+        if len(part) > 1:
+            name, tiers = " > ".join(part), list(part.values())
+            points += [_point(name, t, _cascade(tiers, why_up, t), contract, seed) for t in thresholds]
+        return points
 
     fitted, shown = points_on(0), points_on(1)
-    best = choose(fitted)
-    return shown, None if best is None else shown[fitted.index(best)]
+    keeping = [at for at, point in enumerate(fitted) if not point.broken and point.usd_per_accepted is not None]
+    return shown, shown[min(keeping, key=lambda at: fitted[at].usd_per_accepted or 0.0)] if keeping else None
 
 
-def choose(points: Sequence[Point]) -> Point | None:
-    """The least money for an accepted answer among the points that keep every floor of the contract."""
-    keeping = [point for point in points if not point.broken and point.usd_per_accepted is not None]
-    return min(keeping, key=lambda point: point.usd_per_accepted or 0.0, default=None)
-
-
-def _cascade(tiers: Sequence[Sequence[Asked]], why_up: WhyUp, up_below: float) -> list[tuple[CaseScore, bool]]:
+def _cascade(tiers: Sequence[Sequence[CaseScore]], why_up: WhyUp, up_below: float) -> list[tuple[CaseScore, bool]]:
     """Of each case the score of the model that would have answered, with what the trials before it took; whether it went up."""
     *cheaper, last = tiers
-    rows = [(asked.score, False) for asked in last]
+    rows = [(score, False) for score in last]
     for tier in reversed(cheaper):
         rows = [
-            (asked.score, False)
-            if asked.answer is not None and why_up(asked.answer, up_below) is None
-            else (_after(asked.score, above), True)
-            for asked, (above, _) in zip(tier, rows, strict=True)
+            (score, False)
+            if score.answer is not None and why_up(score.answer, up_below) is None
+            else (_after(score, above), True)
+            for score, (above, _) in zip(tier, rows, strict=True)
         ]
     return rows
 
@@ -109,12 +90,10 @@ def _point(
     name: str, up_below: float | None, rows: Sequence[tuple[CaseScore, bool]], contract: OutcomeContract, seed: int
 ) -> Point:
     scores = [score for score, _ in rows]
-    report = Report(tuple(scores), 0.0, seed)
-    accepted, unpriced = (
-        sum(score.passed for score in scores),
-        any(score.usd is None and not score.error for score in scores),
-    )
+    accepted = sum(score.passed for score in scores)
+    unpriced = any(score.usd is None and not score.error for score in scores)
     usd = [float(score.usd) for score in scores if score.usd is not None]
+    measured = measured_floors(Report(tuple(scores), 0.0, seed))
     return Point(
         name,
         up_below,
@@ -123,7 +102,7 @@ def _point(
         estimate(usd, seed=seed),
         estimate((score.seconds for score in scores), seed=seed),
         sum(usd) / accepted if accepted and not unpriced else None,
-        tuple(str(floor) for floor in floors_of(contract, measured_floors(report)) if not floor.met),
+        tuple(str(floor) for floor in floors_of(contract, measured) if not floor.met),
     )
 
 

@@ -81,10 +81,20 @@ class Bill:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; money as decimal strings."""
         layers = {
-            share.layer: {"ms": share.ms, "usd": _text(share.usd), "spans": share.spans, "note": share.note}
+            share.layer: {
+                "ms": share.ms,
+                "usd": f"{share.usd.normalize(EXACT):f}",
+                "spans": share.spans,
+                "note": share.note,
+            }
             for share in self.shares
         }
-        whole = {"ms": self.ms, "usd": _text(self.usd), "unpriced": self.unpriced, "adds_up": self.exact}
+        whole = {
+            "ms": self.ms,
+            "usd": f"{self.usd.normalize(EXACT):f}",
+            "unpriced": self.unpriced,
+            "adds_up": self.exact,
+        }
         return {"trace_id": self.trace_id, "layers": layers, "total": whole, "prompts": list(self.prompts)}
 
 
@@ -94,10 +104,11 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
     ns: dict[Layer, int] = defaultdict(int)
     count: dict[Layer, int] = defaultdict(int)
     for act in acts:
-        times, counts = _times(act)
-        for layer in counts:
-            ns[layer] += times.get(layer, 0)
-            count[layer] += counts[layer]
+        spans_of_act: list[_Open] = []
+        _clip(act, None, spans_of_act)
+        _sweep(spans_of_act, ns)
+        for span in spans_of_act:
+            count[span.layer] += 1
     usd, unpriced = _money(charges, ns)
     shares = tuple(
         LayerShare(layer, ns.get(layer, 0), usd.get(layer, Decimal(0)), count.get(layer, 0)) for layer in LAYERS
@@ -106,11 +117,8 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
         whole = sum(usd.values(), Decimal(0))
     duration = sum(max(0, act.span.end_ns - act.span.start_ns) for act in acts)
     trace_id = acts[0].span.trace_id if acts else None
-    return Bill(shares, duration, whole, unpriced, trace_id, tuple(sorted(_prompts(spans))))
-
-
-def _prompts(spans: Iterable[SpanRow]) -> set[str]:
-    return {label for span in spans for label in str(span.attribute(names.PROMPTS) or "").split(", ") if label}
+    prompts = {label for span in spans for label in str(span.attribute(names.PROMPTS) or "").split(", ") if label}
+    return Bill(shares, duration, whole, unpriced, trace_id, tuple(sorted(prompts)))
 
 
 def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
@@ -139,23 +147,12 @@ def _went_on(span: SpanRow, first: SpanRow) -> bool:
     return apart and span.name.startswith(names.INVOKE_AGENT)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Open:
     layer: Layer
     parent: int | None
     start: int
     end: int
-    children: int = 0
-
-
-def _times(root: SpanNode) -> tuple[dict[Layer, int], dict[Layer, int]]:
-    """Nanoseconds and number of spans by layer."""
-    spans: list[_Open] = []
-    _clip(root, None, spans)
-    count: dict[Layer, int] = defaultdict(int)
-    for span in spans:
-        count[span.layer] += 1
-    return _sweep(spans), count
 
 
 def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
@@ -169,43 +166,24 @@ def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
         _clip(child, index, into)
 
 
-def _sweep(spans: Sequence[_Open]) -> dict[Layer, int]:
+def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
     """Go through time from one start or end to the next, and give each stretch to the innermost open spans."""
-    edges: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    edges: dict[int, list[int]] = defaultdict(list)
     for index, span in enumerate(spans):
         if span.end > span.start:
-            edges[span.start][0].append(index)
-            edges[span.end][1].append(index)
-    ns: dict[Layer, int] = defaultdict(int)
-    innermost: dict[int, None] = {}  # a set that keeps its order
+            edges[span.start].append(index)
+            edges[span.end].append(index)
+    now_open: dict[int, None] = {}  # a set that keeps its order
     before = 0
     for now in sorted(edges):
-        _share(now - before, [spans[index].layer for index in innermost], ns)
-        starting, ending = edges[now]
-        for index in ending:
-            _close_span(index, spans, innermost)
-        for index in starting:
-            _open_span(index, spans, innermost)
+        with_children = {spans[index].parent for index in now_open}
+        _share(now - before, [spans[index].layer for index in now_open if index not in with_children], ns)
+        for index in edges[now]:
+            if index in now_open:
+                del now_open[index]
+            else:
+                now_open[index] = None
         before = now
-    return ns
-
-
-def _open_span(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
-    parent = spans[index].parent
-    if parent is not None:
-        spans[parent].children += 1
-        innermost.pop(parent, None)
-    if not spans[index].children:
-        innermost[index] = None
-
-
-def _close_span(index: int, spans: Sequence[_Open], innermost: dict[int, None]) -> None:
-    innermost.pop(index, None)
-    parent = spans[index].parent
-    if parent is not None:
-        spans[parent].children -= 1
-        if not spans[parent].children and spans[parent].end > spans[index].end:
-            innermost[parent] = None
 
 
 def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
@@ -226,17 +204,13 @@ def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Lay
         for charge in charges:
             if charge.usd is None:
                 unpriced += 1
-            elif _is_machine_time(charge) and any(ns.values()):
+            elif (charge.kind == "machine" or charge.basis.startswith(LOCAL_BASIS)) and any(ns.values()):
                 machine += charge.usd
             else:
                 usd[charge.layer] += charge.usd
         for layer, part in _spread(machine, ns).items():
             usd[layer] += part
     return usd, unpriced
-
-
-def _is_machine_time(charge: Charge) -> bool:
-    return charge.kind == "machine" or charge.basis.startswith(LOCAL_BASIS)
 
 
 def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
@@ -249,9 +223,3 @@ def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
     largest = max(busy, key=lambda layer: busy[layer])
     parts[largest] += usd - sum(parts.values(), Decimal(0))
     return parts
-
-
-def _text(amount: Decimal) -> str:
-    """All digits, without an exponent and without zeros at the end."""
-    digits = f"{amount:f}"
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits

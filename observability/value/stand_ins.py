@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from observability.evaluation.golden_set import CaseScore, Report
+from observability.evaluation.golden_set import REFUSALS, CaseScore, Report
 from observability.stores.outcomes import Outcome, Verdict
 
 
@@ -16,18 +15,13 @@ def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
     escalated, right or not, because a person then does the work, and everything else as rejected.
     """
     return [
-        Outcome(row.answer_id or row.case.id, verdict, at, "evaluation", "golden set")
-        for row, verdict in zip(report.rows, _verdicts(report.rows), strict=True)
+        Outcome(row.answer_id or row.case.id, _verdict_of(row), at, "evaluation", "golden set") for row in report.rows
     ]
 
 
-def _verdicts(rows: Iterable[CaseScore]) -> Iterator[Verdict]:
-    for row in rows:
-        if row.measures.get("leaked"):
-            yield "rejected"
-        elif row.status in ("abstained", "refused", "escalated"):
-            yield "escalated"
-        elif row.passed:
-            yield "edited" if row.status == "waiting" else "accepted"
-        else:
-            yield "rejected"
+def _verdict_of(row: CaseScore) -> Verdict:
+    if row.status in REFUSALS and not row.measures.get("leaked"):
+        return "escalated"
+    if not row.passed:
+        return "rejected"
+    return "edited" if row.status == "waiting" else "accepted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -14,8 +14,8 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
-    from observability.evaluation.golden_set import GoldenCase
-    from observability.reports.frontier import Asked, Point
+    from observability.evaluation.golden_set import CaseScore, GoldenCase
+    from observability.reports.frontier import Point
     from orchestration.contract import Agent
     from orchestration.events import Answer
     from serving.wiring import System
@@ -44,7 +44,7 @@ def model_frontier(
     contract = load_contract(loaded.settings.observability.outcomes_file)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden or golden_file(loaded.settings))), limit))
     with open_system(loaded) as system, terminal.progress() as progress:
-        models: dict[str, list[Asked]] = {}
+        models: dict[str, Sequence[CaseScore]] = {}
         for name, agent in _agents(system).items():
 
             def count(done: int, name: str = name) -> None:
@@ -93,27 +93,23 @@ def _agents(system: System) -> dict[str, Agent]:
 
 async def _ask_all(
     system: System, agent: Agent, cases: list[GoldenCase], progress: Callable[[int], None]
-) -> list[Asked]:
+) -> Sequence[CaseScore]:
     from foundation.types import Principal
     from observability.evaluation.golden_set import evaluate_golden
-    from observability.reports.frontier import Asked
     from orchestration.requests import AnswerRequest
     from orchestration.run import answering
     from serving.judge.trial import GOLDEN_SET, texts_of
 
-    answers: dict[str, Answer] = {}
-
     async def ask(case: GoldenCase) -> Answer:
         person = Principal(GOLDEN_SET, case.tenant, frozenset({"agent"}), frozenset(case.groups))
-        answers[case.id] = await answering.answer(agent, AnswerRequest(question=case.question), person)
-        return answers[case.id]
+        return await answering.answer(agent, AnswerRequest(question=case.question), person)
 
     try:
         report = await evaluate_golden(cases, ask, documents=texts_of(system, cases), progress=progress)
     finally:
         for tenant in {case.tenant for case in cases}:
             system.approvals.erase(tenant, GOLDEN_SET)
-    return [Asked(row, answers.get(row.case.id)) for row in report.rows]
+    return report.rows
 
 
 def _row(point: Point) -> tuple[Any, ...]:

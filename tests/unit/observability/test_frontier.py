@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from observability.evaluation.golden_set import score
+from observability.evaluation.golden_set import CaseScore, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
-from observability.reports.frontier import Asked, Point, draw_frontier, plot
+from observability.reports.frontier import Point, draw_frontier, plot
 from observability.value.outcome_contract import OutcomeContract, load_contract
 from orchestration.run.cascade import why_up
 from tests.doubles import answers
@@ -24,19 +24,19 @@ def contract() -> OutcomeContract:
     return load_contract(ROOT / "outcomes.toml")
 
 
-def _asked(number: int, *, right: bool, usd: str, seconds: float, **changes: Any) -> Asked:
+def _asked(number: int, *, right: bool, usd: str, seconds: float, **changes: Any) -> CaseScore:
     text = "double: 30 days" if right else "double: nothing of it"
     told = answers.answer(text, cites=["a.md"], cost_usd=Decimal(usd), seconds=seconds, **changes)
-    return Asked(score(answers.case(id=f"g{number}"), told, leaks=LEAKS), told)
+    return score(answers.case(id=f"g{number}"), told, leaks=LEAKS)
 
 
-def _refused(number: int, *, usd: str, seconds: float) -> Asked:
+def _refused(number: int, *, usd: str, seconds: float) -> CaseScore:
     case = answers.case(id=f"u{number}", gold_documents=(), answers=(), answerable=False, kind="unanswerable")
     told = answers.answer("double: no", status="abstained", cost_usd=Decimal(usd), seconds=seconds)
-    return Asked(score(case, told, leaks=LEAKS), told)
+    return score(case, told, leaks=LEAKS)
 
 
-def _models() -> dict[str, list[Asked]]:
+def _models() -> dict[str, list[CaseScore]]:
     """A cheap model that is right where it is sure, half of 40 times, and one that is always right; both refuse 8 times."""
     sure = [number % 4 < 2 for number in range(40)]
     cheap = [
@@ -79,9 +79,7 @@ def test_a_point_that_breaks_a_floor_is_not_chosen_however_cheap_it_is(contract:
 
 
 def test_what_has_no_price_is_not_chosen(contract: OutcomeContract) -> None:
-    unpriced = [
-        Asked(score(answers.case(id=f"g{n}"), told), told) for n in range(8) for told in [answers.answer(cost_usd=None)]
-    ]
+    unpriced = [score(answers.case(id=f"g{n}"), answers.answer(cost_usd=None)) for n in range(8)]
     (point,), chosen = draw_frontier({"unpriced": unpriced}, why_up, contract, seed=7)
     assert (point.usd_per_accepted, point.usd.mean, chosen) == (None, None, None)
 
