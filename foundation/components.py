@@ -141,6 +141,11 @@ def load_removable(module: str) -> ModuleType:
         ) from error
 
 
+def load_if_there(module: str) -> Any:
+    """A module that people can delete, or `None` where they have."""
+    return load_removable(module) if is_there(module) else None
+
+
 def options_of(section: str, use: str) -> type[BaseModel] | None:
     """The adapter's `Options`, or `None` for a class of the ecosystem, which checks its own keywords."""
     module, attribute = _find(section, use)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from foundation import components
 from foundation.components import Assembly
 from observability.contract import SpanExporter
 from observability.settings import ObservabilitySettings
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import OutcomeStore
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
 from observability.telemetry.setup import Telemetry
@@ -22,7 +22,8 @@ class Observability:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: OutcomeStore
+    outcomes: Any
+    """`observability.stores.outcomes.OutcomeStore`; `None` without that file."""
 
 
 def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
@@ -37,9 +38,10 @@ def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, m
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
         for chosen in settings.exporters
     ]
+    outcomes = components.load_if_there("observability.stores.outcomes")
     return Observability(
         telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
         costs=assembly.keep(CostLedger(data / "costs.sqlite", clock)),
-        outcomes=assembly.keep(OutcomeStore(data / "outcomes.sqlite")),
+        outcomes=outcomes and assembly.keep(outcomes.OutcomeStore(data / "outcomes.sqlite")),
     )

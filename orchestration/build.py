@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from foundation.components import Assembly
+from foundation.components import Assembly, load_if_there, load_removable
 from foundation.kill_switches import Stops
 from foundation.settings import Part
 from models.contract import BaseChatModel
@@ -20,8 +20,6 @@ from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
-from orchestration.memory.facts import FILE, SqliteFacts
-from orchestration.run.cascade import CascadeAgent, parts_of_cheaper
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings
@@ -32,7 +30,8 @@ class Orchestration:
     """What is open of layer 4, but for the agent, which `open_agent` builds from it and the other layers."""
 
     tools: tuple[BaseTool, ...]
-    facts: SqliteFacts
+    facts: Any
+    """`orchestration.memory.facts.SqliteFacts`; `None` without that file."""
     approvals: SqliteApprovals
     announcer: Announcer
     audit: SqliteAudit
@@ -62,7 +61,7 @@ def open_orchestration(
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
-    facts = assembly.keep(SqliteFacts(data / FILE, clock))
+    memory = load_if_there("orchestration.memory.facts")
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
     notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
     announcer = assembly.keep(Announcer(notifier, link=settings.approval_link))
@@ -71,7 +70,7 @@ def open_orchestration(
     )
     return Orchestration(
         tools=tools,
-        facts=facts,
+        facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock)),
         approvals=approvals,
         announcer=announcer,
         audit=audit,
@@ -108,7 +107,8 @@ def open_agent(
     everybody = open_with(parts.chat)
     if cheaper:
         by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
-        trying = {identity(chat)[1]: open_with(chat, by_model, parts_of_cheaper(parts)) for chat in cheaper}
+        cascade = load_removable("orchestration.run.cascade")
+        trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
         name = identity(parts.chat)[1]
-        everybody = CascadeAgent(trying, name, everybody, up_below=settings.cascade.up_below)
+        everybody = cascade.CascadeAgent(trying, name, everybody, up_below=settings.cascade.up_below)
     return TenantAgents(everybody, {name: open_with(chat) for name, chat in tenants.items()}) if tenants else everybody

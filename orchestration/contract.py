@@ -25,7 +25,6 @@ from retrieval.contract import DocumentLedger, Retriever
 
 if TYPE_CHECKING:  # plain classes, not ports, which import this module
     from orchestration.effects.executor import Executor
-    from orchestration.memory.facts import SqliteFacts
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
     from retrieval.grounding.evidence import Grounding
@@ -155,6 +154,7 @@ class AgentParts(Context):
     memory: AnswerMemory | None = None
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Gives attributes for the span of a finished answer. Called off the event loop."""
-    facts: SqliteFacts | None = None
+    facts: Any = None
+    """`orchestration.memory.facts.SqliteFacts`"""
     ledger: DocumentLedger | None = None
     """Where an agent that calls tools reads on in a document."""

@@ -12,8 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from foundation.components import is_there, load_removable
-from serving.access.kill_switches import tend_records
+from foundation.components import is_there, load_if_there, load_removable
 from serving.build import QUOTAS
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -99,8 +98,9 @@ def create_app(system: System) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = app.state.runtime
-    switches = tend_records(runtime.system.stops, runtime.system.audit)
-    async with switches, runtime.jobs.open() if runtime.jobs else nullcontext():
+    switches = load_if_there("serving.access.kill_switches")
+    tended = switches.tend_records(runtime.system.stops, runtime.system.audit) if switches else nullcontext()
+    async with tended, runtime.jobs.open() if runtime.jobs else nullcontext():
         yield
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, is_there, load_removable
+from foundation.components import Assembly, load_if_there, load_removable
 from foundation.stores.erasures import Erasures
 from orchestration.contract import AnswerMemory
 from orchestration.effects.policy import Policy
@@ -60,7 +60,7 @@ def open_serving(
         answers = load_removable("serving.http.answer_cache").AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )
-    quotas, idempotency, jobs = map(_load_if_there, (QUOTAS, "serving.http.idempotency", "serving.jobs.store"))
+    quotas, idempotency, jobs = map(load_if_there, (QUOTAS, "serving.http.idempotency", "serving.jobs.store"))
     return Serving(
         cache=cache,
         quotas=quotas and quotas.Quotas(settings.quotas, budget, cache),
@@ -68,7 +68,3 @@ def open_serving(
         jobs=jobs and assembly.keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),
         answers=answers,
     )
-
-
-def _load_if_there(module: str) -> Any:
-    return load_removable(module) if is_there(module) else None

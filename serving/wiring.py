@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import is_there, load_removable
+from foundation.components import load_if_there, load_removable
 from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` need not wait for them
@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from models.build import Models
     from models.contract import PriceSource, Reranker
     from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from observability.telemetry.setup import Telemetry
     from orchestration.build import Orchestration
@@ -41,7 +40,6 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from orchestration.effects.audit import SqliteAudit
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
-    from orchestration.memory.facts import SqliteFacts
     from orchestration.prompts.files import Prompts
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
@@ -51,7 +49,6 @@ if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` n
     from serving.contract import Cache
     from serving.settings import Settings
 
-OBJECTS = "orchestration.answers.objects"
 logger = logging.getLogger(__name__)
 
 
@@ -66,7 +63,8 @@ class System:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: OutcomeStore
+    outcomes: Any
+    """`observability.stores.outcomes.OutcomeStore`; `None` without that file."""
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
     """Chat models that are asked before it."""
@@ -81,7 +79,8 @@ class System:
     grounding: Grounding
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
-    facts: SqliteFacts
+    facts: Any
+    """`orchestration.memory.facts.SqliteFacts`; `None` without that file."""
     audit: SqliteAudit
     stops: Stops
     policy: Policy
@@ -164,7 +163,8 @@ class _Layers:
         """A model that is stopped, or that the policy does not allow, is not asked."""
         from models.build import open_models
         from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
-        from orchestration.run.judging_chat import JudgingChatModel
+
+        judging = load_if_there("orchestration.run.judging_chat")
 
         def demand_model(name: str) -> None:
             self.stops.demand("model", name)
@@ -177,7 +177,7 @@ class _Layers:
             demand_one_of=self.policy.demand_one_of,
             watch_embedder=TracedEmbedder,
             watch_reranker=TracedReranker,
-            pay_judge=lambda chat, tenants: JudgingChatModel(inner=chat, tenants=tenants),
+            pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
             watch_judge=TracedJudge,
         )
 
@@ -215,12 +215,12 @@ class _Layers:
         )
 
     def _agent_parts(self) -> AgentParts:
-        from observability.evaluation.online import OnlineScorer
         from observability.telemetry.instrument import TracedRetriever
         from orchestration.contract import AgentParts
         from serving.build import QUOTAS
 
         settings, models, retrieval, acting = self.settings, self.models, self.retrieval, self.acting
+        online = load_if_there("observability.evaluation.online")
         return AgentParts(
             **vars(self.context),
             chat=models.chat,
@@ -239,7 +239,8 @@ class _Layers:
             else acting.spending,
             settings=settings.orchestration,
             prompts=self.prompts,
-            scorer=OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
+            scorer=online
+            and online.OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
             facts=acting.facts,
             memory=self.serving.answers,
         )
@@ -252,6 +253,7 @@ class _Layers:
         from serving.build import QUOTAS
 
         models, retrieval, acting, serving = self.models, self.retrieval, self.acting, self.serving
+        objects = load_if_there("orchestration.answers.objects")
         counted = CountedAgent(AuditedAgent(StoppableAgent(self.agent, self.stops), acting.audit))
         return System(
             settings=self.settings,
@@ -282,9 +284,7 @@ class _Layers:
             executor=acting.executor,
             parts=self.parts,
             agent=load_removable(QUOTAS).QuotaAgent(counted, serving.quotas) if serving.quotas else counted,
-            objects=load_removable(OBJECTS).Objects(self.parts, self.stops, acting.audit, models.tenants)
-            if is_there(OBJECTS)
-            else None,
+            objects=objects and objects.Objects(self.parts, self.stops, acting.audit, models.tenants),
             cache=serving.cache,
             quotas=serving.quotas,
             idempotency=serving.idempotency,

@@ -114,9 +114,9 @@ def _show_reason() -> None:
 
 def _take_words_for_requests() -> None:
     """Whoever says a verb has asked for it, and the approver of anything else is told nothing."""
-    from orchestration.effects import executor
+    from orchestration.effects import provenance
 
-    executor.doubts = lambda *_: []  # type: ignore[attr-defined]  # a defence is taken out where it is used
+    provenance.doubts = lambda *_: []
 
 
 ATTACKS = (

@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
+from foundation.components import load_if_there
 from foundation.errors import InvalidSetting
 from foundation.settings import Section
 from models.pricing import identity
@@ -25,10 +26,8 @@ from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.budget import BudgetMiddleware
 from orchestration.middleware.citations import CitationMiddleware
-from orchestration.middleware.client_tools import ClientToolsMiddleware
 from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.evidence import EvidenceMiddleware
-from orchestration.middleware.formats import FormatMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
@@ -67,10 +66,11 @@ class ToolCallingAgent(MessageAgent):
             raise InvalidSetting("The tool-calling agent reads documents by their ledger: AgentParts(ledger=...).")
         self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "documents"]
+        client = load_if_there("orchestration.middleware.client")
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
-            ClientToolsMiddleware(),
+            *([client.ClientToolsMiddleware()] if client else []),
             PolicyMiddleware(parts.executor),
             *([EvidenceMiddleware(parts, parts.ledger)] if options.documents else []),
             ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
@@ -79,7 +79,7 @@ class ToolCallingAgent(MessageAgent):
                 repairs=options.repairs,
                 unsupported=options.unsupported,
             ),
-            FormatMiddleware(),
+            *([client.FormatMiddleware()] if client else []),
             BudgetMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

@@ -23,6 +23,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
+from foundation.components import load_if_there
 from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
 from foundation.kill_switches import Stops
 from foundation.output.rendering import encodable
@@ -55,12 +56,13 @@ from orchestration.effects.calls import (
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy, Ruling
-from orchestration.effects.provenance import doubts, without_what_was_read
 from orchestration.events import AuditRecord
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
+UNTRACED = "nothing here tells where its values come from"
+"""Why a person looks at each effect where orchestration/effects/provenance.py was deleted."""
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
@@ -171,9 +173,13 @@ class Executor(Decisions):
         return (await self._carry_out_once(call, stored)).model_copy(update={"approval": stored})
 
     async def _act_or_ask(self, call: Call) -> ToolOutcome:
-        reasons = doubts(call.tool, call.arguments, call.origin, self._tools)
+        provenance = load_if_there("orchestration.effects.provenance")
+        reasons = provenance.doubts(call.tool, call.arguments, call.origin, self._tools) if provenance else [UNTRACED]
         if call.tool.name not in self._policy.unasked:
-            return await self._ask(call, without_what_was_read(reasons, call.tool, call.arguments, call.origin))
+            to_look_at = provenance and provenance.without_what_was_read(
+                reasons, call.tool, call.arguments, call.origin
+            )
+            return await self._ask(call, to_look_at or [])
         if reasons:
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)

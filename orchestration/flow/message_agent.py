@@ -12,7 +12,8 @@ is, and the answer says that nothing was checked, unless the graph has `Citation
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
@@ -29,7 +30,6 @@ from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState
-from orchestration.middleware.client_tools import thread_of
 from orchestration.middleware.policy import approvals_of, as_person, from_person
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
@@ -37,6 +37,7 @@ from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result
 
 NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it or sent its result."
+_CALL_ID = re.compile(r"call_([0-9a-f]{32})\d{1,8}")
 GREETED = "[The assistant spoke first.]"
 UNCHECKED = "the statements of this answer were not checked"
 
@@ -220,3 +221,9 @@ def _told_before(state: State) -> list[AnyMessage]:
         if turn.get("text"):
             said.append(AIMessage(turn["text"]))
     return said
+
+
+def thread_of(call_ids: Collection[str]) -> str | None:
+    """The conversation in which calls with these ids were handed to a client, where all of them are ours and of one."""
+    threads = {match[1] if (match := _CALL_ID.fullmatch(call_id)) else None for call_id in call_ids}
+    return threads.pop() if len(threads) == 1 else None

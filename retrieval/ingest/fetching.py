@@ -81,15 +81,6 @@ class Fetched:
         return Source(uri=self.address, tenant=tenant, groups=groups, media_type=self.media_type, origin=origin)
 
 
-def is_address(source: str) -> bool:
-    """Whether this is an address rather than a path.
-
-    >>> is_address("https://example.com/a.md"), is_address("policies/a.md")
-    (True, False)
-    """
-    return "://" in source
-
-
 def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: Resolve | None = None) -> Fetched:
     """What the address holds. Not for a running event loop: call it in a thread.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from orchestration.memory.facts import CHARACTERS, SqliteFacts
 from orchestration.requests import Fact
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, RequestBody, Text
@@ -21,7 +22,7 @@ FactId = Annotated[Identifier, Field(examples=["fact-1"])]
 
 
 class FactText(RequestBody):
-    text: Text = Field(min_length=1, max_length=300, examples=["Our printers are all QL-20W."])
+    text: Text = Field(min_length=1, max_length=CHARACTERS, examples=["Our printers are all QL-20W."])
 
 
 class FactList(BaseModel):
@@ -39,13 +40,15 @@ def listed(caller: Asker, runtime: Running, pages: Pages) -> FactList:
 @router.post("", status_code=201, responses=responses())
 def add(body: FactText, caller: Asker, runtime: Running) -> Fact:
     """Have something remembered, in your own words. It helps to search; it never steers an action."""
-    return runtime.system.facts.add(caller, body.text)
+    facts: SqliteFacts = runtime.system.facts
+    return facts.add(caller, body.text)
 
 
 @router.put("/{fact_id}", responses=responses(404))
 def correct(fact_id: FactId, body: FactText, caller: Asker, runtime: Running) -> Fact:
     """Put your own words in its place."""
-    return runtime.system.facts.correct(fact_id, body.text, caller)
+    facts: SqliteFacts = runtime.system.facts
+    return facts.correct(fact_id, body.text, caller)
 
 
 @router.delete("/{fact_id}", status_code=204, responses=responses(404))

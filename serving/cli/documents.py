@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foundation.components import load_removable
 from foundation.errors import InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
@@ -169,10 +170,9 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
     Raises:
         InvalidRequest: it cannot be looked at; or as `read_folder`.
     """
-    from retrieval.ingest.fetching import is_address
     from retrieval.ingest.folders import read_folder
 
-    if is_address(source):
+    if "://" in source:
         return None
     try:
         is_folder = Path(source).is_dir()
@@ -194,13 +194,14 @@ def _items(
     """
 
     from retrieval.contract import Source
-    from retrieval.ingest.fetching import fetch, is_address
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
 
     path = Path(source)
-    if is_address(source):
-        fetched = fetch(source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes)
+    if "://" in source:
+        fetched = load_removable("retrieval.ingest.fetching").fetch(
+            source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes
+        )
         return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
     if folder is not None:
         if not len(folder):

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly
+from foundation.components import Assembly, load_removable
 from foundation.settings import make_data_dir
 from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
-    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger, VectorIndex
 
@@ -73,9 +72,8 @@ def open_costs(settings: Settings) -> Iterator[CostLedger]:
 
 
 @contextmanager
-def open_outcomes(settings: Settings) -> Iterator[OutcomeStore]:
+def open_outcomes(settings: Settings) -> Iterator[Any]:
     """What became of answers."""
-    from observability.stores.outcomes import OutcomeStore
-
-    with closing(OutcomeStore(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
+    store = load_removable("observability.stores.outcomes").OutcomeStore
+    with closing(store(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
         yield outcomes

@@ -22,7 +22,7 @@ from foundation.output.rendering import markdown
 from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
-from orchestration.middleware.formats import check_schema, schema_in
+from orchestration.middleware.client import check_schema, schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes

@@ -88,7 +88,8 @@ class LiveView:
         return self._visitor.system.context.clock.now().astimezone(UTC).date()
 
     def _outcomes(self, caller: Principal) -> list[Outcome]:
-        return self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
+        outcomes: list[Outcome] = self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
+        return outcomes
 
     def _load_answers(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
         system = self._visitor.system

@@ -17,7 +17,7 @@ from langchain_core.messages import (
 )
 
 from foundation.errors import RequestError
-from orchestration.middleware.client_tools import thread_of
+from orchestration.flow.message_agent import thread_of
 from orchestration.requests import ClientOptions
 from serving.compat.conversation import said_by_person
 from serving.compat.shapes import request_from
