@@ -1,8 +1,8 @@
 """The time to the first word of a streamed answer, behind the provider's own, while 1, 10 and 50 people listen.
 
 The provider is the double of this folder, which says its first word after a known time and then goes on word by word. The same callers
-ask it directly and through the server, which has a place for each of them and takes none away: otherwise most of fifty are told to come back
-as soon as answers take longer together than alone.
+ask it directly, through the server, which has a place for each of them and takes none away (otherwise most of fifty are told to come back
+as soon as answers take longer together than alone), and through a peer: a route of FastAPI that passes LangChain's stream on and does nothing else.
 """
 
 from __future__ import annotations
@@ -76,11 +76,17 @@ async def _compare(provider: Provider, server: Server, streams: int, calls: int)
     answers = [{"question": f"{QUESTIONS[number % len(QUESTIONS)]} ({number})"} for number in range(calls)]
     key = {"Authorization": f"Bearer {server.told['key']}", "Accept": "text/event-stream"}
     own = await _listen(f"{provider.url}/chat/completions", {}, [asked] * calls, streams, '"content"')
+    bare = await _listen(f"{server.told['empty_url']}/v1/words", {}, answers, streams, '"token"')
     ours = await _listen(f"{server.told['url']}/v1/answers", key, answers, streams, '"token"')
     found: dict[str, Any] = {"n": len(ours["ms"]), "statuses": ours["statuses"]}
     for name, share in (("p50", 0.5), ("p95", 0.95)):
-        at_provider, at_caller = _quantile(own["ms"], share), _quantile(ours["ms"], share)
-        found[name] = {"provider_ms": at_provider, "caller_ms": at_caller, "behind_ms": at_caller - at_provider}
+        at_provider, at_peer, at_caller = (_quantile(times["ms"], share) for times in (own, bare, ours))
+        found[name] = {
+            "provider_ms": at_provider,
+            "peer_ms": at_peer,
+            "caller_ms": at_caller,
+            "behind_ms": at_caller - at_provider,
+        }
     return found
 
 
@@ -119,23 +125,16 @@ def run(order: Order, rounds: int, json: Path | None) -> bool:
     with terminal.progress() as progress:
         report = asyncio.run(measure(order, rounds, progress))
     if not terminal.write_json(json, report):
-        columns = [
-            "streams",
-            "n",
-            "provider p50 ms",
-            "caller p50 ms",
-            "behind",
-            "provider p95 ms",
-            "caller p95 ms",
-            "behind",
-            "",
-        ]
+        times = [f"{name} {share} ms" for share in ("p50", "p95") for name in ("provider", "peer", "caller", "behind")]
+        columns = ["streams", "n", *times, ""]
         terminal.show_table(columns, [_row(streams, found) for streams, found in report["streams"].items()])
     return all(found["statuses"] == {"200": found["n"]} for found in report["streams"].values())
 
 
 def _row(streams: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     times = [
-        f"{found[share][name]:.0f}" for share in ("p50", "p95") for name in ("provider_ms", "caller_ms", "behind_ms")
+        f"{found[share][name]:.0f}"
+        for share in ("p50", "p95")
+        for name in ("provider_ms", "peer_ms", "caller_ms", "behind_ms")
     ]
     return (streams, str(found["n"]), *times, str(found["statuses"]))

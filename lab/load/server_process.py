@@ -15,12 +15,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from pydantic import SecretStr
 
 from foundation.types import Principal
 from serving.api.answers import AskRequest, SearchRequest
@@ -52,7 +54,8 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints goes to standard error
     loaded = load(Path(order["stack"]), overrides=order["overrides"])
-    with open_system(loaded) as system, bind(system.settings.serving.http) as listening, _empty_app() as empty:
+    chat = order["overrides"]["models"]["chat"]
+    with open_system(loaded) as system, bind(system.settings.serving.http) as listening, _empty_app(chat) as empty:
         chunks = _ingest(system, order["corpus"])
         keys = KeyStore.of(system.settings, system.context.clock)
         told = {
@@ -102,8 +105,9 @@ def _timed(work: Callable[[str], Any], query: str) -> float:
 
 
 @contextmanager
-def _empty_app() -> Iterator[str]:
-    """A FastAPI application that does nothing, served as ours is, for what HTTP costs by itself."""
+def _empty_app(chat: Mapping[str, Any]) -> Iterator[str]:
+    """A FastAPI application that does nothing, served as ours is, for what HTTP costs by itself; and passes a model's words on, for
+    what LangChain and the vendor's client cost by themselves."""
     import uvicorn
 
     from serving.server import base_url, bind
@@ -111,7 +115,7 @@ def _empty_app() -> Iterator[str]:
 
     http = HttpSettings(port=0)
     config = uvicorn.Config(
-        _nothing(), log_level="warning", access_log=False, server_header=False, ws="none", lifespan="off"
+        _nothing(chat), log_level="warning", access_log=False, server_header=False, ws="none", lifespan="off"
     )
     server = uvicorn.Server(config)
     with bind(http) as listening:
@@ -124,7 +128,7 @@ def _empty_app() -> Iterator[str]:
             thread.join(10)
 
 
-def _nothing() -> FastAPI:
+def _nothing(chat: Mapping[str, Any]) -> FastAPI:
     app = FastAPI(openapi_url=None, telemetry={"operation_spans": False, "logs": False, "exclude": lambda _: True})
 
     @app.post("/v1/search")
@@ -134,6 +138,19 @@ def _nothing() -> FastAPI:
     @app.post("/v1/answers")
     async def ask(body: AskRequest) -> dict[str, bool]:  # noqa: ARG001
         return {"empty": True}
+
+    @app.post("/v1/words")
+    async def pass_words_on(body: AskRequest) -> StreamingResponse:
+        from langchain_openai import ChatOpenAI
+
+        model = ChatOpenAI(base_url=chat["base_url"], model=chat["model"], api_key=SecretStr("none"), max_retries=0)
+
+        async def words() -> AsyncIterator[str]:
+            async for chunk in model.astream(body.question):
+                if chunk.text:
+                    yield f"data: {json.dumps({'token': chunk.text})}\n\n"
+
+        return StreamingResponse(words(), media_type="text/event-stream")
 
     return app
 
