@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,14 @@ async def _compare(provider: Provider, server: Server, streams: int, calls: int)
     answers = [{"question": f"{QUESTIONS[number % len(QUESTIONS)]} ({number})"} for number in range(calls)]
     key = {"Authorization": f"Bearer {server.told['key']}", "Accept": "text/event-stream"}
     own = await _listen(f"{provider.url}/chat/completions", {}, [asked] * calls, streams, '"content"')
+    computed = [server.cpu_s()]
     bare = await _listen(f"{server.told['empty_url']}/v1/words", {}, answers, streams, '"token"')
+    computed.append(server.cpu_s())
     ours = await _listen(f"{server.told['url']}/v1/answers", key, answers, streams, '"token"')
-    found: dict[str, Any] = {"n": len(ours["ms"]), "statuses": ours["statuses"]}
+    computed.append(server.cpu_s())
+    per_answer = [(end - start) * 1000 / calls for start, end in pairwise(computed)]
+    cpu = dict(zip(("peer_cpu_ms", "server_cpu_ms"), per_answer, strict=True))
+    found: dict[str, Any] = {"n": len(ours["ms"]), "statuses": ours["statuses"], **cpu}
     for name, share in (("p50", 0.5), ("p95", 0.95)):
         at_provider, at_peer, at_caller = (_quantile(times["ms"], share) for times in (own, bare, ours))
         found[name] = {
@@ -126,7 +132,7 @@ def run(order: Order, rounds: int, json: Path | None) -> bool:
         report = asyncio.run(measure(order, rounds, progress))
     if not terminal.write_json(json, report):
         times = [f"{name} {share} ms" for share in ("p50", "p95") for name in ("provider", "peer", "caller", "behind")]
-        columns = ["streams", "n", *times, ""]
+        columns = ["streams", "n", *times, "peer cpu ms", "server cpu ms", ""]
         terminal.show_table(columns, [_row(streams, found) for streams, found in report["streams"].items()])
     return all(found["statuses"] == {"200": found["n"]} for found in report["streams"].values())
 
@@ -137,4 +143,5 @@ def _row(streams: str, found: Mapping[str, Any]) -> tuple[str, ...]:
         for share in ("p50", "p95")
         for name in ("provider_ms", "peer_ms", "caller_ms", "behind_ms")
     ]
-    return (streams, str(found["n"]), *times, str(found["statuses"]))
+    computed = [f"{found[name]:.0f}" for name in ("peer_cpu_ms", "server_cpu_ms")]
+    return (streams, str(found["n"]), *times, *computed, str(found["statuses"]))

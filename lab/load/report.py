@@ -103,6 +103,11 @@ class Server:
     def rss_mb(self) -> float:
         return float(psutil.Process(self.told["pid"]).memory_info().rss) / 2**20
 
+    def cpu_s(self) -> float:
+        """Seconds that its threads have computed, however busy the machine is with other work."""
+        times = psutil.Process(self.told["pid"]).cpu_times()
+        return float(times.user + times.system)
+
     async def levels(self) -> dict[str, float]:
         """Running and waiting answers, the tasks of its event loop, and how often that was held up."""
         headers = {"Authorization": f"Bearer {self.told['operator']}"}
