@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import AgentState
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
+from orchestration.middleware.base import ModelHandler
 from orchestration.middleware.policy import this_turn
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import current_run
@@ -23,9 +24,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def __init__(self, *, rounds: int) -> None:
         self._rounds = rounds
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
         run = current_run()
         run.budget.step()
         model = request.model if isinstance(request.model, MeteredChatModel) else MeteredChatModel(inner=request.model)
@@ -35,7 +34,9 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
         run.note(CUT_SHORT)
         # the tools stay in the request: some providers refuse a conversation with calls of tools that they are not told of
         messages = [*request.messages, HumanMessage(run.prompt("last_round").text)]
-        return _without_calls(await handler(request.override(messages=messages)))
+        response = await handler(request.override(messages=messages))
+        response.result = [_without_calls(message) for message in response.result]
+        return response
 
     def _is_last(self, messages: Sequence[AnyMessage]) -> bool:
         done = sum(isinstance(message, AIMessage) for message in this_turn(messages))
@@ -43,12 +44,8 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return done > 0 and (done + 1 >= self._rounds or not current_run().budget.fits(tokens=2 * tokens))
 
 
-def _without_calls(response: ModelResponse[Any]) -> ModelResponse[Any]:
-    """The response with its text alone: a model that calls a tool all the same is not listened to."""
-    result = [
-        AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
-        if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls)
-        else message
-        for message in response.result
-    ]
-    return ModelResponse(result=result, structured_response=response.structured_response)
+def _without_calls(message: BaseMessage) -> BaseMessage:
+    """The message with its text alone: a model that calls a tool all the same is not listened to."""
+    if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
+        return AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
+    return message

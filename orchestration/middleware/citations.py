@@ -1,17 +1,13 @@
-"""The answer's statements, each held against the passages that it cites: anchored to exact spans, repaired once, then marked.
-
-Nothing is deleted. What the passages do not support is shown with `[?]` behind it, and the answer says how many such
-statements it has.
-"""
+"""The answer's statements, each held against the passages that it cites: anchored to exact spans, repaired once, then marked `[?]`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, NotRequired
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, hook_config
+from langchain.agents.middleware import ModelRequest, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
@@ -20,6 +16,7 @@ from foundation.machine.deadline import in_thread_within
 from models.pricing import empty_reply_of
 from orchestration.events import Event, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
+from orchestration.middleware.base import RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import outcomes_of, this_turn
 from orchestration.run.metered_chat import texts_read
@@ -44,28 +41,21 @@ class CheckedState(AgentState[Any]):
     repairs: NotRequired[int]
 
 
-class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
+class CitationMiddleware(RequestMiddleware):
     """Checks the answer that ends the run. `repairs` times at most the model is asked to write it again."""
 
     state_schema = CheckedState
 
     def __init__(
-        self,
-        grounding: Grounding,
-        *,
-        repairs: int = 1,
-        unsupported: Literal["mark", "drop"] = "mark",
+        self, grounding: Grounding, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark"
     ) -> None:
         self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
         self._unjudged = grounding.without_judge()
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Show the model what its last answer has to be repaired for. It is part of no conversation."""
-        if findings := str(request.state.get("findings") or ""):
-            request = request.override(messages=[*request.messages, HumanMessage(findings)])
-        return await handler(request)
+        findings = str(request.state.get("findings") or "")
+        return request.override(messages=[*request.messages, HumanMessage(findings)]) if findings else request
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
@@ -106,19 +96,18 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
         grounding = self._grounding if passages else self._unjudged
         claims = check_answer(text, shown, known=[*read, *stated], question=question, grounding=grounding)
         acted = bool(outcomes_of(state["messages"]))
-        if not passages and not acted:
-            return [
-                replace(claim, finding="" if claim.finding != "unknown_marker" else claim.finding) for claim in claims
-            ]
-        return [
-            replace(claim, finding="") if acted and not claim.cited and claim.finding in OF_PASSAGES else claim
-            for claim in claims
-        ]
+
+        def counts(claim: Claim) -> bool:
+            if not passages and not acted:
+                return claim.finding == "unknown_marker"
+            return not acted or bool(claim.cited) or claim.finding not in OF_PASSAGES
+
+        return [claim if counts(claim) else replace(claim, finding="") for claim in claims]
 
     def _result(
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
     ) -> Result:
-        written = Rendering(passages, drop=self._unsupported == "drop").render(text, claims)
+        written = Rendering(passages, text, claims, drop=self._unsupported == "drop")
         final = without_foreign_urls(written.text, texts_read(messages, run))
         if written.unsupported:
             many = len(written.unsupported)
@@ -141,13 +130,8 @@ class CitationMiddleware(AgentMiddleware[CheckedState, Any]):
             return {**abstain(final), "path": "generative"}
         if outcomes and not acted and not written.citations:
             return result_of(outcomes[-1].model_copy(update={"content": final}))
-        return as_result(
-            "answered",
-            "complete",
-            final,
-            "tool" if acted and not written.citations else "generative",
-            written.citations,
-        )
+        path = "tool" if acted and not written.citations else "generative"
+        return as_result("answered", "complete", final, path, written.citations)
 
 
 def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
@@ -165,43 +149,32 @@ class Rendering:
     """The text as it was written, with `[?]` behind what is not supported. A passage keeps the number that the model cited it by,
     so that the words that were told while they came are those of the answer."""
 
-    def __init__(self, passages: dict[int, Hit], *, drop: bool) -> None:
+    def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim], *, drop: bool) -> None:
         self._passages, self._drop = passages, drop
-        self.unsupported: list[Unsupported] = []
-        self.text = ""
         self._spans: dict[int, tuple[int, int]] = {}
-
-    def render(self, text: str, claims: Sequence[Claim]) -> Rendering:
+        self.unsupported: list[Unsupported] = []
         parts, end = [], 0
         for claim in claims:
             parts += [text[end : claim.start], self._claim(text[claim.start : claim.end], claim)]
             end = claim.end
         self.text = "".join([*parts, text[end:]]).strip()
-        return self
-
-    @property
-    def citations(self) -> tuple[Citation, ...]:
+        self.citations = tuple(self._cite(number, *span) for number, span in sorted(self._spans.items()))
         """In the order of their markers: for each passage the span that its statements rest on."""
-        return tuple(self._cite(number, *span) for number, span in sorted(self._spans.items()))
 
     def _claim(self, text: str, claim: Claim) -> str:
         if claim.finding:
             self.unsupported.append(Unsupported(text=claim.text, reason=claim.finding, detail=claim.detail))
             return "" if self._drop else _mark(text, f" {MARK}")
-        anchors = [
-            (anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in self._passages
-        ]
-        whole = [
-            (number, 0, len(self._passages[number].chunk.text)) for number in claim.cited if number in self._passages
-        ]
+        shown = self._passages
+        anchors = [(anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in shown]
+        whole = [(number, 0, len(shown[number].chunk.text)) for number in claim.cited if number in shown]
         for passage, start, end in anchors or whole:
             before = self._spans.get(passage, (start, end))
             self._spans[passage] = (min(start, before[0]), max(end, before[1]))
         if claim.cited or not anchors:
             return text
-        return _mark(
-            text, "".join(f"[{number}]" for number in dict.fromkeys(passage for passage, _, _ in anchors)), " "
-        )
+        markers = [f"[{number}]" for number in dict.fromkeys(passage for passage, _, _ in anchors)]
+        return _mark(text, "".join(markers), " ")
 
     def _cite(self, number: int, start: int, end: int) -> Citation:
         hit = self._passages[number]

@@ -7,21 +7,21 @@ word: it is read, and vouches for no argument of an effect. JSON is said to the 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, hook_config
-from langchain.agents.middleware.types import AgentState
+from langchain.agents.middleware import ModelRequest, hook_config
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
-from langgraph.types import Command, interrupt
+from langgraph.types import interrupt
 
 from foundation.errors import InvalidRequest, UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from orchestration.answers.patterns import bound_validator
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
+from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, repaired_drafts
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import place_of
@@ -30,38 +30,27 @@ from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import current_run
 from orchestration.run.state import as_result
 
-ONE_AT_A_TIME = (
-    "Nothing was called: the client takes one call at a time. Make this call again once the other one is done."
-)
+ONE_AT_A_TIME = "Nothing was called: the client takes one call at a time. Make this call again once the other is done."
 
 
-class ClientToolsMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class ClientToolsMiddleware(RequestMiddleware):
     """Stands outside of `PolicyMiddleware`: a call of a client's tool is none of the executor's."""
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         client = client_options(run)
         if not _names(client):
-            return await handler(request)
+            return request
         changes: dict[str, Any] = {"tools": [*request.tools, *client.tools]}
         if run.must_call and not run.calls:  # the client's choice is about its own tools, and about the first reply
             changes = {"tools": list(client.tools), "tool_choice": run.must_call}
         if not client.parallel_tool_calls:
             changes["model_settings"] = {**request.model_settings, "parallel_tool_calls": False}
-        return await handler(request.override(**changes))
+        return request.override(**changes)
 
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
+    async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call, messages = current_run(), request.tool_call, request.state["messages"]
-        client, call_id = (
-            client_options(run),
-            f"call_{run.state['thread_id']}{place_of(request.tool_call['id'] or '', messages)}",
-        )
+        client, call_id = client_options(run), f"call_{run.state['thread_id']}{place_of(call['id'] or '', messages)}"
         sent = run.request.results if run.request else {}
         if call_id not in sent and call["name"] not in _names(client):
             return await handler(request)
@@ -91,23 +80,21 @@ SCHEMA_CHARACTERS = 50_000
 """Of a client's JSON schema."""
 
 
-class FormatMiddleware(AgentMiddleware[CheckedState, Any]):
+class FormatMiddleware(RequestMiddleware):
     """Stands inside of `CitationMiddleware`, which shows the model what has to be repaired and leaves a JSON answer alone."""
 
     state_schema = CheckedState
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         wanted = client_options(run).response_format
         if wanted is None:
-            return await handler(request)
+            return request
         schema = schema_in(wanted)
         shape = f"It fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}" if schema else ""
         said = request.system_message.text if request.system_message else ""
         system = SystemMessage(f"{said}\n\n{run.prompt('json').fill(shape=shape)}".strip())
-        return await handler(request.override(system_message=system, model=_constrain_model(request.model, wanted)))
+        return request.override(system_message=system, model=_constrain_model(request.model, wanted))
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002

@@ -6,11 +6,10 @@ its beginning stays the same from call to call, so that a provider's prompt cach
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware.types import AgentState
+from langchain.agents.middleware import ModelRequest
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
@@ -18,6 +17,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from foundation.errors import ComponentError
+from orchestration.middleware.base import RequestMiddleware
 from orchestration.run.run import current_run
 
 RESULT_SHARE = 0.1
@@ -35,14 +35,11 @@ class ReadResult(BaseModel):
     start: int = Field(default=0, ge=0, description="the character to read on from")
 
 
-class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class ContextMiddleware(RequestMiddleware):
     """Shortens what the model is shown, and offers `read_result` to read on in a long one."""
 
     def __init__(self, *, window: int | None = None, share: float = SHARE, result_share: float = RESULT_SHARE) -> None:
-        """
-        Args:
-            window: tokens that the model reads.
-        """
+        """`window`: tokens that the model reads."""
         self._room, self._shown = (int(part * (window or WINDOW)) for part in (share, 4 * result_share))
         self.tools: list[BaseTool] = [
             StructuredTool.from_function(
@@ -55,13 +52,11 @@ class ContextMiddleware(AgentMiddleware[AgentState[Any], Any]):
             )
         ]
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         messages = [self._shorten(message) for message in request.messages]
         if count_tokens_approximately(messages) > self._room:
             messages = await self._summarise(messages, self._room)
-        return await handler(request.override(messages=messages))
+        return request.override(messages=messages)
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
         if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:

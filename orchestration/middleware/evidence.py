@@ -7,11 +7,10 @@ moment, and numbered in the order in which the conversation met it, so that the 
 from __future__ import annotations
 
 import html
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware.types import AgentState
+from langchain.agents.middleware import ModelRequest
 from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
@@ -19,6 +18,7 @@ from pydantic import BaseModel, Field
 from foundation.machine.deadline import in_thread_within
 from orchestration.contract import AgentParts
 from orchestration.language.guard import instructs_reader
+from orchestration.middleware.base import RequestMiddleware
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import day_of
 from retrieval.contract import DocumentLedger, Hit
@@ -41,38 +41,30 @@ class Open(BaseModel):
     )
 
 
-class EvidenceMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class EvidenceMiddleware(RequestMiddleware):
     """Offers `search_documents` and `open_document`, and shows the model the passages that they found."""
 
     def __init__(self, parts: AgentParts, ledger: DocumentLedger) -> None:
         self._parts, self._ledger = parts, ledger
+        search = (
+            "Search the organisation's documents. Search again with other words where the first search does not answer."
+        )
+        read_on = "Read on in a document that a search found, around a passage or part by part."
         self.tools: list[BaseTool] = [
-            _tool(
-                self._search,
-                "search_documents",
-                "Search the organisation's documents. Search again with other words where the first search does not answer.",
-                Search,
-            ),
-            _tool(
-                self._open,
-                "open_document",
-                "Read on in a document that a search found, around a passage or part by part.",
-                Open,
-            ),
+            _tool(self._search, "search_documents", search, Search),
+            _tool(self._open, "open_document", read_on, Open),
         ]
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
-        numbers = passage_numbers(request.messages)
-        await self.load(numbers, run)
-        shown = [_show(message, numbers, run) for message in request.messages]
-        return await handler(request.override(messages=shown))
+        run.numbers = passage_numbers(request.messages)
+        await self._load(run)
+        shown = [_show(message, run) for message in request.messages]
+        return request.override(messages=shown)
 
-    async def load(self, chunk_ids: Sequence[str] | dict[str, int], run: Run) -> None:
+    async def _load(self, run: Run) -> None:
         """Read the passages that this run has not read yet, as far as the caller may."""
-        missing = [chunk_id for chunk_id in chunk_ids if chunk_id not in run.passages]
+        missing = [chunk_id for chunk_id in run.numbers if chunk_id not in run.passages]
         if missing:
             scope = self._parts.executor.policy.scope(run.principal)
             hits = await in_thread_within(
@@ -135,13 +127,12 @@ def _note_hits(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
     return (f"{len(hits)} passages." if hits else NOTHING), {"chunks": [hit.chunk.chunk_id for hit in hits]}
 
 
-def _show(message: AnyMessage, numbers: dict[str, int], run: Run) -> AnyMessage:
+def _show(message: AnyMessage, run: Run) -> AnyMessage:
     """The message with the text of its passages."""
-    run.numbers = numbers
     chunk_ids = _chunks_of(message)
     if not chunk_ids:
         return message
-    passages = [_frame(numbers[chunk_id], run.passages.get(chunk_id)) for chunk_id in chunk_ids]
+    passages = [_frame(run.numbers[chunk_id], run.passages.get(chunk_id)) for chunk_id in chunk_ids]
     return message.model_copy(update={"content": "\n".join([message.text, *passages]), "artifact": None})
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware.types import AgentState
+from langchain.agents.middleware import ModelRequest
 from langchain_core.messages import SystemMessage
 
 from orchestration.contract import AgentParts
+from orchestration.middleware.base import RequestMiddleware
 from orchestration.requests import ClientOptions
 from orchestration.run.run import Run, current_run
 
@@ -18,24 +18,16 @@ PROMPTS = ("persona", "documents", "tool_calling", "language", "length")
 FORBIDDEN = "the client's instructions were not followed: the operator does not allow any"
 
 
-class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class InstructionsMiddleware(RequestMiddleware):
     """Puts the prompts `names`, today's date and what is remembered of the person before the conversation, and last the
     instructions of the program through which the person asks."""
 
     def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS, *, client: bool = True) -> None:
-        """
-        Args:
-            client: whether instructions of the program through which the person asks are followed.
-        """
+        """`client`: whether instructions of the program through which the person asks are followed."""
         self._parts, self._names, self._client = parts, names, client
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
-        instructions = await self._instructions(current_run())
-        return await handler(request.override(system_message=SystemMessage(instructions)))
-
-    async def _instructions(self, run: Run) -> str:
+    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        run = current_run()
         facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
         day = run.state.get("as_of")
         parts = [
@@ -45,7 +37,7 @@ class InstructionsMiddleware(AgentMiddleware[AgentState[Any], Any]):
             f"What the person asked to be remembered: {'; '.join(fact.text for fact in facts)}" if facts else "",
             self._of_client(run),
         ]
-        return "\n\n".join(part for part in parts if part)
+        return request.override(system_message=SystemMessage("\n\n".join(part for part in parts if part)))
 
     def _of_client(self, run: Run) -> str:
         """The client's instructions in their frame, below everything that is ours."""

@@ -1,15 +1,14 @@
 """Every tool call goes through the executor; what needs a person pauses the run until one has decided.
 
-The executor holds the allow-list by role and tenant, the schema, the provenance of arguments, the kill switches, the effect
-log and the audit. An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A
-model that makes the same call twice is told that it is done already; a lookup is made again.
+An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A model that makes the same call
+twice is told that it is done already; a lookup is made again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,13 +17,15 @@ from langchain.agents.middleware.types import AgentState
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
+from langchain_core.messages.tool import tool_call
 from langchain_core.tools import BaseTool
-from langgraph.types import Command, interrupt
+from langgraph.types import interrupt
 
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import Event, ToolCall
+from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
 from orchestration.run.run import Run, current_run
 
 PERSON = "person-"
@@ -35,6 +36,7 @@ WRITTEN = (
 )
 _CALL_SIGNS = re.compile(r"<\|?tool_?calls?|\[TOOL_CALLS\]|<function=|<\uff5ctool", re.IGNORECASE)
 _CALL_AS_JSON = re.compile(r'"name"\s*:\s*"([\w-]+)"\s*,\s*"(?:arguments|parameters)"\s*:')
+SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 LATEST = 3
 """Of the person's messages those that an approver reads: the request, and what completed it."""
 SHOWN = 500
@@ -50,9 +52,7 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._executor = executor
         self._names = frozenset(tool.name for tool in executor.tools)
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
         """Offer the model the tools that the caller may use, and no other."""
         allowed = self._executor.allowed_tools(current_run().principal)
         offered = [tool for tool in request.tools if _name(tool) not in self._names or _name(tool) in allowed]
@@ -62,11 +62,7 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
             current_run().note(WRITTEN)
         return response
 
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
+    async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call = current_run(), request.tool_call
         _tell(run, call, "begun")
         if call["name"] in self._names or request.tool is None:  # an unknown tool: the executor says so, and records it
@@ -138,14 +134,7 @@ class GovernedTool(BaseTool):
 def governed_tools(executor: Executor) -> list[BaseTool]:
     """Every tool of the executor, to be given to a graph of your own: whatever that does, the policy holds."""
     return [
-        GovernedTool(
-            name=tool.name,
-            description=tool.description,
-            args_schema=tool.args_schema,
-            inner=tool,
-            executor=executor,
-            metadata=tool.metadata,
-        )
+        GovernedTool(**{name: getattr(tool, name) for name in SAID_OF_A_TOOL}, inner=tool, executor=executor)
         for tool in executor.tools
     ]
 
@@ -181,15 +170,12 @@ def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]
     """What the executor gave in these messages. A tool that passes by it can put nothing in its place: what counts as issued is
     declared of the executor's tools, by the name under which the message was made."""
     artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
-    return tuple(
-        ToolOutcome(**outcome)
-        for name, outcome in artifacts
-        if isinstance(outcome, dict) and outcome.get("tool") == name
-    )
+    made = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
+    return tuple(ToolOutcome(**outcome) for outcome in made)
 
 
 def _artifact_of(message: AnyMessage) -> dict[str, Any]:
-    artifact = message.artifact if isinstance(message, ToolMessage) else None
+    artifact = getattr(message, "artifact", None)
     return artifact if isinstance(artifact, dict) else {}
 
 
@@ -210,34 +196,16 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
     make it again."""
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
         return [message]
-    calls: list[Any] = [
-        {**call, "id": call.get("id") or uuid4().hex} for call in (*message.tool_calls, *message.invalid_tool_calls)
-    ]
-    broken = calls[len(message.tool_calls) :]
-    whole = message.model_copy(
-        update={
-            "tool_calls": [
-                {
-                    "name": call["name"] or "unknown",
-                    "args": _encodable(call["args"]) if call not in broken else {},
-                    "id": call["id"],
-                }
-                | {"type": "tool_call"}
-                for call in calls
-            ],
-            "invalid_tool_calls": [],
-        }
-    )
-    errors = [
-        ToolMessage(
-            f"The arguments are no JSON object, so nothing was called. Found: {str(call['args'])[:SHOWN]}",
-            name=call["name"] or "unknown",
-            tool_call_id=call["id"],
-            status="error",
-        )
-        for call in broken
-    ]
-    return [whole, *errors]
+    calls: list[ToolCallDict] = []
+    errors: list[ToolMessage] = []
+    for call in (*message.tool_calls, *message.invalid_tool_calls):
+        name, call_id, arguments = call["name"] or "unknown", call.get("id") or uuid4().hex, call["args"]
+        whole = isinstance(arguments, dict)
+        calls.append(tool_call(name=name, args=_encodable(arguments) if whole else {}, id=call_id))
+        if not whole:
+            wrong = f"The arguments are no JSON object, so nothing was called. Found: {str(arguments)[:SHOWN]}"
+            errors.append(ToolMessage(wrong, name=name, tool_call_id=call_id, status="error"))
+    return [message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}), *errors]
 
 
 def _writes_its_calls(message: BaseMessage, offered: Sequence[BaseTool | dict[str, Any]]) -> bool:
@@ -261,19 +229,19 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         content = content if shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
-    kept = {"content": outcome.content[: LONGEST_RESULT - len(data)], "approval": None}
-    if len(data) > LONGEST_RESULT:
-        kept = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
-    stored = outcome.model_copy(update=kept)
+    keeps_data = len(data) <= LONGEST_RESULT
+    kept = {
+        "content": outcome.content[: LONGEST_RESULT - len(data) if keeps_data else LONGEST_RESULT],
+        "approval": None,
+        "artifact": outcome.artifact if keeps_data else None,
+    }
+    stored = outcome.model_copy(update=kept).model_dump(mode="json")
     return ToolMessage(
         content=content,
         name=call["name"],
         tool_call_id=call["id"] or "",
         status="success" if outcome.status == "done" else "error",
-        artifact={
-            "outcome": stored.model_dump(mode="json"),
-            "approval_id": approval.approval_id if approval else "",
-        },
+        artifact={"outcome": stored, "approval_id": approval.approval_id if approval else ""},
     )
 
 
@@ -286,13 +254,8 @@ def _is_json_of(content: str, artifact: Any) -> bool:
 
 
 def _tell(run: Run, call: ToolCallDict, status: str, content: str = "") -> None:
-    told = ToolCall(
-        call_id=call["id"] or "",
-        tool=call["name"],
-        arguments=call["args"],
-        status=cast("Any", status),
-        content=content[:SHOWN],
-    )
+    details: dict[str, Any] = {"arguments": call["args"], "status": status, "content": content[:SHOWN]}
+    told = ToolCall(call_id=call["id"] or "", tool=call["name"], **details)
     run.emit(Event(kind="tool", thread_id=run.state.get("thread_id"), tool=told))
 
 

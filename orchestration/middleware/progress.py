@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import AgentState
@@ -17,17 +16,14 @@ from foundation import names
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
 from orchestration.events import Event, Step
+from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
 from orchestration.run.run import Run, current_run
-
-Outcome = Literal["done", "failed", "waiting"]
 
 
 class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Goes first, so that it sees what the others made of a call."""
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ExtendedModelResponse[Any]:
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         run, begun_s, outcome, detail = current_run(), time.perf_counter(), "failed", ""
         crash_point("model_begun")
         try:
@@ -36,13 +32,9 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
         finally:
             _report(run, "model", detail, outcome, begun_s)
         crash_point("model_done")
-        return ExtendedModelResponse(model_response=response, command=Command(update={"steps": _steps(run)}))
+        return ExtendedModelResponse(model_response=response, command=Command(update=_steps(run)))
 
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
+    async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, begun_s, outcome = current_run(), time.perf_counter(), "failed"
         name = request.tool_call["name"]
         pause: GraphBubbleUp | None = None
@@ -60,7 +52,7 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
         finally:
             _report(run, name, outcome, outcome, begun_s)
         crash_point("tool_done")
-        return Command(update={"messages": [message], "steps": _steps(run)})
+        return Command(update={"messages": [message], **_steps(run)})
 
 
 def _describe(response: ModelResponse[Any]) -> str:
@@ -76,5 +68,5 @@ def _report(run: Run, name: str, detail: str, outcome: str, begun_s: float) -> N
     run.emit(Event(kind="step", thread_id=run.state.get("thread_id"), step=step))
 
 
-def _steps(run: Run) -> list[dict[str, Any]]:
-    return [step.model_dump() for step in run.steps]
+def _steps(run: Run) -> dict[str, Any]:
+    return {"steps": [step.model_dump() for step in run.steps]}

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
 from orchestration.settings import BudgetSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What a call that is under way may turn out to use."""
-
-    tokens: int
-    usd: Decimal
+Reservation = tuple[int, Decimal]
+"""Tokens and dollars that a call under way may turn out to use."""
 
 
 class Budget:
-    """Counts what a run used and what it has reserved, and stops it before the next call, never in the middle of one.
+    """Counts what a run used and reserved, and stops it before the next call, never in the middle of one.
 
     `max_usd` is the caller's own limit; the lower of the two holds. A call may cost more than was reserved for it, so
     the overspend is bounded by one call for each that runs at the same time.
     """
 
     def __init__(self, limits: BudgetSettings, clock: Clock, *, max_usd: float | None = None) -> None:
-        self._limits = limits
+        self._limits, self._clock, self._begun_s = limits, clock, clock.monotonic_s()
         self._usd_limit = Decimal(str(limits.usd if max_usd is None else min(limits.usd, max_usd)))
-        self._clock = clock
-        self._begun_s = clock.monotonic_s()
-        self.steps = 0
-        self.tokens = 0
-        self.usd = Decimal(0)
-        self._reserved_tokens = 0
-        self._reserved_usd = Decimal(0)
+        self.steps = self.tokens = self._reserved_tokens = 0
+        self.usd = self._reserved_usd = Decimal(0)
 
     def step(self) -> None:
         """Count one step of the plan.
@@ -48,7 +37,7 @@ class Budget:
         self.steps += 1
 
     def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
-        """Set aside what a call may need.
+        """Set aside what a call may need; what comes back is for `settle`.
 
         Raises:
             BudgetExceeded: it, together with what is used and reserved, does not fit.
@@ -66,12 +55,12 @@ class Budget:
             )
         self._reserved_tokens += tokens
         self._reserved_usd += usd
-        return Reservation(tokens, usd)
+        return tokens, usd
 
     def settle(self, reservation: Reservation, *, tokens: int, usd: Decimal) -> None:
         """Replace what was set aside by what was used; 0 for a call that never came about."""
-        self._reserved_tokens -= reservation.tokens
-        self._reserved_usd -= reservation.usd
+        self._reserved_tokens -= reservation[0]
+        self._reserved_usd -= reservation[1]
         self.tokens += tokens
         self.usd += usd
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
 from typing import Any
@@ -47,28 +47,17 @@ class JudgingChatModel(MeteredChatModel):
         run = run_at_work()
         if run is None:
             return self.inner._generate(messages, stop, run_manager, **kwargs)
+        own = self.tenants.get(run.principal.tenant)
+        model = MeteredChatModel(inner=own, told=False) if own else self
         if run.is_closed or run.loop is None:
             # what is judged afterwards, such as a share of the answers, is nobody's to pay
             with on_behalf_of(run.principal.tenant):
-                return self._of(run).inner._generate(messages, stop, run_manager, **kwargs)
-        return self._pay_on(run.loop, run, messages, stop, kwargs)
-
-    def _of(self, run: Run) -> MeteredChatModel:
-        """The model of the run's tenant, not told to anybody either."""
-        own = self.tenants.get(run.principal.tenant)
-        return MeteredChatModel(inner=own, told=False) if own else self
-
-    def _pay_on(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        run: Run,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        kwargs: dict[str, Any],
-    ) -> ChatResult:
-        if asyncio._get_running_loop() is loop:
+                return model.inner._generate(messages, stop, run_manager, **kwargs)
+        if asyncio._get_running_loop() is run.loop:
             raise RuntimeError("A judge that asks the chat model is called in a thread: use in_thread.")
-        call = asyncio.run_coroutine_threadsafe(self._pay_aside(run, messages, stop, kwargs), loop)
+        call = asyncio.run_coroutine_threadsafe(
+            _pay_aside(run, lambda: model._agenerate(messages, stop, **kwargs)), run.loop
+        )
         try:
             while True:
                 check()
@@ -80,14 +69,13 @@ class JudgingChatModel(MeteredChatModel):
         finally:
             call.cancel()
 
-    async def _pay_aside(
-        self, run: Run, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> ChatResult:
-        """Pay beside the run: what its writer has said, and when it began to, stays what it was."""
-        aside = replace(run, usage=UNCALLED, _local_s=0.0)
-        try:
-            with running(aside):
-                return await self._of(run)._agenerate(messages, stop, **kwargs)
-        finally:
-            aside.first_token_s = None
-            run.join(aside)
+
+async def _pay_aside(run: Run, call: Callable[[], Awaitable[ChatResult]]) -> ChatResult:
+    """Pay beside the run: what its writer has said, and when it began to, stays what it was."""
+    aside = replace(run, usage=UNCALLED, _local_s=0.0)
+    try:
+        with running(aside):
+            return await call()
+    finally:
+        aside.first_token_s = None
+        run.join(aside)

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -21,7 +20,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.tracing import trace_id
-from foundation.types import Layer, Principal, Usage
+from foundation.types import Principal, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
@@ -63,11 +62,8 @@ class _Spent:
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """Lives as long as one call of `stream` or `resume`; nothing of it is stored.
-
-    What it holds of documents (`hits`, `evidence`) is therefore asked for again, under the caller's rights of that
-    moment, when a run goes on in another process.
-    """
+    """Lives as long as one call of `stream` or `resume`; nothing of it is stored. What it holds of documents is asked for again, under
+    the caller's rights of that moment, when a run goes on in another process."""
 
     parts: AgentParts
     principal: Principal
@@ -77,13 +73,11 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     unsupported: list[Unsupported] = field(default_factory=list)
-    """Statements of the answer that what was read does not support."""
     drafts: list[DraftOutcome] = field(default_factory=list)
     """What became of each text that the chat model wrote for the answer."""
     prompts: dict[str, str] = field(default_factory=dict)
     """The prompts that were used, by name: version and digest of each."""
     usage: Usage = UNCALLED
-    """Tokens of the language model."""
     state: State = field(default_factory=lambda: cast("State", {}))
     """What was known when the run began: the conversation, and the day that is asked about."""
     request: AnswerRequest | None = None
@@ -96,10 +90,10 @@ class Run:
     """By the id of a tool call the approval that it waited for when the run was taken up again."""
     passages: dict[str, Hit] = field(default_factory=dict)
     """What a tool-calling agent has read, by the id of the passage."""
-    summaries: dict[str, str] = field(default_factory=dict)
-    """What was said before, in short, by the id of the last message that is told by it."""
     numbers: dict[str, int] = field(default_factory=dict)
     """By which number it was shown each of them."""
+    summaries: dict[str, str] = field(default_factory=dict)
+    """What was said before, in short, by the id of the last message that is told by it."""
     hits: list[Hit] | None = None
     prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""
@@ -171,13 +165,11 @@ class Run:
         """
 
         def open_stream() -> Chunks:
-            return cast("Chunks", self.parts.chat.astream(list(messages), max_tokens=max_tokens))
+            if schema is None:
+                return cast("Chunks", self.parts.chat.astream(list(messages), max_tokens=max_tokens))
+            return _as_stream(constrain(self.parts.chat, schema).ainvoke(list(messages), max_tokens=max_tokens))
 
-        def whole() -> Chunks:
-            structured = constrain(self.parts.chat, schema or {})
-            return _as_stream(structured.ainvoke(list(messages), max_tokens=max_tokens))
-
-        return await self.pay_for(messages, open_stream if schema is None else whole, max_tokens=max_tokens)
+        return await self.pay_for(messages, open_stream, max_tokens=max_tokens)
 
     async def pay_for(
         self,
@@ -190,7 +182,7 @@ class Run:
         """Make one call of the chat model by `open_stream`, and pay for it. `seen` is told of each piece as it comes. Raises as
         `generate`."""
         expected = self._expected_call(messages, max_tokens)
-        tokens = (expected.usage.input_tokens or 0) + (expected.usage.output_tokens or 0)
+        tokens = _tokens_of(expected)
         async with self._reserve(tokens, self.parts.prices.price(expected).usd) as spent:
             message = await self._pay(messages, open_stream, expected, spent, seen)
         if message.response_metadata.get(FALLBACK):
@@ -283,12 +275,8 @@ class Run:
         """The call as it may turn out, for the reservation."""
         tokens = count_tokens_approximately(messages)
         usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
-        return call_of(
-            self.parts.chat,
-            AIMessage(content="", usage_metadata=usage),
-            seconds=0.0,
-            at=self.parts.clock.now(),
-        )
+        message = AIMessage(content="", usage_metadata=usage)
+        return call_of(self.parts.chat, message, seconds=0.0, at=self.parts.clock.now())
 
     def _priced_call(self, message: AIMessage, expected: Call, begun: float) -> Call:
         return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
@@ -310,40 +298,28 @@ class Run:
             basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
             at=call.at,
         )
-        spent.tokens = (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
-        spent.usd = price.usd
+        spent.tokens, spent.usd = _tokens_of(call), price.usd
 
-    def _record(
-        self,
-        kind: str,
-        part: str,
-        *,
-        usd: Decimal | None,
-        basis: str,
-        layer: Layer = "orchestration",
-        model: str = "",
-        usage: Usage = Usage(),  # noqa: B008 - frozen
-        seconds: float = 0.0,
-        at: datetime | None = None,
-    ) -> None:
+    def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         self._costs.append(usd)
-        self.parts.meter.record(
-            Charge(
-                layer=layer,
-                kind=kind,
-                part=part,
-                model=model,
-                usage=usage,
-                seconds=seconds,
-                usd=usd,
-                basis=basis,
-                tenant=self.principal.tenant,
-                subject=self.principal.subject,
-                answer_id=self.answer_id,
-                trace_id=trace_id(),
-                at=at or self.parts.clock.now(),
-            )
+        defaults = {
+            "layer": "orchestration",
+            "model": "",
+            "usage": Usage(),
+            "seconds": 0.0,
+            "at": self.parts.clock.now(),
+        }
+        charge = Charge(
+            kind=kind,
+            part=part,
+            usd=usd,
+            tenant=self.principal.tenant,
+            subject=self.principal.subject,
+            answer_id=self.answer_id,
+            trace_id=trace_id(),
+            **defaults | details,
         )
+        self.parts.meter.record(charge)
 
 
 @contextmanager
@@ -375,6 +351,10 @@ def current_run() -> Run:
     return run
 
 
+def _tokens_of(call: Call) -> int:
+    return (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
+
+
 async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
     """A whole reply as a stream of one piece."""
     message = await reply
@@ -386,15 +366,9 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     tell at the beginning what they have read, and all of them at the end what they wrote."""
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
-    read, wrote = count_tokens_approximately(messages), count_tokens_approximately([AIMessage(text)]) if text else 0
-    usage_at_start: UsageMetadata = metadata.get(USAGE_AT_START) or UsageMetadata(
-        input_tokens=read, output_tokens=0, total_tokens=read
-    )
-    usage: UsageMetadata = {
-        **usage_at_start,
-        "output_tokens": wrote,
-        "total_tokens": usage_at_start["input_tokens"] + wrote,
-    }
+    wrote = count_tokens_approximately([AIMessage(text)]) if text else 0
+    at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
+    usage = cast("UsageMetadata", at_start | {"output_tokens": wrote, "total_tokens": at_start["input_tokens"] + wrote})
     return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
 
 

@@ -1,7 +1,7 @@
 """What tenants may spend on model calls in a day: reserved before a call, settled after it, by all runs together.
 
 The sums stand in one SQLite file, which every process on the data folder shares and which survives a restart. The days are
-those of UTC. `orchestration.budget` is the same for a single run.
+those of UTC. `orchestration.run.budget` is the same for a single run.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _GRACE_S = 60.0
 
 
 class SqliteSpending:
-    """A `Spending` in one SQLite file."""
+    """The `Spending` of all processes on the data folder."""
 
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
@@ -60,34 +60,23 @@ class SqliteSpending:
         """(day, whose budget) that a line was logged about."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
-        tenant = principal.tenant
-        for_tenant = self._limits.tenants.get(tenant, self._limits.tenant_day)
-        checks = [
-            (limits, whose, name)
-            for limits, whose, name in (
-                (for_tenant, tenant, f'Tenant "{tenant}"'),
-                (self._limits.day, None, "The system"),
-            )
-            if limits.usd is not None or limits.tokens is not None
-        ]
+        tenant, now = principal.tenant, self._time.now()
+        both = ((self._of(tenant), tenant, f'Tenant "{tenant}"'), (self._limits.day, None, "The system"))
+        checks = [check for check in both if check[0] != DayLimits()]
         if not checks:
             return None
-        now = self._time.now()
         day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
-
         nearly: dict[str, float] = {}
 
         def hold(connection: sqlite3.Connection) -> int | None:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
             for limits, whose, name in checks:
-                used = connection.execute(USED, (day, whose, whose)).fetchone()
-                _demand(limits, name, used=(used[0], used[1]), more=(tokens, picodollars))
+                used = _sum_used(connection, day, whose)
+                _demand(limits, name, used=used, more=(tokens, picodollars))
                 nearly[name] = _share(limits, (used[0] + tokens, used[1] + picodollars))
-            row = (day, tenant, tokens, picodollars, until.isoformat())
-            return connection.execute(
-                "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)", row
-            ).lastrowid
+            insert = "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)"
+            return connection.execute(insert, (day, tenant, tokens, picodollars, until.isoformat())).lastrowid
 
         held = await self._file.run(hold)
         for name, share in nearly.items():
@@ -114,39 +103,41 @@ class SqliteSpending:
 
     async def today(self, tenant: str | None = None) -> tuple[int, Decimal]:
         """Tokens and dollars of a tenant, or of all, what is reserved included."""
-        day = self._time.now().date().isoformat()
-        tokens, picodollars = await self._file.run(
-            lambda connection: tuple(connection.execute(USED, (day, tenant, tenant)).fetchone())
-        )
+        tokens, picodollars = await self._file.run(lambda connection: _sum_used(connection, self._day, tenant))
         return tokens, Decimal(picodollars) / PICO
 
     def system_share(self) -> float:
         """How much of the day's budget for all is used or reserved; 0 where there is none. For operators, at each scrape."""
-        return _share(self._limits.day, self._file.run_now(lambda connection: self._sum_used(connection, None)))
+        return _share(self._limits.day, self._file.run_now(lambda connection: _sum_used(connection, self._day, None)))
 
     def fullest_share(self) -> float:
         """How much the tenant that is nearest to its limit has used or reserved of it."""
 
+        tenants = "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?"
+
         def select(connection: sqlite3.Connection) -> float:
-            day = self._time.now().date().isoformat()
-            tenants = connection.execute(
-                "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?", (day, day)
-            ).fetchall()
-            shares = (
-                _share(self._limits.tenants.get(tenant, self._limits.tenant_day), self._sum_used(connection, tenant))
-                for (tenant,) in tenants
-            )
+            day = self._day
+            rows = connection.execute(tenants, (day, day)).fetchall()
+            shares = (_share(self._of(tenant), _sum_used(connection, day, tenant)) for (tenant,) in rows)
             return max(shares, default=0.0)
 
         return self._file.run_now(select)
 
-    def _sum_used(self, connection: sqlite3.Connection, tenant: str | None) -> tuple[int, int]:
-        day = self._time.now().date().isoformat()
-        tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
-        return tokens, picodollars
+    def _of(self, tenant: str) -> DayLimits:
+        return self._limits.tenants.get(tenant, self._limits.tenant_day)
+
+    @property
+    def _day(self) -> str:
+        return self._time.now().date().isoformat()
 
     def close(self) -> None:
         self._file.close()
+
+
+def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> tuple[int, int]:
+    """Tokens and picodollars of a tenant, or of all."""
+    tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
+    return tokens, picodollars
 
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
@@ -164,18 +155,10 @@ def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[
     """Raises:
     BudgetExceeded: `more` does not fit; both are tokens and picodollars.
     """
+    says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
     if limits.tokens is not None and used[0] + more[0] > limits.tokens:
-        raise BudgetExceeded(
-            f"{name} has used {used[0]} of {limits.tokens} tokens today; a call of about {more[0]} does not fit. "
-            "A new day begins at midnight UTC.",
-            limit="tokens_per_day",
-        )
-    if limits.usd is None:
-        return
-    limit = int(Decimal(str(limits.usd)) * PICO)
-    if used[1] >= limit or used[1] + more[1] > limit:
-        raise BudgetExceeded(
-            f"{name} has used {Decimal(used[1]) / PICO:.6f} of {limits.usd} USD today; a call of about "
-            f"{Decimal(more[1]) / PICO:.6f} does not fit. A new day begins at midnight UTC.",
-            limit="usd_per_day",
-        )
+        raise BudgetExceeded(says.format(name, used[0], limits.tokens, "tokens", more[0]), limit="tokens_per_day")
+    limit = None if limits.usd is None else int(Decimal(str(limits.usd)) * PICO)
+    if limit is not None and (used[1] >= limit or used[1] + more[1] > limit):
+        spent, needed = (f"{Decimal(amount) / PICO:.6f}" for amount in (used[1], more[1]))
+        raise BudgetExceeded(says.format(name, spent, limits.usd, "USD", needed), limit="usd_per_day")

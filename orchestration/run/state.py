@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, cast
 from uuid import uuid4
 
 from typing_extensions import TypedDict  # `create_agent` builds on this one
@@ -17,7 +17,7 @@ from typing_extensions import TypedDict  # `create_agent` builds on this one
 from foundation.types import Principal
 from orchestration.actions import ToolOutcome
 from orchestration.events import NearDocument
-from orchestration.requests import Plan, PlanStep
+from orchestration.requests import Plan
 from retrieval.contract import Citation
 
 
@@ -106,42 +106,28 @@ class State(TypedDict, total=False):
 
 
 def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:
-    owner = {
-        "subject": principal.subject,
-        "tenant": principal.tenant,
-        "roles": sorted(principal.roles),
-        "groups": sorted(principal.groups),
+    roles, groups = sorted(principal.roles), sorted(principal.groups)
+    empty: dict[str, Any] = {
+        **{key: [] for key in ("known", "started", "batch", "asking", "legs", "steps")},
+        **dict.fromkeys(("gate", "approval_id", "trace", "waiting", "cached", "first_answer_id"), ""),
+        **dict.fromkeys(("done", "part", "result")),
     }
-    return {
-        "owner": owner,
+    new: State = {
+        "owner": {"subject": principal.subject, "tenant": principal.tenant, "roles": roles, "groups": groups},
         "answer_id": uuid4().hex,
         "thread_id": thread_id,
         "question": question,
         "asked": question,
-        "known": [],
+        "query": question,
         "client": {},
+        "plan": {},
         "compose": compose,
         "as_of": as_of.isoformat() if as_of else "",
-        "plan": {},
-        "started": [],
-        "batch": [],
-        "asking": [],
-        "done": None,  # type: ignore[typeddict-item]  # begins anew
-        "part": None,
-        "legs": [],
-        "query": question,
         "rewrites": 0,
         "confidence": 0.0,
-        "gate": "",
-        "approval_id": "",
-        "trace": "",
-        "steps": [],
-        "waiting": "",
         "since": 0,
-        "cached": "",
-        "first_answer_id": "",
-        "result": None,
     }
+    return cast("State", empty | new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +152,7 @@ class StoredThread:
 
 def owner_of(state: State) -> Principal:
     owner = state["owner"]
-    return Principal(
-        subject=owner["subject"],
-        tenant=owner["tenant"],
-        roles=frozenset(owner["roles"]),
-        groups=frozenset(owner["groups"]),
-    )
+    return Principal(owner["subject"], owner["tenant"], frozenset(owner["roles"]), frozenset(owner["groups"]))
 
 
 def day_of(state: State) -> date | None:
@@ -198,9 +179,12 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     It waits while one of them does; it is answered where one was; else the last one tells why not. `None`: there is none.
     """
     parts: list[Result] = []
+    repeated = {step.step_id.removesuffix("b") for step in plan.steps if step.step_id.endswith("b")}  # told once
     for step in plan.steps:
         result = results.get(step.step_id)
-        if result is not None and _is_shown(step, plan) and result not in parts:  # one search may serve several steps
+        if (
+            result is not None and step.step_id not in repeated and result not in parts
+        ):  # a search may serve several steps
             parts.append(result)
     if not parts:
         return None
@@ -209,7 +193,8 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     texts: list[str] = []
     citations: list[dict[str, Any]] = []
     for part in parts:
-        texts.append(_renumber_markers(part["text"], len(citations)))
+        by = len(citations)
+        texts.append(re.sub(r"\[([1-9]\d?)\]", lambda match: f"[{int(match.group(1)) + by}]", part["text"]))  # noqa: B023
         citations += [{**item, "marker": item["marker"] + len(citations)} for item in part["citations"]]
     deciding = next(
         (part for status in ("waiting", "answered") for part in parts if part["status"] == status), parts[-1]
@@ -218,15 +203,6 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
     near = {item["document_id"]: item for part in parts for item in part.get("nearest", [])}
     return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
-
-
-def _is_shown(step: PlanStep, plan: Plan) -> bool:
-    """A step that was tried again is told once."""
-    return not any(other_step.step_id == f"{step.step_id}b" for other_step in plan.steps)
-
-
-def _renumber_markers(text: str, by: int) -> str:
-    return re.sub(r"\[(\d{1,2})\]", lambda match: f"[{int(match.group(1)) + by}]", text) if by else text
 
 
 def abstain(text: str, nearest: Sequence[NearDocument] = ()) -> Result:

@@ -1,7 +1,7 @@
 """The async half of a synchronous LangGraph saver: each call in a thread, bound to no event loop.
 
 LangGraph's asynchronous savers bind themselves to the loop in which they were made, while a command line runs one loop a
-command and an API another. Their synchronous siblings store the same and are bound to none, but refuse async calls.
+command and an API another.
 """
 
 from __future__ import annotations
@@ -46,15 +46,9 @@ class ThreadedSaver(_Saver):
     async def alist(
         self,
         config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - the name is LangGraph's
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
+        **conditions: Any,
     ) -> AsyncIterator[CheckpointTuple]:
-        checkpoints = await self._run_in_thread(
-            lambda: list(self.list(config, filter=filter, before=before, limit=limit))
-        )
-        for item in checkpoints:
+        for item in await self._run_in_thread(lambda: list(self.list(config, **conditions))):
             yield item
 
     async def aput(
