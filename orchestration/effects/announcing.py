@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, Semaphore
 
 from foundation.errors import SixplyError
 from orchestration.actions import Approval, ApprovalNotice
@@ -17,16 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Hands notices to a notifier, one after another, in a thread of its own.
-
-    A notice holds no arguments and no words of a person: what an approval is about is read where it is decided, by those who may.
-    """
+    """Hands notices to a notifier, one after another, in a thread of its own."""
 
     def __init__(self, notifier: ApprovalNotifier, *, link: str = "") -> None:
         self._notifier, self._link = notifier, link
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="announce-approvals")
-        self._lock = Lock()
-        self._waiting = 0
+        self._room, self._lock = Semaphore(MOST_WAITING), Lock()
         self._failed = 0
         self._closing = self._gives_up = False
 
@@ -36,10 +32,7 @@ class Announcer:
 
     def announce(self, approval: Approval) -> None:
         """Have it announced soon. Returns at once and raises nothing."""
-        with self._lock:
-            full = self._waiting >= MOST_WAITING
-            self._waiting += not full
-        if full:
+        if not self._room.acquire(blocking=False):
             self._note_failure(approval.approval_id, "too many wait to be announced")
             return
         try:
@@ -53,20 +46,17 @@ class Announcer:
         self._thread.shutdown(wait=True)
 
     def _tell(self, approval: Approval) -> None:
+        failure = "the one before could not be announced, and the system is closing" if self._gives_up else ""
         try:
-            if self._gives_up:
-                self._note_failure(
-                    approval.approval_id, "the one before could not be announced, and the system is closing"
-                )
-            else:
+            if not failure:
                 self._notifier.announce(notice_of(approval, self._link))
         except SixplyError as error:
-            self._note_failure(approval.approval_id, str(error))
+            failure = str(error)
         except Exception as error:  # a notifier from outside may raise anything
-            self._note_failure(approval.approval_id, type(error).__name__)
-        finally:
-            with self._lock:
-                self._waiting -= 1
+            failure = type(error).__name__
+        self._room.release()
+        if failure:
+            self._note_failure(approval.approval_id, failure)
 
     def _note_failure(self, approval_id: str, why: str) -> None:
         with self._lock:
@@ -77,11 +67,5 @@ class Announcer:
 
 def notice_of(approval: Approval, link: str) -> ApprovalNotice:
     """What may be told of an approval. `{approval_id}` in the link is filled in."""
-    return ApprovalNotice(
-        approval_id=approval.approval_id,
-        tenant=approval.tenant,
-        tool=approval.tool,
-        requested_at=approval.requested_at,
-        expires_at=approval.expires_at,
-        link=link.replace("{approval_id}", approval.approval_id),
-    )
+    told = {name: getattr(approval, name) for name in ApprovalNotice.model_fields if name != "link"}
+    return ApprovalNotice(**told, link=link.replace("{approval_id}", approval.approval_id))

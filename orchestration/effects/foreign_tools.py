@@ -1,9 +1,8 @@
 """Tools that somebody else describes: what we take over from their description, and what the operator says about them.
 
-A description is text from outside that a planner, and with it a model, would read. It is stripped of what cannot be seen,
-cut, and left out where it gives orders to its reader. A name cannot be left out: a tool whose own name, or that of an
-argument or a choice, gives orders is refused until the operator has described it in our configuration. Whether a tool changes anything, and what its arguments steer, is
-never taken from there: it stands in our own configuration, and what is not declared is an effect that asks.
+A description is text from outside that a model would read: it is stripped of what cannot be seen, cut, and left out where it gives
+orders. A tool with such a name, also of an argument or a choice, is refused until the operator has described it. Whether a tool changes
+anything, and what its arguments steer, stands in our own configuration alone; what is not declared is an effect that asks.
 """
 
 from __future__ import annotations
@@ -69,6 +68,10 @@ class ForeignOptions(Section):
         return self
 
 
+class UnclearOutcome(Exception):
+    """An effect of which its server did not tell how far it got."""
+
+
 class ToolSet(list[BaseTool]):
     """Tools of one source; closing it closes what they talk through."""
 
@@ -105,9 +108,15 @@ def foreign_tool(
         response_format="content_and_artifact",
         metadata={
             **declared.model_dump(exclude={"effect", "description"}),
-            "effect": effect if declared.effect is None else declared.effect,
+            "effect": is_effect(options, theirs, effect),
         },
     )
+
+
+def is_effect(options: ForeignOptions, theirs: str, implied: bool = True) -> bool:
+    """Whether a tool counts as changing something; `implied` where the configuration says nothing."""
+    declared = options.tools.get(theirs)
+    return implied if declared is None or declared.effect is None else declared.effect
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
@@ -118,15 +127,12 @@ def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
 
 def _texts_that_stay(value: Any) -> Iterator[str]:
     """Keys and values of a schema, without the texts that are made harmless anyway."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
-            yield from _texts_that_stay(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts_that_stay(item)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         yield value
+    elif isinstance(value, Mapping | list):
+        yield from map(str, value if isinstance(value, Mapping) else ())
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_that_stay(item)
 
 
 def choose_tools(options: ForeignOptions, found: Sequence[str], where: str) -> list[str]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -133,42 +134,19 @@ class Words:
     """What a person said, ready to be searched. Case, width, invisible characters and quotes make no difference."""
 
     def __init__(self, text: str) -> None:
-        self._folded = _fold(_UNSPACED.sub(". ", text))
-
-    @cached_property
-    def strict(self) -> list[str]:
-        return _tokens(self._folded)
-
-    @cached_property
-    def loose(self) -> list[str]:
-        return _LOOSE.findall(self._folded)
-
-    @cached_property
-    def strict_line(self) -> str:
-        return _line(self.strict)
-
-    @cached_property
-    def loose_line(self) -> str:
-        return _line(self.loose)
-
-    @cached_property
-    def plain_line(self) -> str:
+        folded = _fold(_UNSPACED.sub(". ", text))
+        self.strict, self.loose = _tokens(folded), _LOOSE.findall(folded)
+        self.strict_line, self.loose_line = _line(self.strict), _line(self.loose)
+        self.plain_line = _line(_parts(self.strict))
         """The words in their parts, "check-up" as two; what is more than a word, such as an address, stays whole."""
-        return _line(_parts(self.strict))
-
-    @cached_property
-    def numbers(self) -> set[Decimal]:
-        return {Decimal(number.replace(",", "")) for number in _NUMBER.findall(self._folded)}
-
-    @cached_property
-    def days(self) -> set[tuple[int | None, int, int]]:
+        self.numbers = {Decimal(number.replace(",", "")) for number in _NUMBER.findall(folded)}
+        self.days: set[tuple[int | None, int, int]] = {
+            (int(year), int(month), int(day)) for year, month, day in _ISO.findall(folded)
+        }
         """(year or None, month, day) of every date."""
-        iso = {(int(year), int(month), int(day)) for year, month, day in _ISO.findall(self._folded)}
-        spoken = set()
-        for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(self._folded):
+        for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(folded):
             month = _MONTHS.index(month_1 or month_2) + 1
-            spoken.add((int(year) if year else None, month, int(day_1 or day_2)))
-        return iso | spoken
+            self.days.add((int(year) if year else None, month, int(day_1 or day_2)))
 
     def hold(self, value: str) -> bool:
         """Whether the value stands there: as whole words, never as a part of one."""
@@ -187,10 +165,7 @@ class Words:
         return _stands_in(parts, self.loose_line)
 
     def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
-        day = any(
-            year in (None, moment.year) and (month, number) == (moment.month, moment.day)
-            for year, month, number in self.days
-        )
+        day = bool(self.days & {(year, moment.month, moment.day) for year in (None, moment.year)})
         return day and (not clock or f"{moment:%H:%M}" in self.strict)
 
 
@@ -204,15 +179,12 @@ class _Trace:
     def holds(self, role: Role, name: str, value: Any, targets: Mapping[str, Any]) -> bool:
         if role == "choice":
             return True
-        if isinstance(value, list | tuple):
-            return all(self.holds(role, name, item, targets) for item in value)
-        if isinstance(value, Mapping):
-            return all(self.holds(role, key, item, targets) for key, item in value.items())
+        if isinstance(value, list | tuple | Mapping):
+            items = value.items() if isinstance(value, Mapping) else ((name, item) for item in value)
+            return all(self.holds(role, key, item, targets) for key, item in items)
         if role == "content":
             return self._content(str(value))
-        if role == "amount":
-            return self._amount(value, targets)
-        return self._target(name, str(value), targets)
+        return self._amount(value, targets) if role == "amount" else self._target(name, str(value), targets)
 
     def _target(self, name: str, value: str, targets: Mapping[str, Any]) -> bool:
         moment = _moment(value)
@@ -220,12 +192,8 @@ class _Trace:
             return self.said.names_day(moment, clock=len(value.strip()) > 10 and f"{moment:%H:%M}" != "00:00")
         if _SHORT_NUMBER.fullmatch(value):
             return self._follows_its_noun(name, value) or self._is_issued(value)
-        return (
-            self.said.hold(value)
-            or self._is_issued(value)
-            or self._is_composed(value)
-            or self._looked_up(value, targets)
-        )
+        own = self.said.hold(value) or self._is_issued(value)
+        return own or self._is_composed(value) or self._looked_up(value, targets)
 
     def _content(self, text: str) -> bool:
         """Text that goes along carries no link that the person did not give, and no number of unknown origin outward."""
@@ -237,10 +205,7 @@ class _Trace:
     def _follows_its_noun(self, name: str, value: str) -> bool:
         """A short number stands for too much; it counts where the word before it says what it numbers."""
         nouns = _NUMBER_NOUNS | set(_LOOSE.findall(name.replace("_", " ").casefold()))
-        return any(
-            word == value and position and self.said.loose[position - 1] in nouns
-            for position, word in enumerate(self.said.loose)
-        )
+        return any(word == value and noun in nouns for noun, word in pairwise(self.said.loose))
 
     def _is_issued(self, value: str) -> bool:
         records = self._records if self.own else [record for record in self._records if self._is_named(record, value)]
@@ -252,13 +217,8 @@ class _Trace:
     def _is_composed(self, value: str) -> bool:
         parts = _LOOSE.findall(_fold(value))
         issued = [_LOOSE.findall(_fold(item)) for record in self._records for item in record]
-        return any(
-            name
-            and len(parts) >= len(name) + 2
-            and parts[-len(name) :] == name
-            and _stands_in(parts[: -len(name)], self.said.loose_line)
-            for name in issued
-        )
+        ends = [name for name in issued if name and len(parts) >= len(name) + 2 and parts[-len(name) :] == name]
+        return any(_stands_in(parts[: -len(name)], self.said.loose_line) for name in ends)
 
     def _looked_up(self, value: str, targets: Mapping[str, Any]) -> bool:
         """The only one of its kind in what a named person wrote, or what stands about them, in a source that was named."""
@@ -275,14 +235,10 @@ class _Trace:
         source = _line(_tokens(_fold(result.content)))
         if any(_stands_in(_tokens(_fold(person)), source) for person in people):
             yield result.content
-        fields = self._trusted_fields(result)
+        fields = [field for field in self._trusted_fields(result) if field not in result.arguments]
         entries = result.artifact if isinstance(result.artifact, list) else [result.artifact]
-        theirs = [
-            entry
-            for entry in entries
-            if isinstance(entry, Mapping)
-            and any(self.said.hold(str(entry[key])) for key in fields if key in entry and key not in result.arguments)
-        ]
+        objects = [entry for entry in entries if isinstance(entry, Mapping)]
+        theirs = [entry for entry in objects if any(self.said.hold(str(entry[key])) for key in fields if key in entry)]
         if theirs:
             yield json.dumps(theirs, ensure_ascii=False)
 
@@ -302,12 +258,9 @@ class _Trace:
 
     @cached_property
     def _records(self) -> list[list[str]]:
-        return [
-            record
-            for result in self.origin.results
-            for fields in _records(result.artifact, self._trusted_fields(result))
-            if (record := [item for item in fields if len(item) <= _LONG_TEXT])  # prose is nobody's id
-        ]
+        results = self.origin.results
+        records = [record for result in results for record in _records(result.artifact, self._trusted_fields(result))]
+        return [[item for item in record if len(item) <= _LONG_TEXT] for record in records]  # prose is nobody's id
 
     def _trusted_fields(self, result: ToolOutcome) -> Sequence[str]:
         tool = self.tools.get(result.tool)
@@ -333,10 +286,8 @@ def _records(data: Any, fields: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _leaves(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [leaf for item in value.values() for leaf in _leaves(item)]
-    if isinstance(value, list | tuple):
-        return [leaf for item in value for leaf in _leaves(item)]
+    if isinstance(value, Mapping | list | tuple):
+        return [leaf for item in (value.values() if isinstance(value, Mapping) else value) for leaf in _leaves(item)]
     return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
 
 
@@ -346,10 +297,7 @@ def _get_metadata(tool: BaseTool, name: str, default: Any) -> Any:
 
 def _fold(text: str) -> str:
     """One form for what looks alike; invisible characters are dropped."""
-    visible = (
-        character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf"
-    )
-    return "".join(visible).casefold()
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").casefold()
 
 
 def _references(kind: re.Pattern[str], folded: str) -> list[str]:
@@ -358,10 +306,8 @@ def _references(kind: re.Pattern[str], folded: str) -> list[str]:
 
 def _tokens(folded: str) -> list[str]:
     """Words with everything that belongs to them: addresses, links and dates stay whole."""
-    bare = (
-        re.sub(r"^https?://(www\.)?|^www\.", "", token.strip(".:!?*…")).rstrip("/") for token in _STRICT.findall(folded)
-    )
-    return [token for token in bare if token]
+    words = (token.strip(".:!?*…") for token in _STRICT.findall(folded))
+    return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).rstrip("/"))]
 
 
 def _parts(tokens: Sequence[str]) -> list[str]:

@@ -26,7 +26,15 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
 from orchestration.effects.audit import canonical
-from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, choose_tools, foreign_tool, secret
+from orchestration.effects.foreign_tools import (
+    ForeignOptions,
+    ToolSet,
+    UnclearOutcome,
+    choose_tools,
+    foreign_tool,
+    is_effect,
+    secret,
+)
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -63,7 +71,7 @@ def build(options: Options, context: Context) -> ToolSet:
                 name,
                 description=listed[name].description or "",
                 schema=listed[name].input_schema,
-                call=_caller(session, name, effect=_is_effect(options, name)),
+                call=_caller(session, name, effect=is_effect(options, name)),
             )
             for name in names
         ]
@@ -73,22 +81,13 @@ def build(options: Options, context: Context) -> ToolSet:
     return ToolSet(tools, session.close)
 
 
-def _is_effect(options: Options, name: str) -> bool:
-    declared = options.tools.get(name)
-    return declared is None or declared.effect is not False
-
-
-class _Unclear(Exception):
-    """An effect whose server reported an error: nobody knows how far it got."""
-
-
 def _caller(session: _Session, name: str, *, effect: bool) -> Any:
     async def call(arguments: dict[str, Any], told: Any) -> tuple[str, Any]:
         key = told.get("idempotency_key")
         result = await session.call(name, arguments, {IDEMPOTENCY_KEY: key} if key else None)
         text = _text(result)
         if result.is_error:
-            raise _Unclear(text) if effect else ToolException(text or f"{name} reported an error.")
+            raise UnclearOutcome(text) if effect else ToolException(text or f"{name} reported an error.")
         return text or "Done.", result.structured_content
 
     return call

@@ -15,7 +15,8 @@ against the document before anything is sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,15 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting
-from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, choose_tools, foreign_tool, secret
+from orchestration.effects.foreign_tools import (
+    ForeignOptions,
+    ToolSet,
+    UnclearOutcome,
+    choose_tools,
+    foreign_tool,
+    is_effect,
+    secret,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -73,13 +82,8 @@ def build(options: Options, context: Context) -> ToolSet:
     import httpx2
 
     del context
-    operations = {
-        operation.name: operation
-        for operation in read_operations(
-            options.spec, fixed=OWN_HEADERS | {name.casefold() for name in options.headers_from}
-        )
-    }
-    where = f"{options.spec.name}"
+    fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
+    operations = {operation.name: operation for operation in read_operations(options.spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
     client = httpx2.Client(
         base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
@@ -94,7 +98,7 @@ def build(options: Options, context: Context) -> ToolSet:
                 call=_caller(client, operations[name], options),
                 effect=operations[name].effect,
             )
-            for name in choose_tools(options, list(operations), where)
+            for name in choose_tools(options, list(operations), options.spec.name)
         ]
     except BaseException:
         client.close()
@@ -109,21 +113,22 @@ def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[
         InvalidSetting: there is no such file, it is not OpenAPI 3, or it uses what is not supported here.
     """
     document = _document(spec)
-    schemas = _schemas(document)
-    return [
-        _operation(document, schemas, method, path, [*shared, *found.get("parameters", [])], found, fixed)
-        for path, shared, method, found in _iterate_operations(document)
-    ]
+    schemas = _convert_schema(document.get("components", {}).get("schemas", {}))
+    paths = document.get("paths", {}).items()
+    placed = [(path, item, method) for path, item in paths for method in METHODS if method in item]
+    return [_operation(document, schemas, path, item, method, fixed) for path, item, method in placed]
 
 
 def _document(spec: Path) -> dict[str, Any]:
+    import yaml  # type: ignore[import-untyped]
+
     try:
         text = spec.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"The OpenAPI document {spec} cannot be read: {error}. Correct `spec`.") from error
     try:
-        document = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
-    except ValueError as error:
+        document = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
         raise InvalidSetting(f"{spec} is neither JSON nor YAML: {str(error)[:200]}.") from error
     version = str(document.get("openapi", "")) if isinstance(document, dict) else ""
     if not version.startswith("3."):
@@ -131,31 +136,11 @@ def _document(spec: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _yaml(text: str) -> Any:
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _iterate_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, list[Any], str, Mapping[str, Any]]]:
-    for path, item in document.get("paths", {}).items():
-        for method in METHODS:
-            if method in item:
-                yield path, item.get("parameters", []), method, item[method]
-
-
 def _operation(  # noqa: PLR0917 - what an operation consists of
-    document: Mapping[str, Any],
-    schemas: Mapping[str, Any],
-    method: str,
-    path: str,
-    parameters: list[Any],
-    found: Mapping[str, Any],
-    fixed: frozenset[str],
+    document: Mapping[str, Any], schemas: Any, path: str, item: Mapping[str, Any], method: str, fixed: frozenset[str]
 ) -> Operation:
+    found = item[method]
+    parameters = [*item.get("parameters", []), *found.get("parameters", [])]
     name = found.get("operationId") or f"{method}_{path}"
     properties: dict[str, Any] = {}
     required: list[str] = []
@@ -163,12 +148,9 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
     for parameter in (_resolve_reference(document, entry) for entry in parameters):
         if parameter["in"] == "cookie" or (parameter["in"] == "header" and parameter["name"].casefold() in fixed):
             continue
-        argument = parameter["name"]
+        argument, says = parameter["name"], {"description": parameter.get("description", "")}
         places[argument] = parameter["in"]
-        properties[argument] = {
-            "description": parameter.get("description", ""),
-            **_convert_schema(parameter.get("schema", {})),
-        }
+        properties[argument] = says | _convert_schema(parameter.get("schema", {}))
         if parameter.get("required") or parameter["in"] == "path":
             required.append(argument)
     body = _resolve_reference(document, found.get("requestBody") or {})
@@ -201,11 +183,6 @@ def _is_form(schema: Mapping[str, Any]) -> bool:
     """Whether a schema says that something is an object of these fields, and nothing more."""
     only = schema.keys() <= FORM and schema.get("additionalProperties") in (None, False)
     return only and schema.get("type") == "object" and bool(schema.get("properties"))
-
-
-def _schemas(document: Mapping[str, Any]) -> dict[str, Any]:
-    moved: dict[str, Any] = _convert_schema(document.get("components", {}).get("schemas", {}))
-    return moved
 
 
 def _resolve_reference(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
@@ -241,15 +218,10 @@ def _convert_schema(schema: Any) -> Any:
     return {"anyOf": [moved, {"type": "null"}]} if schema.get("nullable") is True else moved
 
 
-class _Unclear(Exception):
-    """An effect whose fate the API did not tell."""
-
-
 def _caller(client: httpx2.Client, operation: Operation, options: Options) -> Any:
     import asyncio
 
-    declared = options.tools.get(operation.name)
-    effect = operation.effect if declared is None or declared.effect is None else declared.effect
+    effect = is_effect(options, operation.name, operation.effect)
 
     def send(arguments: dict[str, Any], key: str | None) -> tuple[str, Any]:
         import httpx2
@@ -262,7 +234,7 @@ def _caller(client: httpx2.Client, operation: Operation, options: Options) -> An
             raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
         except httpx2.HTTPError as error:
             if effect:
-                raise _Unclear(type(error).__name__) from error
+                raise UnclearOutcome(type(error).__name__) from error
             raise ToolException(f"{options.name} did not answer ({type(error).__name__}).") from error
         return _outcome(operation, options.name, response.status_code, body, effect=effect)
 
@@ -306,15 +278,13 @@ def _text(value: Any) -> str:
 
 
 def _read_limited(response: httpx2.Response, limit: int) -> bytes:
-    try:
-        read = bytearray()
+    read = bytearray()
+    with closing(response):
         for chunk in response.iter_bytes():
             read += chunk
             if len(read) > limit:
                 raise ToolException(f"The response is longer than {limit:,} bytes, so it was not read.")
-        return bytes(read)
-    finally:
-        response.close()
+    return bytes(read)
 
 
 def _outcome(operation: Operation, source: str, status: int, body: bytes, *, effect: bool) -> tuple[str, Any]:
@@ -324,7 +294,7 @@ def _outcome(operation: Operation, source: str, status: int, body: bytes, *, eff
         raise ToolException(f"{source} refused {operation.name} (HTTP {status}): {shown[:500]}")
     if status not in range(200, 300):
         if effect:
-            raise _Unclear(f"HTTP {status}")
+            raise UnclearOutcome(f"HTTP {status}")
         raise ToolException(f"{source} could not do {operation.name} (HTTP {status}).")
     try:
         artifact = json.loads(text) if text else None
