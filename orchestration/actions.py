@@ -18,40 +18,36 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 class ToolMetadata(TypedDict, total=False):
-    """What a tool says of itself; whatever it leaves out is read as the more careful of both. Other keys are refused:
-    a misspelt `forbidden` would forbid nothing."""
+    """What a tool says of itself; what it leaves out is read as the more careful of both. Other keys are refused: a misspelt
+    `forbidden` would forbid nothing."""
 
     effect: bool
     """Default True: it changes something."""
     idempotent: bool
-    """Default False. Called twice with the same idempotency key it acts once, so that a call whose end was lost in a
-    crash can be made again."""
+    """Default False. Called twice with one idempotency key it acts once, so that a call whose end was lost in a crash can be made
+    again."""
     preview: Preview
-    """What the effect would do, for the approver; raises `ToolException` where it cannot be done, and then nobody is
-    asked."""
+    """What the effect would do, for the approver; raises `ToolException` where it cannot be done, and then nobody is asked."""
     completed: Completion
-    """The arguments with what the tool's own data settle of those that were left open (`None`). Asked before a person
-    is, so that what is approved is all that will be done; raises `ToolException` as `preview` does."""
+    """The arguments with what the tool's own data settle of those left open (`None`), before a person is asked, so that what is
+    approved is all that will be done; raises `ToolException` as `preview` does."""
     forbidden: Prohibition
-    """The rule of the house that forbids this effect as things stand, and what it says. Asked before a person is, and
-    again right before the effect: no approval overrides it, and what was permitted when it was asked for may no longer
-    be."""
+    """The rule of the house that forbids this effect as things stand, and what it says; asked before a person is and again right
+    before the effect. No approval overrides it."""
     timeout_s: float
     """Default 30."""
     reach: Literal["own", "outward"]
-    """Whether the effect stays in our own house and can be undone there, or (default) leaves it, moves money, gives
-    access, destroys."""
+    """Whether the effect stays in our own house and can be undone there, or (default) leaves it, moves money, gives access,
+    destroys."""
     arguments: Mapping[str, Role]
-    """For each argument its role: "target" (default; steers the effect), "content" (text that goes along), "amount",
-    "choice" (any value is harmless)."""
+    """Roles: "target" (default; steers the effect), "content" (text that goes along), "amount", "choice" (any value is harmless)."""
     units: Mapping[str, str]
-    """The smallest unit of an amount, as a decimal number: `{"amount_usd": "0.01"}`. What is no whole number of them, or
-    less than one, does not fit: it would be shown rounded to whoever approves it."""
+    """The smallest unit of an amount: `{"amount_usd": "0.01"}`. What is no whole number of them does not fit: it would be shown
+    rounded to whoever approves it."""
     said_as: Mapping[str, Mapping[str, Sequence[str]]]
     """Argument by choice by phrases for it: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
-    """Beginnings of the verbs by which people ask for it; "not forget" is the negated one. None of them said, or only
-    denied, a person is asked."""
+    """Beginnings of the verbs by which people ask for it, "not forget" negated. Where none is said, a person is asked."""
     trusted: Collection[str]
     """Fields of the artifact that our own systems issue, "*" for all: others can be anybody's text."""
     examples: Sequence[str]
@@ -126,12 +122,10 @@ class ToolOutcome(Noun):
     """The result as data, where the tool gives one."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, forbidden, tool, timeout, unknown,
-    limit, stopped; of a `done` effect `words` where the person's own words were enough, `repeated` where an equal
-    call of the same answer had done it, else empty."""
+    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, forbidden, tool, timeout, unknown, limit,
+    stopped; of a `done` effect `words` where the person's own words were enough, `repeated` where an equal call had done it."""
     rule: str = ""
-    """The setting of the policy that denied it or made it wait; `stops` where a kill switch did; of what is forbidden
-    the rule that the tool named."""
+    """The setting of the policy that denied it or made it wait, `stops` for a kill switch, of what is forbidden the tool's rule."""
 
 
 class Origin(Noun):

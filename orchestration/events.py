@@ -72,40 +72,37 @@ class Answer(Noun):
     unsupported: tuple[Unsupported, ...] = ()
     """Statements that are shown and marked, because what was read does not support them."""
     drafts: tuple[DraftOutcome, ...] = ()
-    """What became of each text that the chat model wrote: shown as it is, shown with statements marked or left out, discarded
-    for quotes, or refused, so that nothing was shown. Empty where it wrote none."""
+    """What became of each text of the chat model: shown as it is, shown with statements marked or left out, discarded for quotes, or
+    refused, so that nothing was shown."""
     nearest: tuple[NearDocument, ...] = ()
-    """Where to look, best first, when the evidence was too thin to answer from. Nothing rests on them: they are no citations."""
+    """Where to look, best first, when the evidence was too thin to answer from. They are no citations."""
     path: Path = "none"
     confidence: float | None = None
-    """How sure it is that what was quoted answers the question, where that was judged."""
+    """That what was quoted answers the question, where it was judged."""
     written_by: str = ""
     """The model that answered, where cheaper ones are asked first."""
     went_up: tuple[str, ...] = ()
-    """Of each cheaper model that was asked before it, why its answer was not taken. What that cost is in `cost_usd`."""
+    """Why the answer of each cheaper model before it was not taken. `cost_usd` has what that cost."""
     degraded: tuple[str, ...] = ()
-    """What was worse than configured or is to be read with care, in words; empty when all went as it should."""
+    """What was worse than configured or is to be read with care, in words."""
     plan: Plan | None = None
-    """`None` only where the run ended before there was one."""
     steps: tuple[Step, ...] = ()
-    """What was done, in the order in which it ended."""
+    """In the order in which they ended."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
     """`None`: at least one call in it is unpriced."""
     seconds: float = 0.0
     first_token_s: float | None = None
-    """From the question to the chat model's first word; `None` where none was written. An agent that checks
-    first shows it to the caller later."""
+    """From the question to the chat model's first word. An agent that checks first shows it to the caller later."""
     trace_id: str | None = None
     approval: Approval | None = None
     is_json: bool = False
-    """The text is the JSON that a client asked for, and nothing stands beside it."""
+    """The text is the JSON that a client asked for."""
     calls: tuple[ToolCall, ...] = ()
     """Calls of the client's tools that wait for their results (`stop_reason` tool_calls)."""
     cached: Literal["exact", "semantic"] | None = None
-    """Whether it was given before, to the same question or to one that means the same, and is given again."""
+    """It was given before, to the same question or to one that means the same, under the id `first_answer_id`."""
     first_answer_id: str | None = None
-    """The id of the answer that is given again."""
     as_of: date | None = None
     """The day whose versions of the documents it is made from, where another one than today was asked for."""
     ai_generated: bool = True
@@ -132,9 +129,8 @@ class Turn(Noun):
     nearest: tuple[NearDocument, ...] = ()
     at: datetime
     as_of: date | None = None
-    """The day whose versions of the documents the answer is made from, where another one than today was asked for."""
+    """As in `Answer`."""
     trace_id: str | None = None
-    """The trace that tells how the turn came about, where one was recorded."""
     approval_id: str | None = None
     """The approval that the turn waits for, or waited for."""
 
@@ -142,9 +138,8 @@ class Turn(Noun):
 class Event(Noun):
     """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end.
 
-    Between them stand the words of the chat model as they come (`token`), and what happens in a tool-calling agent: a tool
-    call (`tool`), an action that waits for a person (`approval`), a source of the answer (`citation`), a statement that the
-    sources do not support (`check`).
+    Before it come the words of the chat model (`token`), and of a tool-calling agent a tool call (`tool`), an action that waits for a
+    person (`approval`), a source of the answer (`citation`), a statement that the sources do not support (`check`).
     """
 
     kind: Literal["step", "token", "tool", "approval", "citation", "check", "answer", "error"]
@@ -154,7 +149,7 @@ class Event(Noun):
     token: str | None = None
     answer_id: str | None = None
     round: int | None = None
-    """Of a token: which call of the chat model said it. The words of an earlier round led to tools and are no answer."""
+    """Of a token: which call of the chat model said it. Words of an earlier round led to tools and are no answer."""
     tool: ToolCall | None = None
     approval: Approval | None = None
     citation: Citation | None = None
@@ -172,15 +167,14 @@ class Recalled:
 
     kind: Literal["exact", "semantic"]
     answer_id: str
-    """The id that the answer had when it was made."""
     text: str
     path: Path
     citations: tuple[Citation, ...]
 
 
 class AuditRecord(Noun):
-    """One tool call, carried out or not, one decision, or one answer. Arguments appear as their hash: they can hold what a
-    user wrote. The log adds when it was, and which model and manifest were running."""
+    """One tool call, carried out or not, one decision, or one answer. Arguments, which can hold what a user wrote, appear as their
+    hash. The log adds when it was, and which model and manifest were running."""
 
     act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
     tenant: str
@@ -217,4 +211,3 @@ class Charge:
     trace_id: str | None
     at: datetime
     subject: str = ""
-    """Who asked; empty where nobody did."""

@@ -37,8 +37,8 @@ class AnswerRequest(Noun):
     question: str
     thread_id: str | None = None
     messages: tuple[AnyMessage, ...] = ()
-    """The conversation up to the question, oldest first, where the caller keeps it. What it says that the assistant said is
-    the caller's word and vouches for nothing. With `thread_id` it is not read: the conversation kept here knows."""
+    """The conversation up to the question, oldest first, where the caller keeps it: the caller's word, which vouches for nothing. With
+    `thread_id` it is not read."""
     images: tuple[dict[str, Any], ...] = ()
     """Pictures that go with the question, as LangChain's content blocks."""
     since: tuple[AnyMessage, ...] = ()
@@ -82,9 +82,8 @@ class PlanStep(Noun):
 class Plan(Noun):
     """What a request asks for and how it is met, made from the person's words alone.
 
-    `several` are more than one step; `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing is asked for) end
-    the run at once, but for a step that the caller's role may not take: it goes to the executor, whose refusal is in the
-    audit.
+    `several` are more than one step; `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing is asked for) end the run at
+    once, but for a step that the caller's role may not take: the executor refuses it, so that it is in the audit.
     """
 
     route: Route

@@ -7,15 +7,15 @@
 
 Where answers are kept (`parts.memory`), `recall` stands before `retrieve`: an answer from documents that was given before.
 
-The plan is made from the person's words before any document is read, and nothing that is read later can add a step to
-it: `gather` begins the steps of the plan, and changes it only by what failed. Checkpoints hold what was asked, planned and answered as plain data. They
-hold no passages: what a person may read is asked again when a run goes on.
+The plan is made from the person's words before any document is read, and nothing that is read later can add a step to it: `gather`
+changes it only by what failed. Checkpoints hold what was asked, planned and answered as plain data, and no passages: what a person may
+read is asked again when a run goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
@@ -64,34 +64,33 @@ def picture() -> str:
 
 
 def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
-    def after_grade(state: State) -> Literal["rewrite", "compose", "gather"]:
+    def after_grade(state: State) -> str:
         return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
 
     def after_plan(state: State) -> list[str | Send]:
         return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
 
+    async def gather(state: State, runtime: Runtime[Run]) -> State:
+        return await gather_results(steps, state, runtime.context)
+
+    async def finish(state: State) -> State:
+        return close_turn(state)
+
     graph = StateGraph(State, context_schema=Run)
-    graph.add_node("plan", _node("plan", steps.plan))
-    graph.add_node("tool", _node("tool", steps.tool))
-    graph.add_node("recall", _node("recall", steps.recall))
-    graph.add_node("retrieve", _node("retrieve", steps.retrieve))
-    graph.add_node("grade", _node("grade", steps.grade))
-    graph.add_node("rewrite", _node("rewrite", steps.rewrite))
-    graph.add_node("compose", _node("compose", steps.compose))
-    graph.add_node("verify", _node("verify", steps.verify))
-    graph.add_node("gather", _gathering(steps))
+    for name in ("plan", "tool", "recall", "retrieve", "grade", "rewrite", "compose", "verify", "effect"):
+        graph.add_node(name, _node(name, getattr(steps, name)))
+    graph.add_node("gather", gather)
     graph.add_node("approval", _wait_for_a_person)
-    graph.add_node("effect", _node("effect", steps.effect))
-    graph.add_node("finish", _finish)
+    graph.add_node("finish", finish)
     graph.add_edge(START, "plan")
     graph.add_conditional_edges("plan", after_plan, ["tool", "recall", "retrieve", "finish"])
-    graph.add_conditional_edges("recall", _after_recall, ["retrieve", "gather"])
+    graph.add_conditional_edges("recall", _unless_answered("retrieve"), ["retrieve", "gather"])
     graph.add_edge("tool", "gather")
-    graph.add_conditional_edges("retrieve", _after_retrieve, ["grade", "gather"])
+    graph.add_conditional_edges("retrieve", _unless_answered("grade"), ["grade", "gather"])
     graph.add_conditional_edges("grade", after_grade, ["rewrite", "compose", "gather"])
     graph.add_edge("rewrite", "retrieve")
     graph.add_edge("compose", "verify")
-    graph.add_conditional_edges("verify", _after_verify, ["compose", "gather"])
+    graph.add_conditional_edges("verify", _unless_answered("compose"), ["compose", "gather"])
     graph.add_conditional_edges("gather", _next, ["tool", "retrieve", "approval", "finish"])
     graph.add_edge("approval", "effect")
     graph.add_edge("effect", "gather")
@@ -104,17 +103,6 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
         return await run_step(name, work, state, runtime.context)
 
     return node
-
-
-def _gathering(steps: Steps) -> Callable[..., Awaitable[State]]:
-    async def node(state: State, runtime: Runtime[Run]) -> State:
-        return await gather_results(steps, state, runtime.context)
-
-    return node
-
-
-async def _finish(state: State) -> State:
-    return close_turn(state)
 
 
 async def _wait_for_a_person(state: State) -> State:
@@ -132,13 +120,10 @@ def _next(state: State) -> list[str | Send]:
     return [*tools, "retrieve"] if asking & set(batch) else tools
 
 
-def _after_recall(state: State) -> Literal["retrieve", "gather"]:
-    return "gather" if state.get("part") else "retrieve"
+def _unless_answered(node: str) -> Callable[[State], str]:
+    """To `node`, unless the documents have given what they can."""
 
+    def choose(state: State) -> str:
+        return "gather" if state.get("part") else node
 
-def _after_retrieve(state: State) -> Literal["grade", "gather"]:
-    return "gather" if state.get("part") else "grade"
-
-
-def _after_verify(state: State) -> Literal["compose", "gather"]:
-    return "gather" if state.get("part") else "compose"
+    return choose

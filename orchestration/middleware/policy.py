@@ -200,9 +200,9 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
     errors: list[ToolMessage] = []
     for call in (*message.tool_calls, *message.invalid_tool_calls):
         name, call_id, arguments = call["name"] or "unknown", call.get("id") or uuid4().hex, call["args"]
-        whole = isinstance(arguments, dict)
-        calls.append(tool_call(name=name, args=_encodable(arguments) if whole else {}, id=call_id))
-        if not whole:
+        fits = isinstance(arguments, dict)
+        calls.append(tool_call(name=name, args=_encodable(cast("Any", arguments)) if fits else {}, id=call_id))
+        if not fits:
             wrong = f"The arguments are no JSON object, so nothing was called. Found: {str(arguments)[:SHOWN]}"
             errors.append(ToolMessage(wrong, name=name, tool_call_id=call_id, status="error"))
     return [message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}), *errors]

@@ -302,7 +302,7 @@ class Run:
 
     def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         self._costs.append(usd)
-        defaults = {
+        defaults: dict[str, Any] = {
             "layer": "orchestration",
             "model": "",
             "usage": Usage(),
