@@ -1,14 +1,9 @@
 """Find and load a part: the only dynamic import of the project.
 
-A port is a folder, an adapter is one file in it, and the folder is the registry. An adapter file has
-
-    class Options(BaseModel): ...             # its options in stack.toml; unknown ones are refused
-    def build(options, context) -> Port: ...  # makes the part
-    def stores(options) -> Sequence[Store]: ...  # what it keeps, if it keeps anything (foundation/stores/registry.py)
-
-`use = "chroma"` names a file of the port's folder. `use = "package.module:attribute"` names something outside the
-tree: an adapter's `build`, or any class of the ecosystem, which is then called with the options as keywords. Where such
-a class is close to the port but not the port, the folder's `__init__.py` has `adopt(built, part)`, which makes it one.
+A port is a folder, an adapter is one file in it, and the folder is the registry. An adapter file has `Options`, a model of its options
+in stack.toml; `build(options, context)`, which makes the part; and `stores(options)`, if it keeps anything. `use = "chroma"` names a
+file of the folder, `use = "package.module:attribute"` something outside: an adapter's `build`, or any class of the ecosystem, called
+with the options as keywords; the folder's `__init__.py` may have `adopt(built, part)`, which makes it the port.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -74,10 +75,15 @@ class SixplyError(Exception):
     retryable: ClassVar[bool] = False
     retry_after_s: float | None = None
 
+    def __init_subclass__(cls) -> None:
+        """A class that says no `code` has its name in snake case."""
+        super().__init_subclass__()
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower().removesuffix("_error")
+
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(
-            mask_text(message[:LONGEST_MESSAGE])
-        )  # it may quote an address, a setting or what a vendor said
+        # it may quote an address, a setting or what a vendor said
+        super().__init__(mask_text(message[:LONGEST_MESSAGE]))
         self.retry_after_s = sensible_wait_s(retry_after_s)
 
     @property
@@ -86,60 +92,46 @@ class SixplyError(Exception):
         return str(self)
 
 
-class ConfigurationError(SixplyError):
-    code = "configuration"
+class ConfigurationError(SixplyError): ...
 
 
-class UnknownSetting(ConfigurationError):
-    code = "unknown_setting"
+class UnknownSetting(ConfigurationError): ...
 
 
-class InvalidSetting(ConfigurationError):
-    code = "invalid_setting"
+class InvalidSetting(ConfigurationError): ...
 
 
-class UnknownPart(ConfigurationError):
-    code = "unknown_part"
+class UnknownPart(ConfigurationError): ...
 
 
-class MissingDependency(ConfigurationError):
-    code = "missing_dependency"
+class MissingDependency(ConfigurationError): ...
 
 
-class MissingCredential(ConfigurationError):
-    code = "missing_credential"
+class MissingCredential(ConfigurationError): ...
 
 
-class WeightsInvalid(ConfigurationError):
-    code = "weights_invalid"
+class WeightsInvalid(ConfigurationError): ...
 
 
-class FingerprintMismatch(ConfigurationError):
-    code = "fingerprint_mismatch"
+class FingerprintMismatch(ConfigurationError): ...
 
 
-class StoreInUse(ConfigurationError):
-    code = "store_in_use"
+class StoreInUse(ConfigurationError): ...
 
 
-class AddressInUse(ConfigurationError):
-    code = "address_in_use"
+class AddressInUse(ConfigurationError): ...
 
 
 class RequestError(SixplyError):
-    code = "request"
     status = 400
 
 
 class InvalidRequest(RequestError):
-    code = "invalid_request"
     status = 422
 
 
 class DocumentRefused(InvalidRequest):
     """`reason` is a stable word: empty, encrypted, malformed, unsupported, too_large, too_many_pages, timeout ..."""
-
-    code = "document_refused"
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -147,31 +139,25 @@ class DocumentRefused(InvalidRequest):
 
 
 class Unauthenticated(RequestError):
-    code = "unauthenticated"
     status = 401
 
 
 class Forbidden(RequestError):
-    code = "forbidden"
     status = 403
 
 
-class PolicyDenied(Forbidden):
-    code = "policy_denied"
+class PolicyDenied(Forbidden): ...
 
 
 class NotFound(RequestError):
-    code = "not_found"
     status = 404
 
 
 class Conflict(RequestError):
-    code = "conflict"
     status = 409
 
 
 class Gone(RequestError):
-    code = "gone"
     status = 410
 
 
@@ -180,14 +166,12 @@ class PersonErased(Gone):
 
 
 class TooLarge(RequestError):
-    code = "too_large"
     status = 413
 
 
 class BudgetExceeded(RequestError):
     """`limit` names what ran out: steps, tokens, usd or seconds."""
 
-    code = "budget_exceeded"
     status = 429
 
     def __init__(self, message: str, *, limit: str, retry_after_s: float | None = None) -> None:
@@ -196,39 +180,32 @@ class BudgetExceeded(RequestError):
 
 
 class ComponentError(SixplyError):
-    code = "component"
     status = 503
 
 
 class UpstreamLimited(ComponentError):
-    code = "upstream_limited"
     retryable = True
 
 
 class UpstreamDown(ComponentError):
-    code = "upstream_down"
     retryable = True
 
 
-class UpstreamRejected(ComponentError):
-    code = "upstream_rejected"
+class UpstreamRejected(ComponentError): ...
 
 
 class UpstreamTimeout(ComponentError):
-    code = "upstream_timeout"
     status = 504
     retryable = True
 
 
 class UpstreamMalformed(ComponentError):
-    code = "upstream_malformed"
     retryable = True
 
 
 class StoreUnavailable(ComponentError):
     """Its text is the operator's: it names paths and addresses, and quotes the store. `public` is said to callers instead."""
 
-    code = "store_unavailable"
     retryable = True
     said_to_callers: ClassVar[str] = (
         "A store of the server cannot be used now. Try again later; the server's log says which one and why."
@@ -244,32 +221,26 @@ class StoreUnavailable(ComponentError):
 
 
 class StorageFull(StoreUnavailable):
-    code = "storage_full"
     said_to_callers = (
         "The server has no room left on its disk. What was sent is not stored; try again when there is room."
     )
 
 
 class IndexRebuilding(ComponentError):
-    code = "index_rebuilding"
     retryable = True
 
 
 class Overloaded(ComponentError):
-    code = "overloaded"
     retryable = True
 
 
-class Stopped(ComponentError):
-    code = "stopped"
+class Stopped(ComponentError): ...
 
 
-class ModelForbidden(ComponentError):
-    code = "model_forbidden"
+class ModelForbidden(ComponentError): ...
 
 
 class ShuttingDown(ComponentError):
-    code = "shutting_down"
     retryable = True
 
 

@@ -1,15 +1,8 @@
 """Kill switches: what an operator has stopped, in one small file that every process of a data folder looks at before it acts.
 
-    effects            no tool may change anything any more; questions are answered
-    tenant:NAME        nothing is done for this tenant
-    model:NAME         this chat model is not called; a fallback answers if there is one
-    all                nothing is done for anybody
-
-The file is looked at (one `stat`) before each piece of work and each piece of a streamed answer, and four times a second while
-neither comes, so a stop holds at once, in every process, with no message that could be lost. A file that cannot be read stops everything.
-
-A stop holds in the process that is told of it before anything is written. The file keeps `RESERVE` bytes, mostly blanks, so that
-it can be written on a full disk, too; what cannot be written at all is tried again by `write_pending`.
+`effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is not called.
+`all`: nothing is done for anybody. A file that cannot be read stops everything. A stop holds in the process that is told of it before
+anything is written, and the file keeps `RESERVE` bytes, so that it can be written on a full disk, too.
 """
 
 from __future__ import annotations

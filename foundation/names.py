@@ -1,8 +1,6 @@
 """Every telemetry name that Sixply emits: spans, attributes, metrics. Nothing else spells one.
 
-They follow OpenTelemetry's GenAI semantic conventions (their own repository, v0.1.0, status Development) as far as
-those go; money, layers and run manifests have no convention yet and live under `sixply.`. The module stands in
-foundation because every layer may read it, while observability may be imported by none below it.
+They follow OpenTelemetry's GenAI semantic conventions (v0.1.0, Development) as far as those go; the rest is under `sixply.`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """The configuration in force: `stack.toml`, then its profile, then the environment; frozen, checked, with origins.
 
-    SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
-    SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
-
-Every port is a section `[layer.port]` whose `use` names the part; the other keys are that part's own options and are
-checked by the part itself (`foundation.components`).
+SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
+SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
 """
 
 from __future__ import annotations

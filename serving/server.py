@@ -19,6 +19,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from foundation import names
 from foundation.errors import AddressInUse, InvalidSetting
 from observability.telemetry import metrics
 from serving.app import create_app
@@ -153,12 +154,13 @@ class GracefulServer(uvicorn.Server):
 
 async def pulse() -> None:
     """Measure for ever how late the event loop is: whatever blocks it, blocks every caller and every health check."""
-    observed = metrics.domain()
+    observed, tasks = metrics.domain(), 0
+    observed.watch(names.LOOP_TASKS, lambda: tasks)
     while True:
         due = time.monotonic() + PULSE_S
         await asyncio.sleep(PULSE_S)
-        observed.loop_lag_seconds.record(max(0.0, time.monotonic() - due))
-        observed.loop_tasks.set(len(asyncio.all_tasks()))
+        observed.time(names.LOOP_LAG_SECONDS, max(0.0, time.monotonic() - due))
+        tasks = len(asyncio.all_tasks())
 
 
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:

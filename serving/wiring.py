@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation import names
 from foundation.components import load_if_there, load_removable
 from serving.settings import Loaded, context_of
 
@@ -320,13 +321,13 @@ def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
     """Let `/metrics` say how much is stored, what waits, and how much of the day's money is spent."""
     from observability.telemetry import metrics
 
-    metrics.domain().watch(
-        documents=retrieval.ledger.document_count,
-        chunks=retrieval.vectors.count,
-        approvals_waiting=acting.approvals.waiting,
-        approvals_unannounced=acting.announcer.failed,
-    )
-    metrics.domain().budget({"system": acting.spending.system_share, "tenant": acting.spending.fullest_share})
+    watch = metrics.domain().watch
+    watch(names.DOCUMENTS, retrieval.ledger.document_count)
+    watch(names.CHUNKS, retrieval.vectors.count)
+    watch(names.APPROVALS_WAITING, acting.approvals.waiting)
+    watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
+    watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
+    watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")
 
 
 def _keep(run: Manifest, settings: Settings) -> None:

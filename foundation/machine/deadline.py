@@ -1,9 +1,6 @@
 """Work in a thread that ends: when its time is up, or when nobody waits for it any more.
 
-    found = await in_thread_within(10, fill, fields, text)     # and in the loops of `fill`: check()
-
-A thread cannot be stopped from outside. Work that a stranger can make long therefore asks `check` in its loops, and ends
-there after its seconds, and also when whoever awaited it was cancelled: the caller left, or the server stops.
+A thread cannot be stopped from outside. Work that a stranger can make long therefore asks `check` in its loops.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
     python3 -m foundation.machine.install [--dev] [--check] [--with postgres,redis] [--torch cpu|auto|cu128|...]
 
-It runs before anything is installed, so it imports the standard library only, and it parses on old Pythons so that it
-can tell them that they are too old. A second run finds its own stamp and ends at once; an interrupted one is repaired
-by running it again. Everything is hash-checked except torch, whose right build differs from machine to machine.
+It runs before anything is installed: the standard library only, and it parses on old Pythons to tell them that they are too old.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""The run manifest: what exactly ran, so that a number can be traced back to the code and data that produced it.
-
-Every trace carries `manifest_id`. Two runs with the same id used the same code, packages, settings, weights and seed;
-the time at which they ran is not part of it.
+"""The run manifest: two runs with the same `manifest_id`, which every trace carries, used the same code, packages, settings, weights
+and seed.
 """
 
 from __future__ import annotations
@@ -30,25 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "manifests"
 """Below the data folder: what stands behind each id."""
 
-LIBRARIES = (
-    "anthropic",
-    "chromadb",
-    "fastapi",
-    "langchain",
-    "langchain-core",
-    "langgraph",
-    "numpy",
-    "openai",
-    "opentelemetry-sdk",
-    "openvino",
-    "pydantic",
-    "pypdf",
-    "sentence-transformers",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "xllamacpp",
-)
+LIBRARIES = """anthropic chromadb fastapi langchain langchain-core langgraph numpy openai opentelemetry-sdk openvino pydantic pypdf
+    sentence-transformers tokenizers torch transformers xllamacpp""".split()  # noqa: SIM905 - a list of names reads as text
 """Packages whose version can change an answer, a score or a bill."""
 
 
@@ -123,8 +104,8 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
         file.touch()  # `prune` goes by when it last ran
         return
     folder.mkdir(exist_ok=True)
-    values = _without_secrets(settings.model_dump(mode="python"))
     folder.chmod(0o700)
+    values = _without_secrets(settings.model_dump(mode="python"))
     new = folder / f"{run.manifest_id}.{os.getpid()}.new"
     text = json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
@@ -185,27 +166,17 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     Raises:
         FileNotFoundError: one of the paths does not exist.
     """
-    entries = sorted((name, _sha256(file)) for path in paths for name, file in _files(path))
-    return _sha256_of("".join(f"{name}\0{digest}\n" for name, digest in entries))
-
-
-def _files(path: Path) -> list[tuple[str, Path]]:
-    if path.is_dir():
-        return [(file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file()]
-    return [(path.name, path)]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sha256_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    lines = []
+    for path in paths:
+        for file in [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]:
+            name = file.relative_to(path).as_posix() if path.is_dir() else path.name
+            with file.open("rb") as stream:
+                lines.append((name, hashlib.file_digest(stream, "sha256").hexdigest()))
+    return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in sorted(lines)).encode()).hexdigest()
 
 
 def _short(value: Any) -> str:
-    return _sha256_of(json.dumps(value, sort_keys=True, default=str))[:16]
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _without_secrets(value: Any) -> Any:
@@ -227,17 +198,15 @@ def _version(name: str) -> str | None:
 
 
 def _git(root: Path) -> tuple[str | None, bool | None]:
-    commit = _run_git(root, "rev-parse", "HEAD")
-    if not commit:
+    if not (root / ".git").exists():  # never describe a repository that merely contains this folder
         return None, None
-    changes = _run_git(root, "status", "--porcelain", "--untracked-files=no")
-    return commit, None if changes is None else bool(changes)
+    commit = _run_git(root, "rev-parse", "HEAD") or None
+    changed = _run_git(root, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return commit, None if changed is None else bool(changed)
 
 
 def _run_git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command about `root` itself, `None` where there is no git or no repository."""
-    if not (root / ".git").exists():  # never describe a repository that merely contains this folder
-        return None
+    """The output of a git command, `None` where there is no git or it fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],  # noqa: S607 - git stands where PATH says

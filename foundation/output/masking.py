@@ -1,7 +1,4 @@
-"""What must not be shown: keys, passwords and tokens, in settings by their names and in any text by their shapes.
-
-Everything that leaves the process and may hold a setting passes here: manifests, `make config`, the doctor, errors and the log.
-"""
+"""What must not be shown: keys, passwords and tokens, in settings by their names and in any text by their shapes."""
 
 from __future__ import annotations
 

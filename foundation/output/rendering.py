@@ -1,7 +1,4 @@
-"""Text of documents, models and callers, made harmless for the place where it is shown: the one door to Markdown and terminals.
-
-What is shown is the text, as text. HTML pages escape by themselves (NiceGUI's text, Jinja, `html.escape`).
-"""
+"""Text of documents, models and callers, made harmless where it is shown: the one door to Markdown and terminals. HTML escapes itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the words of a text say without a model: its terms, its figures and names, whether it denies, what it asks for.
-
-Small, fast and explainable on purpose. It judges surface only; meaning comes from the embedder beside it.
-"""
+"""What the words of a text say without a model: its terms, its figures and names, whether it denies, what it asks for."""
 
 from __future__ import annotations
 

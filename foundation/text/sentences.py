@@ -1,7 +1,5 @@
-"""Text to sentences with their places. Lines are borders: a list item or a table row is a sentence of its own.
-
-What the model of English takes for an end in other languages, an ordinal ("am 3. Mai") or an abbreviation ("č. 5"), is
-joined again by what stands around it: two sentences quoted as one are right, half a sentence is not.
+"""Text to sentences with their places; a line, such as a list item, is a border. What only looks like an end in other languages
+("am 3. Mai", "č. 5") is joined again: two sentences quoted as one are right, half a sentence is not.
 """
 
 from __future__ import annotations

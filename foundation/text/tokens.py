@@ -1,14 +1,8 @@
 """The terms of a text for keyword search, in any script, as words between spaces.
 
-A keyword index knows words by the spaces between them. Chinese, Japanese, Thai, Lao, Khmer and Burmese put none, and
-Korean and Arabic hang particles on their words. So a text is prepared before it is indexed, and a query the same way
-before it is asked: runs without spaces become overlapping pairs of characters, Arabic is spelt in one way and loses its
-commonest affixes, long words in Cyrillic, Greek and Armenian, whose endings carry their grammar, keep their first
-letters. Latin letters that no accent makes of another one (ł, ø, ß) become those that people type for them. All else passes
-as it is; the index stems it and folds accents.
-
-Every ledger calls this, so that they all find the same. No library does it: segmenters (jieba, MeCab, PyThaiNLP) bring
-a dictionary for each language, and those of ICU differ from one machine to the next, which an index must not.
+Runs without spaces (Chinese, Japanese, Thai ...) become overlapping pairs of characters, Arabic is spelt in one way and loses its
+commonest affixes, long words in Cyrillic, Greek and Armenian keep their first letters. Segmenters bring a dictionary a language, and
+those of ICU differ from one machine to the next, which an index must not.
 """
 
 from __future__ import annotations

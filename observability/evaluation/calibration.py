@@ -1,7 +1,5 @@
-"""From which confidence in the evidence on a question is rather answerable than not, and how well that is known.
-
-A logistic curve is laid through the confidences of questions that the documents answer and of questions that they do not (Platt
-1999). Its middle is what `[retrieval.grounding] min_evidence` should be. Use questions that may be tuned on.
+"""From which confidence in the evidence on a question is rather answerable than not: a logistic curve (Platt 1999) through questions
+that the documents answer and questions that they do not. Its middle is what `[retrieval.grounding] min_evidence` should be.
 """
 
 from __future__ import annotations

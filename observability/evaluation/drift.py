@@ -1,9 +1,7 @@
 """What has changed since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
 
-Figures are compared by the interval of a bootstrap over the answers of each period (Efron 1979), the questions by the energy
-distance of their signatures under random relabelling (Székely and Rizzo 2004). At 99 %, since a dozen figures are looked at
-every week: one of them then moves by chance about every second month. evidently and alibi-detect were rejected: they bring
-pandas and plotting stacks for two statistics of a few lines.
+Figures are compared by the interval of a bootstrap (Efron 1979), the questions by the energy distance of their signatures under
+random relabelling (Székely and Rizzo 2004), at 99 %: a dozen figures are looked at every week.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """A language model that marks answers by a written rubric, and what must be known of it before a mark counts.
 
-Any chat model can be asked for marks, and nearly any gives some. So a judge counts only with a record of how well its marks
-agreed with people's (`observability/evaluation/judge_agreement.py`), for this model and this rubric, and only for those marks that did. A record
-is stale once anything else that decides the marks has changed: weights, endpoint, options, prompt, or what a server calls the
-model in its replies. What a server does not tell cannot be noticed, and `standing` says so.
+A judge counts only with a record of how well its marks agreed with people's (`judge_agreement.py`), for this model and this rubric.
+A record is stale once anything else that decides the marks has changed, as far as the server tells.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Does a judge mark as people do? Measured on answers that people have marked.
-
-The folder has `human_judgements.jsonl` (`task_id`, `response`, and in `human` a mark from 1 to 4 for `faithfulness` and
-`completeness`, or a list of marks, one a person) beside `qa.jsonl` and `corpus.jsonl`, which have the conversations and the
-documents that the answers had.
+"""Does a judge mark as people do? Measured on `human_judgements.jsonl`: `task_id`, `response`, and in `human` a mark from 1 to 4 for
+`faithfulness` and `completeness`, or a list of them, beside the `qa.jsonl` and `corpus.jsonl` of the conversations.
 """
 
 from __future__ import annotations

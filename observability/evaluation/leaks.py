@@ -22,6 +22,11 @@ class DocumentText:
     groups: frozenset[str]
     text: str
 
+    @property
+    def scope(self) -> Scope:
+        """Of somebody who may read it."""
+        return Scope(self.tenant, self.groups)
+
 
 class LeakFinder:
     """Knows every stored text. Words that a permitted document has as well prove nothing: near-duplicates share them."""

@@ -1,8 +1,6 @@
 """Measures of answers that need no judge: each compares with gold strings and gold documents, and can be recomputed by hand.
 
-Normalisation and token F1 follow the evaluation of SQuAD (Rajpurkar et al. 2016 and 2018): lower case, no punctuation,
-no English articles. Characters of scripts that are written without spaces count as one token each, as in MLQA
-(Lewis et al. 2020).
+Words and token F1 are those of SQuAD (Rajpurkar et al. 2016, 2018); a character of a script without spaces is one, as in MLQA.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Scores of answers in production, put on their spans: what can be said without a gold answer and without a judge.
-
-Three come from elsewhere: the confidence in the evidence from the step that grades it, the best score from the retriever,
-the status from the agent. Two are made here: how well a written sentence is supported by what it cites (a quoted one is its
-source), and a signature of the question, by which `make drift` notices that people ask something else.
+"""Scores of answers in production, put on their spans: how well a written sentence is supported by what it cites, and a signature
+of the question, by which `make drift` notices that people ask something else. No gold answer and no judge is needed.
 """
 
 from __future__ import annotations

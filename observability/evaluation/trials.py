@@ -1,6 +1,4 @@
-"""What two systems are compared on: one question after the other, with what must be found and said, and a row of scores.
-
-They are read from a folder: `golden.jsonl` beside `corpus/` (a golden set), or the layouts of the benchmarks, of which
+"""What two systems are compared on, read from a folder: `golden.jsonl` beside `corpus/`, or the layouts of the benchmarks, of which
 `qa.jsonl` is asked and `queries.jsonl` is searched for.
 """
 

@@ -1,8 +1,4 @@
-"""The risk register, `risks.toml`: what can go wrong, which code and setting is the control, and which test proves it.
-
-A register that nobody checks goes on naming controls that are gone. So every reference is looked up: the code by its
-name in its file, the setting in the settings, the test in its file, the figure on its page, the command in its program.
-"""
+"""The risk register, `risks.toml`: what can go wrong, which code and setting is the control, and which test proves it, all looked up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The system card: what this system is, what it may do, how good it was measured to be, and what can go wrong.
-
-Nothing in it is written by hand: it is drawn from the configuration in force, the files that are there, the last evaluation
-and the risk register, so that it cannot say something else than what runs.
-"""
+"""The system card: what this system is, may do, how good it was measured to be, and what can go wrong, drawn from what is there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Golden cases proposed from documents: by rules that read sentences and rows of tables, or by a chat model that writes.
-
-The rules know English. Each proposal is checked: its evidence stands in the document and holds the answer, the question neither
-copies the evidence nor says the answer, and a deep search finds the place. A person decides all the same.
-"""
+"""Golden cases proposed from documents, by rules that know English or by a chat model, each checked before a person decides."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from foundation.errors import ComponentError
 from foundation.text.sentences import sentence_spans
 from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
 from observability.proposals.review import Proposal
 from orchestration.answers.structured import Writes, generate_object
@@ -95,24 +92,10 @@ class Written(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A stored document as the rules read it."""
-
-    uri: str
-    tenant: str
-    groups: frozenset[str]
-    text: str
-
-    @property
-    def scope(self) -> Scope:
-        return Scope(self.tenant, self.groups)
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """A question about a text, before it is checked. Without an answer: one that no text answers."""
 
-    about: Text
+    about: DocumentText
     question: str
     answer: str = ""
     evidence: str = ""
@@ -127,7 +110,7 @@ Search = Callable[[str, Scope, int], Sequence[Hit]]
 class Checks:
     """Lets drafts through, and counts why others were left out."""
 
-    texts: Sequence[Text]
+    texts: Sequence[DocumentText]
     search: Search
     known: set[str] = field(default_factory=set)
     """Questions that are cases already."""
@@ -136,9 +119,7 @@ class Checks:
     def proposal(self, draft: Draft) -> Proposal | None:
         """The case of a draft that is fit to be shown to a person, with the place of its evidence."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
-        wrong = self._find_repetition(draft) or (
-            self._unfit(draft, start) if draft.answer else self._find_an_answer(draft)
-        )
+        wrong = "is a case already" if draft.question in self.known else self._find_fault(draft, start)
         if wrong:
             self.left_out[wrong] += 1
             return None
@@ -157,42 +138,33 @@ class Checks:
         span = (start, start + len(draft.evidence)) if draft.answer else None
         return Proposal(case=case.model_dump(mode="json", exclude_defaults=True), span=span)
 
-    def _find_repetition(self, draft: Draft) -> str:
-        return "is a case already" if draft.question in self.known else ""
-
-    def _unfit(self, draft: Draft, start: int) -> str:
+    def _find_fault(self, draft: Draft, start: int) -> str:
+        """Why it is not fit to be shown, or nothing."""
         asked, stated = set(tokens(draft.question)), set(tokens(draft.evidence))
+        if not draft.answer:  # a word of the question must stand in no text, else it may well be answered
+            absent = {word for word in asked if len(word) > 3} - _words_of(self.texts)
+            return "" if absent else "a question without an answer may have one: all its words stand in the documents"
         if start < 0 or not contains(draft.evidence, [draft.answer]):
             return "the evidence does not stand in the document, or not the answer in it"
         if contains(draft.question, [draft.answer]):
             return "the question says the answer"
         if len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
-        end = start + len(draft.evidence)
         hits = self.search(draft.question, draft.about.scope, DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
-        return (
-            "" if any(chunk.start < end and start < chunk.end for chunk in found) else "search does not find the place"
-        )
-
-    def _find_an_answer(self, draft: Draft) -> str:
-        """A word of the question must stand in no text, else it may well be answered."""
-        words = {word for word in tokens(draft.question) if len(word) > 3}
-        return (
-            ""
-            if words - _words_of(self.texts)
-            else "a question without an answer may have one: all its words stand in the documents"
-        )
+        if not any(chunk.start < start + len(draft.evidence) and start < chunk.end for chunk in found):
+            return "search does not find the place"
+        return ""
 
 
-def by_rule(texts: Sequence[Text]) -> Iterator[Draft]:
+def by_rule(texts: Sequence[DocumentText]) -> Iterator[Draft]:
     """Drafts in turns over the documents, so that the first ones are of many of them."""
     names = {name for text in texts for name in re.findall(r"(?<=[a-z,] )[A-Z]\w+", text.text)}
     for drafts in zip_longest(*(_spread(list(_of_text(text, names))) for text in texts)):
         yield from (draft for draft in drafts if draft)
 
 
-def absent_by_rule(texts: Sequence[Text], drafts: Iterable[Draft]) -> Iterator[Draft]:
+def absent_by_rule(texts: Sequence[DocumentText], drafts: Iterable[Draft]) -> Iterator[Draft]:
     """Questions about the subjects of `drafts` that no text of the same tenant answers, each kind of question in its turn."""
     seen = _words_of(texts)
     fitting = [asked for asked, words in _ABSENT.items() if not any(re.fullmatch(words, word) for word in seen)]
@@ -202,13 +174,17 @@ def absent_by_rule(texts: Sequence[Text], drafts: Iterable[Draft]) -> Iterator[D
             yield Draft(about, fitting[number % len(fitting)].format(s=subject))
 
 
-async def by_model(texts: Sequence[Text], by: Writes, *, absent: bool, left_out: Counter[str]) -> AsyncIterator[Draft]:
+async def by_model(
+    texts: Sequence[DocumentText], by: Writes, *, absent: bool, left_out: Counter[str]
+) -> AsyncIterator[Draft]:
     """What a chat model proposes, a passage at a time in turns over the documents; a call that fails is counted."""
-    passages = zip_longest(*(_spread(list(_passages(text))) for text in texts))
-    for text, passage in (one for turn in passages for one in turn if one):
+    starts = ([(text, start) for start in range(0, len(text.text), PASSAGE)] for text in texts)
+    for text, start in (one for turn in zip_longest(*map(_spread, starts)) for one in turn if one):
         prompt = ASK_ABSENT if absent else ASK
         try:
-            written = await generate_object(Written, object_from(prompt, "Write the question.", passage, {}), by)
+            written = await generate_object(
+                Written, object_from(prompt, "Write the question.", text.text[start : start + PASSAGE], {}), by
+            )
         except ComponentError as error:
             left_out[why := f"the chat model failed: {error.code}"] += 1
             if left_out[why] == MOST_FAILURES:
@@ -217,22 +193,13 @@ async def by_model(texts: Sequence[Text], by: Writes, *, absent: bool, left_out:
         if absent:
             yield Draft(text, written.question.strip())
         elif written.answer.strip():
-            yield Draft(text, written.question.strip(), written.answer.strip(), _as_it_stands(written.quote, text.text))
+            quote = r"\s+".join(map(re.escape, written.quote.split()))  # with the white space of the text
+            place = re.search(quote, text.text) if quote else None
+            yield Draft(text, written.question.strip(), written.answer.strip(), place[0] if place else written.quote)
 
 
-def _words_of(texts: Sequence[Text]) -> set[str]:
+def _words_of(texts: Sequence[DocumentText]) -> set[str]:
     return set(chain.from_iterable(tokens(text.text) for text in texts))
-
-
-def _as_it_stands(quote: str, text: str) -> str:
-    """The quote with the white space of the text; unchanged where it does not stand there."""
-    found = re.search(r"\s+".join(map(re.escape, quote.split())), text) if quote.strip() else None
-    return found[0] if found else quote
-
-
-def _passages(text: Text) -> Iterator[tuple[Text, str]]:
-    for start in range(0, len(text.text), PASSAGE):
-        yield text, text.text[start : start + PASSAGE]
 
 
 def _spread(found: list[T]) -> list[T]:
@@ -241,7 +208,7 @@ def _spread(found: list[T]) -> list[T]:
     return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
 
 
-def _of_text(text: Text, names: set[str]) -> Iterator[Draft]:
+def _of_text(text: DocumentText, names: set[str]) -> Iterator[Draft]:
     sentences = [text.text[start:end] for start, end in sentence_spans(text.text)]
     for sentence, following in zip(sentences, [*sentences[1:], ""], strict=True):
         if sentence.endswith("?") and len(sentence.split()) > 3 and following and not following.endswith("?"):
@@ -250,7 +217,7 @@ def _of_text(text: Text, names: set[str]) -> Iterator[Draft]:
             yield draft
 
 
-def _of_row(text: Text, sentence: str) -> Draft | None:
+def _of_row(text: DocumentText, sentence: str) -> Draft | None:
     """A row of a table stands as `Model: QP-200; Power: 45 W` in a document's text."""
     cells = _ROW.findall(sentence)
     if len(cells) < 2 or "".join(f"{name}: {value}; " for name, value in cells).strip("; ") != sentence.strip():
@@ -261,14 +228,14 @@ def _of_row(text: Text, sentence: str) -> Draft | None:
     name, value = others[len(sentence) % len(others)]
     return Draft(
         text,
-        f"What is the {_lower(name.replace('_', ' '))} of {subject}?",
+        f"What is the {name if name.isupper() else name.replace('_', ' ').lower()} of {subject}?",
         value.strip().rstrip("."),
         sentence,
         subject,
     )
 
 
-def _of_sentence(text: Text, sentence: str, names: set[str]) -> Draft | None:
+def _of_sentence(text: DocumentText, sentence: str, names: set[str]) -> Draft | None:
     for rule, ask in ((_WHEN, _ask_when), (_DOES, _ask_does), (_IS, _ask_is)):
         match = rule.fullmatch(sentence)
         if match is None or _NO_SUBJECT.search(match["s"]) or len(match["s"].split()) > 9:
@@ -299,22 +266,11 @@ def _ask_does(match: re.Match[str], subject: str) -> tuple[str, str]:
 
 
 def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
-    aux, said = match["x"], match["a"]
-    if quantity := re.match(_QUANTITY, said):
-        money = re.match(r"[$€£]|.*\b(USD|EUR|euros?|dollars?)\b", said)
-        asked = "How long" if _TIME.search(said) else "How much" if money else "What"
-        return f"{asked} {aux} {subject}?", quantity[0].strip()
-    where = re.match(r"(located|situated|based|stored|kept|held|open) (?:in|at|on) (.+)", said)
-    if where:
-        return f"Where {aux} {subject} {where[1]}?", _first_clause(re.split(" (?:for|until|from|by) ", where[2])[0])
-    return (f"What {aux} {subject}?", _first_clause(said)) if re.match(r"(an?|the|called|our) ", said) else ("", "")
+    defined = re.match(r"(an?|the|called|our) ", match["a"])
+    return (f"What {match['x']} {subject}?", _first_clause(match["a"])) if defined else ("", "")
 
 
 def _first_clause(said: str) -> str:
     """At most twelve words of it."""
     clause = re.split(r"[,;:()]| (?:which|that|when|if|unless|because|and|but|so) ", said)[0]
     return " ".join(clause.split()[:12]).strip(" .!")
-
-
-def _lower(name: str) -> str:
-    return name if name.isupper() else name.lower()

@@ -1,8 +1,4 @@
-"""From what people said of answers to golden cases, with a person's review in between.
-
-Questions and notes pass the redaction of personal data first, because a golden set is committed and read by many. Of an answer
-that was accepted the reviewer shortens `answers` to the fact that must be said.
-"""
+"""From what people said of answers to golden cases, for a person's review. Personal data is redacted first: a golden set is read by many."""
 
 from __future__ import annotations
 

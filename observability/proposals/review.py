@@ -1,7 +1,4 @@
-"""A file of proposed golden cases, one JSON object a line, and what a person's review makes of it.
-
-A person sets `reviewed` to true in an editor, or goes through them with `make golden`; only then is a case taken in.
-"""
+"""A file of proposed golden cases, one JSON object a line; only what a person has set to `reviewed` is taken in."""
 
 from __future__ import annotations
 

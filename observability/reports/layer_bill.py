@@ -1,12 +1,7 @@
 """The layer bill: how many milliseconds and how much money each of the six layers took for one answer.
 
-Time. Every instant of the request belongs to the span that was working just then: the innermost open one. Where several
-run side by side, the instant is shared equally among them. So the six rows add up to the request's duration, exactly,
-whatever ran in parallel or outlived its parent. A run that waited for a person and went on later is one trace of several acts;
-the wait between them is nobody's time.
-
-Money. A call that a provider billed goes to its layer. Machine time (the charge of kind `machine`, and calls of local
-models) is spread over the layers by the time that each took itself. The rows add up to the charges, exactly.
+Every instant belongs to the innermost open span; where several run side by side it is shared equally. A call that a provider
+billed goes to its layer; machine time is spread by the time that each layer took. Both add up exactly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Plots as SVG text, for reports that are one file: no script, no font, no address is loaded by a reader's browser.
-
-matplotlib would draw them as well, and weighs more than the rest of this layer; ECharts, which the page has, needs a
-script of a megabyte in every report. All texts are escaped, so a name from a document may stand in a plot.
-"""
+"""Plots as SVG text, for reports that are one file and load nothing. All texts are escaped, so a name from a document may stand there."""
 
 from __future__ import annotations
 

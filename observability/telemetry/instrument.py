@@ -1,9 +1,5 @@
-"""Tracing put around parts, so that no part has to do it.
-
-Chat models, LangGraph and tools are watched by OpenTelemetry's LangChain instrumentor (`telemetry`). LangChain has no
-callbacks for embedders, and rerankers, judges and retrievers are our own ports; they get these delegating wrappers, whose spans
-and metrics follow the conventions through OpenTelemetry's GenAI utility. The composition root applies them. Whatever
-else an inner part offers is reached through the wrapper unchanged.
+"""Tracing put around parts, so that no part has to do it: LangChain has no callbacks for embedders, and rerankers, judges and
+retrievers are our own ports. Whatever else an inner part offers is reached through the wrapper unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The log of a server: a JSON object a line, each with the request, the trace and the tenant that it belongs to.
 
-What people wrote stays out. Messages are ours and hold none of it, but a library's may, so personal data in them are replaced
-by their kind; of an error there are its class and the lines of code that it went through, never its text, which can quote
-a prompt.
+Personal data in messages are replaced by their kind; of an error there are its class and its lines of code, never its text.
 """
 
 from __future__ import annotations

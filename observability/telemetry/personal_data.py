@@ -1,11 +1,7 @@
 """Finds personal data and secrets that have a form, so that they can be taken out before anything is stored.
 
-Each number is checked, not only recognised: cards and IBANs by their check digits, telephone numbers by the numbering
-plans of `phonenumbers`, so that an order number stays an order number. Names and postal addresses have no form; finding
-them needs a trained model, and none of the bundled ones is one. `make bench-pii` says what is found and what is not.
-
-LangChain's own detectors were tried and left: they know no telephone numbers and no IBANs. Presidio needs a language
-model for its result to be better than this.
+Cards and IBANs are known by their check digits, telephone numbers by the plans of `phonenumbers`. Names and postal addresses have no
+form; `make bench-pii` says what is found and what is not. LangChain's detectors know no telephone numbers and no IBANs.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ class CountingProcessor(BatchSpanProcessor):
         self._name = type(exporter).__name__
         self._exporter = exporter
         self._capture_content = capture_content
-        metrics.domain().exporter(self._name, ("closed", "failed", "queue_full", "too_late"))
+        metrics.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
+        for reason in ("closed", "failed", "queue_full", "too_late"):
+            metrics.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
         super().__init__(
             _Delivery(self),
             max_queue_size=QUEUE_SPANS,
@@ -92,7 +94,7 @@ class CountingProcessor(BatchSpanProcessor):
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
             return self._drop(len(spans), "failed")
-        metrics.domain().count_exported(self._name, len(spans))
+        metrics.domain().count(names.SPANS_EXPORTED, len(spans), exporter=self._name)
         return result
 
     def stop_exporter(self) -> None:
@@ -103,7 +105,7 @@ class CountingProcessor(BatchSpanProcessor):
 
     def _drop(self, count: int, reason: str) -> SpanExportResult:
         if count:
-            metrics.domain().count_dropped(self._name, count, reason)
+            metrics.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
         return SpanExportResult.FAILURE
 
 

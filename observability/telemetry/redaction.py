@@ -1,8 +1,5 @@
-"""Takes what people said out of spans, at the one place that every exporter stands behind.
-
-The official instrumentors keep content out of their attributes, but put the text of an exception into the span's status,
-and a provider's error text quotes the prompt. A part that a user drops in may record anything. So this looks at every
-span, whoever wrote it. Names of spans, tools, models and documents stay.
+"""Takes what people said out of spans, whoever wrote them, at the one place that every exporter stands behind: instrumentors put the
+text of an exception into the span's status, and a provider's error text quotes the prompt.
 """
 
 from __future__ import annotations

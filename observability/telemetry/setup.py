@@ -1,16 +1,7 @@
 """OpenTelemetry set up for one system: spans and metrics to the configured exporters, LangChain observed.
 
-    with telemetry.start(settings.observability, exporters, manifest_id=...) as running:
-        ...
-        body, content_type = running.metrics()
-
 OpenTelemetry lets a process set its global providers once. Ours are set at the first `start` and pass each span to the
-system that was started last and is still open, so that tests, `swap-report` and the benchmarks can open several systems
-in one process, one after another or nested. Metrics belong to the process (`observability.metrics`).
-
-Nothing here waits for an exporter while a request runs: spans go to a bounded queue, and what does not fit, fails or
-comes too late is counted in `sixply_spans_dropped`. Nothing opens a connection unless an exporter of the configuration
-does.
+system that was started last and is still open, so that several can be open in one process, one after another or nested.
 """
 
 from __future__ import annotations
@@ -21,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry import metrics as otel_metrics
@@ -41,10 +31,7 @@ from foundation.errors import InvalidSetting
 from observability.contract import SendsMetrics
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics
-from observability.telemetry.processor import (
-    CLOSE_S,
-    CountingProcessor,
-)
+from observability.telemetry.processor import CLOSE_S, CountingProcessor
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
@@ -79,8 +66,8 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         processors = [CountingProcessor(exporter, capture_content=settings.capture_content) for exporter in exporters]
         for processor in processors:
             provider.add_span_processor(processor)
-        sending = [exporter for exporter in exporters if isinstance(exporter, SendsMetrics)]
-        readers = [reader for exporter in sending if (reader := exporter.metric_reader()) is not None]
+        made = [exporter.metric_reader() for exporter in exporters if isinstance(exporter, SendsMetrics)]
+        readers = [reader for reader in made if reader is not None]
         for reader in readers:
             metrics.read_by(reader)
         started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
@@ -149,20 +136,12 @@ class Telemetry:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class _CurrentTracerProvider(trace.TracerProvider):
-    """The process's global provider: its tracers ask at each span which system is running.
-
-    A tracer is made once: making the SDK's took a third of what a span takes, and `foundation.tracing` asks at each span.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, str | None, str | None], Tracer] = {}
+    """The process's global provider: its tracers ask at each span which system is running."""
 
     def get_tracer(
         self,
@@ -171,17 +150,18 @@ class _CurrentTracerProvider(trace.TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> Tracer:
-        if attributes:
-            return _CurrentTracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
         scope = (instrumenting_module_name, instrumenting_library_version, schema_url)
-        if (tracer := self._made.get(scope)) is None:
-            tracer = self._made.setdefault(scope, _CurrentTracer(*scope, None))
-        return tracer
+        return _CurrentTracer(*scope, attributes) if attributes else _tracer_of(*scope)
+
+
+@cache  # making the SDK's took a third of what a span takes, and `foundation.tracing` asks at each span
+def _tracer_of(*scope: str | None) -> _CurrentTracer:
+    return _CurrentTracer(*scope)
 
 
 class _CurrentTracer(Tracer):
-    def __init__(self, name: str, version: str | None, schema_url: str | None, attributes: Attributes) -> None:
-        self._scope = (name, version, schema_url, attributes)
+    def __init__(self, *scope: Any) -> None:
+        self._scope = scope
         self._bound: tuple[Telemetry | None, Tracer] = (None, trace.NoOpTracer())
 
     def start_span(self, *arguments: Any, **options: Any) -> Span:
@@ -211,13 +191,7 @@ class _OneMeter(otel_metrics.MeterProvider):
     metrics of a second scope under the label names of the first one: `provider="chat"`.
     """
 
-    def get_meter(
-        self,
-        name: str,  # noqa: ARG002 - the point of this class
-        version: str | None = None,  # noqa: ARG002 - as above
-        schema_url: str | None = None,  # noqa: ARG002 - as above
-        attributes: Attributes = None,  # noqa: ARG002 - as above
-    ) -> Meter:
+    def get_meter(self, *_: Any, **__: Any) -> Meter:
         return otel_metrics.get_meter(f"{names.SERVICE}.genai")
 
 
@@ -248,23 +222,14 @@ def _observe_langchain(*, capture_content: bool) -> None:
     It reads from the environment whether to record content, when it is installed. Our settings decide, not a variable
     that was left over in a shell.
     """
-    instrumentor = _langchain()
-    _forget_langchain()
-    _call_inline()
-    content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
-    with _environment(content):
-        instrumentor.instrument(tracer_provider=tracers(), meter_provider=genai_meters())
-
-
-def _call_inline() -> None:
-    """Let LangChain call the instrumentor's handler where it stands, as it does with LangSmith's own.
-
-    Without this it sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it: 1.5 ms
-    of processor time an answer. The handler only notes what happened and blocks nothing.
-    """
     from opentelemetry.instrumentation.genai.langchain.callback_handler import OpenTelemetryLangChainCallbackHandler
 
+    _forget_langchain()
+    # without this LangChain sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it
     OpenTelemetryLangChainCallbackHandler.run_inline = True
+    content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
+    with _environment(content):
+        _langchain().instrument(tracer_provider=tracers(), meter_provider=genai_meters())
 
 
 def _forget_langchain() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, cast
 
 from rich.markup import escape
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from foundation.settings import Section
 from observability.reports import formatting
-from observability.value.figures import Basis, Figure, Unit
+from observability.value.figures import Basis, Figure
 from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
 
 WITHOUT_RANGE = 0.25
@@ -61,8 +61,10 @@ class BusinessCase:
     def __init__(self, contract: OutcomeContract) -> None:
         self.contract = contract
         expected, self._volume = contract.expected, contract.process.volume_per_month
-        minutes = sum(_share(contract, verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
+        minutes = sum(expected.share(verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
         self.hours_saved_per_month = self._volume * minutes / 60
+        self._usd_margin = _usd_per_case(contract) - expected.usd_per_answer
+        """What a case leaves after the cost of its answer."""
         self.usd_value_per_month = self._volume * _usd_per_case(contract)
         """Work and errors saved, as far as the declared conversion counts minutes."""
         self.usd_cost_per_month = contract.fixed_usd_per_month + self._volume * expected.usd_per_answer
@@ -74,11 +76,6 @@ class BusinessCase:
     @property
     def usd_net_per_month(self) -> float:
         return self.usd_value_per_month - self.usd_cost_per_month
-
-    @property
-    def _usd_margin(self) -> float:
-        """What a case leaves after the cost of its answer."""
-        return _usd_per_case(self.contract) - self.contract.expected.usd_per_answer
 
     @property
     def break_even_cases_per_month(self) -> float | None:
@@ -95,25 +92,18 @@ class BusinessCase:
     def figures(self) -> tuple[Figure, ...]:
         """Every figure, with what it rests on. What the system will do is assumed, and so is what follows from it."""
 
-        def assume(key: str, words: str, value: float | None, unit: Unit, where_unknown: str = "unknown") -> Figure:
-            return Figure(
-                key=key, words=words, value=value, unit=unit, basis="assumed", rests_on="the contract alone", projected=True,
-                where_unknown=where_unknown,
-            )  # fmt: skip
-
+        assume = partial(Figure, basis="assumed", rests_on="the contract alone", projected=True)
+        share, how = self.contract.counted_share, self.contract.conversion_sentence
         return (
             assume("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours"),
-            Figure(
-                key="counted_share", words="of it counts", value=self.contract.counted_share, unit="share", basis="declared",
-                rests_on=self.contract.conversion_sentence,
-            ),
+            Figure("counted_share", "of it counts", share, "share", "declared", how),
             assume("usd_value_per_month", "saved a month", self.usd_value_per_month, "usd"),
             assume("usd_cost_per_month", "cost a month", self.usd_cost_per_month, "usd"),
             assume("usd_net_per_month", "net a month", self.usd_net_per_month, "usd"),
             assume(
-                "break_even_cases_per_month", "break-even", self.break_even_cases_per_month, "cases", "at no volume"
+                "break_even_cases_per_month", "break-even", self.break_even_cases_per_month, "cases", where_unknown="at no volume"
             ),
-            assume("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", "never"),
+            assume("months_to_pay_back", "pays back in", self.months_to_pay_back, "months", where_unknown="never"),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,12 +133,8 @@ class BusinessCase:
         return table
 
 
-def _share(contract: OutcomeContract, verdict: str) -> float:
-    return float(getattr(contract.expected, verdict))
-
-
 def _usd_per_case(contract: OutcomeContract) -> float:
-    return sum(_share(contract, verdict) * contract.usd_saved(verdict) for verdict in VERDICTS)
+    return sum(contract.expected.share(verdict) * contract.usd_saved(verdict) for verdict in VERDICTS)
 
 
 def _net(contract: OutcomeContract) -> float:
@@ -193,23 +179,16 @@ def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
 
 
 def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> Condition:
-    def net(value: float) -> float:
-        return _net(_with(contract, key, value))
-
-    break_even = _zero(net, most)
-    better = net(most) > net(0.0)
-    return Condition(
-        name, _read_assumption(contract, key), break_even, more_is_better=better, basis=contract.basis_of(key)
-    )
-
-
-def _zero(net: Callable[[float], float], most: float) -> float | None:
     """Where the net value, which is monotone in each assumption, crosses zero between none of it and the most of it."""
     from scipy.optimize import brentq
 
-    if net(0.0) * net(most) > 0:
-        return None
-    return float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
+    def net(value: float) -> float:
+        return _net(_with(contract, key, value))
+
+    none, all_ = net(0.0), net(most)
+    zero = None if none * all_ > 0 else float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
+    assumed = _read_assumption(contract, key)
+    return Condition(name, assumed, zero, more_is_better=all_ > none, basis=contract.basis_of(key))
 
 
 def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:

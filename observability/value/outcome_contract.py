@@ -1,7 +1,4 @@
-"""The outcome contract, `outcomes.toml`: what a system must be worth, agreed and signed before it is built.
-
-One contract describes one process. A second process is a second file.
-"""
+"""The outcome contract of one process, `outcomes.toml`: what a system must be worth, agreed and signed before it is built."""
 
 from __future__ import annotations
 
@@ -51,9 +48,12 @@ class Expected(Section):
     escalated: float = Field(ge=0, le=1)
     usd_per_answer: float = Field(ge=0)
 
+    def share(self, verdict: Verdict) -> float:
+        return float(getattr(self, verdict))
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        total = self.accepted + self.edited + self.rejected + self.escalated
+        total = sum(map(self.share, VERDICTS))
         if abs(total - 1) > 1e-6:
             raise ValueError(f"accepted, edited, rejected and escalated add up to {total:g}, not to 1")
         return self
@@ -180,21 +180,18 @@ class OutcomeContract(Section):
     def _of_accepted_exceptions(self) -> Self:
         signers = [signature.name for signature in self.signed]
         floors = [name for name in Floors.model_fields if name.endswith("_min")]
-        for place, exception in enumerate(self.exceptions):
-            if exception.floor not in floors:
-                raise ValueError(
-                    f'exceptions: "{exception.floor}" takes none; only {", ".join(floors)} do, and no floor of risk'
-                )
-            if exception.floor in [earlier.floor for earlier in self.exceptions[:place]]:
-                raise ValueError(f'exceptions: "{exception.floor}" has two; leave the one that is in force')
-            if exception.accepted_by not in signers:
-                raise ValueError(
-                    f'exceptions: "{exception.accepted_by}" has not signed the contract; {", ".join(signers)} have'
-                )
-            if exception.down_to >= (limit := getattr(self.floors, exception.floor)):
-                raise ValueError(
-                    f"exceptions: down_to ({exception.down_to:g}) is not below {exception.floor} ({limit:g})"
-                )
+        for one in self.exceptions:
+            if one.floor not in floors:
+                wrong = f'"{one.floor}" takes none; only {", ".join(floors)} do, and no floor of risk'
+            elif one is not self.exception_of(one.floor):
+                wrong = f'"{one.floor}" has two; leave the one that is in force'
+            elif one.accepted_by not in signers:
+                wrong = f'"{one.accepted_by}" has not signed the contract; {", ".join(signers)} have'
+            elif one.down_to >= (limit := getattr(self.floors, one.floor)):
+                wrong = f"down_to ({one.down_to:g}) is not below {one.floor} ({limit:g})"
+            else:
+                continue
+            raise ValueError(f"exceptions: {wrong}")
         return self
 
     @staticmethod
@@ -234,10 +231,9 @@ class OutcomeContract(Section):
 
     def usd_of_errors(self, verdict: Verdict) -> float:
         """Errors that a case avoids on average, where the answer was sent."""
-        sent = verdict in ("accepted", "edited")
-        return (
-            (self.process.error_rate - self.resolved.error_rate_assisted) * self.process.usd_per_error if sent else 0.0
-        )
+        if verdict not in ("accepted", "edited"):
+            return 0.0
+        return (self.process.error_rate - self.resolved.error_rate_assisted) * self.process.usd_per_error
 
     def usd_saved(self, verdict: Verdict, minutes_spent: float | None = None) -> float:
         """Worth of one case against the work by hand, before the cost of the answer."""

@@ -1,8 +1,4 @@
-"""After it runs: what recorded outcomes were worth, against the contract that was agreed before.
-
-`value_report` joins outcomes to the cost ledger. It compares with the work done by hand and counts no answer as value
-that nobody accepted: an answer without an outcome is unknown, and widens the interval.
-"""
+"""After it runs: what recorded outcomes were worth against the work done by hand, and whether to ship, hold or stop."""
 
 from __future__ import annotations
 

@@ -94,6 +94,8 @@ def _parser_for(name: str, limits: ParseLimits) -> Parser:
 class _KilledFromOutside(DocumentRefused):
     """The first time, the document is parsed once more; the second time, it counts as the cause."""
 
+    code = DocumentRefused.code
+
 
 class ParserPool:
     """Parses documents one at a time in a child process. Safe to share between threads."""

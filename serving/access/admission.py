@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
+from foundation import names
 from foundation.errors import Overloaded
 from foundation.types import Principal
 from observability.telemetry import metrics
@@ -54,7 +55,9 @@ class Admission:
         self._line: deque[asyncio.Future[None]] = deque()
         self._shared = False
         self.running = 0
-        metrics.domain().admission(work, running=lambda: self.running, waiting=lambda: self.waiting)
+        metrics.domain().begin(names.REQUESTS_SHED, work=work)
+        metrics.domain().watch(names.REQUESTS_RUNNING, lambda: self.running, work=work)
+        metrics.domain().watch(names.REQUESTS_WAITING, lambda: self.waiting, work=work)
 
     @property
     def places(self) -> int:
@@ -100,7 +103,7 @@ class Admission:
 
     async def _wait(self) -> None:
         if self.waiting >= self._queued * self.places // self._most:
-            metrics.domain().count_shed(self._work)
+            metrics.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
                 retry_after_s=self.free_in_s(),

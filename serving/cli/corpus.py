@@ -117,15 +117,14 @@ def corpus(
         )
         index = _describe_index(stores)
     content = {
-        "statistics": near_duplicates.statistics(documents, refusals),
+        "statistics": asdict(near_duplicates.statistics(documents, refusals)),
         "index": index,
         "stale": [
             asdict(row) for row in near_duplicates.stale(documents, today=SystemClock().now().date(), after_days=days)
         ],
         "superseded": [
-            {name: getattr(document.source, name) for name in ("uri", "series", "effective_from", "tenant")}
-            for document in documents
-            if document.superseded
+            {"uri": row.uri, "series": row.series, "effective_from": row.effective_from, "tenant": row.tenant}
+            for row in near_duplicates.superseded_sources(documents)
         ],
         "near_duplicates": [asdict(row) for row in alike],
     }

@@ -110,8 +110,6 @@ class AnthropicProblem(BaseModel):
 class UnsupportedParameter(RequestError):
     """A parameter of another vendor's API that would change the answer and that we do not honour."""
 
-    code = "unsupported_parameter"
-
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
         self.param = param
@@ -120,6 +118,7 @@ class UnsupportedParameter(RequestError):
 class UnknownModel(NotFound):
     """A name in `model` that is none of ours."""
 
+    code = NotFound.code
     openai_code = "model_not_found"
     param = "model"
 
@@ -127,20 +126,18 @@ class UnknownModel(NotFound):
 class QuestionTooLong(TooLarge):
     """A question of more characters than the settings allow."""
 
+    code = TooLarge.code
     openai_code = "context_length_exceeded"
 
 
 class QuotaExceeded(BudgetExceeded):
     """429: a quota is used up for now; Retry-After says when there is more."""
 
-    code = "quota_exceeded"
     retryable = True
 
 
 class InternalError(SixplyError):
     """A defect of ours, as a caller may know it."""
-
-    code = "internal"
 
 
 class BodyRefused(HTTPException):

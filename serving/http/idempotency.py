@@ -84,7 +84,6 @@ STORE = SqliteStore(
 class InFlight(Conflict):
     """409: the first request with this key has not been answered yet."""
 
-    code = "in_flight"
     retryable = True
 
 

@@ -221,7 +221,7 @@ def test_the_autoscaler_follows_a_metric_that_is_served() -> None:
     scaler = yaml.safe_load((DEPLOY / "kubernetes" / "scaled" / "autoscaling.yaml").read_text(encoding="utf-8"))
     (metric,) = scaler["spec"]["metrics"]
     name = metric["pods"]["metric"]["name"]
-    domain().admission("answers", running=lambda: 0, waiting=lambda: 0)
+    domain().watch(names.REQUESTS_WAITING, lambda: 0, work="answers")
     assert name == names.REQUESTS_WAITING.replace(".", "_")
     assert name in {family.name for family in registry().collect()}
     adapter = yaml.safe_load((DEPLOY / "kubernetes" / "scaled" / "prometheus-adapter.yaml").read_text(encoding="utf-8"))

@@ -15,7 +15,8 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
-    from observability.proposals.from_documents import Checks, Text
+    from observability.evaluation.leaks import DocumentText
+    from observability.proposals.from_documents import Checks
     from observability.proposals.review import Proposal
     from serving.wiring import System
 
@@ -89,15 +90,15 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
     review.write(to, drafts)
 
 
-def _texts(system: System, tenants: Iterable[str], asker: str) -> list[Text]:
+def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentText]:
     """Every document that was read, whoever may read it: the person at the keyboard owns the folder. What is everybody's is
     asked for by `asker`."""
-    from observability.proposals.from_documents import Text
+    from observability.evaluation.leaks import DocumentText
 
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
     entries = [entry for document in documents if (entry := system.ledger.entry(document.document_id))]
     return [
-        Text(
+        DocumentText(
             it.source.uri,
             asker if it.source.tenant == EVERY_TENANT else it.source.tenant,
             it.source.groups,

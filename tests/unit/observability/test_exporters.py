@@ -139,7 +139,7 @@ def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
         exporter = built("otlp", data_dir, endpoint=address, metrics_every_s=600, headers={"x-api-key": "letmein"})
         with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
             before = counters(running)
-            metrics.domain().count_shed("search")
+            metrics.domain().count(names.REQUESTS_SHED, work="search")
             with tracing.span("plan", layer="models"):
                 pass
         after = counters(running)
@@ -175,7 +175,7 @@ def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants
         with setup.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
             for status in (400, 200):
                 kept.status = status
-                metrics.domain().count_shed("search")
+                metrics.domain().count(names.REQUESTS_SHED, work="search")
                 running.flush()
             (whole,) = kept.metrics().values()
             assert total(whole, names.REQUESTS_SHED, work="search") == 2
@@ -192,7 +192,7 @@ def test_workers_are_told_apart_and_add_up(data_dir):
         "from observability.telemetry import metrics, setup as telemetry\n"
         "otlp = load('observability.exporters', Part(use='otlp', endpoint=sys.argv[1]), Context(data_dir=Path()))\n"
         "with telemetry.start(ObservabilitySettings(), [otlp], manifest_id='m'):\n"
-        "    for _ in range(int(sys.argv[2])): metrics.domain().count_shed('search')\n"
+        "    for _ in range(int(sys.argv[2])): metrics.domain().count('sixply.requests_shed', work='search')\n"
         "print(int(metrics.read_counter('sixply.requests_shed', work='search')))"
     )
     with receiver() as (address, kept):

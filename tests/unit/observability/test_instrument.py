@@ -215,14 +215,14 @@ def points(made: Callable[[metrics.DomainMetrics], object]) -> dict[str, list[An
 
 
 def test_levels_are_read_when_the_metrics_are_and_one_that_fails_is_left_out():
-    read = points(lambda made: made.watch(chunks=lambda: 3.0, documents=lambda: 1 / 0))
+    read = points(lambda made: [made.watch(names.CHUNKS, lambda: 3.0), made.watch(names.DOCUMENTS, lambda: 1 / 0)])
     assert [point["value"] for point in read[names.CHUNKS]] == [3.0]
     assert read.keys().isdisjoint({names.DOCUMENTS, names.APPROVALS_WAITING})
 
 
 def test_a_level_that_nobody_knows_is_an_error():
     with pytest.raises(KeyError):
-        points(lambda made: made.watch(chunk=lambda: 1))
+        points(lambda made: made.watch("sixply.chunk", lambda: 1))
 
 
 def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
