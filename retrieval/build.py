@@ -70,7 +70,9 @@ def open_retrieval(
     """
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)
-    ledger, vectors = _open_stores(settings, assembly, fingerprint)
+    ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
+    vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
+    open_index(ledger, vectors, fingerprint)
     same_parts = SameParts(ledger, fingerprint)
     ingestor = Ingestor(
         ledger=ledger,
@@ -102,15 +104,6 @@ def open_retrieval(
         ),
         grounding=Grounding(query_embedder, judge, settings.grounding),
     )
-
-
-def _open_stores(
-    settings: RetrievalSettings, assembly: Assembly, fingerprint: Fingerprint
-) -> tuple[DocumentLedger, VectorIndex]:
-    ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
-    vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
-    open_index(ledger, vectors, fingerprint)
-    return ledger, vectors
 
 
 def ray_workers(

@@ -149,17 +149,14 @@ def bind_filter(
         bound[name := f"where_{len(bound)}"] = value
         return mark.format(name)
 
-    return ("", {}) if isinstance(where, bool) else (f"AND {_as_sql(where, lambda single: leaf(single, bind))}", bound)
+    def spell(part: Where) -> str:
+        match part:
+            case AllOf(parts) | AnyOf(parts):
+                return f"({(' AND ' if isinstance(part, AllOf) else ' OR ').join(map(spell, parts))})"
+            case _:
+                return leaf(part, bind)
 
-
-def _as_sql(where: Where, leaf: Callable[[Leaf], str]) -> str:
-    match where:
-        case AllOf(parts):
-            return f"({' AND '.join(_as_sql(part, leaf) for part in parts)})"
-        case AnyOf(parts):
-            return f"({' OR '.join(_as_sql(part, leaf) for part in parts)})"
-        case _:
-            return leaf(where)
+    return ("", {}) if isinstance(where, bool) else (f"AND {spell(where)}", bound)
 
 
 def kind_of(value: Value) -> str:

@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from foundation.errors import PersonErased, StoreUnavailable
 from foundation.stores.json_file import JsonFile, Unreadable
@@ -62,7 +61,7 @@ class Erasures:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = JsonFile(path, _parse)
+        self._file = JsonFile(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()})
 
     @classmethod
     def of(cls, data_dir: Path) -> Erasures:
@@ -124,7 +123,8 @@ class Erasures:
             ) from error
 
     def _write(self, mark: str, note: Note) -> None:
-        self._file.write({holder: asdict(entry) for holder, entry in ({**self._notes(), mark: note}).items()})
+        notes = {**self._notes(), mark: note}
+        self._file.write({holder: asdict(entry) for holder, entry in notes.items()})
 
 
 def demand() -> None:
@@ -148,7 +148,3 @@ def current_mark() -> str:
     """The mark of the person for whom this is done; empty where it is done for nobody."""
     acting = _acting.get()
     return acting[-1].mark if acting else ""
-
-
-def _parse(entries: Any) -> dict[str, Note]:
-    return {mark: Note(**entry) for mark, entry in entries.items()}

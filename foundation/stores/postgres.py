@@ -208,7 +208,7 @@ def encode_text(text: str) -> str:
 
 
 def decode_text(text: str) -> str:
-    """As it was before `written`."""
+    """As it was before `encode_text`."""
     return _CODE.sub(lambda match: _CHARACTERS[match[0]], text) if _MARK in text else text
 
 
@@ -227,7 +227,7 @@ def _map_texts(value: Any, change: Callable[[str], str]) -> Any:
 def _take_any_text(connection: Connection) -> None:
     from psycopg.types.json import set_json_dumps, set_json_loads
 
-    dumper, loaders = _text_adapters()
+    dumper, *loaders = _text_adapters()
     connection.adapters.register_dumper(str, dumper)
     for loader in loaders:
         connection.adapters.register_loader("text", loader)
@@ -236,22 +236,18 @@ def _take_any_text(connection: Connection) -> None:
 
 
 @cache
-def _text_adapters() -> tuple[Any, tuple[Any, Any]]:
+def _text_adapters() -> tuple[Any, ...]:
+    """A dumper, and loaders for texts in either form of the protocol."""
     from psycopg.types.string import StrDumper, TextBinaryLoader, TextLoader
 
     class AnyTextDumper(StrDumper):
         def dump(self, obj: str) -> Any:
             return super().dump(encode_text(obj))
 
-    class AnyTextLoader(TextLoader):
-        def load(self, data: Any) -> Any:
-            return decode_text(str(super().load(data)))
+    def decoding(loader: type[Any]) -> Any:
+        return type("AnyTextLoader", (loader,), {"load": lambda self, data: decode_text(str(loader.load(self, data)))})
 
-    class AnyTextBinaryLoader(TextBinaryLoader):
-        def load(self, data: Any) -> Any:
-            return decode_text(str(super().load(data)))
-
-    return AnyTextDumper, (AnyTextLoader, AnyTextBinaryLoader)
+    return AnyTextDumper, decoding(TextLoader), decoding(TextBinaryLoader)
 
 
 def _remedy(error: psycopg.Error) -> str:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,10 +15,10 @@ from pydantic import Field
 
 from foundation import names
 from foundation.components import Context
-from foundation.errors import StoreUnavailable
+from foundation.errors import SixplyError
 from foundation.settings import Section
 from foundation.stores.erasures import Erasures
-from foundation.stores.sqlite_file import SqliteStore, connect
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from observability.stores.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
 
 INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
@@ -42,7 +43,7 @@ class SqliteSpanExporter(SpanExporter):
         self._max_spans = max_spans
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
-        self._database: sqlite3.Connection | None = None
+        self._file: SqliteFile | None = None
         self._closed = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -52,15 +53,11 @@ class SqliteSpanExporter(SpanExporter):
             if self._closed:
                 return SpanExportResult.FAILURE
             try:
-                database = self._open()
-                with database:
-                    database.execute(
-                        "BEGIN IMMEDIATE"
-                    )  # an erasure that is noted after this finds what is committed here
-                    values = [values_of(row) for row in rows if not self._is_erased(row)]
-                    database.executemany(INSERT, values)
-                    database.execute(PRUNE, (self._max_spans,))
-            except (sqlite3.Error, OSError, StoreUnavailable) as error:
+                self._file = self._file or SqliteFile(
+                    self.path, store_in(FILE), timeout_s=self._busy_timeout_s, make_folder=False
+                )
+                self._file.run_now(partial(self._insert, rows), of_nobody=True)
+            except (SixplyError, sqlite3.Error) as error:
                 logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
                 self._abandon()
                 return SpanExportResult.FAILURE
@@ -74,20 +71,22 @@ class SqliteSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - nothing is held back here
         return True
 
+    def _insert(self, rows: Sequence[SpanRow], connection: sqlite3.Connection) -> None:
+        values = [
+            values_of(row) for row in rows if not self._is_erased(row)
+        ]  # in the transaction: a later erasure finds them
+        connection.executemany(INSERT, values)
+        connection.execute(PRUNE, (self._max_spans,))
+
     def _is_erased(self, row: SpanRow) -> bool:
         """Whether it tells of a person who has been erased since it began; it waited here for its batch."""
         mark = row.attribute(names.USER_HASH)
         return isinstance(mark, str) and row.start_ns <= self._erasures.note(mark).at_ns
 
-    def _open(self) -> sqlite3.Connection:
-        if self._database is None:
-            self._database = connect(self.path, store_in(FILE), timeout_s=self._busy_timeout_s, make_folder=False)
-        return self._database
-
     def _abandon(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def build(options: Options, context: Context) -> SpanExporter:

@@ -49,11 +49,6 @@ CREATE INDEX IF NOT EXISTS charges_by_trace ON charges (trace_id);
 CREATE INDEX IF NOT EXISTS charges_by_answer ON charges (answer_id);
 CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
 """
-COLUMNS = (
-    "at", "tenant", "layer", "kind", "part", "model", "input_tokens", "output_tokens", "cached_input_tokens",
-    "reasoning_tokens", "seconds", "usd", "basis", "answer_id", "trace_id", "subject",
-    "cache_write_tokens",
-)  # fmt: skip
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
@@ -139,10 +134,11 @@ class CostLedger:
         """
         from observability.telemetry import metrics
 
-        row: dict[str, Any] = asdict(charge) | asdict(charge.usage)
+        row: dict[str, Any] = asdict(charge)
+        row |= row.pop("usage")
         row["at"] = charge.at.astimezone(UTC).isoformat()
         row["usd"] = None if charge.usd is None else str(charge.usd)
-        statement = f"INSERT INTO charges ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608 - own names
+        statement = f"INSERT INTO charges ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
 
         def insert(connection: sqlite3.Connection) -> None:  # what was spent counts, whoever was erased meanwhile
             subject = "" if erasures.is_erased() else charge.subject
@@ -226,7 +222,7 @@ class CostLedger:
         return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
 
     def _charges(self, condition: str, value: str) -> list[Charge]:
-        rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
+        rows = self._select(f"SELECT * FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
         return [_charge(dict(row)) for row in rows]
 
     def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -251,5 +247,5 @@ def _charge(row: dict[str, Any]) -> Charge:
     from orchestration.events import Charge  # frameworks come with it, and sums must answer at once
 
     usage = Usage(**{name: row.pop(name) for name in Usage.__dataclass_fields__})
-    usd, at = row.pop("usd"), datetime.fromisoformat(row.pop("at"))
+    _, usd, at = row.pop("id"), row.pop("usd"), datetime.fromisoformat(row.pop("at"))
     return Charge(**row, usage=usage, at=at, usd=None if usd is None else Decimal(usd))

@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS outcomes (
   tenant TEXT NOT NULL DEFAULT ''
 );
 """
-COLUMNS = ("answer_id", "verdict", "origin", "recorded_by", "at", "minutes", "note", "tenant")
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
@@ -98,7 +97,7 @@ class OutcomeStore:
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
         stored = replace(outcome, note=personal_data.redact(outcome.note))
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
-        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(COLUMNS)}) VALUES (:{', :'.join(COLUMNS)})"  # noqa: S608 - own names
+        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         self._file.run_now(lambda connection: connection.execute(statement, row))
         return stored
 
@@ -106,15 +105,13 @@ class OutcomeStore:
         self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
     ) -> list[Outcome]:
         """Outcomes in the order of their time."""
-        statement = f"SELECT {', '.join(COLUMNS)} FROM outcomes WHERE at >= ? ORDER BY at, answer_id"  # noqa: S608 - own names
-        began = since.astimezone(UTC).isoformat() if since else ""
-        rows = self._file.read_now(lambda connection: connection.execute(statement, (began,)).fetchall())
-        outcomes = [Outcome(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
-        return [
-            outcome
-            for outcome in outcomes
-            if (origin is None or outcome.origin == origin) and (tenant is None or outcome.tenant == tenant)
-        ]
+        statement = (
+            "SELECT * FROM outcomes WHERE at >= ? AND origin = coalesce(?, origin) AND tenant = coalesce(?, tenant) "
+            "ORDER BY at, answer_id"
+        )
+        wanted = (since.astimezone(UTC).isoformat() if since else "", origin, tenant)
+        rows = self._file.read_now(lambda connection: connection.execute(statement, wanted).fetchall())
+        return [Outcome(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
 
     def close(self) -> None:
         self._file.close()

@@ -44,8 +44,6 @@ CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
 _PARENTS_FIRST = "start_ns, id DESC"
 """A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
 
-AT_ONCE = 500
-"""Traces that one query reads: SQLite takes so many parameters in every version."""
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
 LAYER_OF_OPERATION: Mapping[str, Layer] = {
@@ -221,11 +219,8 @@ class SpanStore:
         prefix = trace_id.lower().strip()
         if not prefix or set(prefix) - set("0123456789abcdef"):
             raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
-        trace_ids = [
-            row[0]
-            for row in self._select("SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?",
-                                    prefix, prefix + "g")
-        ]  # fmt: skip
+        begin_so = "SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?"
+        trace_ids = [row[0] for row in self._select(begin_so, prefix, prefix + "g")]
         if not trace_ids:
             recent = ", ".join(root.trace_id[:12] for root in self.recent(5)) or "none"
             raise NotFound(f'No stored trace begins with "{trace_id}". Recent: {recent}.')
@@ -238,11 +233,9 @@ class SpanStore:
     def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
         """All spans of some traces by their whole ids, each trace's by start time."""
         spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
-        for begin in range(0, len(trace_ids), AT_ONCE):
-            batch = trace_ids[begin : begin + AT_ONCE]
-            marks = ", ".join("?" * len(batch))
-            for row in self._rows(f"WHERE trace_id IN ({marks}) ORDER BY {_PARENTS_FIRST}", *batch):
-                spans[row.trace_id].append(row)
+        wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
+        for row in self._rows(f"{wanted} ORDER BY {_PARENTS_FIRST}", json.dumps(list(trace_ids))):
+            spans[row.trace_id].append(row)
         return spans
 
     def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:

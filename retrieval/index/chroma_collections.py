@@ -13,7 +13,10 @@ a collection with a graph to search.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -22,22 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from langchain_core.utils.iter import batch_iterate
 from pydantic import Field
 
 from foundation.errors import StoreUnavailable
 from foundation.settings import Section
 from foundation.types import Scope
 from retrieval.contract import VectorItem, Vectors
-from retrieval.filters import Where
-from retrieval.index.chroma_partitions import (
-    access_of,
-    batches,
-    condition,
-    metadata_of,
-    records_of,
-    shelf_name,
-    take_off,
-)
+from retrieval.filters import AllOf, AnyOf, Between, OneOf, Stored, Where, stored_attributes
 from retrieval.index.closed_snapshot import Snapshot
 from retrieval.index.exact_search import Access, Rows, SmallCollections, best
 
@@ -51,17 +46,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _STATE, _COMPLETE = "state", "complete_to"
-"""The second under another name than in an earlier format, whose indexes are thus filled anew."""
 _PLAIN = "-plain"
 """How the names of collections of plain shelves end."""
 _FEWEST_LINKS: CreateHNSWConfiguration = {"max_neighbors": 2, "ef_construction": 1}
 """Below 2 neighbours the graph's formula divides by zero."""
 PAGE = 1000
 """So many vectors are read at a time."""
-
 _READ_AT_CLOSE = 5000
 """So many vectors that nobody has searched are read for the snapshot: a quarter of a second."""
-
 _WRITES = 3
 _EQUALS = 4
 _SAME = 1e-5
@@ -103,12 +95,16 @@ class Collections:
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         with self._small.writing():
-            for batch in batches(items, self._client.get_max_batch_size()):
-                self._place({item.chunk_id: item for item in batch})
+            for batch in batch_iterate(self._client.get_max_batch_size(), items):
+                by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
+                for item in {item.chunk_id: item for item in batch}.values():
+                    by_access[item.tenant, item.groups].append(item)
+                for access, group in by_access.items():
+                    self._place(access, group)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         with self._small.writing():
-            for batch in batches(chunk_ids, self._client.get_max_batch_size()):
+            for batch in batch_iterate(self._client.get_max_batch_size(), chunk_ids):
                 for shelf in self._shelves.values():
                     self._take_off(shelf, batch)
 
@@ -157,13 +153,9 @@ class Collections:
         unread = sum(shelf.count() for shelf in self._shelves.values() if not self._small.holds(shelf.name))
         if unread > _READ_AT_CLOSE or not all(map(is_plain, self._shelves.values())):
             return None
-        shelves: dict[Access, tuple[str, Rows]] = {}
-        for access, shelf in self._shelves.items():
-            rows = self._rows_of(shelf)
-            if rows is None:
-                return None
-            shelves[access] = shelf.name, rows
-        return Snapshot(self.sequence, self.stamp, shelves)
+        shelves = {access: (shelf.name, self._rows_of(shelf)) for access, shelf in self._shelves.items()}
+        complete = {access: (name, rows) for access, (name, rows) in shelves.items() if rows is not None}
+        return Snapshot(self.sequence, self.stamp, complete) if len(complete) == len(shelves) else None
 
     def _rows_of(self, shelf: Collection) -> Rows | None:
         return self._small.rows(shelf.name, shelf.count, partial(_rows, shelf))
@@ -178,21 +170,19 @@ class Collections:
             del shelves[unfinished]
         self._shelves = dict(shelves.values())
 
-    def _place(self, items: dict[str, VectorItem]) -> None:
-        by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
-        for item in items.values():
-            by_access[item.tenant, item.groups].append(item)
-        for access, group in by_access.items():
-            ids = [item.chunk_id for item in group]
-            shelf = self._shelf(access, len(group))
-            _write_and_check(shelf, ids, np.stack([item.vector for item in group]), records_of(shelf, group))
-            self._small.record(shelf.name, {item.chunk_id: item.vector for item in group})
-            for shelf in (shelf for readers, shelf in self._shelves.items() if readers != access):
-                self._take_off(shelf, ids)
+    def _place(self, access: Access, items: Sequence[VectorItem]) -> None:
+        vectors = {item.chunk_id: item.vector for item in items}
+        shelf, ids = self._shelf(access, len(items)), list(vectors)
+        _write_and_check(shelf, ids, np.stack(list(vectors.values())), _records_of(shelf, items))
+        self._small.record(shelf.name, vectors)
+        for readers, other in self._shelves.items():
+            if readers != access:
+                self._take_off(other, ids)
 
     def _take_off(self, shelf: Collection, chunk_ids: Sequence[str]) -> None:
-        take_off(shelf, chunk_ids)
-        self._small.record(shelf.name, {}, gone=frozenset(chunk_ids))
+        if present := shelf.get(ids=list(chunk_ids), include=[])["ids"]:
+            shelf.delete(ids=present)
+        self._small.record(shelf.name, {}, gone=chunk_ids)
 
     def _shelf(self, access: Access, more: int) -> Collection:
         """That to which `more` vectors can be added. The shelves are put together anew, because searches are walking along
@@ -209,14 +199,13 @@ class Collections:
 
     def _outgrow(self, access: Access) -> None:
         """Copy a plain shelf to a collection with a graph. Until the plain one is deleted, it is the one that counts."""
-        if shelf_name(access) in {listed.name for listed in self._client.list_collections()}:  # an earlier copy failed
-            self._client.delete_collection(shelf_name(access))
+        if _name_of(access) in {listed.name for listed in self._client.list_collections()}:  # an earlier copy failed
+            self._client.delete_collection(_name_of(access))
         plain, linked = self._shelves[access], self._create(access, plain=False)
         for offset in range(0, plain.count(), PAGE):
             page = plain.get(limit=PAGE, offset=offset, include=["embeddings", "metadatas"])
-            _write_and_check(
-                linked, page["ids"], np.asarray(page["embeddings"], dtype=np.float32), page["metadatas"] or []
-            )
+            vectors = np.asarray(page["embeddings"], dtype=np.float32)
+            _write_and_check(linked, page["ids"], vectors, page["metadatas"] or [])
         before, self._shelves = self._shelves, self._shelves | {access: linked}
         self._outgrown += 1
         try:
@@ -234,8 +223,8 @@ class Collections:
             "ef_search": self._options.ef_search,
         }
         return self._client.create_collection(
-            f"{shelf_name(access)}{_PLAIN if plain else ''}",
-            metadata=metadata_of(access),
+            f"{_name_of(access)}{_PLAIN if plain else ''}",
+            metadata={"tenant": access[0], "groups": json.dumps(sorted(access[1]))},
             configuration={"hnsw": {**graph, **_FEWEST_LINKS} if plain else graph},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
@@ -249,9 +238,9 @@ class Collections:
             except Exception:
                 if before == self._outgrown:
                     raise
-            else:
-                if before == self._outgrown:
-                    return result
+                continue
+            if before == self._outgrown:
+                return result
 
 
 def open_client(store: Path) -> Client:
@@ -265,21 +254,19 @@ def open_client(store: Path) -> Client:
 def list_shelves(client: Client) -> Iterator[tuple[Access, Collection]]:
     for name in (listed.name for listed in client.list_collections() if listed.name != _STATE):
         shelf = client.get_collection(name, embedding_function=None)
-        yield access_of(shelf), shelf
+        readers = shelf.metadata or {}
+        yield (str(readers["tenant"]), frozenset(json.loads(str(readers["groups"])))), shelf
 
 
-def _rows(shelf: Collection) -> Rows:
-    """Every vector, read without the graph's links."""
-    read = shelf.get(include=["embeddings"])
-    vectors = read["embeddings"]
-    return Rows(read["ids"], np.asarray(vectors if read["ids"] else np.zeros((0, 0)), dtype=np.float32))
+def is_plain(shelf: Collection) -> bool:
+    return shelf.name.endswith(_PLAIN)
 
 
 def find_nearest(
     shelf: Collection, rows: Rows | None, vector: Vectors, limit: int, where: Where | bool
 ) -> Iterator[tuple[str, float]]:
     query = np.asarray(vector, dtype=np.float32)[None, :]
-    wanted = None if isinstance(where, bool) else cast("Any", condition(where))
+    wanted = None if isinstance(where, bool) else cast("Any", _condition(where))
     if rows is not None:
         among = None if wanted is None else frozenset(shelf.get(where=wanted, include=[])["ids"])
         yield from rows.nearest(query[0], limit, among)
@@ -290,22 +277,54 @@ def find_nearest(
         yield chunk_id, 1.0 - float(distance)
 
 
+def _name_of(access: Access) -> str:
+    readers = json.dumps([access[0], json.dumps(sorted(access[1]))])
+    return f"shelf-{hashlib.blake2b(readers.encode(), digest_size=16).hexdigest()}"
+
+
+def _rows(shelf: Collection) -> Rows:
+    """Every vector, read without the graph's links."""
+    read = shelf.get(include=["embeddings"])
+    vectors = read["embeddings"]
+    return Rows(read["ids"], np.asarray(vectors if read["ids"] else np.zeros((0, 0)), dtype=np.float32))
+
+
+def _records_of(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
+    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
+    names that are gone are taken away one by one."""
+    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
+    gone: dict[str, dict[str, Stored | None]] = {
+        chunk_id: dict.fromkeys(metadata or {})
+        for chunk_id, metadata in zip(before["ids"], before["metadatas"] or [], strict=True)
+    }
+    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
+
+
+def _condition(where: Where) -> dict[str, Any]:
+    match where:
+        case AllOf(parts):
+            return {"$and": [_condition(part) for part in parts]}
+        case AnyOf(parts):
+            return {"$or": [_condition(part) for part in parts]}
+        case OneOf():
+            return {where.name: {"$in": where.stored_values}}
+        case Between():
+            sides = zip(("$gte", "$lte"), where.ends, strict=True)
+            ends = [{where.name: {sign: end}} for sign, end in sides if not math.isinf(end)]
+            return ends[0] if len(ends) == 1 else {"$and": ends}
+
+
 def _write_and_check(shelf: Collection, ids: Sequence[str], vectors: Vectors, metadatas: Sequence[Any]) -> None:
     """Write, then look whether each can be found, unless the shelf is a plain one. In about one of a hundred runs of small
     writes Chroma 1.5.9 counts a record that no search reaches; taken off and written again, it is reached.
     """
     missing: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
-        shelf.upsert(
-            ids=[ids[place] for place in missing],
-            embeddings=vectors[missing],
-            metadatas=[metadatas[place] for place in missing],
-        )
-        missing = (
-            ()
-            if is_plain(shelf)
-            else [missing[row] for row in _unreachable(shelf, [ids[p] for p in missing], vectors[missing])]
-        )
+        names = [ids[place] for place in missing]
+        shelf.upsert(names, vectors[missing], [metadatas[place] for place in missing])
+        if is_plain(shelf):
+            return
+        missing = [missing[row] for row in _unreachable(shelf, names, vectors[missing])]
         if not missing:
             return
         shelf.delete(ids=[ids[place] for place in missing])
@@ -318,13 +337,8 @@ def _write_and_check(shelf: Collection, ids: Sequence[str], vectors: Vectors, me
 def _unreachable(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
     """Places of those whose own vector leads neither to them nor to enough of their equals."""
     result = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
-    rows = zip(ids, result["ids"], result["distances"] or [], strict=True)
     return [
         place
-        for place, (own, near, distances) in enumerate(rows)
+        for place, (own, near, distances) in enumerate(zip(ids, result["ids"], result["distances"] or [], strict=True))
         if own not in near and not (len(near) == _EQUALS and distances[-1] < _SAME)
     ]
-
-
-def is_plain(shelf: Collection) -> bool:
-    return shelf.name.endswith(_PLAIN)

@@ -7,6 +7,7 @@ the index, which notices damage; its own check of what it holds is that of the f
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 from foundation.types import Scope
 from retrieval.contract import Vectors
 from retrieval.index.exact_search import TOGETHER, Access, Rows, best
+
+log = logging.getLogger(__name__)
 
 FILE = "rows-1.npz"
 """With the number of its format: a file of another one is as good as none."""
@@ -28,26 +31,22 @@ class Snapshot:
     shelves: Mapping[Access, tuple[str, Rows]]
     """The name of each collection, and its vectors."""
 
-    @staticmethod
-    def lacks(folder: Path) -> bool:
-        return not (folder / FILE).exists()
-
-    @staticmethod
-    def remove(folder: Path) -> None:
-        (folder / FILE).unlink(missing_ok=True)
-
     @classmethod
     def load(cls, folder: Path) -> Snapshot | None:
-        """`None` where there is none. Raises OSError and ValueError for one that cannot be read."""
-        if cls.lacks(folder):
+        """`None` where there is none, or it cannot be read: the seal says that it is what was written, so for want of memory."""
+        try:
+            with np.load(folder / FILE) as arrays:
+                text, *matrices = arrays.values()
+            header = json.loads(text.tobytes())
+            shelves = {
+                (shelf["tenant"], frozenset(shelf["groups"])): (shelf["name"], Rows(shelf["ids"], matrix))
+                for shelf, matrix in zip(header["shelves"], matrices, strict=True)
+            }
+        except FileNotFoundError:
             return None
-        with np.load(folder / FILE) as arrays:
-            text, *matrices = arrays.values()
-        header = json.loads(text.tobytes())
-        shelves = {
-            (shelf["tenant"], frozenset(shelf["groups"])): (shelf["name"], Rows(shelf["ids"], matrix))
-            for shelf, matrix in zip(header["shelves"], matrices, strict=True)
-        }
+        except Exception as error:
+            log.warning("The snapshot of the vector index cannot be read: %s: %s", type(error).__name__, error)
+            return None
         return cls(header["sequence"], header["stamp"], shelves)
 
     def save(self, folder: Path) -> None:
@@ -64,7 +63,9 @@ class Snapshot:
         try:
             np.savez(folder / FILE, text, *(rows.matrix for _, rows in self.shelves.values()))
         except BaseException:
-            self.remove(folder)  # half of one would take the room that others need, and the seal with it
+            (folder / FILE).unlink(
+                missing_ok=True
+            )  # half of one would take the room that others need, and the seal with it
             raise
 
     def fits(self, most: int) -> bool:

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,6 @@ from retrieval.contract import Vectors
 Access = tuple[str, frozenset[str]]
 """Tenant and groups, whose vectors stand together."""
 
-MANY_GONE = 1000
-"""What is taken off is told to every collection, and each remembers at most so many, or as many as it has, until it looks."""
 TOGETHER = 5
 """All collections in memory have at most so many times the vectors of the largest."""
 
@@ -46,14 +44,6 @@ class Rows:
         best = places[np.argsort(-similarities[places], kind="stable")]
         yield from zip([self.ids[place] for place in best.tolist()], similarities[best].tolist(), strict=True)
 
-    def after(self, put: Mapping[str, Vectors], gone: Collection[str]) -> Rows:
-        stay = [place for place, name in enumerate(self.ids) if name not in gone and name not in put]
-        ids = [self.ids[place] for place in stay] + list(put)
-        if not put:
-            return Rows(ids, self.matrix[stay])
-        new = np.stack(list(put.values()))
-        return Rows(ids, np.concatenate([self.matrix[stay], new]) if stay else new)
-
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
     """The nearest of several collections. What is on the move stands in two of them."""
@@ -63,29 +53,29 @@ def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float
     return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
-@dataclass
 class _Kept:
-    rows: Rows
-    put: dict[str, Vectors] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    """What was written since, and is taken in when the rows are next asked for: an ingest writes often and searches little."""
+    """A small collection that follows what is written. It is stacked when it is next searched: an ingest writes often and
+    searches little."""
 
-    def size(self) -> int:
-        """At most, because what is put again counts twice."""
-        return len(self.rows.ids) + len(self.put)
+    def __init__(self, rows: Rows) -> None:
+        self.vectors: dict[str, Vectors] = dict(zip(rows.ids, rows.matrix, strict=True))
+        self._rows: Rows | None = rows
 
     def record(self, put: Mapping[str, Vectors], gone: Collection[str]) -> None:
-        for name in gone:
-            self.put.pop(name, None)
-        self.gone.update(gone)
-        self.put.update(put)
-        if len(self.gone) > max(MANY_GONE, len(self.rows.ids)):  # most of them never stood here
-            self.current()
+        here = self.vectors.keys() & gone
+        for name in here:
+            del self.vectors[name]
+        self.vectors |= put
+        if here or put:
+            self._rows = None
 
-    def current(self) -> Rows:
-        if self.put or self.gone:
-            self.rows, self.put, self.gone = self.rows.after(self.put, self.gone), {}, set()
-        return self.rows
+    def rows(self) -> Rows:
+        if self._rows is None:
+            vectors = list(self.vectors.values())
+            matrix = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
+            self._rows = Rows(list(self.vectors), matrix)
+            self.vectors = dict(zip(self._rows.ids, matrix, strict=True))  # lets go of what it was stacked from
+        return self._rows
 
 
 class SmallCollections:
@@ -99,10 +89,10 @@ class SmallCollections:
     def __init__(self, most: int, initial: Mapping[str, Rows] | None = None) -> None:
         self._most, self._most_together = most, TOGETHER * most
         self._lock = threading.Lock()
-        self._collections: OrderedDict[str, _Kept | None] = OrderedDict()
+        self._collections: OrderedDict[str, _Kept | None] = OrderedDict(
+            (name, _Kept(rows)) for name, rows in (initial or {}).items()
+        )
         """The longest unsearched first. `None`: too many."""
-        for name, rows in (initial or {}).items():
-            self._collections[name] = _Kept(rows)
         self._writes = 0
         """Begun and ended ones, so it is odd while one is under way."""
 
@@ -112,7 +102,7 @@ class SmallCollections:
             if name in self._collections:
                 self._collections.move_to_end(name)
                 collection = self._collections[name]
-                return None if collection is None else collection.current()
+                return None if collection is None else collection.rows()
             writes_before = self._writes
         rows = read() if count() <= self._most else None
         with self._lock:
@@ -139,32 +129,29 @@ class SmallCollections:
             self._step()
 
     def add(self, name: str) -> None:
-        """A new collection, with nothing in it. Called while `writing`."""
+        """A new collection, with nothing in it. Called while `writing`, like the next two."""
         with self._lock:
             self._collections[name] = _Kept(Rows([], np.zeros((0, 0), dtype=np.float32)))
 
     def record(self, name: str, put: Mapping[str, Vectors], gone: Collection[str] = ()) -> None:
-        """Called while `writing`."""
         with self._lock:
             if collection := self._collections.get(name):
                 collection.record(put, gone)
-                if collection.size() > self._most and len(collection.current().ids) > self._most:
+                if len(collection.vectors) > self._most:
                     self._collections[name] = None
                 self._let_go()
 
     def forget(self, name: str | None = None) -> None:
-        """One collection, or all. Called while `writing`."""
+        """One collection, or all."""
         with self._lock:
-            if name is None:
-                self._collections.clear()
-            else:
-                self._collections.pop(name, None)
+            for forgotten in [name] if name else list(self._collections):
+                self._collections.pop(forgotten, None)
 
     def _let_go(self) -> None:
-        total = sum(collection.size() for collection in self._collections.values() if collection)
+        total = sum(len(collection.vectors) for collection in self._collections.values() if collection)
         while total > self._most_together:
             _, collection = self._collections.popitem(last=False)
-            total -= collection.size() if collection else 0
+            total -= len(collection.vectors) if collection else 0
 
     def _step(self) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -53,27 +53,21 @@ class Seal:
     def write(self) -> None:
         """All or nothing: half a seal would look like a damaged index. A hollow one gets none and is looked at when it is
         next opened."""
-        if hollow(self._folder):
-            return
-        new = self._path.with_suffix(".new")
-        new.write_text(f"{self._sizes()}\n{self._digest()}", encoding="ascii")
-        new.replace(self._path)
+        if not hollow(self._folder):
+            new = self._path.with_suffix(".new")
+            new.write_text(self._digest(), encoding="ascii")
+            new.replace(self._path)
 
     def break_(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def intact(self) -> bool | None:
-        """Whether nothing changed since; `None` without a seal: the last owner did not close in order. Files are read only
-        if there are as many and as large ones."""
+        """Whether nothing changed since; `None` without a seal: the last owner did not close in order."""
         try:
-            sizes, _, digest = self._path.read_text(encoding="ascii").partition("\n")
+            digest = self._path.read_text(encoding="ascii").rpartition("\n")[2]
         except FileNotFoundError:
             return None
-        return sizes == self._sizes() and digest == self._digest()
-
-    def _sizes(self) -> str:
-        listed = [(str(file.relative_to(self._folder)), file.stat().st_size) for file in _files(self._folder)]
-        return hashlib.blake2b(repr(listed).encode()).hexdigest()
+        return not hollow(self._folder) and digest == self._digest()
 
     def _digest(self) -> str:
         digest = hashlib.blake2b()
@@ -146,15 +140,14 @@ def _survives(probe: Sequence[str]) -> bool:
         watch.start()
         began = child.stdout.readline() == PROBING.encode()
         watch.cancel()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.communicate(timeout=PROBE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
+        child.kill()  # if it is still at it
         survived = child.wait() == 0
         errors.seek(0)
-        complained = errors.read()
+        complained = errors.read().decode(errors="replace").strip().splitlines()
     if not survived and not began:
-        cause = (complained.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        cause = (complained or ["it said nothing"])[-1]
         raise StoreUnavailable(
             f"The vector index was not closed in order, and the process that should check it could not begin: {cause}. "
             f"The index was left as it is. Remove the cause and start again."
@@ -248,7 +241,7 @@ def reindex(
     embedder: Embeddings,
     chunker: Chunker,
     fingerprint: Fingerprint,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Reindexed:
     """Cut and embed every stored document anew, beside the present ones, and put them in their place at the end.
 
@@ -264,11 +257,11 @@ def reindex(
         beside.close()
         beside = ledger.beside(fresh=True)
         beside.set_fingerprint(fingerprint)
-    building = _Building(beside, chunker, embedder)
+    building = _Building(beside, chunker, embedder, progress)
     try:
         while True:
             at = ledger.sequence()
-            building.go_through(ledger.entries(), of=ledger.chunk_count(), progress=progress)
+            building.go_through(ledger.entries(), of=ledger.chunk_count())
             crash_point("before_adopt")
             if ledger.adopt(beside, at=at):
                 return Reindexed(building.documents, building.kept)
@@ -279,15 +272,15 @@ def reindex(
 class _Building:
     """The ledger beside, as it is brought up to the present one, in one pass or more."""
 
-    def __init__(self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings) -> None:
-        self._beside, self._chunker, self._embedder = beside, chunker, embedder
+    def __init__(
+        self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Callable[[int, int], None]
+    ) -> None:
+        self._beside, self._chunker, self._embedder, self._progress = beside, chunker, embedder, progress
         self._through: set[str] = set()
-        """Content hashes that this run has seen, by document."""
+        """Documents that this run has seen."""
         self.documents = self.kept = 0
 
-    def go_through(
-        self, entries: Iterable[Entry], *, of: int, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def go_through(self, entries: Iterable[Entry], *, of: int) -> None:
         batch: list[Entry] = []
         present: set[str] = set()
         done = 0
@@ -296,30 +289,24 @@ class _Building:
             done += len(entry.chunks)
             if self._is_there(entry):
                 continue
-            batch.append(self._recut(entry))
+            chunks = self._chunker.chunk(entry.parsed, entry.source.document_id)
+            batch.append(replace(entry, chunks=chunks))  # and still its old vectors
             if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
                 self._store(batch)
                 batch = []
-                if progress:
-                    progress(done, max(of, done))
+                self._progress(done, max(of, done))
         self._store(batch)
-        if progress:
-            progress(done, max(of, done))
-        gone = [entry.source for entry in self._beside.entries() if entry.source.document_id not in present]
-        for source in gone:
-            self._beside.delete(source.document_id)
+        self._progress(done, max(of, done))
+        for key in {entry.source.document_id for entry in self._beside.entries()} - present:
+            self._beside.delete(key)
 
     def _is_there(self, entry: Entry) -> bool:
-        stored = self._beside.find(entry.source.document_id)
+        key = entry.source.document_id
+        stored = self._beside.find(key)
         same = stored is not None and stored.holds(entry)
-        if same and entry.source.document_id not in self._through:
-            self.kept += 1
-        self._through.add(entry.source.document_id)
+        self.kept += same and key not in self._through
+        self._through.add(key)
         return same
-
-    def _recut(self, entry: Entry) -> Entry:
-        """With new chunks, and still its old vectors."""
-        return replace(entry, chunks=self._chunker.chunk(entry.parsed, entry.source.document_id))
 
     def _store(self, batch: Sequence[Entry]) -> None:
         vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])

@@ -9,21 +9,17 @@ server's own Snowball dictionary and prepared by `foundation.text.tokens`, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import date
+from typing import Any
 
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
 from foundation.stores.registry import Store
-from foundation.text.tokens import telling_words
-from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY
-from retrieval.filters import Where, bind_filter, simplify
-from retrieval.tables.ledger import MOST_WORDS, TablesLedger
-from retrieval.tables.postgres_tables import PostgresTables, filter_leaf, fold_word, make_tables
-from retrieval.tables.scope import bind_scope
+from retrieval.tables.ledger import TablesLedger
+from retrieval.tables.postgres_tables import PostgresTables, fold_word, make_tables
 
 _SEARCH = f"""
   WITH asked AS (
@@ -58,7 +54,7 @@ class Options(PostgresOptions):
 class PostgresLedger(TablesLedger):
     """A `DocumentLedger`. Safe to share between threads, processes and machines."""
 
-    tables = PostgresTables
+    tables, _search = PostgresTables, _SEARCH
 
     def __init__(self, options: Options, clock: Clock) -> None:
         super().__init__(clock)
@@ -78,20 +74,8 @@ class PostgresLedger(TablesLedger):
         with self._database.transaction() as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {self._beside_namespace} CASCADE".encode())
 
-    def keyword_search(
-        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float, str]]:
-        query_words = [fold_word(word) for word in telling_words(_storable(query))[:MOST_WORDS]]
-        wanted = simplify(where)
-        if scope.sees_nothing or not query_words or limit < 1 or wanted is False:
-            return []
-        condition, bound = bind_filter(wanted, ":{}", filter_leaf)
-        values = {"words": query_words, "limit": limit, "as_of": as_of, "k1": _K1, "b": _B}
-        with self._reading() as connection:
-            rows = connection.execute(
-                _SEARCH.replace("/* where */", condition), {**values, **bind_scope(scope), **bound}
-            )
-            return list(rows.fetchall())
+    def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
+        return {"words": list(map(fold_word, words)), "k1": _K1, "b": _B}
 
     def close(self) -> None:
         self._database.close()
@@ -119,8 +103,3 @@ def build(options: Options, context: Context) -> PostgresLedger:
 
 def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter
     return (STORE,)
-
-
-def _storable(query: str) -> str:
-    """Without lone surrogates, which no stored text holds."""
-    return query.encode(errors="ignore").decode()

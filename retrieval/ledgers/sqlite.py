@@ -7,10 +7,10 @@ Every chunk and every deletion draws the next number of one sequence, by which a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -19,13 +19,21 @@ from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from foundation.text.tokens import telling_words
-from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY
-from retrieval.filters import Where, bind_filter, simplify
-from retrieval.tables.ledger import MOST_WORDS, TablesLedger
-from retrieval.tables.scope import bind_scope
-from retrieval.tables.sqlite_tables import SqliteTables, filter_leaf, make_tables, set_up
+from retrieval.tables.ledger import TablesLedger
+from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
+
+_SEARCH = f"""
+  SELECT c.chunk_id, ranked.score, c.document_id
+  FROM (
+    SELECT rowid AS sequence, -bm25(search, :weight, 1.0) AS score FROM search
+    WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1
+  ) AS ranked
+  CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
+  CROSS JOIN documents AS d ON d.document_id = c.document_id
+  WHERE {SqliteTables.conditions.in_scope} AND {SqliteTables.conditions.in_force} /* where */ LIMIT :limit"""
+"""All matches are ranked, and the best walked through until enough of them may be shown; asking of every match whether it may
+takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
 
 
 class Options(Section):
@@ -40,7 +48,7 @@ class Options(Section):
 class SqliteLedger(TablesLedger):
     """A `DocumentLedger`. Safe to share between threads; several processes may read while one writes."""
 
-    tables = SqliteTables
+    tables, _search = SqliteTables, _SEARCH
 
     def __init__(self, path: Path, options: Options, clock: Clock) -> None:
         super().__init__(clock)
@@ -66,29 +74,9 @@ class SqliteLedger(TablesLedger):
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._beside_path}{suffix}").unlink(missing_ok=True)
 
-    def keyword_search(
-        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
-    ) -> list[tuple[str, float, str]]:
-        """All matches are ranked, and the best walked through until enough of them may be shown; asking of every match
-        whether it may takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
-        expression = match_expression(query)
-        wanted = simplify(where)
-        if scope.sees_nothing or not expression or limit < 1 or wanted is False:
-            return []
-        condition, bound = bind_filter(wanted, ":{}", filter_leaf)
-        sql = f"""
-          SELECT c.chunk_id, ranked.score, c.document_id
-          FROM (
-            SELECT rowid AS sequence, -bm25(search, :weight, 1.0) AS score FROM search
-            WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1
-          ) AS ranked
-          CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
-          CROSS JOIN documents AS d ON d.document_id = c.document_id
-          WHERE {self.tables.conditions.in_scope} AND {self.tables.conditions.in_force} {condition} LIMIT :limit"""
-        values = {"weight": self._options.heading_weight, "expression": expression, "limit": limit, "as_of": as_of}
-        with self._reading() as connection:
-            rows = connection.execute(sql, {**values, **bind_scope(scope), **bound}).fetchall()
-        return sorted(rows, key=lambda row: (-row[1], row[0]))
+    def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
+        """Any of them, each quoted, so that none is taken for FTS5's syntax. A word that stands there twice counts twice."""
+        return {"weight": self._options.heading_weight, "expression": " OR ".join(f'"{word}"' for word in words)}
 
     def close(self) -> None:
         self._database.close()
@@ -105,16 +93,6 @@ class SqliteLedger(TablesLedger):
         with self._database.transaction() as connection:
             yield SqliteTables(connection)
             crash_point("before_commit")
-
-
-def match_expression(query: str) -> str:
-    """A person's words as an FTS5 expression: any of them, each quoted, so that none is taken for syntax. A word that
-    stands there twice counts twice.
-
-    >>> match_expression('What is the "warranty" of QP-5?')
-    '"warranty" OR "QP" OR "5"'
-    """
-    return " OR ".join(f'"{word}"' for word in telling_words(query)[:MOST_WORDS])
 
 
 def build(options: Options, context: Context) -> SqliteLedger:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from retrieval.contract import Chunk
-from retrieval.filters import Stored
+from retrieval.filters import Leaf, Stored
 from retrieval.tables.scope import Conditions
 
 Values = Mapping[str, Any]
@@ -41,6 +41,11 @@ class TablesConnection(ABC):
     @abstractmethod
     def unnest(name: str) -> str:
         """The bound list of that name as a table `wanted`, with a `value` and its place as `key`."""
+
+    @staticmethod
+    @abstractmethod
+    def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
+        """A single condition of a filter on a document `d`."""
 
     @abstractmethod
     def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None: ...

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from foundation.clock import Clock
+from foundation.text.tokens import telling_words
 from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import Document, DocumentLedger, Entry, Fingerprint, Hit, Refusal, VectorItem, Vectors
+from retrieval.filters import Where, bind_filter, simplify
 from retrieval.tables import row_codec, rows
-from retrieval.tables.changes import Numbers, last_number
 from retrieval.tables.connection import TablesConnection
+from retrieval.tables.rows import Numbers, last_number
 from retrieval.tables.scope import bind_scope
 
 MOST_WORDS = 128
@@ -24,9 +26,11 @@ MOST_WORDS = 128
 
 
 class TablesLedger(ABC):
-    """A `DocumentLedger` but for `keyword_search` and what opens, empties and closes the database."""
+    """A `DocumentLedger` but for what opens, empties and closes the database."""
 
     tables: ClassVar[type[TablesConnection]]
+    _search: ClassVar[str]
+    """Ids of passages with their scores and documents, best first. A filter stands where it has `/* where */`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,6 +49,10 @@ class TablesLedger(ABC):
     @abstractmethod
     def _remove_beside(self) -> None:
         """Delete what `beside` opens."""
+
+    @abstractmethod
+    def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
+        """What `_search` is bound with to find any of the words."""
 
     # Writing
 
@@ -163,6 +171,19 @@ class TablesLedger(ABC):
         with self._reading() as connection:
             values = {"ids": list(chunk_ids), "as_of": as_of, **bind_scope(scope)}
             return list(connection.execute(query, values).fetchall())
+
+    def keyword_search(
+        self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
+    ) -> list[tuple[str, float, str]]:
+        storable = query.encode(errors="ignore").decode()  # no stored text holds a lone surrogate
+        words, wanted = telling_words(storable)[:MOST_WORDS], simplify(where)
+        if scope.sees_nothing or not words or limit < 1 or wanted is False:
+            return []
+        condition, bound = bind_filter(wanted, ":{}", self.tables.filter_leaf)
+        values = {**self._bind_words(words), "limit": limit, "as_of": as_of, **bind_scope(scope), **bound}
+        with self._reading() as connection:
+            found = connection.execute(self._search.replace("/* where */", condition), values).fetchall()
+        return sorted(found, key=lambda row: (-row[1], row[0]))
 
     # For the vector index, and for reindexing
 

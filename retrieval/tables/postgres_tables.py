@@ -100,6 +100,17 @@ class PostgresTables(TablesConnection):
     def unnest(name: str) -> str:
         return f"unnest(:{name}::text[]) WITH ORDINALITY AS wanted (value, key)"
 
+    @staticmethod
+    def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
+        named = (
+            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+        )
+        if isinstance(leaf, OneOf):
+            column, kind = ("text", "text[]") if isinstance(leaf.stored_values[0], str) else ("number", "float8[]")
+            return f"{named} AND f.{column} = ANY({bind(leaf.stored_values)}::{kind}))"
+        low, high = map(bind, leaf.ends)
+        return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
+
     def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None:
         rows = [
             {"document_id": document_id, "name": name, "text" if isinstance(value, str) else "number": value}
@@ -162,16 +173,6 @@ def make_tables(connection: Connection) -> None:
             f"The ledger in PostgreSQL has the format {version and version[0]}; this version of Sixply reads format "
             f"{_VERSION}. Use the version that wrote it, or name another namespace and ingest again."
         )
-
-
-def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
-    """A single condition of a filter on a document `d`."""
-    named = f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
-    if isinstance(leaf, OneOf):
-        column, kind = ("text", "text[]") if isinstance(leaf.stored_values[0], str) else ("number", "float8[]")
-        return f"{named} AND f.{column} = ANY({bind(leaf.stored_values)}::{kind}))"
-    low, high = map(bind, leaf.ends)
-    return f"{named} AND f.number BETWEEN {low}::float8 AND {high}::float8)"
 
 
 def fold_word(word: str) -> str:

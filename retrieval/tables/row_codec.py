@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from foundation.types import Scope
 from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
-from retrieval.filters import Value, restored_attributes, stored_attributes, stored_name
+from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 VERSION = "version "
 """Before the content hash of an earlier version: no offer has such a one, so that an offer of its name is taken."""
@@ -24,20 +24,15 @@ SOURCE = (
 CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 """Columns of a passage `c` that `read_chunk` reads."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
-"""Under which `attributes_text` has the class of a document."""
+"""Under which the class of a document stands among its attributes."""
 
 
 _DAYS = ("effective_from", "published")
 
 
-def names(columns: Iterable[str]) -> str:
-    """As they stand in a statement: `end` is a word of SQL."""
-    return ", ".join(f'"{column}"' for column in columns)
-
-
-def insert_statement(table: str, columns: Iterable[str]) -> str:
-    columns = list(columns)
-    return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join(f':{column}' for column in columns)})"
+def insert_statement(table: str, columns: Collection[str]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)  # `end` is a word of SQL
+    return f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(columns)})"
 
 
 def outline(parsed: Parsed) -> str:
@@ -55,14 +50,6 @@ def read_parsed(text: str, outline: str, parsers: Sequence[str]) -> Parsed:
 def read_chunk(row: Sequence[Any]) -> Chunk:
     chunk_id, key, position, text, start, end, heading_path, page = row
     return Chunk(chunk_id, key, position, text, start, end, tuple(json.loads(heading_path)), page)
-
-
-def attributes_text(attributes: Mapping[str, Value]) -> str:
-    return json.dumps(stored_attributes(attributes), sort_keys=True)
-
-
-def attributes(text: str) -> dict[str, Value]:
-    return restored_attributes(json.loads(text))
 
 
 def source_fields(source: Source) -> dict[str, Any]:

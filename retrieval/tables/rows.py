@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""Rows of the ledger, written and read: documents, passages, refusals and the fingerprint."""
+"""Rows of the ledger, written and read: documents, passages, refusals, the fingerprint and the numbers of changes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from retrieval.contract import Document, Entry, Fingerprint, Refusal, Source
-from retrieval.filters import stored_attributes
+from retrieval.filters import restored_attributes, stored_attributes
 from retrieval.tables import row_codec
-from retrieval.tables.changes import Numbers
 from retrieval.tables.connection import TablesConnection, Values
 
 SOURCE_COLUMNS = 12
@@ -28,6 +28,36 @@ _CHUNK = (
 )  # fmt: skip
 """Columns that both databases have."""
 _REFUSAL = ("document_id", "tenant", "uri", "groups", "class", "reason", "message", "at")
+
+REMEMBERED = 100_000
+"""Numbers for which deletions and stamps are kept. An index that is further behind is filled anew, which costs no more than
+following so many changes."""
+
+
+class Numbers:
+    """Draws the next numbers of changes, by which a vector index catches up, within a transaction."""
+
+    def __init__(self, connection: TablesConnection) -> None:
+        self._connection = connection
+        self._first = self._last = last_number(connection)
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last
+
+    def save(self) -> None:
+        """Stamp the transaction, and forget what only an index far behind would ask for."""
+        if self._last > self._first:
+            stamped = {"last": self._last, "stamp": uuid4().hex}
+            self._connection.execute("INSERT INTO commits VALUES (:last, :stamp)", stamped)
+            for table in ("commits", "deletions"):
+                forgotten = {"last": self._last - REMEMBERED}
+                self._connection.execute(f"DELETE FROM {table} WHERE sequence <= :last", forgotten)
+
+
+def last_number(connection: TablesConnection) -> int:
+    """Of the last committed change; 0 where there is none."""
+    return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM commits").fetchone()[0])
 
 
 def write_fingerprint(connection: TablesConnection, fingerprint: Fingerprint) -> None:
@@ -47,7 +77,7 @@ def store_entry(connection: TablesConnection, entry: Entry, numbers: Numbers, no
     values = (
         source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
         source.series, source.effective_from, source.published, source.origin,
-        row_codec.attributes_text(source.attributes), entry.content_hash, len(text), len(entry.chunks),
+        json.dumps(stored_attributes(source.attributes), sort_keys=True), entry.content_hash, len(text), len(entry.chunks),
         entry.ingested_at or now, source.version_of, source.writer_reads, list(entry.parsed.parsers), text,
         row_codec.outline(entry.parsed),
     )  # fmt: skip
@@ -110,38 +140,25 @@ def write_refusal(connection: TablesConnection, refusal: Refusal) -> None:
 
 
 def read_refusals(connection: TablesConnection, where: str, values: Values) -> list[Refusal]:
-    query = f"SELECT {row_codec.names(_REFUSAL)} FROM refusals WHERE {where} ORDER BY uri, tenant"
+    columns = "uri, tenant, reason, message, at, groups, class"
+    rows = connection.execute(f"SELECT {columns} FROM refusals WHERE {where} ORDER BY uri, tenant", values).fetchall()
     return [
-        Refusal(uri, tenant, reason, message, read_time(at), frozenset(_list(groups)), data_class)
-        for _, tenant, uri, groups, data_class, reason, message, at in connection.execute(query, values).fetchall()
+        Refusal(uri, tenant, reason, message, _time(at), frozenset(_list(groups)), data_class)
+        for uri, tenant, reason, message, at, groups, data_class in rows
     ]
 
 
 def read_source(row: Sequence[Any]) -> Source:
     uri, tenant, groups, title, media_type, series, effective_from, published, origin, attributes, *ledger_fields = row
-    version_of, writer_reads = ledger_fields
-    return Source(
-        uri=uri,
-        tenant=tenant,
-        groups=frozenset(_list(groups)),
-        title=title,
-        media_type=media_type,
-        series=series,
-        effective_from=_day(effective_from),
-        published=_day(published),
-        origin=origin,
-        attributes=row_codec.attributes(attributes),
-        version_of=version_of,
-        writer_reads=writer_reads,
-    )
+    readers, days = frozenset(_list(groups)), (_day(effective_from), _day(published))
+    known = restored_attributes(json.loads(attributes))
+    return Source(uri, tenant, readers, title, media_type, series, *days, origin, known, *ledger_fields)
 
 
 def read_document(row: Sequence[Any]) -> Document:
     key, content_hash, characters, chunks, at, superseded, parsers = row[SOURCE_COLUMNS:]
     source = read_source(row[:SOURCE_COLUMNS])
-    return Document(
-        key, source, content_hash, characters, chunks, read_time(at), bool(superseded), tuple(_list(parsers))
-    )
+    return Document(key, source, content_hash, characters, chunks, _time(at), bool(superseded), tuple(_list(parsers)))
 
 
 # A database that has neither lists nor days gives them as the text in which they were kept
@@ -155,5 +172,5 @@ def _day(value: Any) -> date | None:
     return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def read_time(value: Any) -> datetime:
+def _time(value: Any) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else value

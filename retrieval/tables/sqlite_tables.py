@@ -94,6 +94,16 @@ class SqliteTables(TablesConnection):
     def unnest(name: str) -> str:
         return f"json_each(:{name}) AS wanted"
 
+    @staticmethod
+    def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:
+        named = (
+            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+        )
+        if isinstance(leaf, OneOf):
+            return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
+        low, high = map(bind, leaf.ends)
+        return f"{named} AND f.value BETWEEN {low} AND {high})"
+
     def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None:
         rows = [(document_id, name, value) for name, value in attributes.items()]
         self._connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", rows)
@@ -134,15 +144,6 @@ def make_tables(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has the format {version}; this version of Sixply reads format {_VERSION}. "
             f"Use the version that wrote it, or move the file away and ingest again: make ingest SRC=folder"
         )
-
-
-def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:
-    """A single condition of a filter on a document `d`."""
-    named = f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
-    if isinstance(leaf, OneOf):
-        return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
-    low, high = map(bind, leaf.ends)
-    return f"{named} AND f.value BETWEEN {low} AND {high})"
 
 
 def _encode(values: Values) -> dict[str, Any]:

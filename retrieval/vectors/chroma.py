@@ -9,13 +9,12 @@ How the vectors stand in it: `retrieval/index/chroma_collections.py`.
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -27,16 +26,9 @@ from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
 from retrieval.index.chroma_collections import PAGE, Collections, Options, is_plain, list_shelves, open_client
-from retrieval.index.closed_snapshot import Snapshot
+from retrieval.index.closed_snapshot import FILE, Snapshot
 from retrieval.index.lock import Ownership
 from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
-
-if TYPE_CHECKING:
-    pass
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _SAMPLED = 20
 """The probe searches for one vector in so many."""
@@ -65,10 +57,12 @@ class ChromaVectorIndex:
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         try:
             self._seal = Seal(folder / "seal", self._store)
-            with _chroma_imported_meanwhile() if Snapshot.lacks(self._store) else nullcontext():
+            with ThreadPoolExecutor(1) as beside:
+                if not (self._store / FILE).exists():  # the import takes about as long as the look at the files
+                    beside.submit(importlib.import_module, "chromadb.api.rust")
                 probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
                 intact = keep_or_quarantine(self._store, self._seal, probe=probe)
-            asleep = self._left_by_the_last() if intact else None
+            asleep = Snapshot.load(self._store) if intact else None
             if asleep and asleep.fits(options.exact_up_to):
                 self._asleep = asleep
             else:
@@ -137,13 +131,6 @@ class ChromaVectorIndex:
             finally:
                 self._owner.release()
 
-    def _left_by_the_last(self) -> Snapshot | None:
-        try:
-            return Snapshot.load(self._store)
-        except Exception as error:  # the seal says that it is what was written: for want of memory, say
-            log.warning("The snapshot of the vector index cannot be read: %s: %s", type(error).__name__, error)
-            return None
-
     def _awake(self) -> Collections:
         with self._waking:
             if self._chroma is None:
@@ -154,7 +141,7 @@ class ChromaVectorIndex:
                     )
                 with self._translate_errors():
                     self._seal.break_()
-                    Snapshot.remove(self._store)
+                    (self._store / FILE).unlink(missing_ok=True)
                     self._chroma = Collections(self._store, self._options, self._asleep)
                 self._asleep = None
             return self._chroma
@@ -211,22 +198,6 @@ def stores(options: Options) -> tuple[Store, ...]:
             stays=DOCUMENTS_STAY,
         ),
     )
-
-
-@contextmanager
-def _chroma_imported_meanwhile() -> Iterator[None]:
-    """The import takes about as long as looking at the files, which is done by another process or without the GIL."""
-
-    def imports() -> None:
-        with suppress(ImportError):  # whoever needs it next will say so
-            importlib.import_module("chromadb.api.rust")
-
-    thread = threading.Thread(target=imports)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _probe(store: Path) -> None:

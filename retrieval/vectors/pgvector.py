@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
+from langchain_core.utils.iter import batch_iterate
 from pydantic import Field
 
 from foundation.components import Context
@@ -27,7 +27,6 @@ from retrieval.filters import Leaf, OneOf, Where, bind_filter, simplify, stored_
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
-T = TypeVar("T")
 _BATCH = 1000
 _MOST_INDEXED = 2000
 """Dimensions that pgvector can index. Longer vectors are searched exactly, one by one."""
@@ -70,7 +69,7 @@ class PgVectorIndex:
         self._database = Postgres(options, _prepare, STORE, types=_types)
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        for batch in _batches(items):
+        for batch in batch_iterate(_BATCH, items):
             rows = {item.chunk_id: _row(item) for item in batch}
             with self._database.transaction() as connection, connection.cursor() as cursor:
                 if not _is_made(connection, "vectors"):
@@ -80,7 +79,7 @@ class PgVectorIndex:
         self._index()
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        for batch in _batches(chunk_ids):
+        for batch in batch_iterate(_BATCH, chunk_ids):
             with self._database.transaction() as connection:
                 if _is_made(connection, "vectors"):
                     connection.execute("DELETE FROM vectors WHERE chunk_id = ANY(%s)", (batch,))
@@ -126,10 +125,7 @@ class PgVectorIndex:
         """By a lock in the server, which goes with our connection if we die."""
         with self._database.transaction() as connection:
             lock = "SELECT pg_advisory_xact_lock('vectors_state'::regclass::oid::bigint)"
-            if patient:
-                with without_time_limit(connection):
-                    connection.execute(lock)
-            else:
+            with without_time_limit(connection) if patient else nullcontext():
                 connection.execute(lock)
             yield
 
@@ -214,9 +210,3 @@ def _types(connection: Connection) -> None:
     from pgvector.psycopg import register_vector
 
     register_vector(connection)
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch

@@ -12,11 +12,11 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
+from langchain_core.utils.iter import batch_iterate
 from pydantic import Field, SecretStr
 
 from foundation.components import Context
@@ -30,7 +30,6 @@ from retrieval.filters import AllOf, AnyOf, Between, Where, simplify, stored_att
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-T = TypeVar("T")
 _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
 _STATE = str(uuid5(_NAMES, "state"))
 """No chunk's: theirs are made from "chunk" and the id."""
@@ -70,7 +69,7 @@ class QdrantVectorIndex:
     def upsert(self, items: Iterable[VectorItem]) -> None:
         from qdrant_client import models
 
-        for batch in _batches(items):
+        for batch in batch_iterate(_BATCH, items):
             latest = {item.chunk_id: item for item in batch}.values()
             points = models.Batch(
                 ids=[_point(item.chunk_id) for item in latest],
@@ -82,7 +81,7 @@ class QdrantVectorIndex:
                 client.upsert(self._name, points, wait=True)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        for batch in _batches(chunk_ids):
+        for batch in batch_iterate(_BATCH, chunk_ids):
             with self._use() as client:
                 if client.collection_exists(self._name):
                     client.delete(self._name, [_point(chunk_id) for chunk_id in batch], wait=True)
@@ -241,9 +240,3 @@ def _condition(where: Where) -> Any:
         return models.FieldCondition(key=_field(where.name), match=models.MatchAny(any=texts))
     equal = [models.Range(gte=value, lte=value) for value in where.stored_values if not isinstance(value, str)]
     return models.Filter(should=[models.FieldCondition(key=_field(where.name), range=bounds) for bounds in equal])
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -78,23 +78,18 @@ FOLDER = "jobs"
 
 def _erase(data_dir: Path, person: Person) -> int:
     """A job that is at work finds itself gone before its next item, and what it does now can be written nowhere."""
-    path = data_dir / STORE.file
 
-    def remove(connection: sqlite3.Connection) -> int:
+    def remove(connection: sqlite3.Connection, person: Person) -> int:
         theirs = (person.tenant, person.subject)
-        jobs = connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs).fetchall()
-        for (job_id,) in jobs:  # files first: a kill in between leaves the rows, by which they are found again
+        jobs = [
+            row[0] for row in connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs)
+        ]
+        for job_id in jobs:  # files first: a kill in between leaves the rows, by which they are found again
             shutil.rmtree(data_dir / FOLDER / job_id, ignore_errors=True)
-            connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
-            connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+        _forget(connection, jobs)
         return len(jobs)
 
-    if not path.exists():
-        return 0
-    with closing(SqliteFile(path, STORE)) as file:
-        count = file.run_now(remove, of_nobody=True)
-        file.compact()
-    return count
+    return replace(STORE, erase_rows=remove).erase_now(data_dir, person)
 
 
 STORE = SqliteStore(
@@ -263,11 +258,9 @@ class JobStore:
         return [job for job in jobs if caller.holds_rights_of(job.principal)]
 
     async def items(self, job_id: str, *, waiting: bool = False) -> list[JobItem]:
-        def read(connection: sqlite3.Connection) -> list[JobItem]:
-            rows = connection.execute("SELECT * FROM items WHERE job_id = ? ORDER BY number", (job_id,))
-            return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
-
-        return await self._file.run(read)
+        statement = "SELECT * FROM items WHERE job_id = ? ORDER BY number"
+        rows = await self._file.run(lambda connection: connection.execute(statement, (job_id,)).fetchall())
+        return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
 
     async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
         """Note that an item is begun, or that it was put off after all."""
@@ -292,7 +285,8 @@ class JobStore:
         """The running jobs of processes that are gone; they are this one's now. Forgets jobs that are old, what a process left
         that died while it took one in, and files that belong to no running job."""
         until = (self._clock.now() - KEPT).isoformat()
-        folders = await asyncio.to_thread(self._folders)  # before the rows: what arrives meanwhile is not among them
+        # before the rows: what arrives meanwhile is not among them
+        folders = {path.name for path in self._folder.iterdir() if path.is_dir()}
 
         def take(connection: sqlite3.Connection) -> tuple[list[str], set[str]]:
             statement = f"SELECT job_id FROM jobs WHERE begun_at < ? AND status NOT IN {AT_WORK}"  # noqa: S608 - own words
@@ -314,16 +308,13 @@ class JobStore:
             await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
         return [job for job_id in adopted for job in await self._jobs("job_id = ?", job_id)]
 
-    def _folders(self) -> set[str]:
-        return {path.name for path in self._folder.iterdir() if path.is_dir()}
-
     def close(self) -> None:
         self._file.close()
 
     async def _jobs(self, condition: str, *values: str) -> list[Job]:
         statement = (
-            "SELECT jobs.*, count(number) AS total, total(items.status = 'done') AS done, "  # noqa: S608 - own words
-            "total(items.status = 'failed') AS failed FROM jobs LEFT JOIN items USING (job_id) "
+            "SELECT job_id, kind, jobs.status, begun_at, count(number), total(items.status = 'done'), "  # noqa: S608 - own words
+            "total(items.status = 'failed'), principal FROM jobs LEFT JOIN items USING (job_id) "
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
         return await self._file.run(lambda connection: [_job(row) for row in connection.execute(statement, values)])
@@ -354,16 +345,9 @@ def _decode(principal: str) -> Principal:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    return Job(
-        job_id=row["job_id"],
-        kind=row["kind"],
-        status=row["status"],
-        begun_at=datetime.fromisoformat(row["begun_at"]),
-        total=row["total"],
-        done=int(row["done"]),
-        failed=int(row["failed"]),
-        principal=_decode(row["principal"]),
-    )
+    job_id, kind, status, begun_at, total, done, failed, principal = row
+    begun = datetime.fromisoformat(begun_at)
+    return Job(job_id, kind, status, begun, total, int(done), int(failed), _decode(principal))
 
 
 def _item(row: sqlite3.Row) -> JobItem:

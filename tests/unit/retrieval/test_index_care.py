@@ -236,7 +236,7 @@ def test_a_copy_of_the_ledger_that_went_its_own_way_is_noticed(store: Store, dat
 def test_an_index_so_far_behind_that_deletions_are_forgotten_is_filled_anew(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.tables.changes.REMEMBERED", 20)
+    monkeypatch.setattr("retrieval.tables.rows.REMEMBERED", 20)
     store.add("gone.md", "Gone.")
     catch_up(store.ledger, store.vectors)
     behind = store.vectors.sequence()

@@ -118,17 +118,3 @@ def test_collections_that_are_written_and_never_searched_are_let_go_too() -> Non
             small.add(shelf)
             small.record(shelf, {shelf: A})
     assert [small.holds(shelf) for shelf in "abcdef"] == [False, *[True] * 5]
-
-
-def test_what_is_taken_off_elsewhere_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index.exact_search.MANY_GONE", 3)
-    small = SmallCollections(9)
-    with small.writing():
-        small.add("quiet")
-        small.record("quiet", {"a": A})
-        for number in range(50):
-            small.record("quiet", {}, gone={f"elsewhere {number}"})
-    kept = small._collections["quiet"]
-    assert kept is not None
-    assert len(kept.gone) <= 3
-    assert list(kept.rows.ids) == ["a"]
