@@ -1,4 +1,4 @@
-"""The vectors of small collections in memory, compared one by one: whatever is stored is found.
+"""Vectors in memory, compared one by one: whatever is stored is found.
 
 A graph cannot promise that. Each insertion and deletion changes links near by, and a vector whose last link went is
 counted and not reached. Up to some ten thousand vectors it is not even faster.
@@ -6,22 +6,26 @@ counted and not reached. Up to some ten thousand vectors it is not even faster.
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.contract import Vectors
+from foundation.errors import StoreUnavailable
+from foundation.types import Scope
+from retrieval.contract import VectorItem, Vectors
+from retrieval.filters import Value, Where, matches, restored_attributes, simplify, stored_attributes
+
+log = logging.getLogger(__name__)
 
 Access = tuple[str, frozenset[str]]
-"""Tenant and groups, whose vectors stand together."""
-
-TOGETHER = 5
-"""All collections in memory have at most so many times the vectors of the largest."""
+"""Tenant and groups, whose vectors stand together on a *shelf*."""
 
 
 @dataclass(frozen=True)
@@ -46,113 +50,200 @@ class Rows:
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """The nearest of several collections. What is on the move stands in two of them."""
+    """The nearest of several shelves. What is on the move stands on two of them."""
     similarities: dict[str, float] = {}
     for chunk_id, similarity in hits:
         similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
     return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
-class _Kept:
-    """A small collection that follows what is written. It is stacked when it is next searched: an ingest writes often and
-    searches little."""
+class _Shelf:
+    """It is stacked when it is next searched after a write: an ingest writes often and searches little."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.vectors: dict[str, Vectors] = dict(zip(rows.ids, rows.matrix, strict=True))
-        self._rows: Rows | None = rows
+    def __init__(self) -> None:
+        self.vectors: dict[str, Vectors] = {}
+        self.known: dict[str, Mapping[str, Value]] = {}
+        """What is known of the document of each, to filter by. Passages of a document share it."""
+        self._rows: Rows | None = None
 
-    def record(self, put: Mapping[str, Vectors], gone: Collection[str]) -> None:
-        here = self.vectors.keys() & gone
-        for name in here:
-            del self.vectors[name]
-        self.vectors |= put
-        if here or put:
-            self._rows = None
+    def put(self, item: VectorItem) -> None:
+        last = self.known[next(reversed(self.known))] if self.known else None
+        self.vectors[item.chunk_id] = item.vector
+        self.known[item.chunk_id] = last if last == item.attributes and last is not None else item.attributes
+        self._rows = None
+
+    def remove(self, name: str) -> None:
+        del self.vectors[name], self.known[name]
+        self._rows = None
 
     def rows(self) -> Rows:
         if self._rows is None:
-            vectors = list(self.vectors.values())
-            matrix = np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)
-            self._rows = Rows(list(self.vectors), matrix)
-            self.vectors = dict(zip(self._rows.ids, matrix, strict=True))  # lets go of what it was stacked from
+            self.stack(list(self.vectors), np.stack(list(self.vectors.values())))
+        assert self._rows
         return self._rows
 
+    def stack(self, names: Sequence[str], matrix: Vectors) -> None:
+        self._rows = Rows(names, matrix)
+        self.vectors = dict(zip(names, matrix, strict=True))  # lets go of what it was stacked from
 
-class SmallCollections:
-    """Rows of those collections that are small, read when first searched and kept true to what is written; those longest
-    unsearched are let go where all together have too many.
 
-    Searches go on while one thread writes: what was read while something was written may be older than that, and is used
-    once and not kept.
-    """
+class ExactIndex:
+    """See `retrieval.contract.VectorIndex`. Searches see the whole of what one write changes, or nothing of it."""
 
-    def __init__(self, most: int, initial: Mapping[str, Rows] | None = None) -> None:
-        self._most, self._most_together = most, TOGETHER * most
+    def __init__(self, name: str = "The index in memory") -> None:
+        self._name = name
         self._lock = threading.Lock()
-        self._collections: OrderedDict[str, _Kept | None] = OrderedDict(
-            (name, _Kept(rows)) for name, rows in (initial or {}).items()
-        )
-        """The longest unsearched first. `None`: too many."""
-        self._writes = 0
-        """Begun and ended ones, so it is odd while one is under way."""
+        self._shelves: dict[Access, _Shelf] = {}
+        self._shelf_of: dict[str, Access] = {}
+        self._sequence, self._stamp = 0, ""
+        self._closed = False
 
-    def rows(self, name: str, count: Callable[[], int], read: Callable[[], Rows]) -> Rows | None:
-        """`None` where there are too many."""
-        with self._lock:
-            if name in self._collections:
-                self._collections.move_to_end(name)
-                collection = self._collections[name]
-                return None if collection is None else collection.rows()
-            writes_before = self._writes
-        rows = read() if count() <= self._most else None
-        with self._lock:
-            if writes_before == self._writes and not writes_before % 2:
-                self._collections[name] = None if rows is None else _Kept(rows)
-                self._let_go()
-        return rows
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        new = {item.chunk_id: item for item in items}
+        with self._open():
+            self._demand_one_size(new.values())
+            self._remove(new)
+            for chunk_id, item in new.items():
+                access = self._shelf_of[chunk_id] = item.tenant, item.groups
+                self._shelves.setdefault(access, _Shelf()).put(item)
 
-    def holds(self, name: str) -> bool:
-        """Whether its rows are in memory."""
+    def delete(self, chunk_ids: Iterable[str]) -> None:
+        gone = list(chunk_ids)
+        with self._open():
+            self._remove(gone)
+
+    def search(
+        self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
+    ) -> list[tuple[str, float]]:
+        return best(self.hits(vector, scope, limit, simplify(where)), limit)
+
+    def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
+        """The best of each shelf that `scope` admits; `wanted` is a simplified filter."""
+        with self._open():
+            admitted = [(shelf.rows(), shelf.known) for access, shelf in self._shelves.items() if scope.admits(*access)]
+        query = np.asarray(vector, dtype=np.float32)
+        for rows, known in admitted:
+            among = None
+            if wanted is not True:
+                among = {name for name in rows.ids if wanted and matches(wanted, known.get(name, {}))}
+            yield from rows.nearest(query, limit, among)
+
+    def sequence(self) -> int:
+        return self._sequence
+
+    def stamp(self) -> str:
+        return self._stamp
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        self._sequence, self._stamp = sequence, stamp
+
+    def count(self) -> int:
+        with self._open():
+            return len(self._shelf_of)
+
+    def clear(self) -> None:
+        with self._open():
+            self._shelves, self._shelf_of = {}, {}
+            self._sequence, self._stamp = 0, ""
+
+    def close(self) -> None:
+        """Let go of the vectors."""
         with self._lock:
-            return self._collections.get(name) is not None
+            self._shelves, self._shelf_of, self._closed = {}, {}, True
+
+    def largest(self) -> tuple[Access, int] | None:
+        """The shelf with most vectors, and how many these are."""
+        with self._open():
+            sizes = ((access, len(shelf.vectors)) for access, shelf in self._shelves.items())
+            return max(sizes, key=lambda size: size[1], default=None)
+
+    def shelves(self) -> list[Access]:
+        return list(self._shelves)
+
+    def shelf(self, access: Access) -> list[VectorItem]:
+        with self._open():
+            shelf = self._shelves.get(access, _Shelf())
+            return [VectorItem(0, name, *access, vector, shelf.known[name]) for name, vector in shelf.vectors.items()]
+
+    def save(self, path: Path) -> None:
+        """What `load` reads, in one file, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._open():
+            header: dict[str, object] = {"sequence": self._sequence, "stamp": self._stamp}
+            rows = [shelf.rows() for shelf in self._shelves.values()]
+            header["shelves"] = [
+                {"tenant": tenant, "groups": sorted(groups), "ids": list(shelf.vectors), "known": _pack(shelf.known)}
+                for (tenant, groups), shelf in self._shelves.items()
+            ]
+        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        new = path.with_suffix(".new.npz")
+        try:
+            np.savez(new, text, *(stacked.matrix for stacked in rows))
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)  # half of one would take the room that others need
+            raise
+
+    def load(self, path: Path) -> None:
+        """Take what was saved; nothing where there is no such file, or it cannot be read."""
+        try:
+            with np.load(path) as arrays:
+                text, *matrices = arrays.values()
+            header = json.loads(text.tobytes())
+            for saved, matrix in zip(header["shelves"], matrices, strict=True):
+                access, shelf = (saved["tenant"], frozenset(saved["groups"])), _Shelf()
+                shelf.stack(saved["ids"], matrix)
+                shelf.known = dict(zip(saved["ids"], _unpack(*saved["known"]), strict=True))
+                self._shelves[access] = shelf
+                self._shelf_of |= dict.fromkeys(saved["ids"], access)
+            self.set_sequence(header["sequence"], header["stamp"])
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # of a damaged file NumPy raises many kinds
+            log.warning("%s is filled anew: %s cannot be read (%s: %s).", self._name, path, type(error).__name__, error)
+            self.clear()
+
+    def _remove(self, chunk_ids: Iterable[str]) -> None:
+        for name in chunk_ids:
+            if access := self._shelf_of.pop(name, None):
+                self._shelves[access].remove(name)
+                if not self._shelves[access].vectors:
+                    del self._shelves[access]
+
+    def _demand_one_size(self, new: Collection[VectorItem]) -> None:
+        shelf = next(iter(self._shelves.values()), None)
+        stored = [next(iter(shelf.vectors.values()))] if shelf else []
+        sizes = list(dict.fromkeys(vector.shape for vector in [*stored, *(item.vector for item in new)]))
+        if len(sizes) > 1:
+            raise StoreUnavailable(
+                f"{self._name} holds vectors of {sizes[0][0]} dimensions and was given one of {sizes[1][0]}. Is it the "
+                f"embedder that the index was built with?"
+            ) from ValueError(f"{sizes[0]} and {sizes[1]}")
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Around what changes collections, in one thread at a time. If it fails, nobody knows what was written."""
-        self._step()
-        try:
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"{self._name} was closed by this process. Open the system again.")
             yield
-        except BaseException:
-            self.forget()
-            raise
-        finally:
-            self._step()
 
-    def add(self, name: str) -> None:
-        """A new collection, with nothing in it. Called while `writing`, like the next two."""
-        with self._lock:
-            self._collections[name] = _Kept(Rows([], np.zeros((0, 0), dtype=np.float32)))
 
-    def record(self, name: str, put: Mapping[str, Vectors], gone: Collection[str] = ()) -> None:
-        with self._lock:
-            if collection := self._collections.get(name):
-                collection.record(put, gone)
-                if len(collection.vectors) > self._most:
-                    self._collections[name] = None
-                self._let_go()
+def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
+    """Each set of attributes once, and which one every passage has."""
+    places: dict[int, int] = {}
+    sets: list[object] = []
+    which = []
+    for attributes in known.values():
+        if id(attributes) not in places:
+            places[id(attributes)] = len(sets)
+            sets.append(stored_attributes(attributes))
+        which.append(places[id(attributes)])
+    return sets, which
 
-    def forget(self, name: str | None = None) -> None:
-        """One collection, or all."""
-        with self._lock:
-            for forgotten in [name] if name else list(self._collections):
-                self._collections.pop(forgotten, None)
 
-    def _let_go(self) -> None:
-        total = sum(len(collection.vectors) for collection in self._collections.values() if collection)
-        while total > self._most_together:
-            _, collection = self._collections.popitem(last=False)
-            total -= len(collection.vectors) if collection else 0
-
-    def _step(self) -> None:
-        with self._lock:
-            self._writes += 1
+def _unpack(sets: Sequence[Mapping[str, str | float]], which: Sequence[int]) -> list[Mapping[str, Value]]:
+    attributes = [restored_attributes(values) for values in sets]
+    return [attributes[place] for place in which]

@@ -1,22 +1,28 @@
-"""Chroma, embedded, as a cache of the ledger's vectors.
+"""Small shelves in memory, large ones in Chroma, embedded: a cache of the ledger's vectors.
 
-Measured with 1.5.9: a kill in the middle of a write can leave files that crash whoever reads them, and two writers lose
-vectors without an error. So one process owns the folder, it is probed in a child process before it is opened (unless
+A shelf holds the vectors of one tenant and set of groups. Up to `exact_up_to` of them are compared one by one, in memory, and
+saved when the index is closed; after a kill they are caught up with from the ledger. A shelf that outgrows this goes to Chroma,
+which is imported and opened only then.
+
+Measured with Chroma 1.5.9: a kill in the middle of a write can leave files that crash whoever reads them, and two writers lose
+vectors without an error. So one process owns the folder, Chroma's is probed in a child process before it is opened (unless
 its seal says that nothing changed since it was closed), and a damaged one is put aside; the ledger fills a new one.
-How the vectors stand in it: `retrieval/index/chroma_collections.py`.
 """
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+from langchain_core.utils.iter import batch_iterate
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
@@ -25,59 +31,65 @@ from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
-from retrieval.index.chroma_collections import PAGE, Collections, Options, is_plain, list_shelves, open_client
-from retrieval.index.closed_snapshot import FILE, Snapshot
+from retrieval.index.chroma_collections import PAGE, Collections, Options, list_shelves, open_client
+from retrieval.index.exact_search import Access, ExactIndex, best
 from retrieval.index.lock import Ownership
 from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
 
+FILE = "rows-2.npz"
+"""Of the small shelves, with the number of its format: a file of another one is as good as none."""
+TOGETHER = 5
+"""All shelves in memory have at most so many times the vectors of the largest."""
 _SAMPLED = 20
 """The probe searches for one vector in so many."""
 
 
 class ChromaVectorIndex:
-    """See `retrieval.contract.VectorIndex`.
+    """See `retrieval.contract.VectorIndex`."""
 
-    An index of small shelves that was closed in order is asleep at first: searches without a filter read its snapshot, and
-    Chroma, whose import takes longer than anything else at a start, is not opened until something else is asked for.
-    """
+    _large: Collections | None = None
 
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises:
         StoreInUse: another process owns the folder.
         """
         self._options = options
-        self._store = folder / "chroma"
-        self._changing, self._waking = threading.RLock(), threading.Lock()
+        self._file, self._store = folder / FILE, folder / "chroma"
+        self._changing = threading.RLock()
         self._gate = threading.Condition()
         self._inside = 0
         """Calls that are using the index; the gate guards this and whether it is closed."""
         self._closed = False
-        self._asleep: Snapshot | None = None
-        self._chroma: Collections | None = None
+        self._small = ExactIndex(f"The vector index {folder}")
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         try:
             self._seal = Seal(folder / "seal", self._store)
-            with ThreadPoolExecutor(1) as beside:
-                if not (self._store / FILE).exists():  # the import takes about as long as the look at the files
-                    beside.submit(importlib.import_module, "chromadb.api.rust")
-                probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
-                intact = keep_or_quarantine(self._store, self._seal, probe=probe)
-            asleep = Snapshot.load(self._store) if intact else None
-            if asleep and asleep.fits(options.exact_up_to):
-                self._asleep = asleep
-            else:
-                self._awake()
+            self._small.load(self._file)
+            if self._store.exists():
+                self._open_what_is_there()
+            self._move_what_is_large()  # more was small before
         except BaseException:
+            if self._large:
+                self._large.close()
             self._owner.release()
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        with self._change() as chroma:
-            chroma.upsert(items)
+        with self._change():
+            for batch in batch_iterate(PAGE, items):
+                by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
+                for item in {item.chunk_id: item for item in batch}.values():
+                    by_access[item.tenant, item.groups].append(item)
+                for access, group in by_access.items():
+                    self._put(access, group)
+                self._move_what_is_large()
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        with self._change() as chroma:
-            chroma.delete(chunk_ids)
+        with self._change():
+            for batch in batch_iterate(PAGE, chunk_ids):
+                self._small.delete(batch)
+                if self._large:
+                    self._large.delete(batch)
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
@@ -86,33 +98,35 @@ class ChromaVectorIndex:
         with self._use():
             if limit <= 0 or wanted is False:
                 return []
-            if wanted is True and (asleep := self._asleep):
-                return asleep.search(vector, scope, limit=limit)
-            return self._awake().search(vector, scope, limit, wanted)
+            hits = list(self._small.hits(vector, scope, limit, wanted))  # first: a shelf moves from here to there
+            if self._large:
+                hits += self._large.hits(vector, scope, limit, wanted)
+            return best(hits, limit)
 
     def sequence(self) -> int:
-        with self._use():
-            return (self._asleep or self._awake()).sequence
+        return self._position()[0]
 
     def stamp(self) -> str:
-        with self._use():
-            return (self._asleep or self._awake()).stamp
+        return self._position()[1]
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
-        with self._change() as chroma:
-            chroma.set_sequence(sequence, stamp)
+        with self._change():
+            if self._large:
+                self._large.set_sequence(sequence, stamp)
+            self._small.set_sequence(sequence, stamp)
 
     def count(self) -> int:
         with self._use():
-            return (self._asleep or self._awake()).count()
+            return self._small.count() + (self._large.count() if self._large else 0)
 
     def clear(self) -> None:
-        with self._change() as chroma:
-            chroma.clear()
+        with self._change():
+            self._small.clear()
+            if self._large:
+                self._large.clear()
 
     def close(self) -> None:
-        """Refuse whoever comes from now on, wait for those inside, then close, seal and let another own the folder: what
+        """Refuse whoever comes from now on, wait for those inside, then save, close, seal and let another own the folder: what
         still ran would change files behind the seal. A second call does nothing."""
         with self._changing:
             with self._gate:
@@ -121,35 +135,74 @@ class ChromaVectorIndex:
                 self._closed = True
                 self._gate.wait_for(lambda: not self._inside)
             try:
-                if self._chroma:
-                    snapshot = self._chroma.close()
-                    with suppress(OSError):  # without it, for lack of room say, the next start opens Chroma
-                        if snapshot:
-                            snapshot.save(self._store)
-                    with suppress(OSError):  # without a seal it probes
-                        self._seal.write()
+                with suppress(OSError):  # for lack of room, say: what was saved last is caught up with
+                    self._small.save(self._file)
+                self._small.close()
+                if self._large:
+                    self._close_chroma(self._large)
             finally:
                 self._owner.release()
 
-    def _awake(self) -> Collections:
-        with self._waking:
-            if self._chroma is None:
-                if self._asleep and self._seal.intact() is False:  # to open damaged files may end the process
-                    raise StoreUnavailable(
-                        f"The vector index {self._store} was damaged since this process started. Nothing is lost: stop the "
-                        f"system and start it again, and it is mended from the ledger."
-                    )
-                with self._translate_errors():
-                    self._seal.break_()
-                    (self._store / FILE).unlink(missing_ok=True)
-                    self._chroma = Collections(self._store, self._options, self._asleep)
-                self._asleep = None
-            return self._chroma
+    def _close_chroma(self, chroma: Collections) -> None:
+        with suppress(Exception):  # Chroma raises many kinds; a broken index is closed as well as that can be done
+            empty = not chroma.count()
+            chroma.close()
+            if empty:
+                shutil.rmtree(self._store, ignore_errors=True)
+            else:
+                self._seal.write()  # without a seal the next start probes
+
+    def _position(self) -> tuple[int, str]:
+        """Up to where both parts are complete."""
+        with self._use():
+            small = self._small.sequence(), self._small.stamp()
+            return min(small, self._large.position) if self._large else small
+
+    def _open_what_is_there(self) -> None:
+        with ThreadPoolExecutor(1) as beside:  # the import takes about as long as the look at the files
+            beside.submit(importlib.import_module, "chromadb.api.rust")
+            probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
+            keep_or_quarantine(self._store, self._seal, probe=probe)
+        if not any(self._store.iterdir()):  # it was damaged: all is filled anew
+            self._store.rmdir()
+            self._small.clear()
+            return
+        large = self._open_chroma()
+        for access in self._small.shelves():
+            if access in large:  # it has moved since the small ones were saved
+                self._small.delete([item.chunk_id for item in self._small.shelf(access)])
+
+    def _open_chroma(self) -> Collections:
+        with self._translate_errors():
+            self._seal.break_()
+            self._large = Collections(self._store, self._options)
+        return self._large
+
+    def _put(self, access: Access, items: list[VectorItem]) -> None:
+        chunk_ids = [item.chunk_id for item in items]
+        if self._large and access in self._large:
+            self._large.put(access, items)
+            self._small.delete(chunk_ids)
+        else:
+            self._small.upsert(items)
+        if self._large:
+            self._large.delete(chunk_ids, but=access)
+
+    def _move_what_is_large(self) -> None:
+        most = self._options.exact_up_to
+        while (shelf := self._small.largest()) and (shelf[1] > most or self._small.count() > TOGETHER * most):
+            items = self._small.shelf(shelf[0])
+            if self._large is None:
+                position = self._small.sequence(), self._small.stamp()
+                self._open_chroma().set_sequence(*position)
+            with self._translate_errors():
+                self._large.add(shelf[0], items)  # type: ignore[union-attr]  # it was just opened
+            self._small.delete([item.chunk_id for item in items])
 
     @contextmanager
-    def _change(self) -> Iterator[Collections]:
+    def _change(self) -> Iterator[None]:
         with self._changing, self._use():
-            yield self._awake()
+            yield
 
     @contextmanager
     def _use(self) -> Iterator[None]:
@@ -202,17 +255,15 @@ def stores(options: Options) -> tuple[Store, ...]:
 
 def _probe(store: Path) -> None:
     """Read every vector, and search for some. A damaged store kills the process that does it, or has holes: vectors
-    that it counts and cannot give, or gives as zeros. Takes about a second for each 10,000 vectors.
-
-    A plain shelf need not find what it holds, but its links are walked along like the others: the next write follows them."""
-    for _, shelf in list_shelves(open_client(store)):
+    that it counts and cannot give, or gives as zeros. Takes about a second for each 10,000 vectors."""
+    for shelf in list_shelves(open_client(store)):
         for offset in range(0, shelf.count(), PAGE):
             page = shelf.get(limit=PAGE, offset=offset, include=["embeddings"])["embeddings"]
             vectors = np.asarray(page, dtype=np.float32)
             if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
                 raise SystemExit(f"{shelf.name} holds vectors that nobody stored.")
             result = shelf.query(query_embeddings=vectors[::_SAMPLED], n_results=1, include=["distances"])
-            if not is_plain(shelf) and not all(nearest and nearest[0] < 1e-3 for nearest in result["distances"] or []):
+            if not all(nearest and nearest[0] < 1e-3 for nearest in result["distances"] or []):
                 raise SystemExit(f"{shelf.name} does not find vectors that it holds.")
 
 

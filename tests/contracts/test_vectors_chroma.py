@@ -23,6 +23,8 @@ from foundation.settings import Part
 from retrieval.contract import VectorIndex
 from retrieval.filters import OneOf
 from retrieval.index import chroma_collections
+from retrieval.index.chroma_collections import Collections
+from retrieval.index.exact_search import ExactIndex
 from tests.contracts import test_vectors as promises
 from tests.contracts.test_vectors import ACME, direction, found, item, opened
 
@@ -71,9 +73,8 @@ def limited(data_dir: Path, exact_up_to: int) -> VectorIndex:
 
 
 def collections(index: Any) -> list[str]:
-    return sorted(
-        listed.name.partition("-")[0] + listed.name[38:] for listed in index._awake()._client.list_collections()
-    )
+    listed = index._large._client.list_collections() if index._large else []
+    return sorted(collection.name.partition("-")[0] for collection in listed)
 
 
 def on_pages(index: VectorIndex, *pages: int) -> list[str]:
@@ -88,7 +89,7 @@ def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_
     index = limited(data_dir, 4)
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
     index.upsert([item("a", 7, attributes={"page": 7})])
-    assert collections(index) == ["shelf-plain", "state"]
+    assert collections(index) == []
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("de", 3))
     assert collections(index) == ["shelf", "state"]
     index.close()
@@ -100,25 +101,26 @@ def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_
     index.close()
 
 
-def test_a_copy_that_failed_does_not_count_and_is_made_again(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chromadb.api.client import Client
-
+def test_a_copy_that_failed_does_not_count_and_is_made_again(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError("The machine stopped here.")
 
     index = limited(data_dir, 2)
     index.upsert([item("a", 0), item("b", 1)])
     with monkeypatch.context() as patch:
-        patch.setattr(Client, "delete_collection", fails)
+        patch.setattr(chroma_collections, "_write_and_check", fails)
         with pytest.raises(StoreUnavailable, match="stopped here"):
             index.upsert([item("c", 2)])
+    assert collections(index) == ["shelf", "state"]
+    assert sorted(found(index)) == ["a", "b", "c"]
+    killed = limited(shutil.copytree(data_dir, tmp_path / "killed"), 2)
+    assert (collections(killed), killed.count(), killed.sequence()) == (["state"], 0, 0)
+    killed.close()
     index.delete(["a"])
-    index.close()
-    index = limited(data_dir, 2)
-    assert collections(index) == ["shelf-plain", "state"]
-    assert found(index) == ["b"]
-    index.upsert([item("c", 2), item("d", 3)])
-    assert sorted(found(index)) == ["b", "c", "d"]
+    index.upsert([item("d", 3)])
+    assert (index.count(), sorted(found(index))) == (3, ["b", "c", "d"])
     index.close()
 
 
@@ -132,19 +134,18 @@ def test_an_index_that_is_opened_with_a_lower_limit_gets_its_graph(data_dir: Pat
     index.close()
 
 
-def test_a_search_whose_shelf_is_outgrown_meanwhile_is_made_again(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index, nearest, begun = limited(data_dir, 1), chroma_collections.find_nearest, threading.Event()
+def test_a_search_finds_what_moves_to_chroma_meanwhile(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, hits, begun = limited(data_dir, 1), ExactIndex.hits, threading.Event()
     index.upsert([item("a", 0, attributes={"page": 0})])
 
-    def disturbed(*given: Any) -> list[tuple[str, float]]:
+    def disturbed(*asked: Any) -> list[tuple[str, float]]:
+        before = list(hits(*asked))
         if not begun.is_set():
             begun.set()
             index.upsert([item("b", 1, attributes={"page": 0})])
-        return list(nearest(*given))
+        return before
 
-    monkeypatch.setattr(chroma_collections, "find_nearest", disturbed)
+    monkeypatch.setattr(ExactIndex, "hits", disturbed)
     assert on_pages(index, 0) == ["a", "b"]
     index.close()
 
@@ -153,16 +154,16 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the search still changed would make the seal false; and another owner could already write."""
-    index = opened("chroma", data_dir)
+    index = limited(data_dir, 0)
     index.upsert([item("a")])
-    searching, let_go, nearest = threading.Event(), threading.Event(), chroma_collections.find_nearest
+    searching, let_go, nearest = threading.Event(), threading.Event(), Collections.hits
 
     def slowly(*given: Any) -> list[tuple[str, float]]:
         searching.set()
         assert let_go.wait(60)
         return list(nearest(*given))
 
-    monkeypatch.setattr(chroma_collections, "find_nearest", slowly)
+    monkeypatch.setattr(Collections, "hits", slowly)
     with ThreadPoolExecutor(2) as pool:
         try:
             search = pool.submit(found, index)
@@ -170,13 +171,13 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
             close = pool.submit(index.close)
             refuses_within(index, 60)
             with pytest.raises(StoreInUse):
-                opened("chroma", data_dir)
+                limited(data_dir, 0)
             assert not (data_dir / "index" / "seal").exists()
         finally:
             let_go.set()
         assert search.result() == ["a"]
         close.result()
-    again = opened("chroma", data_dir)
+    again = limited(data_dir, 0)
     assert (again.count(), list(data_dir.rglob("quarantine-*"))) == (1, [])
     again.close()
 
@@ -196,14 +197,14 @@ def refuses_within(index: VectorIndex, seconds: float) -> None:
 def test_an_index_that_was_not_closed_is_probed_from_whatever_folder_one_works_in(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = opened("chroma", data_dir)
+    index = limited(data_dir, 0)
     index.upsert([item("a")])
     killed = shutil.copytree(data_dir, tmp_path / "killed")
     index.close()
     (tmp_path / "elsewhere" / "retrieval").mkdir(parents=True)  # another project, with a folder of that name
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    again = opened("chroma", Path(os.path.relpath(killed)))
+    again = limited(Path(os.path.relpath(killed)), 0)
     assert (again.count(), list(killed.rglob("quarantine-*"))) == (1, [])
     again.close()
 
@@ -228,50 +229,77 @@ def told_by_another_process(data_dir: Path) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_an_index_that_was_closed_in_order_is_searched_without_chroma_until_it_changes(data_dir: Path) -> None:
+def test_small_shelves_are_written_and_searched_without_chroma(data_dir: Path) -> None:
     index = opened("chroma", data_dir)
     index.upsert([item("a", 1), item("b", 2)])
     index.set_sequence(7, "mark")
     index.close()
     before, after = told_by_another_process(data_dir)
     assert before == [2, 7, "mark", ["a", "b"], False]
-    assert (after[:3], sorted(after[3]), after[4]) == ([3, 7, "mark"], ["a", "b", "c"], True)
+    assert (after[:3], sorted(after[3]), after[4]) == ([3, 7, "mark"], ["a", "b", "c"], False)
     assert told_by_another_process(data_dir)[0] == [3, 7, "mark", ["a", "c", "b"], False]
 
 
-def test_an_index_that_slept_is_as_sound_after_a_kill_as_it_was_when_it_was_closed(
-    data_dir: Path, tmp_path: Path
-) -> None:
-    index = opened("chroma", data_dir)
+@pytest.mark.parametrize("exact_up_to", [9, 1], ids=["in memory", "moved to Chroma meanwhile"])
+def test_after_a_kill_it_says_up_to_where_it_is_complete(exact_up_to: int, data_dir: Path, tmp_path: Path) -> None:
+    index = limited(data_dir, exact_up_to)
     index.upsert([item("a")])
+    index.set_sequence(1, "one")
     index.close()
-    again = opened("chroma", data_dir)
-    assert found(again) == ["a"]
-    assert (data_dir / "index" / "seal").exists()
+    again = limited(data_dir, exact_up_to)
     again.upsert([item("b", 1)])
-    assert not (data_dir / "index" / "seal").exists()
-    killed = shutil.copytree(data_dir, tmp_path / "killed")
+    again.set_sequence(2, "two")
+    killed = limited(shutil.copytree(data_dir, tmp_path / "killed"), exact_up_to)
     again.close()
-    for folder in (killed, data_dir):
-        last = opened("chroma", folder)
-        assert (sorted(found(last)), list(folder.rglob("quarantine-*"))) == (["a", "b"], [])
-        last.close()
+    assert (killed.sequence(), killed.stamp()) == (1, "one")
+    assert sorted(found(killed)) == (["a"] if exact_up_to == 9 else ["a", "b"])
+    assert killed.count() == len(found(killed))
+    killed.close()
+    last = limited(data_dir, exact_up_to)
+    assert (last.sequence(), last.stamp(), sorted(found(last))) == (2, "two", ["a", "b"])
+    last.close()
 
 
-def test_a_damaged_snapshot_is_damage_to_the_index(data_dir: Path) -> None:
+def test_an_index_of_an_earlier_format_is_emptied_and_its_folder_goes(data_dir: Path) -> None:
+    client = chroma_collections.open_client(data_dir / "index" / "chroma")
+    client.create_collection("state", metadata={"complete_to": 3, "stamp": "old"}, embedding_function=None)
+    client.create_collection("shelf-plain", metadata={"tenant": "acme", "groups": "[]"}, embedding_function=None)
+    client.close()
     index = opened("chroma", data_dir)
-    index.upsert([item("a")])
+    assert (index.count(), index.sequence(), collections(index)) == (0, 0, ["state"])
     index.close()
-    (snapshot,) = data_dir.rglob("rows-*.npz")
-    content = bytearray(snapshot.read_bytes())
-    content[len(content) // 2] ^= 1
-    snapshot.write_bytes(content)
+    assert not (data_dir / "index" / "chroma").exists()
+
+
+@pytest.mark.parametrize("place", [b'"one"', direction(0).astype("<f4").tobytes()], ids=["names", "vectors"])
+def test_a_damaged_file_of_small_shelves_is_filled_anew(place: bytes, data_dir: Path) -> None:
+    index = opened("chroma", data_dir)
+    index.upsert([item("a", 0)])
+    index.set_sequence(1, "one")
+    index.close()
+    (saved,) = data_dir.rglob("rows-*.npz")
+    content = bytearray(saved.read_bytes())
+    content[content.index(place) + 2] ^= 1
+    saved.write_bytes(content)
     again = opened("chroma", data_dir)
-    assert (again.count(), len(list(data_dir.rglob("quarantine-*")))) == (0, 1)
+    assert (again.count(), again.sequence(), again.stamp()) == (0, 0, "")
     again.close()
 
 
-def test_a_filter_is_asked_of_chroma_by_an_index_that_slept(data_dir: Path) -> None:
+def test_a_damaged_chroma_is_put_aside_and_all_is_filled_anew(data_dir: Path) -> None:
+    index = limited(data_dir, 1)
+    index.upsert([item("a"), item("b", 1), item("c", 2, groups=frozenset({"board"}))])
+    index.set_sequence(1, "one")
+    index.close()
+    (database,) = data_dir.rglob("chroma.sqlite3")
+    database.write_bytes(database.read_bytes()[:5000])
+    again = limited(data_dir, 1)
+    assert (again.count(), again.sequence(), len(list(data_dir.rglob("quarantine-*")))) == (0, 0, 1)
+    assert not (data_dir / "index" / "chroma").exists()
+    again.close()
+
+
+def test_what_is_known_of_small_shelves_is_saved_with_them(data_dir: Path) -> None:
     index = limited(data_dir, 9)
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
     index.close()
@@ -280,47 +308,7 @@ def test_a_filter_is_asked_of_chroma_by_an_index_that_slept(data_dir: Path) -> N
     index.close()
 
 
-def test_shelves_that_nobody_searched_are_read_for_the_snapshot_if_they_are_small(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = opened("chroma", data_dir)
-    index.upsert([item("a"), item("b", 1)])
-    killed = [shutil.copytree(data_dir, tmp_path / name) for name in ("small", "large")]
-    index.close()
-    snapshots = []
-    for folder, most in zip(killed, (2, 1), strict=True):
-        monkeypatch.setattr(chroma_collections, "_READ_AT_CLOSE", most)
-        opened("chroma", folder).close()
-        snapshots.append(len(list(folder.rglob("rows-*.npz"))))
-    assert snapshots == [1, 0]
-
-
-def test_waking_waits_for_nobody_who_closes(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search with a filter wakes the index while it is being closed: neither may wait for the other for ever."""
-    index = opened("chroma", data_dir)
-    index.upsert([item("a", attributes={"page": 0})])
-    index.close()
-    sleeping: Any = opened("chroma", data_dir)
-    waking, let_go, client = threading.Event(), threading.Event(), chroma_collections.open_client
-
-    def slowly(store: Path) -> Any:
-        waking.set()
-        assert let_go.wait(60)
-        return client(store)
-
-    monkeypatch.setattr(chroma_collections, "open_client", slowly)
-    with ThreadPoolExecutor(2) as pool:
-        search = pool.submit(on_pages, sleeping, 0)
-        assert waking.wait(60)
-        close = pool.submit(sleeping.close)
-        refuses_within(sleeping, 60)
-        let_go.set()
-        assert search.result(60) == ["a"]
-        close.result(60)
-    assert (data_dir / "index" / "seal").exists()
-
-
-def test_a_snapshot_that_finds_no_room_leaves_none_and_a_sealed_index(
+def test_where_small_shelves_cannot_be_saved_what_was_saved_last_stays(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, *_: Any) -> None:
@@ -329,12 +317,17 @@ def test_a_snapshot_that_finds_no_room_leaves_none_and_a_sealed_index(
 
     index = opened("chroma", data_dir)
     index.upsert([item("a")])
+    index.set_sequence(1, "one")
+    index.close()
+    index = opened("chroma", data_dir)
+    index.upsert([item("b", 1)])
+    index.set_sequence(2, "two")
     with monkeypatch.context() as patch:
         patch.setattr("numpy.savez", full)
         index.close()
-    assert ((data_dir / "index" / "seal").exists(), list(data_dir.rglob("rows-*"))) == (True, [])
+    assert [path.name for path in data_dir.rglob("rows-*")] == ["rows-2.npz"]
     again = opened("chroma", data_dir)
-    assert (found(again), list(data_dir.rglob("quarantine-*"))) == (["a"], [])
+    assert (found(again), again.sequence(), again.stamp()) == (["a"], 1, "one")
     again.close()
 
 
@@ -346,7 +339,7 @@ def test_what_fails_on_a_full_disk_says_so_whatever_chroma_calls_it(
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("Error in compaction")
 
-    index = opened("chroma", data_dir)
+    index = limited(data_dir, 0)
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "upsert", fails)
         with pytest.raises(StoreUnavailable, match="stop the system and start it again") as other:
@@ -371,52 +364,32 @@ def test_a_snapshot_that_cannot_be_read_is_done_without(data_dir: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("numpy.load", no_memory)
         again = opened("chroma", data_dir)
-    assert found(again) == ["a"]
+    assert (again.count(), again.sequence()) == (0, 0)
     again.close()
 
 
-def test_many_small_shelves_are_left_to_chroma_where_the_limit_was_lowered(data_dir: Path) -> None:
-    index: Any = limited(data_dir, 9)
+def test_the_largest_shelf_moves_where_all_together_are_too_many(data_dir: Path) -> None:
+    index = limited(data_dir, 9)
     index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcdef"))
     index.close()
-    again: Any = limited(data_dir, 1)
-    assert (again._asleep, again.count()) == (None, 6)
+    again = limited(data_dir, 1)
+    assert (collections(again), again.count()) == (["shelf", "state"], 6)
     again.close()
 
 
-def test_waking_that_failed_is_tried_again_with_a_client_of_its_own(
+def test_opening_chroma_that_failed_is_tried_again_with_a_client_of_its_own(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from chromadb.api.client import Client
 
-    index = opened("chroma", data_dir)
+    index, closed, close = limited(data_dir, 1), [], Client.close
     index.upsert([item("a")])
-    index.close()
-    sleeping, closed, close = opened("chroma", data_dir), [], Client.close
     with monkeypatch.context() as patch:
-        patch.setattr(chroma_collections.Collections, "_look_around", lambda _: 1 / 0)
+        patch.setattr(Collections, "_look_around", lambda _: 1 / 0)
         patch.setattr(Client, "close", lambda self: closed.append(close(self)))
         with pytest.raises(StoreUnavailable, match="division"):
-            sleeping.upsert([item("b", 1)])
+            index.upsert([item("b", 1)])
     assert len(closed) == 1
-    sleeping.upsert([item("b", 1)])
-    assert sorted(found(sleeping)) == ["a", "b"]
-    sleeping.close()
-
-
-def test_an_index_that_is_damaged_while_it_sleeps_refuses_to_wake_and_is_mended_at_the_next_start(
-    data_dir: Path,
-) -> None:
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
+    index.upsert([item("b", 1)])
+    assert (collections(index), sorted(found(index))) == (["shelf", "state"], ["a", "b"])
     index.close()
-    sleeping = opened("chroma", data_dir)
-    (database,) = data_dir.rglob("chroma.sqlite3")
-    database.write_bytes(database.read_bytes()[:5000])
-    with pytest.raises(StoreUnavailable, match="was damaged since this process started"):
-        sleeping.upsert([item("b", 1)])
-    assert found(sleeping) == ["a"]
-    sleeping.close()
-    again = opened("chroma", data_dir)
-    assert (again.count(), len(list(data_dir.rglob("quarantine-*")))) == (0, 1)
-    again.close()

@@ -28,7 +28,7 @@ DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""
 
 CHILD = """
-import json, resource, sys
+import json, os, resource, sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class System:
         self.embedder = Counting(load("models.embedder", Part(use="hashing"), context))
         self.ledger = load("retrieval.ledger", Part(use="sqlite"), context)
         stack.callback(self.ledger.close)
-        self.vectors = load("retrieval.vectors", Part(use="chroma"), context)
+        self.vectors = load("retrieval.vectors", Part(use="chroma", exact_up_to=int(os.environ.get("EXACT_UP_TO", "0"))), context)
         stack.callback(self.vectors.close)
         chunker = load("retrieval.chunker", Part(use="structure"), context)
         probes = probe(self.embedder)
@@ -234,6 +234,22 @@ def test_a_kill_during_a_rebuild_is_made_up_for_at_the_next_start(
         time.sleep(dice.uniform(0.5, 3))
         child.kill()
     finds_everything(opened(start(folder)))
+
+
+def test_after_a_kill_small_shelves_are_filled_from_the_ledger_without_chroma(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXACT_UP_TO", "1000")
+    child = opened(start(tmp_path))
+    child.ask("add", documents=[[name(number), words(number)] for number in range(20)])
+    child.close()
+    child = opened(start(tmp_path))
+    child.ask("add", documents=[[name(number), words(number)] for number in range(20, 40)])
+    child.kill()
+    again = opened(start(tmp_path))
+    assert again.ask("count") == {"documents": 40, "chunks": 40, "vectors": 40, "embedded": 0}
+    finds_all(again, range(0, 40, 3))
+    assert not (tmp_path / "index" / "chroma").exists()
 
 
 # -- damaged -----------------------------------------------------------------------------------------------------------

@@ -21,15 +21,17 @@ def tortured(tmp_path: Path, vectors: dict[str, Any], **size: int) -> dict[str, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("exact_up_to", "mutations"), [(0, 3), (20_000, 0)], ids=["in Chroma", "in memory"])
 def test_nothing_acknowledged_is_lost_or_doubled_in_twenty_kills_and_every_damaged_index_is_noticed(
-    tmp_path: Path,
+    exact_up_to: int, mutations: int, tmp_path: Path
 ) -> None:
-    report = tortured(tmp_path, {"use": "chroma"}, kills=20, mutations=3)
+    vectors = {"use": "chroma", "exact_up_to": exact_up_to}
+    report = tortured(tmp_path, vectors, kills=20, mutations=mutations)
     assert ({name: report[name] for name in ZEROS}, report["misses"]) == (dict.fromkeys(ZEROS, 0), [])
     assert report["kills"] >= 20
     assert report["disk_full_refused"] == report["disk_full"] >= 1
     assert report["acknowledged"] > 0
-    assert report["mutations_detected"] == report["mutations"] == 3
+    assert report["mutations_detected"] == report["mutations"] == mutations
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,31 +1,32 @@
-"""Small collections in memory: what they find, and that they follow what is written."""
+"""Vectors in memory: what they find, and that they follow what is written."""
 
 from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from retrieval.index.exact_search import Rows, SmallCollections
+from foundation.types import Scope
+from retrieval.contract import VectorItem
+from retrieval.filters import Between
+from retrieval.index.exact_search import ExactIndex, Rows
 
 A, B, C = np.eye(3, dtype=np.float32)
+ACME = Scope("acme")
 
 
-def rows_of(**vectors: np.ndarray) -> Rows:
-    return Rows(list(vectors), np.stack(list(vectors.values())))
+def item(name: str, vector: np.ndarray, **attributes: object) -> VectorItem:
+    return VectorItem(0, name, "acme", frozenset(), vector, attributes)  # type: ignore[arg-type]
 
 
-def never() -> Rows:
-    raise AssertionError("read although it is known")
-
-
-def write_and_fail(small: SmallCollections) -> None:
-    with small.writing():
-        small.record("shelf", {"b": B})
-        raise OSError("full")
+def names(index: ExactIndex, vector: np.ndarray) -> list[str]:
+    return [name for name, _ in index.search(vector, ACME, limit=9)]
 
 
 def test_the_nearest_come_first_and_only_those_asked_for() -> None:
-    rows = rows_of(a=A, b=B, c=C)
+    rows = Rows(["a", "b", "c"], np.stack([A, B, C]))
     query = np.array([0.6, 0.8, 0.0], dtype=np.float32)
     assert [name for name, _ in rows.nearest(query, 2, None)] == ["b", "a"]
     assert dict(rows.nearest(query, 9, {"a", "elsewhere"})) == pytest.approx({"a": 0.6})
@@ -33,88 +34,40 @@ def test_the_nearest_come_first_and_only_those_asked_for() -> None:
     assert list(Rows([], np.zeros((0, 0), dtype=np.float32)).nearest(query, 3, None)) == []
 
 
-def test_what_is_written_is_found_and_what_is_taken_off_is_not() -> None:
-    small = SmallCollections(3)
-    first = small.rows("shelf", lambda: 1, lambda: rows_of(a=A))
-    assert first is not None
-    with small.writing():
-        small.record("shelf", {"a": B, "b": C})
-        small.record("shelf", {}, gone={"b", "elsewhere"})
-        small.record("never searched", {"a": A})
-    after = small.rows("shelf", lambda: 1, never)
-    assert after is not None
-    assert [name for name, _ in after.nearest(B, 9, None)] == ["a"]
-    assert first.matrix.tolist() == [A.tolist()]  # a search under way is not disturbed
+def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
+    index = ExactIndex()
+    index.upsert([item("a", A), item("b", B)])
+    hits = index.hits(A, ACME, 9, True)
+    first = next(hits)
+    index.upsert([item("a", B), item("c", C)])
+    index.delete(["b"])
+    assert [first, *hits] == [("a", 1.0), ("b", 0.0)]
+    assert index.search(B, ACME, limit=1) == [("a", 1.0)]
+    assert sorted(names(index, A)) == ["a", "c"]
 
 
-def test_a_collection_that_grows_too_large_is_left_to_its_graph() -> None:
-    small = SmallCollections(2)
-    assert small.rows("large", lambda: 3, never) is None
-    assert small.rows("small", lambda: 2, lambda: rows_of(a=A, b=B)) is not None
-    with small.writing():
-        small.record("small", {"c": C})
-    assert small.rows("small", lambda: 3, never) is None
+def test_the_largest_shelf_is_told_and_one_that_is_empty_is_gone() -> None:
+    index = ExactIndex()
+    assert index.largest() is None
+    index.upsert([item("a", A), item("b", B), VectorItem(0, "c", "north", frozenset(), C)])
+    assert index.largest() == (("acme", frozenset()), 2)
+    index.delete(["a", "b"])
+    assert index.largest() == (("north", frozenset()), 1)
+    assert [kept.chunk_id for kept in index.shelf(("north", frozenset()))] == ["c"]
 
 
-def test_the_longest_unsearched_are_let_go_where_all_together_are_too_many() -> None:
-    small, reads = SmallCollections(2), []
-
-    def search(name: str) -> None:
-        def read() -> Rows:
-            reads.append(name)
-            return rows_of(a=A, b=B)
-
-        small.rows(name, lambda: 2, read)
-
-    for name in ["v", "w", "x", "y", "z", "v", "a sixth"]:  # five of them fit
-        search(name)
-    assert reads == ["v", "w", "x", "y", "z", "a sixth"]
-    for name in "vxyzw":
-        search(name)
-    assert reads[6:] == ["w"]
-
-
-def test_what_was_read_while_something_was_written_is_not_kept() -> None:
-    small = SmallCollections(3)
-    with small.writing():
-        assert small.rows("shelf", lambda: 1, lambda: rows_of(a=A)) is not None
-        small.record("shelf", {"b": B})
-    now = small.rows("shelf", lambda: 2, lambda: rows_of(a=A, b=B))
-    assert now is not None
-    assert now.ids == ["a", "b"]
-
-
-def test_after_a_failed_write_all_is_read_again() -> None:
-    small = SmallCollections(3)
-    small.rows("shelf", lambda: 1, lambda: rows_of(a=A))
-    with pytest.raises(OSError, match="full"):
-        write_and_fail(small)
-    now = small.rows("shelf", lambda: 1, lambda: rows_of(a=A))
-    assert now is not None
-    assert now.ids == ["a"]
-
-
-def test_a_new_collection_is_known_from_its_beginning_to_where_it_is_too_large() -> None:
-    small = SmallCollections(2)
-    with small.writing():
-        small.add("shelf")
-        assert small.holds("shelf")
-        for vector in (A, B):
-            small.record("shelf", {"a": vector})
-            small.record("shelf", {"a": vector})  # which is one vector still
-        small.record("shelf", {"b": C})
-    kept = small.rows("shelf", lambda: 2, never)
-    assert kept is not None
-    assert dict(kept.nearest(B, 9, None)) == {"a": 1.0, "b": 0.0}
-    with small.writing():
-        small.record("shelf", {"c": A})
-    assert not small.holds("shelf")
-
-
-def test_collections_that_are_written_and_never_searched_are_let_go_too() -> None:
-    small = SmallCollections(1)
-    with small.writing():
-        for shelf in "abcdef":
-            small.add(shelf)
-            small.record(shelf, {shelf: A})
-    assert [small.holds(shelf) for shelf in "abcdef"] == [False, *[True] * 5]
+def test_what_is_saved_is_read_with_all_that_is_known(tmp_path: Path) -> None:
+    index = ExactIndex()
+    day = date(2026, 1, 15)
+    index.upsert([item("a", A, day=day, valid=True), item("b", B, day=day, valid=True), item("c", C, pages=3)])
+    index.set_sequence(4, "four")
+    index.save(tmp_path / "rows.npz")
+    again = ExactIndex()
+    again.load(tmp_path / "rows.npz")
+    assert (again.sequence(), again.stamp(), again.count()) == (4, "four", 3)
+    first, second, third = again.shelf(("acme", frozenset()))
+    assert (first.attributes, third.attributes) == ({"day": day, "valid": True}, {"pages": 3})
+    assert first.attributes is second.attributes
+    assert again.search(B, ACME, limit=9, where=Between("day", low=day)) == [("b", 1.0), ("a", 0.0)]
+    again.load(tmp_path / "none.npz")
+    assert again.count() == 3
