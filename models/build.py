@@ -14,8 +14,7 @@ from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reran
 from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
 from models.resilience.retry import resilient
-from models.scoring.entailment import CheckedJudge
-from models.scoring.reranking import chosen_reranker
+from models.scoring.checked import CheckedJudge, chosen_reranker
 from models.settings import ModelsSettings
 
 
@@ -66,11 +65,13 @@ def open_models(
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
         demand_one_of([str(shared.options.get("model", shared.use))], {})
-    candidates = _open_chats([settings.chat, *settings.fallbacks], assembly)
-    of_tenants = {
-        name: _open_chats([tenant.chat, *tenant.fallbacks], assembly) for name, tenant in settings.tenants.items()
-    }
-    cheaper = _open_chats(settings.cheaper, assembly)
+
+    def open_chats(*chosen: Part) -> list[BaseChatModel]:
+        return [assembly.part("models.chat", part, BaseChatModel) for part in chosen]
+
+    candidates = open_chats(settings.chat, *settings.fallbacks)
+    of_tenants = {name: open_chats(tenant.chat, *tenant.fallbacks) for name, tenant in settings.tenants.items()}
+    cheaper = open_chats(*settings.cheaper)
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
     embedder = watch_embedder(encoder)
@@ -92,10 +93,6 @@ def open_models(
         judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants))),
         prices=assembly.part("models.prices", settings.prices, PriceSource),
     )
-
-
-def _open_chats(chosen: Sequence[Part], assembly: Assembly) -> list[BaseChatModel]:
-    return [assembly.part("models.chat", part, BaseChatModel) for part in chosen]
 
 
 def _names(models: Sequence[BaseChatModel]) -> list[str]:

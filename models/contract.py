@@ -2,7 +2,7 @@
 
 Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices,
 rerankers and judges of entailment have no contract there that keeps our promises (dated, unpriced is not zero; scores in
-input order; probabilities), so theirs are ours; a LangChain document compressor is taken for a reranker all the same (`models.scoring.reranking`).
+input order; probabilities), so theirs are ours; a LangChain document compressor is taken for a reranker all the same (`models.scoring.checked`).
 """
 
 from __future__ import annotations

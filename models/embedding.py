@@ -16,6 +16,14 @@ from models.resilience.vendor_errors import translated
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
 
+PROBE_TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "A refund is paid within fourteen days of the return.",
+    "Fehlercode 42: Druckkopf überhitzt",
+)
+"""Fixed texts whose vectors tell one embedder from another of the same name and dimension. Changing one makes every stored
+fingerprint differ."""
+
 
 class ArrayEmbeddings(Embeddings, ABC):
     """An `Embeddings` of whoever computes arrays."""
@@ -83,11 +91,22 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     return token_vectors
 
 
+def probe(embedder: Embeddings) -> tuple[tuple[float, ...], ...]:
+    """Unit vectors of the probe texts, as plain numbers that a database can keep. Raises as `embed` does."""
+    return tuple(tuple(float(value) for value in vector) for vector in embed(embedder, PROBE_TEXTS))
+
+
 def nearest_tokens(query_tokens: Vectors, texts: Sequence[Vectors]) -> Vectors:
     """For each text and each token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
     tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020)."""
     rows = [np.clip((query_tokens @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
     return np.stack(rows) if rows else np.zeros((0, len(query_tokens)), dtype=np.float32)
+
+
+def middle(tokens: Vectors) -> Vectors:
+    """The mean of token vectors as a text's own vector, shape (dimensions,), of unit length."""
+    mean = tokens.mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9))
 
 
 def without_marks(tokens: Vectors) -> Vectors:
@@ -103,10 +122,8 @@ def readable(texts: Sequence[str]) -> list[str]:
 
 def name_of(embedder: object) -> str:
     """The name that a fingerprint, a trace and a bill use: `model_name`, `model`, or the class's name."""
-    for attribute in ("model_name", "model"):
-        if isinstance(name := getattr(embedder, attribute, None), str):
-            return name
-    return type(embedder).__name__
+    names = (getattr(embedder, attribute, None) for attribute in ("model_name", "model"))
+    return next((name for name in names if isinstance(name, str)), type(embedder).__name__)
 
 
 def _normalise(raw: object, expected: int, embedder: Embeddings) -> Vectors:

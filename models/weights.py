@@ -22,6 +22,8 @@ from foundation.settings import Part
 SAFE_SUFFIXES = (".gguf", ".safetensors")
 REMEMBERED = "weights.json"
 """In the data folder: digests by path, size, time of change and inode, so that gigabytes are not read at every start."""
+BASE_SHA256 = "sixply.base.sha256"
+"""The key under which a LoRA adapter has the SHA-256 of the weights that it was made for."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -73,11 +75,8 @@ BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() els
 
 
 def verify(path: Path, sha256: str | None) -> Path:
-    """Return `path` if it may be loaded: it exists, has a safe format and, where a digest is pinned, has that digest.
-
-    Raises:
-        WeightsInvalid: with what was found and what to do.
-    """
+    """Return `path` if it may be loaded: it exists, has a safe format and, where a digest is pinned, has that digest. Raises
+    WeightsInvalid otherwise."""
     if path.suffix not in SAFE_SUFFIXES:
         raise WeightsInvalid(
             f"{path} has the format {path.suffix or '(none)'}; only {' and '.join(SAFE_SUFFIXES)} are loaded, "
@@ -93,6 +92,46 @@ def verify(path: Path, sha256: str | None) -> Path:
             f"Delete it and run make setup, or pin the new digest if you changed it on purpose."
         )
     return path
+
+
+def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
+    """Return `path` if it is a LoRA adapter in GGUF that was made for the weights at `base`: on another base of the same shapes
+    llama.cpp would apply it without a word, and the replies would be worse than either's. One that does not say for which weights
+    it was made, from another tool, is taken: whether its shapes fit, llama.cpp says.
+
+    Raises:
+        WeightsInvalid: it is missing, not the pinned one, no adapter, or another base model's.
+    """
+    verify(path, sha256)
+    fields = _text_fields(path)
+    if (fields.get("general.type"), fields.get("adapter.type")) != ("adapter", "lora"):
+        raise WeightsInvalid(
+            f"{path} is a GGUF file of the type {fields.get('general.type', '(none)')}, not a LoRA adapter. "
+            f'Name a whole model with "path", and an adapter with "adapter".'
+        )
+    made_for = fields.get(BASE_SHA256)
+    if made_for and made_for != (here := digest(base)):
+        raise WeightsInvalid(
+            f"{path} was made for {fields.get('general.base_model.0.name', 'other weights')} with the SHA-256 {made_for}, "
+            f"and the model is {base} with {here}. Train it again for this model (make finetune PART=chat), or name the one "
+            f'that it was made for as "path".'
+        )
+    return path
+
+
+def _text_fields(path: Path) -> dict[str, str]:
+    import gguf
+
+    try:
+        fields = gguf.GGUFReader(path).fields
+        return {
+            name: str(field.contents()) for name, field in fields.items() if field.types == [gguf.GGUFValueType.STRING]
+        }
+    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise WeightsInvalid(
+            f"{path} is no readable GGUF file: {error}. A LoRA adapter of PEFT in safetensors must be converted first: "
+            f"llama.cpp's convert_lora_to_gguf.py does."
+        ) from error
 
 
 def checked_folder(path: Path) -> Path:
@@ -124,15 +163,11 @@ def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict
     of a pinned file (`verified`) reads it each time.
     """
     files = [path for path in named if path.is_file()]
-    digests_by_name = (
-        {str(path): digest(path) for path in files} if data_dir is None else _digests_with_memory(files, data_dir)
-    )
+    by_name = _digests_with_memory(files, data_dir) if data_dir else {str(path): digest(path) for path in files}
     for weights in BUNDLED:
-        try:
-            digests_by_name[weights.name] = digest(weights.path)
-        except (WeightsInvalid, FileNotFoundError):
-            continue  # a part that needs it says so itself, with what to do
-    return digests_by_name
+        with suppress(WeightsInvalid, FileNotFoundError):  # a part that needs it says so itself, with what to do
+            by_name[weights.name] = digest(weights.path)
+    return by_name
 
 
 def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str]:
@@ -142,8 +177,7 @@ def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str
     except (OSError, ValueError):
         remembered = {}
     digests_by_path, still_valid = {}, {}
-    for path in files:
-        status = path.stat()
+    for path, status in [(path, path.stat()) for path in files]:
         key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
         digests_by_path[str(path)] = still_valid[key] = remembered.get(key) or digest(path)
     if still_valid != remembered:
@@ -167,9 +201,8 @@ def checks() -> list[tuple[str, bool, str, str]]:
     rows = []
     for weights in BUNDLED:
         try:
-            path = weights.verify()
+            size = f"{weights.verify().stat().st_size / 1e6:.0f} MB, {weights.licence}"
+            rows.append((f"weights {weights.name}", True, size, ""))
         except WeightsInvalid as error:
             rows.append((f"weights {weights.name}", False, str(error), "Run make setup."))
-        else:
-            rows.append((f"weights {weights.name}", True, f"{path.stat().st_size / 1e6:.0f} MB, {weights.licence}", ""))
     return rows

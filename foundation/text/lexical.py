@@ -55,17 +55,40 @@ _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
     excludes except hardly""".split()  # noqa: SIM905 - as above
 )
-_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - as above
-_SPELLED = {word: str(value) for value, word in enumerate(_NUMERALS)}
+NUMERALS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
+_SPELLED = {word: str(value) for value, word in enumerate(NUMERALS[:13])}
 _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
     r"thousands?|millions?|billions?|half|third|quarter|dozens?|once|twice|percent|unlimited|annually|daily|weekly|monthly)\b",
     re.IGNORECASE,
 )
+MONTHS = tuple("january february march april may june july august september october november december".split())  # noqa: SIM905 - as above
+SHORT_MONTHS = tuple(month[:3] for month in MONTHS)
 _DATE = re.compile(
-    r"\b(?:1\d{3}|20\d\d|\d{1,2}:\d\d|\d{1,2}\s?[ap]m|january|february|march|april|may|june|july|august|september|october|"
-    r"november|december|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|centur(?:y|ies)|today|tomorrow|yesterday|hours?|"
-    r"days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
+    rf"\b(?:1\d{{3}}|20\d\d|\d{{1,2}}:\d\d|\d{{1,2}}\s?[ap]m|{'|'.join(MONTHS)}|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|"
+    r"centur(?:y|ies)|today|tomorrow|yesterday|hours?|days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
     re.IGNORECASE,
 )
 _REFERS_BACK = re.compile(

@@ -338,7 +338,7 @@ def bench_verify(configure: Configure, data: Path, limit: int | None, json: Path
     with empty_system(configure) as (system, stack), terminal.progress() as progress:
         figures = bench_verify(
             data,
-            system.grounding.checks,
+            system.grounding.support,
             threshold=system.settings.retrieval.grounding.min_support,
             limit=limit,
             progress=progress,

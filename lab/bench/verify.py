@@ -19,15 +19,14 @@ from foundation.text.sentences import sentence_spans
 from models.scoring.logistic import fit_logistic
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
-from retrieval.grounding.claim_support import Check
 
 JUDGED = "human_judgements.jsonl"
 FAITHFUL, UNFAITHFUL = 4.0, 2.0
 """Of the marks 1 to 4 that people give: from the one on all of it holds, up to the other much of it does not."""
 
 
-Checks = Callable[[Sequence[str], Sequence[str]], Sequence[Check]]
-"""`Grounding.checks`."""
+Support = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+"""`Grounding.support`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Claim:
 
 def bench_verify(
     data: Path,
-    checks: Checks,
+    support: Support,
     *,
     threshold: float,
     limit: int | None = None,
@@ -79,8 +78,7 @@ def bench_verify(
         )
     scores = []
     for done, claim in enumerate(asked, 1):
-        found = [check.score for check in checks(claim.sentences, claim.quotes)]
-        scores.append(float(np.mean(found)))
+        scores.append(float(np.mean(support(claim.sentences, claim.quotes))))
         if progress:
             progress("verify", done, len(asked))
     return {

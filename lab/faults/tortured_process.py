@@ -20,8 +20,7 @@ from langchain_core.embeddings import Embeddings
 from foundation.errors import DocumentRefused, SixplyError
 from foundation.types import Scope
 from lab.library import open_library
-from models.embedding import Vectors, embed
-from models.encoders.fingerprint import PROBE_TEXTS
+from models.embedding import PROBE_TEXTS, Vectors, embed
 from retrieval.contract import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load

@@ -101,7 +101,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     from lab.finetune import held_out as bench
     from lab.tuning import folder, reranker
     from models.contract import RerankerParts
-    from models.scoring.reranking import chosen_reranker
+    from models.scoring.checked import chosen_reranker
 
     split = bench.read_split(work.order.data, work.order.limit)
     to_train, to_weigh = bench.apart(split.train)

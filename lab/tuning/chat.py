@@ -22,8 +22,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from foundation.errors import InvalidRequest, WeightsInvalid
+from lab.tuning import lora_file
 from models import weights
-from models.tuning import lora
 
 TARGETS = ("v_proj", "o_proj", "down_proj")
 RANK, ALPHA = 16, 32
@@ -188,8 +188,8 @@ def finetune(
         after = _losses(tuned, measured, lambda done: tell("after", done, len(measured)))
         architecture, matrices = _matrices(tuned, base)
     base_name = name or base.stem
-    lora.write(
-        lora.Lora(
+    lora_file.write(
+        lora_file.Lora(
             architecture=architecture,
             base_name=base_name,
             base_sha256=weights.digest(base),

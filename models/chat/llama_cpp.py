@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
-from langchain_core.messages import BaseMessage, get_buffer_string
+from langchain_core.messages import get_buffer_string
 from langchain_openai import ChatOpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 
@@ -20,7 +20,6 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Section
 from models import weights
 from models.resilience.http_clients import clients
-from models.tuning import lora
 
 if TYPE_CHECKING:
     import xllamacpp  # type: ignore[import-untyped]  # it ships no stubs
@@ -71,8 +70,7 @@ class LlamaCppChat(ChatOpenAI):
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
         """Tokens of the messages without the template's few marks between them; `tools` are not counted."""
-        own_messages: list[BaseMessage] = list(messages)
-        return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in own_messages)
+        return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in messages)
 
     def has_tool_template(self) -> bool:
         """Whether the chat template in the weights has a place for tools. Where it has none, as in the bundled model,
@@ -80,7 +78,6 @@ class LlamaCppChat(ChatOpenAI):
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """What llama.cpp says beside OpenAI's API."""
         assert isinstance(self.openai_api_key, SecretStr)
         address, key = str(self.openai_api_base).removesuffix("/v1"), self.openai_api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}"}
@@ -101,7 +98,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
     path = weights.SMOLLM2.verify() if options.path is None else weights.verify(options.path, options.sha256)
     name = weights.SMOLLM2.name if bundled else path.stem
     if options.adapter is not None:
-        lora.check_adapter(options.adapter, options.adapter_sha256, base=path)
+        weights.check_adapter(options.adapter, options.adapter_sha256, base=path)
         name += f"+{options.adapter.stem}"
     key = secrets.token_urlsafe(32)
     server = _start(path, name=name, key=key, options=options, threads=options.threads or max(1, context.threads - 1))

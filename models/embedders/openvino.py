@@ -1,20 +1,19 @@
 """A BERT from sentence-transformers on the CPU, by OpenVINO: no torch in the process. Bundled: all-MiniLM-L6-v2.
 
-Against torch on the same threads: `make bench-ingest AGAINST=sentence_transformers`. What makes the difference, in this order: the engine's fused
-kernels; int8 (weights as integers, and each row of activations quantised in groups of 64 while it is multiplied, which
-needs no calibration text); and small batches, whose rows stay in the processor's cache. The vectors of int8 and
-float32 cannot be mixed in one index: the ledger's fingerprint tells them apart.
+Against torch on the same threads: `make bench-ingest AGAINST=sentence_transformers`. What makes the difference: the engine's
+fused kernels, int8 without calibration text, and small batches, whose rows stay in the processor's cache. The vectors of int8
+and float32 cannot be mixed in one index: the ledger's fingerprint tells them apart.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,11 +50,9 @@ class Options(Section):
 class OpenVinoEmbedder(ArrayEmbeddings):
     """Unit vectors, and vectors of single tokens, from a compiled graph. Safe to call from several threads.
 
-    A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on
-    what else is embedded.
-
-    The graph is compiled for one thread at first, and once more for the others when that one is busy: a query whose text goes
-    through a graph for one thread is a fifth faster than through one for several.
+    A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on what
+    else is embedded. The graph is compiled for one thread at first, a fifth faster for a query, and once more for the others
+    when that one is busy.
     """
 
     def __init__(
@@ -106,7 +103,6 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
     def _compute_batches(self, ids: list[list[int]], *, tokens: bool) -> Iterator[tuple[list[int], Any]]:
-        """The places of each batch's texts, and both outputs for them."""
         batches = _batches([len(text_ids) for text_ids in ids], self._batch_size)
 
         def compute(places: list[int]) -> tuple[list[int], Any]:
@@ -128,9 +124,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         with self._request() as request:
             request.infer({0: padded, 1: mask}, share_inputs=True)
             # Copies: the engine writes the next result into the same memory.
-            return request.get_output_tensor(0).data.copy(), request.get_output_tensor(
-                1
-            ).data.copy() if tokens else None
+            rows = request.get_output_tensor(0).data.copy()
+            return rows, request.get_output_tensor(1).data.copy() if tokens else None
 
     def _compile_first(self) -> None:
         self._idle.put((0, self._compile_for(1).create_infer_request()))
@@ -173,14 +168,9 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
     >>> _batches([3, 20, 8, 5], 2)
     [[1], [0, 2], [3]]
     """
-    alike: dict[int, list[int]] = defaultdict(list)
-    for place, length in enumerate(lengths):
-        alike[_padded_length(length)].append(place)
-    return [
-        alike[length][start : start + size]
-        for length in sorted(alike, reverse=True)
-        for start in range(0, len(alike[length]), size)
-    ]
+    places = sorted(range(len(lengths)), key=lambda place: -_padded_length(lengths[place]))
+    alike = [list(group) for _, group in groupby(places, key=lambda place: _padded_length(lengths[place]))]
+    return [group[start : start + size] for group in alike for start in range(0, len(group), size)]
 
 
 def build(options: Options, context: Context) -> Embeddings:
@@ -210,21 +200,14 @@ def build(options: Options, context: Context) -> Embeddings:
 def _compile(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> Any:
     """Everything that changes a vector is said here, not left to what the engine finds best on this machine."""
     weights.verify(bert.weights, sha256)
-    return (
-        engine()
-        .Core()
-        .compile_model(
-            graph(bert, int8=int8),
-            "CPU",
-            {
-                "NUM_STREAMS": threads,  # one thread a text: no barriers, which cost a busy machine most
-                "INFERENCE_NUM_THREADS": threads,
-                "ENABLE_CPU_PINNING": False,  # a pinned thread waits for a busy core while another one is idle
-                "INFERENCE_PRECISION_HINT": "f32",
-                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 64 if int8 else 0,
-            },
-        )
-    )
+    properties = {
+        "NUM_STREAMS": threads,  # one thread a text: no barriers, which cost a busy machine most
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # a pinned thread waits for a busy core while another one is idle
+        "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 64 if int8 else 0,
+    }
+    return engine().Core().compile_model(graph(bert, int8=int8), "CPU", properties)
 
 
 def _tokenizer(folder: Path, max_tokens: int) -> Tokenizer:

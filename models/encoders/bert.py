@@ -1,10 +1,7 @@
 """A BERT encoder as an OpenVINO graph, built straight from its safetensors: no torch, no export, no converted copy.
 
-Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, with sentence-transformers' pooling on top.
-The graph is some eighty lines, so that a conversion (torch, transformers and a child process at set-up; a file that can
-go stale; nncf or optimum for the integers) is spared.
-
-With `int8` each matrix is kept as integers and one factor a row (symmetric, nearest), and the CPU quantises a row of
+Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, with sentence-transformers' pooling on top. With
+`int8` each matrix is kept as integers and one factor a row (symmetric, nearest), and the CPU quantises a row of
 activations in groups as it multiplies: see `models/embedders/openvino.py`.
 """
 
@@ -51,11 +48,8 @@ class Bert:
         """Read the folder's configuration. Raises WeightsInvalid for anything that the graph would compute wrongly."""
         config, modules = _json(folder / "config.json"), _json(folder / "modules.json")
         pooling = _json(folder / "1_Pooling" / "config.json")
-        chosen = [
-            name
-            for name in ("mean", "cls")
-            if pooling.get("pooling_mode") == name or pooling.get(f"pooling_mode_{name}_token{'s' * (name == 'mean')}")
-        ]
+        flags = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+        chosen = [name for name in flags if pooling.get("pooling_mode") == name or pooling.get(flags[name])]
         parts = [str(module["type"]).rpartition(".")[2] for module in modules]
         expected = {
             "model_type": config.get("model_type") == "bert",
@@ -92,11 +86,8 @@ def engine() -> Any:
 
 def graph(bert: Bert, *, int8: bool) -> openvino.Model:
     """Inputs: token ids, int32, and their mask, float32, both of shape (texts, tokens). Outputs: vectors of unit length,
-    shape (texts, hidden), and the token vectors, shape (texts, tokens, hidden); padded places are undefined.
-
-    Raises:
-        WeightsInvalid: the weights lack a tensor, or one has another shape.
-    """
+    shape (texts, hidden), and the token vectors, shape (texts, tokens, hidden); padded places are undefined. Raises
+    WeightsInvalid where the weights lack a tensor, or one has another shape."""
     return _Graph(bert, int8=int8).model()
 
 

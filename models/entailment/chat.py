@@ -64,10 +64,7 @@ class ChatJudge:
 
 def _messages(premise: str, hypothesis: str) -> list[BaseMessage]:
     # JSON's quotation marks keep a text from ending early, whatever stands in it.
-    return [
-        SystemMessage(ORDERS),
-        HumanMessage(json.dumps({"text": premise, "claim": hypothesis}, ensure_ascii=False)),
-    ]
+    return [SystemMessage(ORDERS), HumanMessage(json.dumps({"text": premise, "claim": hypothesis}, ensure_ascii=False))]
 
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +23,18 @@ from foundation.settings import Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import EntailmentParts
-from models.embedding import Vectors, embed, embed_tokens, name_of, nearest_tokens, without_marks
+from models.embedding import embed, embed_tokens, middle, name_of, nearest_tokens, without_marks
 from models.scoring.logistic import LogisticCurve, Rows
 
 WEIGHTS = Path(__file__).with_name("signs.json")
-SIGNS = (
-    "similarity",
-    "matched",
-    "matched_by_one",
-    "least_matched",
-    "coverage",
-    "coverage_by_one",
-    "words",
-)
+SIGNS = ("similarity", "matched", "matched_by_one", "least_matched", "coverage", "coverage_by_one", "words")
 MOST_COMPARED = 24
 """Sentences of the premise that one sentence is compared with: those that share most of its terms."""
 _LEAST = 4
 """The worst matched quarter of a sentence's tokens is looked at by itself: what is wrong is often one word."""
 _LONG = 40
+Parts = dict[str, frozenset[str]]
+"""The sentences of a premise, each once, with their terms."""
 
 
 class Options(Section):
@@ -73,33 +66,24 @@ class SignsJudge:
     def signs(self, pairs: Sequence[tuple[str, str]]) -> list[Rows | None]:
         """The signs of every pair, in the order of `SIGNS`; all texts are embedded in one call. `None`: there is nothing to
         compare."""
-        premises = {premise: _Premise.of(premise) for premise, _ in pairs}
-        asked = [pair for pair in dict.fromkeys(pairs) if premises[pair[0]].parts and words(pair[1])]
+        premises = {
+            premise: {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
+            for premise, _ in pairs
+        }
+        asked = [pair for pair in dict.fromkeys(pairs) if premises[pair[0]] and words(pair[1])]
         if not asked:
             return [None] * len(pairs)
-        wanted = {pair: premises[pair[0]].most_promising(terms(pair[1])) for pair in asked}
+        wanted = {pair: _most_promising(terms(pair[1]), premises[pair[0]]) for pair in asked}
         texts = [*(hypothesis for _, hypothesis in asked), *(part for parts in wanted.values() for part in parts)]
         meaning = _Meaning(list(dict.fromkeys(texts)), self._embedder)
-        return [
-            _read_signs(pair[1], wanted[pair], premises[pair[0]], meaning) if pair in wanted else None for pair in pairs
-        ]
+        return [_read_signs(pair[1], wanted[pair], meaning) if pair in wanted else None for pair in pairs]
 
 
-@dataclass(frozen=True, slots=True)
-class _Premise:
-    parts: tuple[str, ...]
-    """Its sentences, each once."""
-    terms_of_part: dict[str, frozenset[str]]
-
-    @classmethod
-    def of(cls, text: str) -> _Premise:
-        parts = tuple(dict.fromkeys(text[start:end] for start, end in sentence_spans(text)))
-        return cls(parts, {part: terms(part) for part in parts})
-
-    def most_promising(self, claimed: frozenset[str]) -> list[str]:
-        if len(self.parts) <= MOST_COMPARED:
-            return list(self.parts)
-        return sorted(self.parts, key=lambda part: -len(claimed & self.terms_of_part[part]))[:MOST_COMPARED]
+def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
+    if len(parts) <= MOST_COMPARED:
+        return parts
+    best = sorted(parts, key=lambda part: -len(claimed & parts[part]))[:MOST_COMPARED]
+    return {part: parts[part] for part in best}
 
 
 class _Meaning:
@@ -117,14 +101,10 @@ class _Meaning:
             self.tokens = {text: np.stack([of_word[word] for word in spelling]) for text, spelling in spelled.items()}
         else:
             self.tokens = dict(zip(texts, map(without_marks, tokens), strict=True))
-            self.whole = {text: _unit(token_vectors.mean(axis=0)) for text, token_vectors in self.tokens.items()}
+            self.whole = {text: middle(token_vectors) for text, token_vectors in self.tokens.items()}
 
 
-def _unit(vector: Vectors) -> Vectors:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
-
-
-def _read_signs(sentence: str, parts: Sequence[str], premise: _Premise, meaning: _Meaning) -> Rows:
+def _read_signs(sentence: str, parts: Parts, meaning: _Meaning) -> Rows:
     claimed = terms(sentence)
     similarities = np.stack([meaning.whole[part] for part in parts]) @ meaning.whole[sentence]
     nearest = nearest_tokens(meaning.tokens[sentence], [meaning.tokens[part] for part in parts])
@@ -135,8 +115,8 @@ def _read_signs(sentence: str, parts: Sequence[str], premise: _Premise, meaning:
             float(by_any.mean()),
             float(nearest.mean(axis=1).max()),
             float(by_any[: max(1, len(by_any) // _LEAST)].mean()),
-            _share(claimed, frozenset().union(*(premise.terms_of_part[part] for part in parts))),
-            max(_share(claimed, premise.terms_of_part[part]) for part in parts),
+            _share(claimed, frozenset().union(*parts.values())),
+            max(_share(claimed, present) for present in parts.values()),
             min(len(words(sentence)), _LONG) / _LONG,
         ]
     )

@@ -53,40 +53,30 @@ class GenaiPrices:
 
     def price(self, call: Call) -> Price:
         if call.local:
-            return self._local(call)
+            usd = Decimal(str(call.seconds)) * self._machine_usd_per_hour / 3600
+            return Price(usd=usd, basis=f"local compute {self._machine_usd_per_hour:.2f} USD/h")
         if call.usage.input_tokens is None or call.usage.output_tokens is None:
             return Price(usd=None, basis=f"{call.model} reported no token usage")
         stated = self._stated.get(call.model)
         return _remote(call) if stated is None else Price(usd=stated.usd(call.usage), basis="stated in [models.prices]")
 
-    def _local(self, call: Call) -> Price:
-        usd = Decimal(str(call.seconds)) * self._machine_usd_per_hour / 3600
-        return Price(usd=usd, basis=f"local compute {self._machine_usd_per_hour:.2f} USD/h")
-
 
 def _remote(call: Call) -> Price:
     import genai_prices
 
+    usage = genai_prices.Usage(
+        input_tokens=call.usage.input_tokens,
+        output_tokens=call.usage.output_tokens,
+        cache_read_tokens=call.usage.cached_input_tokens or 0,
+        cache_write_tokens=call.usage.cache_write_tokens or 0,
+    )
     try:
-        price = genai_prices.calc_price(
-            _usage(call.usage), call.model, provider_id=call.provider, genai_request_timestamp=call.at
-        )
+        price = genai_prices.calc_price(usage, call.model, provider_id=call.provider, genai_request_timestamp=call.at)
     except LookupError:
         return Price(usd=None, basis=f'no price known for "{call.model}" of "{call.provider}"')
     except ValueError as error:  # counts that contradict each other, such as more cached tokens than tokens
         return Price(usd=None, basis=f"{call.model} reported a usage that cannot be priced: {error}")
     return Price(usd=price.total_price, basis=f"genai-prices {genai_prices.__version__}")
-
-
-def _usage(usage: Usage) -> object:
-    import genai_prices
-
-    return genai_prices.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cached_input_tokens or 0,
-        cache_write_tokens=usage.cache_write_tokens or 0,
-    )
 
 
 def build(options: Options, context: Context) -> PriceSource:

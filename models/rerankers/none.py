@@ -5,7 +5,7 @@ from __future__ import annotations
 from foundation.components import Context
 from foundation.settings import Section
 from models.contract import Reranker
-from models.scoring.reranking import KeepsOrder
+from models.scoring.checked import KeepsOrder
 
 
 class Options(Section):

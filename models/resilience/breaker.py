@@ -9,10 +9,8 @@ from foundation.errors import UpstreamDown
 
 
 class Breaker:
-    """Spares a model that fails again and again: refuses at once for a while, then lets a single call try.
-
-    Counts failures in a row, of the retryable kind only: a refused key proves that somebody answers.
-    """
+    """Spares a model that fails again and again: refuses at once for a while, then lets a single call try. Counts failures in
+    a row, of the retryable kind only: a refused key proves that somebody answers."""
 
     def __init__(self, *, name: str, failures: int, open_s: float, clock: Clock) -> None:
         self._name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
@@ -58,10 +56,8 @@ class Breaker:
 
 
 class RetryBudget:
-    """Retries as a share of the calls: each call earns `share`, each retry costs 1, and a few are always saved up.
-
-    Without it an outage multiplies the load on a provider by the attempts of every call, just when it can least bear it.
-    """
+    """Retries as a share of the calls: each call earns `share`, each retry costs 1, and a few are always saved up. Without it
+    an outage multiplies the load on a provider by the attempts of every call, just when it can least bear it."""
 
     SAVED = 10.0
 

@@ -1,8 +1,7 @@
 """Any chat models as one that keeps its promises: time limits, retries, fallbacks in order, a breaker for each.
 
-The wrapper is an ordinary LangChain chat model, so agents, graphs and telemetry see one model and one call. It talks to
-the wrapped models below the level at which LangChain reports a call; a retry or a fallback is therefore no second span.
-All logic is async; the sync entries run it in an event loop of their own.
+The wrapper is an ordinary LangChain chat model. It talks to the wrapped models below the level at which LangChain reports a
+call, so that a retry or a fallback is no second span. All logic is async; the sync entries run it in a loop of their own.
 
 Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
 "Release It!", and gRPC's A6. A model that kept silent to the end of its limit is not asked again, the next one is.
@@ -62,9 +61,8 @@ def resilient(
 ) -> ResilientChatModel:
     """Wrap `primary` and the models that answer in its place, in order, when it fails.
 
-    `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all of them together.
-    `demand` is asked before each attempt and each piece of a stream, with the model's name; a model that is refused there
-    has failed.
+    `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all together. `demand` is asked
+    with the model's name before each attempt and each piece of a stream; a model that is refused there has failed.
     """
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
@@ -101,8 +99,12 @@ class ResilientChatModel(ChatWrapper):
         self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
 
     @property
-    def described_model(self) -> BaseChatModel:
+    def primary(self) -> BaseChatModel:
         return self.candidates[0]
+
+    @property
+    def described_model(self) -> BaseChatModel:
+        return self.primary
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """The wrapped model that a reply came from."""
@@ -117,10 +119,10 @@ class ResilientChatModel(ChatWrapper):
                 close()
 
     def get_token_ids(self, text: str) -> list[int]:
-        return self.described_model.get_token_ids(text)
+        return self.primary.get_token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        return self.described_model.get_num_tokens_from_messages(messages, tools)
+        return self.primary.get_num_tokens_from_messages(messages, tools)
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
@@ -130,7 +132,7 @@ class ResilientChatModel(ChatWrapper):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it calls none.
         """
-        bound = self.bind(**bound_arguments(self.described_model, tools, tool_choice, **kwargs))
+        bound = self.bind(**bound_arguments(self.primary, tools, tool_choice, **kwargs))
         return cast("Runnable[Any, AIMessage]", bound)
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
@@ -139,9 +141,9 @@ class ResilientChatModel(ChatWrapper):
         Raises:
             NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
         """
-        demand_ability(self.described_model, "structured output", "structured_output", "tool_calling")
-        structured = self.described_model.with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return rebind(structured, self.described_model, self)
+        demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
+        structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return rebind(structured, self.primary, self)
 
     # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
 
@@ -244,7 +246,7 @@ class ResilientChatModel(ChatWrapper):
     async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float) -> T:
         try:
             self.demand(identity(self.candidates[index])[1])
-            async with asyncio.timeout(self._at_most(patience_s, deadline)):
+            async with self._limit(patience_s, deadline):
                 return await call(index)
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
             self._fail(index, error)
@@ -271,14 +273,13 @@ class ResilientChatModel(ChatWrapper):
                 breaker.record_no_verdict()  # the reader may have left; no news after a success or a failure
 
     async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
-        async with asyncio.timeout(self._at_most(self.settings.gap_s, deadline)):
+        async with self._limit(self.settings.gap_s, deadline):
             return await next_or_none(chunks)
 
-    def _at_most(self, patience_s: float, deadline: float) -> float:
-        return max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s())))
+    def _limit(self, patience_s: float, deadline: float) -> asyncio.Timeout:
+        return asyncio.timeout(max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s()))))
 
     def _fail(self, index: int, error: Exception) -> NoReturn:
-        """Report a failure to the breaker and raise it as an error of our own."""
         failure = translate(error, model=identity(self.candidates[index])[1])
         breaker = self._breakers[index]
         breaker.record_failure() if failure.retryable else breaker.record_no_verdict()
@@ -301,7 +302,7 @@ class ResilientChatModel(ChatWrapper):
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""
         model = self.candidates[index]
-        if not kwargs.get("tools") or type(model) is type(self.described_model):
+        if not kwargs.get("tools") or type(model) is type(self.primary):
             return dict(kwargs)
         tools = [convert_to_openai_tool(tool) for tool in kwargs["tools"]]
         others = {key: value for key, value in kwargs.items() if key not in {"tools", "tool_choice"}}
@@ -332,7 +333,6 @@ def _origin(index: int) -> dict[str, Any]:
 
 
 def _calls(message: BaseMessage) -> bool:
-    """Whether it calls a tool, or a part of it does."""
     return bool(getattr(message, "tool_calls", ()) or getattr(message, "tool_call_chunks", ()))
 
 

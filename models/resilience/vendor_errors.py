@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import cast
@@ -125,14 +125,9 @@ def _status(error: Exception) -> int | None:
 def _retry_after_s(error: Exception) -> float | None:
     """What the provider asks for, as it wrote it; `SixplyError` makes sense of it."""
     headers = getattr(getattr(error, "response", None), "headers", None)
-    value = headers.get("retry-after") if headers is not None else None
-    if value is None:
-        return None
-    try:
+    value: str = headers.get("retry-after", "") if headers is not None else ""
+    with suppress(ValueError, TypeError):
         return float(value)
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, TypeError, OverflowError):
         return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return None
+    return None

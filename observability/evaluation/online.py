@@ -50,9 +50,7 @@ class OnlineScorer:
             return None
         quotes = [citation.quote for citation in answer.citations]
         sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
-        return (
-            float(np.mean([self._grounding.support(sentence, quotes) for sentence in sentences])) if sentences else None
-        )
+        return float(np.mean(self._grounding.support(sentences, quotes))) if sentences else None
 
 
 def is_sampled(answer_id: str, share: float) -> bool:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from foundation.errors import ComponentError
+from foundation.text.lexical import MONTHS
 from foundation.text.sentences import sentence_spans
 from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
@@ -35,7 +36,7 @@ MOST_FAILURES = 5
 """Of one kind, after which a chat model is not asked again."""
 
 _UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?"
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_MONTHS = "|".join(month.capitalize() for month in MONTHS)
 _QUANTITY = (
     rf"(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|(?:[$€£]\s?)?\d[\d.,]*\d?(?:\s?[%°€$£]\w?| (?:[a-z]+ )?(?:{_UNITS})\b|"
     r"\s(?!(?:and|or|to|in|on|at|for|per|if|when|by|of)\b)[^\W\d_]+)?)"

@@ -67,10 +67,9 @@ class Draft:
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
 
-    They come from one document, so that an answer cites no other one for company. A question that asks for several
-    things may be answered from several documents, none of them found far worse than the others, and longer. Lines of a
-    list, and sentences that follow each other, stand in their order, and a sentence that refers back stands with the one before
-    it, where there is room.
+    They come from one document; a question that asks for several things may be answered from several, none of them found far
+    worse than the others, and longer. Lines of a list, and sentences that follow each other, stand in their order, and a
+    sentence that refers back stands with the one before it, where there is room.
     """
     several = _SEVERAL.search(question) is not None
     whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
@@ -78,8 +77,8 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     chosen: list[int] = []
     while len(chosen) < (SENTENCES_TO_SEVERAL if several else SENTENCES):
         before = [evidence[index] for index in chosen]
-        unused = {index: item for index, item in enumerate(evidence) if index not in chosen}
-        values = {index: _value(item, before, several=several) for index, item in unused.items()}
+        unused = [index for index in range(len(evidence)) if index not in chosen]
+        values = {index: _value(evidence[index], before, several=several) for index in unused}
         fitting = {index: value for index, value in values.items() if value >= _NEAR * evidence[0].score}
         if not fitting:
             break
@@ -120,14 +119,11 @@ def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
     Raises:
         ComponentError: the embedder failed.
     """
-    if draft.path == "extractive":
-        return (
-            replace(draft, sentences=tuple(_as_quotation(sentence, evidence) for sentence in draft.sentences))
-            if draft.sentences
-            else None
-        )
     checked: list[Sentence] = []
     for sentence in draft.sentences:
+        if draft.path == "extractive":
+            checked.append(_as_quotation(sentence, evidence))
+            continue
         cited = _supporting(sentence, evidence, grounding)
         if not cited or _REFUSAL.search(sentence.text) or _is_derailed(sentence.text):
             return None
@@ -141,16 +137,14 @@ def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
 
 def render(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
     """The text with its markers, numbered in the order of first use, and the citations they stand for."""
-    numbers: dict[int, int] = {}
-    quotes: dict[int, Evidence] = {}
+    citations: dict[int, Citation] = {}
     parts = []
     for sentence in draft.sentences:
         for index in sentence.cited:
-            numbers.setdefault(index, len(numbers) + 1)
-            quotes.setdefault(index, sentence.part or evidence[index])
-        markers = "".join(f"[{numbers[index]}]" for index in sentence.cited)
-        parts.append(f"{sentence.text} {markers}")
-    return " ".join(parts), tuple(grounding.cite(quotes[index], number) for index, number in numbers.items())
+            if index not in citations:
+                citations[index] = grounding.cite(sentence.part or evidence[index], len(citations) + 1)
+        parts.append(f"{sentence.text} {''.join(f'[{citations[index].marker}]' for index in sentence.cited)}")
+    return " ".join(parts), tuple(citations.values())
 
 
 def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
@@ -190,14 +184,11 @@ def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> E
             return wider
         start = chunk.start + spans[-1][0]
         text = chunk.text[start - chunk.start : item.end - chunk.start]
-        if word_count(text) > room or any(_within(start, other, item) for other in others):
+        beside = [other for other in others if other.hit.chunk.document_id == chunk.document_id]
+        if word_count(text) > room or any(other.start <= start < other.end for other in beside):
             return wider
         wider = replace(wider, start=start, text=text)
     return wider
-
-
-def _within(place: int, other: Evidence, item: Evidence) -> bool:
-    return other.hit.chunk.document_id == item.hit.chunk.document_id and other.start <= place < other.end
 
 
 def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
@@ -213,7 +204,6 @@ def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
 
 
 def _stand_together(first: Evidence, second: Evidence) -> bool:
-    """Whether they are lines of one list or table, or one sentence and the next."""
     if first.hit.chunk.document_id != second.hit.chunk.document_id:
         return False
     chunk = first.hit.chunk if second.start <= first.hit.chunk.end else second.hit.chunk
@@ -265,9 +255,9 @@ def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Gro
     orders = {index for index, item in enumerate(evidence) if instructs_reader(item.text)}
     without_orders = tuple(index for index in sentence.cited if index not in orders)
     for cited in dict.fromkeys((without_orders, sentence.cited)):
-        if cited and grounding.support(sentence.text, [evidence[i].text for i in cited]) >= enough:
+        if cited and grounding.support([sentence.text], [evidence[i].text for i in cited])[0] >= enough:
             return cited
-    supports = [grounding.support(sentence.text, [item.text]) for item in evidence]
+    supports = [grounding.support([sentence.text], [item.text])[0] for item in evidence]
     holding = [index for index, support in enumerate(supports) if support >= enough]
     return (max(holding, key=lambda index: (index not in orders, supports[index])),) if holding else ()
 

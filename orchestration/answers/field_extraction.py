@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ _FREE = re.compile(
 _NAMED = re.compile(
     r"\b(?:name|who|person|customer|company|city|town|country|place|street|brand|author)\b", re.IGNORECASE
 )
-_LIMITS = (
+_LIMITS = {
     "type",
     "enum",
     "minimum",
@@ -62,7 +62,7 @@ _LIMITS = (
     "multipleOf",
     "minLength",
     "maxLength",
-)
+}
 
 Finder = Callable[["Reading"], Iterable["Found"]]
 
@@ -80,13 +80,11 @@ class Field:
 
 def fields_of(schema: Mapping[str, Any]) -> list[Field]:
     """The top level of an object's JSON schema; references are followed, and `null` is left out of a choice of types."""
-    required = schema.get("required", ())
-    fields = []
-    for name, definition in schema.get("properties", {}).items():
-        merged = _merge_schema(definition, schema)
-        words = f"{name.replace('_', ' ')}: {merged.get('description', '')}"
-        fields.append(Field(name, merged, name in required, words))
-    return fields
+    merged = {name: _merge_schema(part, schema) for name, part in schema.get("properties", {}).items()}
+    return [
+        Field(name, own, name in schema.get("required", ()), f"{name.replace('_', ' ')}: {own.get('description', '')}")
+        for name, own in merged.items()
+    ]
 
 
 def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
@@ -106,21 +104,19 @@ def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dic
     open_ = []
     for field in fields:
         candidates = [
-            candidate
-            for candidate in _candidates(field, reading)
-            if not _is_label(candidate, labels, reading) and used.find(1, candidate.start, candidate.end) < 0
+            found
+            for found in _candidates(field, reading)
+            if not _is_label(found, labels, reading) and used.find(1, found.start, found.end) < 0
         ]
         if candidates and field.name not in values:
             open_.append((field, candidates))
     if not open_:
         return values
-    spans = sorted({(candidate.start, candidate.end) for _, candidates in open_ for candidate in candidates})
+    spans = sorted({found.span for _, candidates in open_ for found in candidates})
     scores = _scores(open_, spans, reading, embedder)
     for row, column in zip(*linear_sum_assignment(-scores), strict=True):
         field, candidates = open_[row]
-        value = next(
-            (candidate.value for candidate in candidates if (candidate.start, candidate.end) == spans[column]), None
-        )
+        value = next((found.value for found in candidates if found.span == spans[column]), None)
         if value is not None and (field.required or scores[row, column] >= ENOUGH):
             values[field.name] = value
     return values
@@ -132,13 +128,9 @@ def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dic
 def _merge_schema(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in definition:
         definition = {**schema.get("$defs", {}).get(definition["$ref"].rpartition("/")[2], {}), **definition}
-    branch: Mapping[str, Any] = next(
-        (option for option in definition.get("anyOf", ()) if option.get("type") != "null"), {}
-    )
-    return {
-        **(_merge_schema(branch, schema) if branch else {}),
-        **{key: definition[key] for key in definition if key != "anyOf"},
-    }
+    branches = [option for option in definition.get("anyOf", ()) if option.get("type") != "null"]
+    own = {key: definition[key] for key in definition if key != "anyOf"}
+    return {**_merge_schema(branches[0], schema), **own} if branches else own
 
 
 def _read_stated(field: Field, reading: Reading) -> Any:
@@ -160,7 +152,6 @@ def _read_stated(field: Field, reading: Reading) -> Any:
 
 
 def _named_choices(choices: Sequence[Any], text: str) -> list[Any]:
-    """The choices that the text names."""
     named = []
     for choice in choices:
         check()
@@ -209,9 +200,7 @@ def _finder(field: Field) -> Finder:  # noqa: PLR0911 - one line a kind of field
     match schema.get("type"), schema.get("format"):
         case ("integer", _):
             return lambda reading: (
-                Found(int(span.value), span.start, span.end)
-                for span in reading.numbers
-                if span.value == int(span.value)
+                replace(number, value=int(number.value)) for number in reading.numbers if number.value.is_integer()
             )
         case ("number", _):
             return lambda reading: reading.numbers
@@ -266,7 +255,7 @@ def _scores(
     for row, (field, candidates) in enumerate(fields):
         rank = row / max(1, len(fields) - 1)
         near = _Nearness(field, reading)
-        for column in {columns[candidate.start, candidate.end] for candidate in candidates}:
+        for column in {columns[candidate.span] for candidate in candidates}:
             check()
             order = 1 - abs(rank - column / max(1, len(spans) - 1))
             capital = _CAPITALS * bool(near.is_name and around[column].is_named)
@@ -289,10 +278,9 @@ class _Around:
         check()
         text = reading.text
         begin, close = reading.sentence_at(start)
-        self.text = text[start:end]
-        self.is_named = text[start].isupper() and not any(map(str.isdigit, self.text))
-        self.is_named = self.is_named and not (" " not in self.text and begin == start)
-        words = reading.words
+        self.text, words = text[start:end], reading.words
+        begins_sentence = " " not in self.text and begin == start
+        self.is_named = text[start].isupper() and not any(map(str.isdigit, self.text)) and not begins_sentence
         self.before = bisect_left(words, (start, 0))
         """How many words begin before it."""
         self.after = bisect_left(words, end, key=lambda word: word[1] - 1)
@@ -315,10 +303,7 @@ class _Nearness:
         self._is_free = _is_free(field)
         self.is_name = _NAMED.search(field.words) is not None
         name, described = terms(field.name.replace("_", " ")), terms(field.schema.get("description", ""))
-        self._weighted = [
-            (1.0, name, _places(name, reading)),
-            (0.7, described, _places(described, reading)),
-        ]
+        self._weighted = [(1.0, name, _places(name, reading)), (0.7, described, _places(described, reading))]
 
     def of(self, around: _Around) -> float:
         """How near the field's words stand to a stretch of text, from 0 to 1."""

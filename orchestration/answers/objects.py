@@ -107,18 +107,18 @@ class Objects:
         parts = replace(self._parts, chat=self._tenants.get(principal.tenant, self._parts.chat))
         answer = await unless_stopped(answer_as(schema, question, principal, parts, text=text), demand)
         outcome, reason = _IN_AUDIT[answer.failure]
-        documents = tuple(sorted({citation.document_id for citation in answer.citations}))
-        entry = AuditRecord(
-            act="answer",
-            tenant=principal.tenant,
-            subject=principal.subject,
-            run_id=answer.answer_id,
-            outcome=outcome,
-            reason=reason,
-            documents=documents,
-            trace_id=answer.trace_id,
+        await self._audit.record(
+            AuditRecord(
+                act="answer",
+                tenant=principal.tenant,
+                subject=principal.subject,
+                run_id=answer.answer_id,
+                outcome=outcome,
+                reason=reason,
+                documents=tuple(sorted({citation.document_id for citation in answer.citations})),
+                trace_id=answer.trace_id,
+            )
         )
-        await self._audit.record(entry)
         return answer
 
 
@@ -275,29 +275,18 @@ async def _make_object(
     reading_s = min(READING_S, run.budget.remaining_s())
     filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
     if filled is None:
+        messages = object_from(run.prompt("object"), question, text, values)
         shape = _narrow_schema(schema.model_json_schema(), values)
-        filled = await generate_object(
-            schema, object_from(run.prompt("object"), question, text, values), run, shape=shape
-        )
+        filled = await generate_object(schema, messages, run, shape=shape)
     written = tuple(field.name for field in fields if field.required and field.name not in values)
     return {"object": filled, "read": tuple(values), "written": written, "citations": citations}
-
-
-def _read_fields(
-    schema: type[Object], fields: Sequence[Field], text: str, run: Run
-) -> tuple[Object | None, dict[str, Any]]:
-    return _validate_values(schema, fill_fields(fields, text, run.parts.embedder))
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:
     """The best sentences in the order of their documents; none where too thin."""
     parts, settings = run.parts, run.parts.settings.answers
-    hits = parts.retriever.retrieve(
-        question,
-        run.parts.executor.policy.scope(run.principal),
-        limit=settings.evidence,
-        per_document=settings.passages,
-    )
+    scope = parts.executor.policy.scope(run.principal)
+    hits = parts.retriever.retrieve(question, scope, limit=settings.evidence, per_document=settings.passages)
     evidence = parts.grounding.evidence(question, hits, limit=SENTENCES)
     if not evidence or parts.grounding.confidence(question, evidence) < parts.grounding.settings.min_evidence:
         return []
@@ -305,15 +294,17 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
     return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)
 
 
-def _validate_values(schema: type[Object], values: Mapping[str, Any]) -> tuple[Object | None, dict[str, Any]]:
-    """The object, where these values are enough; and those of them that the schema lets pass."""
-    remaining = dict(values)
+def _read_fields(
+    schema: type[Object], fields: Sequence[Field], text: str, run: Run
+) -> tuple[Object | None, dict[str, Any]]:
+    """The object, where what the text states is enough; and those of the values that the schema lets pass."""
+    values = fill_fields(fields, text, run.parts.embedder)
     try:
-        return schema.model_validate(remaining), remaining
+        return schema.model_validate(values), values
     except ValidationError as error:
         for mistake in error.errors(include_url=False, include_input=False, include_context=False):
-            remaining.pop(str(mistake["loc"][0]) if mistake["loc"] else "", None)
-        return None, remaining
+            values.pop(str(mistake["loc"][0]) if mistake["loc"] else "", None)
+        return None, values
 
 
 def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

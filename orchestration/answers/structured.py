@@ -62,11 +62,8 @@ async def generate_object(
                     f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_describe_errors(error)}. "
                     "Try again, or use a model that keeps to a JSON schema."
                 ) from error
-            conversation = [
-                *messages,
-                AIMessage(json_of(reply)),
-                HumanMessage(REPAIR.format(wrong=_describe_errors(error))),
-            ]
+            repair = REPAIR.format(wrong=_describe_errors(error))
+            conversation = [*messages, AIMessage(json_of(reply)), HumanMessage(repair)]
     raise AssertionError("the second turn returns or raises")
 
 

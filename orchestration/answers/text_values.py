@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from foundation.machine.deadline import check
-from foundation.text.lexical import terms
+from foundation.text.lexical import NUMERALS, SHORT_MONTHS, terms
 from foundation.text.sentences import sentence_spans
 
 LONGEST_NAME = 200
 """Characters. A longer run of capitalised words is no name."""
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905 - a word list reads as text
-_MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*\.?"
+_MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DATE = re.compile(
     rf"\b(?:\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{{1,2}}(?:st|nd|rd|th)?\.? (?:of )?{_MONTH},? \d{{4}}|"
     rf"{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})\b",
@@ -30,8 +30,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _TIMES = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-_NUMERALS = "one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - as above
-_SPELLED = {word: float(value) for value, word in enumerate(_NUMERALS, 1)}
+_SPELLED = {word: float(value) for value, word in enumerate(NUMERALS[1:13], 1)}
 _QUOTED = re.compile(r"[\"“]([^\"”]{1,200})[\"”]|(?<!\w)'([^']{1,200})'(?!\w)")
 _CODE = re.compile(
     r"\b[\w.+-]{1,64}@[\w-]+\.[\w.-]*\w|https?://[^\s<>\"]*[^\s<>\".,;]|\b[A-Z]{1,6}-?\d[\w-]*|\+\d[\d ()-]{6,}\d"
@@ -48,6 +47,10 @@ class Found:
     value: Any
     start: int
     end: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.start, self.end
 
 
 class Reading:
@@ -125,8 +128,7 @@ def read_rows(reading: Reading, *, whole: bool) -> Iterator[Found]:
 
 def read_dates(text: str, *, with_time: bool) -> Iterator[Found]:
     for match in _DATE.finditer(text):
-        read = _date_of(match.group())
-        if read is not None:
+        if read := _date_of(match.group()):
             yield Found(read.isoformat() if with_time else read.date().isoformat(), *match.span())
 
 
@@ -135,13 +137,10 @@ def _date_of(text: str) -> datetime | None:
         if re.match(r"\d{4}-", text):
             return datetime.fromisoformat(text)
         day, year = re.findall(r"\d+", text)
-        month = next(
-            place
-            for place, name in enumerate(_MONTHS, 1)
-            if name in re.sub("[^a-z]", "", text.lower().replace("of", ""))
-        )
-        return datetime(int(year), month, int(day))  # noqa: DTZ001 - a text names no time zone
-    except (ValueError, StopIteration):
+        month = re.search("|".join(SHORT_MONTHS), text, re.IGNORECASE)
+        number = SHORT_MONTHS.index(month[0].lower()) + 1 if month else 0
+        return datetime(int(year), number, int(day))  # noqa: DTZ001 - a text names no time zone
+    except ValueError:
         return None
 
 
@@ -175,13 +174,10 @@ def read_phrases(reading: Reading) -> Iterator[Found]:
         yield from _names_in(reading, *match.span())
     for match in _PHRASE.finditer(text):
         words = match.group().split()
-        for start in range(len(words)):
-            if reading.terms_of(words[start]):
-                first = match.start() + len(" ".join(words[:start])) + bool(start)
-                stop = next((at for at in range(start, len(words)) if not reading.terms_of(words[at])), len(words))
-                phrase = " ".join(words[start:stop])
-                yield Found(phrase, first, first + len(phrase))
-                break
+        telling = dropwhile(lambda word: not reading.terms_of(word), words)
+        if phrase := " ".join(takewhile(reading.terms_of, telling)):
+            first = match.start() + f" {match.group()} ".index(f" {phrase} ")
+            yield Found(phrase, first, first + len(phrase))
 
 
 def read_codes(text: str) -> Iterator[Found]:

@@ -27,6 +27,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from foundation.text.lexical import SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.effects.arguments import schema_of
 from orchestration.language.intent import classify_clauses
@@ -53,8 +54,7 @@ _LINK = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.,-])[$€£¥]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\w|[.,]?\d|\s*%)")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = rf"({'|'.join(_MONTHS)})[a-z]*\.?"
+_MONTH = rf"({'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_MONTH})\b(?:,?\s+(\d{{4}}))?")
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
@@ -145,7 +145,7 @@ class Words:
         }
         """(year or None, month, day) of every date."""
         for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(folded):
-            month = _MONTHS.index(month_1 or month_2) + 1
+            month = SHORT_MONTHS.index(month_1 or month_2) + 1
             self.days.add((int(year) if year else None, month, int(day_1 or day_2)))
 
     def hold(self, value: str) -> bool:

@@ -1,8 +1,5 @@
 """What every agent here shares, whichever way it joins the steps: who may ask, whose a conversation is, what a decision
-goes on with, and the events and the answer of one run.
-
-An agent adds two things: `_kept`, what it has stored of a conversation, and `_run`, which takes the steps until there is a
-result or a person is waited for, and stores what is known after each of them.
+goes on with, and the events and the answer of one run. An agent adds `_load_thread` and `_take_steps`.
 """
 
 from __future__ import annotations
@@ -33,16 +30,7 @@ from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
-from orchestration.run.state import (
-    Result,
-    State,
-    StoredThread,
-    as_result,
-    combine_results,
-    day_of,
-    fresh,
-    owner_of,
-)
+from orchestration.run.state import Result, State, StoredThread, as_result, combine_results, day_of, fresh, owner_of
 from retrieval.contract import Citation
 
 MADE_BY = "agent"
@@ -68,11 +56,13 @@ class DurableAgent(ABC):
         self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
 
     @abstractmethod
-    async def _load_thread(self, thread_id: str) -> StoredThread: ...
+    async def _load_thread(self, thread_id: str) -> StoredThread:
+        """What is stored of a conversation."""
 
     @abstractmethod
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
-        """Take the steps until there is a result, and return all that is known then."""
+        """Take the steps until there is a result or a person is waited for, store what is known after each of them, and return
+        all that is known then."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         if (request.client.tools or request.client.response_format) and self.own_tools is None:
@@ -184,16 +174,19 @@ class DurableAgent(ABC):
     ) -> AsyncGenerator[Event, None]:
         async def produce(emit: Callable[[Event], None]) -> None:
             max_usd = request.max_usd if request else None
-            budget = Budget(self._parts.settings.budget, self._parts.clock, max_usd=max_usd)
-            answer_id = state["answer_id"]
+            choice = request.client.tool_choice if request else "auto"
             run = Run(
-                parts=self._parts, principal=principal, answer_id=answer_id, budget=budget, emit=emit, state=state
+                parts=self._parts,
+                principal=principal,
+                answer_id=state["answer_id"],
+                budget=Budget(self._parts.settings.budget, self._parts.clock, max_usd=max_usd),
+                emit=emit,
+                state=state,
+                request=request,
+                must_call="" if choice in ("auto", "none") else choice,
+                steps=[Step(**step) for step in state.get("steps") or []],
+                plan=Plan(**state["plan"]) if state.get("plan") else None,
             )
-            if request is not None:
-                run.request = request
-                run.must_call = request.client.tool_choice if request.client.tool_choice not in ("auto", "none") else ""
-            run.steps = [Step(**step) for step in state.get("steps") or []]
-            run.plan = Plan(**state["plan"]) if state.get("plan") else None
             with running(run):
                 await self._drive(begin, state, run)
 
@@ -207,14 +200,11 @@ class DurableAgent(ABC):
             names.ANSWER_ID: run.answer_id,
             names.TENANT: run.principal.tenant,
         }
+        spanned = span(
+            names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=state.get("trace") or ""
+        )
         try:
-            trace = state.get("trace") or ""
-            with (
-                self._erasures.acting_for(owner_of(state)),  # who decides on it is somebody else
-                span(
-                    names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=trace
-                ) as current,
-            ):
+            with self._erasures.acting_for(owner_of(state)), spanned as current:  # who decides on it is somebody else
                 if begin == "new":
                     state["trace"] = here()
                 else:
@@ -296,9 +286,9 @@ class DurableAgent(ABC):
             quote = as_result("answered", "budget", text, draft.path, citations)
             results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
         combined = combine_results(run.plan, results) if run.plan and results else None
-        if combined is None or combined["status"] != "answered":
-            return as_result("failed", "budget", f"{error} No answer was found before that.")
-        return {**combined, "stop_reason": "budget"}
+        if combined and combined["status"] == "answered":
+            return {**combined, "stop_reason": "budget"}
+        return as_result("failed", "budget", f"{error} No answer was found before that.")
 
 
 def budget_note(limit: str) -> str:
@@ -312,16 +302,10 @@ def budget_note(limit: str) -> str:
 
 def config_of(thread_id: str, **marks: str) -> RunnableConfig:
     """`otel_trace` off: the plumbing makes no spans of its own, the steps and `invoke_agent` make theirs."""
-    metadata = {"otel_trace": False, **marks}
-    return {
-        "configurable": {"thread_id": thread_id, "checkpoint_ns": ""},
-        "metadata": metadata,
-        "recursion_limit": 50,
-    }
+    place = {"thread_id": thread_id, "checkpoint_ns": ""}
+    return {"configurable": place, "metadata": {"otel_trace": False, **marks}, "recursion_limit": 50}
 
 
 def _repeats_decision(decision: Decision, approval: Approval) -> bool:
-    """Whether it says what was decided already."""
-    if not decision.approve:
-        return approval.status == "rejected"
-    return approval.status == "approved" and decision.arguments in (None, approval.granted_arguments)
+    unchanged = not decision.approve or decision.arguments in (None, approval.granted_arguments)
+    return unchanged and approval.status == ("approved" if decision.approve else "rejected")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any
 
 from foundation import names
 from foundation.errors import ComponentError
@@ -36,6 +38,22 @@ SEVERAL = 2
 Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
 
 
+def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]) -> Any:
+    """A step of the search; where the documents are one part of several, its failure is not that of the others."""
+
+    @wraps(work)
+    async def step(self: DocumentSteps, state: State, run: Run) -> tuple[State, str]:
+        try:
+            return await work(self, state, run)
+        except ComponentError as error:
+            if len(state["plan"]["steps"]) < SEVERAL:
+                raise
+            run.note(f"the documents could not be asked: {error.code}")
+            return {"part": as_result("failed", "error", error.public)}, error.code
+
+    return step
+
+
 class DocumentSteps:
     """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
 
@@ -49,9 +67,11 @@ class DocumentSteps:
     def recalls(self, state: State) -> bool:
         """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
         answer from documents. What a tool does is done anew, and no memory of it is kept."""
+        if self._parts.memory is None or day_of(state) is not None:
+            return False
         personal = state.get("turns") or state.get("legs")  # read with what is known of the person
-        today = day_of(state) is None
-        return self._parts.memory is not None and today and not personal and _asks_documents_alone(state)
+        kinds = [step["kind"] for step in state["plan"].get("steps", ())]
+        return not personal and state["plan"].get("route") == "answer" and kinds == ["answer"]
 
     async def recall(self, state: State, run: Run) -> tuple[State, str]:
         memory = self._parts.memory
@@ -66,12 +86,8 @@ class DocumentSteps:
             return {"since": since}, "new"
         run.reuse(earlier)
         part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
-        return {
-            "since": since,
-            "cached": earlier.kind,
-            "first_answer_id": earlier.answer_id,
-            "part": part,
-        }, earlier.kind
+        update: State = {"since": since, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}
+        return update, earlier.kind
 
     async def remember(self, answer: Answer, state: State, run: Run) -> None:
         """Keep what was made of documents alone, completely, and as well as it can be made."""
@@ -87,26 +103,8 @@ class DocumentSteps:
 
     # -- documents ---------------------------------------------------------------------------------------------------
 
-    async def _or_failed(self, work: Work, state: State, run: Run) -> tuple[State, str]:
-        """Take a step of the search; where the documents are one part of several, their failure is not that of the others."""
-        try:
-            return await work(state, run)
-        except ComponentError as error:
-            if len(state["plan"]["steps"]) < SEVERAL:
-                raise
-            run.note(f"the documents could not be asked: {error.code}")
-            return {"part": as_result("failed", "error", error.public)}, error.code
-
+    @_fails_alone
     async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._retrieve, state, run)
-
-    async def grade(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._grade, state, run)
-
-    async def verify(self, state: State, run: Run) -> tuple[State, str]:
-        return await self._or_failed(self._verify, state, run)
-
-    async def _retrieve(self, state: State, run: Run) -> tuple[State, str]:
         queries = [state["query"], *(state.get("legs") or [])]
         searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
@@ -129,7 +127,8 @@ class DocumentSteps:
             run.budget.remaining_s(), search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
         )
 
-    async def _grade(self, state: State, run: Run) -> tuple[State, str]:
+    @_fails_alone
+    async def grade(self, state: State, run: Run) -> tuple[State, str]:
         evidence = await self._evidence(state, run)
         confidence = self._parts.grounding.confidence(state["question"], evidence)
         annotate(names.CONFIDENCE, confidence)
@@ -140,19 +139,15 @@ class DocumentSteps:
         nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
             update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
-        return (
-            update,
-            f"confidence {confidence:.2f}, {'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
-            + (", nothing new" if nothing_new else ""),
-        )
+        compared = f"{'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
+        return update, f"confidence {confidence:.2f}, {compared}{', nothing new' if nothing_new else ''}"
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
         """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         run.question = state["query"]
-        run.evidence = await in_thread_within(
-            run.budget.remaining_s(), evidence_of, state["query"], hits, self._parts.grounding
-        )
+        left_s = run.budget.remaining_s()
+        run.evidence = await in_thread_within(left_s, evidence_of, state["query"], hits, self._parts.grounding)
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
@@ -176,27 +171,24 @@ class DocumentSteps:
         return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        if state["compose"] == "generative":
-            return await self._draft_or_salvage(state, run, evidence[:PASSAGES])
-        if state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected":
+        """By the model, or quoted. Where the model alone may write and breaks off, the sentences that came before, said to be no
+        more than that."""
+        alone = state["compose"] == "generative"
+        if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
         try:
             return await draft_generative(state["query"], evidence[:PASSAGES], run)
         except ComponentError as error:
-            run.note(f"language model unavailable: {error.code}")
-            return draft_extractive(state["query"], evidence)
-
-    async def _draft_or_salvage(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        """Draft by the model alone; where it breaks off, the sentences that came before, said to be no more than that."""
-        try:
-            return await draft_generative(state["query"], evidence, run)
-        except ComponentError as error:
-            if (draft := salvage_partial(run.partial, evidence)) is None:
+            if not alone:
+                run.note(f"language model unavailable: {error.code}")
+                return draft_extractive(state["query"], evidence)
+            if (draft := salvage_partial(run.partial, evidence[:PASSAGES])) is None:
                 raise
             run.note(f"incomplete: the language model broke off ({error.code})")
             return draft
 
-    async def _verify(self, state: State, run: Run) -> tuple[State, str]:
+    @_fails_alone
+    async def verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)
         checked = await in_thread_within(run.budget.remaining_s(), verify, draft, evidence, self._parts.grounding)
@@ -244,8 +236,3 @@ def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
         NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
         for hit in [*best.values()][:NEAREST]
     ]
-
-
-def _asks_documents_alone(state: State) -> bool:
-    kinds = [step["kind"] for step in state["plan"].get("steps", ())]
-    return state["plan"].get("route") == "answer" and kinds == ["answer"]

@@ -13,7 +13,7 @@ is, and the answer says that nothing was checked, unless the graph has `Citation
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
@@ -83,9 +83,8 @@ class MessageAgent(DurableAgent):
     async def _load_thread(self, thread_id: str) -> StoredThread:
         snapshot = await self._graph.aget_state(config_of(thread_id))
         values = cast("State", snapshot.values)
-        if (snapshot.metadata or {}).get(
-            MADE_BY, self.name
-        ) != self.name:  # another agent's: nothing of it can go on here
+        maker = (snapshot.metadata or {}).get(MADE_BY, self.name)
+        if maker != self.name:  # another agent's: nothing of it can go on here
             return StoredThread(values)
         waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts) - {""}
         return StoredThread(
@@ -150,11 +149,13 @@ class MessageAgent(DurableAgent):
         stored: list[AnyMessage] = kept.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
         told = () if request.thread_id else request.messages
-        begun = (
-            []
-            if stored
-            else _begin_with_person(told) or _told_before(state if state.get("turns") else cast("State", kept))
-        )
+        begun: list[AnyMessage] = []
+        if not stored:
+            greeted = bool(told) and isinstance(
+                told[0], AIMessage
+            )  # some providers refuse one that begins with the assistant
+            begun = [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, told)]
+            begun = begun or _told_before(state if state.get("turns") else cast("State", kept))
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
@@ -162,7 +163,8 @@ class MessageAgent(DurableAgent):
             for call in open_calls
             if call["id"] not in answered
         ]
-        return [*begun, *given_up, *map(as_person, [_question(state, request), *request.since])]
+        asked = [{"type": "text", "text": state["question"]}, *request.images] if request.images else state["question"]
+        return [*begun, *given_up, *map(as_person, [HumanMessage(cast("Any", asked)), *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
         """Let those calls go on whose approvals were decided or whose results were sent; the others go on waiting."""
@@ -186,19 +188,11 @@ class MessageAgent(DurableAgent):
             super()._tell_text(answer, run)
 
 
-def _question(state: State, request: AnswerRequest) -> HumanMessage:
-    if not request.images:
-        return HumanMessage(state["question"])
-    return HumanMessage(content=[{"type": "text", "text": state["question"]}, *request.images])
-
-
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
-    """The calls of the client's tools among what a run waits for."""
     return [ToolCall(**item.value["client_call"]) for item in interrupts if item.value.get("client_call")]
 
 
 def _unchecked_result(values: State, run: Run) -> Result:
-    """What a graph that checks nothing has written last."""
     messages = cast("list[AnyMessage]", values.get("messages", []))
     text = messages[-1].text.strip() if messages and isinstance(messages[-1], AIMessage) else ""
     if not text:
@@ -208,19 +202,9 @@ def _unchecked_result(values: State, run: Run) -> Result:
     return as_result("answered", "complete", without_foreign_urls(text, texts_read(messages, run)), "generative")
 
 
-def _begin_with_person(told: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """What the caller tells of the conversation; some providers refuse one that begins with the assistant."""
-    greeted = bool(told) and isinstance(told[0], AIMessage)
-    return [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, told)]
-
-
 def _told_before(state: State) -> list[AnyMessage]:
-    said: list[AnyMessage] = []
-    for turn in state.get("turns") or []:
-        said.append(from_person(turn["question"]))
-        if turn.get("text"):
-            said.append(AIMessage(turn["text"]))
-    return said
+    pairs = [(from_person(turn["question"]), AIMessage(turn.get("text") or "")) for turn in state.get("turns") or []]
+    return [message for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text]
 
 
 def thread_of(call_ids: Collection[str]) -> str | None:

@@ -35,19 +35,14 @@ class PlannedAgent(DurableAgent):
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(parts)
-        chosen = Part(use=options.planner) if options.planner else parts.settings.planner
-        self._steps = Steps(parts, _open_planners(chosen, parts), writes=options.writes)
+        in_order = [Part(use=options.planner) if options.planner else parts.settings.planner]
+        if in_order[0].use != CLASSIFIER and CLASSIFIER in available("orchestration.planner"):
+            in_order.append(Part(use=CLASSIFIER))  # for where the first one fails
+        planners = [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
+        self._steps = Steps(parts, planners, writes=options.writes)
 
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:
         await self._steps.remember(answer, state, run)
-
-
-def _open_planners(chosen: Part, parts: AgentParts) -> list[Planner]:
-    """The planner, and the classifier for where it fails, unless its file was deleted."""
-    in_order = [chosen]
-    if chosen.use != CLASSIFIER and CLASSIFIER in available("orchestration.planner"):
-        in_order.append(Part(use=CLASSIFIER))
-    return [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
 
 
 async def run_step(name: str, work: Work, state: State, run: Run) -> State:
@@ -91,10 +86,6 @@ def report(step: Step, state: State, run: Run) -> None:
 
 
 def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
-    results = [
-        *(entry["result"] for entry in (update.get("done") or {}).values()),
-        update.get("part"),
-        update.get("result"),
-    ]
-    statuses = {result["status"] for result in results if result}
+    of_steps = [entry["result"] for entry in (update.get("done") or {}).values()]
+    statuses = {result["status"] for result in (*of_steps, update.get("part"), update.get("result")) if result}
     return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"

@@ -20,6 +20,8 @@ REPLANNED = "planned anew"
 STEPS = 6
 """A request of more parts than this is planned as if the last ones belonged together."""
 
+BROKE = ("failed (unknown)", "failed (timeout)")
+"""Details of steps that may do better the next time."""
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 """`$1.order_id`: the field of what step 1 found."""
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
@@ -61,25 +63,16 @@ def adapt_plan(plan: Plan) -> Plan:
     What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
     """
     steps, changes = list(plan.steps), list(plan.changes)
-    for step in plan.steps:
+    for step in plan.steps if plan.made_by != "model" else ():
         again = f"{step.step_id}b"
-        broke = (
-            plan.made_by != "model"
-            and step.kind == "look_up"
-            and step.outcome == "failed"
-            and step.detail in ("failed (unknown)", "failed (timeout)")
-        )
-        if broke and not step.step_id.endswith("b") and again not in {other_step.step_id for other_step in steps}:
-            place = steps.index(step) + 1
-            steps.insert(place, step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""}))
-            steps = [_wait_for_instead(other_step, step.step_id, again) for other_step in steps]
+        broke = step.kind == "look_up" and step.outcome == "failed" and step.detail in BROKE
+        if broke and not step.step_id.endswith("b") and again not in [each.step_id for each in steps]:
+            fresh = step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""})
+            steps.insert(steps.index(step) + 1, fresh)
+            steps = [_wait_for_instead(each, step.step_id, again) for each in steps]
             changes.append(f"step {step.step_id} broke and is tried once more as {again}")
     for place, step in enumerate(steps):
-        lost = [
-            other_step.step_id
-            for other_step in steps
-            if other_step.step_id in step.after and other_step.outcome in ("failed", "skipped")
-        ]
+        lost = [each.step_id for each in steps if each.step_id in step.after and each.outcome in ("failed", "skipped")]
         if step.outcome == "planned" and lost:
             steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
             changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
@@ -99,12 +92,9 @@ def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
 
 def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
     """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
-    return {
-        name: _follow_reference(match, outcomes)
-        if isinstance(value, str) and (match := REFERENCE.fullmatch(value))
-        else value
-        for name, value in arguments.items()
-    }
+    references = {name: REFERENCE.fullmatch(value) for name, value in arguments.items() if isinstance(value, str)}
+    found = {name: _follow_reference(match, outcomes) for name, match in references.items() if match}
+    return {**arguments, **found}
 
 
 def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:

@@ -29,16 +29,7 @@ from orchestration.memory.facts import with_facts
 from orchestration.memory.follow_ups import in_context, resolve_pronoun
 from orchestration.requests import Fact, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
-from orchestration.run.state import (
-    Done,
-    Result,
-    State,
-    abstain,
-    as_result,
-    combine_results,
-    outcome_label,
-    result_of,
-)
+from orchestration.run.state import Done, Result, State, abstain, as_result, combine_results, outcome_label, result_of
 
 _LONGEST_REASON = 300
 
@@ -56,32 +47,26 @@ class Steps(DocumentSteps):
         state = cast("State", {**state, "known": await self._recall_facts(run)})
         question = self._full_question(state)
         if self._planners[0].asks_model:
-            self._search_ahead(question, state, run)
+            # Begin, while the model plans, the search that a plan to answer from documents needs first. The planner sees nothing of it;
+            # a plan without that search leaves it unread.
+            query = self.in_context(question, state)
+            run.prefetched_searches[query] = ahead = asyncio.create_task(self._run_search(query, state, run))
+            ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state, run)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
-        update: State = {
-            "clarifying": {},
-            "asked": f"{before}\n{state['question']}".strip(),
-            "result": ended,
-            "known": state["known"],
-        }
+        asked = f"{before}\n{state['question']}".strip()
+        update: State = {"clarifying": {}, "asked": asked, "result": ended, "known": state["known"]}
         if plan.route == "clarify":
-            step = plan.steps[0]
-            update["clarifying"] = {
-                "question": question,
-                "asked": update["asked"],
-                "tool": step.tool,
-                "missing": list(step.missing),
-            }
+            lacking = {"tool": plan.steps[0].tool, "missing": list(plan.steps[0].missing)}
+            update["clarifying"] = {"question": question, "asked": asked, **lacking}
         if ended is None:
             update |= self._launch_steps(plan, state)
         return update | self._record_plan(plan, run), detail
 
     async def _recall_facts(self, run: Run) -> list[dict[str, Any]]:
-        facts = self._parts.facts
-        remembered = await asyncio.to_thread(facts.of, run.principal) if facts else []
+        remembered = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
         return [fact.model_dump(mode="json") for fact in remembered]
 
     async def _make_plan(self, question: str, run: Run) -> Plan:
@@ -96,16 +81,7 @@ class Steps(DocumentSteps):
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
         return fixed_plan(question, "no planner could plan")
 
-    def _search_ahead(self, question: str, state: State, run: Run) -> None:
-        """Begin, while a model plans, the search that a plan to answer from documents needs first. The planner sees nothing
-        of it; a plan without that search leaves it unread."""
-        query = self.in_context(question, state)
-        ahead = asyncio.create_task(self._run_search(query, state, run))
-        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
-        run.prefetched_searches[query] = ahead
-
     def _immediate_result(self, plan: Plan, state: State, run: Run) -> Result | None:
-        """The result of a plan without anything to do; `None` where there is something."""
         if plan.route == "hand_over":
             text = run.prompt("hand_over").fill(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
@@ -130,7 +106,6 @@ class Steps(DocumentSteps):
         return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)
 
     def _completes_request(self, state: State) -> bool:
-        """Whether the question states what was asked back for."""
         open_question = state.get("clarifying") or {}
         tool = next((tool for tool in self._parts.executor.tools if tool.name == open_question.get("tool")), None)
         return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
@@ -161,9 +136,8 @@ class Steps(DocumentSteps):
 
     def in_context(self, question: str, state: State) -> str:
         """What to search for: the question with what was asked before it and what is known of the person."""
-        return with_facts(
-            in_context(question, _earlier_questions(state)), [Fact(**fact) for fact in state.get("known") or []]
-        )
+        known = [Fact(**fact) for fact in state.get("known") or []]
+        return with_facts(in_context(question, _earlier_questions(state)), known)
 
     def _record_plan(self, plan: Plan, run: Run) -> State:
         run.plan = plan
@@ -181,11 +155,8 @@ class Steps(DocumentSteps):
         before = Plan(**state["plan"])
         update: State = {}
         if (part := state.get("part")) is not None and state.get("asking"):
-            update = {
-                "done": {step_id: {"result": part, "outcome": None} for step_id in state["asking"]},
-                "asking": [],
-                "part": None,
-            }
+            answered: dict[str, Done] = {step_id: {"result": part, "outcome": None} for step_id in state["asking"]}
+            update = {"done": answered, "asking": [], "part": None}
         done = {**(state.get("done") or {}), **(update.get("done") or {})}
         for step_id, entry in done.items():
             run.results[step_id] = entry["result"]
@@ -236,11 +207,15 @@ class Steps(DocumentSteps):
 
     async def effect(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of({**state, "step": state["waiting"]})
-        outcome = await self._call(state, step, run, await self.approval_of(state))
+        approvals, approval_id = self._parts.executor.approvals, state.get("approval_id")
+        approval = await approvals.get(approval_id, state["owner"]["tenant"]) if approval_id else None
+        outcome = await self._call(state, step, run, approval)
         return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
     async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+        """The person's own words in this conversation are the only text by which an effect may be steered."""
         outcomes = _outcomes(state)
+        words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
         return await self._parts.executor.call(
             step.tool,
             resolve_arguments(step.arguments, outcomes),
@@ -248,17 +223,9 @@ class Steps(DocumentSteps):
             run_id=state["answer_id"],
             thread_id=state["thread_id"],
             step=1 + [planned["step_id"] for planned in state["plan"]["steps"]].index(step.step_id),
-            origin=Origin(
-                words=_own_words(state), asked=state.get("asked") or state["question"], results=tuple(outcomes.values())
-            ),
+            origin=Origin(words=words, asked=state.get("asked") or state["question"], results=tuple(outcomes.values())),
             approval=approval,
         )
-
-    async def approval_of(self, state: State) -> Approval | None:
-        approval_id = state.get("approval_id")
-        if not approval_id:
-            return None
-        return await self._parts.executor.approvals.get(approval_id, state["owner"]["tenant"])
 
 
 def _step_of(state: State) -> PlanStep:
@@ -266,7 +233,6 @@ def _step_of(state: State) -> PlanStep:
 
 
 def _outcomes(state: State) -> dict[str, ToolOutcome]:
-    """What the tools of this run gave, by step."""
     done = state.get("done") or {}
     return {step_id: ToolOutcome(**entry["outcome"]) for step_id, entry in done.items() if entry["outcome"]}
 
@@ -278,19 +244,14 @@ def _call_update(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) 
 
 
 def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
-    """The plan with what came of each step that has ended."""
-    steps = []
-    for step in plan.steps:
-        entry = done.get(step.step_id)
-        if entry is None:
-            steps.append(step)
-            continue
-        came = ToolOutcome(**entry["outcome"]) if entry["outcome"] else None
+    settled = {}
+    for step_id, entry in done.items():
         status = entry["result"]["status"]
         outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
-        detail = outcome_label(came) if came else status
-        steps.append(step.model_copy(update={"outcome": outcome, "detail": detail}))
-    return plan.model_copy(update={"steps": tuple(steps)})
+        detail = outcome_label(ToolOutcome(**entry["outcome"])) if entry["outcome"] else status
+        settled[step_id] = {"outcome": outcome, "detail": detail}
+    steps = tuple(step.model_copy(update=settled.get(step.step_id, {})) for step in plan.steps)
+    return plan.model_copy(update={"steps": steps})
 
 
 def _outline(plan: Plan) -> str:
@@ -305,11 +266,6 @@ def _outline(plan: Plan) -> str:
 def _earlier_questions(state: State) -> list[str]:
     """What the person asked before in this conversation, oldest first, as far as it is remembered."""
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
-
-
-def _own_words(state: State) -> str:
-    """The person's own words in this conversation: the only text by which an effect may be steered."""
-    return "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
 
 
 def _harmless_reason(plan: Plan) -> str:

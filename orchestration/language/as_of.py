@@ -6,17 +6,14 @@ import calendar
 import re
 from datetime import date
 
-_MONTHS = {name.casefold(): number for number, name in enumerate(calendar.month_name) if name}
-_MONTH = "|".join(_MONTHS)
+from foundation.text.lexical import MONTHS
+from orchestration.answers.text_values import read_dates
+
 _ASKED = re.compile(
-    r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?"
-    r"(?:(?P<iso>\d{4}-\d{2}-\d{2})"
-    rf"|(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH}),?\s+(?P<year>\d{{4}})"
-    rf"|(?P<month2>{_MONTH})\s+(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year2>\d{{4}})"
-    rf"|(?P<month3>{_MONTH})\s+(?P<year3>\d{{4}})"
-    r"|(?P<year4>\d{4})\b)",
+    r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?",
     re.IGNORECASE,
 )
+_MONTH_OR_YEAR = re.compile(rf"(?:({'|'.join(MONTHS)})\s+)?([1-9]\d{{3}})\b(?!-)", re.IGNORECASE)
 
 
 def parse_as_of(question: str) -> date | None:
@@ -29,16 +26,12 @@ def parse_as_of(question: str) -> date | None:
     datetime.date(2024, 5, 3)
     >>> parse_as_of("What did we order in 2024?")
     """
-    match = _ASKED.search(question)
-    if match is None:
-        return None
-    groups = match.groupdict()
-    try:
-        if groups["iso"]:
-            return date.fromisoformat(groups["iso"])
-        year = int(groups["year"] or groups["year2"] or groups["year3"] or groups["year4"])
-        month = _MONTHS[(groups["month"] or groups["month2"] or groups["month3"] or "december").casefold()]
-        day = groups["day"] or groups["day2"] or calendar.monthrange(year, month)[1]
-        return date(year, month, int(day))
-    except ValueError:  # the 31st of February
-        return None
+    for asked in _ASKED.finditer(question):
+        said = question[asked.end() : asked.end() + 40]
+        day = next(read_dates(said, with_time=False), None)
+        if day and day.start == 0:
+            return date.fromisoformat(day.value)
+        if match := _MONTH_OR_YEAR.match(said):
+            month = MONTHS.index((match[1] or "december").lower()) + 1
+            return date(int(match[2]), month, calendar.monthrange(int(match[2]), month)[1])
+    return None

@@ -125,11 +125,10 @@ _TO_KNOW = re.compile(
     r"|(?:you|please)\s+(?:check|find\s+out))\b",
     re.IGNORECASE,
 )
-_QUOTED = (
-    re.compile(  # where it does not end, to the end of the text: looking for its end anew at each mark is quadratic
-        r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[^»]*(?:»|\Z)|»[^«»]*«|\"[^\"]*\""
-    )
-)
+# Where it does not end, to the end of the text: looking for its end anew at each mark is quadratic.
+_QUOTED = re.compile(r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[^»]*(?:»|\Z)|»[^«»]*«|\"[^\"]*\"")
+_ANEW = re.compile(r"\b(?:please|instead|i|we)\b", re.IGNORECASE)
+"""It is a request of its own, whatever stands before it."""
 _REVERSES = (
     "stop",
     "cancel",
@@ -205,7 +204,9 @@ def _of_sentence(text: str, start: int, end: int, own: Collection[str]) -> Itera
     for a, b, joint in _cuts(text, start, end):
         clause = text[a:b]
         kind = _kind(clause, last=b == end, polite=polite, own=own)
-        if kind == "asks" and (waits or spread == "supposed" or (spread and joint == "and" and not _anew(clause))):
+        if kind == "asks" and (
+            waits or spread == "supposed" or (spread and joint == "and" and not _ANEW.search(clause))
+        ):
             kind = spread or "negated"
         if kind != "subordinate" and spread != "supposed":
             spread = kind if _spreads(clause, kind) else ""
@@ -267,11 +268,8 @@ def _kind(clause: str, *, last: bool, polite: bool, own: Collection[str]) -> str
 def _head(body: str, own: Collection[str]) -> str:
     if not re.search(r"\w", body):  # nothing, or nothing but what was quoted
         return "told"
-    for kind in ("supposed", "report", "negated"):
-        match = _HEADS[kind].match(body)
-        if match and match["verb"].split()[0].casefold() not in own:
-            return kind
-    return ""
+    heads = ((kind, _HEADS[kind].match(body)) for kind in ("supposed", "report", "negated"))
+    return next((kind for kind, head in heads if head and head["verb"].split()[0].casefold() not in own), "")
 
 
 def _of_request(clause: str, rest: str) -> str:
@@ -289,8 +287,3 @@ def _spreads(clause: str, kind: str) -> bool:
     if kind == "negated":
         return not _TOLD.match(body) or _WISH.search(clause) is not None
     return kind in ("report", "supposed") or (kind == "question" and _SPREADS.match(body) is not None)
-
-
-def _anew(clause: str) -> bool:
-    """Whether it is a request of its own, whatever stands before it."""
-    return re.search(r"\b(?:please|instead|i|we)\b", clause, re.IGNORECASE) is not None

@@ -10,6 +10,7 @@ from typing import Any
 import regex
 from langchain_core.tools import BaseTool
 
+from foundation.text.lexical import NUMERALS
 from orchestration.answers.patterns import in_time
 from orchestration.effects.arguments import schema_of
 
@@ -24,8 +25,10 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
     stated = {}
     for name, schema in _properties(tool).items():
         value = _value_in(question, whole or question, name, schema, required=name in required_of(tool))
-        if value is None:
-            value = _choice_in(question, (tool.metadata or {}).get("said_as", {}).get(name, {}))
+        said_as = (tool.metadata or {}).get("said_as", {}).get(name, {}) if value is None else {}
+        named = [(len(text), choice) for choice, texts in said_as.items() for text in texts if has_word(question, text)]
+        if named:
+            value = max(named)[1]
         if value is not None:
             stated[name] = value
     return stated
@@ -36,12 +39,8 @@ def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[
     without a number is not what was asked for."""
     if not _SHARE.search(question):
         return ()
-    required = required_of(tool)
-    return tuple(
-        name
-        for name, schema in _properties(tool).items()
-        if name not in found and name not in required and _kinds(schema) & {"number", "integer"}
-    )
+    numbers = [name for name, schema in _properties(tool).items() if _kinds(schema) & {"number", "integer"}]
+    return tuple(name for name in numbers if name not in found and name not in required_of(tool))
 
 
 def describe(tool: BaseTool, argument: str) -> str:
@@ -67,29 +66,21 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
     return None
 
 
-def _choice_in(question: str, said_as: Mapping[str, Sequence[str]]) -> str | None:
-    named = [
-        (len(phrase), choice) for choice, phrases in said_as.items() for phrase in phrases if has_word(question, phrase)
-    ]
-    return max(named)[1] if named else None
-
-
 def by_pattern(question: str, pattern: str) -> str | None:
     """Raises:
     InvalidRequest: the search took too long.
     """
-    bare = _bare(pattern)
-    match = in_time(pattern, partial(regex.search, _as_word(bare), question, regex.IGNORECASE))
+    match = in_time(pattern, partial(regex.search, _as_word(pattern), question, regex.IGNORECASE))
     spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
-    return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, bare, text))), None)
+    return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, _bare(pattern), text))), None)
 
 
 def _bare(pattern: str) -> str:
     return pattern.removeprefix("^").removesuffix("$")
 
 
-def _as_word(bare: str) -> str:
-    return rf"(?<!\w){bare}(?!\w)"
+def _as_word(pattern: str) -> str:
+    return rf"(?<!\w){_bare(pattern)}(?!\w)"
 
 
 def has_word(question: str, word: str) -> bool:
@@ -108,15 +99,11 @@ def _amount_in(question: str) -> float | None:
 
 
 _COUNT = re.compile(r"(?<![\w.,:/$€£-])\d{1,9}(?!\s?%|[\w:/-]|[.,]\d)")
-
-
-_TO_TEN = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_TEENS = ("eleven", "twelve", *(f"{word}teen" for word in ("thir", "four", "fif", "six", "seven", "eigh", "nine")))
-_WORDS = {word: number for number, word in enumerate((*_TO_TEN, *_TEENS, "twenty"), 2)}
-_COUNT_WORD = re.compile(rf"\b(?<!-)(?:{'|'.join(_WORDS)})\b(?!-)", re.IGNORECASE)
+_WORD = "|".join(NUMERALS[2:])
+_COUNT_WORD = re.compile(rf"\b(?<!-)(?:{_WORD})\b(?!-)", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(?:half|quarter|a\s+third|two\s+thirds|a\s+part|part\s+of|partial(?:ly)?|portion|some\s+of"
-    rf"|(?:one|\d+|{'|'.join(_WORDS)})\s+of\s+(?:the|them|these|those|my|our)|\d+\s+per\s?cent)\b|\d\s?%",
+    rf"|(?:one|\d+|{_WORD})\s+of\s+(?:the|them|these|those|my|our)|\d+\s+per\s?cent)\b|\d\s?%",
     re.IGNORECASE,
 )
 
@@ -125,7 +112,7 @@ def _count_in(question: str, name: str) -> int | None:
     """The whole number that stands there by itself, in digits or (up to twenty) in a word, if there is only one. "One" is a
     number only before the argument's own name: "the blue one", but "one day" for `days`."""
     numbers = {int(number) for number in _COUNT.findall(question)}
-    numbers |= {_WORDS[word.lower()] for word in _COUNT_WORD.findall(question)}
+    numbers |= {NUMERALS.index(word.lower()) for word in _COUNT_WORD.findall(question)}
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
     if re.search(rf"\bone\s+(?:more\s+)?{re.escape(noun)}\b", question, re.IGNORECASE):
         numbers.add(1)
@@ -134,32 +121,29 @@ def _count_in(question: str, name: str) -> int | None:
 
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
     """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
-    for pattern in {schema["pattern"] for tool in tools for schema in _flat(tool) if "pattern" in schema}:
-        text = in_time(pattern, partial(regex.sub, _as_word(_bare(pattern)), "12345", text, flags=regex.IGNORECASE))
+    for pattern in {pattern for tool in tools for pattern in _patterns(tool)}:
+        text = in_time(pattern, partial(regex.sub, _as_word(pattern), "12345", text, flags=regex.IGNORECASE))
     return text
 
 
 def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
     """Every value in `text` that fits a pattern of the tool's schema, in order of appearance."""
-    patterns = {schema["pattern"] for schema in _flat(tool) if "pattern" in schema}
-    places = {match for pattern in patterns for match in _matches(pattern, text)}
+
+    def search(pattern: str, timeout: float) -> list[tuple[int, int]]:
+        matches = regex.finditer(_as_word(pattern), text, regex.IGNORECASE, timeout=timeout)
+        return [match.span() for match in matches]
+
+    places = {place for pattern in _patterns(tool) for place in in_time(pattern, partial(search, pattern))}
     return tuple(dict.fromkeys(text[start:end].upper() for start, end in sorted(places)))
 
 
-def _matches(pattern: str, text: str) -> list[tuple[int, int]]:
-    def search(timeout: float) -> list[tuple[int, int]]:
-        matches = regex.finditer(_as_word(_bare(pattern)), text, regex.IGNORECASE, timeout=timeout)
-        return [match.span() for match in matches]
-
-    return in_time(pattern, search)
-
-
 def identifies(question: str, tool: BaseTool) -> bool:
-    return any(by_pattern(question, schema["pattern"]) for schema in _flat(tool) if "pattern" in schema)
+    return any(by_pattern(question, pattern) for pattern in _patterns(tool))
 
 
-def _flat(tool: BaseTool) -> list[Mapping[str, Any]]:
-    return [{**schema, **branch} for schema in _properties(tool).values() for branch in (schema.get("anyOf") or [{}])]
+def _patterns(tool: BaseTool) -> set[str]:
+    branches = [part for schema in _properties(tool).values() for part in (schema, *schema.get("anyOf", ()))]
+    return {branch["pattern"] for branch in branches if "pattern" in branch}
 
 
 def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:

@@ -16,11 +16,10 @@ from foundation.stores.erasures import mark_of
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
 from orchestration.events import Conversation, NearDocument, Turn
-from orchestration.run.state import State, day_of
+from orchestration.run.state import State, day_of, owner_of
 from retrieval.contract import Citation
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 BEGUN_BY = "begun_by"
@@ -47,22 +46,14 @@ class Conversations:
         self._checkpoints, self._claim, self._demand_own = checkpoints, claim, demand_own
 
     async def all(self, principal: Principal) -> list[Conversation]:
-        conversations = [
-            _conversation(entry) async for entry in self._checkpoints.alist(None, filter=_first_of(principal))
-        ]
-        return sorted(
-            conversations, key=lambda conversation: (conversation.begun_at, conversation.thread_id), reverse=True
-        )
+        first = self._checkpoints.alist(None, filter=_first_of(principal))
+        return sorted([_conversation(entry) async for entry in first], key=_age, reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
-        newest: dict[str, CheckpointTuple] = {}
-        async for entry in self._checkpoints.alist(_config(thread_id)):
-            owner = entry.checkpoint["channel_values"].get("owner", {})
-            if (owner.get("tenant"), owner.get("subject")) == (principal.tenant, principal.subject):
-                newest.setdefault(entry.checkpoint["channel_values"]["answer_id"], entry)
-        if not newest:
+        person, turns = await read_conversation(self._checkpoints, thread_id)
+        if not turns or (person.tenant, person.subject) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id} of yours.")
-        return [_turn(entry) for entry in reversed(newest.values())]
+        return turns
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
         with self._claim(thread_id):
@@ -88,26 +79,21 @@ async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -
 async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
     """Read a conversation, and whose it is, for whoever operates the system; no turns where it was deleted."""
     newest: dict[str, CheckpointTuple] = {}
-    async for entry in checkpoints.alist(_config(thread_id)):
+    async for entry in checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
         if answer_id := entry.checkpoint["channel_values"].get("answer_id"):
             newest.setdefault(answer_id, entry)
-    owner = next(iter(newest.values())).checkpoint["channel_values"]["owner"] if newest else {}
-    person = Principal(
-        owner.get("subject", ""),
-        owner.get("tenant", ""),
-        frozenset(owner.get("roles", ())),
-        frozenset(owner.get("groups", ())),
-    )
-    return person, [_turn(entry) for entry in reversed(newest.values())]
+    if not newest:
+        return Principal("", "", frozenset()), []
+    state = cast("State", next(iter(newest.values())).checkpoint["channel_values"])
+    return owner_of(state), [_turn(entry) for entry in reversed(newest.values())]
 
 
 def _first_of(principal: Principal) -> dict[str, Any]:
-    """The metadata of the first checkpoint of each of a person's conversations."""
     return {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
 
 
-def _config(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+def _age(conversation: Conversation) -> tuple[datetime, str]:
+    return conversation.begun_at, conversation.thread_id
 
 
 def _conversation(entry: CheckpointTuple) -> Conversation:
@@ -121,7 +107,8 @@ def _conversation(entry: CheckpointTuple) -> Conversation:
 
 def _turn(stored: CheckpointTuple) -> Turn:
     values = stored.checkpoint["channel_values"]
-    paused = _what_waits(stored)
+    interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
+    paused = [item.value for several in interrupts for item in several if "text" in item.value]
     result = values.get("result") or {
         "status": "waiting" if paused else "unfinished",
         "text": "\n\n".join(item["text"] for item in paused),
@@ -140,9 +127,3 @@ def _turn(stored: CheckpointTuple) -> Turn:
         trace_id=trace_id_in(values.get("trace") or ""),
         approval_id=values.get("approval_id") or (paused[0]["approval_id"] if paused else None) or None,
     )
-
-
-def _what_waits(stored: CheckpointTuple) -> list[dict[str, Any]]:
-    """What the tool calls of a run said that pause until a person has decided."""
-    interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
-    return [item.value for found in interrupts for item in found if "text" in item.value]

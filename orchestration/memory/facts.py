@@ -1,5 +1,4 @@
-"""What the system remembers of a person beyond one conversation: facts that they told it, which they can list, correct and
-erase.
+"""What the system remembers of a person beyond one conversation: facts that they told it and can list, correct and erase.
 
 A fact is written through the executor, by the tool `remember` (orchestration/tools/memory.py): in the person's own words,
 or with a colleague's approval. What a document or a tool said becomes no memory by itself. A fact helps to search; it
@@ -128,9 +127,8 @@ def with_facts(query: str, facts: Sequence[Fact]) -> str:
 
 
 def _of(connection: sqlite3.Connection, principal: Principal) -> list[Fact]:
-    rows = connection.execute(
-        "SELECT body FROM facts WHERE tenant = ? AND subject = ? ORDER BY rowid", (principal.tenant, principal.subject)
-    )
+    sql = "SELECT body FROM facts WHERE tenant = ? AND subject = ? ORDER BY rowid"
+    rows = connection.execute(sql, (principal.tenant, principal.subject))
     return [Fact.model_validate_json(row["body"]) for row in rows]
 
 

@@ -1,11 +1,9 @@
 """What a conversation remembers, and how a follow-up question is read with it.
 
-A question such as "and how long may I keep it?" says too little by itself. What it is about stands in what the person
-asked before. Only the person's own questions are used here, never an answer: an answer quotes documents, and a document
-must not steer what is looked for next.
-
-The last turns are kept whole. Of those before them the questions that stood for themselves are kept, as a summary: a
-chain of follow-ups, however long, hangs on the last of them.
+What a question such as "and how long may I keep it?" is about stands in what the person asked before. Only the person's own
+questions are used, never an answer: an answer quotes documents, and a document must not steer what is looked for next. The
+last turns are kept whole. Of those before them the questions that stood for themselves are kept, as a summary: a chain of
+follow-ups, however long, hangs on the last of them.
 """
 
 from __future__ import annotations

@@ -90,8 +90,6 @@ _ASKS = re.compile(
 _ALONE = 4
 """Words that a question needs to stand for itself: "and how long?" belongs to what it follows."""
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
-
-
 ALIKE = 0.02
 """Scores that differ by less may come out the other way round on another processor."""
 
@@ -131,14 +129,7 @@ class ClassifierPlanner:
         self._embedder = embedder
         self._options = options
 
-    async def plan(
-        self,
-        question: str,
-        tools: Sequence[BaseTool],
-        run: Run,
-        *,
-        allowed: frozenset[str],
-    ) -> Plan:
+    async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         if self._options.knowledge == KNOWLEDGE and is_foreign(question):
             run.note(FOREIGN)
         return await in_thread(self._plan, question, tools, allowed, run)
@@ -169,17 +160,12 @@ class ClassifierPlanner:
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
         groups = [knowledge, requests or knowledge, self._options.person, self._options.talk, *examples]
         references = [mask_identifiers(text, tools) for group in groups for text in group]
-        texts = list(dict.fromkeys(mask_identifiers(text, tools) for part in said for text in (part.text, part.asked)))
+        masked = {text: mask_identifiers(text, tools) for part in said for text in (part.text, part.asked)}
+        texts = list(dict.fromkeys(masked.values()))
         vectors = embed(self._embedder, [*texts, *references])
-        near = {
-            text: _nearest(vector, vectors[len(texts) :], groups) for text, vector in zip(texts, vectors, strict=False)
-        }
-        return [
-            self._judge_part(
-                part, tools, near[mask_identifiers(part.text, tools)], near[mask_identifiers(part.asked, tools)]
-            )
-            for part in said
-        ]
+        known = vectors[len(texts) :]
+        near = {text: _nearest(vector, known, groups) for text, vector in zip(texts, vectors, strict=False)}
+        return [self._judge_part(part, tools, near[masked[part.text]], near[masked[part.asked]]) for part in said]
 
     def _judge_part(
         self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]
@@ -190,6 +176,7 @@ class ClassifierPlanner:
         otherwise = f"to questions for the documents {against:.2f}"
         enough = max(self._options.floor, against + self._options.margin)
         sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, tool_scores, strict=True)]
+        # Of a tool with an effect for which nobody asks, 0.
         scores = [self._request_score(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
         best = max(scores, default=0.0)
         if person >= enough and person > best:
@@ -219,7 +206,6 @@ class ClassifierPlanner:
         return cosine + (self._options.identified if identifies(part.text, tool) else 0.0)
 
     def _request_score(self, part: _Part, tool: BaseTool, cosine: float, sounds: float) -> float:
-        """The score of a tool for this part; 0 where it has an effect for which nobody asks."""
         if not is_effect(tool) or _opens(part.text, tool):
             return sounds
         words = [tool.name, tool.description, *metadata_texts(tool, "examples")]
@@ -278,7 +264,6 @@ def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> 
 
 
 def _make_part(question: str, span: tuple[int, int], read_as: Sequence[Clause], tools: Sequence[BaseTool]) -> _Part:
-    """A stretch of the request, not judged yet."""
     start, end = span
     inside = [clause for clause in read_as if clause.start < end and clause.end > start]
     asking = [(max(start, clause.start), min(end, clause.end)) for clause in inside if clause.asks]
@@ -300,17 +285,12 @@ def _nearest(vector: Any, references: Iterable[Any], groups: Sequence[Sequence[s
 
 
 def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str], run: Run) -> str:
-    """The reply where nothing is to be done, with what could be."""
     acts = [tool for tool in tools if tool.name in allowed and (reply == "talk" or is_effect(tool))]
-    able = "; ".join(_describe_tool(tool) for tool in acts)
+    sentences = [tool.description.split(". ")[0].strip().rstrip(".") for tool in acts]
+    able = "; ".join(sentence[:1].lower() + sentence[1:] for sentence in sentences)
     if reply == "talk":
         return run.prompt("greeting").text + (f" I can also do this: {able}." if able else "")
     return run.prompt("nothing_done").text + (f" If you want one of these, please say so: {able}." if able else "")
-
-
-def _describe_tool(tool: BaseTool) -> str:
-    first = tool.description.split(". ")[0].strip().rstrip(".")
-    return first[:1].lower() + first[1:]
 
 
 def _opens(text: str, tool: BaseTool) -> bool:
@@ -386,11 +366,11 @@ def _plan_of_several(question: str, parts: Sequence[_Part], allowed: frozenset[s
 
 def _share_arguments(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
     """Give a step what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
-    others = [sibling.arguments for sibling in steps if sibling.tool == step.tool]
-    stated = {name: [arguments[name] for arguments in others if name in arguments] for name in step.missing}
-    shared = {
-        name: values[0] for name, values in stated.items() if values and all(value == values[0] for value in values)
-    }
+    shared = {}
+    for name in step.missing:
+        stated = [each.arguments[name] for each in steps if each.tool == step.tool and name in each.arguments]
+        if stated and all(value == stated[0] for value in stated):
+            shared[name] = stated[0]
     missing = tuple(name for name in step.missing if name not in shared)
     return step.model_copy(update={"arguments": step.arguments | shared, "missing": missing})
 

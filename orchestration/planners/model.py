@@ -65,6 +65,9 @@ class ModelPlanner:
         return _as_plan(proposed, question, usable, allowed)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
+        def key(step: PlanStep) -> tuple[str, str, str]:
+            return step.tool, str(step.arguments), "" if step.tool else step.ask
+
         failed = [step for step in plan.steps if step.tool and step.outcome == "failed"]
         done = ", ".join(f"{step.step_id} ({step.ask})" for step in plan.steps if step.outcome in ("done", "waiting"))
         failures = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
@@ -73,26 +76,19 @@ class ModelPlanner:
         messages = [*plan_for(run.prompt("plan"), question, _list_tools(usable)), again]
         proposed = await generate_object(ProposedPlan, messages, run, shape=shape_of(usable))
         fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
-        tried = {(step.tool, str(step.arguments), step.ask if not step.tool else "") for step in plan.steps}
-        number = len(plan.steps)
-        new = [
-            step.model_copy(update={"step_id": str(number + place), "after": _shift(step.after, number)})
-            for place, step in enumerate(fresh.steps, 1)
-            if (step.tool, str(step.arguments), step.ask if not step.tool else "") not in tried
-        ]
+        tried, number = {key(step) for step in plan.steps}, len(plan.steps)
+        new = []
+        for place, step in enumerate(fresh.steps, 1):
+            after = tuple(str(int(step_id) + number) for step_id in step.after)
+            if key(step) not in tried:
+                new.append(step.model_copy(update={"step_id": str(number + place), "after": after}))
         if not new:
             return plan
-        old_steps = tuple(
-            step.model_copy(update={"outcome": "skipped", "detail": "planned otherwise"})
-            if step.outcome == "planned"
-            else step
-            for step in plan.steps
-        )
+        skipped = {"outcome": "skipped", "detail": "planned otherwise"}
+        old = [step.model_copy(update=skipped if step.outcome == "planned" else {}) for step in plan.steps]
         names = ", ".join(step.step_id for step in failed)
         change = f"step {names} failed; {REPLANNED}: {', '.join(step.step_id for step in new)}"
-        return plan.model_copy(
-            update={"steps": (*old_steps, *new), "changes": (*plan.changes, change), "route": "several"}
-        )
+        return plan.model_copy(update={"steps": (*old, *new), "changes": (*plan.changes, change), "route": "several"})
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
@@ -100,17 +96,11 @@ def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
     after = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": STEPS}, "maxItems": STEPS}
     answer = _object(kind={"const": "answer"}, ask={"type": "string"}, after=after)
     calls = [
-        _object(
-            kind={"const": "tool"},
-            tool={"const": tool.name},
-            arguments=_arguments(tool),
-            after=after,
-        )
+        _object(kind={"const": "tool"}, tool={"const": tool.name}, arguments=_arguments(tool), after=after)
         for tool in tools
     ]
-    decisions = ["work", "clarify", "refuse", "hand_over"]
     return _object(
-        decision={"enum": decisions},
+        decision={"enum": ["work", "clarify", "refuse", "hand_over"]},
         steps={"type": "array", "items": {"anyOf": [answer, *calls]}, "maxItems": STEPS},
         missing={"type": "array", "items": {"type": "string"}, "maxItems": STEPS},
         reason={"type": "string"},
@@ -125,12 +115,7 @@ def _arguments(tool: BaseTool) -> dict[str, Any]:
 
 
 def _object(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _list_tools(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
@@ -160,10 +145,6 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
     if not steps:
         raise UpstreamMalformed("The language model planned no step. Try again.")
     return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="model", reason=proposed.reason)
-
-
-def _shift(after: Sequence[str], by: int) -> tuple[str, ...]:
-    return tuple(str(int(step_id) + by) for step_id in after)
 
 
 def build(options: Options, context: AgentParts) -> ModelPlanner:  # noqa: ARG001  # every adapter has this signature

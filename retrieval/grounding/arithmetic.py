@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from math import isclose
 
 from retrieval.text.quantities import Quantity
@@ -41,14 +41,13 @@ def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: 
     if any(_is_part(figure, share, whole) for share in shares for whole in near if _alike(figure, whole)):
         return True
     pairs = [pair for pair in _pairs(near, figure.dimension) if all(_alike(figure, given) for given in pair)]
-    return (_SUM.search(text) is not None and any(_has_sum(figure, *pair) for pair in pairs)) or (
-        _DIFFERENCE.search(text) is not None
-        and any(_has_sum(*order) for pair in pairs for order in _differences(figure, *pair))
-    )
+    if _SUM.search(text) and any(_has_sum(figure, first, second) for first, second in pairs):
+        return True
+    either = [*pairs, *((second, first) for first, second in pairs)]
+    return _DIFFERENCE.search(text) is not None and any(_has_sum(whole, part, figure) for whole, part in either)
 
 
 def _pairs(given: Sequence[Quantity], dimension: str) -> list[tuple[Quantity, Quantity]]:
-    """Pairs of different places whose units are alike."""
     distinct = list({(quantity.start, quantity.readings, quantity.dimension): quantity for quantity in given}.values())
     return [
         (first, second)
@@ -67,18 +66,8 @@ def _alike(figure: Quantity, given: Quantity) -> bool:
 
 
 def _has_sum(total: Quantity, first: Quantity, second: Quantity) -> bool:
-    return any(
-        isclose(a + b, whole, rel_tol=_SAME)
-        for whole in total.readings
-        for a in first.readings
-        for b in second.readings
-        if a > 0 and b > 0
-    )
-
-
-def _differences(figure: Quantity, first: Quantity, second: Quantity) -> list[tuple[Quantity, Quantity, Quantity]]:
-    """Each of the two as the sum of the other and the figure."""
-    return [(first, second, figure), (second, first, figure)]
+    readings = product(total.readings, first.readings, second.readings)
+    return any(isclose(a + b, whole, rel_tol=_SAME) for whole, a, b in readings if a > 0 and b > 0)
 
 
 def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) -> bool:
@@ -87,9 +76,7 @@ def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) ->
     half = 0.5 * 10 ** -len(decimals) + _SAME
     return any(
         abs(100 * share - value) <= half
-        for value in figure.readings
-        for a in first.readings
-        for b in second.readings
+        for value, a, b in product(figure.readings, first.readings, second.readings)
         if a > 0 and b > 0 and a != b
         for share in (a / b, b / a, abs(a - b) / b, abs(a - b) / a)
     )
@@ -99,8 +86,6 @@ def _is_part(figure: Quantity, share: Quantity, whole: Quantity) -> bool:
     """Whether it is so many percent of the whole, or the whole with so many more or less."""
     return any(
         isclose(of * part, value, rel_tol=_SAME)
-        for value in figure.readings
-        for percent in share.readings
-        for of in whole.readings
+        for value, percent, of in product(figure.readings, share.readings, whole.readings)
         for part in (percent / 100, 1 - percent / 100, 1 + percent / 100)
     )

@@ -118,10 +118,10 @@ def split_statements(answer: str) -> list[Statement]:
         line_starts.append(line_starts[-1] + len(line) + 1)
     statements: list[Statement] = []
     introduced_by: tuple[int, ...] = ()
-    for block in _blocks(answer, line_starts):
-        own = [_read_statement(answer, start, end) for start, end in block.spans]
+    for spans, inside in _blocks(answer, line_starts):
+        own = [_read_statement(answer, start, end) for start, end in spans]
         cited = tuple(dict.fromkeys(number for statement in own for number in statement.markers))
-        if not block.inside:
+        if not inside:
             introduced_by = ()
         inherited = cited or introduced_by
         statements += [
@@ -134,15 +134,6 @@ def split_statements(answer: str) -> list[Statement]:
     return statements
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The spans of the sentences of one paragraph, item or row. `inside`: of a list or a table, which may have been
-    introduced by the sentence before it."""
-
-    spans: list[tuple[int, int]]
-    inside: bool
-
-
 @cache
 def _markdown() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -150,8 +141,9 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table").disable(["inline", "code", "reference"])
 
 
-def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[_Block]:
-    """Blocks that may state something. A line that is given twice, as the cells of a row are, is read once."""
+def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[tuple[list[tuple[int, int]], bool]]:
+    """Of each block that may state something the spans of its sentences, and whether it is inside of a list or a table, which
+    may have been introduced by the sentence before it. A line that is given twice, as the cells of a row are, is read once."""
     depth = heading = head = 0
     read_to = 0
     normalised = answer.replace("\r", " ").replace("\0", " ").replace("\x0b", " ").replace("\x0c", " ")
@@ -165,7 +157,7 @@ def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[_Block]:
         if head or first >= len(line_starts) - 1:
             continue
         start, end = line_starts[first], min(line_starts[min(read_to, len(line_starts) - 1)], len(answer))
-        yield _Block(list(_sentences(answer, start, end)), inside=depth > 0)
+        yield list(_sentences(answer, start, end)), depth > 0
 
 
 def _change(token: Token, *kinds: str) -> int:

@@ -7,7 +7,6 @@ them to learn from, and they are the errors that read well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from foundation.text.lexical import denies, figures, names, terms, words
 from foundation.text.sentences import sentence_spans
@@ -19,23 +18,9 @@ _WRONG, _FOREIGN = 0.5, 0.7
 """What is left of a score where a figure is unknown or something is denied, and where a name is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What came of holding one sentence against its quotes."""
-
-    score: float
-    """How sure it is, from 0 to 1, that they support it."""
-    unknown_figures: frozenset[str] = frozenset()
-    unknown_names: frozenset[str] = frozenset()
-    denied: bool = False
-    """One of them says nearly the same and denies it, or the sentence denies what they say."""
-    closest: str = ""
-    """The sentence of the quotes that has most of its terms."""
-
-
-def check_sentences(sentences: Sequence[str], quotes: Sequence[str], judge: EntailmentJudge) -> list[Check]:
-    """Each sentence held against all the quotes together; the judge is asked once. A sentence without a word, or without
-    quotes, is not supported.
+def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: EntailmentJudge) -> list[float]:
+    """How sure it is, from 0 to 1, that all the quotes together support each sentence; the judge is asked once. A sentence
+    without a word, or without quotes, is not supported.
 
     Raises:
         ComponentError: the judge failed.
@@ -44,25 +29,18 @@ def check_sentences(sentences: Sequence[str], quotes: Sequence[str], judge: Enta
     parts = {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
     supports = judge.support([(premise, sentence) for sentence in sentences])
     return [
-        _check(sentence, parts, support) if parts and words(sentence) else Check(0.0)
+        support * _left_of(sentence, parts) if parts and words(sentence) else 0.0
         for sentence, support in zip(sentences, supports, strict=True)
     ]
 
 
-def _check(sentence: str, parts: dict[str, frozenset[str]], support: float) -> Check:
-    claimed, everything = terms(sentence), " ".join(parts)
-    shares = {part: len(claimed & present) / len(claimed) if claimed else 1.0 for part, present in parts.items()}
-    alike = [part for part, share in shares.items() if share >= _SAYS_THE_SAME]
-    unknown_figures = figures(sentence) - figures(everything)
-    unknown_names = _unknown_names(sentence, everything)
-    denied = bool(alike) and all(denies(part) != denies(sentence) for part in alike)
-    wrong = _WRONG if unknown_figures or denied else 1.0
-    foreign = _FOREIGN if unknown_names else 1.0
-    return Check(support * wrong * foreign, unknown_figures, unknown_names, denied, max(shares, key=shares.__getitem__))
-
-
-def _unknown_names(sentence: str, quotes: str) -> frozenset[str]:
+def _left_of(sentence: str, parts: dict[str, frozenset[str]]) -> float:
+    """The share of a judge's score that is left where a figure or a name is in none of the parts of the quotes, or where the
+    sentence denies what all those say that say nearly the same, or they deny it."""
+    claimed, quotes = terms(sentence), " ".join(parts)
     quoted_terms, lowered = terms(quotes), quotes.lower()
-    return frozenset(
-        name for name in names(sentence) if name.lower() not in lowered and not terms(name) <= quoted_terms
-    )
+    alike = [part for part, own in parts.items() if not claimed or len(claimed & own) / len(claimed) >= _SAYS_THE_SAME]
+    denied = bool(alike) and all(denies(part) != denies(sentence) for part in alike)
+    wrong = _WRONG if denied or figures(sentence) - figures(quotes) else 1.0
+    known = all(name.lower() in lowered or terms(name) <= quoted_terms for name in names(sentence))
+    return wrong * (1.0 if known else _FOREIGN)

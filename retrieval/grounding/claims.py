@@ -146,10 +146,9 @@ class _Shown:
 
 
 def _split(number: int, text: str) -> list[_Sentence]:
-    spans = sentence_spans(text)
     return [
         _Sentence(number, at, start, end, Text(text[start:end].replace(_SOFT_HYPHEN, "")))
-        for at, (start, end) in enumerate(spans)
+        for at, (start, end) in enumerate(sentence_spans(text))
     ]
 
 
@@ -181,10 +180,9 @@ class _Draft:
     @cached_property
     def nearest(self) -> list[_Sentence]:
         """The sentences that share most of the claim's terms, best first."""
-        shares = [(sentence.content.share(self.claim), -at, sentence) for at, sentence in enumerate(self._sentences)]
-        return [
-            sentence for share, _, sentence in sorted(shares, key=lambda row: row[:2], reverse=True)[:_NEAREST] if share
-        ]
+        shares = [sentence.content.share(self.claim) for sentence in self._sentences]
+        best = sorted(range(len(shares)), key=lambda at: -shares[at])[:_NEAREST]
+        return [self._sentences[at] for at in best if shares[at]]
 
     @cached_property
     def nearest_texts(self) -> list[str]:
@@ -264,15 +262,8 @@ class _Draft:
             finding, detail = "unknown_marker", f"cites [{unknown[0]}]; the passages are {numbers}"
         if not finding and (doubted or self._far_from_its_passages):
             finding, detail = "unsupported", "the passages do not say this"
-        return Claim(
-            statement.start,
-            statement.end,
-            statement.text,
-            self.cited,
-            () if finding else self._anchors(),
-            finding,
-            detail,
-        )
+        anchors = () if finding else self._anchors()
+        return Claim(statement.start, statement.end, statement.text, self.cited, anchors, finding, detail)
 
     @property
     def _far_from_its_passages(self) -> bool:

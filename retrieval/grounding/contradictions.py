@@ -140,11 +140,8 @@ def _is_denied(changed: _Part, original: _Part, claim: Text) -> bool:
         return False
     both = [*changed.words, *original.words]
     hedged = _NOT_ONLY & {word.lower() for word in [*both, *changed.following, *original.following]}
-    return (
-        not hedged
-        and _content(changed.words) == _content(original.words)
-        and not _NEGATIVE_MEANING.search(" ".join(both))
-    )
+    same = _content(changed.words) == _content(original.words)
+    return same and not hedged and not _NEGATIVE_MEANING.search(" ".join(both))
 
 
 def _has_name(part: _Part, sentence: Text, evidence: Text) -> bool:
@@ -210,11 +207,8 @@ def _scopes(text: str) -> list[frozenset[str]]:
     scopes = []
     for match in _DENIES.finditer(text):
         following = words(text[match.end() : match.end() + 60])[:5]
-        if (
-            match[0].lower() in _WITHOUT
-            or (following and following[0] in _NOT_ONLY)
-            or text.endswith(("or ", "oder "), 0, match.start())
-        ):
+        joined = text.endswith(("or ", "oder "), 0, match.start())
+        if match[0].lower() in _WITHOUT or joined or (following and following[0] in _NOT_ONLY):
             continue
         after = [term for word in following if word not in FUNCTION_WORDS and word != "t" for term in terms(word)]
         before = [term for word in words(text[max(0, match.start() - 40) : match.start()])[-3:] for term in terms(word)]
@@ -230,10 +224,9 @@ def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> 
         if term not in scope:
             continue
         begin, end = max(0, place - _AROUND), place + _AROUND
-        if not whole or scope <= {term, *text.token_terms[begin:end]}:
-            around = " ".join(text.tokens[begin:end])
-            if _denies_at_all(around):
-                return True
+        near = not whole or scope <= {term, *text.token_terms[begin:end]}
+        if near and _denies_at_all(" ".join(text.tokens[begin:end])):
+            return True
     return False
 
 
@@ -273,11 +266,8 @@ def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterato
     lowered = [token.lower() for token in tokens]
     for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
         left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]
-        if (
-            len(left) == before
-            and len(right) == after
-            and any(word not in FUNCTION_WORDS and len(word) > 1 for word in left + right)
-        ):
+        telling = any(word not in FUNCTION_WORDS and len(word) > 1 for word in left + right)
+        if telling and (len(left), len(right)) == (before, after):
             yield left, right
 
 
@@ -307,7 +297,6 @@ def _places_by_key(text: Text) -> dict[str, int]:
 
 
 def _around(own: Sequence[str], place: int) -> set[tuple[int, str]]:
-    """The nearest content words on either side, with the side."""
     before = [(-1, term) for word in own[max(0, place - 2) : place] for term in terms(word)]
     after = [(1, term) for word in own[place + 1 : place + 3] for term in terms(word)]
     return {*before[-1:], *after[:1]}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names
 from foundation.text.sentences import parts_of, sentence_spans, word_count
 from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
-from models.embedding import Vectors, embed, embed_query, embed_tokens, nearest_tokens, without_marks
+from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
-from retrieval.grounding.claim_support import Check, check_sentences
+from retrieval.grounding.claim_support import support_of
 from retrieval.settings import GroundingSettings, SentenceWeights
 
 _MOST_EMBEDDED = 32
@@ -81,23 +80,12 @@ class _Candidate:
         return f"{heading[:_CONTEXT_CHARACTERS]}: {self.text}" if heading else self.text
 
 
-class _Compared(NamedTuple):
-    """What the embedder says of a candidate and the question."""
-
-    similarity: float
-    closeness: float
-    """Of the parts; see `Evidence.matched`."""
-    matched: tuple[float, ...]
+_Compared = tuple[float, float, tuple[float, ...]]
+"""What the embedder says of a candidate and the question: the similarity, the closeness of all parts, and `Evidence.matched`."""
 
 
 def _headings_of(hit: Hit) -> str:
-    """The headings and the title of the passage."""
     return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
-
-
-def _around(hit: Hit) -> str:
-    """The passage with its headings and title."""
-    return f"{_headings_of(hit)} {hit.chunk.text}"
 
 
 class _SupportsAll:
@@ -134,17 +122,10 @@ class Grounding:
         candidates = _promising(candidates, rarity)
         asked_versions = versions(question)
         versions_match = any(asked_versions <= candidate.versions for candidate in candidates)
-        judged = [
-            _judge(
-                question,
-                candidate,
-                rarity,
-                compared,
-                self.settings.weights,
-                stray=versions_match and not asked_versions <= candidate.versions,
-            )
-            for candidate, compared in zip(candidates, self._compare(question, candidates, rarity), strict=True)
-        ]
+        judged = []
+        for candidate, compared in zip(candidates, self._compare(question, candidates, rarity), strict=True):
+            stray = versions_match and not asked_versions <= candidate.versions
+            judged.append(_judge(question, candidate, rarity, compared, self.settings.weights, stray=stray))
         return sorted(judged, key=lambda evidence: -evidence.score)[:limit]
 
     def _compare(self, question: str, candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Compared]:
@@ -154,21 +135,19 @@ class Grounding:
             vectors = embed(self._embedder, texts)
             similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1).tolist()
             matches = [rarity.weights_matched(candidate.terms) for candidate in candidates]
-            return [_Compared(s, (s + sum(m)) / 2, m) for s, m in zip(similarities, matches, strict=True)]
+            return [(s, (s + sum(m)) / 2, m) for s, m in zip(similarities, matches, strict=True)]
         query_tokens, *sentences = [without_marks(rows) for rows in tokens]
-        similarities = np.clip(
-            np.stack([_middle(vectors) for vectors in sentences]) @ _middle(query_tokens), 0, 1
-        ).tolist()
+        middles = np.stack([middle(vectors) for vectors in sentences])
+        similarities = np.clip(middles @ middle(query_tokens), 0, 1).tolist()
         matches = [tuple(row) for row in _late_interaction(query_tokens, sentences).tolist()]
         if not in_latin_letters(question):
+            wording = self.settings.foreign_wording
+            by_terms = [rarity.weights_matched(candidate.terms) for candidate in candidates]
             matches = [
-                self._foreign(row, rarity.weights_matched(c.terms)) for row, c in zip(matches, candidates, strict=True)
+                (*((1 - wording) * token for token in row), *(wording * term for term in terms_matched))
+                for row, terms_matched in zip(matches, by_terms, strict=True)
             ]
-        return [_Compared(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
-
-    def _foreign(self, tokens: tuple[float, ...], terms: tuple[float, ...]) -> tuple[float, ...]:
-        wording = self.settings.foreign_wording
-        return (*((1 - wording) * token for token in tokens), *(wording * term for term in terms))
+        return [(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
     def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
         """How sure it is, from 0 to 1, that the evidence answers the question at all. No evidence: 0.
@@ -182,27 +161,23 @@ class Grounding:
         coverage = max(item.coverage for item in evidence)
         by_meaning = self.settings.weights.confidence_by_meaning
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
-        return sure / 2 if unmet_names(question, " ".join(_around(item.hit) for item in evidence)) else sure
+        around = " ".join(f"{_headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
+        return sure / 2 if unmet_names(question, around) else sure
 
-    def checks(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
-        """Each sentence held against all the quotes: how sure it is that they support it, and what speaks against it.
+    def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
+        """How sure the judge alone is of each sentence, which comes with quotes of its own; it is asked once. Raises as `support`
+        does."""
+        return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
 
-        Without quotes, or without a word, 0. Give the headings of a quote with it where a sentence may take its subject from
-        there.
+    def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
+        """How sure it is that all the quotes support each sentence, from 0 to 1; without quotes, or without a word, 0.
+
+        Give the headings of a quote with it where a sentence may take its subject from there.
 
         Raises:
             ComponentError: the judge failed.
         """
-        return check_sentences(sentences, quotes, self._judge)
-
-    def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
-        """How sure the judge alone is of each sentence, which comes with quotes of its own; it is asked once. Raises as `checks`
-        does."""
-        return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
-
-    def support(self, sentence: str, quotes: Sequence[str]) -> float:
-        """How sure it is that the quotes support the sentence, from 0 to 1. Raises as `checks` does."""
-        return self.checks([sentence], quotes)[0].score
+        return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         """The citation of a piece of evidence under the number by which an answer refers to it."""
@@ -281,34 +256,26 @@ def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candid
     return sorted(candidates, key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))[:_MOST_EMBEDDED]
 
 
-def _middle(tokens: Vectors) -> Vectors:
-    mean: Vectors = tokens.mean(axis=0)
-    return mean / max(float(np.linalg.norm(mean)), 1e-9)
-
-
 def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:
-    """For each sentence and each token of the question the cosine of its nearest token, weighted.
-
-    Shape (sentences, tokens of the question). A token counts the less the better it matches all the sentences, as an
-    inverse document frequency would have it, and the weights sum up to 1.
-    """
+    """Shape (sentences, tokens of the question): the cosine of the nearest token, weighted. A token counts the less the better it
+    matches all the sentences, as an inverse document frequency would have it, and the weights sum up to 1."""
     nearest = nearest_tokens(query_tokens, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6
-    weighted: Vectors = nearest * (weights / weights.sum())
-    return weighted
+    return np.asarray(nearest * (weights / weights.sum()))
 
 
 def _judge(
     question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: SentenceWeights, *, stray: bool
 ) -> Evidence:
     """`stray`: its passage is not about the version that is asked for, and another one is."""
+    similarity, closeness, matched = compared
     own = rarity.coverage(candidate.terms)
     near = rarity.coverage(candidate.terms | candidate.before)
     kind = asks_for(question)
     fits = 1.0 if kind == "any" or offers(kind, candidate.text, frozenset(words(question))) else 0.0
     score = (
-        weights.closeness * compared.closeness
-        + weights.similarity * compared.similarity
+        weights.closeness * closeness
+        + weights.similarity * similarity
         + weights.own_terms * own
         + weights.near_terms * near
         + weights.kind * fits
@@ -323,7 +290,7 @@ def _judge(
         end=candidate.end,
         text=chunk.text[candidate.start - chunk.start : candidate.end - chunk.start],
         score=max(0.0, score),
-        similarity=compared.similarity,
+        similarity=similarity,
         coverage=near,
-        matched=compared.matched,
+        matched=matched,
     )

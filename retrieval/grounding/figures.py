@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from math import isclose
 
 from foundation.text.lexical import FUNCTION_WORDS
@@ -43,7 +44,12 @@ def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list
         for quantity in reversed(distinct.values())
         if not _is_label(claim.text, quantity)
         and not _stands_in(quantity, claim.text, evidence, near)
-        and not _follows(quantity, claim, evidence, near, before)
+        and not is_worked_out(
+            quantity,
+            claim.text,
+            _shared(claim, evidence, quantity),
+            [*_shared(before, evidence, quantity), *near.quantities],
+        )
     ]
     return list(dict.fromkeys(wrong))
 
@@ -55,19 +61,9 @@ def _is_label(text: str, quantity: Quantity) -> bool:
     return quantity.start < _LABEL and text[: quantity.start].rstrip().lower().endswith(_LABELS)
 
 
-def _follows(figure: Quantity, claim: Text, evidence: Text, near: Text, before: Text) -> bool:
-    """Whether it is worked out from figures that the evidence has, in a step of which the claim speaks."""
-
-    def shared_with_evidence(text: Text) -> list[Quantity]:
-        return [
-            quantity
-            for quantity in text.quantities
-            if not _equal(quantity, figure) and any(_equal(quantity, stated) for stated in evidence.quantities)
-        ]
-
-    return is_worked_out(
-        figure, claim.text, shared_with_evidence(claim), [*shared_with_evidence(before), *near.quantities]
-    )
+def _shared(text: Text, evidence: Text, but: Quantity) -> list[Quantity]:
+    others = [quantity for quantity in text.quantities if not _equal(quantity, but)]
+    return [quantity for quantity in others if any(_equal(quantity, stated) for stated in evidence.quantities)]
 
 
 def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:
@@ -110,12 +106,10 @@ def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
         return False
     else:
         factors = {1.0, 1 / first.factor, second.factor}
+    near = max(tolerance, _SAME)
     return any(
-        isclose(value, other_value / factor, rel_tol=max(tolerance, _SAME))
-        or isclose(value * factor, other_value, rel_tol=max(tolerance, _SAME))
-        for value in first.readings
-        for other_value in second.readings
-        for factor in factors
+        isclose(value, other / factor, rel_tol=near) or isclose(value * factor, other, rel_tol=near)
+        for value, other, factor in product(first.readings, second.readings, factors)
     )
 
 
@@ -135,12 +129,6 @@ def are_equal(number: str, claim: Text, other: str, near: Text) -> bool:
 
 def alternatives(claim: Text, near: Text) -> list[str]:
     """The numbers of the nearest sentences that count the same as one of the claim's, to tell the writer."""
-    own = {(quantity.readings, quantity.dimension): quantity for quantity in claim.quantities}.values()
-    dimensions = {quantity.dimension for quantity in own}
-    return list(
-        dict.fromkeys(
-            near.text[quantity.start : quantity.end].strip()
-            for quantity in near.quantities
-            if quantity.dimension in dimensions and not any(_equal(quantity, claimed) for claimed in own)
-        )
-    )
+    alike = [q for q in near.quantities if q.dimension in {claimed.dimension for claimed in claim.quantities}]
+    others = [q for q in alike if not any(_equal(q, claimed) for claimed in claim.quantities)]
+    return list(dict.fromkeys(near.text[quantity.start : quantity.end].strip() for quantity in others))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from os.path import commonprefix
 
 from foundation.text.lexical import FUNCTION_WORDS, words
 from retrieval.grounding.texts import CAPITALISED_RUN, WORD, Text, initials_of
-from retrieval.text.quantities import MONTHS
+from retrieval.text.quantities import EVERY_MONTH
 
 _LABEL = re.compile(r"[^.:;!?]{2,80}:\s")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
@@ -17,24 +18,17 @@ _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
 """What two forms of a name may end with: Germany and German, Italy and Italian."""
 _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
-_NO_NAMES = FUNCTION_WORDS | _TITLES | MONTHS
+_NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
 def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
     """Names and codes of the claim that the evidence does not have in any form. `codes_alone`: it is in another language, which writes
     names in its own way, and other words with capitals."""
-    by_initials = {
-        word
-        for run in CAPITALISED_RUN.findall(claim.text)
-        if len(initials := initials_of(run)) > 1 and initials in evidence.spellings
-        for word in WORD.findall(run)
-    }
-    return [
-        name
-        for name in dict.fromkeys(_names(claim.text))
-        if name not in by_initials and not is_known(name, evidence) and (not codes_alone or _CODE.fullmatch(name))
-    ]
+    runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
+    known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
+    names = [name for name in dict.fromkeys(_names(claim.text)) if not codes_alone or _CODE.fullmatch(name)]
+    return [name for name in names if name not in known and not is_known(name, evidence)]
 
 
 def _names(text: str) -> Iterator[str]:
@@ -42,23 +36,16 @@ def _names(text: str) -> Iterator[str]:
     label = _LABEL.match(text)
     begin = label.end() if label and _title_case(label[0]) else 0
     matches = list(WORD.finditer(text))
-    if not matches:
-        return
-    inside = [
-        m
-        for m in matches
-        if m.start() >= begin
-        and m[0][:1].isupper()
-        and not _SENTENCE_START.search(text[max(0, m.start() - 4) : m.start()])
-    ]
+    capitals = [m for m in matches if m.start() >= begin and m[0][:1].isupper()]
+    inside = [m for m in capitals if not _SENTENCE_START.search(text[max(0, m.start() - 4) : m.start()])]
     if len(inside) > _MANY_CAPITALS * len(matches) and len(matches) > 6:
         inside = [m for m in inside if _CODE.fullmatch(m[0]) or _in_run(text, m)]
     starts = {m.start() for m in inside}
     for match in matches:
         word = match[0].removesuffix("'s").removesuffix("’s")
-        if (match.start() in starts and len(word) > 1 and word.lower() not in _NO_NAMES) or (
-            match.start() >= begin and _CODE.fullmatch(word) and len(word) > 1 and word.lower() not in FUNCTION_WORDS
-        ):
+        is_name = match.start() in starts and word.lower() not in _NO_NAMES
+        is_code = match.start() >= begin and _CODE.fullmatch(word) and word.lower() not in FUNCTION_WORDS
+        if len(word) > 1 and (is_name or is_code):
             yield word
 
 
@@ -102,9 +89,7 @@ def _is_inflected(word: str, evidence: Text) -> bool:
         return False
     foreign = not word.isascii()
     for other in evidence.prefixes.get(word[:4], ()):
-        common = next(
-            (n for n, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other))
-        )
+        common = len(commonprefix((word, other)))  # noqa: RUF071 - of words
         rests = word[common:], other[common:]
         if foreign and common >= max(4, min(len(word), len(other)) - 3) and max(map(len, rests)) <= 3:
             return True

@@ -23,8 +23,7 @@ from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull,
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.full_disk import room_at
 from models.contract import Embeddings
-from models.embedding import embed
-from models.encoders.fingerprint import probe
+from models.embedding import embed, probe
 from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, SharedIndex, VectorIndex, Vectors
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from foundation.text.lexical import MONTHS, SHORT_MONTHS
+
 _UNITS: dict[str, tuple[str, float]] = {}
 """Word -> what it measures, and how many of the smallest unit of that it is."""
 
@@ -96,8 +98,8 @@ for _list in (
     _WORDS |= {word: float(10 * value) for value, word in enumerate(_list.split(), 3)}
 _MONTHS: dict[str, int] = {}
 for _list in (
-    "january february march april may june july august september october november december",
-    "jan feb mar apr _ jun jul aug sep oct nov dec",
+    " ".join(MONTHS),
+    " ".join(SHORT_MONTHS),
     "_ _ _ _ _ _ _ _ sept",
     "januar februar märz _ mai juni juli _ _ oktober _ dezember",
     "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
@@ -106,7 +108,8 @@ for _list in (
 ):
     _MONTHS |= {word: place for place, word in enumerate(_list.split(), 1) if word != "_"}
 
-MONTHS = frozenset(_MONTHS)
+EVERY_MONTH = frozenset(_MONTHS)
+"""Names of months in every language here."""
 _NUMBER = re.compile(r"\d{1,3}(?:([,.'’\u00a0\u202f\u2009 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*")
 _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
 _IN_NAME = re.compile(r"[^\W\d_\u3040-\u9fff][-.]?$")

@@ -13,7 +13,7 @@ import pytest
 from foundation.components import load
 from foundation.settings import Part
 from models.contract import EntailmentJudge, EntailmentParts, RerankerParts
-from models.scoring.entailment import CheckedJudge
+from models.scoring.checked import CheckedJudge
 from observability.telemetry.instrument import TracedJudge
 from tests.contracts import under_test
 from tests.contracts.broken import entailment as broken

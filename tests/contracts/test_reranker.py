@@ -15,7 +15,7 @@ import pytest
 from foundation.components import load
 from foundation.settings import Part
 from models.contract import Reranker, RerankerParts
-from models.scoring.reranking import reranker_of
+from models.scoring.checked import reranker_of
 from observability.telemetry.instrument import TracedReranker
 from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken

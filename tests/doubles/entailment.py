@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from models.chat.scripted import ScriptedChat
 from models.contract import EntailmentJudge, EntailmentParts
 from models.entailment import signs
-from models.scoring.entailment import CheckedJudge
+from models.scoring.checked import CheckedJudge
 
 
 def signs_over(embedder: Embeddings) -> EntailmentJudge:

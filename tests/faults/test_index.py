@@ -39,7 +39,7 @@ from foundation.errors import SixplyError
 from foundation.settings import Part
 from retrieval.settings import RankingSettings
 from foundation.types import Scope
-from models.encoders.fingerprint import probe
+from models.embedding import probe
 from retrieval.contract import Fingerprint, ParseLimits, Source
 from retrieval.index.maintenance import open_index
 from retrieval.ingest.pipeline import Ingestor

@@ -14,7 +14,6 @@ from models.entailment import signs
 from models.entailment.signs import SIGNS
 from models.scoring.logistic import LogisticCurve
 from observability.evaluation import metrics
-from retrieval.grounding.claim_support import Check
 
 CORPUS = [
     {"_id": "d1", "title": "Parcels", "text": "A parcel takes 3 days. The carrier is Fennel Post."},
@@ -50,9 +49,9 @@ def judged(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verbatim(sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
+def verbatim(sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
     """Supported is what stands there, word for word."""
-    return [Check(float(any(sentence in quote for quote in quotes))) for sentence in sentences]
+    return [float(any(sentence in quote for quote in quotes)) for sentence in sentences]
 
 
 def signs_judge(folder: Path, **options: object) -> signs.SignsJudge:
@@ -79,11 +78,11 @@ def test_a_claim_may_bring_its_evidence_along(tmp_path: Path) -> None:
 def test_an_answer_scores_the_mean_of_its_sentences_and_one_without_documents_is_left_out(judged: Path) -> None:
     seen: list[tuple[list[str], list[str]]] = []
 
-    def checks(sentences: Sequence[str], quotes: Sequence[str]) -> list[Check]:
+    def support(sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
         seen.append((list(sentences), list(quotes)))
         return verbatim(sentences, quotes)
 
-    found = bench_verify(judged, checks, threshold=0.6)
+    found = bench_verify(judged, support, threshold=0.6)
 
     assert seen[0] == (["A parcel takes 3 days.", "It comes by mule."], [f"Parcels\n{CORPUS[0]['text']}"])
     assert (found["n"], found["n_without_evidence"], found["auc"]) == (2, 1, 1.0)

@@ -14,8 +14,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from foundation.components import Context, load
 from foundation.errors import UpstreamDown, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
-from models.embedding import embed, embed_query, embed_tokens, name_of
-from models.encoders.fingerprint import PROBE_TEXTS, probe
+from models.embedding import PROBE_TEXTS, embed, embed_query, embed_tokens, name_of, probe
 
 
 class Fixed(Embeddings):

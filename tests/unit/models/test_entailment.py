@@ -18,7 +18,7 @@ from models.contract import EntailmentParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SIGNS, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
-from models.scoring.entailment import CheckedJudge
+from models.scoring.checked import CheckedJudge
 from models.scoring.logistic import LogisticCurve, fit_logistic
 from tests.doubles import tiny_models
 

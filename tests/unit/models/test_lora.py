@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 from pydantic import BaseModel
@@ -15,15 +16,25 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 from models import weights
 from models.pricing import identity
-from models.tuning import lora
 
 pytestmark = pytest.mark.real_model
 
 
 def _written(to: Path, size: float = 0.1, matrix: str = "blk.0.attn_v.weight", **about: Any) -> Path:
-    a, b = np.full((4, 576), size, np.float32), np.full((192, 4), size, np.float32)
-    given = {"architecture": "llama", "base_name": "some model", "base_sha256": weights.SMOLLM2.sha256, "alpha": 8.0}
-    lora.write(lora.Lora(**{**given, **about}, matrices={matrix: (a, b)}), to)
+    given = {"architecture": "llama", "base_name": "some model", "base_sha256": weights.SMOLLM2.sha256, **about}
+    writer = gguf.GGUFWriter(to, given["architecture"])
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 8.0)
+    writer.add_base_model_count(1)
+    writer.add_base_model_name(0, given["base_name"])
+    writer.add_string(weights.BASE_SHA256, given["base_sha256"])
+    for part, shape in (("a", (4, 576)), ("b", (192, 4))):
+        writer.add_tensor(f"{matrix}.lora_{part}", np.full(shape, size, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return to
 
 
@@ -97,7 +108,7 @@ def test_a_damaged_adapter_is_refused(tmp_path: Path, held: bytes | slice) -> No
 def test_a_pinned_adapter_must_be_the_pinned_one(tmp_path: Path) -> None:
     path = _written(tmp_path / "desk.gguf")
     right = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert lora.check_adapter(path, right, base=weights.SMOLLM2.path) == path
+    assert weights.check_adapter(path, right, base=weights.SMOLLM2.path) == path
     with pytest.raises(WeightsInvalid, match="is not the pinned file"):
         _load(tmp_path, adapter=path, adapter_sha256="0" * 64)
 

@@ -16,7 +16,7 @@ from foundation.components import Context, load
 from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
 from models.contract import RerankerParts
-from models.scoring.reranking import reranker_of
+from models.scoring.checked import reranker_of
 from tests.doubles import compressors, tiny_models
 
 TEXTS = ["nothing of it", "a refund is paid", "a refund", "when"]

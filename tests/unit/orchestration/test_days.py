@@ -24,6 +24,8 @@ from orchestration.language.as_of import parse_as_of
         ("What was it as of 31 February 2024?", None),
         ("as of 2024-13-01", None),
         ("as of now", None),
+        ("as of 0000", None),
+        ("as of now, and valid on 3 Sept. 2024", date(2024, 9, 3)),
     ],
 )
 def test_only_a_day_that_is_asked_for_counts(question: str, day: date | None) -> None:

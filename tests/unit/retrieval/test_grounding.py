@@ -233,7 +233,7 @@ def test_no_evidence_gives_no_confidence(grounding: Grounding) -> None:
 def test_a_quoted_sentence_is_fully_supported_by_itself(grounding: Grounding) -> None:
     sentence = "You can return a parcel within 30 days of delivery."
 
-    assert grounding.support(sentence, [sentence]) == pytest.approx(1.0, abs=0.01)
+    assert grounding.support([sentence], [sentence])[0] == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_quoted_sentence_is_fully_supported_by_itself(grounding: Grounding) ->
     ],
 )
 def test_another_figure_denial_name_or_matter_is_not_supported(grounding: Grounding, false: str) -> None:
-    assert grounding.support(false, [RETURNS]) < GroundingSettings().min_support
+    assert grounding.support([false], [RETURNS])[0] < GroundingSettings().min_support
 
 
 @pytest.mark.parametrize(
@@ -258,18 +258,21 @@ def test_another_figure_denial_name_or_matter_is_not_supported(grounding: Ground
     ],
 )
 def test_the_same_in_other_words_is_supported(grounding: Grounding, true: str) -> None:
-    assert grounding.support(true, [RETURNS]) > 0.6
+    assert grounding.support([true], [RETURNS])[0] > 0.6
 
 
 def test_figures_are_the_same_in_words_and_with_separators(grounding: Grounding) -> None:
     quote = "Two vans carry 1,500 parcels."
 
-    assert not grounding.checks(["2 vans carry 1500 parcels."], [quote])[0].unknown_figures
+    two, three = grounding.without_judge().support(
+        ["2 vans carry 1500 parcels.", "3 vans carry 1500 parcels."], [quote]
+    )
+    assert (two, three) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize(("sentence", "quotes"), [("A claim.", []), ("A claim.", ["  "]), ("", ["A quote."])])
 def test_nothing_supports_nothing(grounding: Grounding, sentence: str, quotes: list[str]) -> None:
-    assert grounding.support(sentence, quotes) == 0.0
+    assert grounding.support([sentence], quotes) == [0.0]
 
 
 def test_a_citation_quotes_the_exact_span(grounding: Grounding) -> None:

@@ -20,8 +20,7 @@ from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull,
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
-from models.embedding import embed
-from models.encoders.fingerprint import probe
+from models.embedding import embed, probe
 from retrieval.contract import (
     Chunk,
     Chunker,

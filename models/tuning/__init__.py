@@ -1,1 +1,0 @@
-"""What `make finetune` of the lab makes, as the adapters load it."""
