@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,52 +14,40 @@ from foundation.clock import SystemClock
 from foundation.errors import StoreInUse
 from foundation.types import EVERY_TENANT
 from serving.cli import terminal
-from serving.cli.opening import Stores, open_stores
+from serving.cli.opening import build_index, build_ledger, open_ledger, open_parts
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
+    from retrieval.contract import DocumentLedger, VectorIndex
     from retrieval.ingest.export import Transfer
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
     from retrieval.ingest.near_duplicates import count_outdated
-    from serving.cli.opening import open_stores
 
     settings, scope = load_stack(stack).settings, all_of(tenant, groups)
-    with open_stores(settings) as stores:
-        ledger = stores.ledger
+    with open_ledger(settings) as ledger:
         stored, refused = ledger.documents(scope), ledger.refusals(scope)
         hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
     rows = [
-        (
-            entry.source.uri,
-            entry.source.title,
-            entry.source.tenant,
-            entry.chunks,
-            "superseded" if entry.superseded else "in force",
-        )
-        for entry in stored
+        {"uri": it.source.uri, "title": it.source.title, "tenant": it.source.tenant, "chunks": it.chunks}
+        | {"version": "superseded" if it.superseded else "in force"}
+        for it in stored
     ]
-    columns, outdated = ["uri", "title", "tenant", "chunks", "version"], count_outdated(stored)
-    content = {
-        "documents": [dict(zip(columns, row, strict=True)) for row in rows],
-        "refusals": [{"uri": entry.uri, "reason": entry.reason, "message": entry.message} for entry in refused],
-        "of_other_groups": hidden,
-        "outdated": outdated,
-    }
+    refusals = [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in refused]
+    outdated = count_outdated(stored)
+    content = {"documents": rows, "refusals": refusals, "of_other_groups": hidden, "outdated": outdated}
     if not terminal.write_json(json, content):
-        terminal.show_table(columns, rows)
+        terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
         show_outdated(outdated, of=len(stored))
         if hidden:  # a number that only the owner of this machine is told
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
             )
         if refused:
-            terminal.show_table(
-                ["refused", "reason", "what it says"], [(entry.uri, entry.reason, entry.message) for entry in refused]
-            )
+            terminal.show_rows(refused, "refused | reason | what it says", "{.uri} | {.reason} | {.message}")
 
 
 def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
@@ -75,21 +64,13 @@ def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, st
     """Where the documents come from."""
     from retrieval.ingest import near_duplicates
 
-    with open_stores(load_stack(stack).settings) as stores:
-        origins = near_duplicates.sources(stores.ledger.documents(all_of(tenant, groups)))
+    with open_ledger(load_stack(stack).settings) as ledger:
+        origins = near_duplicates.sources(ledger.documents(all_of(tenant, groups)))
     if not terminal.write_json(json, [asdict(row) for row in origins]):
-        terminal.show_table(
-            ["source", "documents", "chunks", "characters", "latest (UTC)"],
-            [
-                (
-                    row.origin or "uploads and single files",
-                    row.documents,
-                    row.chunks,
-                    row.characters,
-                    _minute(row.latest),
-                )
-                for row in origins
-            ],
+        terminal.show_rows(
+            [replace(row, origin=row.origin or "uploads and single files") for row in origins],
+            "source | documents | chunks | characters | latest (UTC)",
+            "{.origin} | {.documents} | {.chunks} | {.characters} | {.latest:%Y-%m-%d %H:%M}",
         )
 
 
@@ -106,22 +87,20 @@ def corpus(
     from retrieval.ingest import near_duplicates
 
     scope = all_of(tenant, groups)
-    with open_stores(load_stack(stack).settings) as stores, terminal.progress() as progress:
-        documents, refusals = stores.ledger.documents(scope), stores.ledger.refusals(scope)
-        alike = near_duplicates.near_duplicates(
-            stores.ledger,
-            documents,
-            scope,
-            threshold=similarity,
-            progress=lambda done: progress("compare", done, len(documents)),
-        )
-        index = _describe_index(stores)
+    settings, today = load_stack(stack).settings, SystemClock().now().date()
+    with open_parts(settings) as parts, terminal.progress() as progress:
+        ledger = build_ledger(settings, parts)
+        documents, refusals = ledger.documents(scope), ledger.refusals(scope)
+
+        def count(done: int) -> None:
+            progress("compare", done, len(documents))
+
+        alike = near_duplicates.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
+        index = _describe_index(ledger, partial(build_index, settings, parts))
     content = {
         "statistics": asdict(near_duplicates.statistics(documents, refusals)),
         "index": index,
-        "stale": [
-            asdict(row) for row in near_duplicates.stale(documents, today=SystemClock().now().date(), after_days=days)
-        ],
+        "stale": [asdict(row) for row in near_duplicates.stale(documents, today=today, after_days=days)],
         "superseded": [
             {"uri": row.uri, "series": row.series, "effective_from": row.effective_from, "tenant": row.tenant}
             for row in near_duplicates.superseded_sources(documents)
@@ -146,9 +125,9 @@ def export_ledger(
 def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.ingest import export
 
-    with open_stores(loaded.settings) as stores, terminal.progress() as progress:
-        chunks = stores.ledger.chunk_count()
-        done = export.export_ledger(stores.ledger, file, progress=lambda count: progress("export", count, chunks))
+    with open_ledger(loaded.settings) as ledger, terminal.progress() as progress:
+        chunks = ledger.chunk_count()
+        done = export.export_ledger(ledger, file, progress=lambda count: progress("export", count, chunks))
     _show_transfer("Written to", file, done, json)
 
 
@@ -166,17 +145,16 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
-    with open_stores(loaded.settings) as stores, terminal.progress() as progress:
-        vectors = stores.vectors()
+    with open_parts(loaded.settings) as parts, terminal.progress() as progress:
+        ledger, index = build_ledger(loaded.settings, parts), build_index(loaded.settings, parts)
         chunks = export.verify(file).chunks
-        done = export.import_ledger(stores.ledger, file, progress=lambda count: progress("import", count, chunks))
-        catch_up(stores.ledger, vectors)
+        done = export.import_ledger(ledger, file, progress=lambda count: progress("import", count, chunks))
+        catch_up(ledger, index)
     _show_transfer("Read from", file, done, json)
 
 
-def _describe_index(stores: Stores) -> dict[str, Any]:
+def _describe_index(ledger: DocumentLedger, open_index: Callable[[], VectorIndex]) -> dict[str, Any]:
     """How large the index is and whether it holds what the ledger holds, of all tenants together."""
-    ledger = stores.ledger
     fingerprint = ledger.fingerprint()
     described = {
         "embedder": fingerprint.embedder if fingerprint else None,
@@ -186,7 +164,7 @@ def _describe_index(stores: Stores) -> dict[str, Any]:
         "changes": ledger.sequence(),
     }
     try:
-        vectors = stores.vectors()
+        vectors = open_index()
     except StoreInUse as error:
         return described | {"chunks_in_index": None, "behind": None, "note": str(error)}
     return described | {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
@@ -194,30 +172,23 @@ def _describe_index(stores: Stores) -> dict[str, Any]:
 
 def _show(content: dict[str, Any], days: int) -> None:
     out = terminal.console()
-    rows = [(name, value) for part in ("statistics", "index") for name, value in content[part].items()]
-    terminal.show_table(["figure", ""], [(name, "unknown" if value is None else value) for name, value in rows])
+    figures = content["statistics"] | content["index"]
+    terminal.show_table(
+        ["figure", ""], [(name, "unknown" if value is None else value) for name, value in figures.items()]
+    )
     show_outdated(content["statistics"]["outdated"], of=content["statistics"]["documents"])
     stale, alike, old = content["stale"], content["near_duplicates"], content["superseded"]
     out.print(f"\n[bold]{len(stale)} in force that did not change for {days} days[/]")
     if stale:
-        terminal.show_table(
-            ["document", "dated", "days", "review on"],
-            [(row["uri"], row["dated"], row["days"], row["review_on"]) for row in stale],
-        )
+        stale_cells = "{[uri]} | {[dated]} | {[days]} | {[review_on]}"
+        terminal.show_rows(stale, "document | dated | days | review on", stale_cells)
     out.print(f"\n[bold]{len(old)} superseded, kept for questions about earlier days[/]")
     if old:
-        terminal.show_table(
-            ["document", "series", "from"], [(row["uri"], row["series"], row["effective_from"]) for row in old]
-        )
+        terminal.show_rows(old, "document | series | from", "{[uri]} | {[series]} | {[effective_from]}")
     out.print(f"\n[bold]{len(alike)} pairs that say nearly the same[/]")
     if alike:
-        terminal.show_table(
-            ["one", "the other", "shared", ""],
-            [
-                (row["a"], row["b"], f"{row['similarity']:.0%}", "versions" if row["same_series"] else "")
-                for row in alike
-            ],
-        )
+        rows = [(it["a"], it["b"], f"{it['similarity']:.0%}", "versions" if it["same_series"] else "") for it in alike]
+        terminal.show_table(["one", "the other", "shared", ""], rows)
 
 
 def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> None:
@@ -225,7 +196,3 @@ def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> 
         text = f"{what} {file}: {done.documents} documents, {done.chunks} passages, {done.bytes / 1e6:.1f} MB"
         extra = f", {done.unchanged} of them known already" if done.unchanged else ""
         terminal.console().print(terminal.plain(f"{text}{extra}. Digest {done.digest[:16]}."))
-
-
-def _minute(when: Any) -> str:
-    return f"{when:%Y-%m-%d %H:%M}"

@@ -16,25 +16,6 @@ if TYPE_CHECKING:
     from retrieval.contract import DocumentLedger, VectorIndex
 
 
-class Stores:
-    """The ledger, and the vector index for those who need it: while a server runs it belongs to that."""
-
-    def __init__(self, settings: Settings, parts: Assembly) -> None:
-        from retrieval.contract import DocumentLedger
-
-        self._settings, self._parts = settings, parts
-        self.ledger: DocumentLedger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
-
-    def vectors(self) -> VectorIndex:
-        """Raises:
-        StoreInUse: a server owns it.
-        """
-        from retrieval.contract import VectorIndex
-
-        vectors: VectorIndex = self._parts.part("retrieval.vectors", self._settings.retrieval.vectors, VectorIndex)
-        return vectors
-
-
 @contextmanager
 def open_parts(settings: Settings) -> Iterator[Assembly]:
     """What builds single parts and closes them in the end."""
@@ -42,10 +23,27 @@ def open_parts(settings: Settings) -> Iterator[Assembly]:
         yield Assembly(context_of(settings), opened)
 
 
+def build_ledger(settings: Settings, parts: Assembly) -> DocumentLedger:
+    from retrieval.contract import DocumentLedger
+
+    ledger: DocumentLedger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
+    return ledger
+
+
 @contextmanager
-def open_stores(settings: Settings) -> Iterator[Stores]:
+def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
     with open_parts(settings) as parts:
-        yield Stores(settings, parts)
+        yield build_ledger(settings, parts)
+
+
+def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
+    """Raises:
+    StoreInUse: a server owns it.
+    """
+    from retrieval.contract import VectorIndex
+
+    index: VectorIndex = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+    return index
 
 
 @contextmanager

@@ -57,7 +57,12 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
     url = f"http://{_host(loaded.settings)}:{port}"
     terminal.show_note(f"Asking the server that runs at {url}.")
     with ExitStack() as opened:
-        yield cast("System", _Served(loaded.settings, url, opened, frozenset(roles or _all_roles(loaded.settings))))
+        yield cast(
+            "System",
+            _Served(
+                loaded.settings, url, opened, frozenset(roles or known_roles(loaded.settings.orchestration.policy))
+            ),
+        )
 
 
 def _host(settings: Settings) -> str:
@@ -67,10 +72,6 @@ def _host(settings: Settings) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _all_roles(settings: Settings) -> frozenset[str]:
-    return known_roles(settings.orchestration.policy)
-
-
 class _Served:
     """What commands use of a system, asked of the server: agent, objects, retriever, ingestor. The rest is read beside it."""
 
@@ -78,13 +79,13 @@ class _Served:
         from foundation.components import Assembly
         from orchestration.effects.approvals import SqliteApprovals
         from orchestration.effects.policy import Policy
-        from serving.cli.opening import Stores
+        from serving.cli.opening import build_ledger
 
         self.settings, self.context = settings, context_of(settings)
         self.policy = Policy(settings.orchestration.policy)
         self.approvals = SqliteApprovals(self.context.data_dir / "approvals.sqlite", SystemClock())
         opened.callback(self.approvals.close)
-        self.ledger = Stores(settings, Assembly(self.context, opened)).ledger
+        self.ledger = build_ledger(settings, Assembly(self.context, opened))
         self.agent = self.retriever = self.ingestor = self.executor = self.objects = self
         self._url, self._opened, self._roles = url, opened, roles
         self._keys = KeyStore.of(settings, SystemClock())

@@ -64,6 +64,12 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     show(formatting.grid(columns, rows))
 
 
+def show_rows(rows: Iterable[object], columns: str, cells: str) -> None:
+    """A line for each row. `columns` are the headings, `cells` what is written of a row below each, as `str.format` takes it."""
+    forms = cells.split(" | ")
+    show_table(columns.split(" | "), ([form.format(row) for form in forms] for row in rows))
+
+
 def show_object(made: Any) -> None:
     """Of an `ObjectAnswer` the object as JSON, then who filled it and from where; or why there is none."""
     out = console()

@@ -42,13 +42,11 @@ def trace(
         terminal.show("")
         terminal.show(trace_tables.bill_table(bill))
         terminal.show("")
-        terminal.show_table(
-            ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"],
-            [
-                (f"{at[:19]}", one.act, one.tool, one.outcome, one.reason, one.subject, one.decided_by or "")
-                for at, one in records
-            ],
-        )
+        rows = [
+            (at[:19], it.act, it.tool, it.outcome, it.reason, it.subject, it.decided_by or "") for at, it in records
+        ]
+        columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]
+        terminal.show_table(columns, rows)
 
 
 def costs(

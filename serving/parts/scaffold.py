@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -106,7 +106,14 @@ class _Template:
     def text(self) -> str:
         body = [*self._options(), *self._class(), *self._build()]
         what = f"{self.name}: one sentence on what it is, and when to choose it."
+        shadows = any(
+            hasattr(builtins, arg.arg)
+            for method in _methods(self.contract)
+            for arg in ast.walk(method.args)
+            if isinstance(arg, ast.arg)
+        )
         lead = f'"""{what[:1].upper()}{what[1:]}"""\n\nfrom __future__ import annotations\n'
+        lead = f"# ruff: noqa: A002 - the names of arguments are the contract's\n{lead}" if shadows else lead
         return _tidy(f"{lead}\n" + "\n".join([*sorted(self.imports), *body]))
 
     def _options(self) -> list[str]:
@@ -121,7 +128,7 @@ class _Template:
         promise = f"See `{self.contract.__module__}.{self.contract.__name__}` for the contract."
         lines = [f"class {self.title}{base}:", f'    """{promise}"""', "", *self._attributes(), *self._init()]
         for method in _methods(self.contract):
-            lines += [*self._method(method), ""]
+            lines += [self._method(method), ""]
         return lines
 
     def _parameters(self) -> str:
@@ -158,15 +165,17 @@ class _Template:
             {"limits": context} if self.port.name == "retrieval.parsers" else {"options": "Options", "context": context}
         )
 
-    def _method(self, node: Function) -> Iterator[str]:
+    def _method(self, node: Function) -> str:
+        """The method as the contract writes it, with nothing but an error in it."""
         self._import_for(node)
-        for decorator in node.decorator_list:
-            if ast.unparse(decorator) != "abstractmethod":
-                yield f"    @{ast.unparse(decorator)}"
-        yield from _signature(node)
-        if docstring := ast.get_docstring(node):
-            yield textwrap.indent(f'"""{docstring}{chr(10) if chr(10) in docstring else ""}"""', "    " * 2)
-        yield f'        raise NotImplementedError("{self.title}.{node.name} is not written yet")'
+        generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
+        kind = ast.FunctionDef if generates else type(node)
+        unwritten = ast.parse(f'raise NotImplementedError("{self.title}.{node.name} is not written yet")').body
+        promise = [each for each in node.body[:1] if isinstance(each, ast.Expr) and ast.get_docstring(node)]
+        decorators = [each for each in node.decorator_list if ast.unparse(each) != "abstractmethod"]
+        fields = {name: getattr(node, name) for name in node._fields}
+        method = kind(**fields | {"body": [*promise, *unwritten], "decorator_list": decorators})
+        return textwrap.indent(ast.unparse(ast.fix_missing_locations(method)), "    ")
 
     def _build(self) -> list[str]:
         given = self._given_names()
@@ -232,37 +241,6 @@ def _body(contract: type) -> list[ast.stmt]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(contract))).body[0]
     assert isinstance(tree, ast.ClassDef)
     return tree.body
-
-
-def _signature(node: Function) -> Iterator[str]:
-    """The `def` line, a parameter a line."""
-    generator = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
-    begin = "async def" if isinstance(node, ast.AsyncFunctionDef) and not generator else "def"
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    *arguments, last = _arguments(node.args)
-    yield f"    {begin} {node.name}("
-    for argument, comma in [*((argument, ",") for argument in arguments), (last, "")]:
-        shadows = hasattr(builtins, argument.partition(":")[0])
-        yield f"        {argument}{comma}" + ("  # noqa: A002 - the contract's name" if shadows else "")
-    yield f"    ){returns}:"
-
-
-def _arguments(args: ast.arguments) -> list[str]:
-    """Each parameter with its annotation and default, in the order in which they are written."""
-    plain = [*args.posonlyargs, *args.args]
-    defaults: Sequence[ast.expr | None] = [*[None] * (len(plain) - len(args.defaults)), *args.defaults]
-    written = [_argument(each, default) for each, default in zip(plain, defaults, strict=True)]
-    if args.vararg:
-        written.append(f"*{ast.unparse(args.vararg)}")
-    elif args.kwonlyargs:
-        written.append("*")
-    written += [_argument(each, value) for each, value in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
-    return written + ([f"**{ast.unparse(args.kwarg)}"] if args.kwarg else [])
-
-
-def _argument(argument: ast.arg, default: ast.expr | None) -> str:
-    text = ast.unparse(argument) if default is None else f"{ast.unparse(argument)} = {ast.unparse(default)}"
-    return text.replace("'", '"')
 
 
 def _import_lines(module: str, text: str) -> dict[str, str]:

@@ -133,7 +133,7 @@ def test_it_answers_from_its_first_document_without_a_key_and_says_that_a_double
 
 
 def test_what_a_part_starts_as_a_process_comes_along_with_it() -> None:
-    assert "serving.cli.judge.swap_worker" in imports_of(ROOT / "serving/cli/judge/swap_report.py")
+    assert "retrieval.ingest.sandbox" in imports_of(ROOT / "retrieval/ingest/sandbox.py")
 
 
 def test_rows_cover_each_pair_in_all_four_ways() -> None:

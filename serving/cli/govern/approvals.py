@@ -30,7 +30,6 @@ DECIDED = 100
 
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
     """Actions that wait for a person."""
-
     from orchestration.effects.approvals import SqliteApprovals, find_duplicates
 
     settings = load_stack(stack).settings
@@ -38,26 +37,18 @@ def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -
         waiting = asyncio.run(store.pending(tenant))
         same = find_duplicates(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
     if not terminal.write_json(json, [approval.model_dump(mode="json") for approval in waiting]):
-        rows = [
-            (
-                approval.approval_id,
-                approval.tool,
-                terminal.format_arguments(approval.arguments),
-                approval.requested_by,
-                f"{approval.expires_at:%Y-%m-%d %H:%M}",
-            )
-            for approval in waiting
-        ]
-        terminal.show_table(["id", "tool", "arguments", "asked by", "until (UTC)"], rows)
+        terminal.show_rows(
+            [(row, terminal.format_arguments(row.arguments)) for row in waiting],
+            "id | tool | arguments | asked by | until (UTC)",
+            "{0[0].approval_id} | {0[0].tool} | {0[1]} | {0[0].requested_by} | {0[0].expires_at:%Y-%m-%d %H:%M}",
+        )
         for approval_id, twin in same.items():
             was = f"was approved by {twin.decided_by}" if twin.status == "approved" else "waits above"
             terminal.show_note(
                 f"{approval_id} asks for the same as {twin.approval_id}, which {was}. Both would do it twice."
             )
-        done = (
-            "Decide with make approve ID=... or make reject ID=..., for the same TENANT." if rows else "Nothing waits."
-        )
-        terminal.console().print(f"\n[dim]{done}[/]")
+        decide = "Decide with make approve ID=... or make reject ID=..., for the same TENANT."
+        terminal.console().print(f"\n[dim]{decide if waiting else 'Nothing waits.'}[/]")
 
 
 def approve(
@@ -71,8 +62,7 @@ def approve(
     stack: Stack = STACK,
 ) -> None:
     """Let one of them happen, as it was asked for or with other arguments."""
-    answer = _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=True, changes=changes or [])
-    terminal.show_answer(answer)
+    _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=True, changes=changes or [])
 
 
 def reject(
@@ -82,13 +72,13 @@ def reject(
     stack: Stack = STACK,
 ) -> None:
     """Forbid one of them."""
-    terminal.show_answer(_decide(load_stack(stack), approval, tenant=tenant, note=note, approve=False))
+    _decide(load_stack(stack), approval, tenant=tenant, note=note, approve=False)
 
 
 def _decide(
     loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
-) -> Answer:
-    """Decide as an approver of the tenant, and carry it out. `changes` are arguments to grant instead, as NAME=VALUE.
+) -> None:
+    """Decide as an approver of the tenant, carry it out and show what came of it. `changes` are arguments to grant instead, as NAME=VALUE.
 
     Raises:
         Unauthenticated: SIXPLY_KEY holds no valid key.
@@ -108,7 +98,7 @@ def _decide(
             decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
             return await answering.resume(system.agent, decision, approver)
 
-        return asyncio.run(decide())
+        terminal.show_answer(asyncio.run(decide()))
 
 
 def _decider(settings: Settings, tenant: str) -> Principal:

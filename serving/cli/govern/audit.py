@@ -31,14 +31,14 @@ def audit_verify(
     result = verified_audit(
         load_stack(stack).settings.foundation.data_dir, known=audit.Head.parse(head) if head else None
     )
-    if terminal.write_json(json, result.as_dict()):
-        exit_unless(ok=result.ok)
-        return
+    if not terminal.write_json(json, result.as_dict()):
+        _show(result)
+    exit_unless(ok=result.ok)
+
+
+def _show(result: Verification) -> None:
     if result.problems:
-        terminal.show_table(
-            ["record", "problem", "what it says"],
-            [(record.number, record.kind, record.what) for record in result.problems],
-        )
+        terminal.show_rows(result.problems, "record | problem | what it says", "{.number} | {.kind} | {.what}")
     verdict = "whole" if result.ok else "NOT whole"
     out = terminal.console()
     out.print(f"{result.records} records, {verdict}. Head: {result.head}")
@@ -50,7 +50,6 @@ def audit_verify(
         "[dim]Whoever rewrites the chain and every copy of its head is not seen. Keep a head elsewhere, and compare: "
         "make audit-verify HEAD=count:hash[/]"
     )
-    exit_unless(ok=result.ok)
 
 
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:

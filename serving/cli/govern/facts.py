@@ -34,8 +34,8 @@ def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, sta
     with _facts(load_stack(stack)) as facts:
         found = facts.of(whose)
     if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in found]):
-        rows = [(fact.fact_id, fact.text, f"{fact.at:%Y-%m-%d %H:%M}", fact.approved_by) for fact in found]
-        terminal.show_table(["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"], rows)
+        columns = ["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"]
+        terminal.show_table(columns, [(it.fact_id, it.text, f"{it.at:%Y-%m-%d %H:%M}", it.approved_by) for it in found])
 
 
 @app.command("correct")

@@ -28,10 +28,8 @@ def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
 @app.command("list")
 def list_keys(stack: Stack = STACK) -> None:
     """Who has a key. The keys themselves are stored nowhere."""
-    rows = [
-        (key.key_id, key.subject, key.tenant, ", ".join(key.roles), ", ".join(key.groups), key.created_at)
-        for key in _keys(load_stack(stack)).list()
-    ]
+    keys = _keys(load_stack(stack)).list()
+    rows = [(it.key_id, it.subject, it.tenant, ", ".join(it.roles), ", ".join(it.groups), it.created_at) for it in keys]
     terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)
 
 

@@ -62,10 +62,6 @@ def policy(
         for rule, value in flatten(settings.model_dump(mode="json"))
     ]
     if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
-        terminal.show_table(
-            ["rule", "value", "from"], [(rule, _format_value(value), origin) for rule, value, origin in rows]
-        )
-
-
-def _format_value(value: object) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+        lists = [", ".join(map(str, value)) or "none" if isinstance(value, list) else value for _, value, _ in rows]
+        shown = [(rule, value, origin) for (rule, _, origin), value in zip(rows, lists, strict=True)]
+        terminal.show_table(["rule", "value", "from"], shown)

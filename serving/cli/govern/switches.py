@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,15 +57,12 @@ def _switch(loaded: Loaded, what: str, *, why: str | None) -> None:
         stops.add(kind, name, by=by, why=why)
         if error := stops.unwritten:
             raise type(error)(f"Nothing was stopped. {error}")
-    audit = SqliteAudit(data / "audit.sqlite", clock)
-    try:
+    with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
         if why is None:
             asyncio.run(kill_switches.lift(stops, audit, kind, name, by=by))
         else:
             for sentence in asyncio.run(kill_switches.stop(stops, audit, kind, name, by=by, why=why)):
                 terminal.show_note(sentence)
-    finally:
-        audit.close()
     _show_stops(loaded, None)
 
 
@@ -75,8 +73,6 @@ def _show_stops(loaded: Loaded, json: Path | None) -> None:
     if terminal.write_json(json, {"stops": [asdict(stop) for stop in stops]}):
         return
     if stops:
-        terminal.show_table(
-            ["stopped", "by", "since", "why"], [(str(stop), stop.by, stop.at, stop.why) for stop in stops]
-        )
+        terminal.show_rows(stops, "stopped | by | since | why", "{} | {.by} | {.at} | {.why}")
     else:
-        terminal.console().print("Nothing is stopped.")
+        terminal.show("Nothing is stopped.")

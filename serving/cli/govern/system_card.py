@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from serving.settings import Settings
 
 
+SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
+
+
 def system_card(
     *,
     html: Annotated[
@@ -61,10 +64,7 @@ def card_of(loaded: Loaded, register: Path) -> Card:
         verified = verified_audit(path.parent)
         audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
     return system_card.Card(
-        system={
-            name: getattr(run, name)
-            for name in ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
-        }
+        system={name: getattr(run, name) for name in SYSTEM}
         | {f"library {name}": version for name, version in run.libraries.items()},
         models=models_of(settings, digests),
         data=_data(settings),
@@ -101,24 +101,14 @@ def _baseline(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.opening import open_stores
+    from serving.cli.opening import open_ledger
 
-    retrieval = settings.retrieval
-    facts: dict[str, Any] = {
-        "ledger": retrieval.ledger.use,
-        "index": retrieval.vectors.use,
-        "chunker": retrieval.chunker.use,
-    }
-    with open_stores(settings) as stores:
-        ledger = stores.ledger
+    chosen = settings.retrieval
+    facts: dict[str, Any] = {"ledger": chosen.ledger.use, "index": chosen.vectors.use, "chunker": chosen.chunker.use}
+    with open_ledger(settings) as ledger:
         facts |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
-        fingerprint = ledger.fingerprint()
-    if fingerprint:
-        facts |= {
-            "embedded by": fingerprint.embedder,
-            "dimensions": fingerprint.dimensions,
-            "cut by": fingerprint.chunker,
-        }
+        if made := ledger.fingerprint():
+            facts |= {"embedded by": made.embedder, "dimensions": made.dimensions, "cut by": made.chunker}
     return facts
 
 
@@ -161,37 +151,30 @@ def _show(card: Card) -> None:
     out = terminal.console()
     for name in ("system", "data", "rules", "limits", "retention", "audit"):
         out.print(f"\n[bold]{name}[/]")
-        terminal.show_table(["", ""], [(key, _plain(value)) for key, value in getattr(card, name).items()])
+        facts = getattr(card, name).items()
+        terminal.show_table(
+            ["", ""], [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in facts]
+        )
     out.print("\n[bold]models[/]")
-    terminal.show_table(["port", "part", "model"], [(row["port"], row["part"], row["model"]) for row in card.models])
+    terminal.show_rows(card.models, "port | part | model", "{[port]} | {[part]} | {[model]}")
     out.print("\n[bold]tools[/]")
-    terminal.show_table(
-        ["tool", "effect", "reach", "roles", "approval"],
-        [
-            (row.name, "yes" if row.effect else "no", row.reach, ", ".join(row.roles) or "nobody", row.approval)
-            for row in card.tools
-        ],
-    )
+    tools = [
+        (row.name, "yes" if row.effect else "no", row.reach, ", ".join(row.roles) or "nobody", row.approval)
+        for row in card.tools
+    ]
+    terminal.show_table(["tool", "effect", "reach", "roles", "approval"], tools)
     out.print(f"\n[bold]stopped[/]  {terminal.plain('; '.join(card.stops)) or 'nothing'}")
     out.print(f"\n[bold]evaluation[/]  {card.evaluated}")
-    terminal.show_table(
-        ["measure", "last", "baseline"],
-        [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card.evaluation],
-    )
+    figures = [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card.evaluation]
+    terminal.show_table(["measure", "last", "baseline"], figures)
     out.print("\n[bold]known limits[/]")
     for limit in card.known_limits:
         out.print(f"- {terminal.plain(limit)}")
     out.print("\n[bold]risks[/]")
-    terminal.show_table(
-        ["risk", "controls", "what stays"],
-        [(row.risk, "; ".join(section.what for section in row.controls), row.residual) for row in card.register.risks],
-    )
+    risks = [(row.risk, "; ".join(it.what for it in row.controls), row.residual) for row in card.register.risks]
+    terminal.show_table(["risk", "controls", "what stays"], risks)
     for row in card.gone:
         out.print(f"[red]gone[/] {terminal.plain(row)}")
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _figure(one: Any) -> str:

@@ -28,14 +28,11 @@ def traces(
 
     latest = triage.latest(open_spans(load_stack(stack).settings), limit, every=every)
     if not terminal.write_json(json, [asdict(row) for row in latest]):
-        terminal.show_table(
-            ["trace", "at (UTC)", "name", "ms", "tenant", "answer", "failed"],
-            [
-                (row.trace_id[:12], f"{row.at[:10]} {row.at[11:19]}", row.name, f"{row.ms:.0f}", row.tenant, row.answer,
-                 row.failed)
-                for row in latest
-            ],
-        )  # fmt: skip
+        terminal.show_rows(
+            latest,
+            "trace | at (UTC) | name | ms | tenant | answer | failed",
+            "{.trace_id:.12} | {.at:.19} | {.name} | {.ms:.0f} | {.tenant} | {.answer} | {.failed}",
+        )
         if not every:
             terminal.console().print(
                 "\n[dim]Without requests that only looked (GET) or were refused (4xx): ALL=1 shows them.[/]"
@@ -54,26 +51,14 @@ def slow(
     store = open_spans(load_stack(stack).settings)
     traces, layers = triage.slow(store, limit=limit, look_at=last)
     if not terminal.write_json(json, {"traces": [asdict(row) for row in traces], "layers": [*map(asdict, layers)]}):
-        terminal.show_table(
-            ["trace", "name", "ms", "most of it in", "ms", "longest by itself", "ms"],
-            [
-                (
-                    row.trace_id[:12],
-                    row.name,
-                    f"{row.ms:.0f}",
-                    row.layer,
-                    f"{row.layer_ms:.0f}",
-                    row.span,
-                    f"{row.span_ms:.0f}",
-                )
-                for row in traces
-            ],
+        terminal.show_rows(
+            traces,
+            "trace | name | ms | most of it in | ms | longest by itself | ms",
+            "{.trace_id:.12} | {.name} | {.ms:.0f} | {.layer} | {.layer_ms:.0f} | {.span} | {.span_ms:.0f}",
         )
         terminal.show("")
-        terminal.show_table(
-            ["layer", "p50 ms", "p95 ms", "share"],
-            [(row.layer, f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.share:.0%}") for row in layers],
-        )
+        layer_cells = "{.layer} | {.p50_ms:.1f} | {.p95_ms:.1f} | {.share:.0%}"
+        terminal.show_rows(layers, "layer | p50 ms | p95 ms | share", layer_cells)
         terminal.console().print(f"\n{triage.looked_at(store, last)}")
 
 
@@ -87,10 +72,8 @@ def failures(last: Last = 500, json: Json = None, stack: Stack = STACK) -> None:
         json, {"failures": [asdict(group) for group in groups], "answers_without_one": statuses}
     ):
         if groups:
-            terminal.show_table(
-                ["began in", "layer", "error", "requests", "latest"],
-                [(group.where, group.layer, group.error, group.traces, group.latest[:12]) for group in groups],
-            )
+            cells = "{.where} | {.layer} | {.error} | {.traces} | {.latest:.12}"
+            terminal.show_rows(groups, "began in | layer | error | requests | latest", cells)
         else:
             terminal.console().print("No request failed.")
         counts = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from foundation.clock import SystemClock
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+
+if TYPE_CHECKING:
+    from observability.evaluation.drift import Figure
 
 
 def drift(
@@ -33,21 +36,8 @@ def drift(
             changed=functools.partial(manifest.changes, settings.foundation.data_dir / manifest.FOLDER),
         )
     if not terminal.write_json(json, report.as_dict()):
-        terminal.show_table(
-            ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""],
-            [
-                (
-                    figure.words,
-                    _mean(figure.before),
-                    _mean(figure.now),
-                    "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}",
-                    figure.n_before,
-                    figure.n_now,
-                    figure.verdict,
-                )
-                for figure in report.figures.values()
-            ],
-        )
+        columns = ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""]
+        terminal.show_table(columns, [_row(figure) for figure in report.figures.values()])
         questions, out = report.questions, terminal.console()
         chance = "" if questions.p is None else f", by chance {questions.p:.1%}"
         out.print(f"\nbefore: {report.before}; now: {report.now}")
@@ -58,5 +48,7 @@ def drift(
     exit_unless(ok=not report.moved_figures)
 
 
-def _mean(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _row(figure: Figure) -> tuple[object, ...]:
+    before, now = ("" if mean is None else f"{mean:.4g}" for mean in (figure.before, figure.now))
+    interval = "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}"
+    return figure.words, before, now, interval, figure.n_before, figure.n_now, figure.verdict

@@ -58,12 +58,9 @@ def evaluate(
     if judge:
         terminal.show_note(judge["told"])
     if not terminal.write_json(json, figures):
-        terminal.show(report.table())
-        terminal.show("")
-        terminal.show(report.slice_table())
-        if report.worst():
+        for table in (report.table(), report.slice_table(), *([report.worst_table()] if report.worst() else [])):
+            terminal.show(table)
             terminal.show("")
-            terminal.show(report.worst_table())
 
 
 def calibrate(

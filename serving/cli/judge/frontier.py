@@ -55,12 +55,8 @@ def model_frontier(
     if svg is not None:
         svg.write_text(plot(points, chosen, "usd"), encoding="utf-8")
         svg.with_stem(f"{svg.stem}-seconds").write_text(plot(points, chosen, "seconds"), encoding="utf-8")
-    report = {
-        "cases": len(cases),
-        "points": [point.as_dict() for point in points],
-        "chosen": chosen and chosen.as_dict(),
-    }
-    if not terminal.write_json(json, report):
+    found = {"points": [point.as_dict() for point in points], "chosen": chosen and chosen.as_dict()}
+    if not terminal.write_json(json, {"cases": len(cases), **found}):
         columns = [
             "",
             "up below",

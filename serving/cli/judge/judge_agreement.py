@@ -52,37 +52,27 @@ def judge_agreement(
         judges.record_file(settings.foundation.data_dir, judge), record.model_dump_json(indent=2) + "\n"
     )
     standing = judges.standing(judge, record, settings.observability.judge)
-    usd = judge.cost_usd
-    content = {
-        **record.model_dump(),
-        "trusted": standing.trusted,
-        "told": standing.told,
-        "failures": dict(judge.failures),
-        "usd": None if usd is None else float(usd),
-        "rows": rows,
-    }
-    if not terminal.write_json(json, content):
+    content = record.model_dump() | {"trusted": standing.trusted, "told": standing.told} | _spent(judge)
+    if not terminal.write_json(json, {**content, "rows": rows}):
         _show(record)
         terminal.console().print(f"\n{terminal.plain(standing.told)}")
     exit_unless(ok=bool(standing.trusted))
 
 
 def _show(record: Record) -> None:
-    columns = [
-        "mark",
-        "weighted kappa, 95 %",
-        "people themselves",
-        "same mark",
-        "by always the same",
-        "area under the curve",
-    ]
+    columns = "mark|weighted kappa, 95 %|people themselves|same mark|by always the same|area under the curve"
     rows = [
         (name, f"{_figure(mark.kappa)} [{mark.low:.3f}, {mark.high:.3f}]", _figure(mark.people), f"{mark.exact:.3f}",
          f"{mark.exact_of_constant:.3f}", _figure(mark.auc))
         for name, mark in record.marks.items()
     ]  # fmt: skip
-    terminal.show_table(columns, rows)
+    terminal.show_table(columns.split("|"), rows)
     terminal.console().print(f"\n{record.n} answers, {record.valid:.3f} of them with a valid verdict")
+
+
+def _spent(judge: Judge) -> dict[str, Any]:
+    usd = judge.cost_usd
+    return {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
 
 
 def _figure(value: float | None) -> str:
@@ -136,9 +126,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
                 break
             rows.append(await _mark_row(system, judge, report.rows[len(rows)], standing.trusted))
             progress(len(rows))
-        usd = judge.cost_usd
-        note |= {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
-        return Report(tuple(rows), report.seconds, system.context.seed), note
+        return Report(tuple(rows), report.seconds, system.context.seed), note | _spent(judge)
 
 
 async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:

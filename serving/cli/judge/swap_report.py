@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json as jsons
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.settings import read_toml
 from serving.cli import terminal
+from serving.cli.judge import swap_worker
 from serving.cli.options import Json, Limit
 from serving.settings import load
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Side
     from observability.evaluation.trials import Material
 
+PROCESSES = get_context("spawn")
+"""A process of its own for each system: memory and cold start are its own, and two of them never share a cache."""
 SHOWN = 8
 """Changed cases on the terminal; the other reports have more."""
 
@@ -130,13 +134,10 @@ def run(
 class _System:
     """The process of one side, from outside."""
 
-    def __init__(self, order: Order, process: subprocess.Popen[str], complaints: IO[str]) -> None:
-        self._order, self._process, self._complaints = order, process, complaints
+    def __init__(self, order: Order, process: SpawnProcess, pipe: Connection, complaints: Path) -> None:
+        self._order, self._process, self._pipe, self._complaints = order, process, pipe, complaints
         self._rows: list[dict[str, Any]] = []
-        self._begun: dict[str, Any] = {}
-
-    def begin(self, order: Mapping[str, Any]) -> None:
-        self._begun = self._say(order)
+        self._begun = self._hear()
 
     def ask(self, trial: int) -> None:
         self._rows.append(self._say(trial))
@@ -144,60 +145,43 @@ class _System:
     def finish(self) -> Side:
         from observability.evaluation.compare import Side
 
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        figures = self._begun["figures"] | self._hear()
-        start = self._begun
-        return Side(self._order.name, self._rows, start["corpus"], start["trials"], start["stack"], figures)
+        begun, last = self._begun, self._say(None)
+        figures = begun["figures"] | last
+        return Side(self._order.name, self._rows, begun["corpus"], begun["trials"], begun["stack"], figures)
 
-    def _say(self, what: object) -> dict[str, Any]:
-        assert self._process.stdin is not None
+    def _say(self, trial: int | None) -> dict[str, Any]:
         with suppress(BrokenPipeError):  # it has ended, and what it said last tells why
-            self._process.stdin.write(jsons.dumps(what, default=str) + "\n")
-            self._process.stdin.flush()
+            self._pipe.send(trial)
         return self._hear()
 
     def _hear(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        heard: dict[str, Any] = jsons.loads(line) if line else {"error": f"Its process ended: {self._last_words()}"}
-        if "error" in heard and "id" not in heard:
-            raise InvalidSetting(f"{self._order.name}: {heard['error']}")
+        try:
+            heard: dict[str, Any] | str = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = lines[-1] if lines else f"exit status {self._process.exitcode}, and it said nothing."
+            heard = f"Its process ended: {last}"
+        if isinstance(heard, str):
+            raise InvalidSetting(f"{self._order.name}: {heard}")
         return heard
-
-    def _last_words(self) -> str:
-        self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().strip().splitlines()
-        return lines[-1] if lines else f"exit status {self._process.returncode}, and it said nothing."
 
 
 @contextmanager
 def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Iterator[_System]:
     folder.mkdir()
     changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
-    with ExitStack() as opened:
-        complaints = opened.enter_context((folder / "complaints.txt").open("w+", encoding="utf-8"))
-        process = opened.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "serving.cli.judge.swap_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                text=True,
-            )
-        )
-        opened.callback(process.kill)
-        system = _System(order, process, complaints)
-        system.begin(
-            {
-                "stack": str(order.stack),
-                "overrides": changes,
-                "data": str(data.resolve()),
-                "limit": limit,
-            }
-        )
-        yield system
+    ours, theirs = PROCESSES.Pipe()
+    complaints = folder / "complaints.txt"
+    what = {"stack": order.stack, "overrides": changes, "data": data.resolve(), "limit": limit}
+    process = PROCESSES.Process(target=swap_worker.serve, args=(theirs, complaints), kwargs=what)
+    process.start()
+    theirs.close()
+    try:
+        yield _System(order, process, ours, complaints)
+    finally:
+        process.kill()
+        process.join()
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

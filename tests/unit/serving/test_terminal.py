@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidSetting, NotFound
-from orchestration import contract
+from orchestration import events
 from orchestration.events import Event, NearDocument, Step
 from serving.cli import terminal
 from serving.compat.shapes import with_footnotes
@@ -65,7 +65,7 @@ def test_an_answer_that_was_not_given_says_where_to_look_also_in_the_shapes_of_o
 
 
 def test_the_way_of_every_answer_has_words_for_people() -> None:
-    assert terminal.HOW.keys() == set(get_args(contract.Path))
+    assert terminal.HOW.keys() == set(get_args(events.Path))
 
 
 def test_who_watches_sees_each_step_when_it_is_done_and_first_how_to_go_on_after_a_kill(
