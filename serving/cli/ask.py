@@ -91,10 +91,9 @@ def _ask_for_object(
     """
     from serving.cli.served import open_or_ask
 
+    objects = load_removable("orchestration.answers.objects")
     try:
-        shape = load_removable("orchestration.answers.objects").model_of(
-            jsons.loads(schema.read_text(encoding="utf-8"))
-        )
+        shape = objects.model_of(jsons.loads(schema.read_text(encoding="utf-8")))
     except ValueError as error:
         raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
     given = text.read_text(encoding="utf-8") if text else None

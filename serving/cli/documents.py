@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,49 +39,23 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those of the same name."""
-    if (source is None) is not retry:
-        raise typer.BadParameter("Name what to ingest, SRC, or say --retry, and not both.")
-    if source is None:
-        exit_unless(ok=_retry(load_stack(stack), tenant=tenant, json=json))
-    else:
-        ok = _ingest(
-            load_stack(stack),
-            source,
-            tenant=tenant,
-            groups=groups or [],
-            data_class=data_class,
-            json=json,
-            prune=prune,
-        )
-        exit_unless(ok=ok)
-
-
-def _ingest(
-    loaded: Loaded,
-    source: str,
-    *,
-    tenant: str,
-    groups: Sequence[str],
-    data_class: str | None,
-    json: Path | None,
-    prune: bool = False,
-) -> bool:
-    """Whether every document was taken. `prune` takes out what is no longer in the folder."""
     from retrieval.ingest.folders import changes, of_folder
     from serving.cli.served import open_or_ask
     from serving.processes.address import find_port
 
+    if (source is None) is not retry:
+        raise typer.BadParameter("Name what to ingest, SRC, or say --retry, and not both.")
+    loaded = load_stack(stack)
+    if source is None:
+        exit_unless(ok=_retry(loaded, tenant=tenant, json=json))
+        return
     folder = _folder(loaded.settings, source, tenant)
-    if prune and folder is None:
-        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
     is_served = folder is not None and find_port(loaded.settings.foundation.data_dir) is not None
-    if is_served:
-        if prune:
-            raise StoreInUse(
-                "A server runs on these documents, and its API does not know folders. Stop it to use PRUNE."
-            )
+    if prune:
+        _check_prune(source, is_folder=folder is not None, is_served=is_served)
+    elif is_served:
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
-    count, items = _items(loaded.settings, source, tenant, frozenset(groups), folder)
+    count, items = _items(loaded.settings, source, tenant, frozenset(groups or ()), folder)
     if data_class:
         items = (_of_class(item, data_class) for item in items)
     stored = 0
@@ -95,16 +70,22 @@ def _ingest(
                 stored = len(of_folder(system.ledger, folder)) if folder else 0
                 raise
             folder_changes = changes(system.ledger, folder, before) if folder else None
-            for document in folder_changes.gone if folder_changes and prune else ():
-                system.ingestor.delete(
-                    document.source.uri, document.source.tenant, scope=None, document_id=document.document_id
-                )
+            for gone in folder_changes.gone if folder_changes and prune else ():
+                system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     except KeyboardInterrupt:
         terminal.show_note(
             f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
         )
         raise
-    return _show_report(report, json, folder_changes, pruned=prune, unlisted=folder.unlisted if folder else {})
+    unlisted = folder.unlisted if folder else {}
+    exit_unless(ok=_show_report(report, json, folder_changes, pruned=prune, unlisted=unlisted))
+
+
+def _check_prune(source: str, *, is_folder: bool, is_served: bool) -> None:
+    if not is_folder:
+        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
+    if is_served:
+        raise StoreInUse("A server runs on these documents, and its API does not know folders. Stop it to use PRUNE.")
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -114,9 +95,11 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
     with open_or_ask(loaded) as system, terminal.progress() as progress:
         scope = Scope(tenant)
         waiting = len(system.ledger.refusals(scope))
-        report = system.ingestor.retry(
-            tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
-        )
+
+        def count(done: int) -> None:
+            progress("retry", done, max(waiting, done))
+
+        report = system.ingestor.retry(tenant, EVERY_TENANT, scope=None, progress=count)
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
     if still_refused:
         terminal.show_note(
@@ -134,17 +117,16 @@ def _show_report(
     unlisted: Mapping[str, Refused] = MappingProxyType({}),
 ) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
-    refused = [
-        *({"uri": f"{name}/", "reason": why.reason, "message": why.message} for name, why in unlisted.items()),
-        *({"uri": refusal.uri, "reason": refusal.reason, "message": refusal.message} for refusal in report.refused),
+    whys: list[tuple[str, Any]] = [
+        *((f"{name}/", why) for name, why in unlisted.items()),
+        *((why.uri, why) for why in report.refused),
     ]
+    refused = [{"uri": uri, "reason": why.reason, "message": why.message} for uri, why in whys]
     moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
     if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
-        terminal.show_table(
-            list(counts), [[f"{value:.1f}" if name == "seconds" else value for name, value in counts.items()]]
-        )
+        terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")
         if refused:
-            terminal.show_table(["refused", "reason", "what it says"], [list(refusal.values()) for refusal in refused])
+            terminal.show_rows(refused, "refused | reason | what it says", "{[uri]} | {[reason]} | {[message]}")
         if found:
             _show_changes(found, pruned=pruned)
     return not refused
@@ -192,7 +174,6 @@ def _items(
     Raises:
         InvalidRequest: there is nothing of that name.
     """
-
     from retrieval.contract import Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
@@ -222,7 +203,6 @@ def _most_read(settings: Settings) -> int:
 
 
 def _of_class(item: Item, data_class: str) -> Item:
-
     from retrieval.contract import DATA_CLASS
 
     attributes = {**item.source.attributes, DATA_CLASS: data_class}
@@ -239,28 +219,25 @@ def reindex_ledger(loaded: Loaded) -> None:
     go on serving; the vector index is filled when the system next starts."""
     from langchain_core.embeddings import Embeddings
 
-    from retrieval.contract import Chunker, DocumentLedger
+    from retrieval.contract import Chunker
     from retrieval.index.lock import Ownership
     from retrieval.index.maintenance import fingerprint_of, reindex
-    from serving.cli.opening import open_parts
+    from serving.cli.opening import build_ledger, open_parts
 
     settings = loaded.settings
-    with ExitStack() as opened:
-        parts = opened.enter_context(open_parts(settings))
+    with open_parts(settings) as parts, ExitStack() as opened, terminal.progress() as progress:
         owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
         opened.callback(owner.release)
         embedder = parts.part("models.embedder", settings.models.embedder, Embeddings)
         chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
-        ledger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
-        with terminal.progress() as progress:
-            done = reindex(
-                ledger,
-                embedder=embedder,
-                chunker=chunker,
-                fingerprint=fingerprint,
-                progress=lambda count, total: progress("reindex", count, total),
-            )
+        done = reindex(
+            build_ledger(settings, parts),
+            embedder=embedder,
+            chunker=chunker,
+            fingerprint=fingerprint,
+            progress=partial(progress, "reindex"),
+        )
     earlier = f" {done.kept} stood there from a run that was stopped." if done.kept else ""
     terminal.console().print(
         f"{done.documents} documents were cut and embedded anew.{earlier} Start whatever serves the old ones again."

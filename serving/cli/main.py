@@ -33,10 +33,7 @@ COMMANDS = {
         "documents": ("serving.cli.corpus:documents", "What the ledger holds, and what it refused."),
         "sources": ("serving.cli.corpus:sources", "Where the documents come from."),
         "corpus": ("serving.cli.corpus:corpus", "Its size, what is old or superseded."),
-        "reindex": (
-            "serving.cli.documents:reindex",
-            "Write all documents anew.",
-        ),
+        "reindex": ("serving.cli.documents:reindex", "Write all documents anew."),
         "export": ("serving.cli.corpus:export_ledger", "Write the whole ledger to one file."),
         "import": ("serving.cli.corpus:import_ledger", "Take in an exported ledger, checked first."),
     },
@@ -92,10 +89,7 @@ COMMANDS = {
         "business-case": ("serving.cli.judge.value:business_case", "What outcomes.toml promises."),
         "outcome": ("serving.cli.judge.value:outcome", "Record what became of an answer."),
         "roi": ("serving.cli.judge.value:roi", "What the recorded outcomes were worth: ship, hold or stop."),
-        "value-report": (
-            "serving.cli.judge.value:value_report",
-            "The same as one page.",
-        ),
+        "value-report": ("serving.cli.judge.value:value_report", "The same as one page."),
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest commit of the template into this project."),

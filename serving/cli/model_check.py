@@ -25,20 +25,11 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
         profile = model.profile or {}
         abilities = asyncio.run(try_abilities(model))
     line = profile_line(abilities)
-    report = {
-        "model": name,
-        "profile": dict(profile),
-        "abilities": [asdict(ability) for ability in abilities],
-        "line": line,
-    }
-    if not terminal.write_json(json, report):
-        rows = [
-            ("yes" if ability.can else "no", ability.name, ability.found, ability.consequence) for ability in abilities
-        ]
+    found = {"abilities": [asdict(ability) for ability in abilities], "line": line}
+    if not terminal.write_json(json, {"model": name, "profile": dict(profile), **found}):
+        rows = [("yes" if it.can else "no", it.name, it.found, it.consequence) for it in abilities]
         terminal.show_table([name, "", "what it did", "so"], rows)
-        window = profile.get("max_input_tokens")
-        terminal.show(
-            f"It reads {window:,} tokens." if window else "How much it reads is not known: 32,000 tokens are assumed."
-        )
+        window, unknown = profile.get("max_input_tokens"), "How much it reads is not known: 32,000 tokens are assumed."
+        terminal.show(f"It reads {window:,} tokens." if window else unknown)
         terminal.show(Text(f"Write below [models.chat]:  {line}"))
     exit_unless(ok=abilities[0].can)

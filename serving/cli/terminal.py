@@ -145,20 +145,12 @@ def format_arguments(arguments: Mapping[str, Any]) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """A row a step, and below it what was changed on the way."""
-    table = formatting.grid(
-        ["plan", "kind", "asks", "with", "after", "came to"],
-        [
-            (
-                step.step_id,
-                step.kind,
-                step.ask,
-                f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "",
-                ", ".join(step.after),
-                f"{step.outcome} {step.detail}".strip(),
-            )
-            for step in plan.steps
-        ],
-    )
+    calls = [f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "" for step in plan.steps]
+    rows = [
+        (step.step_id, step.kind, step.ask, call, ", ".join(step.after), f"{step.outcome} {step.detail}".strip())
+        for step, call in zip(plan.steps, calls, strict=True)
+    ]
+    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], rows)
     table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
     table.title_justify = "left"
     if plan.changes:

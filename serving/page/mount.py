@@ -10,15 +10,15 @@ import asyncio
 import base64
 import functools
 import hashlib
-from collections.abc import MutableMapping
 from contextlib import AsyncExitStack
 from html.parser import HTMLParser
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from serving.page.brand import logo_address
 from serving.settings import BrandSettings
@@ -66,7 +66,9 @@ def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
     shell.define()
     belonging.guard_messages()
     owner = FastAPI(openapi_url=None)
-    app.add_middleware(ContentPolicy)  # added first, so it stands innermost and sees HTML before it is compressed
+    app.add_middleware(
+        BaseHTTPMiddleware, dispatch=give_policy
+    )  # added first, so it stands innermost and sees HTML before it is compressed
     ui.run_with(
         owner,
         title=brand.name,
@@ -80,43 +82,20 @@ def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
     return owner, app
 
 
-class ContentPolicy:
-    """Gives each HTML page a Content-Security-Policy that admits exactly the inline scripts which it was made with.
+async def give_policy(request: Request, respond: RequestResponseEndpoint) -> Response:
+    """Give each HTML page a Content-Security-Policy that admits exactly the inline scripts which it was made with.
 
     NiceGUI builds functions from text in the browser, and sets styles inline: it needs 'unsafe-eval' and inline styles.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, _Held(send).send if scope["type"] == "http" else send)
-
-
-class _Held:
-    """The sending side of one response; HTML is held back until it is whole."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._start: MutableMapping[str, Any] | None = None
-        self._body = b""
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            if headers.get("content-type", "").startswith("text/html"):
-                self._start = message
-                return
-        elif self._start is not None and message["type"] == "http.response.body":
-            self._body += message.get("body", b"")
-            if message.get("more_body", False):
-                return
-            headers = MutableHeaders(scope=self._start)
-            headers["Content-Security-Policy"] = policy(self._body.decode())
-            headers["Referrer-Policy"] = "same-origin"  # the form that signs out must say which site it comes from
-            await self._send(self._start)
-            message = {"type": "http.response.body", "body": self._body}
-        await self._send(message)
+    response: Any = await respond(request)
+    if not response.headers.get("content-type", "").startswith("text/html"):
+        return response  # type: ignore[no-any-return]
+    body = b"".join([part async for part in response.body_iterator])
+    page = Response(body, response.status_code)
+    page.raw_headers = response.raw_headers
+    page.headers["Content-Security-Policy"] = policy(body.decode())
+    page.headers["Referrer-Policy"] = "same-origin"  # the form that signs out must say which site it comes from
+    return page
 
 
 def policy(page: str) -> str:

@@ -131,15 +131,22 @@ def pluralise(many: int, what: str) -> str:
     return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
 
 
+@contextmanager
+def refill(place: ui.element) -> Iterator[None]:
+    """Write anew what stands in an element."""
+    place.clear()
+    with place:
+        yield
+
+
 async def confirm(place: ui.element, question: str, says: str) -> bool:
     """Ask before something is deleted. `place` holds the dialog meanwhile."""
     with place, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
         html.h2(question)
         html.p(says).classes("dim")
         with html.div().classes("acts"):
-            ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True)).props(
-                "unelevated dense no-caps color=negative"
-            )
+            delete = ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True))
+            delete.props("unelevated dense no-caps color=negative")
             ui.button("Keep it", on_click=dialog.close).props("flat dense no-caps autofocus")
     agreed = await dialog
     place.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,17 +46,9 @@ def page(request: Request) -> None:
 def make_room(principal: Principal) -> None:
     """Forget the oldest pages of a person that no browser shows, before one more is made: each takes 0.3 MB, and a page that
     nobody connects to would be kept for a minute."""
-    for client in _unshown(Client.instances.values(), principal)[:-MOST_PAGES]:
+    theirs = (it for it in Client.instances.values() if getattr(it.request.state, "principal", None) == principal)
+    for client in [client for client in theirs if not client.has_socket_connection][:-MOST_PAGES]:
         client.delete()
-
-
-def _unshown(clients: Iterable[Client], principal: Principal) -> list[Client]:
-    """Those of one person without a connection, the oldest first."""
-    return [
-        client
-        for client in clients
-        if not client.has_socket_connection and getattr(client.request.state, "principal", None) == principal
-    ]
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,8 @@ class Shell:
                 html.span(self._brand.name)
             with html.nav().props('aria-label="Views"').classes("menu"):
                 for number, entry in enumerate(self._entries):
-                    self._buttons.append(_menu_button(entry, partial(self._show, number)))
+                    button = ui.button(entry.label, icon=entry.icon, on_click=partial(self._show, number), color=None)
+                    self._buttons.append(button.props("flat no-caps dense").classes("entry"))
             self._who()
         with html.main().classes("views"):
             for entry in self._entries:
@@ -111,9 +103,8 @@ class Shell:
             with html.span().classes("name"):
                 html.b(seen.subject)
                 html.span(f"{seen.tenant} · {', '.join(sorted(seen.roles))}")
-            ui.button(icon="contrast", on_click=self._switch, color=None).props(
-                'flat round dense aria-label="Light or dark"'
-            ).classes("quiet")
+            switch = ui.button(icon="contrast", on_click=self._switch, color=None).classes("quiet")
+            switch.props('flat round dense aria-label="Light or dark"')
             with html.form().props('method="post" action="/sign-out"'):
                 ui.button("Sign out", color=None).props("flat dense no-caps type=submit").classes("quiet")
 
@@ -135,8 +126,3 @@ class Shell:
                 entry.built.append(True)
                 entry.view.build()
             await entry.view.refresh()
-
-
-def _menu_button(entry: Entry, chosen: Callable[[], Awaitable[None]]) -> ui.button:
-    button = ui.button(entry.label, icon=entry.icon, on_click=chosen, color=None)
-    return button.props("flat no-caps dense").classes("entry")

@@ -82,12 +82,15 @@ def run(
     if missing:
         raise InvalidRequest(f"No contract tests at {', '.join(missing)}. Run from the repository's root.")
     parts = {tested.name: _parts(settings, tested, name, _object(options)) for tested in chosen}
-    _check(parts)
+    for tested in chosen:  # a misspelt name is one clear error, not fifty failures
+        for part in parts[tested.name] if tested.name in components.PORTS else ():
+            components.options_of(tested.name, part["use"])
     telling = Telling(parts, quiet=str(json) == "-")
     code = _pytest([str(tested.suite) for tested in chosen if parts[tested.name]], parts, telling)
     counts = Counter(promise.outcome for promise in telling.promises)
     if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in telling.promises]}):
-        _conclude(counts)
+        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
+        terminal.show(f"\n{summary or 'No promise was tested: no suite has a test for this part.'}")
     return code == 0 and counts["kept"] > 0 and not counts["broken"]
 
 
@@ -119,9 +122,7 @@ class Telling:
         """Whether the test is about one of the parts: one of its parameters is the part's name."""
         port = self._ports.get(item.nodeid.partition("::")[0], "")
         params = getattr(getattr(item, "callspec", None), "params", {})
-        adapter = next(
-            (value for value in params.values() if isinstance(value, str) and value in self._names[port]), None
-        )
+        adapter = next((it for it in params.values() if isinstance(it, str) and it in self._names[port]), None)
         if adapter is not None:
             self._sentences[item.nodeid] = (port, adapter, _sentence(item, params, adapter))
         return adapter is not None
@@ -157,9 +158,7 @@ class Telling:
 
 def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
     """The promise's name as words; where the test has no promise as a parameter, its own name with its parameters."""
-    promise = next(
-        (value for value in params.values() if hasattr(value, "__name__") and hasattr(value, "__code__")), None
-    )
+    promise = next((it for it in params.values() if hasattr(it, "__name__") and hasattr(it, "__code__")), None)
     tail = [str(value) for value in params.values() if value is not promise and value != adapter]
     name = promise.__name__ if promise else item.originalname.removeprefix("test_")
     simple = [value for value in tail if len(value) < 40 and "object at" not in value]
@@ -170,9 +169,8 @@ def _outcome(report: Any) -> tuple[str, str]:
     """What came of a test, and why in one line."""
     if report.skipped:
         reason = getattr(report, "wasxfail", "") or report.longrepr[2].removeprefix("Skipped: ")
-        unclaimed = (
-            hasattr(report, "wasxfail") or reason.startswith("not claimed") or "langchain_tests" in report.longrepr[0]
-        )
+        from_outside = hasattr(report, "wasxfail") or "langchain_tests" in report.longrepr[0]
+        unclaimed = from_outside or reason.startswith("not claimed")
         return ("not claimed", reason.removeprefix("not claimed: ")) if unclaimed else ("not tested", reason)
     if report.failed:
         crash = getattr(report.longrepr, "reprcrash", None)
@@ -194,9 +192,8 @@ def _sentence_of_failure(failure: Any) -> str | None:
         return f"{type(error).__name__}: {error}"
     first = next(iter(str(error).splitlines()), "")
     if isinstance(error, AssertionError) and first.startswith("assert "):
-        return (
-            f"{failure.traceback[-1].statement}".splitlines()[0].strip() + f"  (found: {first.removeprefix('assert ')})"
-        )
+        asserted = str(failure.traceback[-1].statement).splitlines()[0].strip()
+        return f"{asserted}  (found: {first.removeprefix('assert ')})"
     return None
 
 
@@ -227,17 +224,8 @@ def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, An
 def _own_options(port: Port, part: Part) -> dict[str, Any]:
     if port.name in STORES:
         return {}
-    plain = {
-        key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in part.options.items()
-    }
+    plain = {key: it.get_secret_value() if isinstance(it, SecretStr) else it for key, it in part.options.items()}
     return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
-
-
-def _check(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Find every part before a test runs: a misspelt name is one clear error, not fifty failures."""
-    for port, chosen in parts.items():
-        for part in chosen if port in components.PORTS else ():
-            components.options_of(port, part["use"])
 
 
 def _object(options: str | None) -> dict[str, Any]:
@@ -248,8 +236,3 @@ def _object(options: str | None) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise InvalidRequest(f'The options are no JSON object: {options}. Write OPTIONS=\'{{"url": "..."}}\'.')
     return parsed
-
-
-def _conclude(counts: Mapping[str, int]) -> None:
-    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
-    terminal.console().print(f"\n{summary or 'No promise was tested: no suite has a test for this part.'}")

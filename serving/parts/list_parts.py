@@ -67,11 +67,9 @@ def parts(
     if markdown is not None:
         terminal.write_text(markdown, page(rows_of_parts))
     if not terminal.write_json(json, {"adapters": [asdict(adapter) for adapter in rows_of_parts]}):
-        rows = [
-            (adapter.port, _star_default(adapter), adapter.what, ", ".join(adapter.extras)) for adapter in rows_of_parts
-        ]
+        rows = [(it.port, f"{it.name}{' *' * it.default}", it.what, ", ".join(it.extras)) for it in rows_of_parts]
         terminal.show_table(["port", "adapter", "what it is", "make setup WITH="], rows)
-        terminal.console().print("[dim]* is the default. Options: make parts JSON=-[/]")
+        terminal.show("[dim]* is the default. Options: make parts JSON=-[/]")
 
 
 def page(found: list[Adapter]) -> str:
@@ -99,10 +97,6 @@ def _section(port: Port, found: list[Adapter]) -> list[str]:
         *(row(one) for one in found if one.port == port.name),
         "",
     ]
-
-
-def _star_default(one: Adapter) -> str:
-    return f"{one.name} *" if one.default else one.name
 
 
 def _first_sentence(module: str) -> str:

@@ -42,6 +42,7 @@ SHOWN = 12
 """Digits of an id in a report, at least."""
 REPORTS = "reports"
 """Below the data folder."""
+ERASED = ("store | erased | n", "{.store} | {.what} | {.count}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,6 @@ class Report:
     like: Sequence[str]
     """Subjects of the tenant, where nothing was found under this one."""
 
-    @property
-    def ok(self) -> bool:
-        return not self.unclaimed
-
 
 ANSWER_CACHE = "serving.http.answer_cache"
 
@@ -87,15 +84,17 @@ def erase(
     by = f"{getpass.getuser()}@terminal"
     report = asyncio.run(_erase(load_stack(stack), Principal(user, tenant), by, SystemClock()))
     content = {"subject": user, "tenant": tenant, **asdict(report)}
-    if terminal.write_json(json, content):
-        exit_unless(ok=report.ok)
-        return
+    if not terminal.write_json(json, content):
+        _show(report, user, tenant)
+    exit_unless(ok=not report.unclaimed)
+
+
+def _show(report: Report, user: str, tenant: str) -> None:
     if report.cut_off_before:
         terminal.show("An earlier erasure of this person was cut off. This one has done all of it again.\n")
-    erased = [(row.store, row.what, row.count) for row in report.erased if row.what]
-    terminal.show_table(["store", "erased", "n"], erased)
+    terminal.show_rows((row for row in report.erased if row.what), *ERASED)
     terminal.show("")
-    terminal.show_table(["what stays", "why"], [(row.store, row.stays) for row in report.erased if row.stays])
+    terminal.show_rows((row for row in report.erased if row.stays), "what stays | why", "{.store} | {.stays}")
     if report.like:
         hint = did_you_mean(user, report.like)
         terminal.show(f'\nNothing is kept of "{user}" in "{tenant}"; names count letter by letter. {hint}')
@@ -105,7 +104,6 @@ def erase(
         terminal.show(
             f"\nNo store says what these files hold, so nothing was erased from them: {', '.join(report.unclaimed)}"
         )
-    exit_unless(ok=report.ok)
 
 
 async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) -> Report:
@@ -114,15 +112,11 @@ async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) ->
     with Erasures.of(data).erasing(principal) as before:  # first, so that nothing is written of them meanwhile
         rows = [Erased("keys", "API keys", _revoke_keys(settings, principal, clock), TOKENS_STAY)]
         if settings.serving.answer_cache.mode != "off":
-            count = await _forget_answers(settings, principal.tenant)
-            rows.append(
-                Erased("answer cache", "answers of the whole tenant, which are made anew when asked for", count)
-            )
+            told = "answers of the whole tenant, which are made anew when asked for"
+            rows.append(Erased("answer cache", told, await _forget_answers(settings, principal.tenant)))
         person = await _ids_of(loaded, principal, clock)
         stores, unsaid = stores_of(settings)
-        threads = await _delete_threads(
-            loaded, principal
-        )  # after `_ids_of`; a kill leaves the audit, which knows them too
+        threads = await _delete_threads(loaded, principal)  # after `_ids_of`; the audit knows them, too
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
             if store.name == CONVERSATIONS:
@@ -260,14 +254,9 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
         if (data / "effects.sqlite").exists():
             carried_out = opened.enter_context(closing(SqliteEffects(data / "effects.sqlite")))
             effects.update(await carried_out.keys_of(principal))
-    return Person(
-        tenant=principal.tenant,
-        subject=principal.subject,
-        threads=frozenset(threads - {""}),
-        answers=frozenset(answers - {""}),
-        traces=frozenset(traces - {""}),
-        effects=frozenset(effects),
-    )
+    ids = {"threads": threads, "answers": answers, "traces": traces, "effects": effects}
+    whole = {name: frozenset(some - {""}) for name, some in ids.items()}
+    return Person(tenant=principal.tenant, subject=principal.subject, **whole)
 
 
 async def _read_audit(data: Path, tenant: str, clock: Clock) -> list[AuditRecord]:
@@ -307,9 +296,8 @@ async def _record(data: Path, principal: Principal, by: str, clock: Clock) -> No
     from orchestration.events import AuditRecord
 
     reason = f"everything that was said by {principal.subject}"
-    record = AuditRecord(
-        act="erasure", tenant=principal.tenant, subject=by, run_id="erasure", outcome="done", reason=reason
-    )
+    what = {"act": "erasure", "run_id": "erasure", "outcome": "done", "reason": reason}
+    record = AuditRecord.model_validate({**what, "tenant": principal.tenant, "subject": by})
     with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
         await audit.record(record)
 
@@ -323,7 +311,7 @@ def retention(json: Json = None, stack: Stack = STACK) -> None:
     """Take out what is older than [foundation.retention] allows; for a daily timer."""
     erased = asyncio.run(_retain(load_stack(stack), SystemClock()))
     if not terminal.write_json(json, {"erased": [asdict(row) for row in erased]}):
-        terminal.show_table(["store", "erased", "n"], [(row.store, row.what, row.count) for row in erased])
+        terminal.show_rows(erased, *ERASED)
 
 
 async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:

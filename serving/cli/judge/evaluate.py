@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,13 +21,10 @@ if TYPE_CHECKING:
     from retrieval.ingest.preparation import Item
     from serving.wiring import System
 
+READER = frozenset({"reader"})
 
-def evaluate(
-    golden: Golden = None,
-    limit: Limit = None,
-    json: Json = None,
-    stack: Stack = STACK,
-) -> None:
+
+def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Score a golden set against the documents in the ledger."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
@@ -82,12 +80,9 @@ def calibrate(
     from observability.evaluation.datasets import evenly, foreign_questions
     from serving.judge.trial import ask, empty_system
 
-    with (
-        empty_system(
-            lambda overrides: load_stack(stack, overrides), {"retrieval": {"grounding": {"min_evidence": 0.0}}}
-        ) as (system, parts),
-        terminal.progress() as progress,
-    ):
+    answers_all = {"retrieval": {"grounding": {"min_evidence": 0.0}}}
+    opened = empty_system(partial(load_stack, stack), answers_all)
+    with opened as (system, parts), terminal.progress() as progress:
         items, own = _own_questions(system, data, limit)
         others = evenly(foreign_questions(foreign), limit) if foreign else []
         rows = [(*row, False) for row in own] + [(stranger.question, own[0][1], False, True) for stranger in others]
@@ -113,9 +108,7 @@ def calibrate(
     if not terminal.write_json(json, figures):
         at = figures.pop("at")
         terminal.show_figures(figures, None)
-        terminal.show_table(
-            list(at[0]), [tuple(terminal.format_share(value) for value in share.values()) for share in at]
-        )
+        terminal.show_table(list(at[0]), [[terminal.format_share(value) for value in row.values()] for row in at])
 
 
 def _own_questions(
@@ -130,17 +123,12 @@ def _own_questions(
     if data is None:
         golden = golden_file(system.settings)
         cases = load_golden(golden)
-        return golden_documents(golden.parent, cases), [
-            (
-                case.question,
-                Principal("bench", case.tenant, frozenset({"reader"}), frozenset(case.groups)),
-                case.answerable,
-            )
-            for case in evenly(cases, limit)
-            if case.tool is None
-        ]
+        asked = [case for case in evenly(cases, limit) if case.tool is None]
+        people = [Principal("bench", case.tenant, READER, frozenset(case.groups)) for case in asked]
+        own = [(case.question, person, case.answerable) for case, person in zip(asked, people, strict=True)]
+        return golden_documents(golden.parent, cases), own
     questions, corpus = read_questions(data)
-    person = Principal("bench", TENANT, frozenset({"reader"}))
+    person = Principal("bench", TENANT, READER)
     return items_of(corpus), [(row.question, person, row.answerable) for row in evenly(questions, limit)]
 
 

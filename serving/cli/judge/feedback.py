@@ -31,18 +31,19 @@ def cases_from_feedback(
     stack: Stack = STACK,
 ) -> None:
     """Judged answers become golden cases, after a person's review."""
+    loaded = load_stack(stack)
+    golden = golden or golden_file(loaded.settings)
     if take is None:
-        _propose(load_stack(stack), to, golden)
+        _propose(loaded, to, golden)
     else:
-        _take(load_stack(stack), take, golden)
+        _take(take, golden)
 
 
-def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
+def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
     """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import from_feedback, review
 
-    golden = golden or golden_file(loaded.settings)
     with open_outcomes(loaded.settings) as store:
         judged = store.all(origin="production")
     asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
@@ -63,12 +64,11 @@ def _propose(loaded: Loaded, to: Path, golden: Path | None) -> None:
     )
 
 
-def _take(loaded: Loaded, path: Path, golden: Path | None) -> None:
+def _take(path: Path, golden: Path) -> None:
     """Append what a person has reviewed to the golden set."""
     from observability.proposals import review
     from serving.cli.judge import reviewing
 
-    golden = golden or golden_file(loaded.settings)
     reviewing.by_keys(review.read_proposals(path), path, golden)
     cases, waiting = review.read_reviewed(path)
     review.take_in([case for case in cases if not case.reviewed_by], golden)
@@ -93,9 +93,5 @@ async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     }
     with open_checkpoints(settings) as saver:
         conversations = [await read_conversation(saver, thread) for thread in sorted(threads)]
-    return {
-        turn.answer_id: Asked(turn, owner)
-        for owner, turns in conversations
-        for turn in turns
-        if turn.answer_id in answer_ids
-    }
+    told = [(turn, owner) for owner, turns in conversations for turn in turns]
+    return {turn.answer_id: Asked(turn, owner) for turn, owner in told if turn.answer_id in answer_ids}

@@ -109,14 +109,10 @@ def hold_gate(
         terminal.write_text(baseline, lines + "\n")
         return True
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
-    floors = _floors(settings.observability.outcomes_file, side)
-    today = SystemClock().now().date()
-    verdict = Verdict(
-        comparison,
-        tuple(name for name, figure in comparison.metrics.items() if _fell(name, figure)),
-        floors,
-        tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today)),
-    )
+    floors, today = _floors(settings.observability.outcomes_file, side), SystemClock().now().date()
+    fell = tuple(name for name, figure in comparison.metrics.items() if _fell(name, figure))
+    broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
+    verdict = Verdict(comparison, fell, floors, broken)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):

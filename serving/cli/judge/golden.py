@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation.errors import InvalidRequest
-from foundation.types import EVERY_TENANT
+from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
     from observability.proposals.from_documents import Checks
     from observability.proposals.review import Proposal
+    from retrieval.contract import Hit
     from serving.wiring import System
 
 ABSENT = 5
@@ -54,9 +55,7 @@ def golden(
     elif not reviewing.by_keys(drafts, waiting_at, out):
         terminal.show_note("There is no terminal to ask you at. Run the same in one, or YES=1 takes all unreviewed.")
     if out.exists():
-        terminal.console().print(
-            f"To score them: make ingest SRC={source} TENANT={tenant}, then make evaluate GOLDEN={out}"
-        )
+        terminal.show(f"To score them: make ingest SRC={source} TENANT={tenant}, then make evaluate GOLDEN={out}")
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
@@ -74,9 +73,11 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
         known = {case.question for case in load_golden(out)} if out.exists() else set()
-        checks = Checks(
-            texts, lambda question, scope, limit: system.retriever.retrieve(question, scope, limit=limit), known
-        )
+
+        def search(question: str, scope: Scope, limit: int) -> list[Hit]:
+            return system.retriever.retrieve(question, scope, limit=limit)
+
+        checks = Checks(texts, search, known)
         drafts = asyncio.run(_drafts(system, checks, n, progress))
     left_out = "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common())
     if left_out:
@@ -97,15 +98,8 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
 
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
     entries = [entry for document in documents if (entry := system.ledger.entry(document.document_id))]
-    return [
-        DocumentText(
-            it.source.uri,
-            asker if it.source.tenant == EVERY_TENANT else it.source.tenant,
-            it.source.groups,
-            it.parsed.text,
-        )
-        for it in entries
-    ]
+    sources = [(it.source, it.parsed.text) for it in entries]
+    return [DocumentText(it.uri, asker if it.tenant == EVERY_TENANT else it.tenant, it.groups, text) for it, text in sources]
 
 
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from nicegui import html, ui
@@ -15,7 +16,7 @@ from orchestration.effects.arguments import schema_of
 from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
 from serving.http.streams import collect, explain
-from serving.page.session import WORDS, Visitor, alert, every, show_errors, trace, validate
+from serving.page.session import WORDS, Visitor, alert, every, refill, show_errors, trace, validate
 from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.provenance import Making
 
@@ -54,10 +55,9 @@ class ApprovalsView:
         caller = await self._visitor.caller("decide")
         store = self._visitor.system.approvals
         waiting = {approval.approval_id: approval for approval in await store.pending(caller.tenant)}
-        for approval_id in [
-            approval_id for approval_id, card in self._cards.items() if approval_id not in waiting and card.open
-        ]:
-            self._cards.pop(approval_id).delete()  # somebody else decided it, or its time is over
+        for approval_id, card in [*self._cards.items()]:
+            if approval_id not in waiting and card.open:  # somebody else decided it, or its time is over
+                self._cards.pop(approval_id).delete()
         decided = await store.decided(caller.tenant, limit=DECIDED)
         same = find_duplicates(list(waiting.values()), decided)
         with self._waiting:
@@ -68,8 +68,7 @@ class ApprovalsView:
         self._none.set_visibility(not self._cards)
         if [approval.approval_id for approval in decided] != self._known:
             self._known = [approval.approval_id for approval in decided]
-            self._decided.clear()
-            with self._decided:
+            with refill(self._decided):
                 _history(decided)
 
     async def _look_again(self) -> None:
@@ -139,7 +138,9 @@ class Card:
             alert("You asked for this yourself, so somebody else has to approve it.", kind="note")
         with html.div().classes("acts"):
             if not own:
-                ui.button("Approve", icon="check", on_click=self._approve).props("unelevated dense no-caps")
+                ui.button("Approve", icon="check", on_click=partial(self._decide, approve=True)).props(
+                    "unelevated dense no-caps"
+                )
                 ui.button("Change and approve", icon="edit", on_click=self._edit).props("outline dense no-caps")
             ui.button("Reject", icon="close", on_click=self._ask_why).props("outline dense no-caps color=negative")
 
@@ -173,8 +174,7 @@ class Card:
                 self._back()
 
     def _anew(self, title: str) -> html.div:
-        self._body.clear()
-        with self._body:
+        with refill(self._body):
             form = html.div().classes("form")
         with form:
             html.h3(title)
@@ -184,12 +184,8 @@ class Card:
         ui.button("Back", on_click=self._begin_again).props("flat dense no-caps")
 
     def _begin_again(self) -> None:
-        self._body.clear()
-        with self._body:
+        with refill(self._body):
             self._choice()
-
-    async def _approve(self) -> None:
-        await self._decide(approve=True)
 
     async def _decide(self, *, approve: bool, note: str = "", arguments: Mapping[str, Any] | None = None) -> None:
         with self._body, show_errors():
@@ -219,8 +215,7 @@ class Card:
         done = {"answered": "Done", "abstained": "Not done"}.get(answer.status) or WORDS[answer.status]
         self._status.text = done if approve else "Rejected"
         self._status.classes(replace=f"status {answer.status if approve else 'abstained'}")
-        self._body.clear()
-        with self._body:
+        with refill(self._body):
             for paragraph in answer.text.split("\n"):
                 html.p(paragraph).classes("outcome")
             Making.of(answer, self._visitor).build()
@@ -233,9 +228,8 @@ def _history(decided: list[Approval]) -> None:
     with html.ul().classes("rows"):
         for approval in decided:
             with html.li():
-                html.b(approval.status.capitalize()).classes(
-                    "status " + ("answered" if approval.status == "approved" else "bad")
-                )
+                how = "answered" if approval.status == "approved" else "bad"
+                html.b(approval.status.capitalize()).classes(f"status {how}")
                 with html.div().classes("grow"):
                     html.div(approval.reason)
                     changed = " · with other values" if approval.edited is not None else ""

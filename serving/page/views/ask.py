@@ -6,7 +6,7 @@ import asyncio
 import re
 from contextlib import aclosing
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from nicegui import background_tasks, html, ui
 
@@ -18,7 +18,7 @@ from serving.api.conversations import require_conversations
 from serving.api.feedback import FeedbackGiven
 from serving.cli.terminal import near_titles
 from serving.http.streams import explain, follow
-from serving.page.session import WORDS, Visitor, every, trace
+from serving.page.session import WORDS, Visitor, every, refill, trace
 from serving.page.views.conversations import Earlier
 from serving.page.views.feedback import FeedbackBar
 from serving.page.views.markdown import show_markdown
@@ -184,8 +184,7 @@ class Exchange:
             if event.round != self._round:  # what an earlier round said led to tools and is no answer
                 self._draft, self._round = "", event.round
             self._draft += event.token
-            self._text.clear()
-            with self._text:
+            with refill(self._text):
                 html.p(self._draft)
         if event.answer is not None:
             answer = event.answer
@@ -205,8 +204,7 @@ class Exchange:
             return
         self._status.text = "No answer"
         self._status.classes(replace="status bad")
-        self._text.clear()
-        with self._text:
+        with refill(self._text):
             html.p(message).props("role=alert")
         self._text.props["aria-busy"] = "false"
 
@@ -225,16 +223,14 @@ class Exchange:
         self._status.classes(replace=f"status {turn.status}")
         self._steps.set_visibility(False)
         self._text.classes(replace="answer").props["aria-busy"] = "false"
-        self._text.clear()
-        with self._text:
+        with refill(self._text):
             if turn.path == "generative":
                 show_markdown(turn.text, lambda text: self._show_markers(text, turn))
             else:
                 for paragraph in filter(str.strip, turn.text.split("\n")):
                     with html.p():
                         self._show_markers(paragraph, turn)
-        self._rest.clear()
-        with self._rest:
+        with refill(self._rest):
             if turn.as_of is not None:
                 html.p(f"From the versions that were in force on {turn.as_of:%d %b %Y}.").classes("dim")
             for worse in degraded:
@@ -315,16 +311,5 @@ class Exchange:
 
 def _as_turn(answer: Answer, at: datetime) -> Turn:
     """An answer as its conversation keeps it."""
-    return Turn(
-        answer_id=answer.answer_id,
-        question=answer.question,
-        status=answer.status,
-        text=answer.text,
-        path=answer.path,
-        citations=answer.citations,
-        nearest=answer.nearest,
-        at=at,
-        as_of=answer.as_of,
-        trace_id=answer.trace_id,
-        approval_id=answer.approval.approval_id if answer.approval else None,
-    )
+    both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
+    return Turn(**both, at=at, approval_id=answer.approval.approval_id if answer.approval else None)

@@ -10,7 +10,7 @@ from nicegui import html, ui
 from foundation.errors import NotFound
 from orchestration.events import Conversation
 from serving.api.conversations import require_conversations
-from serving.page.session import Visitor, confirm, say, show_errors
+from serving.page.session import Visitor, confirm, refill, say, show_errors
 
 AT_ONCE = 50
 """So many are shown at first, and added with each wish for more."""
@@ -33,9 +33,8 @@ class Earlier:
             self._place.on("keydown.escape", self.close)
             with html.div().classes("above"):
                 html.h2("Earlier conversations")
-                ui.button(icon="close", on_click=self.close, color=None).props(
-                    'flat dense round aria-label="Close the list"'
-                ).classes("quiet narrow")
+                close = ui.button(icon="close", on_click=self.close, color=None).classes("quiet narrow")
+                close.props('flat dense round aria-label="Close the list"')
             self._none = html.p("None yet. What you ask is kept here.").classes("dim")
             self._list = html.ul()
             self._more = ui.button("Show more", on_click=self._show_more).props("flat dense no-caps")
@@ -79,8 +78,7 @@ class Earlier:
     def _fill(self) -> None:
         self._none.set_visibility(not self._known)
         self._more.set_visibility(len(self._known) > self._shown)
-        self._list.clear()
-        with self._list:
+        with refill(self._list):
             for conversation in self._known[: self._shown]:
                 with html.li():
                     self._entry(conversation)

@@ -23,9 +23,10 @@ from observability.telemetry import metrics
 from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.judge.worth import worth
-from serving.page.session import Visitor, alert, every, pluralise, show_errors
+from serving.page.session import Visitor, alert, every, pluralise, refill, show_errors
 from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
+from serving.page.views.provenance import head
 
 LOOK_AGAIN_S = 2.0
 KEPT = 90
@@ -52,9 +53,8 @@ class LiveView:
                 html.p("What your answers cost, and what became of your tenant's.").classes("lead")
                 alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")
             else:
-                html.p(f"This server now; the answers of {tenant} in the last days; value over all tenants.").classes(
-                    "lead"
-                )
+                lead = f"This server now; the answers of {tenant} in the last days; value over all tenants."
+                html.p(lead).classes("lead")
                 self._load = Load(self._visitor)
                 self._load.build()
             self._figures = html.div().classes("plots")
@@ -66,8 +66,7 @@ class LiveView:
         days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
         outcomes = await asyncio.to_thread(self._outcomes, caller)
         answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
-        self._figures.clear()
-        with self._figures:
+        with refill(self._figures):
             if operator:
                 _time(answers)
             _money(days)
@@ -136,10 +135,8 @@ class Load:
         admission = self._visitor.runtime.admission
         for work, tile in self._tiles.items():
             here = admission[work]
-            tile.show(
-                f"{here.running} at work",
-                f"{here.waiting} waiting · {here.places} places · {_count_shed(work)} turned away",
-            )
+            more = f"{here.waiting} waiting · {here.places} places · {_count_shed(work)} turned away"
+            tile.show(f"{here.running} at work", more)
         away = self._away()
         now = self._visitor.system.context.clock.now().astimezone(UTC)
         at_work = sum(places.running for places in admission.values())
@@ -147,15 +144,10 @@ class Load:
         self._seen.append((f"{now:%H:%M:%S}", at_work, waiting, away - self._turned_away))
         self._turned_away = away
         moments, *levels = zip(*self._seen, strict=True)
-        self._plot.lines(
-            moments,
-            {
-                "at work": ("var(--mark)", levels[0]),
-                "waiting": ("var(--wait)", levels[1]),
-                "turned away": ("var(--bad)", levels[2]),
-            },
-            says=f"{at_work} at work, {waiting} waiting, {away} turned away since it started",
-        )
+        colours = {"at work": "var(--mark)", "waiting": "var(--wait)", "turned away": "var(--bad)"}
+        series = {name: (colours[name], values) for name, values in zip(colours, levels, strict=True)}
+        says = f"{at_work} at work, {waiting} waiting, {away} turned away since it started"
+        self._plot.show("line", moments, series, says=says, legend=True)
 
     def _away(self) -> int:
         return sum(_count_shed(work) for work in self._visitor.runtime.admission)
@@ -185,10 +177,9 @@ def _time(answers: Sequence[AnswerFigures]) -> None:
     if seconds:
         middle, late = np.percentile(seconds, [50, 95])
         says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {pluralise(len(seconds), 'answer')}"
-    points = [
-        (_moment(answer.at_ns).isoformat(), round(value, 3)) for answer, value in zip(latest, seconds, strict=True)
-    ]
-    Plot("Seconds to an answer").points(points, "var(--orchestration)", says=says)
+    points = [(_moment(row.at_ns).isoformat(), round(took, 3)) for row, took in zip(latest, seconds, strict=True)]
+    series = {"": ("var(--orchestration)", points)}
+    Plot("Seconds to an answer").show("scatter", [], series, says=says, whole=False)
 
 
 def _money(report: UsageReport) -> None:
@@ -198,12 +189,9 @@ def _money(report: UsageReport) -> None:
     total = report.total
     unpriced = f", {total.unpriced} calls unpriced" if total.unpriced else ""
     whose = "yours" if report.subject else "your tenant's"
-    Plot("US dollars a day").bars(
-        [f"{day:%d %b}" for day in days],
-        {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])},
-        whole=False,
-        says=f"${total.usd:.6f} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}",
-    )
+    says = f"${total.usd:.6f} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}"
+    series = {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])}
+    Plot("US dollars a day").show("bar", [f"{day:%d %b}" for day in days], series, says=says, whole=False)
 
 
 def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
@@ -214,37 +202,26 @@ def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
     )
     words = {"answered": "answered", "abstained": "not answered or refused", "failed": "failed"}
     share = sum(counts[day, "answered"] for day in days) / len(answers) if answers else None
-    Plot("Answers a day").bars(
-        [f"{day:%d %b}" for day in days],
-        {words[kind]: (colour, [counts[day, kind] for day in days]) for kind, colour in kinds.items()},
-        legend=True,
-        says="no answer yet" if share is None else f"{share:.0%} of {pluralise(len(answers), 'question')} answered",
-    )
+    says = "no answer yet" if share is None else f"{share:.0%} of {pluralise(len(answers), 'question')} answered"
+    series = {words[kind]: (colour, [counts[day, kind] for day in days]) for kind, colour in kinds.items()}
+    Plot("Answers a day").show("bar", [f"{day:%d %b}" for day in days], series, says=says, legend=True)
 
 
 def _feedback(outcomes: Sequence[Outcome]) -> None:
     counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
-    says = (
-        f"{pluralise(len(outcomes), 'answer')} judged by people"
-        if outcomes
-        else "unknown: nobody has said anything yet"
-    )
-    Plot("What became of answers").bars(
-        [CHOICES[verdict][0] for verdict in COLOURS],
-        {
-            CHOICES[verdict][0]: (colour, [counts[verdict] if column == verdict else 0 for column in COLOURS])
-            for verdict, colour in COLOURS.items()
-        },
-        says=says,
-    )
+    judged = f"{pluralise(len(outcomes), 'answer')} judged by people"
+    series = {
+        CHOICES[verdict][0]: (colour, [counts[verdict] if column == verdict else 0 for column in COLOURS])
+        for verdict, colour in COLOURS.items()
+    }
+    says = judged if outcomes else "unknown: nobody has said anything yet"
+    Plot("What became of answers").show("bar", list(series), series, says=says)
 
 
 def _week(drift_found: Drift) -> None:
     html.h2("This week against the one before").classes("section")
     with html.div().classes("card scroll"), html.table().classes("weeks"):
-        with html.thead(), html.tr():
-            for name in ("", "before", "this week", "answers", "judgement"):
-                html.th(name).props("scope=col")
+        head("", "before", "this week", "answers", "judgement")
         with html.tbody():
             for figure in drift_found.figures.values():
                 with html.tr():
@@ -265,14 +242,11 @@ def _worth(report: ValueReport) -> None:
             Tile("Net value a month").show("Unknown", "Nobody has recorded what became of an answer.")
         else:
             Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
-        Tile("Used, as it is or changed").show(
-            used.amount.capitalize(), f"{used.basis}; of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
-        )
-        Tile("Cost of a used answer").show(
-            cost.amount.capitalize(),
-            f"{cost.basis}; with its share of running and building it; {pluralise(report.unknown, 'answer')} "
-            "without an outcome",
-        )
+        of = f"of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
+        Tile("Used, as it is or changed").show(used.amount.capitalize(), f"{used.basis}; {of}")
+        without = f"{pluralise(report.unknown, 'answer')} without an outcome"
+        more = f"{cost.basis}; with its share of running and building it; {without}"
+        Tile("Cost of a used answer").show(cost.amount.capitalize(), more)
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")
     if report.reasons:
         with html.details().classes("making"):

@@ -19,7 +19,7 @@ from retrieval.contract import Refusal
 from serving.api import documents, jobs
 from serving.api.schemas import DocumentSummary
 from serving.jobs.store import JobItem
-from serving.page.session import Visitor, alert, confirm, every, pluralise, say, show_errors
+from serving.page.session import Visitor, alert, confirm, every, pluralise, refill, say, show_errors
 from serving.page.views.source import SourcePanel
 
 AT_ONCE = 50
@@ -39,9 +39,8 @@ class DocumentsView:
     def build(self) -> None:
         with html.div().classes("sheet"):
             html.h1("Documents")
-            html.p(
-                "Answers are made from these and from nothing else. Everybody sees what their key may read."
-            ).classes("lead")
+            lead = "Answers are made from these and from nothing else. Everybody sees what their key may read."
+            html.p(lead).classes("lead")
             self._upload: Upload | None = None
             if refusal := self._visitor.refusal("write"):
                 alert(f"You can read here, and not add or delete. {refusal}", kind="note")
@@ -74,20 +73,14 @@ class DocumentsView:
 
     def _fill(self) -> None:
         wanted = (self._name.value or "").casefold().strip()
-        series = [
-            versions_shown
-            for versions_shown in self._versions
-            if any(wanted in f"{version.title} {version.uri}".casefold() for version in versions_shown)
-        ]
-        many = len(series)
-        self._count.text = pluralise(many, "document")
-        self._list.clear()
-        with self._list:
+        series = [it for it in self._versions if any(wanted in f"{each.title} {each.uri}".casefold() for each in it)]
+        self._count.text = pluralise(len(series), "document")
+        with refill(self._list):
             for versions_shown in series[: self._shown]:
                 with html.li():
                     self._row(versions_shown)
         self._list.set_visibility(bool(series))
-        self._more.set_visibility(many > self._shown)
+        self._more.set_visibility(len(series) > self._shown)
 
     def _show_more(self) -> None:
         self._shown += AT_ONCE
@@ -109,9 +102,8 @@ class DocumentsView:
                 html.b(document.title or document.uri)
                 html.div(" · ".join(said_of(document, today))).classes("dim")
             name = document.title or document.uri
-            ui.button("Read", on_click=partial(self._source.read, document.document_id)).props(
-                "flat dense no-caps"
-            ).props["aria-label"] = f"Read {name}"
+            read = ui.button("Read", on_click=partial(self._source.read, document.document_id))
+            read.props("flat dense no-caps").props["aria-label"] = f"Read {name}"
             if self._may_delete(document.tenant):
                 self._bin(name, document.uri, document.tenant, document.document_id)
 
@@ -155,9 +147,8 @@ class DocumentsView:
         with show_errors():
             shared = tenant == EVERY_TENANT
             async with self._visitor.acts("write") as caller:
-                await asyncio.to_thread(
-                    documents.delete, uri, caller, self._visitor.runtime, shared=shared, document_id=document_id
-                )
+                where = (uri, caller, self._visitor.runtime)
+                await asyncio.to_thread(partial(documents.delete, *where, shared=shared, document_id=document_id))
             say(f"Deleted: {name}")
             await self.refresh()
 
@@ -171,18 +162,14 @@ class Upload:
 
     def build(self) -> None:
         most = self._visitor.system.settings.serving.http.max_body_bytes
+        too_many = f"Not sent: at most {jobs.MOST_FILES} files and {most // 10**6} MB at once."
+        lost = "The files could not be sent. Look at the connection."
         with html.div().classes("upload"):
             with html.div().classes("drop"):
                 self._files = ui.upload(
-                    multiple=True,
-                    auto_upload=True,
-                    max_files=jobs.MOST_FILES,
-                    max_total_size=most,
-                    on_multi_upload=self._take,
-                    on_rejected=lambda: say(
-                        f"Not sent: at most {jobs.MOST_FILES} files and {most // 10**6} MB at once.", kind="bad"
-                    ),
-                ).on("failed", lambda: say("The files could not be sent. Look at the connection.", kind="bad"))
+                    multiple=True, auto_upload=True, max_files=jobs.MOST_FILES, max_total_size=most,
+                    on_multi_upload=self._take, on_rejected=lambda: say(too_many, kind="bad"),
+                ).on("failed", lambda: say(lost, kind="bad"))  # fmt: skip
                 with html.div().classes("says"):
                     ui.icon("upload_file").props("aria-hidden=true")
                     with html.div().classes("grow"):
@@ -264,8 +251,7 @@ class Progress:
         ended = job.done + job.failed
         self._bar.props["value"] = ended
         self._says.text = f"{ended} of {job.total}" + (f", {job.failed} refused" if job.failed else "")
-        self._items.clear()
-        with self._items:
+        with refill(self._items):
             for item in items:
                 _item(item, being_read=item.number == ended + 1)
         if job.status != "running":
@@ -276,13 +262,10 @@ class Progress:
 
 def _item(item: JobItem, *, being_read: bool) -> None:
     outcome = item.outcome or {}
+    reason = str(outcome.get("reason") or "Failed").replace("_", " ").capitalize()
     words, how, why = {
         "done": ("Taken in", "answered", f"{pluralise(outcome.get('chunks', 0), 'passage')}, found from now on"),
-        "failed": (
-            str(outcome.get("reason") or "Failed").replace("_", " ").capitalize(),
-            "bad",
-            outcome.get("detail", ""),
-        ),
+        "failed": (reason, "bad", outcome.get("detail", "")),
         "waiting": ("Being read" if being_read else "Waits", "working" if being_read else "", ""),
     }[item.status]
     with html.li():
@@ -297,27 +280,17 @@ def versions(documents_known: Sequence[DocumentSummary]) -> list[list[DocumentSu
     together: dict[tuple[str, str], list[DocumentSummary]] = defaultdict(list)
     for document in documents_known:
         together[document.tenant, f"series {document.series}" if document.series else document.uri].append(document)
-    grouped = [
-        sorted(
-            sorted(group, key=lambda document: document.effective_from or date.min, reverse=True),
-            key=lambda document: document.superseded,
-        )
-        for group in together.values()
-    ]
-    return sorted(grouped, key=lambda group: (group[0].title or group[0].uri).casefold())
+    for group in together.values():
+        group.sort(key=lambda document: (document.superseded, -(document.effective_from or date.min).toordinal()))
+    return sorted(together.values(), key=lambda group: (group[0].title or group[0].uri).casefold())
 
 
 def said_of(document: DocumentSummary, today: date) -> list[str]:
     """What a list says of a document."""
     lines = [document.uri]
     if document.effective_from:
-        ahead = (
-            "in force from"
-            if document.effective_from > today
-            else "superseded, from"
-            if document.superseded
-            else "in force since"
-        )
+        since = "superseded, from" if document.superseded else "in force since"
+        ahead = "in force from" if document.effective_from > today else since
         lines.append(f"{ahead} {document.effective_from:%d %b %Y}")
     if document.published:
         lines.append(f"published {document.published:%d %b %Y}")

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from serving.api import feedback
 from serving.api.feedback import Feedback, FeedbackGiven
 from serving.http.streams import explain
-from serving.page.session import Visitor, alert, show_errors, validate
+from serving.page.session import Visitor, alert, refill, show_errors, validate
 
 _FEEDBACK: TypeAdapter[Any] = TypeAdapter(Feedback)
 CHOICES = {
@@ -47,15 +47,13 @@ class FeedbackBar:
             self._show_saved(feedback)
 
     def _offer(self) -> None:
-        self._place.clear()
-        with self._place, html.div().classes("choices"):
+        with refill(self._place), html.div().classes("choices"):
             html.span("What became of it?").classes("dim")
             for verdict, (words, icon) in CHOICES.items():
                 _small(words, partial(self._form, verdict), icon=icon)
 
     def _form(self, verdict: str) -> None:
-        self._place.clear()
-        with self._place, html.div().classes("form"):
+        with refill(self._place), html.div().classes("form"):
             html.h3(CHOICES[verdict][0])
             name, label = TEXTS.get(verdict, ("", ""))
             text = None
@@ -81,18 +79,16 @@ class FeedbackBar:
             try:
                 body = validate(_FEEDBACK, values)
                 async with self._visitor.acts() as caller:
-                    feedback_saved = await asyncio.to_thread(
-                        feedback.give, self._answer_id, body, caller, self._visitor.runtime
-                    )
+                    runtime = self._visitor.runtime
+                    saved = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, runtime)
             except Exception as error:
                 with self._wrong:
                     alert(str(explain(error)))
                 return
-            self._show_saved(feedback_saved)
+            self._show_saved(saved)
 
     def _show_saved(self, feedback: FeedbackGiven) -> None:
-        self._place.clear()
-        with self._place, html.div().classes("choices saved").props("role=status"):
+        with refill(self._place), html.div().classes("choices saved").props("role=status"):
             ui.icon("check").props("aria-hidden=true")
             minutes = "" if feedback.minutes is None else f", {feedback.minutes:g} minutes"
             html.span(f"Saved: {CHOICES[feedback.verdict][0].lower()}{minutes}")

@@ -90,7 +90,7 @@ def _waterfall(spans: Sequence[SpanRow]) -> None:
     whole = max(span.end_ns for span in spans) - start_ns or 1
     html.h3("Trace")
     with html.div().classes("scroll"), html.table().classes("waterfall"):
-        _head("What", "Layer", "ms", "When")
+        head("What", "Layer", "ms", "When")
         with html.tbody():
             for root in tree(spans):
                 for depth, span in root.walk():
@@ -108,7 +108,7 @@ def _waterfall(spans: Sequence[SpanRow]) -> None:
 def _bill(bill: Bill) -> None:
     html.h3("Bill by layer")
     with html.div().classes("scroll"), html.table().classes("bill"):
-        _head("Layer", "ms", "Share", "US dollars")
+        head("Layer", "ms", "Share", "US dollars")
         with html.tbody():
             for share in bill.shares:
                 with html.tr():
@@ -129,7 +129,7 @@ def _bill(bill: Bill) -> None:
             html.code(bill.trace_id)
 
 
-def _head(*names: str) -> None:
+def head(*names: str) -> None:
     with html.thead(), html.tr():
         for name in names:
             html.th(name).classes("number" if name in NUMBERS else "").props("scope=col")

@@ -10,7 +10,7 @@ from foundation.types import Principal
 from retrieval.contract import Citation
 from serving.api import documents
 from serving.api.documents import DocumentText
-from serving.page.session import Visitor, show_errors
+from serving.page.session import Visitor, refill, show_errors
 
 AROUND = 3000
 """Characters before and after the span that are shown at first, and added with each wish for more."""
@@ -71,14 +71,12 @@ class SourcePanel:
 
     async def _part(self, caller: Principal) -> DocumentText:
         start, end = self._window
-        return await asyncio.to_thread(
-            documents.read, self._document_id, caller, self._visitor.runtime, start=start, end=end
-        )
+        where = (self._document_id, caller, self._visitor.runtime)
+        return await asyncio.to_thread(documents.read, *where, start=start, end=end)
 
     def _fill(self, shown: DocumentText) -> None:
         start, end = (min(max(at - shown.start, 0), len(shown.text)) for at in self._marked)
-        self._text.clear()
-        with self._text:
+        with refill(self._text):
             if shown.start:
                 ui.button("Earlier text", on_click=lambda: self._more(AROUND, 0)).props("flat dense no-caps")
             with html.div().classes("verbatim"):
