@@ -12,11 +12,12 @@ from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.git import commit_all, unpack
 from lab.project.prove import prove
 from lab.project.prune import left_out_of, parts_of
 from lab.project.render import render, used_by
 from serving.cli import terminal
-from serving.cli.project.git import commit_all, git, succeeds, unpack
+from serving.cli.project.git import git, succeeds
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[2]

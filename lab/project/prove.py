@@ -1,9 +1,4 @@
-"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents.
-
-    python -m lab.project.prove PROJECT PACKAGE LEVEL WEIGHTS
-
-`make new` and `make update` run it; the latter that of the template's newest commit.
-"""
+"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents."""
 
 from __future__ import annotations
 
@@ -84,8 +79,3 @@ def _weights_lent(project: Path, ours: Path) -> Iterator[None]:
     finally:
         if lent:
             theirs.unlink()
-
-
-if __name__ == "__main__":
-    project, package, level, weights = sys.argv[1:]
-    sys.exit(not prove(Path(project), package, level, Path(weights)))

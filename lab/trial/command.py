@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.settings import read_toml
+from lab.project.git import commit_all, unpack
 from lab.trial import guards
 from serving.cli import terminal
-from serving.cli.project.git import commit_all, git, unpack
+from serving.cli.project.git import git
 
 ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")

@@ -18,43 +18,22 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The tenant of someone at the command line who names none."""
 
-
 Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
-
-
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
-
-
 User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
-
-
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]
-
-
 Last = Annotated[int, typer.Option(min=1, help="Of how many of the latest requests.")]
-
-
 Json = Annotated[
     Path | None,
     typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
 ]
-
-
 Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
-
-
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
-
-
 STACK = Path("stack.toml")
-
-
 Golden = Annotated[
     Path | None,
     typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
 ]
-
-
 PROPOSALS = Path("var/reports/cases.jsonl")
 
 

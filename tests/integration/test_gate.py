@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from foundation.errors import InvalidRequest, InvalidSetting
@@ -74,8 +75,14 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side], None]:
     return put
 
 
-def run(baseline: Path = BASELINE, *, renew: bool = False, json: Path | None = None) -> bool:
-    return gate.hold_gate(STACK, baseline=baseline, renew=renew, json=json)
+def run(
+    baseline: Path = BASELINE, *, renew: bool = False, json: Path | None = None, markdown: Path | None = None
+) -> bool:
+    try:
+        gate.gate(stack=STACK, baseline=baseline, renew=renew, json=json, markdown=markdown)
+    except typer.Exit as ended:
+        return ended.exit_code == 0
+    return True
 
 
 def _with(side: Side, spoil: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Side:
@@ -108,7 +115,7 @@ def test_it_is_told_in_markdown_with_what_changed_and_without_links_of_a_documen
         return priced | {"passed": 0.0, "answer": "See [this](https://evil.example)."} if number % 4 == 0 else priced
 
     answered(_with(committed, spoil))
-    assert not gate.hold_gate(STACK, baseline=BASELINE, renew=False, json=None, markdown=tmp_path / "gate.md")
+    assert not run(markdown=tmp_path / "gate.md")
     told = (tmp_path / "gate.md").read_text(encoding="utf-8")
     assert told.startswith("## Gate: blocked, 191 questions\n")
     assert "- fell further than is allowed: passed\n" in told

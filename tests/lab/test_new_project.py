@@ -11,19 +11,21 @@ from itertools import combinations, product
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
 from lab.project import new
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.git import author_for, commit_all
 from lab.project.new import check_name, check_parts
 from lab.project.prune import imports_of, parts_of
 from lab.project.render import prune_lock, render, unlink_dead
+from lab.project.update import read_project
 from observability.governance.risk_register import load_register
-from serving.cli.main import app as sixply
 from serving.cli.project import update
-from serving.cli.project.git import author_for, commit_all, git, succeeds
+from serving.cli.project.git import git, succeeds
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = read_optional(ROOT)
@@ -273,30 +275,33 @@ def edit(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after, 1))
 
 
-def take(**values: object) -> None:
-    update.update(**{"source": None, "dry": False, "prefer": None, "check": "0", **values})  # type: ignore[arg-type]
+def take(**values: object) -> int:
+    """`make update` in the project; its exit code."""
+    try:
+        update.update(**{"source": None, "dry": False, "prefer": None, "check": "0", **values})  # type: ignore[arg-type]
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0
 
 
-def test_an_update_merges_what_both_changed_and_can_be_undone(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = git(project, "rev-parse", "HEAD")
-    take(dry=True)
+    assert take(dry=True) == 0
     assert git(project, "rev-parse", "HEAD") == before
-    assert "1 changed by both, and merged" in capsys.readouterr().out
-    take()
+    assert "1 changed by both, and merged" in capfd.readouterr().out
+    assert take() == 0
     stack = tomllib.loads((project / "stack.toml").read_text())
     assert (stack["foundation"]["threads"], stack["serving"]["http"]["port"]) == (3, 8700)
     assert (project / "serving" / "later.py").exists()
     assert not (project / LEFT_OUT).exists(), "what was left out stays out"
     assert (project / "acme_desk" / "corpus" / "own.md").exists()
-    assert update.read_project(project).base == git(project.parent / "template", "rev-parse", "HEAD")
-    assert before[:12] in capsys.readouterr().out
+    assert read_project(project).base == git(project.parent / "template", "rev-parse", "HEAD")
+    assert before[:12] in capfd.readouterr().out
     assert git(project, "status", "--porcelain") == ""
-    take()
-    assert "Up to date" in capsys.readouterr().out
+    assert take() == 0
+    assert "Up to date" in capfd.readouterr().out
     git(project, "reset", "--quiet", "--hard", before)
-    assert update.read_project(project).base != git(project.parent / "template", "rev-parse", "HEAD")
+    assert read_project(project).base != git(project.parent / "template", "rev-parse", "HEAD")
 
 
 def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
@@ -316,7 +321,7 @@ def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
     assert "Later" in (folder / "retrieval" / "contract.py").read_text()
     assert not (folder / "retrieval" / "vectors" / "later.py").exists()
     assert not (folder / "retrieval" / "parsers" / "html.py").exists()
-    assert update.read_project(folder).words == ("example", "lab", "parsers/html", "+evaluate", "=small")
+    assert read_project(folder).choices.words == ["example", "lab", "parsers/html", "+evaluate", "=small"]
 
 
 def test_a_project_made_before_the_renderer_moved_is_updated_by_its_own_command_and_then_by_ours(
@@ -333,7 +338,7 @@ def test_a_project_made_before_the_renderer_moved_is_updated_by_its_own_command_
     git(template, "checkout", "--quiet", "-B", "main", f"{gone}^")
     subprocess.run([sys.executable, "-m", "serving.cli", "new", "--name=acme-desk", f"--dir={folder}", "--only=small", "--check=0"],
                    cwd=template, env={**os.environ, "PYTHONPATH": str(template)}, check=True)  # fmt: skip
-    assert "new" in update.read_project(folder).words, "the part that it was then"
+    assert "new" in read_project(folder).choices.words, "the part that it was then"
     git(template, "fetch", "--quiet", str(upstream), "main")
     moved = git(template, *author_for(template), "commit-tree", "FETCH_HEAD^{tree}", "-p", "HEAD", "-m", "It has moved")
     git(template, "reset", "--quiet", "--hard", moved)
@@ -342,22 +347,24 @@ def test_a_project_made_before_the_renderer_moved_is_updated_by_its_own_command_
             edit(template / "stack.toml", "threads = 2", "threads = 3")
             commit_all(template, "Later")
         run_in(folder, "update", "--check", "0")
-        assert update.read_project(folder).base == git(template, "rev-parse", "HEAD")
+        assert read_project(folder).base == git(template, "rev-parse", "HEAD")
         assert (folder / "serving/cli/project/update.py").read_bytes() == Path(update.__file__).read_bytes()
         assert not (folder / "serving/cli/project/render.py").exists()
         assert not (folder / "lab").exists()
 
 
-def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_take(project: Path) -> None:
+def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_take(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     template = project.parent / "template"
     edit(template / "stack.toml", "port = 8600", "port = 8601")
     commit_all(template, "Another port")
     before = git(project, "rev-parse", "HEAD")
-    with pytest.raises(Conflict, match=r"the same lines of stack\.toml"):
-        take()
+    assert take() == 2
+    assert "the same lines of stack.toml" in capfd.readouterr().err
     assert git(project, "rev-parse", "HEAD") == before
     assert git(project, "status", "--porcelain") == ""
-    take(prefer="template")
+    assert take(prefer="template") == 0
     assert "port = 8601" in (project / "stack.toml").read_text()
 
 
@@ -365,10 +372,10 @@ def test_an_update_that_breaks_the_project_is_not_taken(project: Path, capfd: py
     (project.parent / "template" / "serving" / "later.py").write_text("import os\n")
     commit_all(project.parent / "template", "Never linted")
     before = git(project, "rev-parse", "HEAD")
-    done = CliRunner().invoke(sixply, ["update"])
-    assert done.exit_code == 1
-    assert "✗ lint" in capfd.readouterr().out
-    assert "this project is as it was" in done.output
+    assert take(check="1") == 1
+    said = capfd.readouterr().out
+    assert "✗ lint" in said
+    assert "this project is as it was" in said
     assert git(project, "rev-parse", "HEAD") == before
     assert len(git(project, "worktree", "list").splitlines()) == 1
 

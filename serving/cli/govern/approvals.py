@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from orchestration.events import Answer
     from serving.settings import Loaded, Settings
 
-
 KEY_VARIABLE = "SIXPLY_KEY"
 """An API key in the environment: `make approve` and `make reject` then decide as whoever has it."""
 DECIDED = 100

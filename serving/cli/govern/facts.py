@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from orchestration.memory.facts import SqliteFacts
     from serving.settings import Loaded
 
-
 app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None, add_completion=False)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from serving.access.identity import KeyStore
     from serving.settings import Loaded
 
-
 app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None, add_completion=False)
 
 

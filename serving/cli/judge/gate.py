@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from observability.evaluation.differences import Difference
     from observability.value.value_report import Floor
 
-
 BASELINE = "baseline.json"
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
@@ -74,20 +73,6 @@ def gate(
     stack: Stack = STACK,
 ) -> None:
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
-    exit_unless(ok=hold_gate(stack, baseline=baseline, renew=renew, json=json, markdown=markdown))
-
-
-def hold_gate(
-    stack: Path, *, baseline: Path | None = None, renew: bool, json: Path | None, markdown: Path | None = None
-) -> bool:
-    """Ask the golden set and compare; whether nothing fell further than is allowed and every floor of the outcome contract is
-    met or excepted. `renew` writes the baseline instead,
-    which is `baseline.json` of the golden set where no other is named.
-
-    Raises:
-        InvalidSetting: the baseline cannot be read.
-        InvalidRequest: the corpus or the cases have changed since the baseline was taken.
-    """
     from observability.evaluation import compare, trials
 
     settings = load(stack).settings
@@ -107,7 +92,7 @@ def hold_gate(
     if stored is None:
         lines = jsons.dumps(compare.as_baseline(side), indent=1, ensure_ascii=False)
         terminal.write_text(baseline, lines + "\n")
-        return True
+        return
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     floors, today = _floors(settings.observability.outcomes_file, side), SystemClock().now().date()
     fell = tuple(name for name, figure in comparison.metrics.items() if _fell(name, figure))
@@ -117,7 +102,7 @@ def hold_gate(
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
         _show(verdict, baseline, settings.observability.outcomes_file)
-    return verdict.passed
+    exit_unless(ok=verdict.passed)
 
 
 def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:

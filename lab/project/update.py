@@ -1,0 +1,184 @@
+"""The work of `make update`, run from the template's newest commit, so that a mistake in it is mended for projects that are made already.
+
+    python -m lab.project.update PROJECT [--dry] [--prefer yours|template] --check 0|1|all
+
+It stands in a clone of the template. The project's own `make update` has fetched that, and looked whether it can be undone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.errors import Conflict, InvalidRequest
+from lab.project.choices import Choices
+from lab.project.git import author_for, commit_all, unpack
+from lab.project.prove import prove
+from serving.cli import terminal
+from serving.cli.main import run
+from serving.cli.project.git import git
+
+ROOT = Path(__file__).resolve().parents[2]
+RENDERER = "serving.cli.project.render"
+"""Where every commit of the template has it."""
+LISTED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A project as its pyproject.toml describes it."""
+
+    root: Path
+    choices: Choices
+    origin: str
+    base: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """What a three-way merge made: a tree of the project's repository, and the files of both sides."""
+
+    tree: str
+    commit: str
+    """Of the template."""
+    theirs: frozenset[str]
+    ours: frozenset[str]
+    conflicts: tuple[str, ...]
+
+
+def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bool:
+    """Merge the template into the project, prove the result, and only then take it; whether it passed.
+
+    Raises:
+        Conflict: both changed the same lines, and nothing was preferred.
+    """
+    out, root = terminal.console(), project.root
+    before = git(root, "rev-parse", "HEAD")
+    with tempfile.TemporaryDirectory(prefix="update-") as name:
+        merge = merge_template(project, Path(name), prefer)
+        show_merge(merge, project.base)
+        if merge.conflicts:
+            raise Conflict(
+                f"You and the template changed the same lines of {', '.join(merge.conflicts)}. Nothing was changed here. Say PREFER=yours or "
+                "PREFER=template, or take the template's change into these files by hand, commit, and update again."
+            )
+        if dry:
+            out.print("Nothing was changed. To take it: make update")
+            return True
+        message = f"Update from the template to {merge.commit[:12]}"
+        commit = git(root, *author_for(root), "commit-tree", merge.tree, "-p", before, "-m", message)
+        with _checked_out(root, commit, Path(name) / "merged") as folder:
+            passed = prove(folder, project.choices.package, check, root / "weights")
+        if passed:
+            git(root, "merge", "--quiet", "--ff-only", commit)
+            out.print(f"Updated to {merge.commit[:12]}. To undo it: git reset --hard {before[:12]}")
+        else:
+            out.print("The update was not taken; this project is as it was.")
+    return passed
+
+
+def read_project(folder: Path) -> Project:
+    """Read what the project was made from."""
+    described = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    made = described["tool"]["sixply"]
+    choices = Choices(
+        name=described["project"]["name"],
+        without=tuple(made["without"]),
+        only=made.get("only"),
+        keep=tuple(made.get("keep", ())),
+    )
+    return Project(root=folder, choices=choices, origin=made["origin"], base=made["base"])
+
+
+def merge_template(project: Project, work: Path, prefer: str | None) -> Merge:
+    """Merge what the template changed since the project's base into the project's HEAD. No file of the project is touched.
+
+    Raises:
+        InvalidRequest: git is too old for it.
+    """
+    root, newest = project.root, git(ROOT, "rev-parse", "HEAD")
+    base, theirs = (_render_commit(project, commit, work) for commit in (project.base, newest))
+    side = [] if prefer is None else ["-X", "ours" if prefer == "yours" else "theirs"]
+    merged = subprocess.run(
+        ["git", "merge-tree", "--write-tree", "--name-only", "--no-messages", *side, f"--merge-base={base}", "HEAD", theirs],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if merged.returncode > 1:
+        raise InvalidRequest(
+            f"git could not merge (it must be 2.43 or newer): {merged.stderr.strip()}. Nothing was changed."
+        )
+    tree, *conflicts = merged.stdout.split("\n")
+    return Merge(
+        tree=tree,
+        commit=newest,
+        theirs=frozenset(git(root, "diff", "--name-only", base, theirs).splitlines()),
+        ours=frozenset(git(root, "diff", "--name-only", base, "HEAD").splitlines()),
+        conflicts=tuple(filter(None, conflicts)) if merged.returncode else (),
+    )
+
+
+def show_merge(merge: Merge, base: str) -> None:
+    """Print what is new, what is yours, and what both changed."""
+    out = terminal.console()
+    out.print(f"From {base[:12]} to {merge.commit[:12]}")
+    for about, files in (
+        ("changed in the template", merge.theirs - merge.ours),
+        ("changed by you", merge.ours - merge.theirs),
+        ("changed by both, and merged", merge.ours & merge.theirs - set(merge.conflicts)),
+        ("changed by both in the same lines", set(merge.conflicts)),
+    ):
+        out.print(f"  {len(files)} {about}")
+        out.print(
+            *(f"    {terminal.line(file)}" for file in sorted(files)[:LISTED]), sep="\n", end="\n" if files else ""
+        )
+        if len(files) > LISTED:
+            out.print(f"    and {len(files) - LISTED} more")
+
+
+def _render_commit(project: Project, commit: str, work: Path) -> str:
+    """A commit in the project's repository, on no branch, of the project as this commit of the template would write it."""
+    tree, folder = work / commit, work / f"{commit}.project"
+    unpack(ROOT, commit, tree)
+    arguments = [str(tree), str(folder), commit, project.origin, project.choices.name, *project.choices.words]
+    done = subprocess.run(
+        [sys.executable, "-m", RENDERER, *arguments],
+        cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise InvalidRequest(f"The template at {commit[:12]} could not write the project: {done.stderr.strip()[-500:]}")
+    git(folder, "init", "--quiet")
+    rendered = commit_all(folder, f"The template at {commit[:12]}")
+    git(project.root, "fetch", "--quiet", "--no-tags", str(folder), "HEAD")
+    return rendered
+
+
+@contextmanager
+def _checked_out(root: Path, commit: str, folder: Path) -> Iterator[Path]:
+    git(root, "worktree", "add", "--quiet", "--detach", str(folder), commit)
+    try:
+        yield folder
+    finally:
+        git(root, "worktree", "remove", "--force", str(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--prefer", choices=["yours", "template"])
+    parser.add_argument("--check", choices=["0", "1", "all"], required=True)
+    order = parser.parse_args()
+    project = read_project(order.project)
+    run(lambda: sys.exit(not update(project, dry=order.dry, prefer=order.prefer, check=order.check)))
+
+
+if __name__ == "__main__":
+    main()
