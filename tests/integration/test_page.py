@@ -292,6 +292,7 @@ def test_an_earlier_conversation_is_opened_gone_on_with_and_deleted(page: Page, 
     turn.get_by_role("button", name="Source 1").first.click()
     expect(page.get_by_role("dialog").locator("mark")).to_have_text(FACT)
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)  # until then Enter may open the source again
     ask(page, "What weighs two kilograms?")
     expect(page.get_by_role("article")).to_have_count(2)
     expect(entries).to_have_count(2)

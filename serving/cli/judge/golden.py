@@ -99,7 +99,9 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
     entries = [entry for document in documents if (entry := system.ledger.entry(document.document_id))]
     sources = [(it.source, it.parsed.text) for it in entries]
-    return [DocumentText(it.uri, asker if it.tenant == EVERY_TENANT else it.tenant, it.groups, text) for it, text in sources]
+    return [
+        DocumentText(it.uri, asker if it.tenant == EVERY_TENANT else it.tenant, it.groups, text) for it, text in sources
+    ]
 
 
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
