@@ -14,19 +14,8 @@ from dataclasses import dataclass
 
 from foundation.text.lexical import MONTHS, SHORT_MONTHS
 
-_UNITS: dict[str, tuple[str, float]] = {}
-"""Word -> what it measures, and how many of the smallest unit of that it is."""
-
-
-def _register(dimension: str, units: dict[float, str]) -> None:
-    for factor, spellings in units.items():
-        for spelling in spellings.split():
-            _UNITS[spelling] = (dimension, factor)
-
-
-_register(
-    "time",
-    {
+_SPELLINGS: dict[str, dict[float, str]] = {
+    "time": {
         0.001: "ms millisecond milliseconds millisekunden milisegundos миллисекунд 毫秒",
         1: "s sec secs second seconds sekunde sekunden segundo segundos секунда секунды секунд 秒",
         60: "min mins minute minutes minuten minuto minutos минута минуты минут 分钟",
@@ -34,23 +23,17 @@ _register(
         86400: "day days tag tage tagen día dia días dias день дня дней 天 日",
         604800: "week weeks woche wochen semana semanas неделя недели недель 周 星期",
     },
-)
-_register(
-    "months",
-    {
+    "months": {
         1: "month months monat monate monaten mes meses месяц месяца месяцев 个月",
         12: "year years yr yrs jahr jahre jahren año años год года лет 年",
         120: "decade decades jahrzehnt jahrzehnte jahrzehnten década décadas десятилетие десятилетия",
         1200: "century centuries jahrhundert jahrhunderte siglo siglos век века веков 世纪",
     },
-)
-_register("percent", {1: "% percent percentage pct prozent porciento процент процента процентов 百分"})
-_register("usd", {1: "$ usd us$ dollar dollars dólar dólares долларов доллара доллар 美元", 0.01: "cent cents"})
-_register("eur", {1: "€ eur euro euros евро 欧元"})
-_register("gbp", {1: "£ gbp pound pounds pfund libra libras фунтов фунта 英镑"})
-_register(
-    "length",
-    {
+    "percent": {1: "% percent percentage pct prozent porciento процент процента процентов 百分"},
+    "usd": {1: "$ usd us$ dollar dollars dólar dólares долларов доллара доллар 美元", 0.01: "cent cents"},
+    "eur": {1: "€ eur euro euros евро 欧元"},
+    "gbp": {1: "£ gbp pound pounds pfund libra libras фунтов фунта 英镑"},
+    "length": {
         0.001: "mm millimetre millimetres millimeter millimeters",
         0.01: "cm centimetre centimetres centimeter centimeters",
         1: "m metre metres meter meters metern metro metros метр метра метров 米",
@@ -58,18 +41,22 @@ _register(
         0.3048: "ft foot feet",
         1609.344: "mi mile miles meile meilen milla millas миля мили миль 英里",
     },
-)
-_register(
-    "mass",
-    {
+    "mass": {
         1: "g gram grams gramm gramo gramos грамм",
         1000: "kg kilogram kilograms kilogramm kilo kilos кг килограмм 公斤 千克",
         1_000_000: "t tonne tonnes tonnen tonelada toneladas тонн тонны 吨",
         453.592: "lb lbs",
     },
-)
-_register("bytes", {1: "byte bytes", 1e3: "kb", 1e6: "mb", 1e9: "gb", 1e12: "tb"})
-_register("tokens", {1: "token tokens"})
+    "bytes": {1: "byte bytes", 1e3: "kb", 1e6: "mb", 1e9: "gb", 1e12: "tb"},
+    "tokens": {1: "token tokens"},
+}
+"""Of the units, by what they measure and how many of the smallest unit of that they are."""
+_UNITS = {
+    spelling: (dimension, factor)
+    for dimension, units in _SPELLINGS.items()
+    for factor, spellings in units.items()
+    for spelling in spellings.split()
+}
 
 _POWERS = {
     "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "millions": 1e6, "m": 1e6, "mn": 1e6, "mio": 1e6, "billion": 1e9,
@@ -126,6 +113,8 @@ _NAMED_MONTH = re.compile(
     r"(?:\s+(\d{1,2})(?:st|nd|rd|th)?(?![\d:]))?",
     re.IGNORECASE,
 )
+_ALSO_WORDS = ("may", "march", "mar", "mai", "mayo", "jan", "jun")
+"""Months that are a verb or another word where they begin with a small letter and name no day."""
 _BEFORE_MAY = re.compile(
     r"\b(?:in|of|since|until|by|early|late|mid|last|this|next|from|to|and|during)[\s-]$", re.IGNORECASE
 )
@@ -143,6 +132,7 @@ _ZH_NUMERAL = re.compile(
 _ZH_DIGITS = {
     c: n for n, chars in enumerate(("零〇", "一", "二两", "三", "四", "五", "六", "七", "八", "九")) for c in chars
 }
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _ZH_POWERS = {"十": 10, "百": 100, "千": 1000}
 
 
@@ -170,10 +160,9 @@ def read_quantities(text: str) -> list[Quantity]:
     """
     if not text.isascii():
         text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), text)
-    dates = list(_dates_and_times(text))
-    years = list(_years_of_dates(text))
-    covered = {place for quantity in (*dates, *years) for place in range(quantity.start, quantity.end)}
-    quantities = [*dates, *years, *_read_figures(text, covered), *_read_spelled(text, covered), *_read_chinese(text)]
+    quantities = list(_dates_and_times(text))
+    covered = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
+    quantities += [*_read_figures(text, covered), *_read_spelled(text, covered), *_read_chinese(text)]
     return sorted(quantities, key=lambda quantity: (quantity.start, quantity.dimension != "month"))
 
 
@@ -185,11 +174,8 @@ def _dates_and_times(text: str) -> Iterator[Quantity]:
             yield Quantity(start, end, frozenset({float(month)}), "month")
             if day:
                 yield Quantity(start, end, frozenset({float(100 * month + day)}), "day")
-
-
-def _years_of_dates(text: str) -> Iterator[Quantity]:
-    spans = [*(m.span(1) for m in _YEAR_FIRST.finditer(text)), *(m.span(3) for m in _DAY_FIRST.finditer(text))]
-    return (Quantity(start, end, frozenset({float(text[start:end])})) for start, end in spans)
+    for dates, year in ((_YEAR_FIRST, 1), (_DAY_FIRST, 3)):
+        yield from (Quantity(*match.span(year), frozenset({float(match[year])})) for match in dates.finditer(text))
 
 
 def _read_figures(text: str, covered: set[int]) -> Iterator[Quantity]:
@@ -215,9 +201,6 @@ def _read_chinese(text: str) -> Iterator[Quantity]:
         yield Quantity(match.start(), end, value, dimension, factor, spelled=True)
 
 
-_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-
-
 def _is_free(match: re.Match[str], covered: set[int]) -> bool:
     return covered.isdisjoint(range(*match.span()))
 
@@ -225,10 +208,8 @@ def _is_free(match: re.Match[str], covered: set[int]) -> bool:
 def _clock(match: re.Match[str]) -> frozenset[float]:
     hour, minute = int(match[1] or match[4]), int(match[2] or match[5] or 0)
     half = (match[3] or "").lower()[:1]
-    if half == "a":
-        return frozenset({float(hour % 12 * 60 + minute)})
-    if half == "p":
-        return frozenset({float((hour % 12 + 12) * 60 + minute)})
+    if half in ("a", "p"):
+        hour = hour % 12 + 12 * (half == "p")
     return frozenset({float(hour * 60 + minute)})
 
 
@@ -242,18 +223,11 @@ def _dates(text: str) -> Iterator[tuple[int, int, int, int]]:
     for match in _MONTH_DAY.finditer(text):
         yield *match.span(), int(match[1]), int(match[2])
     for match in _NAMED_MONTH.finditer(text):
-        name = match[2]
-        if (
-            name.islower()
-            and name in ("may", "march", "mar", "mai", "mayo", "jan", "jun")
-            and not (match[1] or match[3])
-        ):
-            continue  # a verb, or another word
-        if name.lower() == "may" and not (
-            match[1] or match[3] or _BEFORE_MAY.search(text, max(0, match.start() - 9), match.start())
-        ):
-            continue
-        yield *match.span(), _MONTHS[name.lower()], int(match[1] or match[3] or 0)
+        name, day = match[2], match[1] or match[3]
+        before_may = _BEFORE_MAY.search(text, max(0, match.start() - 9), match.start())
+        word = name in _ALSO_WORDS or (name.lower() == "may" and not before_may)
+        if day or not word:
+            yield *match.span(), _MONTHS[name.lower()], int(day or 0)
 
 
 def _figure(text: str, match: re.Match[str]) -> Quantity:
@@ -275,20 +249,14 @@ def _readings(number: str) -> set[float]:
     ([1.5, 1500.0], [1234.5], [10000000.0])
     """
     plain = re.sub(r"['’\u00a0\u202f\u2009 ]", "", number)
-    signs = [char for char in plain if char in ".,"]
-    readings = set()
+    signs, joined = re.findall("[.,]", plain), float(re.sub("[.,]", "", plain))
     if not signs:
-        return {float(plain)}
-    last = plain.rfind(signs[-1])
-    if len(set(signs)) > 1:
-        readings.add(float(re.sub(r"[.,]", "", plain[:last]) + "." + plain[last + 1 :]))
-    elif len(signs) > 1:
-        readings.add(float(re.sub(r"[.,]", "", plain)))
-    else:
-        readings.add(float(plain.replace(",", ".")))
-        if len(plain) - last == 4:
-            readings.add(float(plain.replace(signs[0], "")))
-    return readings
+        return {joined}
+    decimals = plain.rpartition(signs[-1])[2]
+    parted = float(f"{re.sub('[.,]', '', plain.removesuffix(decimals))}.{decimals}")
+    if len(signs) > 1:
+        return {parted if len(set(signs)) > 1 else joined}
+    return {parted, joined} if len(decimals) == 3 else {parted}
 
 
 def _unit_after(text: str, end: int) -> tuple[str, float, float, int]:
