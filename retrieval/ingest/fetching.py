@@ -18,6 +18,7 @@ import ipaddress
 import mimetypes
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -96,15 +97,10 @@ def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: 
             f"Documents are not fetched from addresses ({address[:80]}): it is off by default. Set {_SECTION} enabled = "
             f"true in stack.toml, or SIXPLY__RETRIEVAL__FETCHING__ENABLED=true, or download the file and ingest that."
         )
-    return asyncio.run(_within(address, settings, max_bytes, resolve or _resolve))
-
-
-async def _within(address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve) -> Fetched:
     import httpx2
 
     try:
-        async with asyncio.timeout(settings.timeout_s), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
-            return await _follow(client, address, settings, max_bytes, resolve)
+        return asyncio.run(_follow(address, settings, max_bytes, resolve or _resolve))
     except TimeoutError as error:
         raise UpstreamTimeout(
             f"{address} was not there within {settings.timeout_s:g} s. Try again, or raise {_SECTION} timeout_s."
@@ -114,19 +110,18 @@ async def _within(address: str, settings: FetchingSettings, max_bytes: int, reso
         raise UpstreamDown(f"{address} could not be fetched: {what}. Check the address, or try again.") from error
 
 
-async def _follow(
-    client: httpx2.AsyncClient, address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve
-) -> Fetched:
+async def _follow(address: str, settings: FetchingSettings, max_bytes: int, resolve: Resolve) -> Fetched:
+    import httpx2
+
     here = address
-    for _ in range(settings.redirects + 1):
-        request = await _request_to_checked_ip(client, here, settings, resolve)
-        response = await client.send(request, stream=True, follow_redirects=False)
-        try:
-            if response.status_code not in _REDIRECTS:
-                return await _read_answer(response, address, here, max_bytes)
-            here = urljoin(here, response.headers.get("location", ""))
-        finally:
-            await response.aclose()
+    async with asyncio.timeout(settings.timeout_s), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
+        for _ in range(settings.redirects + 1):
+            request = await _request_to_checked_ip(client, here, settings, resolve)
+            response = await client.send(request, stream=True, follow_redirects=False)
+            async with aclosing(response):
+                if response.status_code not in _REDIRECTS:
+                    return await _read_answer(response, address, here, max_bytes)
+                here = urljoin(here, response.headers.get("location", ""))
     raise PolicyDenied(f"{address} redirects more than {settings.redirects} times. Name the address where it ends.")
 
 
@@ -183,11 +178,11 @@ async def _checked_ip(host: str, port: int, settings: FetchingSettings, resolve:
         addresses = await resolve(host, port)
     except OSError as error:
         raise UpstreamDown(f"{host} has no address: {error}. Check its spelling.") from error
+    if not addresses:
+        raise UpstreamDown(f"{host} has no address. Check its spelling.")
     for ip in addresses:
         if not is_public(ip) and not any(ipaddress.ip_address(ip) in listed for listed in settings.networks):
             raise _refusal(host, f"{ip}, which it leads to, is not a public address", "networks")
-    if not addresses:
-        raise UpstreamDown(f"{host} has no address. Check its spelling.")
     return addresses[0]
 
 
@@ -202,13 +197,9 @@ def is_public(ip: str) -> bool:
     >>> is_public("93.184.216.34"), is_public("127.0.0.1"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
     (True, False, False, False)
     """
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(ip)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address not in _INTERNET:
-            return False
-    if any(address in network for network in _SPECIAL):
+    address = ipaddress.ip_address(ip)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if any(address in network for network in _SPECIAL) or (address.version == 6 and address not in _INTERNET):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 

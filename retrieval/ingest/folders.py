@@ -8,14 +8,15 @@ import mimetypes
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from foundation.errors import DocumentRefused, InvalidRequest, did_you_mean
+from foundation.errors import DocumentRefused, InvalidRequest
+from foundation.settings import find_mistake
 from retrieval.contract import Document, DocumentLedger, Source
 from retrieval.filters import parse_value
 from retrieval.ingest.preparation import Item, Refused
@@ -38,6 +39,20 @@ class Described(BaseModel):
     published: date | None = None
     attributes: dict[str, str | bool | float] = {}
     """What else is known, to filter by; a text such as 2026-01-15 is a day."""
+
+    def source(self, uri: str, tenant: str, origin: str) -> Source:
+        return Source(
+            uri=uri,
+            tenant=self.tenant or tenant,
+            groups=frozenset(self.groups),
+            title=self.title,
+            media_type=mimetypes.guess_type(uri)[0] or "application/octet-stream",
+            series=self.series,
+            effective_from=self.effective_from,
+            published=self.published,
+            origin=origin,
+            attributes={key: parse_value(value) for key, value in self.attributes.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,7 @@ class FolderItems:
         """A file that cannot be read, or must not, comes without content and says why: it stops none of the others."""
         for name, path in self._files.items():
             described = self._described.get(name, Described(path=name))
-            source = replace(_source(name, described, self._tenant), origin=self.origin)
+            source = described.source(name, self._tenant, self.origin)
             yield read_item(path, source, max_bytes=self._max_bytes, within=Path(self.origin))
 
 
@@ -96,9 +111,10 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     files = {_document_name(path.relative_to(folder)): path for path in paths}
     items = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
     if lost := sorted(name for name in described if name not in items):
+        near = difflib.get_close_matches(lost[0], files, n=1)
         raise InvalidRequest(
             f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
-            f"be read without its tenant and groups. {_nearest(lost[0], files)}"
+            f"be read without its tenant and groups." + (f' Did you mean "{near[0]}"?' if near else "")
         )
     return items
 
@@ -135,21 +151,16 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
     gone = [document for document in after.values() if document.source.uri not in folder]
     names: dict[str, str] = {}
     for old in gone:
-        same = (
-            candidate
-            for candidate in new
-            if _same_text(ledger, old, candidate) and candidate.source.uri not in names.values()
-        )
-        if successor := next(same, None):
+        free = (candidate for candidate in new if candidate.source.uri not in names.values())
+        if successor := next((candidate for candidate in free if _same_text(ledger, old, candidate)), None):
             names[old.source.uri] = successor.source.uri
-    changed = [
-        document
-        for key, document in after.items()
-        if key in before and before[key].content_hash != document.content_hash
-    ]
     return FolderChanges(
         added=tuple(document.source.uri for document in new if document.source.uri not in names.values()),
-        changed=tuple(document.source.uri for document in changed),
+        changed=tuple(
+            document.source.uri
+            for key, document in after.items()
+            if key in before and before[key].content_hash != document.content_hash
+        ),
         renamed=tuple(names.items()),
         removed=tuple(document.source.uri for document in gone if document.source.uri not in names),
         gone=tuple(gone),
@@ -163,11 +174,6 @@ def _same_text(ledger: DocumentLedger, first: Document, second: Document) -> boo
         entry and entry.parsed.text for document in (first, second) if (entry := ledger.entry(document.document_id))
     ]
     return len(texts) == 2 and texts[0] == texts[1]
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f'Did you mean "{near[0]}"?' if near else ""
 
 
 def _document_name(path: Path) -> str:
@@ -287,8 +293,12 @@ def _read_descriptions(folder: Path) -> Mapping[str, Described]:
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
         return {}
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")  # JSON may hold other characters that end a line elsewhere
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
     described: dict[str, Described] = {}
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             entry = _line(file, number, line)
             name = PurePosixPath(entry.path).as_posix()
@@ -300,39 +310,11 @@ def _read_descriptions(folder: Path) -> Mapping[str, Described]:
     return described
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").split("\n")  # JSON may hold other characters that end a line elsewhere
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
-
-
 def _line(file: Path, number: int, line: str) -> Described:
     try:
         return Described.model_validate(json.loads(line))
-    except (ValidationError, ValueError) as error:
-        unknown = _unknown_key(error)
-        hint = did_you_mean(unknown, Described.model_fields) if unknown else str(error).replace("\n", " ")
-        raise InvalidRequest(f"{file} line {number} does not fit: {unknown or 'bad value'}. {hint}") from error
-
-
-def _unknown_key(error: Exception) -> str | None:
-    if isinstance(error, ValidationError):
-        for problem in error.errors(include_url=False, include_input=False):
-            if problem["type"] == "extra_forbidden":
-                return str(problem["loc"][-1])
-    return None
-
-
-def _source(uri: str, described: Described, tenant: str) -> Source:
-    return Source(
-        uri=uri,
-        tenant=described.tenant or tenant,
-        groups=frozenset(described.groups),
-        title=described.title,
-        media_type=mimetypes.guess_type(uri)[0] or "application/octet-stream",
-        series=described.series,
-        effective_from=described.effective_from,
-        published=described.published,
-        attributes={key: parse_value(value) for key, value in described.attributes.items()},
-    )
+    except ValidationError as error:
+        key, why, hint = find_mistake(error, Described)
+        raise InvalidRequest(f"{file} line {number} does not fit: {key}: {why}. {hint or ''}") from error
+    except ValueError as error:
+        raise InvalidRequest(f"{file} line {number} is no JSON: {error}. Correct it.") from error

@@ -223,11 +223,11 @@ def _dates(text: str) -> Iterator[tuple[int, int, int, int]]:
     for match in _MONTH_DAY.finditer(text):
         yield *match.span(), int(match[1]), int(match[2])
     for match in _NAMED_MONTH.finditer(text):
-        name, day = match[2], match[1] or match[3]
+        name, written = match[2], match[1] or match[3]
         before_may = _BEFORE_MAY.search(text, max(0, match.start() - 9), match.start())
         word = name in _ALSO_WORDS or (name.lower() == "may" and not before_may)
-        if day or not word:
-            yield *match.span(), _MONTHS[name.lower()], int(day or 0)
+        if written or not word:
+            yield *match.span(), _MONTHS[name.lower()], int(written or 0)
 
 
 def _figure(text: str, match: re.Match[str]) -> Quantity:
