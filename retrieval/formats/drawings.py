@@ -88,12 +88,8 @@ def chart(content: bytes) -> tuple[str, list[list[list[str]]]]:
     root = parse_xml(content)
     title = root.find("{*}chart/{*}title")
     title_text = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
-    tables = []
-    for plot in root.iterfind("{*}chart/{*}plotArea/*"):
-        series = list(plot.iterfind("{*}ser"))
-        if series:
-            tables.append(_plot(series))
-    return title_text, tables
+    plots = [list(plot.iterfind("{*}ser")) for plot in root.iterfind("{*}chart/{*}plotArea/*")]
+    return title_text, [_plot(series) for series in plots if series]
 
 
 def _plot(series: list[Any]) -> list[list[str]]:

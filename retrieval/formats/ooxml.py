@@ -100,8 +100,7 @@ def mend(content: bytes) -> bytes:
 
 
 def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> bytes:
-    """The relations less those to members that are not there, and to the others as they are `spelt`; empty if nothing was to
-    be changed."""
+    """The relations that lead to a member, as it is `spelt`; empty if that is all of them."""
     root = parse_xml(relations)
     folder = posixpath.dirname(posixpath.dirname(name))
     changed = False

@@ -151,12 +151,7 @@ def _without_mark(content: bytes, name: str) -> str:
             blocks_by_encoding[encoding] = len({ord(letter) >> 8 for letter in text})
     if not blocks_by_encoding:
         raise _binary(name)
-    return _text_or_refuse(
-        content.decode(
-            min(blocks_by_encoding, key=lambda name_of_encoding: blocks_by_encoding[name_of_encoding]), errors="replace"
-        ),
-        name,
-    )
+    return _text_or_refuse(content.decode(min(blocks_by_encoding, key=blocks_by_encoding.__getitem__), "replace"), name)
 
 
 def _guess(content: bytes, name: str) -> str:
@@ -261,17 +256,15 @@ class Draft:
         gap = self._gap(kind)
         start = self._end + len(gap)
         self._end = start + len(text)
+        too_much = ""
         if self._end > self.limits.characters:
-            raise DocumentRefused(
-                f'"{self.name}" holds more than {self.limits.characters:,} characters of text. Split it, or raise '
-                f"retrieval.parsing.max_characters.",
-                reason="too_large",
+            too_much = (
+                f"{self.limits.characters:,} characters of text. Split it, or raise retrieval.parsing.max_characters."
             )
-        if len(self._blocks) >= self.limits.blocks:
-            raise DocumentRefused(
-                f'"{self.name}" holds more than {self.limits.blocks:,} paragraphs and rows. Split it.',
-                reason="too_large",
-            )
+        elif len(self._blocks) >= self.limits.blocks:
+            too_much = f"{self.limits.blocks:,} paragraphs and rows. Split it."
+        if too_much:
+            raise DocumentRefused(f'"{self.name}" holds more than {too_much}', reason="too_large")
         self._parts += (gap, text)
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
@@ -307,13 +300,13 @@ class Draft:
             if any(cell.strip() for cell in row):
                 table.append([cell.strip() for cell in row])
             elif table:
-                self.add_captioned(table, page)
+                self._add_captioned(table, page)
                 table = []
             if len(table) > self.limits.blocks:
                 break  # `add` counts them, and refuses
-        self.add_captioned(table, page)
+        self._add_captioned(table, page)
 
-    def add_captioned(self, table: list[list[str]], page: int | None) -> None:
+    def _add_captioned(self, table: list[list[str]], page: int | None) -> None:
         while table and _is_caption(table):
             self.add("paragraph", next(cell for cell in table.pop(0) if cell), page=page)
         cells = _without_empty_columns(table)
@@ -341,17 +334,14 @@ class Draft:
                 reason="empty",
             )
         text, heading = "".join(self._parts), " ".join(clean(title or "").split())
+        first = next((text[block.start : block.end] for block in self._blocks if block.level == 1), None)
         parsers = tuple(sorted(self._parsers))
-        return Parsed(text, tuple(self._blocks), title=heading or self._heading(text), pages=pages, parsers=parsers)
+        return Parsed(text, tuple(self._blocks), title=heading or first, pages=pages, parsers=parsers)
 
     def _gap(self, kind: str) -> str:
         if not self._blocks:
             return ""
         return "\n" if kind == self._blocks[-1].kind and kind in ("item", "row") else "\n\n"
-
-    def _heading(self, text: str) -> str | None:
-        first = next((block for block in self._blocks if block.kind == "heading" and block.level == 1), None)
-        return text[first.start : first.end] if first else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,9 +392,9 @@ def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     column in all of them."""
     used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
     rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
-    return [
-        [*row, *[""] * (len(used_columns) - len(row))] if number == 0 else row for number, row in enumerate(rows_cut)
-    ]
+    if rows_cut:
+        rows_cut[0] += [""] * (len(used_columns) - len(rows_cut[0]))
+    return rows_cut
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 AHEAD = 3
 """Batches under way for each worker: one that it has, one that waits for it, one that waits for its turn to be stored."""
-
-
 RETRIES = 10
 """Of a batch whose worker died. A document that kills every worker must end the ingest, not go round for ever."""
 
@@ -93,7 +91,9 @@ class RayWorkers:
         under_way: deque[Any] = deque()
         for batch in batches:
             under_way.append(prepare.remote(parts, list(batch)))
-            while len(under_way) >= AHEAD * self._slots():
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            slots = max(1, int(resources.get("CPU", 0) / self._cluster.cpus))  # of the cluster as it is now
+            while len(under_way) >= AHEAD * slots:
                 yield _results_of(under_way.popleft())
         while under_way:
             yield _results_of(under_way.popleft())
@@ -105,13 +105,6 @@ class RayWorkers:
 
             ray.shutdown()
             self._ours = False
-
-    def _slots(self) -> int:
-        """How many batches the cluster can work on at once, as it is now."""
-        import ray
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        return max(1, int(resources.get("CPU", 0) / self._cluster.cpus))
 
 
 def demand_ray() -> None:

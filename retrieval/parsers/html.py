@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from copy import deepcopy
-from itertools import accumulate, groupby, takewhile, zip_longest
+from itertools import accumulate, chain, groupby, takewhile, zip_longest
 from typing import Any
 
 from foundation.errors import DocumentRefused
@@ -27,6 +27,10 @@ _BLOCKS = frozenset(
     """address article blockquote body center dd details div dl dt figcaption figure footer header h1 h2 h3 h4 h5 h6 hr li
     main ol p pre section summary table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - reads best as text
 )
+_MOST_COLUMNS = 100
+"""A table of more is left as it is: nobody reads it, and trafilatura takes time by the square of a row's cells."""
+_REPEATED = 200
+"""Characters. Longer ones are a paragraph beside the rows that it spans, and no name of theirs."""
 _ENOUGH = 0.7
 """trafilatura is believed if it keeps this share of the words outside of links. It loses whole sections of short pages."""
 
@@ -87,8 +91,7 @@ def _main_content(source: str) -> Any:
 def _add_all(draft: Draft, parent: Any) -> None:
     for element in parent:
         _add(draft, element)
-        if element.tail and element.tail.strip():
-            draft.add("paragraph", element.tail)
+        draft.add("paragraph", element.tail or "")
 
 
 def _add(draft: Draft, element: Any) -> None:
@@ -99,7 +102,9 @@ def _add(draft: Draft, element: Any) -> None:
         case "list":
             _add_list(draft, element)
         case "table":
-            _add_table(draft, element)
+            rows = [list(row.iterchildren("cell")) for row in element.iter("row")]
+            header = bool(rows) and all(cell.get("role") == "head" for cell in rows[0])
+            draft.table([[_words(cell) for cell in row] for row in rows], header=header or None)
         case "code":
             draft.add("code", "".join(element.itertext()))
         case "quote" | "div" if len(element) and not (element.text or "").strip():
@@ -120,12 +125,6 @@ def _add_list(draft: Draft, element: Any) -> None:
             _add_list(draft, inner)
 
 
-def _add_table(draft: Draft, element: Any) -> None:
-    rows = list(element.iter("row"))
-    header = bool(rows) and all(cell.get("role") == "head" for cell in rows[0].iterchildren("cell"))
-    draft.table([[_words(cell) for cell in row.iterchildren("cell")] for row in rows], header=header or None)
-
-
 def _words(element: Any) -> str:
     for line_break in element.iter("lb"):
         line_break.tail = f" {line_break.tail or ''}"
@@ -134,15 +133,16 @@ def _words(element: Any) -> str:
 
 def _without_hidden(document: Any) -> bool:
     """Takes out what a reader does not see; whether there was any."""
-    hidden = [element for element in document.iter() if isinstance(element.tag, str) and _is_hidden(element)]
+    hidden = [
+        element
+        for element in document.iter()
+        if isinstance(element.tag, str)
+        and (element.get("hidden") is not None or _HIDING.search(element.get("style", "")))
+    ]
     for element in hidden:
         if element.getparent() is not None:
             element.drop_tree()
     return bool(hidden)
-
-
-def _is_hidden(element: Any) -> bool:
-    return element.get("hidden") is not None or _HIDING.search(element.get("style", "")) is not None
 
 
 def _body(document: Any) -> Any:
@@ -231,20 +231,19 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
             continue
         any_spans = True
         heads = list(takewhile(_is_head, rows))
-        for _, group in groupby(rows, key=lambda row: row.getparent()):  # a cell reaches no further than its group
-            for size in _fill(list(group), frozenset(heads), widest):
-                written += size
-                if written > most:
-                    raise DocumentRefused(
-                        f'"{name}" has cells that reach over so many others that they would repeat more than {most:,} '
-                        f"characters. Split its tables.",
-                        reason="too_large",
-                    )
+        groups = groupby(rows, key=lambda row: row.getparent())  # a cell reaches no further than its group
+        for size in chain.from_iterable(_fill(list(group), frozenset(heads), widest) for _, group in groups):
+            written += size
+            if written > most:
+                raise DocumentRefused(
+                    f'"{name}" has cells that reach over so many others that they would repeat more than {most:,} '
+                    f"characters. Split its tables.",
+                    reason="too_large",
+                )
         if 1 < len(heads) < len(rows):
             columns = zip_longest(*([" ".join(cell.itertext()) for cell in row] for row in heads), fillvalue="")
-            heads[0][:] = [
-                _make_cell(heads[0], "th", " ".join(dict.fromkeys(filter(None, names)))) for names in columns
-            ]
+            names = (" ".join(dict.fromkeys(filter(None, column))) for column in columns)
+            heads[0][:] = [_make_cell(heads[0], "th", column_name) for column_name in names]
             for row in heads[1:]:
                 row.getparent().remove(row)
     return any_spans
@@ -282,10 +281,6 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
         above |= below
 
 
-_REPEATED = 200
-"""Characters. Longer ones are a paragraph beside the rows that it spans, and no name of theirs."""
-
-
 def _widest(rows: list[Any]) -> int:
     """The cells of the widest row, with those that reach down into it; a number in a tag costs its writer nothing, and no
     cell reaches further than this."""
@@ -295,10 +290,6 @@ def _widest(rows: list[Any]) -> int:
             change[place] += 1
             change[min(place + _span(cell, "rowspan"), len(rows))] -= 1
     return max(accumulate(change))
-
-
-_MOST_COLUMNS = 100
-"""A table of more is left as it is: nobody reads it, and trafilatura takes time by the square of a row's cells."""
 
 
 def _span(cell: Any, attribute: str) -> int:

@@ -27,6 +27,7 @@ _UNTITLED = "PowerPoint Presentation"
 """What the program itself fills in."""
 _NO_BULLET = "{http://schemas.openxmlformats.org/drawingml/2006/main}buNone"
 _FURNITURE = ("sldNum", "dt", "ftr", "hdr")
+"""The number, the date, the foot and the head, which every slide repeats."""
 _ABOUT_ONE_HEIGHT = 137_160
 """EMU, a seventh of an inch: what a hand that drags boxes into a row is off by, and less than a line of text."""
 
@@ -59,7 +60,9 @@ def _add_slide(draft: Draft, slide: Any, number: int) -> None:
         heading = " ".join(words(paragraph._p) for paragraph in title.text_frame.paragraphs)  # noqa: SLF001 - not offered otherwise
         draft.add("heading", heading, level=1 if number == 1 else 2, page=number)
     for shape in _in_reading_order(slide.shapes):
-        if not _is_furniture(shape) and (title is None or shape.shape_id != title.shape_id):
+        placeholder = shape._element.find(".//{*}nvPr/{*}ph")  # noqa: SLF001 - not offered otherwise
+        furniture = placeholder is not None and placeholder.get("type") in _FURNITURE
+        if not furniture and (title is None or shape.shape_id != title.shape_id):
             _add_shape(draft, shape, number)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         for paragraph in slide.notes_slide.notes_text_frame.text.split("\n"):
@@ -83,12 +86,6 @@ def _from_left_to_right(band: list[Any]) -> Iterator[Any]:
             yield from _in_reading_order(shape.shapes)
         else:
             yield shape
-
-
-def _is_furniture(shape: Any) -> bool:
-    """Whether it is the number, the date, the head or the foot that every slide repeats."""
-    placeholder = shape._element.find(".//{*}nvPr/{*}ph")  # noqa: SLF001 - not offered otherwise
-    return placeholder is not None and placeholder.get("type") in _FURNITURE
 
 
 def _add_shape(draft: Draft, shape: Any, number: int) -> None:
