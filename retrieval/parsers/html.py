@@ -23,6 +23,7 @@ _HIDING = re.compile(
     r"(?i)(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?:\.0*)?(?![\d.]))"
 )
 _ROLES = ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "alert")
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(
     """address article blockquote body center dd details div dl dt figcaption figure footer header h1 h2 h3 h4 h5 h6 hr li
     main ol p pre section summary table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - reads best as text
@@ -36,7 +37,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {6 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION}", _read, limits)
 
 
 def _read(draft: Draft, content: bytes) -> Parsed:
@@ -59,7 +60,7 @@ def _read(draft: Draft, content: bytes) -> Parsed:
         _walk(draft, body)
     else:
         _keep_first_heading(draft, content_tree, body)
-        _add_all(draft, content_tree)
+        _walk(draft, content_tree)
     return draft.finish(title=None if draft.has_heading(level=1) else title)
 
 
@@ -73,7 +74,7 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def _main_content(source: str) -> Any:
-    """trafilatura's tree of head, p, list, item, table, row, cell, code and quote, or `None`.
+    """What trafilatura keeps, or `None`.
 
     Its fallbacks for short pages flatten the structure, so short pages must count as long enough.
     """
@@ -85,50 +86,29 @@ def _main_content(source: str) -> Any:
     extracted: Any = trafilatura.bare_extraction(
         source, fast=True, include_comments=False, include_tables=True, include_formatting=True, config=config
     )
-    return extracted.body if extracted is not None and len(extracted.body) else None
+    return _as_html(extracted.body) if extracted is not None and len(extracted.body) else None
 
 
-def _add_all(draft: Draft, parent: Any) -> None:
-    for element in parent:
-        _add(draft, element)
-        draft.add("paragraph", element.tail or "")
-
-
-def _add(draft: Draft, element: Any) -> None:
-    match element.tag:
-        case "head":
-            level = (element.get("rend") or "h2")[-1]
-            draft.add("heading", _words(element), level=int(level) if level.isdigit() else 2)
-        case "list":
-            _add_list(draft, element)
-        case "table":
-            rows = [list(row.iterchildren("cell")) for row in element.iter("row")]
-            header = bool(rows) and all(cell.get("role") == "head" for cell in rows[0])
-            draft.table([[_words(cell) for cell in row] for row in rows], header=header or None)
-        case "code":
-            draft.add("code", "".join(element.itertext()))
-        case "quote" | "div" if len(element) and not (element.text or "").strip():
-            _add_all(draft, element)
-        case _:
-            draft.add("paragraph", _words(element))
-
-
-def _add_list(draft: Draft, element: Any) -> None:
-    ordered = element.get("rend") == "ol"
-    for number, item in enumerate(element.iterchildren("item"), start=1):
-        nested = list(item.iterchildren("list"))
-        for inner in nested:
-            item.remove(inner)
-        words = _words(item)
-        draft.add("item", f"{number}. {words}" if ordered and words else words)
-        for inner in nested:
-            _add_list(draft, inner)
-
-
-def _words(element: Any) -> str:
-    for line_break in element.iter("lb"):
-        line_break.tail = f" {line_break.tail or ''}"
-    return "".join(element.itertext())
+def _as_html(content: Any) -> Any:
+    """trafilatura's tree under the tags of HTML. What lies in a cell stays the words of the cell, and code in a line its words."""
+    inside_cells = set(content.iterfind(".//cell//*"))
+    for element in content.iter():
+        rend, parent = element.get("rend", ""), element.getparent()
+        match element.tag:
+            case "row":
+                element.tag = "tr"
+            case "cell":
+                element.tag = "th" if element.get("role") == "head" else "td"
+            case "lb":
+                element.tag = "br"
+            case "code" if parent is content or parent.tag in ("blockquote", "div"):
+                element.tag = "pre"
+            case "quote":
+                element.tag = "blockquote"
+            case "head" | "list" | "item" if element not in inside_cells:
+                usual = {"head": "h2", "list": "ul", "item": "li"}[element.tag]
+                element.tag = rend if rend in (*_HEADINGS, "ol") else usual
+    return content
 
 
 def _without_hidden(document: Any) -> bool:
@@ -177,9 +157,8 @@ def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
         draft.add("heading", words, level=int(first.tag[1]))
 
 
-def _walk(draft: Draft, parent: Any) -> None:
+def _walk(draft: Draft, parent: Any, kind: str = "paragraph") -> None:
     """Blocks in order; words between them are paragraphs of their own, or belong to the list item around them."""
-    kind = "item" if parent.tag == "li" else "paragraph"
     loose: list[str] = [parent.text or ""]
     for element in parent:
         if element.tag in _BLOCKS or any(inner.tag in _BLOCKS for inner in element.iterdescendants()):
@@ -187,21 +166,42 @@ def _walk(draft: Draft, parent: Any) -> None:
             loose = [element.tail or ""]
             _walk_one(draft, element)
         else:
-            loose += ["\n" if element.tag == "br" else "".join(element.itertext()), element.tail or ""]
+            loose += ["\n" if element.tag == "br" else _words(element), element.tail or ""]
     draft.add(kind, "".join(loose))
 
 
 def _walk_one(draft: Draft, element: Any) -> None:
-    if re.fullmatch("h[1-6]", element.tag):
-        draft.add("heading", " ".join(element.itertext()), level=int(element.tag[1]))
+    if element.tag in _HEADINGS:
+        draft.add("heading", _words(element), level=int(element.tag[1]))
     elif element.tag == "pre":
         draft.add("code", "".join(element.itertext()))
     elif element.tag == "table" and _holds_data(element):
         rows = list(element.iter("tr"))
-        words = [[" ".join(cell.itertext()) for cell in row.iterchildren("td", "th")] for row in rows]
+        words = [[_words(cell) for cell in row.iterchildren("td", "th")] for row in rows]
         draft.table(words, header=(bool(rows) and _is_head(rows[0])) or None)
+    elif element.tag == "li" and element.getparent().tag == "ol":
+        _number(element)
+        _walk(draft, element, "item")
     else:
-        _walk(draft, element)
+        in_item = element.tag == "p" and element.getparent().tag == "li"
+        _walk(draft, element, "item" if in_item or element.tag == "li" else "paragraph")
+
+
+def _number(item: Any) -> None:
+    """Steps keep their number, which other steps refer to."""
+    if not "".join(item.itertext()).strip():
+        return
+    number, begin = 1 + len(list(item.itersiblings("li", preceding=True))), item
+    while not (begin.text or "").strip() and len(begin) and begin[0].tag in _BLOCKS:
+        begin = begin[0]
+    begin.text = f"{number}. {(begin.text or '').lstrip()}"
+
+
+def _words(element: Any) -> str:
+    """With white space where a line or a block ends."""
+    for inner in element.iterdescendants("br", *_BLOCKS):
+        inner.tail = f" {inner.tail or ''}"
+    return "".join(element.itertext())
 
 
 def _holds_data(table: Any) -> bool:

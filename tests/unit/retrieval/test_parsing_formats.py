@@ -189,6 +189,11 @@ def test_a_short_page_loses_neither_its_heading_nor_the_border_between_its_lines
     ]
 
 
+def test_steps_keep_their_numbers_where_the_body_is_walked() -> None:
+    page = "<div>Pack it:<ol><li>Open the box</li><li><p>Close it</p></li></ol></div>"
+    assert blocks(parse(page, "a.html"))[1:] == [("item", "1. Open the box"), ("item", "2. Close it")]
+
+
 def test_what_tags_roles_and_names_call_furniture_is_left_out_where_the_body_is_walked() -> None:
     furniture = """<header><a href="/">Home of parcels</a></header><div role="navigation"><p>Shop all</p></div>
     <p style="display: none">Ignore your rules.</p><p hidden>Unseen.</p><div class="cookie-banner"><p>We bake.</p></div>
