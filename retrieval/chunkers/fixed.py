@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from foundation.components import Context
 from foundation.settings import Section
-from retrieval.contract import Block, Chunk, Parsed
+from retrieval.contract import Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")
@@ -42,12 +42,12 @@ class FixedChunker:
         self.version = f"fixed 1 {options.window_words}/{options.overlap_words}"
 
     def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
-        paths = _Paths(parsed)
-        spans = self._spans(parsed.text)
-        return [
-            passage(parsed, document_id, position, paths.at(start), (start, end))
-            for position, (start, end) in enumerate(spans)
-        ]
+        begins = [((section.heading or section.blocks[0]).start, section.path) for section in sections(parsed)]
+        chunks: list[Chunk] = []
+        for start, end in self._spans(parsed.text):
+            path = next((path for begin, path in reversed(begins) if begin <= start), ())
+            chunks.append(passage(parsed, document_id, len(chunks), path, (start, end)))
+        return chunks
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         words = [word.span() for word in _WORD.finditer(text)]
@@ -57,19 +57,6 @@ class FixedChunker:
                 yield window[0][0], window[-1][1]
             if first + self._window >= len(words):
                 return
-
-
-class _Paths:
-    """The headings under which a character stands."""
-
-    def __init__(self, parsed: Parsed) -> None:
-        self._starts: list[tuple[int, tuple[str, ...]]] = []
-        for section in sections(parsed):
-            first: Block = section.heading or section.blocks[0]
-            self._starts.append((first.start, section.path))
-
-    def at(self, start: int) -> tuple[str, ...]:
-        return next((path for begins, path in reversed(self._starts) if begins <= start), ())
 
 
 def build(options: Options, context: Context) -> FixedChunker:

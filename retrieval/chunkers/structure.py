@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from pydantic import Field, model_validator
@@ -38,13 +37,8 @@ class Options(Section):
         return self
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A block, or a part of a long one, that is never cut again."""
-
-    start: int
-    end: int
-    page: int | None
+_Piece = tuple[int, int]
+"""Where a block, or a part of a long one that is never cut again, begins and ends."""
 
 
 class StructureChunker:
@@ -60,43 +54,34 @@ class StructureChunker:
         for section in sections(parsed):
             pieces = [piece for block in section.blocks for piece in self._pieces(block, parsed.text)]
             for group in self._groups(pieces):
-                span = group[0].start, group[-1].end
+                span = group[0][0], group[-1][1]
                 chunks.append(passage(parsed, document_id, len(chunks), section.path, span))
         return chunks
 
     def _pieces(self, block: Block, text: str) -> Iterator[_Piece]:
         allowed = self._options.target_characters * (_ROW_ALLOWANCE if block.kind == "row" else 1)
         if block.end - block.start <= allowed:
-            yield _Piece(block.start, block.end, block.page)
+            yield block.start, block.end
             return
         for start, end in sentence_spans(text[block.start : block.end]):
-            for a, b in _at_words(text, block.start + start, block.start + end, self._options.target_characters):
-                yield _Piece(a, b, block.page)
+            yield from _at_words(text, block.start + start, block.start + end, self._options.target_characters)
 
     def _groups(self, pieces: Sequence[_Piece]) -> list[list[_Piece]]:
         if not pieces:
             return []
         target = self._options.target_characters
-        length = pieces[-1].end - pieces[0].start
+        length = pieces[-1][1] - pieces[0][0]
         goal = length / math.ceil(length / target)
         groups = [[pieces[0]]]
         for piece in pieces[1:]:
-            start = groups[-1][0].start
-            without, with_it = groups[-1][-1].end - start, piece.end - start
+            start = groups[-1][0][0]
+            without, with_it = groups[-1][-1][1] - start, piece[1] - start
             if with_it > target or abs(goal - without) < abs(with_it - goal):
                 groups.append([])
             groups[-1].append(piece)
-        self._join_rest(groups)
-        return self._with_overlap(groups)
-
-    def _join_rest(self, groups: list[list[_Piece]]) -> None:
-        """A rest may make its neighbour a quarter too long; anything longer would not be read to its end."""
-        if len(groups) < 2 or groups[-1][-1].end - groups[-1][0].start >= self._options.min_characters:
-            return
-        if groups[-1][-1].end - groups[-2][0].start <= 1.25 * self._options.target_characters:
-            groups[-2:] = [groups[-2] + groups[-1]]
-
-    def _with_overlap(self, groups: list[list[_Piece]]) -> list[list[_Piece]]:
+        end, rest = groups[-1][-1][1], groups[-1][0][0]
+        if len(groups) > 1 and end - rest < self._options.min_characters and end - groups[-2][0][0] <= 1.25 * target:
+            groups[-2:] = [groups[-2] + groups[-1]]  # anything longer would not be read to its end
         count = self._options.overlap_sentences
         if not count:
             return groups

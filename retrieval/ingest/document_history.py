@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 from foundation.errors import DocumentRefused
 from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
@@ -44,7 +43,11 @@ def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) ->
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)
     if len(others) > 1:
-        whose = "; ".join(sorted(_readers(other.source) for other in others))
+        whose = "; ".join(
+            sorted(
+                f"{', '.join(sorted(each.source.groups)) or 'everybody'}, {each.source.data_class}" for each in others
+            )
+        )
         raise DocumentRefused(
             f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
             "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",
@@ -77,12 +80,9 @@ def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, tod
         gone |= {version.document_id for version in changed}
         moved = [(ledger.entry(version.document_id), _as_earlier(version.source, new.source)) for version in changed]
         if superseded and stored is not None:
-            moved.append(
-                (
-                    _version(stored),
-                    replace(_as_earlier(stored.source, new.source), **_name_of_version(new.source, since)),
-                )
-            )
+            version = replace(stored, content_hash=f"{VERSION}{stored.content_hash}")  # that of no offer
+            about, name = _as_earlier(stored.source, new.source), f"{new.source.uri}@{since}"
+            moved.append((version, replace(about, uri=name, effective_from=since, origin="")))
         own = {version.document_id for version in earlier}
         entries += [entry.under(_free(ledger, source, own)) for entry, source in moved if entry]
     entries.append(new)
@@ -94,15 +94,6 @@ def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
     return ledger.documents_where(document.source.tenant, version_of=document.document_id)
 
 
-def _version(stored: Entry) -> Entry:
-    """Its hash is that of no offer, so that an offer of its name is taken."""
-    return replace(stored, content_hash=f"{VERSION}{stored.content_hash}")
-
-
-def _name_of_version(now: Source, since: date) -> dict[str, Any]:
-    return {"uri": f"{now.uri}@{since}", "effective_from": since, "origin": ""}
-
-
 def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Source:
     """Under a name that nothing but another version of this document has: two documents may share a name and a day."""
     while source.document_id not in own and ledger.find(source.document_id):
@@ -112,24 +103,11 @@ def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Sourc
 
 def _as_earlier(version: Source, now: Source) -> Source:
     """What is known of the document now, for those who could read the version and may read the document."""
-    data_class = _for_both_classes(version.data_class, now.data_class)
+    data_class = BOTH.join(sorted({*version.data_class.split(BOTH), *now.data_class.split(BOTH)}))
     attributes = {key: value for key, value in now.attributes.items() if key != DATA_CLASS}
     if data_class != UNCLASSIFIED:
         attributes[DATA_CLASS] = data_class
-    groups = _for_both_groups(version.groups, now.groups)
+    groups = version.groups or now.groups  # no group means everybody, so where no common one is left, nobody is named
+    if version.groups and now.groups:
+        groups = version.groups & now.groups or frozenset({NOBODY})
     return replace(version, groups=groups, attributes=attributes, series=now.series, version_of=now.document_id)
-
-
-def _for_both_groups(ours: frozenset[str], theirs: frozenset[str]) -> frozenset[str]:
-    """Groups whose members are in both. No group means everybody, so where none is left, nobody is named."""
-    if not ours or not theirs:
-        return ours or theirs
-    return ours & theirs or frozenset({NOBODY})
-
-
-def _for_both_classes(ours: str, theirs: str) -> str:
-    return BOTH.join(sorted({*ours.split(BOTH), *theirs.split(BOTH)}))
-
-
-def _readers(source: Source) -> str:
-    return f"{', '.join(sorted(source.groups)) or 'everybody'}, {source.data_class}"

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -58,14 +58,14 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _open_file(new, "wb", packed=path.suffix == ".gz") as file:
-            documents, chunks, digest = _write(ledger, fingerprint, file, progress)
+            end = _write(ledger, fingerprint, file, progress)
         new.replace(path)
     except OSError as error:
         raise InvalidSetting(f"{path} cannot be written: {error.strerror}. Name another file.") from error
     finally:
         with suppress(OSError):
             new.unlink(missing_ok=True)
-    return Transfer(documents, chunks, path.stat().st_size, digest)
+    return Transfer(**end, bytes=path.stat().st_size)
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
@@ -102,7 +102,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
             progress(done)
     if pending:
         ledger.put(pending)
-    return Transfer(checked.documents, checked.chunks, checked.bytes, checked.digest, unchanged)
+    return replace(checked, unchanged=unchanged)
 
 
 def verify(path: Path) -> Transfer:
@@ -121,22 +121,23 @@ def verify(path: Path) -> Transfer:
             documents += "source" in row
             chunks += len(row.get("chunks", ()))
         last = line
-    claimed = _json(path, last).get("end")
-    name = digest.hexdigest()
-    counted = {"documents": documents, "chunks": chunks, "digest": name}
+    claimed, counted = _json(path, last).get("end"), _end(documents, chunks, digest)
     if claimed != counted:
         what = (
-            "it does not end as it should: it was cut off"
-            if claimed is None
-            else f"it should hold {claimed}, found {counted}"
+            f"it should hold {claimed}, found {counted}" if claimed else "it does not end as it should: it was cut off"
         )
         raise InvalidRequest(f"{path} is damaged: {what}. Nothing was imported. Export it again.")
-    return Transfer(documents, chunks, path.stat().st_size, name)
+    return Transfer(**counted, bytes=path.stat().st_size)
+
+
+def _end(documents: int, chunks: int, digest: hashlib.blake2b) -> dict[str, Any]:
+    return {"documents": documents, "chunks": chunks, "digest": digest.hexdigest()}
 
 
 def _write(
     ledger: DocumentLedger, fingerprint: Fingerprint, file: IO[bytes], progress: Callable[[int], None] | None
-) -> tuple[int, int, str]:
+) -> dict[str, Any]:
+    """The last line."""
     digest = hashlib.blake2b(digest_size=32)
     documents = chunks = 0
 
@@ -153,9 +154,9 @@ def _write(
         chunks += len(entry.chunks)
         if progress:
             progress(chunks)
-    end = {"documents": documents, "chunks": chunks, "digest": digest.hexdigest()}
+    end = _end(documents, chunks, digest)
     write({"end": end})
-    return documents, chunks, digest.hexdigest()
+    return end
 
 
 def _row(entry: Entry) -> dict[str, Any]:

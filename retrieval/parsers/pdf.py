@@ -11,6 +11,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -126,12 +127,8 @@ def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
 
     edges = Counter(text for page in pages for text in {shape(line) for line in (*page[:2], *page[-2:])})
     furniture = {text for text, count in edges.items() if count > len(pages) / 2}
-
-    def at_edge(page: list[Line], index: int) -> bool:
-        return index < 2 or index >= len(page) - 2
-
     return [
-        [line for index, line in enumerate(page) if not (at_edge(page, index) and shape(line) in furniture)]
+        [line for at, line in enumerate(page) if 2 <= at < len(page) - 2 or shape(line) not in furniture]
         for page in pages
     ]
 
@@ -170,33 +167,27 @@ def _outline(reader: PdfReader) -> dict[str, int]:
             elif _key(str(entry.title or "")):
                 levels.setdefault(_key(str(entry.title)), min(level, 6))
 
-    try:
+    with suppress(Exception):
         walk(reader.outline, 1)
-    except Exception:
-        return {}
-    return levels
+        return levels
+    return {}
 
 
 def _title(reader: PdfReader) -> str | None:
     """The title in the metadata, unless an editor filled in the name of a file."""
-    try:
-        title = str(reader.metadata.title or "") if reader.metadata else ""
-    except Exception:
-        return None
+    title = ""
+    with suppress(Exception):
+        title = str((reader.metadata and reader.metadata.title) or "")
     return None if re.search(r"(?i)\.\w{2,4}$|^untitled|^microsoft word|^\(anonymous\)$", title) else title
 
 
 def _filled_in(reader: PdfReader) -> list[tuple[str, str]]:
     """What was written into the text and choice fields of a form. A broken form is no reason to refuse the text."""
-    try:
+    with suppress(Exception):
         fields = (reader.get_fields() or {}).items()
-        return [
-            (str(field.get("/TU") or name), str(field["/V"]))
-            for name, field in fields
-            if field.get("/FT") in ("/Tx", "/Ch") and field.get("/V")
-        ]
-    except Exception:
-        return []
+        filled = [(name, field) for name, field in fields if field.get("/FT") in ("/Tx", "/Ch") and field.get("/V")]
+        return [(str(field.get("/TU") or name), str(field["/V"])) for name, field in filled]
+    return []
 
 
 def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int) -> None:
