@@ -132,19 +132,15 @@ class Ingestor:
             Conflict: several documents have that name; `document_id` says which is meant.
         """
         with self._committing:
-            readable_documents = readable(self._ledger, tenant, uri, scope)
-            documents = [document for document in readable_documents if document_id in (None, document.document_id)]
+            named = readable(self._ledger, tenant, uri, scope)
+            documents = [document for document in named if document_id in (None, document.document_id)]
             if len(documents) > 1:
                 raise Conflict(
                     f"{len(documents)} documents that you may read are named {uri}. Say which one goes by its document_id: "
                     f"{', '.join(document.document_id for document in documents)}."
                 )
-            refusals = [
-                refusal.source
-                for refusal in self._ledger.refusals_of(tenant, uri=uri)
-                if refusal.source.is_readable(scope)
-            ]
-            gone = {refusal.document_id for refusal in refusals if document_id in (None, refusal.document_id)}
+            refused = self._readable_refusals(tenant, uri, scope)
+            gone = {refused_id for refused_id in refused if document_id in (None, refused_id)}
             for document in documents:
                 gone |= {version.document_id for version in (document, *versions(self._ledger, document))}
             if gone:
@@ -321,9 +317,12 @@ class Ingestor:
                 offer = replace(offer, ingested_at=replaced.ingested_at)
             keep = self._keep_replaced and not reread
             change = replace_document(self._ledger, offer, replaced, today, keep=keep)
-        refusals = [refusal.source for refusal in self._ledger.refusals_of(offer.source.tenant, uri=offer.source.uri)]
-        settled = {source.document_id for source in refusals if source.is_readable(scope)} - {offer.source.document_id}
+        settled = self._readable_refusals(offer.source.tenant, offer.source.uri, scope) - {offer.source.document_id}
         return Change(change.entries, [*change.gone, *settled])
+
+    def _readable_refusals(self, tenant: str, uri: str, scope: Scope | None) -> set[str]:
+        sources = [refusal.source for refusal in self._ledger.refusals_of(tenant, uri=uri)]
+        return {source.document_id for source in sources if source.is_readable(scope)}
 
     def _forget(self, document_ids: Iterable[str]) -> None:
         if self._refused:

@@ -129,7 +129,11 @@ class ParserPool:
                 answer = self._ask(content, name)
             if answer.pop("worn", False):
                 self._end_child()
-        return _unpack(answer)
+        if "refused" in answer:
+            raise DocumentRefused(answer["message"], reason=answer["refused"])
+        if "missing" in answer:
+            raise MissingDependency(answer["missing"])
+        return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
 
     @property
     def pid(self) -> int | None:
@@ -149,7 +153,9 @@ class ParserPool:
         self.close()
 
     def _ask(self, content: bytes, name: str) -> dict[str, Any]:
-        child = self._running_child()
+        if self._child is not None and self._child.poll() is not None:
+            self._end_child()
+        child = self._child = self._child or _start(self._settings.memory_mb)
         timed_out = threading.Event()
 
         def kill() -> None:
@@ -162,7 +168,10 @@ class ParserPool:
         try:
             return _exchange(child, content, name, self._limits, self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
-            ended = None if isinstance(error, ValueError) else _end_of(child)
+            ended = None
+            if not isinstance(error, ValueError):  # it closed its pipe: how it ended, before we end it ourselves
+                with suppress(subprocess.TimeoutExpired):
+                    ended = child.wait(timeout=1)
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
@@ -183,13 +192,6 @@ class ParserPool:
             if timed_out.is_set():
                 self._end_child()  # also where the answer came just before the time was up
 
-    def _running_child(self) -> subprocess.Popen[bytes]:
-        if self._child is not None and self._child.poll() is not None:
-            self._end_child()
-        if self._child is None:
-            self._child = _start(self._settings.memory_mb)
-        return self._child
-
     def _end_child(self) -> None:
         child, self._child = self._child, None
         if child is None:
@@ -199,14 +201,6 @@ class ParserPool:
         for pipe in (child.stdin, child.stdout):
             with suppress(BrokenPipeError):  # what was left to write is of no use to a dead child
                 pipe and pipe.close()
-
-
-def _end_of(child: subprocess.Popen[bytes]) -> int | None:
-    """How a child that closed its pipe ended, before we end it ourselves."""
-    try:
-        return child.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def _start(memory_mb: int) -> subprocess.Popen[bytes]:
@@ -241,14 +235,6 @@ def _read_answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise EOFError
     return dict(json.loads(line))
-
-
-def _unpack(answer: dict[str, Any]) -> Parsed:
-    if "refused" in answer:
-        raise DocumentRefused(answer["message"], reason=answer["refused"])
-    if "missing" in answer:
-        raise MissingDependency(answer["missing"])
-    return row_codec.read_parsed(answer["text"], answer["outline"], answer["parsers"])
 
 
 def _serve(memory_mb: int) -> None:

@@ -31,7 +31,7 @@ _HEADING_CHARACTERS = 150
 
 @dataclass(frozen=True)
 class Line:
-    """What stands on one base line: its cells from left to right, type size, and where its last words begin."""
+    """What stands on one base line: its cells from left to right, and where its last words begin."""
 
     text: str
     size: float

@@ -156,10 +156,8 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
                 if hidden:
                     rows.append(row)
             case "col" if hidden:
-                first, last = (
-                    max(_whole(attributes.get("min")), last + 1),
-                    min(_whole(attributes.get("max")), _MOST_COLUMNS),
-                )
+                first, last = max(_whole(attributes.get("min")), last + 1), _whole(attributes.get("max"))
+                last = min(last, _MOST_COLUMNS)
                 columns.update(range(first, last + 1))
             case "autoFilter":
                 filter_at = attributes.get("ref", "")
@@ -173,8 +171,8 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
     rows.sort()
     for place in set(filtered):
         first, _, final = place.replace("$", "").partition(":")
-        reached = [_whole(corner.lstrip(string.ascii_uppercase)) for corner in (first, final)]
-        del rows[bisect_left(rows, reached[0]) : bisect_right(rows, reached[1])]
+        top, bottom = (_whole(corner.lstrip(string.ascii_uppercase)) for corner in (first, final))
+        del rows[bisect_left(rows, top) : bisect_right(rows, bottom)]
     return frozenset(rows), columns
 
 
@@ -206,9 +204,8 @@ def _words(cell: Any) -> str:
     """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent, numbers
     with their unit or leading zeros."""
     value, number_format = cell.value, str(cell.number_format or "")
-    if value is None or (
-        number_format and not number_format.strip("; ")
-    ):  # a format of semicolons alone shows no value
+    shows_nothing = number_format and not number_format.strip("; ")  # a format of semicolons alone
+    if value is None or shows_nothing:
         return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -224,7 +221,6 @@ def _words(cell: Any) -> str:
 
 
 def _number(value: float, number_format: str) -> str:
-    """`told` is a format, such as `#,##0.00 "EUR"`."""
     if is_share(number_format):
         return f"{value * 100:.10g} %"
     positive, negative = _sections(number_format)
