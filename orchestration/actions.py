@@ -89,6 +89,10 @@ class Approval(Noun):
         """The arguments that may run once it is approved."""
         return self.arguments if self.edited is None else self.edited
 
+    @property
+    def granted_hash(self) -> str:
+        return self.edited_hash or self.arguments_hash
+
 
 class ApprovalNotice(Noun):
     """What may be told outside of an approval that waits: no arguments, no words of a person, no name of who asked."""

@@ -184,7 +184,7 @@ def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) ->
     first_of_call: dict[tuple[str, str], Approval] = {}
     for approval in decided:
         if approval.status == "approved":
-            first_of_call.setdefault((approval.tool, approval.edited_hash or approval.arguments_hash), approval)
+            first_of_call.setdefault((approval.tool, approval.granted_hash), approval)
     earlier = {}
     for approval in waiting:
         first = first_of_call.setdefault((approval.tool, approval.arguments_hash), approval)

@@ -343,7 +343,7 @@ def _record_of(answer: Answer, principal: Principal) -> AuditRecord:
         outcome=answer.status,
         reason=answer.stop_reason,
         documents=tuple(sorted({citation.document_id for citation in answer.citations})),
-        arguments_hash=(approval.edited_hash or approval.arguments_hash) if approval else "",
+        arguments_hash=approval.granted_hash if approval else "",
         approval_id=approval.approval_id if approval else None,
         decided_by=approval.decided_by if approval else None,
         trace_id=answer.trace_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.tools import BaseTool, ToolException
@@ -12,7 +11,7 @@ from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from foundation.kill_switches import Stops
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
-from orchestration.actions import Approval, Decision, Preview
+from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.arguments import UnfitArguments, arguments_hash, check_arguments
 from orchestration.effects.audit import SqliteAudit
@@ -22,19 +21,13 @@ from orchestration.settings import PolicySettings
 
 
 class Decisions:
-    """The decisions on what `tools` would do."""
+    """The half of the executor that decides."""
 
-    def __init__(
-        self,
-        tools: Mapping[str, BaseTool],
-        policy: PolicySettings,
-        approvals: SqliteApprovals,
-        audit: SqliteAudit,
-        stops: Stops | None,
-    ) -> None:
-        self._tools, self._policy, self._stops = tools, policy, stops
-        self.approvals = self._approvals = approvals
-        self._audit = audit
+    _tools: dict[str, BaseTool]
+    _policy: PolicySettings
+    _approvals: SqliteApprovals
+    _audit: SqliteAudit
+    _stops: Stops | None
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve, as it was asked or with other arguments, or reject; exactly once.
@@ -48,7 +41,7 @@ class Decisions:
         """
         approval = await self.may_decide(decision.approval_id, principal)
         if decision.approve and self.is_own(approval, principal.subject):
-            await self._record_refusal(approval, principal, "own")
+            await self._record_refusal(approval, principal, "own", RULES["own"])
             raise Forbidden(
                 "You asked for this yourself, so somebody else has to approve it; you may reject it. Where one person works "
                 "alone, the policy can say so: four_eyes = false. Rule: four_eyes."
@@ -56,14 +49,11 @@ class Decisions:
         if self._stops is not None and decision.approve:
             self._stops.demand("effects")
         edited = await self._check_edited(decision, approval)
+        changes: dict[str, Any] = {"note": decision.note, "edited": edited}
+        if edited is not None:
+            changes["edited_hash"] = arguments_hash(approval.tool, approval.tenant, edited)
         decided = await self._approvals.decide(
-            decision.approval_id,
-            principal.tenant,
-            approve=decision.approve,
-            by=principal.subject,
-            note=decision.note,
-            edited=edited,
-            edited_hash="" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
+            decision.approval_id, principal.tenant, approve=decision.approve, by=principal.subject, **changes
         )
         crash_point("decided")
         await self.record_decision(decided, principal)
@@ -71,27 +61,18 @@ class Decisions:
 
     async def record_decision(self, decided: Approval, principal: Principal) -> None:
         """Also for a decision that is repeated: whoever took it may have been killed before its record was written."""
-        await self._record(
-            decided,
-            subject=decided.requested_by,
-            outcome="decided",
-            reason="edited" if decided.edited_hash else decided.status,
-            arguments_hash=decided.edited_hash or decided.arguments_hash,
-            decided_by=principal.subject,
-        )
+        reason = "edited" if decided.edited_hash else decided.status
+        by = {"subject": decided.requested_by, "decided_by": principal.subject}
+        await self._record(decided, outcome="decided", reason=reason, arguments_hash=decided.granted_hash, **by)
 
     async def _record(self, approval: Approval, **entry: Any) -> None:
         """`run_id` is the conversation, which is what an approval knows; the call's own record names the run."""
-        await self._audit.record(
-            AuditRecord(
-                act="decision",
-                tenant=approval.tenant,
-                run_id=approval.thread_id,
-                tool=approval.tool,
-                approval_id=approval.approval_id,
-                **entry,
-            )
-        )
+        entry |= {"tenant": approval.tenant, "tool": approval.tool, "approval_id": approval.approval_id}
+        await self._audit.record(AuditRecord(act="decision", run_id=approval.thread_id, **entry))
+
+    async def _record_refusal(self, approval: Approval, principal: Principal, reason: Denial, rule: str) -> None:
+        entry = {"reason": reason, "rule": rule, "arguments_hash": approval.arguments_hash}
+        await self._record(approval, subject=principal.subject, outcome="denied", **entry)
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
         """The approval, if the caller may see and decide it; raises NotFound or Forbidden as `decide` does."""
@@ -99,27 +80,14 @@ class Decisions:
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
         if not principal.roles & set(self._policy.approvers):
-            await self._record_refusal(approval, principal, "role", rule="approvers")
+            await self._record_refusal(approval, principal, "role", "approvers")
             needed = ", ".join(self._policy.approvers) or "none is configured"
             raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them. Rule: approvers.")
         return approval
 
     def is_own(self, approval: Approval, decider: str | None) -> bool:
-        """Whether the person who decides is the one who asked, where the policy wants two. A directory may write one person
-        in upper and lower case."""
+        """Whether who decides is who asked, where the policy wants two people. A directory may write one in upper and lower case."""
         return self._policy.four_eyes and (decider or "").casefold() == approval.requested_by.casefold()
-
-    async def _record_refusal(
-        self, approval: Approval, principal: Principal, reason: Denial, *, rule: str = ""
-    ) -> None:
-        await self._record(
-            approval,
-            subject=principal.subject,
-            outcome="denied",
-            reason=reason,
-            rule=rule or RULES[reason],
-            arguments_hash=approval.arguments_hash,
-        )
 
     async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:
         """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
@@ -132,10 +100,8 @@ class Decisions:
             raise Conflict(f"There is no tool {approval.tool} any more. Reject the approval.")
         try:
             fitting = check_arguments(tool, decision.arguments)
-            preview: Preview | None = (tool.metadata or {}).get("preview")
-            if preview is not None:
-                requester = Principal(approval.requested_by, approval.tenant)
-                await asyncio.to_thread(preview, fitting, requester)
+            if preview := (tool.metadata or {}).get("preview"):
+                await asyncio.to_thread(preview, fitting, Principal(approval.requested_by, approval.tenant))
         except (UnfitArguments, ToolException) as error:
             raise InvalidRequest(f"It cannot be approved with these arguments: {error}") from error
         return None if fitting == approval.arguments else fitting

@@ -86,9 +86,9 @@ class Executor(Decisions):
         stops: Stops | None = None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
-        super().__init__(_by_name(tools), policy, approvals, audit, stops)
-        self.policy = Policy(policy)
-        self._announce, self._effects, self._clock = announce, effects, clock
+        self._tools, self._policy, self.policy = _by_name(tools), policy, Policy(policy)
+        self.approvals = self._approvals = approvals
+        self._effects, self._audit, self._clock, self._stops, self._announce = effects, audit, clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
         self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -148,8 +148,7 @@ class Executor(Decisions):
         )
         outcome = await self._carry_out(call, approval)
         granted = outcome.approval
-        hashed = (granted.edited_hash or granted.arguments_hash) if granted else call.hash
-        return await self._record_outcome(outcome, principal, run_id, hashed)
+        return await self._record_outcome(outcome, principal, run_id, granted.granted_hash if granted else call.hash)
 
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not call.metadata_value("effect", True):

@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -135,16 +136,26 @@ def _texts_that_stay(value: Any) -> Iterator[str]:
             yield from _texts_that_stay(item)
 
 
-def choose_tools(options: ForeignOptions, found: Sequence[str], where: str) -> list[str]:
-    """Their names to take over.
+def take_over(
+    options: ForeignOptions,
+    found: Sequence[str],
+    where: str,
+    make: Callable[[str], BaseTool],
+    close: Callable[[], None],
+) -> ToolSet:
+    """The tools of the names that are wanted, made by `make`. Where one cannot be made, `close` is called.
 
     Raises:
         InvalidSetting: the configuration names one that is not there.
     """
-    for name in (*(options.only or ()), *options.tools):
-        if name not in found:
-            raise InvalidSetting(f'{where} has no tool "{name}". {did_you_mean(name, found)}')
-    return [name for name in found if options.only is None or name in options.only]
+    with ExitStack() as failed:
+        failed.callback(close)
+        for name in (*(options.only or ()), *options.tools):
+            if name not in found:
+                raise InvalidSetting(f'{where} has no tool "{name}". {did_you_mean(name, found)}')
+        tools = [make(name) for name in found if options.only is None or name in options.only]
+        failed.pop_all()
+    return ToolSet(tools, close)
 
 
 def secret(variable: str) -> str:

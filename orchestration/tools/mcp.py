@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
 from foundation.components import Context
@@ -30,10 +30,10 @@ from orchestration.effects.foreign_tools import (
     ForeignOptions,
     ToolSet,
     UnclearOutcome,
-    choose_tools,
     foreign_tool,
     is_effect,
     secret,
+    take_over,
 )
 
 if TYPE_CHECKING:
@@ -64,21 +64,16 @@ def build(options: Options, context: Context) -> ToolSet:
     session = _Session(options)
     try:
         listed = {tool.name: tool for tool in session.connect()}
-        names = choose_tools(options, list(listed), f'The MCP server "{options.name}"')
-        tools = [
-            foreign_tool(
-                options,
-                name,
-                description=listed[name].description or "",
-                schema=listed[name].input_schema,
-                call=_caller(session, name, effect=is_effect(options, name)),
-            )
-            for name in names
-        ]
     except BaseException:
         session.close()
         raise
-    return ToolSet(tools, session.close)
+
+    def make(name: str) -> BaseTool:
+        call = _caller(session, name, effect=is_effect(options, name))
+        theirs = listed[name]
+        return foreign_tool(options, name, description=theirs.description or "", schema=theirs.input_schema, call=call)
+
+    return take_over(options, list(listed), f'The MCP server "{options.name}"', make, session.close)
 
 
 def _caller(session: _Session, name: str, *, effect: bool) -> Any:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
 from foundation.components import Context
@@ -31,10 +31,10 @@ from orchestration.effects.foreign_tools import (
     ForeignOptions,
     ToolSet,
     UnclearOutcome,
-    choose_tools,
     foreign_tool,
     is_effect,
     secret,
+    take_over,
 )
 
 if TYPE_CHECKING:
@@ -73,10 +73,6 @@ class Operation:
     """Argument -> path, query, header, `field` of the body, or the whole `body`."""
     schema: Mapping[str, Any]
 
-    @property
-    def effect(self) -> bool:
-        return self.method not in READS
-
 
 def build(options: Options, context: Context) -> ToolSet:
     import httpx2
@@ -88,22 +84,15 @@ def build(options: Options, context: Context) -> ToolSet:
     client = httpx2.Client(
         base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
     )
-    try:
-        tools = [
-            foreign_tool(
-                options,
-                name,
-                description=operations[name].description,
-                schema=operations[name].schema,
-                call=_caller(client, operations[name], options),
-                effect=operations[name].effect,
-            )
-            for name in choose_tools(options, list(operations), options.spec.name)
-        ]
-    except BaseException:
-        client.close()
-        raise
-    return ToolSet(tools, client.close)
+
+    def make(name: str) -> BaseTool:
+        theirs = operations[name]
+        call, effect = _caller(client, theirs, options), theirs.method not in READS
+        return foreign_tool(
+            options, name, description=theirs.description, schema=theirs.schema, call=call, effect=effect
+        )
+
+    return take_over(options, list(operations), options.spec.name, make, client.close)
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
@@ -221,7 +210,7 @@ def _convert_schema(schema: Any) -> Any:
 def _caller(client: httpx2.Client, operation: Operation, options: Options) -> Any:
     import asyncio
 
-    effect = is_effect(options, operation.name, operation.effect)
+    effect = is_effect(options, operation.name, operation.method not in READS)
 
     def send(arguments: dict[str, Any], key: str | None) -> tuple[str, Any]:
         import httpx2
