@@ -5,8 +5,8 @@
     url = "https://hooks.example.com/approvals"
 
 The secret comes from the environment, SIXPLY__ORCHESTRATION__NOTIFIER__SECRET. Headers and signature are those of the Standard
-Webhooks specification 1.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`), which libraries in most languages check. The
-id is that of the approval: after a crash the same may be announced twice.
+Webhooks specification 1.0, which libraries in most languages check. The id is that of the approval: after a crash the same may be
+announced twice.
 """
 
 from __future__ import annotations
@@ -95,10 +95,8 @@ class WebhookNotifier:
         except Exception as error:  # `translate` knows those of the client
             raise translate(error, model=f"the webhook at {host}") from error
         if not response.is_success:
-            raise UpstreamRejected(
-                f"The webhook at {host} answered {response.status_code} and was expected to answer 2xx. Look at its log; "
-                f"redirects are not followed."
-            )
+            expected = "was expected to answer 2xx. Look at its log; redirects are not followed."
+            raise UpstreamRejected(f"The webhook at {host} answered {response.status_code} and {expected}")
 
     def close(self) -> None:
         self._client.close()

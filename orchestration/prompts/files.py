@@ -1,21 +1,14 @@
 """Prompts are Markdown files: those beside this one, and over them those of a folder of yours, for all tenants or for one.
 
----
-name: tool_calling
-version: 1
-measured_on: none yet
----
-You answer ...
-
-They are read and checked when the system starts. What a model is told and what people read where no model writes are both
-among them. `{reason}` and the like are filled in.
+They begin with `name`, `version` and `measured_on` between lines of `---`, and are read and checked when the system starts. What a
+model is told and what people read where no model writes are both among them. `{reason}` and the like are filled in.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -70,21 +63,16 @@ class Prompts:
         def put_text(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
             return {**prompts, name: replace(prompts[name], text=text)}
 
-        return Prompts(
-            put_text(self.everybody), {tenant: put_text(prompts) for tenant, prompts in self.tenants.items()}
-        )
+        tenants = {tenant: put_text(prompts) for tenant, prompts in self.tenants.items()}
+        return Prompts(put_text(self.everybody), tenants)
 
     def labels(self) -> dict[str, str]:
         """Version and digest of each, by name; of what a tenant has otherwise, by tenant and name."""
-        return dict(self._labels())
-
-    def _labels(self) -> Iterator[tuple[str, str]]:
-        for name, prompt in self.everybody.items():
-            yield name, prompt.label
+        labels = {name: prompt.label for name, prompt in self.everybody.items()}
         for tenant, prompts in self.tenants.items():
-            for name, prompt in prompts.items():
-                if prompt != self.everybody[name]:
-                    yield f"{tenant}/{name}", prompt.label
+            own = {name: prompt for name, prompt in prompts.items() if prompt != self.everybody[name]}
+            labels |= {f"{tenant}/{name}": prompt.label for name, prompt in own.items()}
+        return labels
 
 
 def open_prompts(settings: PromptSettings) -> Prompts:
@@ -95,13 +83,11 @@ def open_prompts(settings: PromptSettings) -> Prompts:
     """
     bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
     everybody = bundled | _replacements(settings.folder, bundled, "folder")
-    return Prompts(
-        everybody,
-        {
-            tenant: everybody | _replacements(section.folder, bundled, f"tenants.{tenant}.folder")
-            for tenant, section in settings.tenants.items()
-        },
-    )
+    tenants = {
+        tenant: everybody | _replacements(section.folder, bundled, f"tenants.{tenant}.folder")
+        for tenant, section in settings.tenants.items()
+    }
+    return Prompts(everybody, tenants)
 
 
 @cache
@@ -138,13 +124,13 @@ def _replacements(folder: Path | None, bundled: Mapping[str, Prompt], setting: s
                 f"{path} stands in the place of no prompt. {did_you_mean(path.stem, bundled)} There are: "
                 f"{', '.join(sorted(bundled))}."
             )
-        prompt, places = read_prompt(path.stem, folder), bundled[path.stem].places
-        if odd := prompt.places ^ places:
+        replacements[path.stem] = read_prompt(path.stem, folder)
+        places = bundled[path.stem].places
+        if odd := replacements[path.stem].places ^ places:
             wrong = min(odd)
             needs = ", ".join(f"{{{place}}}" for place in sorted(places)) or "no"
             raise InvalidSetting(
                 f"{path} {'lacks' if wrong in places else 'has'} {{{wrong}}}. The text is filled in where it has {needs} "
                 "names in braces: write just these."
             )
-        replacements[path.stem] = prompt
     return replacements

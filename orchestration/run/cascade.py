@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial, reduce
+from operator import add
+from typing import Any, cast
 
 from foundation import names
 from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
@@ -21,29 +23,19 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.wrapping import AgentWrapper
 
-if TYPE_CHECKING:
-    from orchestration.effects.executor import Executor
-
 ENDED = frozenset({"refuse", "hand_over", "reply"})
 """Routes of a plan that end a run without an answer, as they should."""
 
 
-class WithoutTools:
-    """An executor that carries nothing out: a run that needs a tool ends there, and the question goes up."""
+def parts_of_cheaper(parts: AgentParts) -> AgentParts:
+    """What an agent is built from whose answers may not be taken. A run of it that needs a tool ends there, and the question goes up."""
 
-    def __init__(self, inner: Executor) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def call(self, tool: str, *_: Any, **__: Any) -> Any:
+    async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
 
-
-def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """What an agent is built from whose answers may not be taken."""
-    return replace(parts, executor=cast("Executor", WithoutTools(parts.executor)), memory=None, scorer=None)
+    executor = copy(parts.executor)
+    executor.call = refuse  # type: ignore[method-assign]
+    return replace(parts, executor=executor, memory=None, scorer=None)
 
 
 class CascadeAgent(AgentWrapper):
@@ -87,8 +79,8 @@ class CascadeAgent(AgentWrapper):
 
 def stands_alone(request: AnswerRequest) -> bool:
     client = request.client
-    told = request.thread_id or request.messages or request.images or request.since
-    return not (told or client.tools or client.instructions or client.response_format)
+    before = request.thread_id or request.messages or request.images or request.since
+    return not (before or client.tools or client.instructions or client.response_format)
 
 
 def why_up(answer: Answer, up_below: float) -> str | None:
@@ -112,8 +104,8 @@ async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Se
     """All events of a run; the last one is an answer or an error, also where it was refused."""
     events: list[Event] = []
     try:
-        async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as told:
-            events = [event async for event in told]
+        async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as stream:
+            events = [event async for event in stream]
     except SixplyError as error:
         events.append(error_event(error))
     return events
@@ -130,14 +122,13 @@ def _with_trials(event: Event, trials: Sequence[Answer], name: str, reasons: Seq
     """The event; an answer says who wrote it, why it went up, and what the trials before it cost as well."""
     if event.answer is None:
         return event
-    usage, costs = event.answer.usage, [event.answer.cost_usd, *(trial.cost_usd for trial in trials)]
-    for trial in trials:
-        usage += trial.usage
+    answers = [event.answer, *trials]
+    costs: list[Any] = [answer.cost_usd for answer in answers]
     update = {
         "written_by": name,
         "went_up": tuple(reasons),
-        "usage": usage,
-        "cost_usd": None if None in costs else sum(cast("Any", costs)),
-        "seconds": event.answer.seconds + sum(trial.seconds for trial in trials),
+        "usage": reduce(add, (answer.usage for answer in answers)),
+        "cost_usd": None if None in costs else sum(costs),
+        "seconds": sum(answer.seconds for answer in answers),
     }
     return event.model_copy(update={"answer": event.answer.model_copy(update=update)})

@@ -55,12 +55,8 @@ class MeteredChatModel(ChatWrapper):
     ) -> ChatResult:
         run = current_run()
         run.calls += 1
-        teller = Teller(run, messages) if self.told else None
+        teller = Teller(run, messages, told=self.told)
         kwargs |= self._format_arguments()
-
-        def tell(chunk: AIMessageChunk) -> None:
-            if teller is not None:
-                teller.tell(chunk.text)
 
         async def open_stream() -> Chunks:
             async with aclosing(stream_of(self.inner, messages, stop, kwargs)) as generations:
@@ -69,9 +65,8 @@ class MeteredChatModel(ChatWrapper):
                         await run_manager.on_llm_new_token(generation.text, chunk=generation)
                     yield cast("AIMessageChunk", generation.message)
 
-        message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=tell)
-        if teller is not None:
-            teller.end()
+        message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=teller.tell)
+        teller.end()
         if isinstance(message.content, str):
             message.content = encodable(message.content)
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -87,21 +82,15 @@ class MeteredChatModel(ChatWrapper):
 
     def _format_arguments(self) -> dict[str, Any]:
         """LangChain's OpenAI client would want every tool strict beside a format; what goes by `extra_body` it leaves alone."""
-        if self.response_format is None:
-            return {}
+        wanted = {"response_format": self.response_format} if self.response_format else {}
         if "extra_body" not in type(self.primary).model_fields or getattr(self.primary, "use_responses_api", False):
-            return {"response_format": self.response_format}
-        return {
-            "extra_body": {**(getattr(self.primary, "extra_body", None) or {}), "response_format": self.response_format}
-        }
+            return wanted
+        return {"extra_body": {**(getattr(self.primary, "extra_body", None) or {}), **wanted}} if wanted else {}
 
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
         """What a reply may have as far as it is stated. What a model could write at most, a hundred thousand tokens of many, is no estimate."""
-        stated = [
-            kwargs.get("max_tokens"),
-            *(getattr(self.primary, name, None) for name in ("max_tokens", *OTHER_LIMITS)),
-        ]
-        limits = [limit for limit in stated if isinstance(limit, int) and limit > 0]
+        ours = (getattr(self.primary, name, None) for name in ("max_tokens", *OTHER_LIMITS))
+        limits = [limit for limit in (kwargs.get("max_tokens"), *ours) if isinstance(limit, int) and limit > 0]
         return min(limits or (REPLY_TOKENS, (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS))
 
     @property
@@ -124,31 +113,27 @@ class Teller:
     """Tells the words of one call of the model as they come, a whole word at a time: an address that nothing which was read
     contains could carry away what a client shows, and is known only by its whole word."""
 
-    def __init__(self, run: Run, messages: Sequence[BaseMessage]) -> None:
-        self._run, self._word = run, ""
-        self._messages = messages
+    def __init__(self, run: Run, messages: Sequence[BaseMessage], *, told: bool) -> None:
+        self._run, self._messages, self._told, self._word = run, messages, told, ""
 
     @cached_property
     def _addresses(self) -> frozenset[str]:
         return addresses_in(texts_read(self._messages, self._run))
 
-    def tell(self, text: str) -> None:
-        words, space, self._word = _at_last_space(self._word + text)
-        if words or space:
-            self._emit(words + space)
+    def tell(self, chunk: AIMessageChunk) -> None:
+        words, space, self._word = _at_last_space(self._word + chunk.text)
+        self._emit(words + space)
 
     def end(self) -> None:
-        if self._word:
-            self._emit(self._word)
+        self._emit(self._word)
 
     def _emit(self, text: str) -> None:
-        run = self._run
-        text = encodable(text)
+        if not (text and self._told):
+            return
+        run, text = self._run, encodable(text)
         token = without_addresses(text, self._addresses) if has_address(text) else text
-        state = run.state
-        run.emit(
-            Event(kind="token", token=token, round=run.calls, thread_id=state.get("thread_id"), answer_id=run.answer_id)
-        )
+        told = {"round": run.calls, "thread_id": run.state.get("thread_id"), "answer_id": run.answer_id}
+        run.emit(Event(kind="token", token=token, **told))
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
@@ -169,5 +154,4 @@ def _at_last_space(text: str) -> tuple[str, str, str]:
 
 def calls_tools(chat: BaseChatModel) -> bool:
     """Whether the model's profile says that it calls tools."""
-    profile: Mapping[str, Any] = chat.profile or {}
-    return bool(profile.get("tool_calling"))
+    return bool((chat.profile or {}).get("tool_calling"))
