@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -242,12 +243,11 @@ def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     """
     if not path.exists():
         return []
-    bodies = [json.loads(body) for _, _, body, _, _ in _rows(path, f'"trace_id":"{trace}"')]
-    approvals = {body["approval_id"] for body in bodies} - {None}
-    for approval in approvals:
-        decided = (json.loads(body) for _, _, body, _, _ in _rows(path, f'"approval_id":"{approval}"'))
+    bodies = [json.loads(row[2]) for row in _rows(path, f'"trace_id":"{trace}"')]
+    for approval in {body["approval_id"] for body in bodies} - {None}:
+        decided = (json.loads(row[2]) for row in _rows(path, f'"approval_id":"{approval}"'))
         bodies += [body for body in decided if body["act"] == "decision"]
-    return sorted(map(_parse_entry, bodies), key=lambda told: told[0])
+    return sorted(map(_parse_entry, bodies), key=itemgetter(0))
 
 
 def head_file(path: Path) -> Path:
@@ -265,13 +265,11 @@ def _last_head(connection: sqlite3.Connection) -> Head:
 
 def _lacking_triggers(path: Path) -> list[str]:
     """The triggers that an existing chain should have and has not, or not as they were made."""
-    if not path.exists():
-        return []
     try:
         with closing(connect_to_read(path)) as database:
             present = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
     except sqlite3.Error:
-        return []  # whoever reads the chain next says what is wrong with the file
+        return []  # there is none, or whoever reads the chain next says what is wrong with it
     return [name for name, sql in TRIGGERS.items() if "chain" in present and present.get(name) != sql]
 
 

@@ -58,10 +58,8 @@ class Policy:
         section, rules = self._of_tenant(tenant)
         if _matches_any(name, rules.models):
             return _allow(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
-        return _deny(
-            f"{section}.models",
-            f'The tenant "{tenant}" may not use the model {name}. Its models: {", ".join(rules.models) or "none"}.',
-        )
+        why = f'The tenant "{tenant}" may not use the model {name}. Its models: {", ".join(rules.models) or "none"}.'
+        return _deny(f"{section}.models", why)
 
     def data(self, data_class: str, principal: Principal) -> Ruling:
         """Whether the caller may see documents of this class."""
@@ -79,12 +77,11 @@ class Policy:
         """What the caller may see: the only way from a caller to a scope."""
         granted = {name for role in (EVERYBODY, *principal.roles) for name in self._settings.data.get(role, ())}
         at_most = set(self._of_tenant(principal.tenant)[1].data)
-        everything = {EVERYBODY}
-        if everything <= granted:
+        if EVERYBODY in granted:
             granted = at_most
-        elif not everything <= at_most:
+        elif EVERYBODY not in at_most:
             granted &= at_most
-        classes = None if everything <= granted else frozenset(granted)
+        classes = None if EVERYBODY in granted else frozenset(granted)
         return Scope(principal.tenant, principal.groups - {NOBODY}, classes)
 
     def demand_model(self, name: str) -> None:

@@ -8,11 +8,18 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.types import Command
 
 ModelHandler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 ToolReply = ToolMessage | Command[Any]
 ToolHandler = Callable[[ToolCallRequest], Awaitable[ToolReply]]
+
+
+def reading_tool(method: Callable[..., Any], name: str, description: str, **options: Any) -> BaseTool:
+    """A tool of a middleware, which only reads; what goes wrong is told to the model."""
+    said: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
+    return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **said)
 
 
 class RequestMiddleware(AgentMiddleware[Any, Any]):

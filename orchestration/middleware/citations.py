@@ -24,7 +24,7 @@ from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.contract import Citation, Hit
 from retrieval.grounding.claims import Claim, Passage, check_answer
-from retrieval.grounding.evidence import Grounding, title_of
+from retrieval.grounding.evidence import Grounding, cite_span, title_of
 
 MARK = "[?]"
 OF_PASSAGES = frozenset({"denied", "unsupported"})
@@ -86,10 +86,8 @@ class CitationMiddleware(RequestMiddleware):
         What cites nothing is held against the results of tools, too, and those are reported in words of the model's own: there
         only a figure or a name that stands nowhere counts. Where nothing at all was read, nothing can be held against anything.
         """
-        shown = [
-            Passage(number, hit.chunk.text, " ".join([title_of(hit), *hit.chunk.heading_path]))
-            for number, hit in passages.items()
-        ]
+        headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
+        shown = [Passage(number, hit.chunk.text, headings[number]) for number, hit in passages.items()]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
         question, stated = run.state.get("question", ""), (run.prompt("persona").text, client_options(run).instructions)
         # without a passage the judge's verdict decides nothing, and it takes seconds on long results
@@ -178,17 +176,7 @@ class Rendering:
 
     def _cite(self, number: int, start: int, end: int) -> Citation:
         hit = self._passages[number]
-        return Citation(
-            marker=number,
-            document_id=hit.chunk.document_id,
-            chunk_id=hit.chunk.chunk_id,
-            uri=hit.source.uri,
-            title=title_of(hit),
-            start=hit.chunk.start + start,
-            end=hit.chunk.start + end,
-            quote=hit.chunk.text[start:end],
-            page=hit.chunk.page,
-        )
+        return cite_span(hit, number, hit.chunk.start + start, hit.chunk.text[start:end])
 
 
 def _mark(text: str, marker: str, space: str = "") -> str:

@@ -7,17 +7,17 @@ its beginning stays the same from call to call, so that a provider's prompt cach
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from langchain.agents.middleware import ModelRequest
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from pydantic import BaseModel, Field
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import Field
 
 from foundation.errors import ComponentError
-from orchestration.middleware.base import RequestMiddleware
+from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import current_run
 
 RESULT_SHARE = 0.1
@@ -30,9 +30,8 @@ SUMMARY_TOKENS = 600
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
 
-class ReadResult(BaseModel):
-    call_id: str = Field(description="the id of the call whose result was shown in part")
-    start: int = Field(default=0, ge=0, description="the character to read on from")
+CallId = Annotated[str, Field(description="the id of the call whose result was shown in part")]
+Start = Annotated[int, Field(ge=0, description="the character to read on from")]
 
 
 class ContextMiddleware(RequestMiddleware):
@@ -41,16 +40,8 @@ class ContextMiddleware(RequestMiddleware):
     def __init__(self, *, window: int | None = None, share: float = SHARE, result_share: float = RESULT_SHARE) -> None:
         """`window`: tokens that the model reads."""
         self._room, self._shown = (int(part * (window or WINDOW)) for part in (share, 4 * result_share))
-        self.tools: list[BaseTool] = [
-            StructuredTool.from_function(
-                coroutine=self._read_result,
-                name="read_result",
-                description="Read on in the result of an earlier tool call that was shown in part.",
-                args_schema=ReadResult,
-                handle_tool_error=True,
-                metadata={"effect": False},
-            )
-        ]
+        read_on = "Read on in the result of an earlier tool call that was shown in part."
+        self.tools: list[BaseTool] = [reading_tool(self._read_result, "read_result", read_on)]
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         messages = [self._shorten(message) for message in request.messages]
@@ -66,7 +57,7 @@ class ContextMiddleware(RequestMiddleware):
         note = _more(message.tool_call_id, self._shown, len(message.text))
         return message.model_copy(update={"content": f"{message.text[: self._shown]}\n{note}"})
 
-    async def _read_result(self, call_id: str, runtime: ToolRuntime, start: int = 0) -> str:
+    async def _read_result(self, call_id: CallId, runtime: ToolRuntime, start: Start = 0) -> str:
         messages: Sequence[AnyMessage] = runtime.state["messages"]
         results = [message for message in messages if isinstance(message, ToolMessage)]
         text = next((message.text for message in results if message.tool_call_id == call_id), None)
@@ -91,11 +82,8 @@ class ContextMiddleware(RequestMiddleware):
     async def _summary_of(self, messages: Sequence[AnyMessage]) -> str:
         run, key = current_run(), str(messages[-1].id)
         if key not in run.summaries:
-            told = "\n".join(
-                f"{'Person' if isinstance(message, HumanMessage) else 'Assistant'}: {message.text}"
-                for message in messages
-                if isinstance(message, HumanMessage | AIMessage) and message.text
-            )
+            spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
+            told = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)
             try:
                 reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{told}")])
                 run.summaries[key] = reply.text

@@ -7,18 +7,18 @@ moment, and numbered in the order in which the conversation met it, so that the 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from langchain.agents.middleware import ModelRequest
 from langchain_core.messages import AnyMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from pydantic import BaseModel, Field
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import Field
 
 from foundation.machine.deadline import in_thread_within
 from orchestration.contract import AgentParts
 from orchestration.language.guard import instructs_reader
-from orchestration.middleware.base import RequestMiddleware
+from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import day_of
 from retrieval.contract import DocumentLedger, Hit
@@ -30,15 +30,13 @@ NOTHING = "No document that the person may read matches."
 GONE = "This passage can no longer be read: the document was changed, removed or closed to this person."
 
 
-class Search(BaseModel):
-    query: str = Field(min_length=1, max_length=1_000, description="what to look for, in the language of the documents")
-
-
-class Open(BaseModel):
-    passage: int = Field(ge=1, description="the number of a passage that a search gave")
-    part: int = Field(
-        default=0, ge=0, description="0: the passages around it; 1, 2, ...: the first, second, ... part of the document"
-    )
+Query = Annotated[
+    str, Field(min_length=1, max_length=1_000, description="what to look for, in the language of the documents")
+]
+Passage = Annotated[int, Field(ge=1, description="the number of a passage that a search gave")]
+Part = Annotated[
+    int, Field(ge=0, description="0: the passages around it; 1, 2, ...: the first, second, ... part of the document")
+]
 
 
 class EvidenceMiddleware(RequestMiddleware):
@@ -51,8 +49,8 @@ class EvidenceMiddleware(RequestMiddleware):
         )
         read_on = "Read on in a document that a search found, around a passage or part by part."
         self.tools: list[BaseTool] = [
-            _tool(self._search, "search_documents", search, Search),
-            _tool(self._open, "open_document", read_on, Open),
+            reading_tool(self._search, "search_documents", search, response_format="content_and_artifact"),
+            reading_tool(self._open, "open_document", read_on, response_format="content_and_artifact"),
         ]
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -72,7 +70,7 @@ class EvidenceMiddleware(RequestMiddleware):
             )
             run.passages.update(hits)
 
-    async def _search(self, query: str) -> tuple[str, dict[str, Any]]:
+    async def _search(self, query: Query) -> tuple[str, dict[str, Any]]:
         run, settings = current_run(), self._parts.settings.answers
         scope = self._parts.executor.policy.scope(run.principal)
         hits = await in_thread_within(
@@ -86,7 +84,7 @@ class EvidenceMiddleware(RequestMiddleware):
         )
         return _note_hits(hits, run)
 
-    async def _open(self, passage: int, part: int = 0) -> tuple[str, dict[str, Any]]:
+    async def _open(self, passage: Passage, part: Part = 0) -> tuple[str, dict[str, Any]]:
         run = current_run()
         hit = next((hit for hit in run.passages.values() if run.numbers.get(hit.chunk.chunk_id) == passage), None)
         if hit is None:
@@ -149,15 +147,3 @@ def _frame(number: int, hit: Hit | None) -> str:
     }
     attributes = " ".join(f'{name}="{html.escape(value)}"' for name, value in details.items() if value)
     return f"<passage {attributes}>\n{hit.chunk.text.replace('</passage', '(/passage')}\n</passage>"
-
-
-def _tool(method: Callable[..., Any], name: str, description: str, arguments: type[BaseModel]) -> BaseTool:
-    return StructuredTool.from_function(
-        coroutine=method,
-        name=name,
-        description=description,
-        args_schema=arguments,
-        response_format="content_and_artifact",
-        handle_tool_error=True,
-        metadata={"effect": False},
-    )

@@ -22,7 +22,7 @@ from retrieval.contract import Citation
 
 
 class Result(TypedDict):
-    """The part of an Answer that the graph decides, as plain data."""
+    """The part of an Answer that the graph decides."""
 
     status: str
     stop_reason: str

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, ToolException
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
@@ -79,16 +79,8 @@ class Options(Section):
     pass
 
 
-class Remember(BaseModel):
-    fact: str = Field(min_length=3, max_length=300, description="what to remember, in your own words")
-
-
-class Forget(BaseModel):
-    fact: str = Field(min_length=3, max_length=300, description="what to forget, in your own words")
-
-
-class Nothing(BaseModel):
-    pass
+def _said(description: str) -> Any:
+    return Field(min_length=3, max_length=300, description=f"{description}, in your own words")
 
 
 class Memory:
@@ -97,18 +89,20 @@ class Memory:
     def __init__(self, facts: SqliteFacts) -> None:
         self._facts = facts
 
-    def remember(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-        caller = _caller(config)
-        text = _strip_opening(OPENS, fact)
+    def remember(
+        self, fact: Annotated[str, _said("what to remember")], config: RunnableConfig
+    ) -> tuple[str, dict[str, Any]]:
+        caller, text = _caller(config), _strip_opening(OPENS, fact)
+        by, key = caller.get("approved_by", ""), caller["idempotency_key"]
         try:
-            stored = self._facts.add(
-                caller["principal"], text, approved_by=caller.get("approved_by", ""), key=caller["idempotency_key"]
-            )
+            stored = self._facts.add(caller["principal"], text, approved_by=by, key=key)
         except InvalidRequest as error:
             raise ToolException(str(error)) from error
         return f"I will remember: {stored.text}.", {"fact_id": stored.fact_id}
 
-    def forget(self, fact: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
+    def forget(
+        self, fact: Annotated[str, _said("what to forget")], config: RunnableConfig
+    ) -> tuple[str, dict[str, Any]]:
         """Forget only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
         person = _caller(config)["principal"]
         about = terms(_strip_opening(FORGETS, fact))
@@ -148,25 +142,17 @@ def build(options: Options, context: Context) -> ToolSet:
     memory = Memory(facts)
     return ToolSet(
         [
-            _tool(memory.remember, "Remember something about the person for later conversations.", Remember, REMEMBER),
-            _tool(memory.forget, "Forget something that is remembered of the person.", Forget, FORGET),
-            _tool(memory.recall_facts, "Tell the person what is remembered of them.", Nothing, RECALL_FACTS),
+            _tool(memory.remember, "Remember something about the person for later conversations.", REMEMBER),
+            _tool(memory.forget, "Forget something that is remembered of the person.", FORGET),
+            _tool(memory.recall_facts, "Tell the person what is remembered of them.", RECALL_FACTS),
         ],
         facts.close,
     )
 
 
-def _tool(
-    method: Callable[..., Any], description: str, arguments: type[BaseModel], metadata: ToolMetadata
-) -> StructuredTool:
-    return StructuredTool.from_function(
-        func=method,
-        name=method.__name__,
-        description=description,
-        args_schema=arguments,
-        response_format="content_and_artifact",
-        metadata=dict(metadata),
-    )
+def _tool(method: Callable[..., Any], description: str, metadata: ToolMetadata) -> StructuredTool:
+    gives: Any = {"response_format": "content_and_artifact", "metadata": dict(metadata)}
+    return StructuredTool.from_function(method, name=method.__name__, description=description, **gives)
 
 
 def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter

@@ -181,18 +181,22 @@ class Grounding:
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         """The citation of a piece of evidence under the number by which an answer refers to it."""
-        chunk, source = evidence.hit.chunk, evidence.hit.source
-        return Citation(
-            marker=marker,
-            document_id=chunk.document_id,
-            chunk_id=chunk.chunk_id,
-            uri=source.uri,
-            title=title_of(evidence.hit),
-            start=evidence.start,
-            end=evidence.end,
-            quote=evidence.text,
-            page=chunk.page,
-        )
+        return cite_span(evidence.hit, marker, evidence.start, evidence.text)
+
+
+def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
+    """The citation of `quote`, which begins at the character `start` of the document."""
+    return Citation(
+        marker=marker,
+        document_id=hit.chunk.document_id,
+        chunk_id=hit.chunk.chunk_id,
+        uri=hit.source.uri,
+        title=title_of(hit),
+        start=start,
+        end=start + len(quote),
+        quote=quote,
+        page=hit.chunk.page,
+    )
 
 
 def title_of(hit: Hit) -> str:
