@@ -96,7 +96,7 @@ class MeteredChatModel(ChatWrapper):
     @property
     def primary(self) -> BaseChatModel:
         """The model that answers unless it fails."""
-        return cast("BaseChatModel", getattr(self.inner, "primary", self.inner))
+        return self.inner.described_model if isinstance(self.inner, ChatWrapper) else self.inner
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
