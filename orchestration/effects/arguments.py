@@ -82,11 +82,8 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
 
 
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones.
-
-    Raises:
-        UnfitArguments: they do not fit.
-    """
+    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones. Raises UnfitArguments:
+    they do not fit."""
     schema: Any = tool.tool_call_schema
     properties = schema_of(tool).get("properties", {})
     for name in arguments:

@@ -91,9 +91,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Raises:
-        InvalidRequest: it is not COUNT:HASH.
-        """
+        """Raises InvalidRequest: it is not COUNT:HASH."""
         count, _, digest = text.strip().partition(":")
         if not count.isdigit() or len(digest) != len(BEGINNING):
             raise InvalidRequest(f'"{text.strip()[:80]}" is no head of an audit. It looks like 12:ab34..., 64 digits.')
@@ -126,9 +124,7 @@ class SqliteAudit:
         )
 
     async def record(self, entry: AuditRecord) -> None:
-        """Raises:
-        StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told.
-        """
+        """Raises StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told."""
         entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
         running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
         body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
@@ -145,11 +141,8 @@ class SqliteAudit:
         annotate(names.AUDIT_HEAD, str(head))
 
     def probe(self) -> None:
-        """Write a mark beside the chain, to know whether a record could be written.
-
-        Raises:
-            StoreUnavailable, StorageFull: it could not.
-        """
+        """Write a mark beside the chain, to know whether a record could be written. Raises StoreUnavailable, StorageFull: it could
+        not."""
         at = self._clock.now().isoformat()
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
         _read_head(self._head)

@@ -64,11 +64,8 @@ class SqliteEffects:
         self._file = SqliteFile(path, STORE)
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
-        """Claim `key` for `principal`, or return the stored result of an effect that has already happened.
-
-        Raises:
-            Conflict: it was begun and never finished, so nobody knows whether it happened; a person must look.
-        """
+        """Claim `key` for `principal`, or return the stored result of an effect that has already happened. Raises Conflict: it was
+        begun and never finished, so nobody knows whether it happened; a person must look."""
 
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(

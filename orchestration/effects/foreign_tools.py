@@ -143,11 +143,8 @@ def take_over(
     make: Callable[[str], BaseTool],
     close: Callable[[], None],
 ) -> ToolSet:
-    """The tools of the names that are wanted, made by `make`. Where one cannot be made, `close` is called.
-
-    Raises:
-        InvalidSetting: the configuration names one that is not there.
-    """
+    """The tools of the names that are wanted, made by `make`. Where one cannot be made, `close` is called. Raises InvalidSetting:
+    the configuration names one that is not there."""
     with ExitStack() as failed:
         failed.callback(close)
         for name in (*(options.only or ()), *options.tools):
@@ -159,9 +156,7 @@ def take_over(
 
 
 def secret(variable: str) -> str:
-    """Raises:
-    MissingCredential: the environment has no such variable, or it is empty.
-    """
+    """Raises MissingCredential: the environment has no such variable, or it is empty."""
     value = os.environ.get(variable)
     if not value:
         raise MissingCredential(f"The environment has no {variable}, which [[orchestration.tools]] names. Set it.")

@@ -85,21 +85,15 @@ class Policy:
         return Scope(principal.tenant, principal.groups - {NOBODY}, classes)
 
     def demand_model(self, name: str) -> None:
-        """For each attempt to call a chat model: the next one that the tenant may use answers in its place.
-
-        Raises:
-            ModelForbidden: the tenant on whose behalf it would be called may not use it.
-        """
+        """For each attempt to call a chat model: the next one that the tenant may use answers in its place. Raises ModelForbidden:
+        the tenant on whose behalf it would be called may not use it."""
         tenant = _on_behalf_of.get()
         if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
 
     def demand_one_of(self, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
-        """Look at start whether every tenant may use one of these models at least, or of its `own`.
-
-        Raises:
-            InvalidSetting: all of them are forbidden for a tenant.
-        """
+        """Look at start whether every tenant may use one of these models at least, or of its `own`. Raises InvalidSetting: all of
+        them are forbidden for a tenant."""
         for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants, *own)):
             candidates = own.get(tenant, names)
             rulings = [self.model(name, tenant) for name in candidates]

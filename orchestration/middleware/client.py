@@ -140,11 +140,8 @@ def find_mistake(text: str, schema: Mapping[str, Any] | None) -> str:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what no answer could be checked by. Called off the event loop.
-
-    Raises:
-        InvalidRequest: it is no JSON schema of an object, is too long, or refers to something outside of it or to itself.
-    """
+    """Refuse what no answer could be checked by. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an
+    object, is too long, or refers to something outside of it or to itself."""
     from jsonschema import Draft202012Validator, SchemaError
     from referencing.exceptions import Unresolvable
 

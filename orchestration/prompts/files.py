@@ -76,11 +76,8 @@ class Prompts:
 
 
 def open_prompts(settings: PromptSettings) -> Prompts:
-    """Read and check them all.
-
-    Raises:
-        InvalidSetting: a folder is missing, or a file in it does not fit the one in whose place it is to stand.
-    """
+    """Read and check them all. Raises InvalidSetting: a folder is missing, or a file in it does not fit the one in whose place it is
+    to stand."""
     bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
     everybody = bundled | _replacements(settings.folder, bundled, "folder")
     tenants = {

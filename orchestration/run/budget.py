@@ -26,22 +26,15 @@ class Budget:
         self.usd = self._reserved_usd = Decimal(0)
 
     def step(self) -> None:
-        """Count one step of the plan.
-
-        Raises:
-            BudgetExceeded: the steps or the seconds are used up.
-        """
+        """Count one step of the plan. Raises BudgetExceeded: the steps or the seconds are used up."""
         if self.steps >= self._limits.steps:
             raise BudgetExceeded(f"The {self._limits.steps} steps of this run are used up.", limit="steps")
         self.remaining_s()
         self.steps += 1
 
     def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
-        """Set aside what a call may need; what comes back is for `settle`.
-
-        Raises:
-            BudgetExceeded: it, together with what is used and reserved, does not fit.
-        """
+        """Set aside what a call may need; what comes back is for `settle`. Raises BudgetExceeded: it, together with what is used and
+        reserved, does not fit."""
         self.remaining_s()
         if self.tokens + self._reserved_tokens + tokens > self._limits.tokens:
             raise BudgetExceeded(
@@ -69,11 +62,7 @@ class Budget:
         return self.tokens + self._reserved_tokens + tokens <= self._limits.tokens and self.usd < self._usd_limit
 
     def remaining_s(self) -> float:
-        """Seconds left, more than 0.
-
-        Raises:
-            BudgetExceeded: none are left.
-        """
+        """Seconds left, more than 0. Raises BudgetExceeded: none are left."""
         remaining = self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
         if remaining <= 0:
             raise BudgetExceeded(f"The {self._limits.seconds:g} seconds of this run are used up.", limit="seconds")

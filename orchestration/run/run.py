@@ -340,11 +340,7 @@ def run_at_work() -> Run | None:
 
 
 def current_run() -> Run:
-    """The run that is at work here.
-
-    Raises:
-        RuntimeError: there is none: this was called outside an agent.
-    """
+    """The run that is at work here. Raises RuntimeError: there is none: this was called outside an agent."""
     run = run_at_work()
     if run is None:
         raise RuntimeError("No run is at work here. Call this inside `with running(run):`, as the agents do.")

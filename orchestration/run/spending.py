@@ -152,9 +152,7 @@ def _share(limits: DayLimits, used: tuple[int, int]) -> float:
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
-    """Raises:
-    BudgetExceeded: `more` does not fit; both are tokens and picodollars.
-    """
+    """Raises BudgetExceeded: `more` does not fit; both are tokens and picodollars."""
     says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
     if limits.tokens is not None and used[0] + more[0] > limits.tokens:
         raise BudgetExceeded(says.format(name, used[0], limits.tokens, "tokens", more[0]), limit="tokens_per_day")

@@ -109,11 +109,7 @@ class _Session:
         self._thread.start()
 
     def connect(self) -> list[Tool]:
-        """Connect, and list what the server has.
-
-        Raises:
-            InvalidSetting: there is no such program, or nothing that speaks MCP.
-        """
+        """Connect, and list what the server has. Raises InvalidSetting: there is no such program, or nothing that speaks MCP."""
         try:
             client = self._do(self._ensure_connected()).result(self._options.connect_timeout_s + 5)
             listed: list[Tool] = self._do(_list_tools(client)).result(self._options.connect_timeout_s)

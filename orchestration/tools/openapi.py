@@ -96,11 +96,8 @@ def build(options: Options, context: Context) -> ToolSet:
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
-    """The operations of an OpenAPI document. Headers in `fixed` are no arguments.
-
-    Raises:
-        InvalidSetting: there is no such file, it is not OpenAPI 3, or it uses what is not supported here.
-    """
+    """The operations of an OpenAPI document. Headers in `fixed` are no arguments. Raises InvalidSetting: there is no such file, it
+    is not OpenAPI 3, or it uses what is not supported here."""
     document = _document(spec)
     schemas = _convert_schema(document.get("components", {}).get("schemas", {}))
     paths = document.get("paths", {}).items()
