@@ -12,7 +12,7 @@ A tool describes itself by `ToolMetadata`. It finds the caller in the RunnableCo
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -67,12 +67,8 @@ WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
 class Executor(Decisions):
-    """Calls tools under the policy in force.
-
-    Raises at construction:
-        InvalidSetting: two tools of one name, or a tool whose arguments cannot be checked or whose metadata has a key
-            that nobody reads.
-    """
+    """Calls tools under the policy in force. Raises InvalidSetting at construction: two tools of one name, or a tool whose arguments
+    cannot be checked or whose metadata has a key that nobody reads."""
 
     def __init__(
         self,
@@ -86,7 +82,12 @@ class Executor(Decisions):
         stops: Stops | None = None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
-        self._tools, self._policy, self.policy = _by_name(tools), policy, Policy(policy)
+        names = Counter(tool.name for tool in tools)
+        if doubled := next((name for name, times in names.items() if times > 1), None):
+            raise InvalidSetting(f'Two tools are named "{doubled}". Rename one of them.')
+        for tool in tools:
+            demand_described(tool)
+        self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
         self.approvals = self._approvals = approvals
         self._effects, self._audit, self._clock, self._stops, self._announce = effects, audit, clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
@@ -362,13 +363,3 @@ class Executor(Decisions):
             )
         )
         return outcome
-
-
-def _by_name(tools: Sequence[BaseTool]) -> dict[str, BaseTool]:
-    named: dict[str, BaseTool] = {}
-    for tool in tools:
-        if tool.name in named:
-            raise InvalidSetting(f'Two tools are named "{tool.name}". Rename one of them.')
-        demand_described(tool)
-        named[tool.name] = tool
-    return named

@@ -127,7 +127,8 @@ def long_numbers(text: str) -> list[str]:
     >>> long_numbers("Passport HGK137803, flat 75002, on 2026-11-25")
     ['hgk137803']
     """
-    return [token for token in _tokens(_fold(text)) if _is_identifier(token)]
+    tokens = [token for token in _tokens(_fold(text)) if not _ISO.fullmatch(token)]
+    return [token for token in tokens if sum(map(str.isdigit, token)) >= _IDENTIFIER_DIGITS]
 
 
 class Words:
@@ -330,10 +331,6 @@ def _same(value: str, other: str) -> bool:
 
 def _bare(reference: str) -> str:
     return " ".join(_tokens(_fold(reference)))
-
-
-def _is_identifier(token: str) -> bool:
-    return sum(map(str.isdigit, token)) >= _IDENTIFIER_DIGITS and not _ISO.fullmatch(token)
 
 
 def _moment(value: str) -> datetime | None:

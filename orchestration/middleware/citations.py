@@ -70,7 +70,8 @@ class CitationMiddleware(RequestMiddleware):
                 raise UpstreamMalformed(empty_reply_of(message))
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
-        passages = numbered_passages(run)
+        shown = run.passages  # as far as the caller may read them
+        passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
         claims = await in_thread_within(run.budget.remaining_s(), self._check, message.text, passages, state, run)
         wrong = [claim for claim in claims if claim.finding]
         if wrong and tries < self._repairs:
@@ -136,11 +137,6 @@ def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
     """Takes answers out of the conversation that were written again."""
     drafts = [message for message in this_turn(messages)[:-1] if isinstance(message, AIMessage)]
     return [RemoveMessage(id=message.id) for message in drafts if message.id and not message.tool_calls]
-
-
-def numbered_passages(run: Run) -> dict[int, Hit]:
-    """The passages that the model was shown, by their numbers, as far as the caller may read them."""
-    return {number: run.passages[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in run.passages}
 
 
 class Rendering:

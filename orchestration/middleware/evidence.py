@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from langchain.agents.middleware import ModelRequest
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import AnyMessage
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
@@ -116,7 +116,7 @@ def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
 
 
 def _chunks_of(message: AnyMessage) -> list[str]:
-    artifact = message.artifact if isinstance(message, ToolMessage) else None
+    artifact = getattr(message, "artifact", None)
     return list(artifact.get("chunks", ())) if isinstance(artifact, dict) else []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 from uuid import uuid4
 
@@ -222,11 +223,12 @@ def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
     """The outcome for the model: its text, and its data where the text does not show them."""
-    content, data = outcome.content, ""
+    content, data, data_is_shown = outcome.content, "", False
     if outcome.status == "done" and outcome.artifact is not None:
         data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)
-        shown = data in content or _is_json_of(content, outcome.artifact)
-        content = content if shown else f"{content}\n{data}"
+        with suppress(ValueError):
+            data_is_shown = json.loads(content) == outcome.artifact
+        content = content if data in content or data_is_shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
     keeps_data = len(data) <= LONGEST_RESULT
@@ -243,14 +245,6 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         status="success" if outcome.status == "done" else "error",
         artifact={"outcome": stored, "approval_id": approval.approval_id if approval else ""},
     )
-
-
-def _is_json_of(content: str, artifact: Any) -> bool:
-    """Whether the text is the data, written in another way."""
-    try:
-        return bool(json.loads(content) == artifact)
-    except ValueError:
-        return False
 
 
 def _tell(run: Run, call: ToolCallDict, status: str, content: str = "") -> None:

@@ -53,11 +53,10 @@ UNCALLED = Usage(input_tokens=0, output_tokens=0)
 
 @dataclass
 class _Spent:
-    """What a call turned out to cost; nothing where it did not come about."""
+    """What a call turned out to cost, of `usd` where it has a price; nothing where it did not come about."""
 
     tokens: int = 0
     usd: Decimal | None = Decimal(0)
-    """`None`: it has no known price."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -272,7 +271,6 @@ class Run:
         self._record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
 
     def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
-        """The call as it may turn out, for the reservation."""
         tokens = count_tokens_approximately(messages)
         usage = UsageMetadata(input_tokens=tokens, output_tokens=max_tokens, total_tokens=tokens + max_tokens)
         message = AIMessage(content="", usage_metadata=usage)
