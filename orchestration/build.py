@@ -49,15 +49,10 @@ def open_orchestration(
     manifest_id: str,
     tenant_models: Mapping[str, str] | None = None,
 ) -> Orchestration:
-    """Open the parts and stores of layer 4.
+    """Open the parts and stores of layer 4. Raises ConfigurationError: one cannot be built or opened.
 
-    Args:
-        stops: the kill switches, which the executor asks before each effect.
-        model: the chat model's name and `manifest_id` that of the run: each record of the audit carries them; `tenant_models`
-            has the names of the chat models of tenants that have their own.
-
-    Raises:
-        ConfigurationError: a part cannot be built or a store cannot be opened.
+    The executor asks `stops` before each effect. Each record of the audit carries the name of the chat model, or of the tenant's in
+    `tenant_models`, and the run's `manifest_id`.
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
@@ -96,9 +91,8 @@ def open_agent(
     tenants: Mapping[str, BaseChatModel] | None = None,
     cheaper: Sequence[BaseChatModel] = (),
 ) -> Agent:
-    """The agent that `[orchestration.agent]` names, on these parts; for each tenant with a chat model of its own another one,
-    since what an agent can do hangs on its model; and before it the one of each cheaper model. Raises ConfigurationError where it
-    cannot be built."""
+    """The agent that `[orchestration.agent]` names; for each tenant with a chat model of its own another one, since what an agent can
+    do hangs on its model; and before it the one of each cheaper model. Raises ConfigurationError: it cannot be built."""
 
     def open_with(chat: BaseChatModel, chosen: Part = settings.agent, given: AgentParts = parts) -> Agent:
         agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))

@@ -56,23 +56,20 @@ def _demand_metadata(tool: BaseTool) -> None:
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
-            raise InvalidSetting(
-                f'The metadata of tool "{tool.name}" has an unknown key "{key}". {did_you_mean(key, ToolMetadata.__annotations__)}'
-                " What is for other programs goes into its `tags`."
-            )
-    properties = schema_of(tool).get("properties")
+            hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
+            raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
+    properties: dict[str, Any] = schema_of(tool).get("properties") or {}
     for name, unit in declared.get("units", {}).items():
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
+            wrong = f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount.'
+            raise InvalidSetting(f'{wrong} Write it like "0.01".')
+    said = [(key, name) for key in ("arguments", "said_as", "units") for name in declared.get(key, ())]
+    for key, name in said if properties else ():
+        if name not in properties:
             raise InvalidSetting(
-                f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount. Write it like "0.01".'
+                f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
+                f"does not take. {did_you_mean(name, properties)}"
             )
-    for key in ("arguments", "said_as", "units"):
-        for name in declared.get(key, ()):
-            if properties and name not in properties:
-                raise InvalidSetting(
-                    f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '
-                    f"does not take. {did_you_mean(name, properties)}"
-                )
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:

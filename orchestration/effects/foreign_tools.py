@@ -63,9 +63,8 @@ class ForeignOptions(Section):
 
     @model_validator(mode="after")
     def _demand_taken(self) -> Self:
-        for name in self.tools:
-            if self.only is not None and name not in self.only:
-                raise ValueError(f'tools."{name}" is declared and not in `only`')
+        if self.only is not None and (left_out := [name for name in self.tools if name not in self.only]):
+            raise ValueError(f'tools."{left_out[0]}" is declared and not in `only`')
         return self
 
 

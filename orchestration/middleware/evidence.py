@@ -108,11 +108,8 @@ class EvidenceMiddleware(RequestMiddleware):
 
 def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
     """The number of each passage of the conversation, by its id, in the order in which it came."""
-    numbers: dict[str, int] = {}
-    for message in messages:
-        for chunk_id in _chunks_of(message):
-            numbers.setdefault(chunk_id, len(numbers) + 1)
-    return numbers
+    chunk_ids = dict.fromkeys(chunk_id for message in messages for chunk_id in _chunks_of(message))
+    return {chunk_id: number for number, chunk_id in enumerate(chunk_ids, 1)}
 
 
 def _chunks_of(message: AnyMessage) -> list[str]:

@@ -56,9 +56,8 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 def _describe(response: ModelResponse[Any]) -> str:
-    calls = [
-        call["name"] for message in response.result if isinstance(message, AIMessage) for call in message.tool_calls
-    ]
+    replies = [message for message in response.result if isinstance(message, AIMessage)]
+    calls = [call["name"] for message in replies for call in message.tool_calls]
     return f"calls {', '.join(calls)}" if calls else "wrote the answer"
 
 

@@ -25,8 +25,7 @@ _LOOKS_S = 0.2
 
 
 class JudgingChatModel(MeteredChatModel):
-    """`inner` for sync calls. Within a run each is reserved, priced and charged on the run's event loop; outside of one (a
-    benchmark) it is made as it is.
+    """`inner` for sync calls, each paid on the event loop of the run; outside of a run (a benchmark) it is made as it is.
 
     Raises, besides what `inner` raises:
         BudgetExceeded: the call does not fit into what is left to the run or the day.

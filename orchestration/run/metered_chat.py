@@ -1,7 +1,6 @@
 """The chat model for whoever calls it within a run: an agent of LangChain, a middleware, a graph of somebody else's.
 
-Each call is reserved, made, priced and charged to the run that is at work, and its words are told as they come. So no
-graph needs to know about money or streams.
+Each call is reserved, made, priced and charged to the run that is at work, and its words are told as they come.
 """
 # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
