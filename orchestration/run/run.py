@@ -181,9 +181,19 @@ class Run:
         """Make one call of the chat model by `open_stream`, and pay for it. `seen` is told of each piece as it comes. Raises as
         `generate`."""
         expected = self._expected_call(messages, max_tokens)
-        tokens = _tokens_of(expected)
-        async with self._reserve(tokens, self.parts.prices.price(expected).usd) as spent:
-            message = await self._pay(messages, open_stream, expected, spent, seen)
+        heard: list[AIMessageChunk] = []
+        async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
+            self.partial, begun_s = "", time.perf_counter()
+            try:
+                with on_behalf_of(self.principal.tenant):
+                    await self._listen(open_stream, heard, seen)
+            except (SixplyError, asyncio.CancelledError) as error:
+                self.partial = "".join(chunk.text for chunk in heard)
+                if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
+                    self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
+                raise
+            message = cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
+            self._charge(self._priced_call(message, expected, begun_s), spent)
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
         return message
@@ -202,28 +212,6 @@ class Run:
                     await shared.settle(held, tokens=spent.tokens, usd=spent.usd)
         finally:
             self.budget.settle(reservation, tokens=spent.tokens, usd=spent.usd or Decimal(0))
-
-    async def _pay(
-        self,
-        messages: Sequence[BaseMessage],
-        open_stream: Callable[[], Chunks],
-        expected: Call,
-        spent: _Spent,
-        seen: Callable[[AIMessageChunk], None],
-    ) -> AIMessage:
-        heard: list[AIMessageChunk] = []
-        self.partial, begun_s = "", time.perf_counter()
-        try:
-            with on_behalf_of(self.principal.tenant):
-                await self._listen(open_stream, heard, seen)
-        except (SixplyError, asyncio.CancelledError) as error:
-            self.partial = "".join(chunk.text for chunk in heard)
-            if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
-                self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
-            raise
-        message = cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
-        self._charge(self._priced_call(message, expected, begun_s), spent)
-        return message
 
     async def _listen(
         self, open_stream: Callable[[], Chunks], heard: list[AIMessageChunk], seen: Callable[[AIMessageChunk], None]
