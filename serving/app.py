@@ -62,11 +62,8 @@ class Api(FastAPI):
 
 
 def create_app(system: System) -> FastAPI:
-    """The ASGI application over a wired system.
-
-    Raises:
-        ConfigurationError: there is no API key and no issuer of tokens, so nobody could call it.
-    """
+    """The ASGI application over a wired system. Raises ConfigurationError: there is no API key and no issuer of tokens, so
+    nobody could call it."""
     settings = system.settings
     runtime = Runtime.of(system)
     runtime.callers.demand_any()

@@ -3,18 +3,8 @@
 A cache holds values that expire and quotas that are exact under concurrent calls. Everything is kept by tenant and key;
 no call reaches another tenant's. What must not be lost belongs into a database.
 
-Quotas are `take`, on a sliding window counter (two counters and a weight; the same as in the limits library):
-
-    said = await cache.take(tenant, f"requests:{key_id}", 1, limit=60, window_s=60)
-    if not said.allowed: ...            # 429, Retry-After: ceil(said.retry_after_s)
-    # RateLimit-Limit: said.limit, RateLimit-Remaining: said.remaining, RateLimit-Reset: ceil(said.reset_s)
-
-What a call uses up is known afterwards. Take an estimate first, and settle the difference, up or down, with `forced`:
-
-    said = await cache.take(tenant, "tokens", estimate, limit=20_000, window_s=86_400)
-    await cache.take(tenant, "tokens", used - estimate, limit=20_000, window_s=86_400, forced=True)
-
-An amount of 0 only looks. Money is counted in whole millionths of a dollar.
+Quotas are `take`, on a sliding window counter (two counters and a weight; the same as in the limits library). What a call uses up is known
+afterwards: take an estimate first, and settle the difference, up or down, with `forced`. An amount of 0 only looks. Money is counted in whole millionths of a dollar.
 """
 
 from __future__ import annotations

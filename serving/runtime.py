@@ -15,7 +15,6 @@ from fastapi import Depends, Request
 
 from foundation.components import is_there, load_removable
 from foundation.errors import Forbidden, SixplyError
-from foundation.kill_switches import Stops
 from foundation.types import Principal
 from serving.access.admission import Admission, PerPerson, Work
 from serving.access.identity import Callers, KeyStore, Permission, permissions
@@ -93,65 +92,48 @@ class Runtime:
             )
             for work in get_args(Work)
         }
-        rules = permissions(settings.orchestration.policy)
 
         def allow(permission: Permission, principal: Principal) -> Principal:
             current = callers.recheck(principal)
-            demand(rules, system.stops, permission, current)
+            runtime.demand(permission, current)
             return current
 
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
-        return cls(
+        runtime = cls(
             system=system,
             callers=callers,
             sessions=load_removable(SESSIONS).Sessions(keys, callers, system.cache) if is_there(SESSIONS) else None,
-            permissions=rules,
+            permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
             jobs=system.jobs and load_removable("serving.jobs.work").jobs_of(system, admission, lifecycle, allow),
             sockets=PerPerson(MOST_PAGES, "pages"),
             stores=StoreProbe(system),
         )
+        return runtime
 
     def demand(self, permission: Permission, principal: Principal) -> None:
-        """What every route and every view asks before it does anything.
-
-        Raises:
-            Forbidden: the caller has none of the roles that hold the permission.
-            Stopped: an operator has stopped the caller's tenant.
-        """
-        demand(self.permissions, self.system.stops, permission, principal)
+        """What every route and every view asks before it does anything, and a job before each item. Raises Forbidden: the caller
+        has none of the roles that hold the permission. Stopped: an operator has stopped the caller's tenant."""
+        roles = self.permissions[permission]
+        if roles is not None and not roles & principal.roles:
+            needed = " or ".join(sorted(roles)) or "a role that nobody has"
+            raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
+        if permission != "operate":  # an operator must reach the switches
+            self.system.stops.demand("tenant", principal.tenant)
 
     async def demand_left(self, principal: Principal) -> None:
-        """Raises:
-        QuotaExceeded: the caller has used up what they may spend. StoreUnavailable: the counters cannot be reached.
-        """
+        """Raises QuotaExceeded: the caller has used up what they may spend. StoreUnavailable: the counters cannot be reached."""
         if self.system.quotas:
             await self.system.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work) -> AsyncIterator[None]:
-        """Hold a place for `work`.
-
-        Raises:
-            ShuttingDown: nothing new is taken. Overloaded: too much waits already.
-        """
+        """Hold a place for `work`. Raises ShuttingDown: nothing new is taken. Overloaded: too much waits already."""
         self.lifecycle.refuse_while_draining()
         async with self.admission[work].place():
             yield
-
-
-def demand(
-    rules: Mapping[Permission, frozenset[str] | None], stops: Stops, permission: Permission, principal: Principal
-) -> None:
-    """See `Runtime.demand`; jobs ask it too, before each item."""
-    roles = rules[permission]
-    if roles is not None and not roles & principal.roles:
-        needed = " or ".join(sorted(roles)) or "a role that nobody has"
-        raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
-    if permission != "operate":  # an operator must reach the switches
-        stops.demand("tenant", principal.tenant)
 
 
 async def _runtime(request: Request) -> Runtime:  # FastAPI would send a plain function to a thread

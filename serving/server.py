@@ -36,12 +36,8 @@ LAST_S = 5.0
 
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
-    """Take the address, before anything slow is loaded.
-
-    Raises:
-        AddressInUse: another process listens there.
-        InvalidSetting: the host is not this machine's, or the port needs rights that we do not have.
-    """
+    """Take the address, before anything slow is loaded. Raises AddressInUse: another process listens there. InvalidSetting: the
+    host is not this machine's, or the port needs rights that we do not have."""
     port = http.port if port is None else port
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -73,12 +69,8 @@ def serve(system: System, listening: socket.socket) -> None:
 
 @contextmanager
 def running(system: System, *, port: int = 0) -> Iterator[str]:
-    """Serve in a background thread; gives the base URL. For demonstrations and tests.
-
-    Raises:
-        AddressInUse, InvalidSetting: the address cannot be taken.
-        ConfigurationError: there is no API key.
-    """
+    """Serve in a background thread; gives the base URL. For demonstrations and tests. Raises AddressInUse, InvalidSetting: the
+    address cannot be taken. ConfigurationError: there is no API key."""
     http = system.settings.serving.http
     server = _server(create_app(system), http)
     with bind(http, port=port) as listening:

@@ -171,11 +171,7 @@ class BrandSettings(Section):
 
     @staticmethod
     def media_type(content: bytes) -> str:
-        """Of a picture, by what it holds and not by its name.
-
-        Raises:
-            ValueError: it is none that is taken.
-        """
+        """Of a picture, by what it holds and not by its name. Raises ValueError: it is none that is taken."""
         for start, media_type in {
             b"\x89PNG\r\n": "image/png",
             b"\xff\xd8\xff": "image/jpeg",
@@ -254,11 +250,8 @@ class Loaded:
 
 
 def context_of(settings: Settings) -> Context:
-    """What every part may know of the system around it. Makes the data folder.
-
-    Raises:
-        InvalidSetting: the folder cannot be made or written.
-    """
+    """What every part may know of the system around it. Makes the data folder. Raises InvalidSetting: the folder cannot be made
+    or written."""
     from foundation.components import Context
 
     return Context(

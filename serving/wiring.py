@@ -1,8 +1,5 @@
 """The composition root: the only place where parts meet. It reads in layer order, a line a part, and closes in reverse.
 
-    with wiring.open_system(load(Path("stack.toml"))) as system:
-        ...
-
 To replace a part, change its line in stack.toml; to replace how parts are joined, change this file.
 """
 
@@ -12,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,45 +250,25 @@ class _Layers:
         from orchestration.run.wrapping import StoppableAgent
         from serving.build import QUOTAS
 
-        models, retrieval, acting, serving = self.models, self.retrieval, self.acting, self.serving
         objects = load_if_there("orchestration.answers.objects")
-        counted = CountedAgent(AuditedAgent(StoppableAgent(self.agent, self.stops), acting.audit))
-        return System(
-            settings=self.settings,
-            origins=dict(self.loaded.origins),
-            manifest=self.run,
-            context=self.context,
-            telemetry=self.watching.telemetry,
-            spans=self.watching.spans,
-            costs=self.watching.costs,
-            outcomes=self.watching.outcomes,
-            chat=models.chat,
-            cheaper=models.cheaper,
-            embedder=models.embedder,
-            reranker=models.reranker,
-            prices=models.prices,
-            chunker=retrieval.chunker,
-            ledger=retrieval.ledger,
-            vectors=retrieval.vectors,
-            ingestor=retrieval.ingestor,
-            retriever=self.parts.retriever,
-            grounding=retrieval.grounding,
-            tools=acting.tools,
-            approvals=acting.approvals,
-            facts=acting.facts,
-            audit=acting.audit,
-            stops=self.stops,
-            policy=self.policy,
-            executor=acting.executor,
-            parts=self.parts,
-            agent=load_removable(QUOTAS).QuotaAgent(counted, serving.quotas) if serving.quotas else counted,
-            objects=objects and objects.Objects(self.parts, self.stops, acting.audit, models.tenants),
-            cache=serving.cache,
-            quotas=serving.quotas,
-            idempotency=serving.idempotency,
-            jobs=serving.jobs,
-            erasures=self.erasures,
-        )
+        agent: Agent = CountedAgent(AuditedAgent(StoppableAgent(self.agent, self.stops), self.acting.audit))
+        if self.serving.quotas:
+            agent = load_removable(QUOTAS).QuotaAgent(agent, self.serving.quotas)
+        opened = (self.watching, self.models, self.retrieval, self.acting, self.serving)
+        parts = {name: part for layer in opened for name, part in vars(layer).items()} | {
+            "settings": self.settings,
+            "origins": dict(self.loaded.origins),
+            "manifest": self.run,
+            "context": self.context,
+            "retriever": self.parts.retriever,
+            "stops": self.stops,
+            "policy": self.policy,
+            "parts": self.parts,
+            "agent": agent,
+            "objects": objects and objects.Objects(self.parts, self.stops, self.acting.audit, self.models.tenants),
+            "erasures": self.erasures,
+        }
+        return System(**{field.name: parts[field.name] for field in fields(System)})
 
 
 def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:
@@ -309,11 +286,15 @@ def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str
 def _describe_run(
     settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context, prompts: Prompts
 ) -> Manifest:
+    """The manifest, kept for `make drift`. Nothing else depends on that, so nothing stops without it."""
     from foundation.machine import manifest
 
     digest = manifest.digest_of_files([corpus]) if corpus else None
     run = manifest.build(settings, weights=weights, corpus=digest, clock=context.clock, prompts=prompts.labels())
-    _keep(run, settings)
+    try:
+        manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)
+    except OSError as error:
+        logger.warning("make drift will not know what changed with this run: %s", error)
     return run
 
 
@@ -328,13 +309,3 @@ def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
     watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
     watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
     watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")
-
-
-def _keep(run: Manifest, settings: Settings) -> None:
-    """What stands behind the manifest's id, for `make drift`. Nothing else depends on it, so nothing stops without it."""
-    from foundation.machine import manifest
-
-    try:
-        manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)
-    except OSError as error:
-        logger.warning("make drift will not know what changed with this run: %s", error)

@@ -1,14 +1,8 @@
 """How much runs at once, how much may wait, and when a caller is told to come back later.
 
-Each kind of work has its own places: answers, searches, writes of documents, and reads of everything else. Work passes here
-before it begins; approvals, stops and health do not, so that an overloaded system can still be watched and its waiting work decided.
-
-A queue helps against a burst and hurts against an overload: it then stays full, and everybody waits for its whole
-length. A caller behind k others waits for about k / places of an answer's time, so the queue is a share of the places.
-
-How many places are right depends on the parts: a remote model lets a dozen answers wait beside each other, a local one
-takes the cores that all of them need. So `concurrent` is the most, and fewer are given while answers take much longer
-together than alone.
+Each kind of work has its own places. Approvals, stops and health pass without one, so that an overloaded system can be watched. The queue is a
+share of the places: a long one stays full in an overload, and everybody waits for its whole length. `concurrent` is the most, and fewer places
+are given while answers take much longer together than alone, as on a machine whose cores all of them need.
 """
 
 from __future__ import annotations
@@ -70,12 +64,8 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place.
-
-        Raises:
-            Overloaded: all places are taken and so is the queue. It says when a place will probably be free.
-            ...: what `turn_away` was given, while it waited.
-        """
+        """Hold a place. Raises Overloaded: all places are taken and so is the queue. It says when a place will probably be
+        free. ...: what `turn_away` was given, while it waited."""
         if self.running >= self.places:
             await self._wait()
         self.running += 1
@@ -153,9 +143,7 @@ class PerPerson:
 
     @contextmanager
     def place(self, principal: Principal) -> Iterator[None]:
-        """Raises:
-        Overloaded: the person has as many already.
-        """
+        """Raises Overloaded: the person has as many already."""
         person = (principal.tenant, principal.subject)
         if self._held[person] >= self._most:
             raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)

@@ -1,7 +1,6 @@
 """Who calls, and what they may do: API keys, and the one rule that each route declares. Tokens: serving/access/jwt_tokens.py.
 
-A key is `sixply_` and 256 random bits, shown once. The keys file keeps its SHA-256 only: a slow password hash protects
-guessable secrets, and 256 random bits cannot be guessed, so it would cost every request time and buy nothing.
+A key is `sixply_` and 256 random bits, shown once. The keys file keeps its SHA-256 only: a slow hash protects what can be guessed, and this cannot.
 Tenant, roles and groups come from the key's entry alone, never from what a request says.
 """
 
@@ -67,11 +66,8 @@ def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | Non
 
 
 def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
-    """Refuse a role that would silently allow nothing.
-
-    Raises:
-        InvalidRequest: a role that neither the API nor the tool policy knows.
-    """
+    """Refuse a role that would silently allow nothing. Raises InvalidRequest: a role that neither the API nor the tool policy
+    knows."""
     roles_known = known_roles(policy)
     for role in roles:
         if role not in roles_known:
@@ -118,11 +114,8 @@ class KeyStore:
         return cls(settings.foundation.data_dir / settings.serving.keys_file, clock)
 
     def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
-        """Add an entry and return its key, which can be read nowhere afterwards.
-
-        Raises:
-            InvalidRequest: no subject, no role, or a tenant that a credential cannot carry.
-        """
+        """Add an entry and return its key, which can be read nowhere afterwards. Raises InvalidRequest: no subject, no role, or
+        a tenant that a credential cannot carry."""
         if not subject.strip() or not tenant.strip() or tenant == EVERY_TENANT:
             raise InvalidRequest(f'A key needs a subject and a tenant of its own; found "{subject}" and "{tenant}".')
         roles = tuple(sorted(set(roles)))
@@ -136,9 +129,7 @@ class KeyStore:
         return key
 
     def list(self) -> tuple[Key, ...]:
-        """Raises:
-        ConfigurationError: the file is not one that this class wrote.
-        """
+        """Raises ConfigurationError: the file is not one that this class wrote."""
         try:
             return self._file.load() or ()
         except Unreadable as error:
@@ -147,11 +138,7 @@ class KeyStore:
             ) from error
 
     def revoke(self, key_id: str) -> Key:
-        """Take the entry out; the key stops working with the next request.
-
-        Raises:
-            NotFound: no entry of that id.
-        """
+        """Take the entry out; the key stops working with the next request. Raises NotFound: no entry of that id."""
         with self._file.exclusive():
             keys = self.list()
             gone = next((key for key in keys if key.key_id == key_id), None)
@@ -175,11 +162,7 @@ class KeyStore:
         return principal
 
     def digest_of(self, key: str) -> str:
-        """What the file keeps of `key`.
-
-        Raises:
-            Unauthenticated: it is not in the file.
-        """
+        """What the file keeps of `key`. Raises Unauthenticated: it is not in the file."""
         digest = _digest(key.strip())
         if self.known(digest) is None:
             raise Unauthenticated("That is no valid API key.")
@@ -194,11 +177,8 @@ class KeyStore:
         return match.principal if match else None
 
     def recheck(self, principal: Principal) -> Principal:
-        """The caller of an earlier request as the entry of their key is now.
-
-        Raises:
-            Unauthenticated: the key was revoked. StoreUnavailable: there is no file to tell by, or it cannot be read.
-        """
+        """The caller of an earlier request as the entry of their key is now. Raises Unauthenticated: the key was revoked.
+        StoreUnavailable: there is no file to tell by, or it cannot be read."""
         try:
             current = self.known(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:
@@ -212,9 +192,7 @@ class KeyStore:
         return current
 
     def demand_one(self) -> None:
-        """Raises:
-        ConfigurationError: there is no key at all, so nobody could call.
-        """
+        """Raises ConfigurationError: there is no key at all, so nobody could call."""
         if not self.list():
             raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
@@ -245,12 +223,8 @@ class Callers:
         return cls(KeyStore.of(settings, clock), tokens)
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """See `KeyStore.authenticate` for `basic`.
-
-        Raises:
-            Unauthenticated: neither a valid key nor a valid token.
-            StoreUnavailable: it is a token, and the file with the keys to check it cannot be used.
-        """
+        """See `KeyStore.authenticate` for `basic`. Raises Unauthenticated: neither a valid key nor a valid token.
+        StoreUnavailable: it is a token, and the file with the keys to check it cannot be used."""
         credential = credential_of(authorization or "", basic=basic)
         if not is_token(credential):
             return self._keys.authenticate(authorization, basic=basic)
@@ -275,11 +249,7 @@ class Callers:
         return self._tokens is not None
 
     def bearer(self, token: str) -> Principal:
-        """Whom a token names.
-
-        Raises:
-            Unauthenticated, StoreUnavailable: see `authenticate`.
-        """
+        """Whom a token names. Raises Unauthenticated, StoreUnavailable: see `authenticate`."""
         if self._tokens is None:
             raise Unauthenticated(
                 "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
@@ -289,9 +259,7 @@ class Callers:
         return caller
 
     def demand_any(self) -> None:
-        """Raises:
-        ConfigurationError: nobody could call, or the JWKS file is none.
-        """
+        """Raises ConfigurationError: nobody could call, or the JWKS file is none."""
         if self._tokens is None:
             self._keys.demand_one()
         else:
@@ -334,11 +302,8 @@ class Access:
     async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None
     ) -> Principal:
-        """Raises:
-        Forbidden: the key has none of the roles that hold the permission.
-        Stopped: an operator has stopped the caller's tenant.
-        FirstReply: the request came before, under the same Idempotency-Key.
-        """
+        """Raises Forbidden: the key has none of the roles that hold the permission. Stopped: an operator has stopped the
+        caller's tenant. FirstReply: the request came before, under the same Idempotency-Key."""
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)
         end_if_answered(request)

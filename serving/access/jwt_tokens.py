@@ -42,11 +42,8 @@ class TokenVerifier:
         self._clock, self._time = clock, SteadyTime(clock)
 
     def principal(self, token: str) -> Principal:
-        """The caller whom `token` names.
-
-        Raises:
-            Unauthenticated: with the reason. StoreUnavailable: the file of keys cannot be used now.
-        """
+        """The caller whom `token` names. Raises Unauthenticated: with the reason. StoreUnavailable: the file of keys cannot be
+        used now."""
         claims, key_id = self._check_token(token, self._keys_now())
         settings = self._settings
         subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
@@ -64,10 +61,8 @@ class TokenVerifier:
         return Principal(subject, tenant, roles, _names(claims, settings.groups_claim), credential=credential)
 
     def recheck(self, credential: str) -> None:
-        """Raises:
-        Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
-        StoreUnavailable: the file of keys cannot be used now.
-        """
+        """Raises Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
+        StoreUnavailable: the file of keys cannot be used now."""
         expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
         self._demand_unexpired(int(expires))
         if key_id not in self._keys_now():
@@ -87,11 +82,7 @@ class TokenVerifier:
             raise StoreUnavailable(UNCHECKED, public=UNCHECKED) from error
 
     def keys(self) -> Mapping[str, PyJWK]:
-        """The keys in the file, by their id.
-
-        Raises:
-            ConfigurationError: there is no file, or it is no set of public keys.
-        """
+        """The keys in the file, by their id. Raises ConfigurationError: there is no file, or it is no set of public keys."""
         try:
             keys = self._file.load()
         except Unreadable as error:

@@ -79,11 +79,8 @@ async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
 
 
 async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str) -> Stop:
-    """Put it into the audit, then switch on again.
-
-    Raises:
-        NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
-    """
+    """Put it into the audit, then switch on again. Raises NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays
+    stopped, because that cannot be written."""
     gone = stops.find(kind, name)
     await audit.record(_record_of(gone, "lifted", by=by))
     return stops.lift(kind, name)

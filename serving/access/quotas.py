@@ -126,12 +126,8 @@ class Quotas:
         return [limit for rules in self._of(principal) for limit in rules.limits if limit.kind in kinds]
 
     async def admit(self, principal: Principal) -> Admitted:
-        """Count a request and hold a slot for it until `release`.
-
-        Raises:
-            QuotaExceeded: too many requests in a window, or at once; nothing has been counted.
-            StoreUnavailable: the counters cannot be reached.
-        """
+        """Count a request and hold a slot for it until `release`. Raises QuotaExceeded: too many requests in a window, or at
+        once; nothing has been counted. StoreUnavailable: the counters cannot be reached."""
         admitted = Admitted(principal)
         try:
             for rules in self._of(principal):
@@ -158,11 +154,8 @@ class Quotas:
 
     @asynccontextmanager
     async def count_request(self, principal: Principal) -> AsyncIterator[None]:
-        """What a person does on the page: a request, as if it had come over the API.
-
-        Raises:
-            QuotaExceeded, StoreUnavailable: see `admit`.
-        """
+        """What a person does on the page: a request, as if it had come over the API. Raises QuotaExceeded, StoreUnavailable:
+        see `admit`."""
         admitted = await self.admit(principal)
         try:
             yield
@@ -170,11 +163,8 @@ class Quotas:
             await self.release(admitted)
 
     async def demand_left(self, principal: Principal) -> None:
-        """Whether anything is left of the tokens and the money, before a run that may use some.
-
-        Raises:
-            QuotaExceeded, StoreUnavailable.
-        """
+        """Whether anything is left of the tokens and the money, before a run that may use some. Raises QuotaExceeded,
+        StoreUnavailable."""
         limits = self.limits(principal, "tokens", "usd")
         if limits:
             await self._take(Admitted(principal), limits, 1)

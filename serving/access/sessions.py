@@ -1,10 +1,8 @@
 """Signed-in browsers: a person gives a key or a token once, and a cookie that scripts cannot read stands for it afterwards.
 
-The cookie is a random number. What it stands for lies in the shared cache for half a day, under the digest of the number: of
-a key its digest, of a token the token itself, encrypted with the number. So several workers know it, and who reads the cache
-can sign in as nobody. With each use the key is looked up, and the token checked, again: a key that is revoked, a token that
-has expired or whose issuer's key was withdrawn ends its sessions. The API itself takes no cookie: a
-browser would send it along with what other sites ask.
+The shared cache keeps, under the digest of the cookie's random number, a key's digest or the token encrypted with that number: who reads the
+cache can sign in as nobody. Key and token are looked up again with each use. The API takes no cookie: a browser would send it along with
+what other sites ask.
 """
 
 from __future__ import annotations
@@ -46,11 +44,8 @@ class Sessions:
         return self._callers.takes_tokens
 
     async def begin(self, credential: str) -> str:
-        """The cookie's value for whoever has this key or token.
-
-        Raises:
-            Unauthenticated: it is no valid one. StoreUnavailable: it cannot be checked or kept now.
-        """
+        """The cookie's value for whoever has this key or token. Raises Unauthenticated: it is no valid one. StoreUnavailable:
+        it cannot be checked or kept now."""
         cookie = secrets.token_urlsafe(32)
         credential = credential.strip()
         if is_token(credential):
@@ -62,10 +57,8 @@ class Sessions:
         return cookie
 
     async def principal(self, cookie: str) -> Principal:
-        """Raises:
-        Unauthenticated: the session is over, its key was revoked, or its token counts no more.
-        StoreUnavailable: that cannot be said now.
-        """
+        """Raises Unauthenticated: the session is over, its key was revoked, or its token counts no more. StoreUnavailable: that
+        cannot be said now."""
         value = await self._cache.get(SHELF, _place(cookie)) if cookie else None
         if value is not None and value.startswith(TOKEN):
             try:
@@ -78,11 +71,8 @@ class Sessions:
         return principal
 
     async def caller(self, connection: HTTPConnection) -> Principal:
-        """Who asks for a part of the page.
-
-        Raises:
-            Forbidden: as `refuse_other_sites`. Unauthenticated, StoreUnavailable: as `principal`.
-        """
+        """Who asks for a part of the page. Raises Forbidden: as `refuse_other_sites`. Unauthenticated, StoreUnavailable: as
+        `principal`."""
         refuse_other_sites(connection)
         return await self.principal(token_of(connection))
 

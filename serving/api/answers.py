@@ -158,11 +158,8 @@ def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) ->
 async def begin_answer(
     runtime: Runtime, wanted: AnswerRequest, caller: Principal, request: Request
 ) -> AsyncIterator[Event]:
-    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped.
-
-    Raises:
-        QuotaExceeded: nothing is left for it. The agent would say so, too, but only after a stream has begun.
-    """
+    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped. Raises QuotaExceeded: nothing is left
+    for it. The agent would say so, too, but only after a stream has begun."""
     await runtime.demand_left(caller)
     attempt = getattr(request.state, "attempt", None)  # of serving/http/idempotency.py
     events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)
@@ -171,9 +168,7 @@ async def begin_answer(
 
 
 def check_length(question: str, settings: AnswerSettings) -> None:
-    """Raises:
-    QuestionTooLong: it is longer than the configuration allows.
-    """
+    """Raises QuestionTooLong: it is longer than the configuration allows."""
     limit = settings.max_question_characters
     if len(question) > limit:
         raise QuestionTooLong(

@@ -60,9 +60,7 @@ async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
 
 
 def require_conversations(runtime: Runtime) -> ConversationStore:
-    """Raises:
-    NotFound: the agent that is configured keeps none.
-    """
+    """Raises NotFound: the agent that is configured keeps none."""
     store: ConversationStore | None = getattr(runtime.system.agent, "conversations", None)
     if store is None:
         raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")

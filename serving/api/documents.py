@@ -172,11 +172,7 @@ def _attributes(text: str) -> dict[str, Value]:
 
 
 def owner(caller: Principal, *, shared: bool) -> str:
-    """The tenant that owns what `caller` writes.
-
-    Raises:
-        Forbidden: only operators write for every tenant.
-    """
+    """The tenant that owns what `caller` writes. Raises Forbidden: only operators write for every tenant."""
     if not shared:
         return caller.tenant
     if "operator" not in caller.roles:

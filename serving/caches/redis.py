@@ -42,9 +42,7 @@ class RedisCache:
     """See `serving.contract.Cache`. Windows live beside the values, under keys of their own."""
 
     def __init__(self, options: Options) -> None:
-        """Raises:
-        StoreUnavailable: there is no server at the address, or it refuses us.
-        """
+        """Raises StoreUnavailable: there is no server at the address, or it refuses us."""
         from limits.storage import RedisStorage
         from redis import BlockingConnectionPool, Redis
 

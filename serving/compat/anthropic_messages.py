@@ -1,8 +1,4 @@
-"""Anthropic's shape over our answers: its `messages`, so that its clients need another `base_url` and nothing else.
-
-Citations are Anthropic's own, as characters of a
-document.
-"""
+"""Anthropic's shape over our answers: its `messages`, with its own citations, as characters of a document."""
 
 from __future__ import annotations
 

@@ -37,11 +37,7 @@ class FunctionDefinition(BaseModel):
 
 
 def image_of(media_type: str, data: str) -> dict[str, Any]:
-    """A picture as LangChain's content block.
-
-    Raises:
-        InvalidRequest: it is of a kind that models do not read, or not in base64.
-    """
+    """A picture as LangChain's content block. Raises InvalidRequest: it is of a kind that models do not read, or not in base64."""
     if media_type not in IMAGES:
         raise InvalidRequest(f"An image is one of {', '.join(IMAGES)}; this is {media_type[:50]}.")
     try:
@@ -106,11 +102,8 @@ class ResponseFormat(BaseModel):
 
 
 def calls_of(text: str, calls: Iterable[tuple[str, str, str]]) -> AIMessage:
-    """A turn of the assistant's. Of each call its id, the name of the tool, and its arguments as JSON.
-
-    Raises:
-        InvalidRequest: arguments are no JSON object.
-    """
+    """A turn of the assistant's. Of each call its id, the name of the tool, and its arguments as JSON. Raises InvalidRequest:
+    arguments are no JSON object."""
     return AIMessage(
         text,
         tool_calls=[
@@ -153,11 +146,7 @@ def _calls(message: AnyMessage) -> bool:
 
 
 def check_pairs(messages: Sequence[AnyMessage]) -> None:
-    """Refuse a result without its call, and a call without its result.
-
-    Raises:
-        InvalidRequest: with the id of the call.
-    """
+    """Refuse a result without its call, and a call without its result. Raises InvalidRequest: with the id of the call."""
     waiting: set[str] = set()
     for message in [*messages, HumanMessage("the end")]:
         if isinstance(message, ToolMessage):
@@ -199,10 +188,7 @@ def options_of(
 
 def check_tools(tools: Sequence[dict[str, Any]], own: frozenset[str]) -> None:
     """Refuse tools of a client that cannot be told apart, from each other or from the agent's `own`, and too much of them.
-
-    Raises:
-        UnsupportedParameter: with what to change.
-    """
+    Raises UnsupportedParameter: with what to change."""
     named = [tool["function"]["name"] for tool in tools]
     if taken := sorted(own & set(named)):
         raise UnsupportedParameter(

@@ -1,8 +1,7 @@
-"""What the shapes of other vendors' APIs have in common over our answers: names of models, which parameters are honoured, and
-the text with its sources. Each shape is a file beside this one.
+"""What the shapes of other vendors' APIs have in common: names of models, honoured parameters, and the text with its sources.
 
-The last user message is the question. Without the id of a conversation that lives on our side, it is read with the messages
-before it; what an assistant is said to have answered vouches for nothing, for anybody can write that.
+The last user message is the question. Without a conversation of ours it is read with the messages before it, which vouch for nothing: anybody
+can write what an assistant is said to have answered.
 """
 
 from __future__ import annotations
@@ -64,11 +63,8 @@ class ChatMetadata(BaseModel):
 def refuse_unsupported(
     parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
 ) -> None:
-    """Let pass what tunes, which has no effect here, and values that ask for nothing; refuse what would be missed.
-
-    Raises:
-        UnsupportedParameter: with its name.
-    """
+    """Let pass what tunes, which has no effect here, and values that ask for nothing; refuse what would be missed. Raises
+    UnsupportedParameter: with its name."""
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
         if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):

@@ -1,11 +1,8 @@
-"""Answers from documents that are given again: to the same question, or to one that means the same.
+"""Answers from documents that are given again: to the same question, or to one that means the same (GPTCache, Bang 2023).
 
-An answer is kept for one tenant, one set of roles and groups, one day and the same models, because what may be seen, what is
-in force and what is written depend on them. Before it is given again every document that it cites is looked up under the rights of who asks now: gone,
-replaced, out of force or out of sight, and the answer is made anew. Two questions mean the same when their vectors are near
-and their telling words are the same, which vectors alone do not tell apart (`make bench-cache`).
-
-GPTCache has the idea (Bang 2023); it keeps no permissions, and knows no document behind an answer.
+An answer is kept for one tenant, one set of roles and groups, one day and the same models. Every document that it cites is looked up again
+under the rights of who asks now. Two questions mean the same when their vectors are near and their telling words are the same, which vectors
+alone do not tell apart (`make bench-cache`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What a request's body may be: so many bytes, values and levels. Looked at in its bytes, before anything is built from it.
+"""What a request's body may be: so many bytes, values and levels, counted before anything is built from it.
 
-Parsing a megabyte of JSON takes milliseconds; checking it against a schema takes seconds when every value is wrong, and holds
-the event loop, in a thread too. So what bounds the time of a request is the number of its values.
+Checking a megabyte of wrong values against a schema holds the event loop for seconds, in a thread too, so the number of values is bounded.
 """
 
 from __future__ import annotations
@@ -34,11 +33,8 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def check_json(body: bytes, what: str = "The body") -> None:
-    """Refuse JSON that is expensive to build or to check. Linear, some milliseconds a megabyte.
-
-    Raises:
-        TooLarge: too many values, or too many levels.
-    """
+    """Refuse JSON that is expensive to build or to check. Linear, some milliseconds a megabyte. Raises TooLarge: too many
+    values, or too many levels."""
     if (encoding := json.detect_encoding(body[:4])) not in ("utf-8", "utf-8-sig"):
         body = body.decode(
             encoding, "replace"
@@ -115,9 +111,7 @@ class BodyLimits:
         await self._app(scope, handed_on(body, receive), send)
 
     def _demand_room(self, size: int) -> None:
-        """Raises:
-        BodyRefused: the bodies of all requests together are too large already.
-        """
+        """Raises BodyRefused: the bodies of all requests together are too large already."""
         if self._held + size > self._room:
             raise BodyRefused(
                 Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)

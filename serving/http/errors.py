@@ -1,7 +1,6 @@
 """Errors on the wire: problem+json (RFC 9457) for our routes, OpenAI's and Anthropic's shapes for theirs.
 
-The family of an error decides its status, `foundation/errors.py` draws them. What nobody foresaw becomes a 500 that
-carries the request id and nothing else; the log has the rest.
+The family of an error (`foundation/errors.py`) decides its status. What nobody foresaw is a 500 with the request id and nothing else.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """The same request sent twice is done once: `Idempotency-Key`, after the IETF's draft and Stripe's API.
 
-A key belongs to the caller who sent it, with the roles, groups and classes that they then had. Its first reply is kept for
-a day and given again, whatever has happened since, to whoever may still make the request: the route asks first, as it does
-of a new one. The same key with another request or other rights is refused, and so is one whose first request is still at
-work. A failure that may pass by
-itself (429, 5xx) is not kept: the key is free again. Where the failed request had begun an answer, a second one goes on in
-the same conversation from the last step that was finished, so that what was done is not done again.
+A key belongs to its caller with the rights that they then had. Its first reply is kept for a day and given again to whoever may still make
+the request. A failure that may pass by itself (429, 5xx) frees the key; a second request then goes on with an answer that had begun, in the
+same conversation, so that what was done is not done again.
 """
 
 from __future__ import annotations
@@ -133,11 +130,8 @@ class IdempotencyStore:
         self._worker = this_worker()
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
-        """Take the key, or give the reply that it got.
-
-        Raises:
-            InFlight: another request has it. KeyReused: it came with another request.
-        """
+        """Take the key, or give the reply that it got. Raises InFlight: another request has it. KeyReused: it came with another
+        request."""
         now = self._time.now()
 
         def take(connection: sqlite3.Connection) -> Attempt | Reply:

@@ -41,9 +41,7 @@ async def _paging(
         str | None, Query(max_length=4000, description="`next_cursor` of the page before; the first page if absent.")
     ] = None,
 ) -> Paging:
-    """Raises:
-    InvalidRequest: the cursor is none of ours.
-    """
+    """Raises InvalidRequest: the cursor is none of ours."""
     return Paging(limit, None if cursor is None else _key(cursor))
 
 

@@ -1,8 +1,7 @@
 """How long a client may take: for the head of a request, for its body, and to fetch its reply.
 
-uvicorn waits for ever for each of them, and keeps a head of any size. Who sends or reads a little now and then would hold a
-connection, its memory and a place in a queue as long as he likes, without a credential. The times are those of Apache's
-mod_reqtimeout: a fixed one for the head, a least rate for everything else.
+uvicorn waits for ever, and keeps a head of any size, so anybody could hold connections and places without a credential. The times are those
+of Apache's mod_reqtimeout: a fixed one for the head, a least rate for everything else.
 """
 
 from __future__ import annotations

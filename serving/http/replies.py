@@ -36,11 +36,7 @@ def is_answered(request: Request) -> bool:
 
 
 def end_if_answered(request: Request) -> None:
-    """Called when the caller was found to be allowed to make this request.
-
-    Raises:
-        FirstReply: it was made and answered before.
-    """
+    """Called when the caller was found to be allowed to make this request. Raises FirstReply: it was made and answered before."""
     if is_answered(request):
         raise FirstReply(request.state.first_reply)
 

@@ -77,10 +77,7 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
 
 async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
     """What `work` gives. It is cancelled when the caller leaves, where `request` is given, and when the server's time is up.
-
-    Raises:
-        ShuttingDown: the server's time is up. CallerLeft: the caller left.
-    """
+    Raises ShuttingDown: the server's time is up. CallerLeft: the caller left."""
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_wait_until_left(request)) if request is not None else None
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def file_name(file: UploadFile) -> str:
-    """Raises:
-    InvalidRequest: the upload has none.
-    """
+    """Raises InvalidRequest: the upload has none."""
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
     if not name:
         raise InvalidRequest("The upload has no file name; its ending says how the file is read.")

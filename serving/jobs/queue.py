@@ -1,14 +1,8 @@
 """Work that a caller does not wait for: documents to take in, questions to answer.
 
-A job is on the disk before it is acknowledged, item by item with what came of it, so it survives the process: the next one
-on the same data folder goes on with the first item that is not done. Jobs take at most half of the places, so that people
-who wait for an answer come first, and tenants take turns item by item.
-
-Before each item a job asks whether it may still be done: the switches, and the credential that began it with the roles and
-groups that it has now. A switch makes it wait, a credential that counts no more ends it; an answer under way is broken off, and
-a document asks once more right before it is stored.
-
-An item is noted as begun before it begins. One during which the process died `ATTEMPTS` times is not begun again.
+A job is on the disk before it is acknowledged, item by item, so the next process on the same data folder goes on with it. Jobs take at most
+half of the places, and tenants take turns item by item. Before each item a job asks whether it may still be done: a switch makes it wait, a
+credential that counts no more ends it. One item during which the process died `ATTEMPTS` times is not begun again.
 """
 
 from __future__ import annotations
@@ -94,21 +88,15 @@ class Jobs:
         items: Sequence[tuple[str, Mapping[str, Any]]],
         files: Mapping[str, bytes] | None = None,
     ) -> Job:
-        """Raises:
-        ShuttingDown, QuotaExceeded, StorageFull, StoreUnavailable: nothing was begun.
-        """
+        """Raises ShuttingDown, QuotaExceeded, StorageFull, StoreUnavailable: nothing was begun."""
         self._lifecycle.refuse_while_draining()
         job = await self.store.add(kind, caller, items, files or {})
         self._work_on(job)
         return job
 
     async def cancel(self, job_id: str, caller: Principal) -> Job:
-        """Nothing of it is begun any more. A document that is being taken in is finished, an answer is broken off. One that
-        has ended stays as it is.
-
-        Raises:
-            NotFound: no such job of the caller's.
-        """
+        """Nothing of it is begun any more. A document that is being taken in is finished, an answer is broken off. One that has
+        ended stays as it is. Raises NotFound: no such job of the caller's."""
         job = await self.store.get(job_id, caller)
         if job_id in self._tasks:
             self._cancelled.add(job_id)
@@ -174,11 +162,8 @@ class Jobs:
         return False
 
     async def _in_turn(self, job: Job, item: JobItem) -> bool:
-        """Do an item now. Whether the next one may be begun.
-
-        Raises:
-            _NotNow: it was not done, and whether it may be is to be asked again.
-        """
+        """Do an item now. Whether the next one may be begun. Raises _NotNow: it was not done, and whether it may be is to be
+        asked again."""
         work, do = self._do[job.kind]
         admission = self._admission[work]
         while admission.running >= max(1, admission.places // 2):
@@ -203,12 +188,8 @@ class Jobs:
 
     @asynccontextmanager
     async def _attempt(self, job: Job, item: JobItem) -> AsyncIterator[None]:
-        """Do an item inside. That it is begun is on the disk before: if the process dies of it, the next one knows.
-
-        Raises:
-            InternalError: it was begun too often.
-            _NotNow: it was stopped, or nothing can be noted now.
-        """
+        """Do an item inside. That it is begun is on the disk before: if the process dies of it, the next one knows. Raises
+        InternalError: it was begun too often. _NotNow: it was stopped, or nothing can be noted now."""
         if item.attempts >= ATTEMPTS:
             raise InternalError(
                 f'The server died {item.attempts} times while it worked on "{item.name}", so it is not tried again. The cause is '
@@ -254,11 +235,7 @@ class Jobs:
         return job.kind != "ingest" and item is not None and item.cancel()
 
     def _demand(self, job: Job) -> Principal:
-        """The job's caller as they are now.
-
-        Raises:
-            _NotNow: the job is kept back, or has ended.
-        """
+        """The job's caller as they are now. Raises _NotNow: the job is kept back, or has ended."""
         try:
             return self._allow(NEEDS[job.kind], job.principal)
         except SixplyError as error:

@@ -147,11 +147,8 @@ class JobStore:
     async def add(
         self, kind: Kind, caller: Principal, items: Sequence[tuple[str, Mapping[str, Any]]], files: Mapping[str, bytes]
     ) -> Job:
-        """Store a job and its files; when this returns, both are on the disk. Otherwise neither is.
-
-        Raises:
-            QuotaExceeded: the tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable.
-        """
+        """Store a job and its files; when this returns, both are on the disk. Otherwise neither is. Raises QuotaExceeded: the
+        tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable."""
         job_id = self.new_id()
         row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, self._clock.now().isoformat())
         rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
@@ -180,11 +177,8 @@ class JobStore:
             await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
-        """Forget the tenant's oldest ended jobs until `size` more bytes fit.
-
-        Raises:
-            QuotaExceeded: too many are at work, or what is at work leaves too little room.
-        """
+        """Forget the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: too many are at work, or
+        what is at work leaves too little room."""
         rows = connection.execute(HELD, (tenant,)).fetchall()
         at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
         if len(at_work) >= self._limits.running_per_tenant:
@@ -215,20 +209,14 @@ class JobStore:
         return 0
 
     async def get(self, job_id: str, caller: Principal) -> Job:
-        """Raises:
-        NotFound: no such job of the caller's.
-        """
+        """Raises NotFound: no such job of the caller's."""
         jobs = await self._of(caller, "job_id = ?", job_id)
         if not jobs:
             raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
         return jobs[0]
 
     async def find(self, job_id: str) -> Job:
-        """For whoever does it: it knows no caller.
-
-        Raises:
-            NotFound: it was erased.
-        """
+        """For whoever does it: it knows no caller. Raises NotFound: it was erased."""
         jobs = await self._jobs("job_id = ?", job_id)
         if not jobs:
             raise NotFound(f'The job "{job_id}" is no longer stored.')

@@ -109,11 +109,7 @@ def mcp_server(
 
 
 def _fitting(shape: type[Body], **arguments: Any) -> Body:
-    """A call's arguments, checked as the body of the route that does the same.
-
-    Raises:
-        InvalidRequest: they do not fit.
-    """
+    """A call's arguments, checked as the body of the route that does the same. Raises InvalidRequest: they do not fit."""
     try:
         return shape.model_validate(arguments)
     except ValidationError as error:

@@ -62,9 +62,7 @@ class Lifecycle:
             await asyncio.wait(self._cleaning, timeout=within_s)
 
     def refuse_while_draining(self) -> None:
-        """Raises:
-        ShuttingDown: the server has begun to stop and takes nothing new.
-        """
+        """Raises ShuttingDown: the server has begun to stop and takes nothing new."""
         if self.draining:
             raise turned_away()
 

@@ -1,13 +1,10 @@
 """The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app over the same wiring.
 
-Each replica is a process with a system of its own, as if it had been started by `make serve` on its machine; Serve's proxy
-spreads the requests, starts replicas anew that died, and takes no new request to one that is to go. That one has as long as
-an answer may take to finish what it began.
+Serve's proxy spreads the requests and starts replicas anew that died. One that is to go has as long as an answer may take.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ from serving.wiring import System, open_system
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+SUPERVISOR = "serving.processes.supervisor"
 REQUEST_ID = "x-request-id"
 NAME = "sixply"
 MARGIN_S = 5.0
@@ -45,7 +43,7 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
     http = settings.serving.http
     if settings.serving.workers > 1:
         raise InvalidSetting("[serving] workers is for one machine. On a cluster, set [foundation.cluster] replicas.")
-    load_removable("serving.processes.supervisor").demand_shared(
+    load_removable(SUPERVISOR).demand_shared(
         settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas"
     )
     if not http.port:
@@ -125,14 +123,6 @@ class OneRequestId:
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    import signal
-
-    stopped = threading.Event()
-    with deploy_replicas(loaded) as url:
-        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            announce(url)
-            stopped.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    with deploy_replicas(loaded) as url, load_removable(SUPERVISOR).await_stop_signal() as stopped:
+        announce(url)
+        stopped.wait()

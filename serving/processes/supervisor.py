@@ -1,7 +1,6 @@
 """Several processes on one socket: `[serving] workers`. Each is what `make serve` is alone, with a system of its own.
 
-The parent takes the address, starts them, starts anew those that die (later and later where they die at once, and in the end
-not any more), and passes on that it is told to stop. It holds no store and answers nothing itself.
+The parent takes the address, starts them, starts anew those that die, and passes on that it is told to stop. It holds no store.
 """
 
 from __future__ import annotations
@@ -44,9 +43,7 @@ STORES = {
 
 
 def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
-    """Raises:
-    InvalidSetting: more than one process, and a store that only one can hold.
-    """
+    """Raises InvalidSetting: more than one process, and a store that only one can hold."""
     chosen: dict[str, Part] = {}
     for section, (alone, _) in STORES.items():
         layer, _, port = section.partition(".")
@@ -102,11 +99,7 @@ class _Place:
         self.worker = self._start_worker()
 
     def tend(self) -> None:
-        """Replace the worker if it has ended.
-
-        Raises:
-            ComponentError: too many in a row have ended young.
-        """
+        """Replace the worker if it has ended. Raises ComponentError: too many in a row have ended young."""
         now = time.monotonic()
         if self._due is not None:
             if now >= self._due:
@@ -152,9 +145,7 @@ class _Worker:
         ready.close()
 
     def is_up(self) -> bool:
-        """Raises:
-        ComponentError: it ended before it was.
-        """
+        """Raises ComponentError: it ended before it was."""
         if not self._was_up and self._up.poll():
             try:
                 self._was_up = bool(self._up.recv())
