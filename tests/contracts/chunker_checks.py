@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePath
 
@@ -18,6 +19,7 @@ _TREE = "# Manual\n\nIntro.\n\n## Care\n\n- keep dry\n- keep cool\n\n### Boots\n
 
 def _documents() -> list[Parsed]:
     sources = {"prose.txt": _PROSE, "table.csv": _TABLE, "tree.md": _TREE, "one.txt": "x", "unspaced.txt": "字" * 5000}
+    sources["spaced.txt"] = "He said “keep  it\tdry”, and\nthen: “dry”."
     contents = {name: text.encode() for name, text in sources.items()}
     contents |= {f"a{suffix}": SAMPLES[suffix]() for suffix in (".docx", ".pdf", ".html", ".json")}
     read = supported_suffixes()  # whoever deletes a parser still has a suite for chunkers
@@ -99,8 +101,9 @@ def changed_text_gives_another_id(chunker: Chunker) -> None:
 
 
 def pages_come_from_the_blocks(chunker: Chunker) -> None:
-    parsed = parse_here(SAMPLES[".pdf"](), "a.pdf", ParseLimits())
-    assert {chunk.page for chunk in chunker.chunk(parsed, "document")} == {1}
+    parsed = parse_here(_PROSE.encode(), "a.txt", ParseLimits())
+    of_third_page = replace(parsed, blocks=tuple(replace(block, page=3) for block in parsed.blocks))
+    assert {chunk.page for chunk in chunker.chunk(of_third_page, "document")} == {3}
 
 
 def the_document_is_left_as_it_was(chunker: Chunker) -> None:
