@@ -96,12 +96,15 @@ class ExactIndex:
         self._shelves: dict[Access, _Shelf] = {}
         self._shelf_of: dict[str, Access] = {}
         self._sequence, self._stamp = 0, ""
+        self._changed = True
+        """Since it was loaded."""
         self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         new = {item.chunk_id: item for item in items}
         with self._open():
             self._demand_one_size(new.values())
+            self._changed = True
             self._remove(new)
             for chunk_id, item in new.items():
                 access = self._shelf_of[chunk_id] = item.tenant, item.groups
@@ -135,6 +138,7 @@ class ExactIndex:
         return self._stamp
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        self._changed = self._changed or (sequence, stamp) != (self._sequence, self._stamp)
         self._sequence, self._stamp = sequence, stamp
 
     def count(self) -> int:
@@ -143,7 +147,7 @@ class ExactIndex:
 
     def clear(self) -> None:
         with self._open():
-            self._shelves, self._shelf_of = {}, {}
+            self._shelves, self._shelf_of, self._changed = {}, {}, True
             self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
@@ -166,11 +170,13 @@ class ExactIndex:
             return [VectorItem(0, name, *access, vector, shelf.known[name]) for name, vector in shelf.vectors.items()]
 
     def save(self, path: Path) -> None:
-        """What `load` reads, in one file, whole or not at all.
+        """What `load` reads, in one file, whole or not at all; nothing where that is what was loaded.
 
         Raises:
             OSError: it cannot be written.
         """
+        if not self._changed:
+            return
         with self._open():
             header: dict[str, object] = {"sequence": self._sequence, "stamp": self._stamp}
             rows = [shelf.rows() for shelf in self._shelves.values()]
@@ -196,10 +202,13 @@ class ExactIndex:
             for saved, matrix in zip(header["shelves"], matrices, strict=True):
                 access, shelf = (saved["tenant"], frozenset(saved["groups"])), _Shelf()
                 shelf.stack(saved["ids"], matrix)
-                shelf.known = dict(zip(saved["ids"], _unpack(*saved["known"]), strict=True))
+                known, which = saved["known"]
+                attributes = list(map(restored_attributes, known))
+                shelf.known = {name: attributes[at] for name, at in zip(saved["ids"], which, strict=True)}
                 self._shelves[access] = shelf
                 self._shelf_of |= dict.fromkeys(saved["ids"], access)
             self.set_sequence(header["sequence"], header["stamp"])
+            self._changed = False
         except FileNotFoundError:
             pass
         except Exception as error:  # of a damaged file NumPy raises many kinds
@@ -209,6 +218,7 @@ class ExactIndex:
     def _remove(self, chunk_ids: Iterable[str]) -> None:
         for name in chunk_ids:
             if access := self._shelf_of.pop(name, None):
+                self._changed = True
                 self._shelves[access].remove(name)
                 if not self._shelves[access].vectors:
                     del self._shelves[access]
@@ -233,17 +243,6 @@ class ExactIndex:
 
 def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
     """Each set of attributes once, and which one every passage has."""
-    places: dict[int, int] = {}
-    sets: list[object] = []
-    which = []
-    for attributes in known.values():
-        if id(attributes) not in places:
-            places[id(attributes)] = len(sets)
-            sets.append(stored_attributes(attributes))
-        which.append(places[id(attributes)])
-    return sets, which
-
-
-def _unpack(sets: Sequence[Mapping[str, str | float]], which: Sequence[int]) -> list[Mapping[str, Value]]:
-    attributes = [restored_attributes(values) for values in sets]
-    return [attributes[place] for place in which]
+    sets = {id(attributes): attributes for attributes in known.values()}
+    places = {key: place for place, key in enumerate(sets)}
+    return list(map(stored_attributes, sets.values())), [places[id(attributes)] for attributes in known.values()]

@@ -144,13 +144,15 @@ class ChromaVectorIndex:
                 self._owner.release()
 
     def _close_chroma(self, chroma: Collections) -> None:
+        empty = False
         with suppress(Exception):  # Chroma raises many kinds; a broken index is closed as well as that can be done
             empty = not chroma.count()
-            chroma.close()
-            if empty:
-                shutil.rmtree(self._store, ignore_errors=True)
-            else:
-                self._seal.write()  # without a seal the next start probes
+        chroma.close()
+        if empty:
+            shutil.rmtree(self._store, ignore_errors=True)
+        else:
+            with suppress(OSError):  # without a seal the next start probes
+                self._seal.write()
 
     def _position(self) -> tuple[int, str]:
         """Up to where both parts are complete."""
@@ -192,10 +194,9 @@ class ChromaVectorIndex:
         most = self._options.exact_up_to
         while (shelf := self._small.largest()) and (shelf[1] > most or self._small.count() > TOGETHER * most):
             items = self._small.shelf(shelf[0])
-            if self._large is None:
-                position = self._small.sequence(), self._small.stamp()
-                self._open_chroma().set_sequence(*position)
             with self._translate_errors():
+                if self._large is None:
+                    self._open_chroma().set_sequence(self._small.sequence(), self._small.stamp())
                 self._large.add(shelf[0], items)  # type: ignore[union-attr]  # it was just opened
             self._small.delete([item.chunk_id for item in items])
 

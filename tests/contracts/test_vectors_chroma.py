@@ -234,6 +234,11 @@ def test_small_shelves_are_written_and_searched_without_chroma(data_dir: Path) -
     index.upsert([item("a", 1), item("b", 2)])
     index.set_sequence(7, "mark")
     index.close()
+    (saved,), searched = data_dir.rglob("rows-*"), opened("chroma", data_dir)
+    written = saved.stat().st_ino, saved.stat().st_mtime_ns
+    assert found(searched, seed=1)[0] == "a"
+    searched.close()
+    assert (saved.stat().st_ino, saved.stat().st_mtime_ns) == written, "who only searches writes nothing"
     before, after = told_by_another_process(data_dir)
     assert before == [2, 7, "mark", ["a", "b"], False]
     assert (after[:3], sorted(after[3]), after[4]) == ([3, 7, "mark"], ["a", "b", "c"], False)
