@@ -87,7 +87,7 @@ setup:
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 test: _dev
-	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile) $(ARGS)
+	@$(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,--numprocesses=auto --dist=loadfile --no-loadscope-reorder) $(ARGS)
 
 test-quick: _dev
 	@$(BIN)/python -m tests.quick "$(LAYER)" $(ARGS)

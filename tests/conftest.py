@@ -12,9 +12,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings
 
+from foundation.machine import collector
 from tests import services
 from tests.contracts.under_test import NAMED
 
@@ -52,6 +54,8 @@ os.environ |= {
 if "TMPDIR" not in os.environ and _takes_programs_and_room(MEMORY):
     os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None  # the latter is what was found before
 
+collector.keep_what_is_imported()  # as every command does: there are 800,000 objects once all libraries are loaded
+
 # A slow machine is no failure; and a failure is printed so that it can be repeated elsewhere. CI tries the same examples
 # each time, as it takes the same order; see .ci/run.
 settings.register_profile("sixply", deadline=None, print_blob=True, derandomize="CI" in os.environ)
@@ -63,7 +67,9 @@ if _soft != resource.RLIM_INFINITY and _soft < OPEN_FILES:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _hard))
 
 AT_ONCE = 4
-"""Processes at most: each loads the models (1.2 GB) and starts the servers that its tests want."""
+"""Processes at most."""
+EACH = 2_000_000_000
+"""Bytes for one: it loads the models (1.2 GB) and starts the servers that its tests want."""
 
 MADE = "\n[tool.sixply]" in Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
 
@@ -74,7 +80,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Suites from outside skip what a part does not claim, while they run. A class of ours that takes one over says in
     `not_run` which of its tests those are, reason by reason, and in `not_claimed_by` adapter by adapter; they are left out
     instead. A part that `sixply contracts` puts to the suites has claims of its own: nothing is left out for it.
+
+    Files with slow tests come first: of several processes, none is left alone with one of them at the end.
     """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if NAMED:
         return
     gone = [item for item in items if item.name.partition("[")[0] in _left_out(item) or _is_about_what_is_gone(item)]
@@ -104,7 +114,8 @@ def _not_run(suite: type | None) -> set[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    return min(os.cpu_count() or 1, AT_ONCE)
+    """More than there are cores: much of what a test takes is waiting for servers, processes and limits that must elapse."""
+    return max(1, min(2 * (os.cpu_count() or 1), AT_ONCE, psutil.virtual_memory().available // EACH))
 
 
 @pytest.hookimpl(wrapper=True)

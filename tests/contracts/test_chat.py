@@ -190,8 +190,8 @@ STRUCTURED = (
 )  # fmt: skip
 """LangChain's tests of structured output, for adapters that claim it."""
 LANGCHAIN = ("langchain_openai:ChatOpenAI", "langchain_anthropic:ChatAnthropic")
-REPLY = 160
-"""Tokens of a reply: enough for a small object."""
+REPLY, BRIEF = 160, 32
+"""Tokens of a reply: enough for the objects of LangChain's suite, and for the promises above."""
 SMOLLM = ModelProfile(structured_output=True, tool_calling=False)
 """What the bundled model can. Anthropic's way to structured output is a tool that must be called."""
 
@@ -209,10 +209,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     model.close()
 
 
-def _options(adapter: str, local: Any) -> dict[str, Any]:
+def _options(adapter: str, local: Any, max_tokens: int = REPLY) -> dict[str, Any]:
     """What an adapter needs to be built here; an adapter that is not listed needs nothing."""
     address, key = str(local.openai_api_base), local.openai_api_key.get_secret_value()
-    remote = {"model": local.model_name, "api_key": key, "max_tokens": REPLY, "temperature": 0}
+    remote = {"model": local.model_name, "api_key": key, "max_tokens": max_tokens, "temperature": 0}
     # They would keep connections of the event loop of one test for the next one, which has another.
     foreign = {"max_retries": 0, "default_headers": {"Connection": "close"}}
     return {
@@ -224,8 +224,17 @@ def _options(adapter: str, local: Any) -> dict[str, Any]:
         },
         LANGCHAIN[0]: {**remote, **foreign, "base_url": address, "profile": SMOLLM, "stream_usage": True},
         LANGCHAIN[1]: {**remote, **foreign, "base_url": address.removesuffix("/v1")},
+        "llama_cpp": {"max_tokens": max_tokens},
         "scripted": {"replies": ["Hello to you."]},
     }.get(adapter, {})
+
+
+def _opened(adapter: str, data_dir: Path, options: dict[str, Any]) -> Iterator[BaseChatModel]:
+    part = under_test.part("models.chat", adapter, **options)
+    model = load("models.chat", part, Context(data_dir=data_dir, threads=1), expected=BaseChatModel)
+    yield model
+    if hasattr(model, "close"):
+        model.close()
 
 
 ADAPTERS = [
@@ -241,18 +250,22 @@ def adapter(
     if request.param == "llama_cpp":
         yield local  # one server is enough
         return
-    part = under_test.part("models.chat", request.param, **_options(request.param, local))
-    model = load("models.chat", part, Context(data_dir=Path(tmp_path_factory.mktemp("data"))), expected=BaseChatModel)
-    yield model
-    if hasattr(model, "close"):
-        model.close()
+    yield from _opened(request.param, Path(tmp_path_factory.mktemp("data")), _options(request.param, local))
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def brief(
+    request: pytest.FixtureRequest, local: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BaseChatModel]:
+    """The same adapters with replies of few tokens: no promise is about a long one."""
+    yield from _opened(request.param, Path(tmp_path_factory.mktemp("data")), _options(request.param, local, BRIEF))
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 async def test_every_adapter_keeps(
-    promise: Callable[[ResilientChatModel], Awaitable[None]], adapter: BaseChatModel, watched: under_test.Watch
+    promise: Callable[[ResilientChatModel], Awaitable[None]], brief: BaseChatModel, watched: under_test.Watch
 ) -> None:
-    await promise(watched("models.chat", resilient(adapter, (), QUICK, SystemClock())))
+    await promise(watched("models.chat", resilient(brief, (), QUICK, SystemClock())))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -43,6 +43,7 @@ def test_a_line_that_is_not_printed_is_missed() -> None:
     assert missing("12 answers\nnothing lost", "7 answers  \nall lost") == ["nothing lost"]
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_the_program_prints_what_the_page_shows(

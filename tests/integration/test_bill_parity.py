@@ -38,6 +38,7 @@ base_url = "{url}"
 {fallback}
 [models.resilience]
 wait_max_s = 0
+gap_s = 2
 [models.embedder]
 use = "hashing"
 [retrieval.vectors]

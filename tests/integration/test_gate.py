@@ -24,6 +24,7 @@ BASELINE = Path("examples/support_desk/baseline.json")
 STACK = Path("stack.toml")
 
 
+@pytest.mark.slow
 def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

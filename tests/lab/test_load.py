@@ -76,6 +76,7 @@ async def test_a_provider_notices_that_its_caller_left() -> None:
     assert provider.given_up == 1
 
 
+@pytest.mark.slow
 def test_a_short_load_test_keeps_what_does_not_depend_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
