@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import httpx2 as httpx
+import psutil
 
 from lab.attacks.contract import Attack, Tried
 from lab.attacks.victim import Victim
@@ -67,10 +67,10 @@ def keep_alive_at_the_end(victim: Victim) -> Tried:
     tried = Tried()
     _hang_up(victim, 3, tenant="undying", stop=lambda: victim.process.send_signal(signal.SIGTERM))
     began = time.monotonic()
-    with suppress(subprocess.TimeoutExpired):
+    with suppress(psutil.TimeoutExpired):
         victim.process.wait(GRACE_S + 8)
     waited = time.monotonic() - began
-    tried.check(held=victim.process.poll() is not None, otherwise=f"still alive {waited:.0f} s after SIGTERM")
+    tried.check(held=not victim.process.is_running(), otherwise=f"still alive {waited:.0f} s after SIGTERM")
     return tried
 
 

@@ -12,12 +12,34 @@ Each module of this folder that has `ATTACKS` is part of the suite.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.attacks.victim import Victim
+
+_STOPS_AT_FIRST: ContextVar[bool] = ContextVar("stops_at_first", default=False)
+
+
+class GotThrough(Exception):
+    """Ends an attack at the first try that succeeded; `tried` is what was tried until then."""
+
+    def __init__(self, tried: Tried) -> None:
+        super().__init__(tried.through[-1])
+        self.tried = tried
+
+
+@contextmanager
+def stopping_at_first() -> Iterator[None]:
+    """One try that gets through is enough: the attack ends with `GotThrough`."""
+    token = _STOPS_AT_FIRST.set(True)
+    try:
+        yield
+    finally:
+        _STOPS_AT_FIRST.reset(token)
 
 
 @dataclass
@@ -33,6 +55,8 @@ class Tried:
         self.count += 1
         if not held:
             self.through.append(otherwise)
+            if _STOPS_AT_FIRST.get():
+                raise GotThrough(self)
 
 
 @dataclass(frozen=True, kw_only=True)

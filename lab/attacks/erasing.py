@@ -277,8 +277,7 @@ def reopen_late_writes() -> None:
 
 
 def _leave_out(name: str) -> None:
-    stack = Path(json.loads(sys.argv[1])["stack"])
-    stack.with_name(MARKER).write_text(name, encoding="utf-8")
+    Path(sys.argv[1], MARKER).write_text(name, encoding="utf-8")
 
 
 ATTACKS = (

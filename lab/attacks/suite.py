@@ -14,7 +14,7 @@ from pathlib import Path
 from foundation.errors import InvalidRequest, did_you_mean
 from lab import attacks
 from lab.attacks import victim
-from lab.attacks.contract import Attack, Tried
+from lab.attacks.contract import Attack, GotThrough, stopping_at_first
 from lab.attacks.victim import Victim
 
 Progress = Callable[[str, int, int], None]
@@ -74,8 +74,8 @@ def try_all(chosen: Iterable[Attack], *, progress: Progress) -> Iterator[Outcome
 
 
 def try_reopened(attack: Attack) -> Outcome:
-    """Try it on a server without the defence: something has to get through."""
-    with _server(attack, reopen=attack.name) as own:
+    """Try it on a server without the defence, until something gets through."""
+    with _server(attack, reopen=attack.name) as own, stopping_at_first():
         return _try(attack, own)
 
 
@@ -90,7 +90,10 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, object]:
 
 def _try(attack: Attack, server: Victim) -> Outcome:
     started = time.perf_counter()
-    tried: Tried = attack.run(server)
+    try:
+        tried = attack.run(server)
+    except GotThrough as ended:
+        tried = ended.tried
     return Outcome(attack.name, attack.title, tried.count, tuple(tried.through), time.perf_counter() - started)
 
 

@@ -5,6 +5,7 @@ Its two models are doubles (a scripted chat model and a hashing embedder) and sa
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ port = 0
 [[observability.exporters]]
 use = "sqlite"
 """
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(?=\n)")
+_ORDERING = threading.Lock()
 
 
 @dataclass
@@ -62,7 +65,7 @@ class Victim:
 
     folder: Path
     url: str
-    process: subprocess.Popen[str]
+    process: psutil.Process
     keys: KeyStore
     _clients: list[httpx.Client] = field(default_factory=list)
 
@@ -111,11 +114,11 @@ class Victim:
 
     def rss_bytes(self) -> int:
         """Memory that the server's process holds."""
-        return int(psutil.Process(self.process.pid).memory_info().rss)
+        return int(self.process.memory_info().rss)
 
     def cpu_s(self) -> float:
         """Processor time that the server's process has used so far."""
-        times = psutil.Process(self.process.pid).cpu_times()
+        times = self.process.cpu_times()
         return float(times.user + times.system)
 
     @contextmanager
@@ -157,14 +160,13 @@ class Victim:
         """End the server, at the latest by SIGKILL, and every client."""
         for client in self._clients:
             client.close()
-        self.process.terminate()
+        with suppress(psutil.NoSuchProcess):
+            self.process.terminate()
         try:
             self.process.wait(20)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
 
 
 @contextmanager
@@ -184,26 +186,42 @@ def start(folder: Path, *, stack: str = "", reopen: str | None = None) -> Iterat
     path.write_text(_merge(STACK.format(data=data, root=ROOT), stack), encoding="utf-8")
     keys = KeyStore.of(load(path).settings, SystemClock())
     keys.create(subject="nobody", tenant="nowhere", roles=["reader"])  # a server without a key refuses to start
-    order = json.dumps({"stack": str(path), "reopen": reopen})
-    command = [*_without_superuser(), sys.executable, "-m", "lab.attacks.victim_process", order]
-    log = folder / "server.log"
-    with log.open("w", encoding="utf-8") as written:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIXPLY_")}
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=written,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-    victim = Victim(folder, _url(process, log), process, keys)
+    victim = Victim(folder, "", psutil.Process(_fork(folder, reopen)), keys)
     try:
+        victim.url = _url(victim)
         victim.wait_until_live()
         yield victim
     finally:
         victim.close()
+
+
+def _fork(folder: Path, reopen: str | None) -> int:
+    """The number of a new process that begins to serve."""
+    nursery = _nursery()
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
+    with _ORDERING:
+        nursery.stdin.write(json.dumps([str(folder), *([reopen] if reopen else [])]) + "\n")
+        nursery.stdin.flush()
+        number = nursery.stdout.readline()
+    if not number:
+        raise ComponentError("The process from which servers are forked has ended; its error stands above.")
+    return int(number)
+
+
+@cache
+def _nursery() -> subprocess.Popen[str]:
+    """The process from which servers are forked; it ends with this one, which closes its input."""
+    nursery = subprocess.Popen(
+        [*_without_superuser(), sys.executable, "-m", "lab.attacks.victim_process"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("SIXPLY_")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(nursery.communicate)
+    return nursery
 
 
 def _without_superuser() -> list[str]:
@@ -213,16 +231,15 @@ def _without_superuser() -> list[str]:
     return []
 
 
-def _url(process: subprocess.Popen[str], log: Path) -> str:
-    line: list[str] = []
-    assert process.stdout is not None
-    reading = threading.Thread(target=lambda: line.append(process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
-    reading.start()
-    reading.join(START_S)
-    if not line or not (address := _ADDRESS.search(line[0])):
-        process.kill()
-        raise ComponentError(f"The server to attack did not start: {log.read_text(encoding='utf-8')[-2000:]}")
-    return address.group()
+def _url(victim: Victim) -> str:
+    told, give_up = victim.folder / "server.out", time.monotonic() + START_S
+    while victim.process.is_running() and time.monotonic() < give_up:
+        if told.exists() and (address := _ADDRESS.search(told.read_text(encoding="utf-8"))):
+            return address.group()
+        time.sleep(0.02)
+    log = victim.folder / "server.log"
+    end = log.read_text(encoding="utf-8")[-2000:] if log.exists() else "It has no log."
+    raise ComponentError(f"The server to attack did not start: {end}")
 
 
 def _merge(base: str, more: str) -> str:

@@ -1,28 +1,50 @@
-"""The process of the server that is attacked.
+"""The process from which the servers that are attacked are forked, so that what all of them import is imported once.
 
-    python -m lab.attacks.victim_process ORDER       ORDER is JSON: stack, and the attack whose defence is left out
+    python -m lab.attacks.victim_process
 
-It prints its address on one line and serves until SIGTERM.
+Each line of its input is an order, a list in JSON: the folder of a server, with its stack.toml, and the attack whose defence is left
+out, if one is. They are the arguments of a new process, whose number is printed; it writes its address to `server.out` and serves until SIGTERM.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
+LIBRARIES = ("cryptography.fernet", "langchain.agents", "langgraph.graph", "mcp.server", "uvloop", "websockets")
+"""Loaded by every server. Modules of ours are not: a defence that is taken out must be gone before somebody imports it."""
+
 
 def main() -> None:
-    """Serve, with one defence taken out where an attack is named."""
+    """Fork a server for each order, until the input ends."""
+    for library in ("lab.attacks.suite", "serving.server", "serving.settings", "serving.wiring", *LIBRARIES):
+        importlib.import_module(library)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    for order in iter(sys.stdin.readline, ""):
+        number = os.fork()
+        if not number:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            sys.argv[1:] = json.loads(order)
+            _serve(Path(sys.argv[1]), *sys.argv[2:])
+            return
+        print(number, flush=True)
+
+
+def _serve(folder: Path, reopen: str = "") -> None:
     from lab.attacks.suite import find_attack
     from serving.server import base_url, bind, serve
     from serving.settings import load
     from serving.wiring import open_system
 
-    order = json.loads(sys.argv[1])
-    loaded = load(Path(order["stack"]))
-    if order["reopen"]:
-        find_attack(order["reopen"]).reopen()
+    for stream, path in ((0, Path(os.devnull)), (1, folder / "server.out"), (2, folder / "server.log")):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
+    loaded = load(folder / "stack.toml")
+    if reopen:
+        find_attack(reopen).reopen()
     with bind(loaded.settings.serving.http) as listening, open_system(loaded) as system:
         print(base_url(loaded.settings.serving.http, listening), flush=True)
         serve(system, listening)

@@ -9,6 +9,8 @@ from lab.attacks.suite import all_attacks, try_all, try_reopened
 
 ATTACKS = all_attacks()
 
+pytestmark = pytest.mark.slow
+
 
 def test_nothing_gets_through():
     outcomes = list(try_all(ATTACKS, progress=lambda *_: None))
