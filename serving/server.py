@@ -104,9 +104,7 @@ class GracefulServer(uvicorn.Server):
         await super().startup(sockets)
         self._pulse = asyncio.create_task(pulse())
         # Some 300,000 objects are here for good. Looking for garbage among them held up every request for 0.2 s.
-        gc.collect(
-            2 if threading.current_thread() is threading.main_thread() else 0
-        )  # beside others' objects, of ours alone
+        gc.collect(2 if threading.current_thread() is threading.main_thread() else 0)  # else only what is young
         gc.freeze()
         self.is_up.set()
 
