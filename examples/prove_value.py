@@ -31,7 +31,7 @@ def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
     recorded = system.outcomes.all(origin="production")
     costs = {outcome.answer_id: system.costs.answers()[outcome.answer_id] for outcome in recorded}
-    worth = value_report(contract, recorded, costs, measured=measured_floors(report))
+    worth = value_report(contract, recorded, costs, measured=measured_floors(report.as_dict()["rows"]))
     print(title)
     for figure in worth.figures:
         if figure.key in ("usd_per_case", "usd_net_per_month", "usd_per_answer"):

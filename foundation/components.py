@@ -89,12 +89,7 @@ def load(section: str, part: Part, context: Context, *, expected: type | None = 
 
 
 class Assembly:
-    """The parts of a running system, in the order in which they were opened; they close in reverse.
-
-    with ExitStack() as opened:
-        assembly = Assembly(context, opened)
-        ledger = assembly.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
-    """
+    """The parts of a running system, in the order in which they were opened; they close in reverse."""
 
     def __init__(self, context: Context, opened: ExitStack) -> None:
         self.context = context
@@ -148,21 +143,13 @@ def options_of(section: str, use: str) -> type[BaseModel] | None:
 
 
 def checked_options(section: str, part: Part) -> BaseModel | None:
-    """The part's options, checked without building it; `None` for a class of the ecosystem.
-
-    Raises:
-        As `load`, except for what only building can show.
-    """
+    """The part's options, checked without building it; `None` for a class of the ecosystem. Raises as `load`."""
     module, attribute = _find(section, part.use)
     return _validate_options(section, part, module) if attribute == "build" else None
 
 
 def stores_of(section: str, part: Part) -> Sequence[Store] | None:
-    """What the part keeps, without building it; `None` where it does not say, as a class of the ecosystem.
-
-    Raises:
-        As `load`, except for what only building can show.
-    """
+    """What the part keeps, without building it; `None` where it does not say, as a class of the ecosystem. Raises as `load`."""
     module, _ = _find(section, part.use)
     tell: Callable[[BaseModel], Sequence[Store]] | None = getattr(module, "stores", None)
     return tell(_validate_options(section, part, module)) if tell else None
@@ -187,29 +174,24 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
             ) from error
         raise _missing(section, use, error) from error
     if not callable(getattr(module, attribute, None)):
-        own = [member for member, value in vars(module).items() if _is_of(value, module) and not member.startswith("_")]
+        own = [
+            member
+            for member, value in vars(module).items()
+            if not member.startswith("_") and str(getattr(value, "__module__", "")).startswith(module.__name__)
+        ]
         raise UnknownPart(f'[{section}] use = "{use}": {name} has no "{attribute}". {did_you_mean(attribute, own)}')
     return module, attribute
 
 
-def _is_of(value: object, module: ModuleType) -> bool:
-    """Whether the module made it, rather than imported it from elsewhere."""
-    return str(getattr(value, "__module__", "")).startswith(module.__name__)
-
-
 def _build(section: str, part: Part, module: ModuleType, attribute: str, context: Context) -> Any:
     factory: Callable[..., Any] = getattr(module, attribute)
-    if attribute != "build":
-        try:
-            return _adopt(section, part, factory(**part.options))
-        except (TypeError, ValueError) as error:
-            raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
-    return factory(_validate_options(section, part, module), context)
-
-
-def _adopt(section: str, part: Part, built: Any) -> Any:
-    adopt: Callable[[Any, Part], Any] | None = getattr(importlib.import_module(PORTS[section]), "adopt", None)
-    return adopt(built, part) if adopt else built
+    if attribute == "build":
+        return factory(_validate_options(section, part, module), context)
+    adopt = getattr(importlib.import_module(PORTS[section]), "adopt", lambda built, _: built)
+    try:
+        return adopt(factory(**part.options), part)
+    except (TypeError, ValueError) as error:
+        raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
 
 
 def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel:
@@ -234,29 +216,29 @@ def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
 
 def extra_of(package: str) -> str | None:
     """The extra of `make setup WITH=...` that installs an imported package, if one of ours does."""
-    wanted = package.replace(".", "-").replace("_", "-").lower()
-    for extra, names in _extras().items():
-        if any(wanted == name or wanted.startswith(f"{name}-") for name in names):
-            return extra
-    return None
+    wanted = _distribution_of(package)
+    return next((extra for name, extra in _extras().items() if f"{wanted}-".startswith(f"{name}-")), None)
 
 
 def _remedy(package: str) -> str:
     """The command that installs an import."""
     if extra := extra_of(package):
         return f"Run: make setup WITH={extra}"
-    wanted = package.replace(".", "-").replace("_", "-").lower()
-    return f"Run make setup, or install it: .venv/bin/python -m pip install {wanted}"
+    return f"Run make setup, or install it: .venv/bin/python -m pip install {_distribution_of(package)}"
+
+
+def _distribution_of(package: str) -> str:
+    return package.replace(".", "-").replace("_", "-").lower()
 
 
 @cache
-def _extras() -> dict[str, list[str]]:
-    """What `make setup WITH=...` can install, each with the names of its packages; nothing outside of the repository."""
+def _extras() -> dict[str, str]:
+    """The packages that `make setup WITH=...` can install, and the extra of each; nothing outside of the repository."""
     try:
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     except (OSError, KeyError):
         return {}
+    extras = project["optional-dependencies"].items()
     return {
-        extra: [re.split(r"[\[<>=;~! ]", requirement)[0].lower() for requirement in requirements]
-        for extra, requirements in project["optional-dependencies"].items()
+        re.split(r"[\[<>=;~! ]", asked)[0].lower(): extra for extra, requirements in extras for asked in requirements
     }

@@ -24,6 +24,12 @@ log = logging.getLogger("sixply.stops")
 Kind = Literal["effects", "tenant", "model", "all"]
 NAMED: frozenset[Kind] = frozenset({"tenant", "model"})
 ALL: Kind = "all"
+WORDS: dict[Kind, str] = {
+    "all": "Everything",
+    "effects": "Every tool that changes something",
+    "tenant": 'All work for the tenant "{name}"',
+    "model": 'The model "{name}"',
+}
 RESERVE = 32_768
 """Bytes of the file, at least: room for some 150 stops."""
 
@@ -65,7 +71,7 @@ class Stops:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(path, _parse_stops)
+        self._file = JsonFile(path, lambda entries: tuple(Stop(**entry) for entry in entries))
         self._pending: dict[tuple[Kind, str], Stop] = {}
         """In force here, and not in the file."""
         self.unwritten: StoreUnavailable | None = None
@@ -133,9 +139,8 @@ class Stops:
         for stop in self.list():
             if stop.kind == ALL or (stop.kind == kind and stop.name == name):
                 because = f": {stop.why}" if stop.why else ""
-                raise Stopped(
-                    f"{_words(stop)} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it."
-                )
+                what = WORDS[stop.kind].format(name=stop.name)
+                raise Stopped(f"{what} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it.")
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
         """Switch off. What is off already keeps who did it first. It is in force when this returns; `unwritten` says why
@@ -175,19 +180,6 @@ class Stops:
 
     def _write(self, stops: Sequence[Stop]) -> None:
         self._file.write([asdict(stop) for stop in stops], size=RESERVE)
-
-
-def _parse_stops(entries: Any) -> tuple[Stop, ...]:
-    return tuple(Stop(**entry) for entry in entries)
-
-
-def _words(stop: Stop) -> str:
-    return {
-        "all": "Everything",
-        "effects": "Every tool that changes something",
-        "tenant": f'All work for the tenant "{stop.name}"',
-        "model": f'The model "{stop.name}"',
-    }[stop.kind]
 
 
 T = TypeVar("T")

@@ -116,7 +116,6 @@ QUESTION_SIGNATURE: Final = "sixply.question.signature"
 EVALUATION_ERROR: Final = "sixply.evaluation.error"
 AUDIT_HEAD: Final = "sixply.audit.head"
 """Count and hash of the audit's last record, so that a copy of it leaves the machine with the spans."""
-DECISION: Final = "sixply.policy.decision"
 
 # Metrics of our own. At `/metrics` a dot is an underscore, a counter ends in `_total` and seconds in `_seconds`. Those of the
 # conventions come from the OpenTelemetry instrumentors.

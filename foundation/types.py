@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -86,13 +86,5 @@ class Usage:
     """Of the input tokens, those that the provider keeps from now on, which some sell for more."""
 
     def __add__(self, other: Usage) -> Usage:
-        def plus(a: int | None, b: int | None) -> int | None:
-            return None if a is None and b is None else (a or 0) + (b or 0)
-
-        return Usage(
-            plus(self.input_tokens, other.input_tokens),
-            plus(self.output_tokens, other.output_tokens),
-            plus(self.cached_input_tokens, other.cached_input_tokens),
-            plus(self.reasoning_tokens, other.reasoning_tokens),
-            plus(self.cache_write_tokens, other.cache_write_tokens),
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Usage(*(None if a is None and b is None else (a or 0) + (b or 0) for a, b in pairs))

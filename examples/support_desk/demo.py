@@ -451,7 +451,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         asked = {row.answer_id for row in scores.rows}
         costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
         outcomes = outcomes_of(scores, at=system.context.clock.now())
-        worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(scores))
+        worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(scores.as_dict()["rows"]))
         stage.print()
         stage.put(worth.table())
         stage.check(

@@ -45,44 +45,25 @@ LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 210, 93
 TORCH_CPU_MB, TORCH_CUDA_MB = 180, 3000
 INSTALLED_GB, INSTALLED_CUDA_GB = 3, 9
 
-# What pip prints when ... -> what to do about it.
-REMEDIES = (
-    (("No space left on device", "Errno 28"), "The disk is full. Free some space and run the same command again."),
-    (
-        ("DO NOT MATCH THE HASHES", "Hashes are required", "hash mismatch"),
-        (
-            "A download is not the file that the lock names: a broken transfer, a proxy that rewrites files, or a replaced "
-            "package. Run again with a cleared cache (pip cache purge); if it stays, do not install it."
-        ),
+REMEDIES = {
+    r"No space left on device|Errno 28": "The disk is full. Free some space and run the same command again.",
+    r"DO NOT MATCH THE HASHES|Hashes are required|hash mismatch": (
+        "A download is not the file that the lock names: a broken transfer, a proxy that rewrites files, or a replaced "
+        "package. Run again with a cleared cache (pip cache purge); if it stays, do not install it."
     ),
-    (
-        ("Permission denied", "Errno 13", "Read-only file system"),
-        "This folder cannot be written. Clone to one that you own.",
+    r"Permission denied|Errno 13|Read-only file system": "This folder cannot be written. Clone to one that you own.",
+    r"Connection|Name or service not known|name resolution|timed out|unreachable|SSLError|ProxyError": (
+        "The package index did not answer. Check the network and the proxy (pip config list), then run the same command "
+        "again: what has been fetched is kept in pip's cache."
     ),
-    (
-        (
-            "Connection",
-            "Name or service not known",
-            "name resolution",
-            "timed out",
-            "unreachable",
-            "SSLError",
-            "ProxyError",
-        ),
-        (
-            "The package index did not answer. Check the network and the proxy (pip config list), then run the same command "
-            "again: what has been fetched is kept in pip's cache."
-        ),
+    r"No matching distribution|from versions:": (
+        "Either the package index could not be reached (check the network and the proxy: pip config list), or it has "
+        "no file for this Python and this machine. Supported are CPython 3.11 to 3.14 on Linux (x86_64; aarch64 needs "
+        "a C compiler) and on macOS 14 or newer with Apple silicon."
     ),
-    (
-        ("No matching distribution", "from versions:"),
-        (
-            "Either the package index could not be reached (check the network and the proxy: pip config list), or it has "
-            "no file for this Python and this machine. Supported are CPython 3.11 to 3.14 on Linux (x86_64; aarch64 needs "
-            "a C compiler) and on macOS 14 or newer with Apple silicon."
-        ),
-    ),
-)
+    "": "Read what it says, mend that, and run the same command again.",
+}
+"""What pip prints, and what to do about it; the first that fits."""
 
 
 class SetupFailed(Exception):
@@ -118,12 +99,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dev", action="store_true", help="also the tools for tests and checks")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if set-up is needed")
     parser.add_argument("--quiet", action="store_true", help="print nothing when there is nothing to do")
-    parser.add_argument(
-        "--with",
-        dest="extras",
-        default="",
-        help="also the packages of these extras: finetune,postgres,qdrant,ray,redis",
-    )
+    extras = "also the packages of these extras: finetune,postgres,qdrant,ray,redis"
+    parser.add_argument("--with", dest="extras", default="", help=extras)
     parser.add_argument("--torch", default="cpu", help="build of torch on Linux: cpu (default), auto, or a CUDA name")
     return parser.parse_args(arguments)
 
@@ -143,9 +120,6 @@ def _refuse_wrong_machine() -> None:
         )
 
 
-# --- is there anything to do? ---
-
-
 def _is_done(lock: Path, extras: list[str]) -> bool:
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
@@ -158,8 +132,8 @@ def _is_done(lock: Path, extras: list[str]) -> bool:
 def _stamped_extras() -> list[str]:
     """Those of the last set-up: they are kept when the lock changes."""
     try:
-        return list(json.loads(STAMP.read_text(encoding="utf-8")).get("with", []))
-    except (OSError, ValueError):
+        return list(json.loads(STAMP.read_text(encoding="utf-8"))["with"])
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
@@ -183,9 +157,6 @@ def _state_of(file: Path) -> list[int]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-# --- the steps ---
 
 
 def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
@@ -235,11 +206,8 @@ def _install_lock(lock: Path) -> None:
     count = _packages(lock)
     print(f"Packages: {count}, versions and hashes from {lock.name}")
     # The lock is complete, so there is nothing to resolve: whatever it does not name does not get in.
-    _pip(
-        ["install", "--require-hashes", "--no-deps", "-r", str(lock)],
-        f"{lock.name} could not be installed.",
-        expect=count,
-    )
+    command = ["install", "--require-hashes", "--no-deps", "-r", str(lock)]
+    _pip(command, f"{lock.name} could not be installed.", expect=count)
 
 
 def _extras(text: str) -> list[str]:
@@ -304,11 +272,11 @@ def _install_torch(build: str, *, use_uv: bool) -> None:
         uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON), f"--torch-backend={build}", TORCH]
         if _succeeds(uv, show=True):
             return
-        print(f"The {build} build of torch could not be fetched (see above). Taking the one that pip finds instead:")
         print(
-            f"on Linux that is the CUDA build, about {TORCH_CUDA_MB} MB. To avoid it, stop here (Ctrl-C), let this machine"
+            f"The {build} build of torch could not be fetched (see above). Taking the one that pip finds instead: on Linux that is "
+            f"the CUDA build, about {TORCH_CUDA_MB} MB. To avoid it, stop here (Ctrl-C), let this machine reach the package index of "
+            "PyTorch itself, and run the same command again."
         )
-        print("reach the package index of PyTorch itself, and run the same command again.")
     _pip(["install", TORCH], "torch could not be installed.", show=True)
 
 
@@ -339,9 +307,6 @@ def fetch_weights() -> None:
         unpacked.replace(WEIGHTS)  # complete and verified, or not there at all
 
 
-# --- pip ---
-
-
 def _packages(lock: Path) -> int:
     return sum(
         "==" in line and not line.startswith((" ", "#")) for line in lock.read_text(encoding="utf-8").splitlines()
@@ -350,11 +315,9 @@ def _packages(lock: Path) -> int:
 
 def _pip_is_configured() -> bool:
     """Whether somebody has told pip where packages come from on this machine."""
-    listed = subprocess.run(
-        [str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
-    keys = [line.partition("=")[0].rpartition(".")[2] for line in listed.splitlines()]
-    return any(key in ("index-url", "extra-index-url", "find-links", "no-index") for key in keys)
+    command = [str(PYTHON), "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return re.search(r"^[^=]*\.(index-url|extra-index-url|find-links|no-index)=", listed, re.MULTILINE) is not None
 
 
 def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = False) -> None:
@@ -397,26 +360,20 @@ def _count(lines: IO[str], expect: int) -> str:
         last.append(line)
         if not expect or not line.startswith(("Collecting ", "Requirement already", "Installing collected")):
             continue
+        begin = "\r\033[K" if sys.stdout.isatty() else ""
         if line.startswith("Installing"):
-            _say(f"  installing {count} packages")
+            print(f"{begin}  installing {count} packages", flush=True)
             continue
         count += 1
-        if sys.stdout.isatty():
-            print(f"\r\033[K  [{count}/{expect}] {line.split()[1 if line.startswith('C') else 3]}", end="", flush=True)
+        if begin:
+            print(f"{begin}  [{count}/{expect}] {line.split()[1 if line.startswith('C') else 3]}", end="", flush=True)
         elif count % 25 == 0:
-            _say(f"  [{count}/{expect}]")
+            print(f"  [{count}/{expect}]", flush=True)
     return "".join(last)
 
 
-def _say(text: str) -> None:
-    print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
-
-
 def _remedy(output: str) -> str:
-    for signs, remedy in REMEDIES:
-        if any(sign in output for sign in signs):
-            return remedy
-    return "Read what it says, mend that, and run the same command again."
+    return next(remedy for sign, remedy in REMEDIES.items() if re.search(sign, output))
 
 
 def _succeeds(command: list[str], *, show: bool = False) -> bool:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import platform
 import resource
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def peak_rss_mb() -> float:

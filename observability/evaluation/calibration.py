@@ -4,7 +4,7 @@ that the documents answer and questions that they do not. Its middle is what `[r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -30,6 +30,10 @@ class Graded:
     answerable: bool
     foreign: bool = False
 
+    @property
+    def kind(self) -> str:
+        return "answerable" if self.answerable else "foreign" if self.foreign else "unanswerable"
+
 
 def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     """The curve's middle, the areas under the ROC curve against either kind of unanswerable question, the Brier score on
@@ -40,47 +44,32 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     Raises:
         InvalidRequest: all of them are answerable, or none.
     """
-    answerable = [question for question in graded if question.answerable]
-    alike = [question for question in graded if not question.answerable and not question.foreign]
-    foreign = [question for question in graded if not question.answerable and question.foreign]
-    if min(len(answerable), len(alike) + len(foreign)) < FOLDS:
+    by_kind: dict[str, list[float]] = {"answerable": [], "unanswerable": [], "foreign": []}
+    for question in graded:
+        by_kind[question.kind].append(question.confidence)
+    answerable, *others = by_kind.values()
+    if min(len(answerable), sum(map(len, others))) < FOLDS:
         raise InvalidRequest(
-            f"{len(answerable)} questions can be answered and {len(alike) + len(foreign)} cannot. Calibrating needs at least "
+            f"{len(answerable)} questions can be answered and {sum(map(len, others))} cannot. Calibrating needs at least "
             f"{FOLDS} of each; FOREIGN=folder names questions that these documents do not answer."
         )
-    weights = np.array([1 / len(_kind(question, answerable, alike, foreign)) for question in graded])
+    weights = np.array([1 / len(by_kind[question.kind]) for question in graded])
     rows = np.array([[question.confidence] for question in graded])
     truths = np.array([question.answerable for question in graded])
     curve = fit_logistic(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
-    held_out = _held_out(rows, truths, weights, seed)
-    areas = {
-        name: metrics.auc(
-            [question.confidence for question in (*answerable, *others)],
-            [True] * len(answerable) + [False] * len(others),
-            seed=seed,
-        )
-        for name, others in {"unanswerable": alike, "foreign": foreign}.items()
-    }
+    balanced = np.where(truths, weights / weights[truths].sum(), weights / weights[~truths].sum())
+    areas = {}
+    for name in ("unanswerable", "foreign"):
+        told_apart = [True] * len(answerable) + [False] * len(by_kind[name])
+        areas[f"auc_{name}"] = metrics.auc([*answerable, *by_kind[name]], told_apart, seed=seed)
     return {
         "min_evidence": round(float(curve.means[0] - curve.bias * curve.deviations[0] / curve.weights[0]), 3),
-        "brier_held_out": float(np.average((held_out - truths) ** 2, weights=_balance_classes(truths, weights))),
-        "n_answerable": len(answerable),
-        "n_unanswerable": len(alike),
-        "n_foreign": len(foreign),
-        **{f"auc_{name}": area.mean for name, area in areas.items()},
-        "intervals_95": {f"auc_{name}": [area.low, area.high] for name, area in areas.items()},
-        "at": [_at(share, answerable, alike, foreign) for share in SHARES],
+        "brier_held_out": float(np.average((_held_out(rows, truths, weights, seed) - truths) ** 2, weights=balanced)),
+        **{f"n_{name}": len(confidences) for name, confidences in by_kind.items()},
+        **{name: area.mean for name, area in areas.items()},
+        "intervals_95": {name: [area.low, area.high] for name, area in areas.items()},
+        "at": [_at(share, by_kind) for share in SHARES],
     }
-
-
-def _kind(
-    question: Graded, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
-) -> Sequence[Graded]:
-    return answerable if question.answerable else foreign if question.foreign else alike
-
-
-def _balance_classes(truths: Any, weights: Any) -> Any:
-    return np.where(truths, weights / weights[truths].sum(), weights / weights[~truths].sum())
 
 
 def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
@@ -98,17 +87,11 @@ def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
     return chances
 
 
-def _at(
-    share: float, answerable: Sequence[Graded], alike: Sequence[Graded], foreign: Sequence[Graded]
-) -> dict[str, float | None]:
-    confidences = sorted((question.confidence for question in answerable), reverse=True)
+def _at(share: float, by_kind: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+    confidences = sorted(by_kind["answerable"], reverse=True)
     threshold = confidences[ceil(share * len(confidences)) - 1]
     refused = {
-        name: float(np.mean([question.confidence < threshold for question in questions])) if questions else None
-        for name, questions in (("unanswerable", alike), ("foreign", foreign))
+        f"refused_{name}": float(np.mean(np.array(by_kind[name]) < threshold)) if by_kind[name] else None
+        for name in ("unanswerable", "foreign")
     }
-    return {
-        "answered": share,
-        "threshold": threshold,
-        **{f"refused_{name}": share_refused for name, share_refused in refused.items()},
-    }
+    return {"answered": share, "threshold": threshold, **refused}

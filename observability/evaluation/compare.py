@@ -15,14 +15,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
-from observability.evaluation.differences import (
-    MEASURES,
-    PEAK,
-    Difference,
-    Judgement,
-    Numbers,
-    difference_of,
-)
+from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, Numbers, difference_of
 from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]

@@ -18,14 +18,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-
 TENANT = "bench"
-
-
 SCOPE = Scope(TENANT)
-
-
 FOLDER = "DATA must name a folder in a format of docs/measuring.md."
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""

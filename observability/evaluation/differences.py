@@ -140,12 +140,7 @@ class Difference:
 
 
 def difference_of(
-    measure: Measure,
-    ours: Sequence[Numbers],
-    theirs: Sequence[Numbers],
-    allowed: float | None,
-    *,
-    seed: int,
+    measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers], allowed: float | None, *, seed: int
 ) -> Difference:
     """The columns of both systems, judged against the loss that is allowed. A single pair has no interval."""
     n, random = len(ours[0]), np.random.default_rng(seed)

@@ -140,8 +140,7 @@ def drift(
     and in all of the second."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
-    border = _ns(middle)
-    before, after = [row for row in rows if row.at_ns < border], [row for row in rows if row.at_ns >= border]
+    before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
     random = np.random.default_rng(seed)
     return Drift(
         days,
@@ -215,29 +214,29 @@ def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
 def _figure(
     name: str, words: str, before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
 ) -> Figure:
-    ours, theirs = (_column(period, name) for period in (before, after))
+    ours, theirs = (
+        np.array([value for row in rows if (value := row.values[name]) is not None], dtype=np.float64)
+        for rows in (before, after)
+    )
     a, b = (float(period.mean()) if len(period) else None for period in (ours, theirs))
     if min(len(ours), len(theirs)) < FEWEST:
         return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
     new, old = (metrics.resample_means(period, seed=random, resamples=DRAWS) for period in (theirs, ours))
     low, high = (float(value) for value in np.quantile(new - old, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    verdict: Judgement = "moved" if low > 0 or high < 0 else "as before"
-    return Figure(words, a, b, low, high, len(ours), len(theirs), verdict)
-
-
-def _column(rows: Sequence[AnswerFigures], name: str) -> npt.NDArray[np.float64]:
-    return np.array([value for row in rows if (value := row.values[name]) is not None], dtype=np.float64)
+    return Figure(words, a, b, low, high, len(ours), len(theirs), "moved" if low > 0 or high < 0 else "as before")
 
 
 def _questions(
     before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
 ) -> Questions:
+    from scipy.spatial.distance import cdist
+
     ours, theirs = (_some([row.signature for row in rows if row.signature], random) for rows in (before, after))
     n = len(ours), len(theirs)
     if min(n) < FEWEST:
         return Questions(None, None, *n, "too few")
     both = np.concatenate([ours, theirs])
-    apart = np.sqrt(((both[:, None] - both[None]) ** 2).sum(axis=-1))
+    apart = cdist(both, both)
     first = np.arange(len(both)) < n[0]
     distance = _energy(apart, first)
     by_chance = [_energy(apart, random.permutation(first)) for _ in range(RELABELLED)]

@@ -220,11 +220,11 @@ class Report:
     def table(self) -> Table:
         """A row a measure, a column a kind; `n` is the number of cases that the measure applies to."""
         numbers = ("all, with 95 % interval", "n", *self.by_kind)
-        rows = [
-            (words, whole, whole.n, *(_cell(kind, name) for kind in self.by_kind.values()))
-            for name, words in MEASURES.items()
-            if (whole := self.overall.get(name)) is not None
-        ]
+        rows = []
+        for name, whole in self.overall.items():
+            found = [kind.get(name) for kind in self.by_kind.values()]
+            cells = ["" if one is None else f"{one.mean:.3f} (n={one.n})" for one in found]
+            rows.append((MEASURES[name], whole, whole.n, *cells))
         return formatting.grid(("measure", *numbers), rows, right=numbers)
 
     def slice_table(self) -> Table:
@@ -250,11 +250,6 @@ class Report:
 
 def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.as_dict() for name, estimate in scores.items()}
-
-
-def _cell(scores: Mapping[str, Estimate], name: str) -> str:
-    estimate = scores.get(name)
-    return "" if estimate is None or estimate.mean is None else f"{estimate.mean:.3f} (n={estimate.n})"
 
 
 def load_golden(path: Path) -> list[GoldenCase]:
@@ -332,11 +327,7 @@ async def ask_one(
 
 
 def score(
-    case: GoldenCase,
-    answer: Answer | None,
-    *,
-    retrieved: Sequence[str] | None = None,
-    leaks: LeakFinder | None = None,
+    case: GoldenCase, answer: Answer | None, *, retrieved: Sequence[str] | None = None, leaks: LeakFinder | None = None
 ) -> CaseScore:
     """Score one answer, or that none came. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
     if answer is None:

@@ -45,9 +45,6 @@ class Verdict(BaseModel):
     faithfulness: Mark
     completeness: Mark
 
-    def mark(self, name: str) -> int:
-        return int(getattr(self, name))
-
 
 class Agreement(BaseModel):
     """How well one mark agrees with people's; `None` where it cannot be said."""
@@ -188,9 +185,6 @@ def rubric_of(settings: JudgeSettings) -> str:
         ) from error
 
 
-# -- records -----------------------------------------------------------------------------------------------------------
-
-
 def record_file(data_dir: Path, judge: Judge) -> Path:
     """One for each model and rubric."""
     name = _digest(f"{judge.model}\0{judge.rubric}")
@@ -213,17 +207,24 @@ def record_of(data_dir: Path, judge: Judge) -> Record | None:
 def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
     """Which of its marks count, by `[observability.judge]`."""
     who = f"The judge {judge.model} with the rubric {judge.rubric}"
-    if why := _distrust(judge, record, settings):
+    why = _distrust(judge, record, settings)
+    if record is None or why:
         return Standing((), f"{who} is not trusted: {why}")
-    assert record is not None
-    on = f"on {record.n} answers of {record.data}"
     trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
-    agreements = "; ".join(f"{name} {_describe_agreement(record.marks[name])}" for name in MARKS)
-    least = f"[observability.judge] min_agreement wants a lower end of {settings.min_agreement:g}"
+    agreements = []
+    for name, mark in record.marks.items():
+        kappa = "undefined" if mark.kappa is None else f"{mark.kappa:.2f}"
+        agreements.append(f"{name} {kappa} [{mark.low:.2f}, {mark.high:.2f}]")
     named = f"trusted for {' and '.join(trusted)}" if trusted else "not trusted"
-    behind = "" if judge.local else (f" Of the weights behind it is known only what its replies name: "
-                                     f"{', '.join(record.answered_as)}.")  # fmt: skip
-    return Standing(trusted, f"{who} is {named}. Weighted kappa with people {on}: {agreements}. {least}.{behind}")
+    behind = "" if judge.local else (
+        f" Of the weights behind it is known only what its replies name: {', '.join(record.answered_as)}."
+    )  # fmt: skip
+    return Standing(
+        trusted,
+        f"{who} is {named}. Weighted kappa with people on "
+        f"{record.n} answers of {record.data}: {'; '.join(agreements)}. [observability.judge] min_agreement wants a lower end of "
+        f"{settings.min_agreement:g}.{behind}",
+    )
 
 
 def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> str:
@@ -242,12 +243,6 @@ def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> s
     if record.n < FEWEST:
         return f"it was measured {on}, and it takes {FEWEST}."
     if record.valid < settings.min_valid:
-        return (
-            f"it gave a verdict for {record.valid:.2f} of the answers {on}, and [observability.judge] min_valid is "
-            f"{settings.min_valid:g}."
-        )
+        wanted = f"[observability.judge] min_valid is {settings.min_valid:g}"
+        return f"it gave a verdict for {record.valid:.2f} of the answers {on}, and {wanted}."
     return ""
-
-
-def _describe_agreement(agreement: Agreement) -> str:
-    return f"{'undefined' if agreement.kappa is None else f'{agreement.kappa:.2f}'} [{agreement.low:.2f}, {agreement.high:.2f}]"

@@ -41,13 +41,7 @@ class Marked:
 
 
 async def agreement(
-    answers: Sequence[Marked],
-    judge: Judge,
-    *,
-    data: str,
-    at: str,
-    progress: Progress | None = None,
-    seed: int = 7,
+    answers: Sequence[Marked], judge: Judge, *, data: str, at: str, progress: Progress | None = None, seed: int = 7
 ) -> tuple[Record, list[dict[str, Any]]]:
     """What the judge has proven, and a row for each answer.
 
@@ -86,7 +80,7 @@ async def agreement(
 
 def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) -> Agreement:
     people = np.array([marked.median(name) for marked, _ in valid])
-    judged = np.array([float(verdict.mark(name)) for _, verdict in valid])
+    judged = np.array([float(getattr(verdict, name)) for _, verdict in valid])
     low, high = _interval([marked.task_id for marked, _ in valid], judged, people, seed)
     pairs = [pair for marked, _ in valid for pair in permutations(marked.people[name], 2)]
     _, counts = np.unique(people, return_counts=True)
@@ -114,9 +108,6 @@ def _interval(
         drawn.append(metrics.weighted_kappa(judged[rows], people[rows]) or 0.0)
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
-
-
-# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
@@ -150,7 +141,7 @@ def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
 
 
 def _marks(value: Any) -> tuple[float, ...]:
-    marks = tuple(float(mark) for mark in (value if isinstance(value, list) else [value]))
+    marks = tuple(map(float, value if isinstance(value, list) else [value]))
     if not marks or not all(1 <= mark <= FULL for mark in marks):
         raise ValueError(f"{value!r} is no mark from 1 to {FULL}")
     return marks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +13,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricReader,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import Field, SecretStr
 
 from foundation.components import Context
@@ -43,26 +42,6 @@ class Options(Section):
     vendors want it."""
 
 
-class OtlpExporter(SpanExporter):
-    """OpenTelemetry's exporter of spans, and beside it the reader that sends the metrics to the same collector."""
-
-    def __init__(self, spans: SpanExporter, reader: Callable[[], MetricReader] | None) -> None:
-        self._spans = spans
-        self._reader = reader
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._spans.export(spans)
-
-    def shutdown(self) -> None:
-        self._spans.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._spans.force_flush(timeout_millis)
-
-    def metric_reader(self) -> MetricReader | None:
-        return self._reader and self._reader()  # begins to read when it is made
-
-
 class OtlpMetricReader(PeriodicExportingMetricReader):
     """OpenTelemetry's own, which may be shut down twice: with the system, and when the provider lets go of it."""
 
@@ -76,6 +55,13 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+    class OtlpExporter(OTLPSpanExporter):
+        """OpenTelemetry's exporter of spans, and beside it the reader that sends the metrics to the same collector."""
+
+        def metric_reader(self) -> MetricReader | None:
+            return metric_reader() if metric_reader else None  # begins to read when it is made
+
+    metric_reader: Callable[[], MetricReader] | None = None
     base = options.endpoint.rstrip("/")
     common: dict[str, Any] = {
         "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
@@ -83,7 +69,7 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
         "compression": Compression.Gzip if options.compression else Compression.NoCompression,
     }
     if base.endswith(SPANS_PATH):
-        return OtlpExporter(OTLPSpanExporter(endpoint=base, session=_session(), **common), None)
+        return OtlpExporter(endpoint=base, session=_session(), **common)
     temporality = AggregationTemporality[options.temporality.upper()]
     exporter: MetricExporter = OTLPMetricExporter(
         endpoint=base + METRICS_PATH,
@@ -91,8 +77,8 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
         session=_session(),
         **common,
     )
-    reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
-    return OtlpExporter(OTLPSpanExporter(endpoint=base + SPANS_PATH, session=_session(), **common), reader)
+    metric_reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
+    return OtlpExporter(endpoint=base + SPANS_PATH, session=_session(), **common)
 
 
 def _session() -> requests.Session:

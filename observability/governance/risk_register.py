@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -59,24 +60,22 @@ def load_register(path: Path = FILE) -> Register:
 
 
 def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:
-    """The references that lead nowhere below `root`, each with its entry. What a deployed image leaves out (tests, docs) is not asked for."""
+    """The references that lead nowhere below `root`, each with its entry. What a deployed image leaves out (tests, docs) is not
+    asked for."""
     broken = []
     for risk in register.risks:
         for control in risk.controls:
-            file, _, name = control.code.partition(":")
-            test, _, function = control.test.partition("::")
-            setting_exists = control.setting is None or is_setting(control.setting, settings)
             lookups = {
-                control.code: _defines(root, file, name),
-                control.test: _defines(root, test, function),
-                f"setting {control.setting}": setting_exists,
+                control.code: _defines(root, *control.code.partition(":")[::2]),
+                control.test: _defines(root, *control.test.partition("::")[::2]),
+                f"setting {control.setting}": control.setting is None or is_setting(control.setting, settings),
             }
             broken += [f"{risk.id}: there is no {reference}" for reference, there in lookups.items() if not there]
     for limit in register.limits:
-        name = limit.command.removeprefix("make ").split()[0]
+        page = root / limit.page
         lookups = {
-            f'"{limit.figure}" in {limit.page}': _holds(root, limit.page, limit.figure),
-            limit.command: _is_command(root, name),
+            f'"{limit.figure}" in {limit.page}': not page.parent.is_dir() or limit.figure in _text(page),
+            limit.command: _is_command(root, limit.command.removeprefix("make ").split()[0]),
         }
         broken += [f"{limit.what}: there is no {reference}" for reference, there in lookups.items() if not there]
     return broken
@@ -89,21 +88,12 @@ def _is_command(root: Path, name: str) -> bool:
     return not of_the_lab or any(definition.search(_text(path)) for path in (root / "serving/cli/main.py", *of_the_lab))
 
 
-def _holds(root: Path, page: str, figure: str) -> bool:
-    return not _comes_along(root, page) or figure in _text(root / page)
-
-
 def _defines(root: Path, file: str, name: str) -> bool:
     """Whether the file defines the name, or, without one, is there."""
-    if not _comes_along(root, file):
+    path = root / file
+    if not path.parent.is_dir():
         return True
-    if not (root / file).is_file():
-        return False
-    return not name or name in set(_names(ast.parse(_text(root / file))))
-
-
-def _comes_along(root: Path, file: str) -> bool:
-    return (root / file).parent.is_dir()
+    return path.is_file() and (not name or name in set(_names(ast.parse(_text(path)))))
 
 
 def _names(tree: ast.AST, above: str = "") -> Iterator[str]:
@@ -116,14 +106,12 @@ def _names(tree: ast.AST, above: str = "") -> Iterator[str]:
 
 def is_setting(key: str, settings: type[BaseModel]) -> bool:
     """Whether a dotted key, such as `foundation.seed`, is one of the settings."""
-    section: type[BaseModel] | None = settings
+    section: Any = settings
     for step in key.split("."):
-        field = section.model_fields.get(step) if section else None
-        if field is None:
+        fields = getattr(section, "model_fields", {})
+        if step not in fields:
             return False
-        section = (
-            field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else None
-        )
+        section = fields[step].annotation
     return True
 
 

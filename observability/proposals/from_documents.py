@@ -227,13 +227,9 @@ def _of_row(text: DocumentText, sentence: str) -> Draft | None:
     if not re.search(r"[^\W\d_]{2}", subject):
         return None
     name, value = others[len(sentence) % len(others)]
-    return Draft(
-        text,
-        f"What is the {name if name.isupper() else name.replace('_', ' ').lower()} of {subject}?",
-        value.strip().rstrip("."),
-        sentence,
-        subject,
-    )
+    name = name.replace("_", " ")
+    asked = f"What is the {name if name.isupper() else name.lower()} of {subject}?"
+    return Draft(text, asked, value.strip().rstrip("."), sentence, subject)
 
 
 def _of_sentence(text: DocumentText, sentence: str, names: set[str]) -> Draft | None:
@@ -267,8 +263,14 @@ def _ask_does(match: re.Match[str], subject: str) -> tuple[str, str]:
 
 
 def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
-    defined = re.match(r"(an?|the|called|our) ", match["a"])
-    return (f"What {match['x']} {subject}?", _first_clause(match["a"])) if defined else ("", "")
+    aux, said = match["x"], match["a"]
+    if quantity := re.match(_QUANTITY, said):
+        money = re.match(r"[$€£]|.*\b(USD|EUR|euros?|dollars?)\b", said)
+        asked = "How long" if _TIME.search(said) else "How much" if money else "What"
+        return f"{asked} {aux} {subject}?", quantity[0].strip()
+    if where := re.match(r"(located|situated|based|stored|kept|held|open) (?:in|at|on) (.+)", said):
+        return f"Where {aux} {subject} {where[1]}?", _first_clause(re.split(" (?:for|until|from|by) ", where[2])[0])
+    return (f"What {aux} {subject}?", _first_clause(said)) if re.match(r"(an?|the|called|our) ", said) else ("", "")
 
 
 def _first_clause(said: str) -> str:

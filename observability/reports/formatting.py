@@ -48,19 +48,14 @@ def usd(amount: float | None, *, cents: bool = False) -> str:
     return f"-${written[1:]}" if written.startswith("-") else f"${written}"
 
 
-def hours(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{amount:z,.0f} hours"
+def hours(amount: float) -> str:
+    return f"{amount:z,.0f} hours"
 
 
-def usd_exact(amount: float | None, *, unpriced: int = 0) -> str:
-    """A small amount; of which some calls have no known price. Without any call it is unknown."""
-    if amount is None:
-        return "unpriced" if unpriced else "unknown"
-    return f"{'more than ' if unpriced else ''}${amount:.6f}"
+def usd_exact(amount: float | None) -> str:
+    """A small amount."""
+    return "unknown" if amount is None else f"${amount:.6f}"
 
 
-def cases(volume: float | None, *, known: bool = True) -> str:
-    """`None` means that no volume is enough, where enough is `known` to say so."""
-    if not known:
-        return "unknown"
-    return "at no volume" if volume is None else f"{volume:,.0f} cases a month"
+def cases(volume: float) -> str:
+    return f"{volume:,.0f} cases a month"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from observability.evaluation.golden_set import CaseScore, Report
+from observability.evaluation.golden_set import CaseScore
 from observability.evaluation.metrics import Estimate, estimate
 from observability.reports import svg
 from observability.value.outcome_contract import OutcomeContract
@@ -93,7 +93,7 @@ def _point(
     accepted = sum(score.passed for score in scores)
     unpriced = any(score.usd is None and not score.error for score in scores)
     usd = [float(score.usd) for score in scores if score.usd is not None]
-    measured = measured_floors(Report(tuple(scores), 0.0, seed))
+    measured = measured_floors([score.as_dict() for score in scores])
     return Point(
         name,
         up_below,

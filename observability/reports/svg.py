@@ -36,11 +36,12 @@ def ranges(
         drawn.append(_upright(place(mark), len(rows), colour=BAD, dashed=True, says=write(mark)))
     for number, (name, (estimate, low, high)) in enumerate(rows.items()):
         y = _middle(number)
-        parts = _line(place(low), place(high), y)
+        ends = f'x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y}" y2="{y}"'
+        parts = f'<line {ends} stroke="{COLOURS[0]}" stroke-width="4" opacity=".45"/>'
         if estimate is not None:
             parts += f'<circle cx="{place(estimate):.1f}" cy="{y}" r="5" fill="{COLOURS[0]}"/>'
         drawn.append(_row(number, name, parts, "" if estimate is None else write(estimate)))
-    return _svg(title, len(rows), drawn)
+    return _frame(title, _height(len(rows)), drawn)
 
 
 def waterfall(
@@ -49,6 +50,7 @@ def waterfall(
     title: str,
     total: str = "net",
     write: Write = plain,
+    colours: Mapping[str, str] = MappingProxyType({}),
     pale: Collection[str] = (),
     pale_total: bool = False,
 ) -> str:
@@ -60,26 +62,12 @@ def waterfall(
     place = _scale(ends)
     rows = []
     for number, (name, value) in enumerate(steps.items()):
-        colour = GOOD if value >= 0 else BAD
+        colour = colours.get(name, GOOD if value >= 0 else BAD)
         bar = _bar(number, place(ends[number]), place(ends[number + 1]), colour, pale=name in pale)
         rows.append(_row(number, name, bar, write(value)))
     whole = _bar(len(steps), place(0.0), place(at), COLOURS[0], pale=pale_total)
     rows.append(_row(len(steps), total, whole, write(at)))
-    return _svg(title, len(rows), [_upright(place(0.0), len(rows)), *rows])
-
-
-def shares(parts: Mapping[str, float], *, title: str, colours: Mapping[str, str]) -> str:
-    """One bar, cut into the shares of a whole, with a legend."""
-    whole = sum(parts.values()) or 1.0
-    bar, legend, at, legend_at = "", "", float(LEFT), float(LEFT)
-    for name, value in parts.items():
-        width, colour = value / whole * (WIDTH - LEFT - RIGHT), colours.get(name, GREY)
-        says = f"<title>{escape(name)}: {value:g}</title>"
-        bar += f'<rect x="{at:.1f}" y="{_middle(0) - 9}" width="{width:.1f}" height="18" fill="{colour}">{says}</rect>'
-        legend += f'<rect x="{legend_at:.1f}" y="{_middle(1) - 6}" width="12" height="12" fill="{colour}"/>'
-        legend += f'<text x="{legend_at + 16:.1f}" y="{_middle(1) + 4}">{escape(name)} {value:g}</text>'
-        at, legend_at = at + width, legend_at + 40 + 7 * len(f"{name}{value:g}")
-    return _svg(title, 2, [_row(0, "", bar, f"{sum(parts.values()):g}"), legend])
+    return _frame(title, _height(len(rows)), [_upright(place(0.0), len(rows)), *rows])
 
 
 def lines(
@@ -110,7 +98,10 @@ def lines(
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in curve)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn += [_point(across(x), up(y), colour, f"{name}: {plain(x)}, {plain(y)}") for x, y in curve]
+        for x, y in curve:
+            says = escape(f"{name}: {plain(x)}, {plain(y)}")
+            at = f'cx="{across(x):.1f}" cy="{up(y):.1f}"'
+            drawn.append(f'<circle {at} r="3" fill="{colour}"><title>{says}</title></circle>')
         drawn.append(_text(right - 4, top + 16 * (number + 1), name, anchor="end", colour=colour))
     return _frame(title, 275, drawn)
 
@@ -118,15 +109,6 @@ def lines(
 def standalone(drawn: str) -> str:
     """A plot that is a file of its own."""
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
-
-
-def _line(low: float, high: float, y: int) -> str:
-    ends = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}"'
-    return f'<line {ends} stroke="{COLOURS[0]}" stroke-width="4" opacity=".45"/>'
-
-
-def _point(x: float, y: float, colour: str, says: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{escape(says)}</title></circle>'
 
 
 def _text(x: float, y: float, says: str, *, anchor: str = "start", colour: str = "currentColor") -> str:
@@ -140,6 +122,10 @@ def _scale(values: Sequence[float]) -> Callable[[float], float]:
 def _between(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     span = (high - low) or 1.0
     return lambda value: start + (value - low) / span * (end - start)
+
+
+def _height(rows: int) -> int:
+    return 30 + rows * ROW + 18
 
 
 def _middle(row: int) -> int:
@@ -162,10 +148,6 @@ def _upright(x: float, rows: int, *, colour: str = GREY, dashed: bool = False, s
     text = _text(x, _middle(rows) - 2, says, anchor="middle", colour=colour)
     line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="30" y2="{30 + rows * ROW}" stroke="{colour}"{dash}/>'
     return line + (text if says else "")
-
-
-def _svg(title: str, rows: int, drawn: Sequence[str]) -> str:
-    return _frame(title, 30 + rows * ROW + 18, drawn)
 
 
 def _frame(title: str, height: int, drawn: Sequence[str]) -> str:

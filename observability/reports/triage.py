@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from foundation import names
 from foundation.types import LAYERS, Layer
@@ -91,14 +90,17 @@ def looked_at(store: SpanStore, look_at: int = LOOKED_AT) -> str:
 
 def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tuple[list[SlowTrace], list[LayerTime]]:
     """The slowest of the latest requests, slowest first, and what each layer takes of all of them."""
+    import numpy as np
+
     roots = store.recent(look_at)
     found_by_id = store.traces([root.trace_id for root in roots])
     bills = [layer_bill(found_by_id[root.trace_id], ()) for root in roots]
-    times = [
-        LayerTime(layer, *_percentiles([bill.share(layer).ms for bill in bills]), _share(layer, bills))
-        for layer in LAYERS
-        if bills
-    ]
+    whole_ms = sum(bill.ms for bill in bills)
+    times = []
+    for layer in LAYERS if bills else ():
+        ms = [bill.share(layer).ms for bill in bills]
+        p50, p95 = (float(value) for value in np.percentile(ms, [50, 95]))
+        times.append(LayerTime(layer, p50, p95, sum(ms) / whole_ms if whole_ms else 0.0))
     slowest = sorted(roots, key=lambda root: -root.ms)[:limit]
     return [_slow(root, found_by_id[root.trace_id]) for root in slowest], times
 
@@ -161,15 +163,3 @@ def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
         covered += max(0, end - max(start, until))
         until = max(until, end)
     return (span.end_ns - span.start_ns - covered) / 1e6
-
-
-def _percentiles(ms: Sequence[float]) -> tuple[float, float]:
-    import numpy as np
-
-    p50, p95 = np.percentile(ms, [50, 95])
-    return float(p50), float(p95)
-
-
-def _share(layer: Layer, bills: Sequence[Any]) -> float:
-    whole = sum(bill.ns for bill in bills)
-    return sum(bill.share(layer).ns for bill in bills) / whole if whole else 0.0

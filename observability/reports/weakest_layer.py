@@ -63,13 +63,13 @@ PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
 """Where a failure began, by the first of these that holds of its case."""
 
 
-def worth_of(ablation: Ablation, without: Comparison) -> Worth:
-    """`without` compares the whole system (A) with the one of the ablation (B)."""
-    metrics = without.metrics
-    passed = metrics["passed"]
-    ms, usd = (0.0 - metrics[name].diff if name in metrics else None for name in ("answer_p50_ms", "usd_per_answer"))
-    low, high = (None if end is None else 0.0 - end for end in (passed.high, passed.low))
-    return Worth(ablation.layer, ablation.without, 0.0 - passed.diff, low, high, ms, usd, passed.n)
+def worth_of(ablation: Ablation, whole: Comparison) -> Worth:
+    """`whole` compares the system of the ablation (A) with the whole one (B)."""
+    passed = whole.metrics["passed"]
+    ms, usd = (
+        whole.metrics[name].diff if name in whole.metrics else None for name in ("answer_p50_ms", "usd_per_answer")
+    )
+    return Worth(ablation.layer, ablation.without, passed.diff, passed.low, passed.high, ms, usd, passed.n)
 
 
 def locate_failure(row: Row) -> tuple[Layer, str] | None:

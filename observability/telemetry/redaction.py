@@ -34,7 +34,10 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         ],
         links=[Link(link.context, _redact_attributes(link.attributes, content=content)) for link in span.links],
         kind=span.kind,
-        status=Status(span.status.status_code, _redact_value(_encodable(span.status.description)) if content else None),
+        status=Status(
+            span.status.status_code,
+            _every_text(_encodable(span.status.description), personal_data.redact) if content else None,
+        ),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -47,12 +50,8 @@ def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
         if not holds_content(name):
             redacted[_encodable(name)] = _encodable(value)
         elif content:
-            redacted[_encodable(name)] = _redact_value(_encodable(value))
+            redacted[_encodable(name)] = _every_text(_encodable(value), personal_data.redact)
     return redacted
-
-
-def _redact_value(value: Any) -> Any:
-    return _every_text(value, personal_data.redact)
 
 
 def _every_text(value: Any, change: Callable[[str], str]) -> Any:
@@ -67,11 +66,7 @@ def _every_text(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    return _every_text(value, _without_surrogates)
-
-
-def _without_surrogates(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
+    return _every_text(value, lambda text: text if text.isascii() else text.encode(errors="replace").decode())
 
 
 @lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same

@@ -26,11 +26,7 @@ class JudgedCases:
     """Outcomes joined to what their answers cost, under one contract: an estimate from a sample, taken to a month's volume."""
 
     def __init__(
-        self,
-        contract: OutcomeContract,
-        outcomes: Mapping[str, Outcome],
-        answers: Mapping[str, AnswerCost],
-        seed: int,
+        self, contract: OutcomeContract, outcomes: Mapping[str, Outcome], answers: Mapping[str, AnswerCost], seed: int
     ) -> None:
         self.contract = contract
         self._outcomes = outcomes

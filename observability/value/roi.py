@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from observability.evaluation.golden_set import Report
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
@@ -13,13 +13,14 @@ from observability.value.outcome_contract import OutcomeContract, Rule
 from observability.value.value_report import Decision, Floor, ValueReport
 
 
-def measured_floors(report: Report) -> dict[str, float | None]:
-    """What the floors of a contract ask for, from an evaluation. A risk needs cases that could have shown it."""
-    means = {name: estimate.mean for name, estimate in report.overall.items()}
-    measured: dict[str, float | None] = {
-        name: means.get(name) for name in ("answer_contained", "citation_precision", "refused", "leaked")
-    }
-    return measured | {"effects_without_approval": float(report.effects_done)}
+def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """What the floors of a contract ask for, from the rows of an evaluation. A risk needs cases that could have shown it."""
+    measured: dict[str, float | None] = {}
+    for name in ("answer_contained", "citation_precision", "refused", "leaked"):
+        values = [float(row[name]) for row in rows if row.get(name) is not None]
+        measured[name] = sum(values) / len(values) if values else None
+    effects = [row["effect_done"] for row in rows if row.get("effect_done") is not None]
+    return measured | {"effects_without_approval": float(sum(effects)) if effects else None}
 
 
 def floors_of(contract: OutcomeContract, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:

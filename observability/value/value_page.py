@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from observability.reports import formatting, svg
-from observability.value.business_case import BusinessCase, Swing
+from observability.value.business_case import BusinessCase
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import ValueReport
 
@@ -27,21 +27,20 @@ def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: d
     return formatting.render_page(
         "observability.value",
         "value.html",
-        processes=[_process(contract, report) for contract, report in processes],
+        processes=[
+            {
+                "contract": contract,
+                "report": report,
+                "plots": list(_plots(contract, report)),
+                "assumptions": list(_assumptions(contract)),
+            }
+            for contract, report in processes
+        ],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
-        exact=lambda amount, unpriced: formatting.usd_exact(amount, unpriced=unpriced),
+        exact=formatting.usd_exact,
         money=partial(formatting.usd, cents=True),
         share=lambda share: "unknown" if share is None else f"{share:.0%}",
     )
-
-
-def _process(contract: OutcomeContract, report: ValueReport) -> dict[str, Any]:
-    return {
-        "contract": contract,
-        "report": report,
-        "plots": list(_plots(contract, report)),
-        "assumptions": list(_assumptions(contract)),
-    }
 
 
 def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
@@ -59,7 +58,8 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
         yield svg.waterfall(
             steps, title=title, write=formatting.usd, pale=pale, pale_total=report.case_basis != "measured"
         )
-    yield svg.shares(report.counts, title=f"What became of the answers ({report.outcomes_basis})", colours=COLOURS)
+    counted = f"What became of the answers ({report.outcomes_basis})"
+    yield svg.waterfall(report.counts, title=counted, total="answers", colours=COLOURS)
     weeks = {key: week.usd_per_case for key, week in report.slices["week"].items()}
     if len(weeks) > 1:
         yield svg.ranges(
@@ -67,17 +67,15 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
             title=f"Worth of a case, week by week, USD ({report.case_basis})",
             write=partial(formatting.usd, cents=True),
         )
-    swings = BusinessCase(contract).tornado[:SWINGS_SHOWN]
+    swings: dict[str, tuple[float | None, float, float]] = {}
+    for swing in BusinessCase(contract).tornado[:SWINGS_SHOWN]:
+        ends = swing.usd_at_low, swing.usd_at_high
+        swings[f"{swing.name}: {swing.low:g} to {swing.high:g}"] = (None, min(ends), max(ends))
     yield svg.ranges(
-        {f"{swing.name}: {swing.low:g} to {swing.high:g}": _ends(swing) for swing in swings},
+        swings,
         title="What the business case depends on: net a month (assumed) over the range of each assumption",
         write=formatting.usd,
     )
-
-
-def _ends(swing: Swing) -> tuple[None, float, float]:
-    low, high = sorted((swing.usd_at_low, swing.usd_at_high))
-    return None, low, high
 
 
 def _assumptions(contract: OutcomeContract) -> Iterator[tuple[str, Any, str]]:

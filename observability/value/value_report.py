@@ -39,19 +39,13 @@ class Floor:
 
     def is_excused(self, today: date) -> bool:
         """Whether it is broken within an exception that is in force."""
-        if self.met or self.exception is None or self.measured is None:
-            return False
-        return self.exception.excuses(self.measured, today=today)
+        one, value = self.exception, self.measured
+        return not self.met and one is not None and value is not None and one.excuses(value, today=today)
 
     def as_dict(self) -> dict[str, Any]:
         exception = self.exception.model_dump(mode="json") if self.exception else None
-        return {
-            "name": self.name,
-            "limit": self.limit,
-            "measured": self.measured,
-            "met": self.met,
-            "exception": exception,
-        }
+        values = {"name": self.name, "limit": self.limit, "measured": self.measured}
+        return {**values, "met": self.met, "exception": exception}
 
     def __str__(self) -> str:
         word = "at most" if self.name.endswith("_max") else "at least"

@@ -38,13 +38,13 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
 
 def _read_measured(settings: Settings) -> dict[str, float | None]:
     """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
+    from observability.value.roi import measured_floors
+
     try:
         report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return {name: estimate["mean"] for name, estimate in report["overall"].items()} | {
-        "effects_without_approval": float(report["effects_without_approval"])
-    }
+    return measured_floors(report["rows"])
 
 
 def evaluation_file(settings: Settings) -> Path:

@@ -108,17 +108,11 @@ def gate(
 def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
     """What the contract demands beside what these answers came to. Where there is no contract yet, nothing."""
     from observability.value.outcome_contract import load_contract
-    from observability.value.roi import floors_of
+    from observability.value.roi import floors_of, measured_floors
 
     if not contract.is_file():
         return ()
-    measured: dict[str, float | None] = {}
-    for name in ("answer_contained", "citation_precision", "refused", "leaked"):
-        values = [float(row[name]) for row in side.rows if row.get(name) is not None]
-        measured[name] = sum(values) / len(values) if values else None
-    effects = [row["effect_done"] for row in side.rows if row.get("effect_done") is not None]
-    measured["effects_without_approval"] = float(sum(effects)) if effects else None
-    return floors_of(load_contract(contract), measured)
+    return floors_of(load_contract(contract), measured_floors(side.rows))
 
 
 def _fell(name: str, one: Difference) -> bool:

@@ -141,4 +141,4 @@ async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Seque
     verdict = await judge.verdict(f"user: {row.case.question}", evidence, row.text)
     if verdict is None:
         return row
-    return replace(row, measures={**row.measures, **{f"judge_{name}": verdict.mark(name) for name in trusted}})
+    return replace(row, measures={**row.measures, **{f"judge_{name}": getattr(verdict, name) for name in trusted}})

@@ -41,7 +41,7 @@ def strengthen(
         orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir
     )
     worths = [
-        worth_of(ablation, compare.compare(whole, side, settings.observability.compare, seed=settings.foundation.seed))
+        worth_of(ablation, compare.compare(side, whole, settings.observability.compare, seed=settings.foundation.seed))
         for ablation, side in zip(ABLATIONS, without, strict=True)
     ]
     failures, weakest = count_failures(whole.rows), choose_layer(whole.rows)

@@ -190,7 +190,7 @@ def test_the_report_is_a_table(contract):
 
 def test_the_floors_are_measured_by_an_evaluation():
     rows = [score(case(), answer("30 days", cites=["a.md"]))]
-    found = measured_floors(Report(tuple(rows), seconds=1))
+    found = measured_floors(Report(tuple(rows), seconds=1).as_dict()["rows"])
     assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (1.0, None, 0.0)
 
 

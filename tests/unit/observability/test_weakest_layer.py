@@ -64,7 +64,7 @@ def test_a_part_is_worth_what_the_system_loses_without_it() -> None:
         ]
         return Side(name, rows, "c", "t", {}, {})
 
-    worth = worth_of(ABLATIONS[0], compare(side("whole", 15), side("without", 10), CompareSettings()))
+    worth = worth_of(ABLATIONS[0], compare(side("without", 10), side("whole", 15), CompareSettings()))
     assert (worth.passed, worth.ms, worth.n) == (0.25, 5.0, 20)
     assert worth.low is not None
     assert worth.high is not None
