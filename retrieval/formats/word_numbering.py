@@ -34,12 +34,16 @@ def numbers(document: Any) -> Iterator[tuple[Any, str]]:
     counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
     started: set[str] = set()
     for paragraph in document.element.body.iter(f"{_W}p") if lists else ():
-        name, level = _place(paragraph, styles)
+        name, at = value_of(paragraph, "pPr/numPr/numId"), value_of(paragraph, "pPr/numPr/ilvl")
+        if not name:  # what a paragraph leaves open its style says
+            name, of_style = styles.get(value_of(paragraph, "pPr/pStyle"), ("", ""))
+            at = at or of_style
+        level = _number(at)
         if name not in lists or level not in lists[name].levels or _is_taken_out(paragraph):
             continue
         rules, count = lists[name].levels, counts[lists[name].counted_with]
-        for at in lists[name].anew if name not in started else ():
-            count.pop(at, None)
+        for anew in lists[name].anew if name not in started else ():
+            count.pop(anew, None)
         started.add(name)
         count[level] = count[level] + 1 if level in count else rules[level].start
         for below, rule in rules.items():
@@ -72,16 +76,21 @@ class _List:
     """The levels at which this one does not."""
 
 
+def related_roots(document: Any) -> Iterator[tuple[str, Any]]:
+    """The kind of each part that belongs to a document, such as "footnotes", and its root."""
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in ("numbering", "footnotes", "endnotes") and not relation.is_external:
+            yield kind, parse_xml(relation.target_part.blob)
+
+
 def _lists(document: Any) -> dict[str, _List]:
     """By the name under which paragraphs refer to them."""
-    parts = [
-        part for part in document.part.rels.values() if part.reltype.endswith("/numbering") and not part.is_external
-    ]
-    if not parts:
+    root = next((root for kind, root in related_roots(document) if kind == "numbering"), None)
+    if root is None:
         return {}
-    root = parse_xml(parts[0].target_part.blob)
     rules = {rule.get(f"{_W}abstractNumId", ""): rule for rule in root.iterfind(f"{_W}abstractNum")}
-    of_style = {_value_of(rule, "styleLink"): rule for rule in rules.values()}
+    of_style = {value_of(rule, "styleLink"): rule for rule in rules.values()}
     all_levels = {  # once each, however many lists follow the rule
         rule: {
             at: _level(level)
@@ -92,18 +101,15 @@ def _lists(document: Any) -> dict[str, _List]:
     }
     lists = {}
     for number in root.iterfind(f"{_W}num"):
-        rule = rules.get(_value_of(number, "abstractNumId"))
+        rule = rules.get(value_of(number, "abstractNumId"))
         if rule is None:
             continue
-        rule = of_style.get(_value_of(rule, "numStyleLink") or "none", rule)
+        rule = of_style.get(value_of(rule, "numStyleLink") or "none", rule)
         levels = dict(all_levels[rule])
         anew = []
         for change in number.iterfind(f"{_W}lvlOverride"):
-            at, level, start = (
-                _number(change.get(f"{_W}ilvl")),
-                change.find(f"{_W}lvl"),
-                _value_of(change, "startOverride"),
-            )
+            at, level = _number(change.get(f"{_W}ilvl")), change.find(f"{_W}lvl")
+            start = value_of(change, "startOverride")
             if level is not None and at < _LEVELS:
                 levels[at] = _level(level)
             if start and at in levels:
@@ -114,64 +120,55 @@ def _lists(document: Any) -> dict[str, _List]:
 
 
 def _level(element: Any) -> _Level:
-    follows = _value_of(element, "lvlRestart")
+    follows = value_of(element, "lvlRestart")
     return _Level(
-        start=_number(_value_of(element, "start") or "0"),
-        kind=_value_of(element, "numFmt") or "decimal",
-        text=_value_of(element, "lvlText"),
+        start=_number(value_of(element, "start") or "0"),
+        kind=value_of(element, "numFmt") or "decimal",
+        text=value_of(element, "lvlText"),
         follows=_number(follows) if follows else _LARGEST,
         digits=element.find(f"{_W}isLgl") is not None,
-        style=_value_of(element, "pStyle"),
+        style=value_of(element, "pStyle"),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Style:
-    based_on: str
-    name: str
-    level: str
-    """Of its list, where it says so; a style may leave that to the list."""
+def styles_by_descent(document: Any) -> Iterator[tuple[str, str, Any]]:
+    """Each style's name, that of the one which it is based on, and its element; what it is based on comes first."""
+    styles = {
+        style.get(f"{_W}styleId", ""): (value_of(style, "basedOn"), style)
+        for style in document.styles.element.iterfind(f"{_W}style")
+    }
+    seen: set[str] = set()
+    for last in list(styles):
+        name, chain = last, []
+        while name in styles and name not in seen:  # one may be based on itself
+            seen.add(name)
+            chain.append((name, *styles[name]))
+            name = styles[name][0]
+        yield from reversed(chain)
 
 
 def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
-    """The name of its list and the level in it, of each style; what it leaves open, the one says that it is based on."""
-    styles = {
-        style.get(f"{_W}styleId", ""): _Style(
-            _value_of(style, "basedOn"), _value_of(style, "pPr/numPr/numId"), _value_of(style, "pPr/numPr/ilvl")
-        )
-        for style in document.styles.element.iterfind(f"{_W}style")
-    }
+    """The name of its list and the level in it, of each style; a style may leave the level to the list, and both to the one
+    that it is based on."""
     places: dict[str, tuple[str, str]] = {}
-    for style_id in styles:
-        style, chain = style_id, []
-        while style in styles and style not in places:
-            places[style] = ("", "")  # and so for one that is based on itself
-            chain.append(style)
-            style = "" if styles[style].name else styles[style].based_on
-        name, level = places.get(style, ("", ""))
-        for link in reversed(chain):
-            if styles[link].name:
-                name = styles[link].name
-                own = lists[name].levels.items() if name in lists else ()
-                level = next((str(at) for at, rule in own if rule.style == link), "")
-            level = styles[link].level or level
-            places[link] = (name, level)
+    for style, based_on, element in styles_by_descent(document):
+        name, level = places.get(based_on, ("", ""))
+        if own := value_of(element, "pPr/numPr/numId"):
+            levels = lists[own].levels.items() if own in lists else ()
+            name, level = own, next((str(at) for at, rule in levels if rule.style == style), "")
+        places[style] = (name, value_of(element, "pPr/numPr/ilvl") or level)
     return places
-
-
-def _place(paragraph: Any, styles: Mapping[str, tuple[str, str]]) -> tuple[str, int]:
-    """The name of its list and the level in it; what a paragraph leaves open its style says."""
-    name, level = _value_of(paragraph, "pPr/numPr/numId"), _value_of(paragraph, "pPr/numPr/ilvl")
-    if not name:
-        name, of_style = styles.get(_value_of(paragraph, "pPr/pStyle"), ("", ""))
-        level = level or of_style
-    return name, _number(level)
 
 
 def _is_taken_out(paragraph: Any) -> bool:
     """Whether not even its end is shown, so that it does not count."""
-    marks = (paragraph.find(f"{_W}pPr/{_W}rPr/{_W}{mark}") for mark in ("del", "moveFrom", "vanish"))
-    return any(mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off") for mark in marks)
+    return any(is_on(paragraph, f"pPr/rPr/{mark}") for mark in ("del", "moveFrom", "vanish"))
+
+
+def is_on(element: Any, path: str) -> bool:
+    """Whether there is such a mark below an element, and it does not say that it is off."""
+    mark = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
+    return mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off")
 
 
 def _format_number(rules: Mapping[int, _Level], level: int, count: Mapping[int, int]) -> str:
@@ -210,7 +207,7 @@ def _spell(number: int, kind: str) -> str | None:
     return letters_shown.upper() if kind.startswith("upper") else letters_shown
 
 
-def _value_of(element: Any, path: str) -> str:
+def value_of(element: Any, path: str) -> str:
     """What an element below this one says; empty where there is none."""
     child = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
     return str(child.get(f"{_W}val", "")) if child is not None else ""

@@ -6,19 +6,15 @@ Nothing is changed here. Every function works on what a scope may see, as the le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import Any
 
 from foundation.text.tokens import words as words_of
 from foundation.types import Scope
-from retrieval.contract import Document, DocumentLedger, Refusal, Source
+from retrieval.contract import Document, DocumentLedger, Refusal
 from retrieval.ingest.sandbox import find_newer_parser
-
-if TYPE_CHECKING:
-    from datasketch import MinHash
 
 _WORDS = 4
 """Words of a shingle: shorter ones are shared by texts that only speak of the same thing."""
@@ -63,21 +59,6 @@ class Pair:
     """They are versions of one another, and meant to be alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    documents: int
-    superseded: int
-    refused: int
-    chunks: int
-    characters: int
-    characters_per_chunk: float
-    tenants: int
-    series: int
-    media_types: dict[str, int]
-    outdated: dict[str, int]
-    """Documents that a newer parser would read, by its version."""
-
-
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
     """By origin, the largest first."""
     by_origin: dict[str, list[Document]] = {}
@@ -101,49 +82,33 @@ def stale(documents: Iterable[Document], *, today: date, after_days: int) -> lis
     has not come, is not answered from and needs no review."""
     overdue = []
     for document in documents:
-        dated = _last_dated(document)
+        source = document.source
+        own_days = [day for day in (source.published, source.effective_from) if day is not None]
+        dated = max(own_days, default=document.ingested_at.date())
         days = (today - dated).days
         if days >= after_days and not document.superseded:
             review_on = dated + timedelta(days=after_days)
-            overdue.append(
-                Stale(document.source.uri, document.source.title, document.source.tenant, dated, days, review_on)
-            )
+            overdue.append(Stale(source.uri, source.title, source.tenant, dated, days, review_on))
     return sorted(overdue, key=lambda entry: (-entry.days, entry.uri))
 
 
-def _last_dated(document: Document) -> date:
-    source = document.source
-    days = [day for day in (source.published, source.effective_from) if day is not None]
-    return max(days) if days else document.ingested_at.date()
-
-
-def superseded_sources(documents: Iterable[Document]) -> list[Source]:
-    """Versions that are kept and not used for answers."""
-    return [document.source for document in documents if document.superseded]
-
-
-def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> Statistics:
-    chunks, characters = (
-        sum(document.chunks for document in documents),
-        sum(document.characters for document in documents),
-    )
-    kinds: dict[str, int] = {}
-    for document in documents:
-        kinds[document.source.media_type or "unknown"] = kinds.get(document.source.media_type or "unknown", 0) + 1
-    return Statistics(
-        documents=len(documents),
-        superseded=len(superseded_sources(documents)),
-        refused=len(refusals),
-        chunks=chunks,
-        characters=characters,
-        characters_per_chunk=round(characters / chunks, 1) if chunks else 0.0,
-        tenants=len({document.source.tenant for document in documents}),
-        series=len(
-            {(document.source.tenant, document.source.series) for document in documents if document.source.series}
-        ),
-        media_types=dict(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
-        outdated=count_outdated(documents),
-    )
+def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
+    """How much there is; `outdated` are the documents that a newer parser would read, by its version."""
+    sources = [document.source for document in documents]
+    chunks = sum(document.chunks for document in documents)
+    characters = sum(document.characters for document in documents)
+    return {
+        "documents": len(documents),
+        "superseded": sum(document.superseded for document in documents),
+        "refused": len(refusals),
+        "chunks": chunks,
+        "characters": characters,
+        "characters_per_chunk": round(characters / chunks, 1) if chunks else 0.0,
+        "tenants": len({source.tenant for source in sources}),
+        "series": len({(source.tenant, source.series) for source in sources if source.series}),
+        "media_types": dict(Counter(sorted(source.media_type or "unknown" for source in sources)).most_common()),
+        "outdated": count_outdated(documents),
+    }
 
 
 def count_outdated(documents: Iterable[Document]) -> dict[str, int]:
@@ -166,23 +131,26 @@ def near_duplicates(
     Candidates come from MinHash signatures in bands (Broder 1997; Leskovec, Rajaraman and Ullman 2014, chapter 3), so
     the time grows with the documents and not with their pairs; each candidate is then compared exactly.
     """
-    from datasketch import MinHashLSH
+    from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=max(0.1, threshold - _LOOSER), num_perm=_PERMUTATIONS)
-    signatures: dict[str, MinHash] = {}
-    by_id = {document.document_id: document for document in documents}
-    for done, key in enumerate(by_id, start=1):
-        words = shingles(ledger.text(key, scope) or "")
-        if words:
-            signatures[key] = _signature(words)
-            index.insert(key, signatures[key])
+    sources = {document.document_id: document.source for document in documents}
+    candidates: set[tuple[str, str]] = set()
+    for done, key in enumerate(sources, start=1):
+        if words := shingles(ledger.text(key, scope) or ""):
+            signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
+            signature.update_batch([word.encode("utf-8", "surrogatepass") for word in words])
+            candidates.update((other, key) for other in index.query(signature))
+            index.insert(key, signature)
         if progress:
             progress(done)
     pairs = []
-    for a, b in _candidates(index, signatures):
-        similarity = jaccard(shingles(ledger.text(a, scope) or ""), shingles(ledger.text(b, scope) or ""))
+    for keys in sorted(candidates):
+        a, b = sorted((sources[key] for key in keys), key=lambda source: (source.uri, source.tenant))
+        similarity = jaccard(*(shingles(ledger.text(key, scope) or "") for key in keys))
         if similarity >= threshold:
-            pairs.append(_pair(by_id[a].source, by_id[b].source, similarity))
+            versions = a.series is not None and (a.tenant, a.series) == (b.tenant, b.series)
+            pairs.append(Pair(a.uri, b.uri, round(similarity, 4), versions))
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.a, pair.b))
 
 
@@ -202,25 +170,3 @@ def jaccard(a: set[str], b: set[str]) -> float:
     0.3333333333333333
     """
     return len(a & b) / len(a | b) if a or b else 0.0
-
-
-def _signature(words: set[str]) -> MinHash:
-    from datasketch import MinHash
-
-    signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
-    signature.update_batch([word.encode("utf-8", "surrogatepass") for word in words])
-    return signature
-
-
-def _candidates(index: object, signatures: dict[str, MinHash]) -> Iterator[tuple[str, str]]:
-    seen = set()
-    for key, signature in signatures.items():
-        alike = sorted({key, *index.query(signature)})  # type: ignore[attr-defined]
-        seen |= {pair for pair in combinations(alike, 2) if key in pair}
-    yield from sorted(seen)
-
-
-def _pair(a: Source, b: Source, similarity: float) -> Pair:
-    first, second = sorted((a, b), key=lambda source: (source.uri, source.tenant))
-    versions = a.series is not None and (a.tenant, a.series) == (b.tenant, b.series)
-    return Pair(first.uri, second.uri, round(similarity, 4), versions)

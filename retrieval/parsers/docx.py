@@ -13,12 +13,24 @@ from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
-from retrieval.formats.word_numbering import NUMBERING_VERSION, numbers
+from retrieval.formats.word_numbering import (
+    NUMBERING_VERSION,
+    is_on,
+    numbers,
+    related_roots,
+    styles_by_descent,
+    value_of,
+)
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _WRAPPERS = tuple(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
 """What stands around paragraphs, rows and cells: content controls, accepted changes, marks."""
+_PLAIN = ("paragraph", 0)
+_BODY_TEXT = 9
+"""The outline level of what is no heading."""
+_MOST_COLUMNS = 63
+"""Word's own limit."""
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
 _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "del", "rt")))
@@ -64,30 +76,23 @@ class _Walk:
 
     def over(self, parent: Any) -> None:
         for element in _inside(parent, f"{_W}p", f"{_W}tbl"):
+            rows = [list(_inside(row, f"{_W}tc")) for row in _inside(element, f"{_W}tr")]
             if element.tag == f"{_W}p":
                 self._add_paragraph(element)
-                self._add_drawings(element)
-                self._add_notes(element)
-                continue
-            rows = _rows(element)
-            if max(map(len, rows), default=0) > 1:
+            elif max(map(len, rows), default=0) > 1:
                 self._add_table(element, rows)
-                self._add_drawings(element)
-                self._add_notes(element)
             else:  # it only frames what stands in it
                 for cell in (cell for row in rows for cell in row):
                     self.over(cell)
+                continue
+            self._add_drawings(element)
+            self._add_notes(element)
 
     def _add_paragraph(self, element: Any) -> None:
-        style = element.find(f"{_W}pPr/{_W}pStyle")
-        kind, level = self._styles.get(style.get(f"{_W}val"), _PLAIN) if style is not None else _PLAIN
-        numbered = element.find(f"{_W}pPr/{_W}numPr/{_W}numId")
-        if level:
-            self._draft.add("heading", _words(element), level=level)
-        elif numbered is not None:
-            self._draft.add("paragraph" if numbered.get(f"{_W}val") == "0" else "item", _words(element))
-        else:
-            self._draft.add(kind, _words(element))
+        kind, level = self._styles.get(value_of(element, "pPr/pStyle"), _PLAIN)
+        if not level and (numbered := value_of(element, "pPr/numPr/numId")):
+            kind = "paragraph" if numbered == "0" else "item"
+        self._draft.add(kind, _words(element), level=level)
 
     def _add_table(self, table: Any, rows: list[list[Any]]) -> None:
         marks = [row.find(f"{_W}trPr/{_W}tblHeader") is not None for row in _inside(table, f"{_W}tr")]
@@ -129,66 +134,35 @@ def _inside(parent: Any, *tags: str) -> Iterator[Any]:
             yield from _inside(element, *tags)
 
 
-_PLAIN = ("paragraph", 0)
-
-
 def _styles(document: Any) -> dict[str, tuple[str, int]]:
     """What the paragraphs of each style are: their kind, and their level if they are headings. A style is what its name or
     its outline level says, or else what the one is that it is based on, or else an item if it is numbered."""
-    styles = {style.get(f"{_W}styleId"): style for style in document.styles.element.iterfind(f"{_W}style")}
     kinds: dict[str, tuple[str, int]] = {}
-    for name in styles:
-        chain: list[str] = []
-        kind_of_style, nearest = None, name
-        while kind_of_style is None and nearest in styles and nearest not in kinds:
-            kinds[nearest] = _PLAIN  # for now, so that styles based on each other end here
-            chain.append(nearest)
-            kind_of_style = _kind_of(styles[nearest])
-            based = styles[nearest].find(f"{_W}basedOn")
-            nearest = based.get(f"{_W}val") if based is not None else None
-        kind = kind_of_style or kinds.get(nearest, _PLAIN)
-        for style in reversed(chain):
-            if kind == _PLAIN and styles[style].find(f"{_W}pPr/{_W}numPr/{_W}numId") is not None:
-                kind = ("item", 0)
-            kinds[style] = kind
+    for style, based_on, element in styles_by_descent(document):
+        kind = _kind_of(element) or kinds.get(based_on, _PLAIN)
+        kinds[style] = ("item", 0) if kind == _PLAIN and value_of(element, "pPr/numPr/numId") else kind
     return kinds
 
 
 def _kind_of(style: Any) -> tuple[str, int] | None:
-    named = style.find(f"{_W}name")
-    name = str(named.get(f"{_W}val", "")) if named is not None else ""
+    name, outline = value_of(style, "name"), value_of(style, "pPr/outlineLvl")[:5]
     if heading := re.fullmatch(r"(?i)heading (\d)", name):
         return "heading", min(max(int(heading[1]), 1), 6)
     if name in ("Title", "Subtitle"):
         return "heading", 1 if name == "Title" else 2
-    outline = style.find(f"{_W}pPr/{_W}outlineLvl")
-    level_text = str(outline.get(f"{_W}val"))[:5] if outline is not None else ""
-    if level_text.isdecimal():
-        level = int(level_text) + 1
-        return ("heading", min(level, 6)) if level < _BODY_TEXT else _PLAIN
+    if outline.isdecimal():
+        return ("heading", min(int(outline) + 1, 6)) if int(outline) < _BODY_TEXT else _PLAIN
     return ("item", 0) if name.startswith("List") else None
-
-
-_BODY_TEXT = 10
-"""The outline level of what is no heading, counted from 1."""
 
 
 def _notes(document: Any) -> dict[tuple[str, str | None], str]:
     """What stands in foot and end notes, by the tag that refers to it and its number."""
-    from docx.oxml import parse_xml
-
     notes: dict[tuple[str, str | None], str] = {}
-    for relation in document.part.rels.values():
-        kind = relation.reltype.rpartition("/")[2]
-        if kind in ("footnotes", "endnotes") and not relation.is_external:
-            tag = kind.removesuffix("s")
-            for note in parse_xml(relation.target_part.blob).iter(f"{_W}{tag}"):
-                notes[f"{_W}{tag}Reference", note.get(f"{_W}id")] = _words(note)
+    for kind, root in related_roots(document):
+        tag = kind.removesuffix("s")
+        for note in root.iter(f"{_W}{tag}"):
+            notes[f"{_W}{tag}Reference", note.get(f"{_W}id")] = _words(note)
     return notes
-
-
-def _rows(table: Any) -> list[list[Any]]:
-    return [list(_inside(row, f"{_W}tc")) for row in _inside(table, f"{_W}tr")]
 
 
 def _is_merged(cell: Any) -> bool:
@@ -211,15 +185,10 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
             above[len(words)] = text
         else:
             text = above.get(len(words), text)
-        span = cell.find(f"{_W}tcPr/{_W}gridSpan")
-        width = span.get(f"{_W}val", "")[:5] if span is not None else ""
+        width = value_of(cell, "tcPr/gridSpan")[:5]
         more = min(int(width), _MOST_COLUMNS) - 1 if width.isdecimal() else 0
         words += [text, *[text if spread else ""] * more]
     return words if own else []
-
-
-_MOST_COLUMNS = 63
-"""Word's own limit."""
 
 
 def _words(element: Any) -> str:
@@ -233,12 +202,7 @@ def _words(element: Any) -> str:
             words.append(" ")
         elif node.tag == f"{_W}noBreakHyphen":
             words.append("-")
-        elif node.tag not in _UNSEEN and not _is_hidden(node):
+        elif node.tag not in _UNSEEN and not (node.tag == f"{_W}r" and is_on(node, "rPr/vanish")):
             words.append(_words(node))
             words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
     return "".join(words)
-
-
-def _is_hidden(run: Any) -> bool:
-    mark = run.find(f"{_W}rPr/{_W}vanish") if run.tag == f"{_W}r" else None
-    return mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off")

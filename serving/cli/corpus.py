@@ -98,12 +98,13 @@ def corpus(
         alike = near_duplicates.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
         index = _describe_index(ledger, partial(build_index, settings, parts))
     content = {
-        "statistics": asdict(near_duplicates.statistics(documents, refusals)),
+        "statistics": near_duplicates.statistics(documents, refusals),
         "index": index,
         "stale": [asdict(row) for row in near_duplicates.stale(documents, today=today, after_days=days)],
         "superseded": [
-            {"uri": row.uri, "series": row.series, "effective_from": row.effective_from, "tenant": row.tenant}
-            for row in near_duplicates.superseded_sources(documents)
+            {name: getattr(document.source, name) for name in ("uri", "series", "effective_from", "tenant")}
+            for document in documents
+            if document.superseded
         ],
         "near_duplicates": [asdict(row) for row in alike],
     }
