@@ -102,7 +102,8 @@ class ScriptedChat(BaseChatModel):
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, str):
-            reply = AIMessage(_cut_at_stop(reply, stop))
+            ends = (reply.split(mark, maxsplit=1)[0] for mark in stop or [] if mark)
+            reply = AIMessage(min(ends, key=len, default=reply))
         return self._with_metadata(reply, messages)
 
     def _choose(self, messages: list[BaseMessage]) -> Reply:
@@ -127,10 +128,6 @@ class ScriptedChat(BaseChatModel):
         )
 
 
-def _cut_at_stop(text: str, stop: list[str] | None) -> str:
-    return min((text.split(mark, maxsplit=1)[0] for mark in stop or [] if mark), key=len, default=text)
-
-
 def _chunks(reply: AIMessage) -> Iterator[ChatGenerationChunk]:
     for word in re.findall(r"\s*\S+|\s+$", reply.text):
         yield ChatGenerationChunk(message=AIMessageChunk(content=word))
@@ -146,8 +143,12 @@ def _chunks(reply: AIMessage) -> Iterator[ChatGenerationChunk]:
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
-    if options.raises is not None:
-        return ScriptedChat(replies=(_error(options.raises),))
+    if (code := options.raises) is not None:
+        errors = {error.code: error for error in ComponentError.__subclasses__()}
+        if code not in errors:
+            raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, errors)}')
+        told = f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.'
+        return ScriptedChat(replies=(errors[code](told),))
     if options.searches:
         return ScriptedChat(searches=True, profile={"tool_calling": True})
     return ScriptedChat(replies=options.replies, patterns=dict(options.patterns))
@@ -169,10 +170,3 @@ def _search_or_quote(messages: Sequence[BaseMessage]) -> AIMessage:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"[\w-]{3,}", text.lower()))
-
-
-def _error(code: str) -> ComponentError:
-    errors = {error.code: error for error in ComponentError.__subclasses__()}
-    if code not in errors:
-        raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, errors)}')
-    return errors[code](f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.')

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -14,8 +13,6 @@ from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_
 
 REMEMBERED = 20_000
 """Texts whose vectors are kept: about 40 MB with 384 dimensions, short texts included."""
-
-Kind = Literal["query", "document"]
 
 
 class RememberingEmbedder(ArrayEmbeddings):
@@ -28,7 +25,7 @@ class RememberingEmbedder(ArrayEmbeddings):
         self.inner = inner
         self.model_name = name_of(inner)
         self._limit = limit
-        self._cache: OrderedDict[tuple[Kind, str], Vectors] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
         self._lock = threading.Lock()
         if callable(tokens := getattr(inner, "embed_tokens", None)):
             self.embed_tokens = tokens  # not remembered: a vector a token is too much to keep
@@ -38,10 +35,10 @@ class RememberingEmbedder(ArrayEmbeddings):
         return self._recall("document", texts, lambda fresh: embed(self.inner, fresh))
 
     def embed_query(self, text: str) -> list[float]:
-        vectors = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])
-        return [float(value) for value in vectors[0]]
+        (vector,) = self._recall("query", [text], lambda fresh: embed_query(self.inner, fresh[0])[None, :])
+        return [float(value) for value in vector]
 
-    def _recall(self, kind: Kind, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
+    def _recall(self, kind: str, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
         if not texts:
             return compute([])
         with self._lock:

@@ -13,7 +13,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 
 from foundation.errors import InvalidSetting, UpstreamMalformed
@@ -45,11 +47,11 @@ class ChatJudge:
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Raises UpstreamMalformed for a reply that is no number from 0 to 100."""
-        replies = self._chat.batch(
-            [_messages(premise, hypothesis) for premise, hypothesis in pairs],
-            {"max_concurrency": self._options.concurrency},
-            max_tokens=self._options.max_tokens,
-        )
+        # JSON's quotation marks keep a text from ending early, whatever stands in it.
+        texts = [json.dumps({"text": text, "claim": claim}, ensure_ascii=False) for text, claim in pairs]
+        asked: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]
+        limit: RunnableConfig = {"max_concurrency": self._options.concurrency}
+        replies = self._chat.batch(asked, limit, max_tokens=self._options.max_tokens)
         return [self._probability(reply.text) for reply in replies]
 
     def _probability(self, reply: str) -> float:
@@ -60,11 +62,6 @@ class ChatJudge:
                 f'none. Use a model that keeps to an instruction, or [models.entailment] use = "signs".'
             )
         return float(number[1]) / 100
-
-
-def _messages(premise: str, hypothesis: str) -> list[BaseMessage]:
-    # JSON's quotation marks keep a text from ending early, whatever stands in it.
-    return [SystemMessage(ORDERS), HumanMessage(json.dumps({"text": premise, "claim": hypothesis}, ensure_ascii=False))]
 
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:

@@ -242,12 +242,17 @@ def _repeats(text: str, other: str) -> bool:
 
 def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Sentence, ...]:
     """Cut a reply into sentences, without a last one that was cut off in the middle; a reply that did not break off keeps one."""
-    text = _unmarked_ends(text)
+    # `It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut.
+    text = re.sub(rf"([.!?{FOREIGN_STOPS}])((?:\s*\[\d{{1,2}}\])+)", r"\2\1", text.strip())
     cut = [text[start:end] for start, end in sentence_spans(text)]
     if cut and not cut[-1].endswith(_ENDS) and (broke_off or len(cut) > 1):
         cut.pop()
-    sentences = [_parse_sentence(sentence, passages) for sentence in cut]
-    return tuple(sentence for sentence in sentences if sentence.text)[:SENTENCES]
+    sentences = []
+    for sentence in cut:
+        cited = dict.fromkeys(int(number) - 1 for number in _MARKER.findall(sentence))
+        if words := _plain(_MARKER.sub("", sentence)):
+            sentences.append(Sentence(words, tuple(index for index in cited if 0 <= index < passages)))
+    return tuple(sentences[:SENTENCES])
 
 
 def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[int, ...]:
@@ -267,16 +272,6 @@ def _is_derailed(text: str) -> bool:
     words = text.casefold().split()
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
     return "<evidence" in text or any(times > _CIRCLES for times in runs.values())
-
-
-def _parse_sentence(text: str, passages: int) -> Sentence:
-    numbers = dict.fromkeys(int(number) - 1 for number in _MARKER.findall(text))
-    return Sentence(_plain(_MARKER.sub("", text)), tuple(index for index in numbers if 0 <= index < passages))
-
-
-def _unmarked_ends(text: str) -> str:
-    """`It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut."""
-    return re.sub(rf"([.!?{FOREIGN_STOPS}])((?:\s*\[\d{{1,2}}\])+)", r"\2\1", text.strip())
 
 
 def _plain(text: str) -> str:

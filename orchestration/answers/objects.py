@@ -85,7 +85,7 @@ class ObjectAnswer(Generic[Object]):
 
 
 class Objects:
-    """`answer_as` under the switches of the operator, and in the audit."""
+    """Makes objects under the switches of the operator, and notes each in the audit."""
 
     def __init__(
         self, parts: AgentParts, stops: Stops, audit: SqliteAudit, tenants: Mapping[str, BaseChatModel] | None = None
@@ -96,16 +96,29 @@ class Objects:
     async def answer_as(
         self, schema: type[Object], question: str, principal: Principal, *, text: str | None = None
     ) -> ObjectAnswer[Object]:
-        """Raises:
-        InvalidRequest: as the function of that name. Stopped: the caller's tenant, or everything, is stopped.
+        """Fill an object of `schema` from `text`, or from the documents that answer `question`.
+
+        Raises:
+            InvalidRequest: the question is blank, the schema is none of an object or has too many fields, or a pattern of it
+                takes too long in the text.
+            Stopped: the caller's tenant, or everything, is stopped.
         """
 
         def demand() -> None:
             self._stops.demand("tenant", principal.tenant)
 
         demand()
+        fields = fields_of(schema.model_json_schema())
+        if not question.strip() or not fields:
+            raise InvalidRequest("An object needs a question and a schema with at least one field.")
+        if len(fields) > FIELDS:
+            raise InvalidRequest(
+                f"An object has at most {FIELDS} fields; this schema has {len(fields)}. Ask for it in parts."
+            )
         parts = replace(self._parts, chat=self._tenants.get(principal.tenant, self._parts.chat))
-        answer = await unless_stopped(answer_as(schema, question, principal, parts, text=text), demand)
+        budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
+        run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
+        answer = await unless_stopped(_answer_as(schema, fields, question, text, run), demand)
         outcome, reason = _IN_AUDIT[answer.failure]
         await self._audit.record(
             AuditRecord(
@@ -122,25 +135,10 @@ class Objects:
         return answer
 
 
-async def answer_as(
-    schema: type[Object], question: str, principal: Principal, parts: AgentParts, *, text: str | None = None
+async def _answer_as(
+    schema: type[Object], fields: Sequence[Field], question: str, text: str | None, run: Run
 ) -> ObjectAnswer[Object]:
-    """Fill an object of `schema` from `text`, or from the documents that answer `question`.
-
-    Raises:
-        InvalidRequest: the question is blank, the schema is none of an object or has too many fields, or a pattern of it
-            takes too long in the text.
-    """
-    fields = fields_of(schema.model_json_schema())
-    if not question.strip() or not fields:
-        raise InvalidRequest("An object needs a question and a schema with at least one field.")
-    if len(fields) > FIELDS:
-        raise InvalidRequest(
-            f"An object has at most {FIELDS} fields; this schema has {len(fields)}. Ask for it in parts."
-        )
-    budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
-    run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
-    attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: principal.tenant}
+    attributes = {names.ANSWER_ID: run.answer_id, names.TENANT: run.principal.tenant}
     with span(names.INVOKE_AGENT, "object", layer="orchestration", attributes=attributes) as current:
         try:
             content: dict[str, Any] = await _make_object(schema, fields, question, text, run)

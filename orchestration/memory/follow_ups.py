@@ -70,7 +70,8 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
     """
     if not earlier or stands_alone(question):
         return question
-    about = _about(earlier)
+    last = next((place for place in reversed(range(len(earlier))) if stands_alone(earlier[place])), 0)
+    about = list(earlier[last:])
     if _REPLACES.fullmatch(question):
         about = [about[0], *(text for text in about[1:] if not _REPLACES.fullmatch(text))]
     if len(terms(question)) <= FEW:
@@ -119,12 +120,6 @@ def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[d
     turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
     earlier = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
     return turns, [*islice(filter(stands_alone, earlier), SUMMARY)][::-1]
-
-
-def _about(earlier: Sequence[str]) -> list[str]:
-    """The last question that stands alone, and those after it."""
-    last = next((place for place in reversed(range(len(earlier))) if stands_alone(earlier[place])), 0)
-    return list(earlier[last:])
 
 
 def _identifiers(text: str, tools: Sequence[BaseTool]) -> tuple[str, ...]:

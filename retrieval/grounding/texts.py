@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,7 +57,12 @@ class Text:
         spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(self.text)}
         spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
         return frozenset(
-            {*spellings, *self.words, *(re.sub(r"[-_.]", "", word) for word in spellings), *_initials(self.text)}
+            {
+                *spellings,
+                *self.words,
+                *(re.sub(r"[-_.]", "", word) for word in spellings),
+                *map(initials_of, CAPITALISED_RUN.findall(self.text)),
+            }
         )
 
     @cached_property
@@ -73,10 +77,6 @@ class Text:
         return len(claim.terms & self.terms) / len(claim.terms) if claim.terms else 0.0
 
 
-def _initials(text: str) -> Iterator[str]:
-    """Of runs of capitalised words: "United Kingdom" is "uk"."""
-    return map(initials_of, CAPITALISED_RUN.findall(text))
-
-
 def initials_of(run: str) -> str:
+    """Of a run of capitalised words: "United Kingdom" is "uk"."""
     return "".join(word[0] for word in re.findall(r"[A-Z][\w’']*", run)).lower()

@@ -17,7 +17,7 @@ from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from orchestration.answers import field_extraction, objects, patterns, text_values
 from orchestration.answers.field_extraction import fields_of, fill_fields
-from orchestration.answers.objects import Objects, answer_as, model_of
+from orchestration.answers.objects import Objects, model_of
 from orchestration.language.stated_arguments import by_pattern
 from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import NORTH, SOUTH, World
@@ -51,8 +51,12 @@ def world(data_dir: Path) -> Iterator[World]:
     made.close()
 
 
+def making(world: World) -> Objects:
+    return Objects(world.parts(), Stops(world.folder / "stops.json", world.clock), world.audit)
+
+
 async def test_what_the_text_states_is_read_and_no_model_is_asked(world: World) -> None:
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text=TEXT)
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
     assert given.object == Order(
         order_id="QM-10042",
         quantity=12,
@@ -69,27 +73,27 @@ async def test_only_what_is_not_there_is_written_by_the_model_and_named(world: W
     text = TEXT.replace("12 label printers", "label printers")
     known = {"order_id": "QM-10042", "total_usd": 1250.5, "ordered_on": "2026-05-03", "status": "shipped"}
     world.chat = ScriptedChat(replies=(json.dumps({**known, "customer": "Ada Quill", "quantity": 4}),))
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text=text)
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text=text)
     assert given.object is not None
     assert (given.object.quantity, given.written) == (4, ("quantity",))
 
 
 async def test_a_reply_that_fits_neither_at_once_nor_repaired_is_a_failure_and_no_object(world: World) -> None:
     world.chat = ScriptedChat(replies=("nothing of the kind", '{"quantity": 0}'))
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text="An order came in.")
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text="An order came in.")
     assert (given.object, given.failure) == (None, "model")
     assert "Order" in given.told
 
 
 async def test_a_model_that_is_down_is_a_failure(world: World) -> None:
     world.chat = ScriptedChat(replies=(UpstreamDown("Nobody is there."),))
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text="An order came in.")
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text="An order came in.")
     assert (given.object, given.failure, given.told) == (None, "model", "Nobody is there.")
 
 
 async def test_a_budget_that_does_not_allow_the_call_is_a_failure(world: World) -> None:
     world.budget = BudgetSettings(tokens=10)
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text="An order came in.")
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text="An order came in.")
     assert (given.object, given.failure) == (None, "budget")
 
 
@@ -98,7 +102,7 @@ class Limit(BaseModel):
 
 
 async def test_without_a_text_the_documents_are_asked_and_cited(world: World) -> None:
-    given = await answer_as(Limit, "How many kilograms may a parcel weigh?", NORTH, world.parts())
+    given = await making(world).answer_as(Limit, "How many kilograms may a parcel weigh?", NORTH)
     assert given.object == Limit(kilograms=30)
     assert [citation.uri for citation in given.citations][:1] == ["parcels.md"]
 
@@ -108,27 +112,26 @@ async def test_documents_that_do_not_say_it_or_may_not_be_read_are_a_failure(wor
         days: int = Field(description="days for which the northern depot keeps parcels")
 
     question = "How many days does the northern depot keep parcels?"
-    assert (await answer_as(Days, question, NORTH, world.parts())).object == Days(days=14)
-    given = await answer_as(Days, question, SOUTH, world.parts())
+    assert (await making(world).answer_as(Days, question, NORTH)).object == Days(days=14)
+    given = await making(world).answer_as(Days, question, SOUTH)
     assert given.object is None or given.object.days != 14
-    nothing = await answer_as(Days, "Which colour does the director's bicycle have?", NORTH, world.parts())
+    nothing = await making(world).answer_as(Days, "Which colour does the director's bicycle have?", NORTH)
     assert (nothing.object, nothing.failure) == (None, "insufficient_evidence")
 
 
 async def test_every_object_is_in_the_audit_and_a_stopped_tenant_gets_none(world: World) -> None:
     stops = Stops(world.folder / "stops.json", world.clock)
-    objects = Objects(world.parts(), stops, world.audit)
-    given = await objects.answer_as(Order, QUESTION, NORTH, text=TEXT)
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
     assert [(one.run_id, one.act) for _, one in await world.audit.entries("north")] == [(given.answer_id, "answer")]
     stops.add("tenant", "north", by="test", why="a trial")
     with pytest.raises(Stopped):
-        await objects.answer_as(Order, QUESTION, NORTH, text=TEXT)
+        await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
 
 
 @pytest.mark.parametrize("question", ["", "  \n"])
 async def test_a_blank_question_is_refused(world: World, question: str) -> None:
     with pytest.raises(InvalidRequest):
-        await answer_as(Order, question, NORTH, world.parts(), text=TEXT)
+        await making(world).answer_as(Order, question, NORTH, text=TEXT)
 
 
 def test_a_model_of_a_json_schema_lets_pass_what_fits_and_nothing_else() -> None:
@@ -261,7 +264,7 @@ async def test_reading_that_takes_too_long_is_a_failure_of_the_budget(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects, "READING_S", 1e-9)
-    given = await answer_as(Order, QUESTION, NORTH, world.parts(), text=TEXT)
+    given = await making(world).answer_as(Order, QUESTION, NORTH, text=TEXT)
     assert (given.object, given.failure) == (None, "budget")
 
 
@@ -283,4 +286,4 @@ def test_a_schema_has_an_end(text: str) -> None:
 async def test_an_object_has_at_most_a_hundred_fields(world: World) -> None:
     schema = model_of({"type": "object", "properties": {f"a{number}": {} for number in range(101)}})
     with pytest.raises(InvalidRequest, match="at most 100 fields"):
-        await answer_as(schema, QUESTION, NORTH, world.parts(), text=TEXT)
+        await making(world).answer_as(schema, QUESTION, NORTH, text=TEXT)
