@@ -131,9 +131,8 @@ def check_port(host: str, port: int) -> Check:
         in_use = error.errno == errno.EADDRINUSE
         holder = f"{host}:{port} is taken" if in_use else f"{host}:{port}: {error.strerror or error}"
         advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
-        return Check(
-            "port", ok=False, found=holder, advice=advice if in_use else "Correct host or port in [serving.http]"
-        )
+        correct = "Correct host or port in [serving.http]"
+        return Check("port", ok=False, found=holder, advice=advice if in_use else correct)
     return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
 
 
@@ -206,9 +205,7 @@ def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
     for layer, section in settings:
         for port, value in section:
             key = _SECTIONS.get(f"{layer}.{port}", f"{layer}.{port}")
-            if isinstance(value, Part) and components.available(
-                key
-            ):  # a port may have been emptied, and nothing opens it
+            if isinstance(value, Part) and components.available(key):  # an emptied port is opened by nothing
                 yield key, value
             elif isinstance(value, tuple):
                 yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))

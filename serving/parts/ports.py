@@ -28,8 +28,8 @@ CONTRACTS = {
     "orchestration.agent": "orchestration.contract:Agent",
     "orchestration.planner": "orchestration.contract:Planner",
     "orchestration.notifier": "orchestration.contract:ApprovalNotifier",
-    "orchestration.checkpoints": "orchestration.contract:BaseCheckpointSaver",
-    "orchestration.tools": "orchestration.contract:BaseTool",
+    "orchestration.checkpoints": "langgraph.checkpoint.base:BaseCheckpointSaver",
+    "orchestration.tools": "langchain_core.tools:BaseTool",
     "observability.exporters": "observability.contract:SpanExporter",
     "serving.cache": "serving.contract:Cache",
 }

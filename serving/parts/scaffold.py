@@ -114,7 +114,8 @@ class _Template:
         )
         lead = f'"""{what[:1].upper()}{what[1:]}"""\n\nfrom __future__ import annotations\n'
         lead = f"# ruff: noqa: A002 - the names of arguments are the contract's\n{lead}" if shadows else lead
-        return _tidy(f"{lead}\n" + "\n".join([*sorted(self.imports), *body]))
+        found = _imports_of(self.contract, {line.rpartition(" ")[2] for line in self.imports})
+        return _tidy(f"{lead}\n" + "\n".join([*found, *sorted(self.imports), *body]))
 
     def _options(self) -> list[str]:
         if self.port.name == "retrieval.parsers":
@@ -167,7 +168,6 @@ class _Template:
 
     def _method(self, node: Function) -> str:
         """The method as the contract writes it, with nothing but an error in it."""
-        self._import_for(node)
         generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
         kind = ast.FunctionDef if generates else type(node)
         unwritten = ast.parse(f'raise NotImplementedError("{self.title}.{node.name} is not written yet")').body
@@ -191,17 +191,6 @@ class _Template:
         module, _, name = place.partition(":")
         self.imports.add(f"from {module} import {name}")
         return name
-
-    def _import_for(self, node: Function) -> None:
-        """Import what the signature names, from where the contract's own module has it."""
-        module = importlib.import_module(self.contract.__module__)
-        known = _import_lines(module.__name__, inspect.getsource(module))
-        parts: list[ast.AST] = [node.args, *([node.returns] if node.returns else [])]
-        for found in (found for part in parts for found in ast.walk(part)):
-            if isinstance(found, ast.Name) and found.id in known:
-                self.imports.add(known[found.id])
-            elif isinstance(found, ast.Name) and not hasattr(builtins, found.id):
-                self.imports.add(f"from {module.__name__} import {found.id}")
 
 
 def _methods(contract: type) -> list[Function]:
@@ -243,28 +232,25 @@ def _body(contract: type) -> list[ast.stmt]:
     return tree.body
 
 
-def _import_lines(module: str, text: str) -> dict[str, str]:
-    """What the names of a module stand for, as the statement that imports each."""
-    found: dict[str, str] = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            found |= {each.asname or each.name: f"from {node.module} import {_as(each)}" for each in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {each.asname or each.name.partition(".")[0]: f"import {_as(each)}" for each in node.names}
-        elif isinstance(node, ast.ClassDef):
-            found.setdefault(node.name, f"from {module} import {node.name}")
-    return found
-
-
-def _as(alias: ast.alias) -> str:
-    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
+def _imports_of(contract: type, taken: set[str]) -> Iterator[str]:
+    """All that the contract's module imports and defines, but names that are `taken`; ruff takes out what the file does not use."""
+    module = importlib.import_module(contract.__module__)
+    tree = ast.parse(inspect.getsource(module))
+    for node in (it for it in ast.walk(tree) if isinstance(it, ast.ImportFrom) and it.module != "__future__"):
+        for alias in (it for it in node.names if (it.asname or it.name) not in taken):
+            again = alias.asname in (None, alias.name)  # which would count as giving it on to others
+            yield f"from {node.module} import {alias.name if again else ast.unparse(alias)}"
+    yield from (ast.unparse(it) for it in ast.walk(tree) if isinstance(it, ast.Import))
+    targets = [target for it in tree.body if isinstance(it, ast.Assign) for target in it.targets]
+    defined = {it.name for it in tree.body if isinstance(it, ast.ClassDef)} | {ast.unparse(it) for it in targets}
+    yield from (f"from {module.__name__} import {name}" for name in sorted(defined - taken) if name.isidentifier())
 
 
 def _tidy(text: str) -> str:
     """Imports in order and lines of the right length, by the rules of this tree; as it is where ruff is not installed."""
     if importlib.util.find_spec("ruff") is None:
         return text
-    for order in (["check", "--select=I", "--fix"], ["format"]):
+    for order in (["check", "--select=F401,F811,I", "--fix"], ["format"]):
         command = [sys.executable, "-m", "ruff", *order, "--quiet", "--stdin-filename=serving/new.py", "-"]
         text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from foundation.errors import SixplyError
 from foundation.kill_switches import Stops
 from foundation.machine import manifest
 from foundation.settings import Part, flatten
+from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
@@ -85,12 +87,9 @@ def card_of(loaded: Loaded, register: Path) -> Card:
 
 
 def _last_evaluation(loaded: Loaded) -> tuple[dict[str, Any] | None, str]:
-    from datetime import UTC, datetime
-
     path = evaluation_file(loaded.settings)
     if not path.is_file():
         return None, ""
-
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return jsons.loads(path.read_text(encoding="utf-8")), written.isoformat(timespec="minutes")
 
@@ -114,9 +113,12 @@ def _data(settings: Settings) -> dict[str, Any]:
 
 def _tools(settings: Settings) -> Iterator[ToolFacts]:
     from observability.governance.system_card import ToolFacts
+    from orchestration.effects.policy import Policy
+    from orchestration.settings import EVERYBODY
     from serving.cli.opening import open_parts
 
     policy = settings.orchestration.policy
+    rules, people = Policy(policy), {role: Principal("anybody", EVERYBODY, frozenset({role})) for role in policy.roles}
     for part in settings.orchestration.tools:
         try:
             with open_parts(settings) as parts:
@@ -130,21 +132,13 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
                         does=tool.description.partition("\n")[0],
                         effect=effect,
                         reach=declared.get("reach", "outward") if effect else "",
-                        roles=tuple(role for role in policy.roles if _may(settings, tool.name, role)),
+                        roles=tuple(role for role, it in people.items() if rules.tool(tool.name, it).allowed),
                         approval=approval,
                     )
         except SixplyError as error:
             yield ToolFacts(
                 name=part.use, does=f"cannot be asked: {error}", effect=True, reach="", roles=(), approval=""
             )
-
-
-def _may(settings: Settings, tool: str, role: str) -> bool:
-    from foundation.types import Principal
-    from orchestration.effects.policy import Policy
-    from orchestration.settings import EVERYBODY
-
-    return Policy(settings.orchestration.policy).tool(tool, Principal("anybody", EVERYBODY, frozenset({role}))).allowed
 
 
 def _show(card: Card) -> None:
@@ -206,9 +200,7 @@ def limits_of(settings: Settings) -> dict[str, Any]:
         "parsing": settings.retrieval.parsing,
         "http": settings.serving.http,
     }
-    return {
-        f"{name}.{key}": value
-        for name, section in sections.items()
-        for key, value in section.model_dump(mode="json").items()
-        if value not in (None, [], {})
+    limits = {
+        f"{name}.{key}": it for name, part in sections.items() for key, it in part.model_dump(mode="json").items()
     }
+    return {name: limit for name, limit in limits.items() if limit not in (None, [], {})}

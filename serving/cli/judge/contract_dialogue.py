@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,9 +142,8 @@ def _check_value(key: str, text: str) -> Any:
 def _as_toml(values: Mapping[str, Any]) -> str:
     """The contract, checked as a whole."""
     told = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
-    left_out = {} if "process.error_rate" in told else dict.fromkeys(
-        ("process.error_rate", "process.usd_per_error", "resolved.error_rate_assisted"), 0.0
-    )  # fmt: skip
+    errors = ("process.error_rate", *OPTIONAL["process.error_rate"])
+    left_out = {} if "process.error_rate" in told else dict.fromkeys(errors, 0.0)
     rest = 1 - sum(told[f"expected.{name}"] for name in ("accepted", "edited", "rejected"))
     told |= left_out | {
         "resolved.minutes_escalated": told["process.minutes_per_case"],
@@ -161,15 +161,12 @@ def _as_toml(values: Mapping[str, Any]) -> str:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Nothing was written.") from error
-    headers = {"signed": "[[signed]]"}
-    lines = [
-        "\n".join([headers.get(name, f"[{name}]"), *(f"{key} = {_value(value)}" for key, value in section.items())])
-        for name, section in sections.items()
-    ]
+    lines = []
+    for name, fields in sections.items():
+        lines.append("[[signed]]" if name == "signed" else f"[{name}]")
+        for key, value in fields.items():
+            lines.append(f"{key} = {value if isinstance(value, date) else json.dumps(value, ensure_ascii=False)}")
+        lines.append("")
     notes = "# The outcome contract. An escalated case takes the minutes that it takes by hand.\n"
     notes += "# No figure was given for errors, so none are counted.\n" if left_out else ""
-    return notes + "\n" + "\n\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | float | int) else str(value)
+    return notes + "\n" + "\n".join(lines)
