@@ -109,9 +109,7 @@ class Source:
         not say what else is stored.
         """
         name = f"{self.tenant}\0{self.uri}"
-        if (
-            self.groups or self.data_class != UNCLASSIFIED
-        ):  # as JSON, which has no NUL: no name of the first kind is like it
+        if self.groups or self.data_class != UNCLASSIFIED:  # as JSON, which has no NUL: no other name is like it
             name = json.dumps([self.tenant, self.uri, sorted(self.groups), self.data_class])
         return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
@@ -219,9 +217,8 @@ class Fingerprint:
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
         ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
-        cosine = float(
-            np.min(np.sum(ours * theirs, axis=1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)))
-        )
+        lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+        cosine = float(np.min(np.sum(ours * theirs, axis=1) / lengths))
         if cosine < 0.9999:
             return f"the same text gets another vector (cosine {cosine:.4f})"
         if self.chunker != other.chunker:

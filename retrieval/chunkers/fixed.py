@@ -1,8 +1,7 @@
-"""Windows of equally many words with an overlap, whatever the structure: the plain baseline of most tutorials.
+"""Windows of equally many words with an overlap, whatever the structure: for transcripts, and to compare with.
 
-Kept as what to compare with, and for texts that have no structure, such as transcripts. A word is a run of letters and
-digits of at most 16 characters, a sign, or one character of a script without spaces, so that a window is about equally
-much for an embedder in every script.
+A word is a run of at most 16 letters and digits, a sign, or one character of a script without spaces, so that a window is
+about equally much for an embedder in every script.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Cuts a document along its structure: a heading opens a section, and a section is cut into passages of even length.
 
-The default length suits embedders that read 256 tokens, headings included. Passages of one section are made equally
-long rather than filled up one after the other, so that none of them is a meaningless rest.
+Even, so that none of them is a meaningless rest; the default suits embedders that read 256 tokens, headings included.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What every format that is a ZIP package of XML files shares: the checks before a library may open it.
+"""What every format that is a ZIP package of XML files shares: the checks before a library may open it, and what it lacks.
 
-Nothing is ever unpacked to the disk. Members are still refused whose names lead out of the package: no office program
-writes them, so whoever did had something in mind.
+Nothing is ever unpacked to the disk. A name that leads out of the package is refused all the same: no office program
+writes one.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ def check_package(content: bytes, name: str, what: str) -> None:
         raise malformed_document(name, what, "it is of the older binary format. Save it anew in the newer one")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
-            members = package.infolist()
-            _check_size(members, len(content), name)
-            for member in members:
+            _check_size(package.infolist(), len(content), name)
+            for member in package.infolist():
                 _check_member(package, member, name)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise malformed_document(name, what, error) from error
@@ -79,15 +78,13 @@ def mend(content: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())
         spelt = {name.lower(): name for name in present} | {name: name for name in present}
-        changed: dict[str, bytes] = {}
-        for name in present:
-            if name.endswith(".rels"):
-                changed[name] = _without_dangling(package.read(name), name, spelt)
+        changed = {
+            name: _without_dangling(package.read(name), name, spelt) for name in present if name.endswith(".rels")
+        }
         if _TYPES in present:
             changed[_TYPES] = _with_all_types(package.read(_TYPES), present, spelt)
         strict = any(_STRICT.search(package.read(name)) for name in changed)
-        changed = {name: member for name, member in changed.items() if member}
-        if not strict and not changed:
+        if not strict and not any(changed.values()):
             return content
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:

@@ -1,7 +1,7 @@
 """What every parser shares: bytes to characters, characters to clean text, and the draft that becomes a `Parsed`.
 
-It knows nothing of file formats. Inside a block other than code there is no line break, and between two blocks there
-always is one, so that later stages may take a line break as a border without knowing where the text came from.
+Inside a block other than code there is no line break, and between two blocks there always is one, so that later stages may
+take a line break as a border without knowing where the text came from.
 """
 
 from __future__ import annotations

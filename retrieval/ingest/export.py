@@ -1,11 +1,8 @@
 """A ledger as one file, and back: documents, their passages and vectors, so that nothing is embedded again.
 
-JSON Lines, packed by gzip where the name ends in `.gz`. The first line says what it is and which embedder and chunker
-wrote the vectors; then comes a document a line; the last line counts them and carries the digest of all lines before it.
-A file is read to its end and checked before anything is written, so that half a file, or an altered one, changes nothing.
-
-It moves a ledger from one database to another, too. Not in it: refusals, and when each document was stored; the ledger
-that takes them in writes its own time.
+JSON Lines, packed where the name ends in `.gz`: what it is and who wrote the vectors, a document a line, and at last the
+counts and the digest of all lines before. It is read to its end and checked before anything is written. Not in it:
+refusals, and when each document was stored.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""What state the documents are in: where they come from, which are old, which say the same, how large it all is.
-
-Nothing is changed here. Every function works on what a scope may see, as the ledger lists it.
-"""
+"""What state the documents are in: where they come from, which are old, which say the same, how large it all is."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -61,9 +58,9 @@ class Pair:
 
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
     """By origin, the largest first."""
-    by_origin: dict[str, list[Document]] = {}
+    by_origin: defaultdict[str, list[Document]] = defaultdict(list)
     for document in documents:
-        by_origin.setdefault(document.source.origin, []).append(document)
+        by_origin[document.source.origin].append(document)
     summaries = [
         SourceSummary(
             origin,

@@ -1,8 +1,7 @@
 """Documents into the ledger: parse, cut, embed, commit; then the vector index catches up.
 
-Embedding takes nearly all of the time, so the passages of many documents are embedded together, the embedder never waits
-for the disk, and a passage that is stored already is not embedded again. A document is acknowledged when its ledger
-transaction has committed; the index follows and may fail without losing anything.
+Embedding takes nearly all of the time, so the passages of many documents are embedded together and none twice. A document
+is acknowledged when its transaction has committed; the index follows and may fail without losing anything.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """The bytes of refused documents, kept so that they can be tried again: after a limit was raised, a package installed, a
 parser mended.
 
-    kept = RefusedFiles(data_dir / "refused", max_mb=200)
-    report = Ingestor(..., refused=kept).retry("acme", scope=None)
-
-One file a document below the data folder, readable for its owner only; nothing ever opens it but the parsing process.
-When the folder is full the oldest make room: they can still be listed, but must be sent again.
+One file a document, readable for its owner only; nothing ever opens it but the parsing process. When the folder is full
+the oldest make room: they can still be listed, but must be sent again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Documents are parsed, cut and embedded by the machines of a Ray cluster, `[foundation.cluster] use = "ray"`.
 
-The tasks run the `Preparation` of an ingest and nothing else. They hold no store: what they give back is committed here,
-in the order in which it was sent, so that a task which is lost with its machine and done again leaves no trace. Tasks
-and not Ray Data, which wants all documents before it begins: ours come from an iterator that looks at the ledger as it goes.
+The tasks hold no store: what they give back is committed here, in the order in which it was sent, so that a task which is
+lost with its machine and done again leaves no trace. Ray Data wants all documents before it begins; ours come one by one.
 """
 
 from __future__ import annotations

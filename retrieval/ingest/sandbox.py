@@ -1,11 +1,8 @@
 """Bytes of unknown origin to structured text, in a child process that may be killed.
 
-    with ParserPool(settings.retrieval.parsing) as parsers:
-        parsed = parsers.parse(content, "policy.pdf")
-
-A parser is the first code that touches a stranger's file. It runs in one persistent child with a cap on memory,
-processor time and wall time, and may write no file; the keys and passwords in our environment are not in its own, and it
-answers in JSON, never in pickle, so that a parser which has been taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
+A parser is the first code that touches a stranger's file. Its child has a cap on memory, processor time and wall time, may
+write no file, and has none of our keys and passwords; it answers in JSON, never in pickle, so that a parser which has been
+taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """JSON and JSON Lines: every object as "path: value" pairs, so that a value is never read without its name.
 
-A file is often one object around the list that it is about: `{"stations": [{...}, {...}]}`. Each object of such a list is
-a record of its own, below the list's path as a heading.
+Each object of the list that a file is about is a record of its own, below the list's path as a heading.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """PDF: text page by page, with headings from the outline and from type sizes, and table rows from positions.
 
-A PDF holds no paragraphs, only words at places. What is joined here is what a reader would join: a full line goes on in
-the next one, a word broken at a margin is put together, cells on one base line are a row, and lines that repeat at
-the edge of most pages are furniture.
+A PDF holds only words at places, and what a reader would join is joined here: lines, broken words, cells on one base line.
 """
 
 from __future__ import annotations

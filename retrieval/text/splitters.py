@@ -1,8 +1,7 @@
 """LangChain's text splitters as chunkers: `use = "langchain_text_splitters:RecursiveCharacterTextSplitter"`.
 
-A splitter gives texts; a citation needs spans. So each text is found again in the section that was split, which keeps the
-headings and the page with it. A splitter that writes its texts anew (lower case, decoded tokens) cannot be cited from
-and is refused with that reason.
+A splitter gives texts and a citation needs spans, so each text is found again in the section that was split. One that
+writes its texts anew (lower case, decoded tokens) cannot be cited from and is refused with that reason.
 """
 
 from __future__ import annotations
