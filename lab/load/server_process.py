@@ -25,7 +25,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import SecretStr
 
 from foundation.types import Principal
-from serving.api.answers import AskRequest, SearchRequest
+from serving.api.answers import AskRequest
+from serving.api.search import SearchRequest
 
 if TYPE_CHECKING:
     from serving.wiring import System

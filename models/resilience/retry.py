@@ -185,7 +185,9 @@ class ResilientChatModel(ChatWrapper):
                 yield chunk
         self._check_choice(index, kwargs, called=called)
         added = self._labels(index, labels)
-        if labels.get("model_provider") == "mistralai" and "finish_reason" in added:
+        if (
+            labels.get("model_provider") == "mistralai" and "finish_reason" in added
+        ):  # its class ends a cut stream in silence
             raise UpstreamMalformed(
                 f"The stream of {identity(self.candidates[index])[1]} ended in the middle. Try again."
             )
@@ -288,7 +290,7 @@ class ResilientChatModel(ChatWrapper):
         raise failure from error
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        """Retryable, not silent for as long as we wait, and not told to wait longer than we are willing to."""
+        """Only retryable errors: not after our own time limit, nor where the provider asks us to wait longer than `wait_max_s`."""
         if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
             return False
         return (error.retry_after_s or 0.0) <= self.settings.wait_max_s

@@ -135,9 +135,8 @@ def drift(
     tenant: str | None = None,
     changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
-    """Compare the last `days` with as many before them, over all tenants or of one. `changed` tells what differs between
-    the runs of two manifests: of those that came in either period, since one that came in the first is in part of it only
-    and in all of the second."""
+    """Compare the last `days` with as many before them, over all tenants or of one. `changed(old, new)` lists what
+    differs between the runs of two manifests; it is called for each manifest that was new in one of the two periods."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
@@ -214,16 +213,18 @@ def _largest(rows: Sequence[SpanRow], attribute: str) -> dict[str, float]:
 def _figure(
     name: str, words: str, before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
 ) -> Figure:
-    ours, theirs = (
+    values_before, values_after = (
         np.array([value for row in rows if (value := row.values[name]) is not None], dtype=np.float64)
         for rows in (before, after)
     )
-    a, b = (float(period.mean()) if len(period) else None for period in (ours, theirs))
-    if min(len(ours), len(theirs)) < FEWEST:
-        return Figure(words, a, b, None, None, len(ours), len(theirs), "too few")
-    new, old = (metrics.resample_means(period, seed=random, resamples=DRAWS) for period in (theirs, ours))
-    low, high = (float(value) for value in np.quantile(new - old, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    return Figure(words, a, b, low, high, len(ours), len(theirs), "moved" if low > 0 or high < 0 else "as before")
+    a, b = (float(values.mean()) if len(values) else None for values in (values_before, values_after))
+    n = len(values_before), len(values_after)
+    if min(n) < FEWEST:
+        return Figure(words, a, b, None, None, *n, "too few")
+    draws_after = metrics.resample_means(values_after, seed=random, resamples=DRAWS)
+    draws_before = metrics.resample_means(values_before, seed=random, resamples=DRAWS)
+    low, high = map(float, np.quantile(draws_after - draws_before, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    return Figure(words, a, b, low, high, *n, "moved" if low > 0 or high < 0 else "as before")
 
 
 def _questions(

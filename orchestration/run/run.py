@@ -53,7 +53,7 @@ UNCALLED = Usage(input_tokens=0, output_tokens=0)
 
 @dataclass
 class _Spent:
-    """What a call turned out to cost, of `usd` where it has a price; nothing where it did not come about."""
+    """Tokens and US dollars that a call used. `usd` is `None` where the price is unknown; both are 0 where no call was made."""
 
     tokens: int = 0
     usd: Decimal | None = Decimal(0)
@@ -86,13 +86,13 @@ class Run:
     client_calls: list[ToolCall] = field(default_factory=list)
     """Calls of the client's tools that wait for their results."""
     waiting: dict[str, Approval] = field(default_factory=dict)
-    """By the id of a tool call the approval that it waited for when the run was taken up again."""
+    """The approval that each tool call waited for when the run was taken up again, by the id of the call."""
     passages: dict[str, Hit] = field(default_factory=dict)
     """What a tool-calling agent has read, by the id of the passage."""
     numbers: dict[str, int] = field(default_factory=dict)
-    """By which number it was shown each of them."""
+    """The number under which each passage was shown to the model, by the id of the passage."""
     summaries: dict[str, str] = field(default_factory=dict)
-    """What was said before, in short, by the id of the last message that is told by it."""
+    """Summaries of earlier turns, each by the id of the last message that it covers."""
     hits: list[Hit] | None = None
     prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
     """Searches that were begun before anybody asked for them, by their queries."""

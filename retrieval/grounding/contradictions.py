@@ -18,8 +18,10 @@ from retrieval.grounding.texts import Text, tokens_of
 
 _SAYS_THE_SAME = 0.6
 """Share of a claim's terms from which a sentence says nearly the same, so that what it says otherwise contradicts."""
-_ABOUT_THE_SAME, _CLEARLY_THE_SAME = 0.45, 0.7
-"""The same share, where what is denied stands there besides; and where one word decides."""
+_ABOUT_THE_SAME = 0.45
+"""The same share, where the words that are denied stand in both."""
+_CLEARLY_THE_SAME = 0.7
+"""The same share, where a single opposite word decides."""
 _AROUND = 5
 """Words on either side of what is denied among which the other text must deny it too."""
 _COPIED = 0.6
@@ -125,7 +127,7 @@ def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, ev
         return "denied"
     numbers = [word for word in changed.words if word[0].isdigit()]
     others = [word for word in original.words if word[0].isdigit()]
-    if numbers and others and all(_is_another(number, numbers, claim, sentence) for number in others):
+    if numbers and others and all(_is_missing_from(number, numbers, claim, sentence) for number in others):
         return "figure"
     keys = {_opposite_key(word.lower()) for word in original.words}
     if any(_OPPOSITE.get(_opposite_key(word.lower()), frozenset()) & keys for word in changed.words):
@@ -243,7 +245,7 @@ def change_in_context(claim: Text, near: Text) -> Change | None:
         stated = [word for before, after in contexts for word in _between(before, after, lowered)]
         if not stated or token.lower() in stated:
             continue
-        if is_number and all(word[0].isdigit() and _is_another(word, [token], claim, near) for word in stated):
+        if is_number and all(word[0].isdigit() and _is_missing_from(word, [token], claim, near) for word in stated):
             return Change("figure", token, stated[0])
         opposites = [word for word in stated if _opposite_key(word) in _OPPOSITE.get(key, frozenset())]
         if opposites:
@@ -251,8 +253,8 @@ def change_in_context(claim: Text, near: Text) -> Change | None:
     return None
 
 
-def _is_another(number: str, claimed: Sequence[str], claim: Text, near: Text) -> bool:
-    """Whether a number of the passages stands nowhere in the claim, in no spelling: 99 is 1999, and 48 hours are 2 days."""
+def _is_missing_from(number: str, claimed: Sequence[str], claim: Text, near: Text) -> bool:
+    """Whether no number of the claim equals `number`. Short years (99 for 1999) and other units (48 hours for 2 days) are equal."""
     if any(token == number or (len(token) > 1 and number.endswith(token)) for token in claim.tokens):
         return False
     return not any(
@@ -261,8 +263,8 @@ def _is_another(number: str, claimed: Sequence[str], claim: Text, near: Text) ->
 
 
 def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterator[tuple[list[str], list[str]]]:
-    """The words around a place by which it is found again: two before it, two after it, one on each side. One is no
-    function word."""
+    """The words before and after `place` by which it is found in another text: two before, two after, or one on each side. At
+    least one of them is no function word."""
     lowered = [token.lower() for token in tokens]
     for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
         left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]

@@ -1,30 +1,25 @@
-"""Routes to ask and to search."""
+"""The route to ask."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from foundation.machine.deadline import time_limit
-from foundation.tracing import trace_id
 from foundation.types import Principal
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event
 from orchestration.settings import AnswerSettings
-from retrieval.contract import Citation, Hit
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Question, RequestBody
-from serving.api.search_filters import CONDITIONS, VALUES, Filter, check_size
 from serving.http.errors import QuestionTooLong, responses
-from serving.http.streams import collect, stream_events, unless_left
+from serving.http.streams import collect, stream_events
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["answers"])
@@ -46,60 +41,6 @@ class AskRequest(RequestBody):
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0, description="Stop before this answer costs more.")
     as_of: date | None = Field(default=None, description="From the versions in force on that day; today if absent.")
-
-
-class SearchRequest(RequestBody):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"query": "warranty", "limit": 5},
-                {
-                    "query": "ships",
-                    "where": {"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]},
-                },
-            ]
-        }
-    )
-
-    query: Question
-    limit: int = Field(default=10, ge=1, le=100)
-    as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
-    where: Annotated[Filter, BeforeValidator(check_size)] | None = Field(
-        default=None,
-        description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
-        f"{CONDITIONS} conditions with {VALUES:,} values.",
-        examples=[{"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]}],
-    )
-
-
-class SearchHit(BaseModel):
-    """A passage with its score, which orders the hits of one search only, and each leg's rank."""
-
-    score: float
-    legs: dict[str, int]
-    heading_path: tuple[str, ...]
-    citation: Citation
-
-    @classmethod
-    def of(cls, hit: Hit, *, marker: int) -> SearchHit:
-        chunk, source = hit.chunk, hit.source
-        citation = Citation(
-            marker=marker,
-            document_id=chunk.document_id,
-            chunk_id=chunk.chunk_id,
-            uri=source.uri,
-            title=source.title,
-            start=chunk.start,
-            end=chunk.end,
-            quote=chunk.text,
-            page=chunk.page,
-        )
-        return cls(score=hit.score, legs=dict(hit.legs), heading_path=chunk.heading_path, citation=citation)
-
-
-class SearchResult(BaseModel):
-    hits: list[SearchHit]
-    trace_id: str | None
 
 
 def _stream_response() -> dict[str, Any]:
@@ -132,27 +73,6 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
             at_work, runtime.lifecycle, lambda event: [_sse(event)], lambda error: _sse(error_event(error))
         )
     return as_json(await collect(at_work, runtime.lifecycle, request))
-
-
-@router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
-async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
-    """Find passages. Needs no language model, so it works while that is down."""
-    result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
-    return Response(result, media_type=JSONResponse.media_type)
-
-
-async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
-    with time_limit():
-        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop, with the making of the JSON
-
-
-def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
-    scope = runtime.system.policy.scope(caller)
-    hits = runtime.system.retriever.retrieve(
-        body.query, scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
-    )
-    results = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
-    return SearchResult(hits=results, trace_id=trace_id()).model_dump_json()
 
 
 async def begin_answer(

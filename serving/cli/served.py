@@ -141,7 +141,7 @@ class _Served:
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
         from retrieval.contract import Hit
-        from serving.api.answers import SearchResult
+        from serving.api.search import SearchResult
 
         body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
         reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)

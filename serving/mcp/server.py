@@ -23,8 +23,9 @@ from foundation.output.rendering import markdown, markdown_values
 from foundation.types import Principal
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
-from serving.api.answers import AskRequest, SearchHit, SearchRequest, check_length
+from serving.api.answers import AskRequest, check_length
 from serving.api.schemas import DocumentSummary, RequestBody
+from serving.api.search import SearchHit, SearchRequest
 from serving.http.errors import field_problem
 from serving.http.streams import collect
 

@@ -14,7 +14,7 @@ from hypothesis import given as examples
 from hypothesis import settings, strategies
 
 from foundation.errors import TooLarge
-from serving.api import search_filters
+from serving.api import search
 from serving.app import create_app
 from serving.http import bodies
 from serving.http.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
@@ -131,7 +131,7 @@ async def test_a_wrong_condition_deep_in_a_filter_is_named_once(api: httpx2.Asyn
 async def test_of_a_filter_with_too_many_conditions_nothing_is_built(
     api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_filters, "_condition_kind", lambda _: pytest.fail("it was looked at"))
+    monkeypatch.setattr(search, "_condition_kind", lambda _: pytest.fail("it was looked at"))
     where = {"all": [{"any": [{"key": "k", "in": ["a"]}] * 40}] * 40}
     problem = (await api.post("/v1/search", json={"query": "x", "where": where})).json()
     assert "has 1,600 and 1,600" in problem["detail"]

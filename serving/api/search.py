@@ -1,0 +1,169 @@
+"""The route to search, and what a search may be narrowed to: conditions on what is known of a document."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from foundation.machine.deadline import time_limit
+from foundation.tracing import trace_id
+from foundation.types import Principal
+from retrieval import filters as where
+from retrieval.contract import Citation, Hit
+from serving.access.identity import Asker
+from serving.api.schemas import Known, Name, Question, RequestBody
+from serving.http.errors import responses
+from serving.http.streams import unless_left
+from serving.runtime import Running, Runtime, admit
+
+router = APIRouter(prefix="/v1", tags=["answers"])
+
+
+class IsIn(RequestBody):
+    key: Name
+    values: list[Known] = Field(fail_fast=True, alias="in", min_length=1, max_length=500)
+
+    def filter(self) -> where.Where:
+        return where.OneOf(self.key, tuple(where.parse_value(value) for value in self.values))
+
+
+class IsBetween(RequestBody):
+    key: Name
+    low: Known | None = Field(default=None, alias="from")
+    high: Known | None = Field(default=None, alias="to")
+
+    def filter(self) -> where.Where:
+        ends = (None if end is None else where.parse_value(end) for end in (self.low, self.high))
+        return where.Between(self.key, *ends)
+
+
+class Both(RequestBody):
+    parts: list[Filter] = Field(fail_fast=True, alias="all", min_length=1, max_length=50)
+
+    def filter(self) -> where.Where:
+        return where.AllOf(tuple(part.filter() for part in self.parts))
+
+
+class EitherOf(RequestBody):
+    parts: list[Filter] = Field(fail_fast=True, alias="any", min_length=1, max_length=50)
+
+    def filter(self) -> where.Where:
+        return where.AnyOf(tuple(part.filter() for part in self.parts))
+
+
+def _condition_kind(condition: Any) -> str:
+    """Which of the four it is meant to be. Trying all of them costs seconds where a large filter is wrong."""
+    members = condition if isinstance(condition, dict) else {}
+    return next((f"condition[{name}]" for name in ("all", "any", "in") if name in members), "condition[from]")
+
+
+Filter = Annotated[
+    Annotated[IsIn, Tag("condition[in]")]
+    | Annotated[IsBetween, Tag("condition[from]")]
+    | Annotated[Both, Tag("condition[all]")]
+    | Annotated[EitherOf, Tag("condition[any]")],
+    Discriminator(_condition_kind),
+]
+
+CONDITIONS, VALUES = 100, 1000
+"""At most so many in one filter: a database refuses an expression that is too deep, and would seem to have failed."""
+
+
+def check_size(chosen: Any) -> Any:
+    """Count before anything is built: of a filter that is refused, nothing is."""
+    conditions = values = 0
+    waiting = [chosen]
+    while waiting:
+        condition = waiting.pop()
+        parts = [condition.get(name) for name in ("all", "any")] if isinstance(condition, dict) else []
+        if any(isinstance(part, list) for part in parts):
+            waiting += [inner for part in parts if isinstance(part, list) for inner in part]
+        else:
+            conditions += 1
+            listed = condition.get("in") if isinstance(condition, dict) else None
+            values += len(listed) if isinstance(listed, list) else 0
+    if conditions > CONDITIONS or values > VALUES:
+        raise ValueError(
+            f"must have at most {CONDITIONS} conditions and {VALUES:,} values; has {conditions:,} and {values:,}"
+        )
+    return chosen
+
+
+class SearchRequest(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "warranty", "limit": 5},
+                {
+                    "query": "ships",
+                    "where": {"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]},
+                },
+            ]
+        }
+    )
+
+    query: Question
+    limit: int = Field(default=10, ge=1, le=100)
+    as_of: date | None = Field(default=None, description="Versions in force on that day; today if absent.")
+    where: Annotated[Filter, BeforeValidator(check_size)] | None = Field(
+        default=None,
+        description="Only documents of which this is known: their fields, and the attributes they were added with. At most "
+        f"{CONDITIONS} conditions with {VALUES:,} values.",
+        examples=[{"all": [{"key": "product", "in": ["QL-20"]}, {"key": "published", "from": "2026-01-01"}]}],
+    )
+
+
+class SearchHit(BaseModel):
+    """A passage with its score, which orders the hits of one search only, and each leg's rank."""
+
+    score: float
+    legs: dict[str, int]
+    heading_path: tuple[str, ...]
+    citation: Citation
+
+    @classmethod
+    def of(cls, hit: Hit, *, marker: int) -> SearchHit:
+        chunk, source = hit.chunk, hit.source
+        citation = Citation(
+            marker=marker,
+            document_id=chunk.document_id,
+            chunk_id=chunk.chunk_id,
+            uri=source.uri,
+            title=source.title,
+            start=chunk.start,
+            end=chunk.end,
+            quote=chunk.text,
+            page=chunk.page,
+        )
+        return cls(score=hit.score, legs=dict(hit.legs), heading_path=chunk.heading_path, citation=citation)
+
+
+class SearchResult(BaseModel):
+    hits: list[SearchHit]
+    trace_id: str | None
+
+
+@router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
+async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
+    """Find passages. Needs no language model, so it works while that is down."""
+    result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
+    return Response(result, media_type=JSONResponse.media_type)
+
+
+async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    with time_limit():
+        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop, with the making of the JSON
+
+
+def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    scope = runtime.system.policy.scope(caller)
+    hits = runtime.system.retriever.retrieve(
+        body.query, scope, limit=body.limit, as_of=body.as_of, where=body.where.filter() if body.where else None
+    )
+    results = [SearchHit.of(hit, marker=number) for number, hit in enumerate(hits, start=1)]
+    return SearchResult(hits=results, trace_id=trace_id()).model_dump_json()
