@@ -9,7 +9,6 @@ with the options as keywords; the folder's `__init__.py` may have `adopt(built, 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 import re
 import tomllib
@@ -107,11 +106,9 @@ class Assembly:
 
 
 def is_there(module: str) -> bool:
-    """Whether a module that `optional.toml` lets people delete has not been deleted."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+    """Whether a module that people can delete has not been deleted: from this tree, whatever else is installed."""
+    place = Path(__file__).parents[1].joinpath(*module.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def load_removable(module: str) -> ModuleType:
