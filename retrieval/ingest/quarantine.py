@@ -75,7 +75,12 @@ class RefusedFiles:
 
     def items(self, *tenants: str) -> Iterator[Item]:
         """What is kept of these tenants, by uri."""
-        heads = [(head["source"]["uri"], path, head) for path in self._files() if (head := _head(path))]
+        heads = []
+        for path in self._files():
+            if source := (head := _head(path)).get("source"):
+                heads.append((source["uri"], path, head))
+            else:
+                log.warning("%s was kept by an earlier version and is not tried again: send the document anew", path)
         for _, path, head in sorted(heads, key=lambda parked: parked[:2]):
             if head["source"]["tenant"] in tenants:
                 content = path.read_bytes().partition(b"\n")[2]
