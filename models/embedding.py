@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import check
-from models.resilience.vendor_errors import translated
+from models.resilience.vendor_errors import translate_errors
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimensions), rows of unit length."""
@@ -54,7 +54,7 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
         return np.zeros((0, 0), dtype=np.float32)
     embed_array = getattr(embedder, "embed_array", None)
     readable_texts = readable(texts)
-    with translated(name_of(embedder)):
+    with translate_errors(name_of(embedder)):
         raw = embed_array(readable_texts) if callable(embed_array) else embedder.embed_documents(readable_texts)
     return _normalise(raw, len(readable_texts), embedder)
 
@@ -64,7 +64,7 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
     It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
     """
-    with translated(name_of(embedder)):
+    with translate_errors(name_of(embedder)):
         raw = embedder.embed_query(*readable([text]))
     return np.asarray(_normalise([raw], 1, embedder)[0])
 
@@ -81,7 +81,7 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
         return None
-    with translated(name_of(embedder)):
+    with translate_errors(name_of(embedder)):
         token_vectors: list[Vectors] = compute(readable(texts)) if texts else []
     if len(token_vectors) != len(texts) or not all(len(vectors) for vectors in token_vectors):
         raise UpstreamMalformed(

@@ -59,14 +59,12 @@ def open_retrieval(
     """Open every part of layer 3, and the index only if it belongs to this ledger and these parts.
 
     Args:
-        embedder: embeds documents; `query_embedder` embeds questions.
+        embedder: for documents; `query_embedder` for questions.
         encoder: the embedder without tracing, whose fingerprint the index must carry; `encoder_part` is its name.
-        parse: reads a file; a pool of child processes with limits where none is given.
-        workers: other machines that prepare documents.
+        parse: reads a file; without it a pool of child processes with limits does. `workers`: machines that prepare documents.
         refused: a folder for files that could not be read, so that they can be tried again.
 
-    Raises:
-        ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
+    Raises ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
     """
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)

@@ -93,7 +93,7 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
 
 
 @contextmanager
-def translated(model: str) -> Iterator[None]:
+def translate_errors(model: str) -> Iterator[None]:
     """Whatever exception its body raises as one of our own tree (`translate`)."""
     try:
         yield

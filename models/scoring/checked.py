@@ -15,7 +15,7 @@ from foundation.errors import InvalidSetting, UpstreamMalformed
 from foundation.text.lexical import words
 from models.contract import EntailmentJudge, Reranker
 from models.embedding import name_of, readable
-from models.resilience.vendor_errors import translated
+from models.resilience.vendor_errors import translate_errors
 
 PLACE = "sixply_place"
 """Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""
@@ -65,7 +65,7 @@ class CheckedReranker:
             UpstreamMalformed: another number of scores came back, or one that is no finite number.
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
-        with translated(self.model_name):
+        with translate_errors(self.model_name):
             readable_query, *readable_texts = readable([query, *texts])
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
         if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
@@ -94,7 +94,7 @@ class CheckedJudge:
         if not asked:
             return [0.0] * len(pairs)
         texts = readable([text for pair in asked.values() for text in pair])
-        with translated(self.model_name):
+        with translate_errors(self.model_name):
             answers = self.inner.support(list(zip(texts[::2], texts[1::2], strict=True)))
             probabilities = [float(answer) for answer in answers]
         if len(probabilities) != len(asked) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):

@@ -79,7 +79,7 @@ class Options(Section):
     pass
 
 
-def _said(description: str) -> Any:
+def _own_words(description: str) -> Any:
     return Field(min_length=3, max_length=300, description=f"{description}, in your own words")
 
 
@@ -90,7 +90,7 @@ class Memory:
         self._facts = facts
 
     def remember(
-        self, fact: Annotated[str, _said("what to remember")], config: RunnableConfig
+        self, fact: Annotated[str, _own_words("what to remember")], config: RunnableConfig
     ) -> tuple[str, dict[str, Any]]:
         caller, text = _caller(config), _strip_opening(OPENS, fact)
         by, key = caller.get("approved_by", ""), caller["idempotency_key"]
@@ -101,7 +101,7 @@ class Memory:
         return f"I will remember: {stored.text}.", {"fact_id": stored.fact_id}
 
     def forget(
-        self, fact: Annotated[str, _said("what to forget")], config: RunnableConfig
+        self, fact: Annotated[str, _own_words("what to forget")], config: RunnableConfig
     ) -> tuple[str, dict[str, Any]]:
         """Forget only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
         person = _caller(config)["principal"]

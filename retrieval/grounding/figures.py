@@ -47,8 +47,8 @@ def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list
         and not is_worked_out(
             quantity,
             claim.text,
-            _shared(claim, evidence, quantity),
-            [*_shared(before, evidence, quantity), *near.quantities],
+            _shared_quantities(claim, evidence, quantity),
+            [*_shared_quantities(before, evidence, quantity), *near.quantities],
         )
     ]
     return list(dict.fromkeys(wrong))
@@ -61,7 +61,7 @@ def _is_label(text: str, quantity: Quantity) -> bool:
     return quantity.start < _LABEL and text[: quantity.start].rstrip().lower().endswith(_LABELS)
 
 
-def _shared(text: Text, evidence: Text, but: Quantity) -> list[Quantity]:
+def _shared_quantities(text: Text, evidence: Text, but: Quantity) -> list[Quantity]:
     others = [quantity for quantity in text.quantities if not _equal(quantity, but)]
     return [quantity for quantity in others if any(_equal(quantity, stated) for stated in evidence.quantities)]
 

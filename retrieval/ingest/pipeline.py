@@ -104,7 +104,7 @@ class Ingestor:
             Forbidden: as `ingest`.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
-        prepare = partial(map, lambda batch: self._embed(self.preparation.cut(batch), scope, demand))
+        prepare = partial(map, lambda batch: self._embed(self.preparation.split(batch), scope, demand))
         report = self._take([item], prepare, scope, demand=demand)
         if report.refused:
             refusal = report.refused[0]
@@ -220,7 +220,7 @@ class Ingestor:
         """One batch is embedded while the next is cut and the one before it is committed."""
         under_way: deque[Future[list[Prepared | Refused]]] = deque()
         for batch in batches:
-            cuts = self.preparation.cut(batch)
+            cuts = self.preparation.split(batch)
             under_way.append(embedding.submit(copy_context().run, self._embed, cuts, scope, go_on))
             while len(under_way) >= UNDER_WAY:
                 yield under_way.popleft().result()

@@ -59,17 +59,17 @@ class Preparation:
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
-    def cut(self, items: Sequence[Item]) -> list[Cut | Refused]:
+    def split(self, items: Sequence[Item]) -> list[Cut | Refused]:
         """Each of them as passages, or why it holds none."""
         cuts: list[Cut | Refused] = []
         for item in items:
             try:
-                cuts.append(self._cut(item))
+                cuts.append(self._split(item))
             except DocumentRefused as error:
                 cuts.append(Refused(error.reason, str(error)))
         return cuts
 
-    def _cut(self, item: Item) -> Cut | Refused:
+    def _split(self, item: Item) -> Cut | Refused:
         if item.unread:
             return item.unread
         parsed = self._parse(item.content, item.name)
@@ -81,7 +81,7 @@ class Preparation:
 
     def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
         """What becomes of each of them. Raises ComponentError."""
-        cuts = self.cut(items)
+        cuts = self.split(items)
         vectors = iter(embed_chunks(self._embedder, [cut.chunks for cut in cuts if isinstance(cut, Cut)]))
         return [
             cut if isinstance(cut, Refused) else Prepared(cut.parsed, cut.chunks, next(vectors), len(cut.chunks))

@@ -17,10 +17,10 @@ _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".csv", ".tsv"), f"csv {3 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".csv", ".tsv"), f"csv {3 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     text = clean(decode(content, draft.name))
     # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
     csv.field_size_limit(max(len(text), csv.field_size_limit()))

@@ -38,10 +38,10 @@ _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "de
 
 def build(limits: ParseLimits) -> FormatParser:
     version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + NUMBERING_VERSION}"
-    return FormatParser((".docx",), version, _read, limits)
+    return FormatParser((".docx",), version, _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     from docx import Document
     from docx.opc.exceptions import PackageNotFoundError
 

@@ -22,10 +22,10 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".eml",), f"eml {3 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".eml",), f"eml {3 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
+def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
     """`depth` counts the mails in which it lies, with itself."""
     if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
         content = decode(content, draft.name).encode()
@@ -73,7 +73,7 @@ def _parse_attachment(part: Message, draft: Draft, depth: int) -> Parsed:
         return parse_here(content, draft.name, draft.limits)
     if depth >= _DEPTH:
         raise DocumentRefused(f'"{draft.name}" is a mail in too many mails.', reason="too_deep")
-    return _read(draft, content, depth + 1)
+    return _parse(draft, content, depth + 1)
 
 
 def header(mail: Message, name: str) -> str:

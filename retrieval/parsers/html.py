@@ -37,10 +37,10 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     """The main content is found by trafilatura. Where it loses too much, or nothing is to be stripped, the body is walked
     through without what its tags call furniture."""
     from lxml import etree, html

@@ -21,10 +21,10 @@ _WRAPPERS = 8
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".json", ".jsonl", ".ndjson"), f"json {4 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".json", ".jsonl", ".ndjson"), f"json {4 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     lines = PurePath(draft.name).suffix.lower() != ".json"
     try:
         for heading, record in _records(decode(content, draft.name), draft.name, lines=lines):

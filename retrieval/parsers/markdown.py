@@ -16,10 +16,10 @@ _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".md", ".markdown"), f"markdown {3 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".md", ".markdown"), f"markdown {3 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     from markdown_it import MarkdownIt
 
     source = _FRONT_MATTER.sub("", clean(decode(content, draft.name)), count=1)

@@ -41,10 +41,10 @@ class Line:
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".pdf",), f"pdf {2 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".pdf",), f"pdf {2 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     reader = _open(content, draft.name)
     draft.count_pages(len(reader.pages), "pages")
     lines = without_furniture([page_lines(page) for page in reader.pages])

@@ -34,10 +34,10 @@ _ABOUT_ONE_HEIGHT = 137_160
 
 def build(limits: ParseLimits) -> FormatParser:
     version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
-    return FormatParser((".pptx",), version, _read, limits)
+    return FormatParser((".pptx",), version, _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     from pptx import Presentation
     from pptx.exc import PythonPptxError
 

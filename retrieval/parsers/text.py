@@ -13,10 +13,10 @@ _UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {3 + TEXT_VERSION}", _read, limits)
+    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {3 + TEXT_VERSION}", _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
     log = PurePath(draft.name).suffix.lower() == ".log"
     for stanza in re.split(r"\n\s*\n", clean(decode(content, draft.name))):

@@ -56,10 +56,10 @@ _TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeEr
 
 def build(limits: ParseLimits) -> FormatParser:
     version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
-    return FormatParser((".xlsx", ".xlsm"), version, _read, limits)
+    return FormatParser((".xlsx", ".xlsm"), version, _parse, limits)
 
 
-def _read(draft: Draft, content: bytes) -> Parsed:
+def _parse(draft: Draft, content: bytes) -> Parsed:
     check_package(content, draft.name, "Excel workbook")
     content = mend(content)
     try:

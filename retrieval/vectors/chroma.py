@@ -81,7 +81,7 @@ class ChromaVectorIndex:
                 for item in {item.chunk_id: item for item in batch}.values():
                     by_access[item.tenant, item.groups].append(item)
                 for access, group in by_access.items():
-                    self._put(access, group)
+                    self._put_rows(access, group)
                 self._move_what_is_large()
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
@@ -180,7 +180,7 @@ class ChromaVectorIndex:
             self._large = Collections(self._store, self._options)
         return self._large
 
-    def _put(self, access: Access, items: list[VectorItem]) -> None:
+    def _put_rows(self, access: Access, items: list[VectorItem]) -> None:
         chunk_ids = [item.chunk_id for item in items]
         if self._large and access in self._large:
             self._large.put(access, items)
