@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
 from models.pricing import empty_reply_of
+from orchestration.answers.drafts import Draft, Sentence
 from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
@@ -44,24 +44,6 @@ _SEVERAL = re.compile(
 )
 _MARKER = re.compile(r"(?:(?<!\s)\s++)?\[(\d{1,2})\]")
 _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence without markers, and the places in the evidence (from 0) that it refers to."""
-
-    text: str
-    cited: tuple[int, ...]
-    part: Evidence | None = None
-    """What it quotes, where that is not the whole of the evidence that it refers to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    path: Literal["extractive", "generative"]
-    sentences: tuple[Sentence, ...]
-    whole: bool = True
-    """`False` where the language model broke off in the middle."""
 
 
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:

@@ -19,18 +19,16 @@ from foundation.stores.erasures import Erasures, mark_of
 from foundation.tracing import here, span, trace_id
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
-from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, NearDocument, Step
 from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
-from orchestration.memory.follow_ups import turns_from_client
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
-from orchestration.run.state import Result, State, StoredThread, as_result, combine_results, day_of, fresh, owner_of
+from orchestration.run.state import Result, State, StoredThread, as_result, day_of, fresh, owner_of
 from retrieval.contract import Citation
 
 MADE_BY = "agent"
@@ -100,9 +98,6 @@ class DurableAgent(ABC):
         compose = request.compose or self._settings.compose
         state = fresh(question, compose, thread_id, principal, request.as_of or parse_as_of(question))
         state["client"] = request.client.model_dump(mode="json")
-        if request.earlier and not request.thread_id:
-            longest = self._settings.max_question_characters
-            state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
         return "new", state
 
     # -- admission ---------------------------------------------------------------------------------------------------
@@ -236,7 +231,7 @@ class DurableAgent(ABC):
             values = await self._take_steps(begin, state, run, config)
             result = values.get("result") or run.nothing_found()
         except BudgetExceeded as error:
-            result = await self._answer_from_what_was_found(run, error)
+            result = await self._answer_within_budget(run, error)
         finally:
             run.close()
         answer = Answer(
@@ -274,20 +269,9 @@ class DurableAgent(ABC):
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:  # noqa: B027 - most agents keep nothing
         """Keep an answer for the next who asks the same, where the agent does that."""
 
-    async def _answer_from_what_was_found(self, run: Run, error: BudgetExceeded) -> Result:
-        """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
+    async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
+        """The answer of a run whose budget is used up."""
         run.note(budget_note(error.limit))
-        grounding, evidence = self._parts.grounding, run.evidence or []
-        results = dict(run.results)
-        if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
-            draft = draft_extractive(run.question, evidence)
-            text, citations = render(draft, evidence, grounding)
-            open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
-            quote = as_result("answered", "budget", text, draft.path, citations)
-            results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
-        combined = combine_results(run.plan, results) if run.plan and results else None
-        if combined and combined["status"] == "answered":
-            return {**combined, "stop_reason": "budget"}
         return as_result("failed", "budget", f"{error} No answer was found before that.")
 
 

@@ -155,7 +155,7 @@ class MessageAgent(DurableAgent):
                 told[0], AIMessage
             )  # some providers refuse one that begins with the assistant
             begun = [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, told)]
-            begun = begun or _told_before(state if state.get("turns") else cast("State", kept))
+            begun = begun or _told_before(cast("State", kept))
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [

@@ -7,17 +7,21 @@ from typing import Literal
 
 from foundation import names
 from foundation.components import available, load
+from foundation.errors import BudgetExceeded
 from foundation.settings import Part, Section
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import span
+from foundation.types import Principal
+from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts, Planner
 from orchestration.events import Answer, Event, Step
-from orchestration.flow.base_agent import DurableAgent
+from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.flow.document_steps import Work
 from orchestration.flow.steps import Steps
-from orchestration.memory.follow_ups import append_turn
+from orchestration.memory.follow_ups import append_turn, turns_from_client
+from orchestration.requests import AnswerRequest
 from orchestration.run.run import Run
-from orchestration.run.state import State
+from orchestration.run.state import Result, State, as_result, combine_results
 
 CLASSIFIER = "classifier"
 
@@ -40,6 +44,29 @@ class PlannedAgent(DurableAgent):
             in_order.append(Part(use=CLASSIFIER))  # for where the first one fails
         planners = [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]
         self._steps = Steps(parts, planners, writes=options.writes)
+
+    async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
+        begin, state = await super()._begin(request, thread_id, principal)
+        if begin == "new" and request.earlier and not request.thread_id:
+            longest = self._settings.max_question_characters
+            state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)
+        return begin, state
+
+    async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
+        """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
+        failed = await super()._answer_within_budget(run, error)
+        grounding, evidence = self._parts.grounding, run.evidence or []
+        results = dict(run.results)
+        if grounding.confidence(run.question, evidence) >= grounding.settings.min_evidence:
+            draft = draft_extractive(run.question, evidence)
+            text, citations = render(draft, evidence, grounding)
+            open_steps = [step.step_id for step in run.plan.steps if step.kind == "answer"] if run.plan else []
+            quote = as_result("answered", "budget", text, draft.path, citations)
+            results |= {step_id: quote for step_id in open_steps[:1] if step_id not in results}
+        combined = combine_results(run.plan, results) if run.plan and results else None
+        if combined and combined["status"] == "answered":
+            return {**combined, "stop_reason": "budget"}
+        return failed
 
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:
         await self._steps.remember(answer, state, run)

@@ -35,7 +35,7 @@ from orchestration.run.state import abstain
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
-    from orchestration.answers.compose import Draft
+    from orchestration.answers.drafts import Draft
     from orchestration.run.state import Result, State
     from retrieval.grounding.evidence import Evidence
 
