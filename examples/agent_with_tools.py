@@ -1,6 +1,6 @@
 """How does an agent act without acting wrongly or twice?
 
-A tool is a function with a schema. This one has an effect, so it stops and waits: what was asked for is written down with
+A tool is a function with a schema. This one has an effect, so the agent stops and waits: the request is stored with
 its arguments, somebody else decides, and then it happens once. No prompt enforces that; the executor does.
 """
 

@@ -1,7 +1,7 @@
 """What happens at scale, when 1, 4 and then 16 callers ask at once?
 
-A server that takes everybody makes everybody wait. This one takes as many as it can serve, and tells the rest at once when
-to come back, with 503 and Retry-After, so that those who are in still get their answers soon.
+A server that accepts everybody makes everybody wait. This one accepts as many as it can serve, and tells the others at
+once when to come back (503 and Retry-After), so that accepted callers still get their answers soon.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EACH = 3
 
 
 def call(http: httpx2.Client, caller: int) -> list[tuple[int, float]]:
-    """The status and the seconds of each question of one caller."""
+    """Return status and seconds of each question of one caller."""
     results = []
     for number in range(EACH):
         begun = time.perf_counter()
@@ -51,7 +51,7 @@ def main() -> None:
         print(f"places: {http.concurrent_answers} at work, {http.queued_answers} that wait ([serving.http])")
         print("callers questions  answers a second    p50      p95     told 503")
         with running(system) as url, httpx2.Client(base_url=url, headers=bearer, timeout=60, trust_env=False) as client:
-            call(client, 0)  # what is loaded with the first question is not measured
+            call(client, 0)  # the first question loads models and is not measured
             for callers in (1, 4, 16):
                 print(measure(client, callers))
     print("More callers do not make the machine faster; they wait longer, or are told to come back.")

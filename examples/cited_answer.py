@@ -1,7 +1,7 @@
 """How does an answer stand on documents, and how does it refuse without them?
 
-The same small language model twice: alone, and as one part of a system that quotes documents and checks first whether they
-say anything. The last question is not answered by any document.
+The same small language model twice: alone, and as a part of a system that quotes documents and first checks whether
+they answer. The last question is not answered by any document.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How does it get better with use? Feedback becomes a case, the case a change, and the gate shows the gain.
 
-Without the case nobody would know whether the change helped; without the other cases nobody would know what it broke.
+Without the case nobody would know whether the change helped; without the others nobody would know what it broke.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHANGE = {"instruments.md": "# Musical instruments\n\nA guitar does not count as
 
 
 def case_from_feedback(system: System) -> GoldenCase:
-    """Ask, let somebody correct the answer, and make a case of that, which a person has to review."""
+    """Ask, let somebody correct the answer, and make a case of it, which a person must review."""
     answer = ask(system, QUESTION)
     print(f"1 asked     “{QUESTION}” {answer.text}")
     now = system.context.clock.now()
@@ -40,7 +40,7 @@ def case_from_feedback(system: System) -> GoldenCase:
 
 def measure(system: System, name: str, cases: list[GoldenCase]) -> Side:
     report = asyncio.run(golden_report(system, cases))
-    # what would refuse to compare different documents is told that they are the same: here they are the change
+    # `compare` refuses different documents, which are the change here, so both sides carry the same digests
     return Side(name, [row.as_dict() for row in report.rows], "growing", "the same", {}, {})
 
 

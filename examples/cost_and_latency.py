@@ -1,7 +1,7 @@
 """What does one answer cost, in which layer, and how does the bill become smaller?
 
-The same question three times: the model writes the answer; the system quotes the sentence that answers; and the answer that
-was just given is given again. Time on this machine is money, too: [models] machine_usd_per_hour.
+The same question three times: the model writes the answer; the system quotes the sentence that answers; and the cached
+answer is returned. Time on this machine costs money, too: [models] machine_usd_per_hour.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How does the loop become a service that another program calls?
 
-The system is served over HTTP with an API key. The key says who calls and for which tenant, the body never does. Then two
-customers call it: one with plain JSON, one with OpenAI's own client, which needs nothing but another address.
+The system is served over HTTP with an API key. The key determines the caller and the tenant, the body never does. Two
+clients call it: one with plain JSON, one with OpenAI's own client, which needs only another address.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens in edge cases: when a request or a document is not what one hoped for?"""
+"""What happens in edge cases: when a request or a document is not as hoped?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How would you know that it is right? Six questions whose answers are known, and a score with its uncertainty.
+"""How would you know that it is right? Six questions with known answers, and a score with its uncertainty.
 
 Two of them have no answer in the documents: a system that invents one loses there what it wins elsewhere.
 """

@@ -1,4 +1,4 @@
-"""Who may do what, who can stop it, can the record be trusted, and how is a person forgotten?"""
+"""Who may do what, who can stop it, can the record be trusted, and how is a person's data erased?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READER = Principal("jon", tenant=VISITOR.tenant, roles=frozenset({"reader"}))
 
 
 def forget(person: Principal, folder: Path) -> None:
-    """The command `sixply erase`, which opens no model and works on the data folder alone."""
+    """Run the command `sixply erase`, which loads no model and needs the data folder only."""
     with tempfile.TemporaryDirectory() as desk:
         stack, report = Path(desk, "stack.toml"), Path(desk, "report.json")
         stack.write_text(f'[foundation]\ndata_dir = "{folder}"\n', encoding="utf-8")
@@ -34,7 +34,7 @@ def forget(person: Principal, folder: Path) -> None:
 
 
 def tamper(folder: Path) -> None:
-    """Take a record out of the audit, as somebody could who owns the machine."""
+    """Delete a record of the audit, as an owner of the machine could."""
     with closing(sqlite3.connect(folder / "audit.sqlite")) as database, database:
         try:
             database.execute("DELETE FROM chain WHERE number = 2")

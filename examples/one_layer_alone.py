@@ -1,7 +1,7 @@
 """What breaks when one layer is tuned alone?
 
-Somebody wants more answers and turns down the one setting that holds them back: min_evidence, the confidence below which
-the system says that the documents do not answer. The figure that was looked at gets better; look at the other column.
+Somebody wants more answers and lowers the one setting that prevents them: min_evidence, the confidence below which
+the system says that the documents do not answer. The figure they watched gets better; look at the other column.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Is it worth its money? Agreed before the build, counted afterwards.
 
-`outcomes.toml` says what a case costs today, what counts as resolved, which floors must hold, and the rule of the decision.
-Afterwards people say what became of each answer. What nobody recorded counts as unknown, never as accepted.
+`outcomes.toml` states what a case costs today, what counts as resolved, which floors must hold, and the rule of the
+decision. Afterwards people record the outcome of each answer. Answers without one count as unknown, never as accepted.
 """
 
 from __future__ import annotations

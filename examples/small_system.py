@@ -1,4 +1,4 @@
-"""A whole system of the parts in stack.toml, on four short documents of a ferry that does not exist; gone when it is closed."""
+"""A whole system of the parts in stack.toml, with four short documents of a fictional ferry; deleted when it is closed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VISITOR = Principal("ada", tenant="harbour", roles=frozenset({"agent"}))
 def small_system(
     overrides: Mapping[str, Any] | None = None, documents: Mapping[str, str] = DOCUMENTS
 ) -> Iterator[System]:
-    """Open the six layers with `overrides` laid over stack.toml, and store the documents, by name, for VISITOR's tenant."""
+    """Open the six layers with `overrides` of stack.toml, and store the documents, by name, for VISITOR's tenant."""
     with tempfile.TemporaryDirectory(prefix="ladder-") as folder:
         base: dict[str, dict[str, Any]] = {
             "foundation": {"data_dir": folder},

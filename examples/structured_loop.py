@@ -1,7 +1,7 @@
 """How do data flow in and come back as a valid, typed object, every time?
 
-Three letters go in. What a letter states is read from it; what it does not state stays empty and is named, because a value
-that nobody wrote is worse than none. The object is checked against its type before anybody gets it.
+Three letters go in. Values are read from a letter where it states them; the others stay empty and are named, because a
+value that nobody wrote is worse than none. The object is validated before anybody gets it.
 """
 
 from __future__ import annotations

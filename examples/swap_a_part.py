@@ -1,7 +1,7 @@
-"""What moves the score how much? The same six questions to four systems that differ in one line of stack.toml each.
+"""What moves the score, and how much? The same six questions to four systems that differ in one line of stack.toml.
 
-The language model is the part that people swap first. Here it is the same model, once quoting and once writing, and
-once another one; then the embedder, which decides what the model gets to see.
+The language model is the part that people swap first. Here the same model quotes and writes, then another one
+quotes; then the embedder changes, which decides what the model gets to see.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How do you see what happened, also when it went wrong?
 
-Every answer has a trace: which layer did what, for how long. The same store says where failed requests began to fail, which is
-rarely where somebody noticed it.
+Every answer has a trace: which layer did what, for how long. The same store shows where failed requests began to fail,
+which is rarely where somebody noticed it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def show_trace(system: System, trace_id: str) -> None:
 
 def main() -> None:
     with small_system() as system:
-        ask(system, "Which band plays on board on Saturdays?")  # what is loaded with the first question is not shown
+        ask(system, "Which band plays on board on Saturdays?")  # the first question loads models and is not shown
         answer = ask(system, "What does a bicycle cost?")
         system.telemetry.flush()
         assert answer.trace_id is not None

@@ -1,7 +1,7 @@
-"""How does this system fail? Each failure is played by a flag, as in --crash; without one, all of them are.
+"""How does this system fail? A flag such as --crash plays one failure; without a flag, all are played.
 
-A failure that a person can work with is not silent and not invented. Two of the failing models are doubles, and say so; the
-time limit and the crash are real.
+A failure that people can work with is neither silent nor covered by an invented answer. Two of the failing models are
+doubles, and say so; the time limit and the crash are real.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTES = 500
 
 
 def fail(flag: str) -> None:
-    """Ask a system whose model must write, with a part that fails."""
+    """Ask a system whose model must write while a part of it fails."""
     what, question, models = FAILURES[flag]
     writing = {"answers": {"compose": "generative"}, "tools": []}
     print(f"{flag}: {what}")
@@ -42,7 +42,7 @@ def fail(flag: str) -> None:
 
 
 def crash() -> None:
-    """Kill a child that stores notes one by one, in the middle, and open what it left."""
+    """Kill a child process while it stores notes one by one, and open its folder."""
     print(f"--crash: a child is killed while it stores {NOTES} notes, and its folder is opened again")
     with tempfile.TemporaryDirectory(prefix="ladder-") as folder:
         command = [sys.executable, "-m", "examples.when_it_fails", "--child", folder]

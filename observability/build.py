@@ -1,4 +1,4 @@
-"""Open what watches the others: telemetry, and the stores of spans, costs and outcomes."""
+"""Open telemetry, and the stores of spans, costs and outcomes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from observability.telemetry.setup import Telemetry
 
 @dataclass(frozen=True, kw_only=True)
 class Observability:
-    """What is open of layer 6."""
+    """The open parts of layer 6."""
 
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
     outcomes: Any
-    """`observability.stores.outcomes.OutcomeStore`; `None` without that file."""
+    """`observability.stores.outcomes.OutcomeStore`; `None` where that file was deleted."""
 
 
 def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
-    """Start telemetry and open the stores. It comes up before the other layers, because it watches them come up.
+    """Start telemetry and open the stores. This comes before the other layers, because it watches them start.
 
     Raises:
         ConfigurationError: an exporter cannot be built or a store cannot be opened.
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     exporters = [
-        # telemetry closes them, after it has handed on what it still holds
+        # telemetry closes them, after it has sent what it still holds
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
         for chosen in settings.exporters
     ]

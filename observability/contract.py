@@ -1,4 +1,4 @@
-"""The ports of layer 6. Span exporters are OpenTelemetry's own `SpanExporter`; a part of theirs plugs in by name."""
+"""The ports of layer 6. Span exporters are OpenTelemetry's `SpanExporter`, so its own exporters plug in by name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["SendsMetrics", "SpanExporter"]
 
 @runtime_checkable
 class SendsMetrics(Protocol):
-    """What a span exporter has besides, where it sends the process's metrics too."""
+    """Optional interface of a span exporter that sends the process's metrics too."""
 
     def metric_reader(self) -> MetricReader | None:
-        """What reads and sends the metrics for as long as the system runs, or `None` for none. Asked once; it may be shut
-        down twice."""
+        """Return the reader that sends the metrics while the system runs, or `None`. Called once; the reader may be
+        shut down twice."""
         ...

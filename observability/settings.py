@@ -1,4 +1,4 @@
-"""[observability]: where spans go, what is judged, and by which contract."""
+"""The section [observability]: exporters, evaluation, and the outcome contract."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from foundation.settings import Part, Section
 
 
 class CompareSettings(Section):
-    """The largest loss that a swap may bring, by figure of `sixply swap-report`. Without one it is shown and not judged.
+    """Largest allowed losses of a swap, by figure of `sixply swap-report`. Figures without one are shown, not judged.
 
-    Of shares an absolute loss: 0.02 lets recall fall from 0.90 to 0.88. Of times, money and memory a share of what it
-    was: 0.25 lets an answer take a quarter longer.
+    Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a
+    relative one: with 0.25, an answer may take a quarter longer.
     """
 
     recall_at_10: float | None = Field(default=0.02, ge=0)
@@ -36,28 +36,28 @@ class CompareSettings(Section):
 
 
 class JudgeSettings(Section):
-    """A language model that marks answers in `make evaluate`, as far as it has proven to agree with people
-    (`make judge-agreement`)."""
+    """A language model that marks answers in `make evaluate`, once it has proven to agree with people (`make
+    judge-agreement`)."""
 
     chat: Part | None = None
-    """Any part of `[models.chat]`. It is sent questions, answers and passages of the golden set. Unset: nothing is judged."""
+    """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
     rubric: Path | None = None
-    """What it marks by; unset, the bundled `observability/evaluation/rubric.md`."""
+    """File of the rubric; unset for the bundled `observability/evaluation/rubric.md`."""
     min_agreement: float = Field(default=0.4, ge=0, le=1)
-    """What the lower end of the interval of its weighted kappa with people must reach, mark by mark."""
+    """Minimum, for each mark, of the lower end of the interval of its weighted kappa with people."""
     min_valid: float = Field(default=0.95, ge=0, le=1)
-    """Share of the answers for which it must have given a verdict at all."""
+    """Minimum share of the answers for which it gave a verdict."""
 
 
 class ObservabilitySettings(Section):
     compare: CompareSettings = CompareSettings()
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
-    """Whether prompts and answers may enter spans. Off, as OpenTelemetry has it."""
+    """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""
     scored_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the answers that are scored as they are given (`observability/evaluation/online.py`); `make drift` compares the weeks."""
+    """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
     judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
     outcomes_file: Path = Path("outcomes.toml")
     golden_set: Path = Path("examples/support_desk")
-    """A folder with `golden.jsonl`, the `corpus/` that its questions are about, and the gate's `baseline.json`."""
+    """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

@@ -1,4 +1,4 @@
-"""The API: what surrounds a request, then the routes. Everything that answers stands in `api/`, `compat/`, `mcp/` and `page/`."""
+"""The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and `page/`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ ROUTES = (
     "serving.mcp.routes",
     "serving.page.routes",
 )
-"""Each can be deleted. A router brings along what must run while it is served."""
+"""Modules with a router, each of which can be deleted. A router brings what must run while it is served."""
 IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Api(FastAPI):
-    """FastAPI inside our envelope, which must also hold what FastAPI's own outermost parts send."""
+    """FastAPI inside our envelope, which must also cover responses of FastAPI's own outermost middleware."""
 
     def build_middleware_stack(self) -> ASGIApp:
         return Envelope(super().build_middleware_stack())
@@ -63,8 +63,8 @@ class Api(FastAPI):
 
 
 def create_app(system: System) -> FastAPI:
-    """The ASGI application over a wired system. Raises ConfigurationError: there is no API key and no issuer of tokens, so
-    nobody could call it."""
+    """Create the application for a wired system. Raises ConfigurationError: there is neither an API key nor an
+    issuer of tokens, so nobody could call it."""
     settings = system.settings
     runtime = Runtime.of(system)
     runtime.callers.demand_any()
@@ -72,13 +72,13 @@ def create_app(system: System) -> FastAPI:
         title=settings.serving.brand.name,
         version=_version(),
         lifespan=_lifespan,
-        openapi_url=None,  # ours stand behind a key: routes/docs.py
+        openapi_url=None,  # ours need a key: serving/api/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
-        # FastAPI traces requests by itself once a provider is set; messages of failed checks can quote what a user wrote.
+        # FastAPI would trace requests itself; messages of failed validation can quote what a user wrote.
         telemetry={"operation_spans": False, "logs": False, "exclude": _is_unwatched},
     )
     app.state.runtime = runtime
-    # The innermost first: each later one stands around it.
+    # Innermost first: each later one wraps it.
     if system.idempotency:
         app.add_middleware(load_removable(IDEMPOTENCY).Idempotency, store=system.idempotency)
     app.add_middleware(BodyLimits, http=settings.serving.http)
@@ -103,7 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _hosts(http: HttpSettings) -> list[str]:
-    """Host headers that we answer to; any other comes from a page that rebinds its name to this machine."""
+    """Return the accepted Host headers. Others come from pages that rebind their name to this machine."""
     return [*LOOPBACK, http.host, *http.names]
 
 

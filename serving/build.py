@@ -1,4 +1,4 @@
-"""Open what callers share: the cache, and quotas, kept replies and jobs where their files are there."""
+"""Open the shared parts of the serving layer: the cache, and quotas, idempotency and jobs where their files exist."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ QUOTAS = "serving.access.quotas"
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """What is open of layer 5, but for the server itself."""
+    """The open parts of layer 5, without the server."""
 
     cache: Cache
     quotas: Any
-    """`serving.access.quotas.Quotas`, like the two below it `None` without that file."""
+    """`serving.access.quotas.Quotas`. This and the next two are `None` where that file was deleted."""
     idempotency: Any
     """`serving.http.idempotency.IdempotencyStore`"""
     jobs: Any
     """`serving.jobs.store.JobStore`"""
     answers: AnswerMemory | None
-    """Where answers are looked up before they are made again; `None`: nowhere."""
+    """The cache of answers; `None` where it is off."""
 
 
 def open_serving(
@@ -48,7 +48,7 @@ def open_serving(
     """Open the cache and the stores of layer 5.
 
     Args:
-        writer: what an answer depends on beside its question; another writer's answers are not given.
+        writer: what answers depend on besides their question; another writer's answers are not reused.
 
     Raises:
         ConfigurationError: the cache cannot be built or a store cannot be opened.

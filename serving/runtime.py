@@ -1,4 +1,4 @@
-"""What the routes reach: the wired system and the few things that only a server has."""
+"""State of a server process that its routes reach: the wired system, and parts that only a server has."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger("sixply.serving")
 
 SESSIONS = "serving.access.sessions"
 MOST_PAGES = 20
-"""Of one person, open at once."""
+"""Maximum open pages of one person."""
 PROBED_S = 5.0
 
 
 class StoreProbe:
-    """Whether the audit can be written and conversations be read, without which no answer is given. Anyone may ask whether the
-    server is ready, so it is looked at once in `PROBED_S` seconds. Safe to share between threads."""
+    """Checks that the audit can be written and conversations can be read, which every answer needs. Anyone may call
+    the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe."""
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
         self._system, self._now = system, now
@@ -41,7 +41,7 @@ class StoreProbe:
         self._reasons: tuple[str, ...] = ()
 
     def reasons(self) -> tuple[str, ...]:
-        """A word for each that cannot."""
+        """Return a word for each store that fails."""
         with self._lock:
             if self._now() >= self._until:
                 self._reasons = tuple(self._look())
@@ -64,19 +64,19 @@ class StoreProbe:
 
 @dataclass(frozen=True)
 class Runtime:
-    """One a server process, at `app.state.runtime`."""
+    """The state of one server process, at `app.state.runtime`."""
 
     system: System
     callers: Callers
     sessions: Any
-    """`serving.access.sessions.Sessions`, of the page's people; `None` without that file."""
+    """`serving.access.sessions.Sessions`, for the page; `None` where that file was deleted."""
     permissions: Mapping[Permission, frozenset[str] | None]
     admission: Mapping[Work, Admission]
     lifecycle: Lifecycle
     jobs: Any
-    """`serving.jobs.queue.Jobs`; `None` where the system keeps none."""
+    """`serving.jobs.queue.Jobs`; `None` where the system has no jobs."""
     sockets: PerPerson
-    """The page's connections."""
+    """Limits the page's websocket connections of each person."""
     stores: StoreProbe
 
     @classmethod
@@ -114,23 +114,23 @@ class Runtime:
         return runtime
 
     def demand(self, permission: Permission, principal: Principal) -> None:
-        """What every route and every view asks before it does anything, and a job before each item. Raises Forbidden: the caller
-        has none of the roles that hold the permission. Stopped: an operator has stopped the caller's tenant."""
+        """Check a permission: every route and view before it acts, a job before each item. Raises Forbidden: the
+        caller has none of the roles that hold it. Stopped: an operator has stopped the caller's tenant."""
         roles = self.permissions[permission]
         if roles is not None and not roles & principal.roles:
             needed = " or ".join(sorted(roles)) or "a role that nobody has"
             raise Forbidden(f"This needs the role {needed}; you have: {', '.join(sorted(principal.roles))}.")
-        if permission != "operate":  # an operator must reach the switches
+        if permission != "operate":  # an operator must be able to reach the switches
             self.system.stops.demand("tenant", principal.tenant)
 
     async def demand_left(self, principal: Principal) -> None:
-        """Raises QuotaExceeded: the caller has used up what they may spend. StoreUnavailable: the counters cannot be reached."""
+        """Raises QuotaExceeded: a quota of tokens or dollars is used up. StoreUnavailable: counters are unreachable."""
         if self.system.quotas:
             await self.system.quotas.demand_left(principal)
 
     @asynccontextmanager
     async def place(self, work: Work) -> AsyncIterator[None]:
-        """Hold a place for `work`. Raises ShuttingDown: nothing new is taken. Overloaded: too much waits already."""
+        """Hold a place for `work`. Raises ShuttingDown: the server is stopping. Overloaded: too much is waiting."""
         self.lifecycle.refuse_while_draining()
         async with self.admission[work].place():
             yield
@@ -145,7 +145,7 @@ Running = Annotated[Runtime, Depends(_runtime)]
 
 
 def admit(work: Work) -> Any:
-    """A place for `work`, held from before it begins until the last byte of the response, however that ends."""
+    """Return a dependency that holds a place for `work` until the last byte is sent or the request ends."""
 
     async def hold(request: Request, runtime: Running) -> AsyncIterator[None]:
         if is_answered(request):

@@ -1,4 +1,4 @@
-"""The server: one process on one socket, stopped gracefully."""
+"""The server: one process on one socket, with graceful shutdown."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from serving.wiring import System
 STARTED_WITHIN_S = 30
 PULSE_S = 0.1
 LAST_S = 5.0
-"""After the grace period the process ends as it is, and says on standard error what each of its threads was doing."""
+"""Seconds from the grace period to the end by force, with the stack of each thread on standard error."""
 
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
-    """Take the address, before anything slow is loaded. Raises AddressInUse: another process listens there. InvalidSetting: the
-    host is not this machine's, or the port needs rights that we do not have."""
+    """Take the address, before anything slow is loaded. Raises AddressInUse: another process listens there.
+    InvalidSetting: the host is not this machine's, or the port needs more rights."""
     port = http.port if port is None else port
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -60,17 +60,17 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
 
 
 def serve(system: System, listening: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT, then return within the grace period. For a process that then ends: what is there by then
-    is not looked through for garbage any more."""
+    """Serve until SIGTERM or SIGINT, then return within the grace period. The process should end afterwards: garbage
+    collection is disabled for existing objects."""
     with listening:
         _server(create_app(system), system.settings.serving.http).run(sockets=[listening])
-    gc.freeze()  # Python does so when it ends: a second of computing, or nine on a busy machine
+    gc.freeze()  # Python collects garbage at exit: a second of computing, or nine on a busy machine
 
 
 @contextmanager
 def running(system: System, *, port: int = 0) -> Iterator[str]:
-    """Serve in a background thread; gives the base URL. For demonstrations and tests. Raises AddressInUse, InvalidSetting: the
-    address cannot be taken. ConfigurationError: there is no API key."""
+    """Serve in a background thread, for demos and tests; yield the base URL. Raises AddressInUse, InvalidSetting:
+    the address cannot be taken. ConfigurationError: there is no API key."""
     http = system.settings.serving.http
     server = _server(create_app(system), http)
     with bind(http, port=port) as listening:
@@ -91,7 +91,7 @@ def base_url(http: HttpSettings, listening: socket.socket) -> str:
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn, which tells the routes that it stops, and comes back to its caller instead of dying of the signal."""
+    """uvicorn's server, which tells the routes about a shutdown and returns instead of dying of the signal."""
 
     def __init__(self, config: uvicorn.Config, runtime: Runtime, grace_s: float) -> None:
         super().__init__(config)
@@ -103,8 +103,8 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._pulse = asyncio.create_task(pulse())
-        # Some 300,000 objects are here for good. Looking for garbage among them held up every request for 0.2 s.
-        gc.collect(2 if threading.current_thread() is threading.main_thread() else 0)  # else only what is young
+        # Some 300,000 objects stay for good. Collecting among them held up every request for 0.2 s.
+        gc.collect(2 if threading.current_thread() is threading.main_thread() else 0)  # else the young only
         gc.freeze()
         self.is_up.set()
 
@@ -118,20 +118,20 @@ class GracefulServer(uvicorn.Server):
         gc.unfreeze()
 
     def _left_s(self) -> float:
-        """Of the grace period. It begins with the signal, which a busy event loop can be late to act upon."""
+        """Return the rest of the grace period. It began with the signal, which a busy event loop may handle late."""
         late_s = 0.0 if self._told_at is None else time.monotonic() - self._told_at
         return max(self._grace_s - late_s, self._grace_s / 4)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but the signal is not raised again: the stores must still be closed."""
+        """As uvicorn's, but without raising the signal again: the stores must still be closed."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self._told_at is None:
-                # Threads cannot be stopped, and Python waits for them when it ends: a last resort that needs no lock of ours.
+                # Threads cannot be stopped, and Python waits for them at exit: a last resort that needs no lock.
                 faulthandler.dump_traceback_later(self._grace_s + LAST_S, exit=True, file=2)
             self._told_at = self._told_at or time.monotonic()
             self.handle_exit(number, frame)
@@ -145,7 +145,7 @@ class GracefulServer(uvicorn.Server):
 
 
 async def pulse() -> None:
-    """Measure for ever how late the event loop is: whatever blocks it, blocks every caller and every health check."""
+    """Measure the lag of the event loop for ever: whatever blocks it, blocks every caller and every health check."""
     observed, tasks = metrics.domain(), 0
     observed.watch(names.LOOP_TASKS, lambda: tasks)
     while True:
@@ -162,7 +162,7 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         log_level="warning",
         access_log=False,  # serving/http/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
-        proxy_headers=False,  # behind a proxy, let it be configured on purpose: these headers can be forged
+        proxy_headers=False,  # these headers can be forged: enable them only behind a proxy
         http=partial(PatientProtocol, patience_s=http.patience_s),  # type: ignore[arg-type]  # it is only called
         ws_max_size=http.max_json_bytes,
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/http/middleware.py)

@@ -1,4 +1,4 @@
-"""[serving], and the whole configuration: the sections of all six layers, joined."""
+"""The section [serving], and the whole configuration, joined from the sections of all six layers."""
 
 from __future__ import annotations
 
@@ -26,53 +26,53 @@ if TYPE_CHECKING:
 class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8600, ge=0, le=65535)
-    """0 takes any free port."""
+    """TCP port; 0 for any free one."""
     names: tuple[str, ...] = ()
-    """Host names besides loopback and `host` under which the API may be called, e.g. behind a proxy."""
+    """Host names, besides loopback and `host`, under which the API is reachable, such as behind a proxy."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
-    """Of an upload."""
+    """Maximum size of an upload."""
     max_json_bytes: int = Field(default=1_000_000, gt=0)
-    """Of every other request."""
+    """Maximum size of every other request body."""
     concurrent_answers: int = Field(default=4, ge=1)
     queued_answers: int = Field(default=2, ge=0)
-    """Beyond this a caller is told at once to come back. Half of the places keeps every wait below half an answer."""
+    """Answers that may wait; others get 503 at once. Half of `concurrent_answers` keeps waits below half an answer."""
     concurrent_searches: int = Field(default=4, ge=1)
     queued_searches: int = Field(default=32, ge=0)
     concurrent_writes: int = Field(default=2, ge=1)
     queued_writes: int = Field(default=8, ge=0)
     concurrent_reads: int = Field(default=8, ge=1)
-    """Lists, documents, conversations, the page: whatever has no places of its own."""
+    """Lists, documents, conversations and the page: all work without a limit of its own."""
     queued_reads: int = Field(default=64, ge=0)
     patience_s: float = Field(default=20, gt=0)
-    """How long the head of a request may take, and how long a body or a reply may stand still."""
+    """Seconds that the head of a request may take, and that a body or a reply may stall."""
     grace_s: float = Field(default=15, gt=0)
 
 
 class JobSettings(Section):
-    """Work that a caller does not wait for (`serving/jobs/queue.py`)."""
+    """Background jobs (`serving/jobs/queue.py`)."""
 
     running_per_tenant: int = Field(default=20, ge=1)
-    """Jobs that are worked on or wait; the next one is told to come back."""
+    """Maximum running and waiting jobs of a tenant; the next one is refused for now."""
     mb_per_tenant: float = Field(default=200, gt=0)
-    """Of files, questions and outcomes on the disk. The oldest jobs that have ended are forgotten to stay below it, then the next
-    one is refused."""
+    """Space on disk for a tenant's files, questions and outcomes. When it is full, the oldest ended jobs are
+    deleted; then new ones are refused."""
 
 
 class AnswerCacheSettings(Section):
-    """Answers from documents that are given again (`serving/http/answer_cache.py`). They say so, and cost no model."""
+    """The cache of cited answers (`serving/http/answer_cache.py`). Cached answers are marked and need no model."""
 
     mode: Literal["off", "exact", "semantic"] = "off"
-    """`exact`: the same question, spelled the same but for case, spaces and the last mark. `semantic`: also one that means
-    the same by its vector and has the same telling words: every entity, number, qualifier and negation."""
+    """`exact`: the same question but for case, spaces and the final mark. `semantic`: also a question with a near
+    vector and the same significant words: every entity, number, qualifier and negation."""
     ttl_s: float = Field(default=3600, gt=0)
     min_similarity: float = Field(default=0.9, gt=0, le=1)
-    """Cosine of two questions from which they can mean the same. It depends on the embedder: `make bench-cache`."""
+    """Minimum cosine of two questions that may mean the same. It depends on the embedder: see `make bench-cache`."""
     recent: int = Field(default=200, ge=1)
-    """Questions that a new one is compared with, for each tenant and set of permissions."""
+    """Questions kept for comparison, for each tenant and set of permissions."""
 
 
 class Windows(Section):
-    """The most in any minute, hour, day or 30 days; a window without a number has no limit."""
+    """Maximum in any minute, hour, day or 30 days; unset for no limit."""
 
     minute: int | None = Field(default=None, ge=0)
     hour: int | None = Field(default=None, ge=0)
@@ -90,43 +90,43 @@ class MoneyWindows(Section):
 
 
 class QuotaLimits(Section):
-    """0 lets nothing pass."""
+    """Limits of one caller or tenant; 0 refuses everything."""
 
     requests: Windows = Windows()
     tokens: Windows = Windows()
     usd: MoneyWindows = MoneyWindows()
     concurrent: int | None = Field(default=None, ge=1, le=1000)
-    """Requests at work at once."""
+    """Maximum concurrent requests."""
 
 
 class QuotaSettings(Section):
-    """Counted in `[serving.cache]`: by each process for itself, or with `redis` by all together (`serving/access/quotas.py`)."""
+    """Quotas (`serving/access/quotas.py`). `[serving.cache]` counts: each process for itself, or with `redis` all."""
 
     caller: QuotaLimits = QuotaLimits()
-    """For each subject of a tenant, all of its keys and tokens together."""
+    """For each subject of a tenant, with all of its keys and tokens."""
     tenant: QuotaLimits = QuotaLimits()
     """For each tenant, all of its callers together."""
     tenants: dict[str, QuotaLimits] = Field(default_factory=dict)
-    """For a tenant by its name, instead of `tenant`."""
+    """For tenants by name, in place of `tenant`."""
 
 
 class JwtSettings(Section):
-    """Tokens of an identity provider, taken beside API keys once `jwks_file` is named (`serving/access/jwt_tokens.py`)."""
+    """Tokens of an identity provider, accepted besides API keys once `jwks_file` is set."""
 
     jwks_file: Path | None = None
-    """The provider's public keys, below the data folder unless absolute. Read again when it changes."""
+    """The provider's public keys, below the data folder unless absolute. Read again when the file changes."""
     issuer: str = ""
     audience: str = ""
     algorithms: tuple[
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
     ] = ("RS256", "ES256")
     leeway_s: float = Field(default=30, ge=0, le=600)
-    """How far the clocks of the provider and this server may differ."""
+    """Maximum difference between the clocks of the provider and this server."""
     subject_claim: str = "sub"
     tenant_claim: str = "tenant"
     roles_claim: str = "roles"
     groups_claim: str = "groups"
-    """Claims are named by their own name, or by the path to them: `realm_access.roles`."""
+    """Claims are given by name, or by path, such as `realm_access.roles`."""
 
     @model_validator(mode="after")
     def _whole(self) -> JwtSettings:
@@ -136,14 +136,14 @@ class JwtSettings(Section):
 
 
 class BrandSettings(Section):
-    """Whose system people see: on the page, at the sign-in, in the API's documentation."""
+    """Name and look of the page, the sign-in and the API's documentation."""
 
     MOST_BYTES: ClassVar[int] = 200_000
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
     logo: Path | None = None
-    """An SVG without scripts, PNG, JPEG or WebP of at most 200 kB."""
+    """An SVG without scripts, a PNG, JPEG or WebP of at most 200 kB."""
     primary: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
-    """The colour of buttons and links, as #2457c5; dark enough to be read on white."""
+    """Colour of buttons and links, such as #2457c5; dark enough to be read on white."""
 
     @model_validator(mode="after")
     def _check_logo(self) -> BrandSettings:
@@ -171,7 +171,7 @@ class BrandSettings(Section):
 
     @staticmethod
     def media_type(content: bytes) -> str:
-        """Of a picture, by what it holds and not by its name. Raises ValueError: it is none that is taken."""
+        """Return an image's media type by its content, not its name. Raises ValueError: the image is not accepted."""
         for start, media_type in {
             b"\x89PNG\r\n": "image/png",
             b"\xff\xd8\xff": "image/jpeg",
@@ -196,9 +196,9 @@ class ServingSettings(Section):
     http: HttpSettings = HttpSettings()
     jobs: JobSettings = JobSettings()
     workers: int = Field(default=1, ge=1)
-    """Processes on one socket. More than one need stores that several can hold: PostgreSQL, pgvector and Redis."""
+    """Processes on one socket. More than one need shared stores: PostgreSQL, pgvector and Redis."""
     cache: Part = Part(use="memory")
-    """What workers share and may forget: counters of the quotas, answers for a while."""
+    """Memory that workers share and may lose: counters of quotas, cached answers."""
     answer_cache: AnswerCacheSettings = AnswerCacheSettings()
     keys_file: Path = Path("keys.json")
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
@@ -207,7 +207,7 @@ class ServingSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All six layers. Build it with `load`, which knows where each value came from."""
+    """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -238,20 +238,20 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True)
 class Loaded:
-    """The settings, and for each dotted key that was set on purpose the place that set it."""
+    """The settings, and the origin of each dotted key that was set explicitly."""
 
     settings: Settings
     origins: Mapping[str, str]
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Every value in force as (dotted key, printable value with secrets masked, origin)."""
+        """Yield every value as dotted key, printable value with secrets masked, and origin."""
         for key, value in flatten(mask_values(self.settings.model_dump(mode="python"))):
             yield key, str(value), self.origins.get(key, "default")
 
 
 def context_of(settings: Settings) -> Context:
-    """What every part may know of the system around it. Makes the data folder. Raises InvalidSetting: the folder cannot be made
-    or written."""
+    """Return the context that every part gets, and create the data folder. Raises InvalidSetting: the folder cannot
+    be created or written."""
     from foundation.components import Context
 
     return Context(
@@ -265,5 +265,5 @@ def context_of(settings: Settings) -> Context:
 def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """Read, merge and check the configuration. Raises as `read_settings`."""
+    """Read, merge and validate the configuration. Raises as `read_settings`."""
     return Loaded(*read_settings(Settings, path, profile=profile, overrides=overrides))

@@ -1,6 +1,6 @@
-"""The composition root: the only place where parts meet. It reads in layer order, a line a part, and closes in reverse.
+"""The composition root, the only place where parts meet. It opens them in layer order and closes them in reverse.
 
-To replace a part, change its line in stack.toml; to replace how parts are joined, change this file.
+To replace a part, change its line in stack.toml; to change how parts are joined, change this file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foundation import names
 from foundation.components import load_if_there, load_removable
 from serving.settings import Loaded, context_of
 
-if TYPE_CHECKING:  # the real imports stand in the functions, so that `--help` need not wait for them
+if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """Everything that runs, by the name of its port."""
+    """All running parts, by the name of their port."""
 
     settings: Settings
     origins: dict[str, str]
@@ -62,10 +62,10 @@ class System:
     spans: SpanStore
     costs: CostLedger
     outcomes: Any
-    """`observability.stores.outcomes.OutcomeStore`; `None` without that file."""
+    """`observability.stores.outcomes.OutcomeStore`; `None` where that file was deleted."""
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
-    """Chat models that are asked before it."""
+    """Cheaper chat models, which are tried before `chat`."""
     embedder: Embeddings
     reranker: Reranker | None
     prices: PriceSource
@@ -78,19 +78,19 @@ class System:
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     facts: Any
-    """`orchestration.memory.facts.SqliteFacts`; `None` without that file."""
+    """`orchestration.memory.facts.SqliteFacts`; `None` where that file was deleted."""
     audit: SqliteAudit
     stops: Stops
     policy: Policy
     executor: Executor
     parts: AgentParts
-    """What the agent is built from, for who builds another one."""
+    """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
     objects: Any
-    """`orchestration.answers.objects.Objects`; `None` without that file."""
+    """`orchestration.answers.objects.Objects`; `None` where that file was deleted."""
     cache: Cache
     quotas: Any
-    """Like the two below it as in `serving.build.Serving`."""
+    """This and the next two: see `serving.build.Serving`."""
     idempotency: Any
     jobs: Any
     erasures: Erasures
@@ -100,7 +100,7 @@ class System:
 def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[System]:
     """Build every part, in layer order, and close them in reverse.
 
-    `corpus` is a folder whose digest the run manifest should carry.
+    `corpus` is a folder whose digest the run manifest will contain.
 
     Raises:
         ConfigurationError: a part cannot be built, the weights are not the pinned ones, another process owns the
@@ -123,7 +123,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
 
 class _Layers:
-    """What the layers opened, each with what the ones before it opened."""
+    """Opens the layers, each with the parts of those before it."""
 
     def __init__(self, loaded: Loaded, assembly: Assembly, run: Manifest, prompts: Prompts) -> None:
         from foundation.kill_switches import Stops
@@ -158,7 +158,7 @@ class _Layers:
         self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants, self.models.cheaper)
 
     def _open_models(self) -> Models:
-        """A model that is stopped, or that the policy does not allow, is not asked."""
+        """Open the models. One that is stopped, or not allowed by the policy, is not called."""
         from models.build import open_models
         from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
 
@@ -244,7 +244,7 @@ class _Layers:
         )
 
     def system(self) -> System:
-        """All of it. Around the agent, from within: a stop breaks it off, the audit notes it, it is counted, its quota is held."""
+        """Return all parts. The agent is wrapped, innermost first: kill switches, audit, counting, quotas."""
         from observability.telemetry.instrument import CountedAgent
         from orchestration.effects.audit import AuditedAgent
         from orchestration.run.wrapping import StoppableAgent
@@ -272,7 +272,7 @@ class _Layers:
 
 
 def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:
-    """The digests of the weights that are named: 190 MB, which take about as long as the imports of the layers."""
+    """Return the digests of the weights. Hashing 190 MB takes as long as the imports, so both run at once."""
     from models import weights
 
     named = weights.named_in(settings.models.parts)
@@ -286,7 +286,7 @@ def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str
 def _describe_run(
     settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context, prompts: Prompts
 ) -> Manifest:
-    """The manifest, kept for `make drift`. Nothing else depends on that, so nothing stops without it."""
+    """Build the run manifest, and store it for `make drift`. Nothing else needs it, so a failure is only logged."""
     from foundation.machine import manifest
 
     digest = manifest.digest_of_files([corpus]) if corpus else None
@@ -299,7 +299,7 @@ def _describe_run(
 
 
 def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
-    """Let `/metrics` say how much is stored, what waits, and how much of the day's money is spent."""
+    """Register gauges for `/metrics`: documents, chunks, waiting approvals, shares of the day's budget."""
     from observability.telemetry import metrics
 
     watch = metrics.domain().watch

@@ -1,4 +1,4 @@
-"""`sixply demo`: see the whole system at work."""
+"""`sixply demo`: the command of the demo."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def demo(stack: Stack = STACK) -> None:
 
     chat = load_stack(stack).settings.models.chat
     if chat.use == "llama_cpp" and "path" not in chat.options and not install.WEIGHTS.exists():
-        install.fetch_weights()  # `uv sync` brings the packages alone
+        install.fetch_weights()  # `uv sync` installs packages only
     exit_unless(ok=run(lambda overrides: load_stack(stack, overrides), console()))

@@ -1,8 +1,8 @@
 """`make demo`: the six layers one after the other, on the support desk of examples/support_desk.
 
-Each part does real work, prints what it saw and checks it; the same goes to `var/demo/reports/demo.json`. What is asked,
-and what must come back, stands in `examples/support_desk/story.toml`. All its data lie in a folder of its own, so that documents,
-memories and refunds of the demonstration change no answer of the system that is asked afterwards.
+Each part does real work, prints its results and checks them; they are also written to `var/demo/reports/demo.json`. Questions
+and expected answers are in `examples/support_desk/story.toml`. The demo has a data folder of its own, so that its documents,
+memories and refunds change no answer of your system.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 HOME = Path("examples/support_desk")
 DESK = "desk.sqlite"
 FOLDER = "demo"
-"""Below the data folder."""
+"""Folder below the data folder."""
 
 
 @dataclass(frozen=True)
 class Story:
-    """What the demo asks, as whom, and what must come back."""
+    """The questions of the demo, the people who ask, and the expected answers."""
 
     people: dict[str, Principal]
     text: dict[str, Any]
@@ -62,12 +62,12 @@ class Story:
 
 
 def run(load: Callable[[dict[str, object] | None], Loaded], console: Console) -> bool:
-    """Play the six parts in the data folder's `demo`. Whether each did its job; the report is written in any case.
+    """Run the six parts in the data folder's `demo`. Return whether all passed; the report is written in any case.
 
-    `load` reads the configuration with what is laid over it.
+    `load` reads the configuration with overrides.
 
     Raises:
-        InvalidRequest: the example world is not here, as where the package was installed without a clone.
+        InvalidRequest: the example world is missing, as in an installation without a clone.
     """
     stage, begun = Stage(console), time.perf_counter()
     data_dir = load(None).settings.foundation.data_dir / FOLDER
@@ -78,9 +78,7 @@ def run(load: Callable[[dict[str, object] | None], Loaded], console: Console) ->
     console.print(
         "[bold]Sixply[/]: one system, six layers, on the support desk of a fictional maker of label printers."
     )
-    for file in data_dir.glob(
-        f"{DESK}*"
-    ):  # with its log; the desk starts from its seed, so that the refund can happen again
+    for file in data_dir.glob(f"{DESK}*"):  # with its log: a desk from its seed allows the refund again
         file.unlink()
     try:
         with open_system(loaded, corpus=HOME / "corpus") as system:
@@ -218,7 +216,7 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
 
 
 async def orchestration(stage: Stage, story: Story, system: System) -> Answer:
-    """Ask the scenes of the story one by one; gives the answer that part six looks at again."""
+    """Ask the scenes of the story one by one; return the first answer, which part six examines."""
     from orchestration.requests import AnswerRequest
     from orchestration.run.answering import answer
 
@@ -240,7 +238,7 @@ async def orchestration(stage: Stage, story: Story, system: System) -> Answer:
 
 
 async def stronger(stage: Stage, story: Story, system: System) -> None:
-    """The same desk with a model that calls tools. None is at hand without a key, so a script plays one, and says so."""
+    """Ask the desk with a model that calls tools. Without a key there is none, so a script plays one, and says so."""
     from foundation.components import load
     from foundation.settings import Part
     from models.pricing import identity
@@ -287,7 +285,7 @@ async def stronger(stage: Stage, story: Story, system: System) -> None:
 
 
 def judge(stage: Stage, scene: dict[str, Any], given: Answer) -> None:
-    """Compare an answer with what the story demands of it."""
+    """Compare an answer with the story's expectations."""
     said = given.text.casefold()
     cited = {citation.uri for citation in given.citations}
     holds = (
@@ -300,7 +298,7 @@ def judge(stage: Stage, scene: dict[str, Any], given: Answer) -> None:
 
 
 async def approve(stage: Stage, story: Story, system: System, scene: dict[str, Any], waiting: Answer) -> None:
-    """Approve what waits, twice: the first time it happens, the second time it must be refused."""
+    """Approve the pending action twice: it happens the first time, and the second approval must be refused."""
     from orchestration.actions import Decision
     from orchestration.run.answering import resume
 
@@ -337,7 +335,7 @@ def check_poison(stage: Stage, story: Story, system: System, scene: dict[str, An
 
 
 def refunds(system: System, order: str) -> int:
-    """How many refunds the desk's own database holds for an order."""
+    """Return the number of refunds for an order in the desk's own database."""
     path = system.context.data_dir / DESK
     if not path.exists():
         return 0
@@ -463,10 +461,10 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
 
 @contextmanager
 def from_its_seed(desk: Path) -> Iterator[None]:
-    """The desk without what this demonstration did on it: the golden set asks for the refund that was just given, and the
-    order as it is now would not allow it. Afterwards the desk is as it was."""
+    """Run with a fresh desk database: the golden set requests the refund that the demo has just given, which the
+    order's current state would not allow. Afterwards the demo's desk is restored."""
     aside = desk.with_suffix(".aside")
-    if desk.exists():  # it does not where other tools are configured
+    if desk.exists():  # it does not exist where other tools are configured
         desk.replace(aside)
     try:
         yield
@@ -476,7 +474,7 @@ def from_its_seed(desk: Path) -> Iterator[None]:
 
 
 def report_of(stage: Stage, *, seconds: float) -> dict[str, Any]:
-    """What goes to `demo.json`: the same that was printed. A part that never began did not do its job."""
+    """Return the content of `demo.json`, the same that was printed. A part that never ran has failed."""
     parts = {
         report.layer: {"ok": report.ok, "seconds": report.seconds, "checks": report.checks, **report.figures}
         for report in stage.reports

@@ -1,4 +1,4 @@
-"""What the demo prints with: parts, checks, answers and tables, for a person who has never seen the project."""
+"""The demo's output: parts, checks, answers and tables, for a person who has never seen the project."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDENT = 3
 
 @dataclass
 class PartReport:
-    """What one layer did: checks that must hold, and figures for the report."""
+    """The result of one layer: checks that must hold, and figures for the report."""
 
     layer: Layer
     checks: dict[str, bool] = field(default_factory=dict)
@@ -31,12 +31,12 @@ class PartReport:
 
     @property
     def ok(self) -> bool:
-        """A part that checked nothing did not do its job."""
+        """Whether all checks hold; false without any check."""
         return bool(self.checks) and all(self.checks.values())
 
 
 class Stage:
-    """The console, and the part that is on."""
+    """The console and the current part."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -44,7 +44,7 @@ class Stage:
 
     @contextmanager
     def part(self, layer: Layer, headline: str) -> Iterator[PartReport]:
-        """One numbered part. What it raises passes on, after the report has noted the failure."""
+        """Run one numbered part. Its errors pass through after the report has recorded the failure."""
         report = PartReport(layer)
         self.reports.append(report)
         self.console.print(f"\n[bold cyan]{LAYERS.index(layer) + 1}. {layer}[/]  [dim]{headline}[/]")
@@ -58,7 +58,7 @@ class Stage:
             report.seconds = time.perf_counter() - begun
 
     def check(self, promise: str, *, holds: bool, found: object = "") -> None:
-        """Note whether a promise of the current part holds; what was found is printed only when not."""
+        """Record and print whether a promise of the current part holds; `found` is printed only if it does not."""
         self.reports[-1].checks[promise] = holds
         mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
         tail = "" if holds or found == "" else f"  [red]found: {plain(str(found))}[/]"
@@ -78,7 +78,7 @@ class Stage:
         self.console.print(Padding(what, (0, 0, 0, INDENT)), highlight=False)
 
     def show(self, answer: Answer) -> None:
-        """An answer as a person would want to read it: text, exact sources, path, time, money, trace."""
+        """Print an answer for a person: text, exact sources, path, time, money, trace."""
         self.print()
         self.print(f"[bold]“{plain(answer.question)}”[/]")
         self.print(plain(answer.text))
@@ -100,7 +100,7 @@ class Stage:
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar that vanishes when done; gives a function that takes how many are done."""
+        """Show a bar that disappears at the end; yield a function that takes the number done."""
         bar = Progress(
             TextColumn(" " * INDENT + what),
             BarColumn(),

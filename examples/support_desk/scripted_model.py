@@ -1,9 +1,9 @@
-"""A strong chat model, played by a script: it shows what the tool-calling agent does, where no strong model is at hand.
+"""A strong chat model, played by a script: it shows the tool-calling agent where no strong model is available.
 
     [models.chat]
     use = "examples.support_desk.scripted_model:build"
 
-It is a double, and says so in its name. It plays one conversation, `SCRIPT`, whatever it is asked.
+It is a double, and says so in its name. It plays one conversation, `SCRIPT`, whatever the question is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCRIPT: Sequence[str | list[tuple[str, dict[str, Any]]]] = (
         "- Batteries are covered for **12 months** {Batteries are covered for 12 months}."
     ),
 )
-"""What it says in turn: tools that it calls at once, or a text. Words in braces become the number of the passage with them."""
+"""Its turns: tools to call at once, or a text, where words in braces become the number of the passage that contains them."""
 
 
 class Options(Section):
@@ -40,13 +40,13 @@ class Options(Section):
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
-    """The scripted double, which reads its next line off the conversation."""
+    """Return the scripted double, which finds its next line from the conversation."""
     chat: BaseChatModel = load("models.chat", Part(use="scripted"), context, expected=BaseChatModel)
     return chat.model_copy(update={"replies": (reply,), "profile": PROFILE})
 
 
 def reply(messages: Sequence[BaseMessage]) -> AIMessage:
-    """The line of the script that follows what was said since the person spoke."""
+    """Return the script's next line, by the number of the model's turns since the person's message."""
     asked = max(place for place, message in enumerate(messages) if isinstance(message, HumanMessage))
     said = sum(isinstance(message, AIMessage) for message in messages[asked:])
     line = SCRIPT[min(said, len(SCRIPT) - 1)]

@@ -1,7 +1,7 @@
 """The tools of the support desk: find an order, list tickets, open a ticket, refund.
 
-Each one acts for the tenant of the caller, whom the executor puts into the RunnableConfig; no argument can name another
-tenant. Amounts come from the database, never from the conversation. What somebody else owns looks like what is absent.
+Each acts for the tenant of the caller, whom the executor puts into the RunnableConfig; no argument can name another
+tenant. Amounts come from the database, never from the conversation. What belongs to others looks like nothing.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ TicketStatus = Literal["open", "pending", "resolved", "closed"]
 Priority = Literal["P1", "P2", "P3", "P4"]
 Result = tuple[str, dict[str, Any]]
 ERASED = "erased"
-"""In place of what a person wrote."""
+"""Replaces texts of a person who was erased."""
 
 
 class Options(Section):
     database: Path = Path("desk.sqlite")
-    """Below the data folder unless absolute; made from database.sql where it is missing."""
+    """Path below the data folder unless absolute; created from database.sql where it is missing."""
 
 
 class FindOrder(BaseModel):
@@ -62,7 +62,7 @@ class Refund(BaseModel):
 
 
 class Desk:
-    """The database and what can be done in it. Every statement names the tenant."""
+    """The database and the actions in it. Every statement names the tenant."""
 
     def __init__(self, path: Path, context: Context) -> None:
         self._path = path
@@ -105,7 +105,7 @@ class Desk:
         return f"Ticket {ticket_id}{about} is open with priority {priority}.", {"ticket_id": ticket_id}
 
     def refund(self, order_id: str, reason: str, config: RunnableConfig, amount_usd: float | None = None) -> Result:
-        """Once for each idempotency key; a second call with the same key reports the first."""
+        """Refund once per idempotency key; a second call with the same key reports the first."""
         tenant, key = _tenant(config), _key(config)
         with self._open() as database:
             done = database.execute(
@@ -121,7 +121,7 @@ class Desk:
         return text, {"order_id": order_id, "amount_usd": amount}
 
     def complete_refund(self, arguments: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
-        """Without an amount, what is left of the order's total."""
+        """Return the arguments with an amount: by default, the rest of the order's total."""
         with self._open() as database:
             order = _order(database, arguments["order_id"], principal.tenant)
             return {**arguments, "amount_usd": _refundable(database, order, arguments.get("amount_usd"))}
@@ -173,7 +173,7 @@ class Desk:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection in one immediate transaction; a missing database is made before it, whole or not at all."""
+        """Open a connection in one immediate transaction. A missing database is created first, whole or not at all."""
         database = connect(self._path, store_in(self._path), isolation_level=None)
         database.row_factory = sqlite3.Row
         try:
@@ -186,7 +186,7 @@ class Desk:
             yield database
             database.execute("COMMIT")
         finally:
-            database.close()  # what was not committed is rolled back
+            database.close()  # rolls back what was not committed
 
 
 def build(options: Options, context: Context) -> list[BaseTool]:
@@ -320,7 +320,7 @@ def _tool(function: Any, schema: type[BaseModel], description: str, **metadata: 
 
 
 def _create(database: sqlite3.Connection) -> None:
-    """database.sql, and our own memory of which call opened which ticket, in the transaction that is open."""
+    """Create the tables of database.sql, and our table of which call opened which ticket, in the open transaction."""
     script = SCHEMA.read_text(encoding="utf-8")
     for statement in _statements(script):
         if not statement.lstrip().upper().startswith("PRAGMA"):  # pragmas belong to connections
@@ -329,7 +329,7 @@ def _create(database: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements one by one, because `executescript` would commit the open transaction."""
+    """Yield the statements one by one, because `executescript` would commit the open transaction."""
     pending = ""
     for line in script.splitlines(keepends=True):
         pending += "" if line.lstrip().startswith("--") else line

@@ -1,1 +1,1 @@
-"""A supervisor and four specialists on the steps of the graph: how an agent of your own is built and plugged in by its name."""
+"""A supervisor and four specialists on the graph's steps, as an example of an agent of your own, plugged in by name."""

@@ -1,8 +1,8 @@
-"""A team: a supervisor plans and gathers, four specialists do the work and hand it on by typed messages (`HAND_OFFS`).
+"""A team: a supervisor plans and gathers, four specialists do the work and pass it on by typed messages (`HAND_OFFS`).
 
-Each question of a request is worked on by itself, side by side with the others. A specialist has its own tools (search,
-the executor's tools, the language model, the judge of grounding), a budget of its own inside that of the run, and a span
-for each piece of work. What they do are the steps of every agent here.
+The questions of a request are processed in parallel. A specialist has its own tools (search, the executor's tools,
+the language model, the judge of grounding), its own budget within the run's, and a span for each piece of work. Their
+steps are those that all agents share.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Task = Literal["find", "find more", "call", "write", "quote", "check", "report"]
 
 class Options(planned_agent.Options):
     share: float = Field(default=0.6, gt=0, le=1)
-    """No specialist may use up more than this share of a run's steps, tokens and money."""
+    """Maximum share of a run's steps, tokens and money for one specialist."""
 
 
 HAND_OFFS: dict[tuple[Role, Task], Role] = {
@@ -49,15 +49,15 @@ HAND_OFFS: dict[tuple[Role, Task], Role] = {
     ("checker", "report"): "supervisor",
     ("analyst", "report"): "supervisor",
 }
-"""Who may ask for what, and who does it. There is no other way from one to another."""
+"""Who may request which task, and who does it. There is no other path between the specialists."""
 
 
 KEPT = ("query", "legs", "reached", "rewrites", "confidence", "gate", "part")
-"""What is known of a question beyond the request. Passages are asked for again, as in every agent."""
+"""State of a question that is stored. Passages are retrieved again, as in every agent."""
 
 
 class Message(Noun):
-    """A hand-off: who asks for what, about which step of the plan."""
+    """A hand-off: the sender, the task, and the step of the plan."""
 
     sender: Role
     task: Task
@@ -70,8 +70,8 @@ class Message(Noun):
 
 @dataclass
 class Desk:
-    """One question of the request while the specialists work at it. What is known of it is written down after each step, so
-    that a run that was cut off goes on behind it."""
+    """One question of the request while the specialists process it. Its state is stored after each step, so that an
+    interrupted run continues from there."""
 
     state: KnownState
     run: Run
@@ -95,7 +95,7 @@ class Desk:
 
 
 class TeamAgent(RoundsAgent):
-    """Rounds that are worked by specialists."""
+    """An agent whose rounds are done by specialists."""
 
     name = "team"
 
@@ -126,7 +126,7 @@ class TeamAgent(RoundsAgent):
             await side_by_side([self._question(PlanStep(**step), journal, run) for step in steps])
 
     async def _question(self, step: PlanStep, journal: Journal, run: Run) -> None:
-        """Hand it on until it comes back to the supervisor."""
+        """Pass the question from specialist to specialist until it returns to the supervisor."""
         question = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(question, journal.state)
         legs = [question] if query != question else []
@@ -144,9 +144,9 @@ class TeamAgent(RoundsAgent):
                     await desk.hand_on(await self._crew[desk.message.to](desk))
         finally:
             run.join(desk.run)
-            run.evidence, run.question = desk.run.evidence, query  # what a used-up budget leaves to be answered from
+            run.evidence, run.question = desk.run.evidence, query  # material for an answer if the budget runs out
         part = desk.state["part"]
-        assert part is not None  # nobody else reports
+        assert part is not None  # nobody reports without one
         closed: KnownState = {
             "asking": [step_id for step_id in journal.state["asking"] if step_id != step.step_id],
             "desks": {step_id: saved for step_id, saved in journal.state["desks"].items() if step_id != step.step_id},
@@ -171,7 +171,7 @@ class TeamAgent(RoundsAgent):
         return _hand_on(desk.message, "report")
 
     def _search(self, state: KnownState) -> tuple[str, Step]:
-        """The step with which the search for an answer goes on, by the last one that has ended."""
+        """Return the next step of the search, by the last one that has ended."""
         do = self._steps
         following: dict[str, tuple[str, Step]] = {
             "recall": ("retrieve", do.retrieve),
@@ -203,7 +203,7 @@ def build(options: Options, context: AgentParts) -> TeamAgent:
 
 
 def picture() -> str:
-    """Who hands what to whom, as mermaid text."""
+    """Return the hand-offs as mermaid text."""
     lines = [f"\t{sender} -- {task} --> {to};" for (sender, task), to in HAND_OFFS.items()]
     return "\n".join(["graph LR;", *lines, ""])
 

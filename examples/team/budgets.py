@@ -1,4 +1,4 @@
-"""A share of a run for each of several who work at it: what each may use up, and what it finds apart from the others."""
+"""Budgets of several workers on one run: a share of the run's budget for each, and a branch for its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestration.run.run import UNCALLED, Run
 
 
 class Share(Budget):
-    """What one of several who work at a run may use up: both its own limits and those of the whole run hold."""
+    """The budget of one worker: its own limits and those of the whole run hold."""
 
     def __init__(self, whole: Budget, share: float) -> None:
         limits = whole._limits  # noqa: SLF001 - its own kind
@@ -48,7 +48,7 @@ class Share(Budget):
 
 
 class Shares:
-    """The budgets of those who work at runs, by their names."""
+    """The budgets of the workers on each run, by name."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -58,6 +58,6 @@ class Shares:
         return self._budgets.setdefault(run, {}).setdefault(who, Share(run.budget, self._share))
 
     def branch(self, run: Run, who: str) -> Run:
-        """A branch of the run with that budget. What it does and costs is told in the run; `Run.join` adds up the rest."""
+        """Return a branch of the run with this budget. Steps and costs go to the run; `Run.join` adds up the rest."""
         clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "new_passages": 0}
         return replace(run, budget=self.budget(run, who), usage=UNCALLED, _local_s=0.0, **clean)

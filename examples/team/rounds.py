@@ -1,12 +1,12 @@
-"""An agent that works in rounds, in plain Python: what is open now, side by side; then what came of it.
+"""An agent that works in rounds, in plain Python: all open work in parallel, then its results.
 
     plan, and then until there is a result:
-        the tools and the search of this round, side by side
-        gather: what came of them; the next round, a result, or a person to wait for
+        the tools and the search of this round, in parallel
+        gather: their results; the next round, a final result, or a wait for approval
 
-What is known (`State`) is written down after each step, and says by itself what comes next: a step of the plan that was
-begun and has no outcome is open. So there is no place in a program to remember, and a run that was killed goes on by
-entering the loop again. How documents are asked is for each agent to say.
+The state (`State`) is stored after each step and determines the next one: a step of the plan that was begun and has
+no outcome is open. No position in a program is stored, and a run that was killed continues by entering the loop
+again. Subclasses define how documents are searched.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Work = Coroutine[Any, Any, None]
 
 
 class KnownState(State, total=False):
-    """What is known, and the place in a search."""
+    """The state, with the position in a search."""
 
     reached: str
-    """The last step of a search which has ended: behind it the run goes on."""
+    """The last finished step of a search, after which the run continues."""
     desks: dict[str, dict[str, Any]]
-    """Several searches side by side, by the step of the plan: what is known of each, and who is at it."""
+    """Parallel searches by step of the plan: the state of each, and who works on it."""
 
 
 _UNSEARCHED: KnownState = {"reached": "", "desks": {}}
-"""What is known of a search that has not begun."""
+"""State of a search that has not begun."""
 
 
 class RoundsAgent(PlannedAgent):
-    """A conversation is a row of checkpoints, each with all that is known."""
+    """An agent whose conversation is a sequence of checkpoints, each with the whole state."""
 
     async def _load_thread(self, thread_id: str) -> StoredThread:
         stored = await self._parts.checkpoints.aget_tuple(config_of(thread_id))
@@ -66,14 +66,14 @@ class RoundsAgent(PlannedAgent):
         return journal.state
 
     def _round(self, journal: Journal, run: Run) -> list[Work]:
-        """What is open now."""
+        """Return the open work of this round."""
         state = journal.state
         open_calls = [
             step_id for step_id in state["started"] if step_id not in state["done"] and step_id not in state["asking"]
         ]
         work = [self._calls(journal, "tool", self._steps.tool, run, {"step": step_id}) for step_id in open_calls]
         waited = [step["step_id"] for step in state["plan"]["steps"] if step["outcome"] == "waiting"]
-        if state["waiting"] in waited:  # and a person has decided, or there would be no round
+        if state["waiting"] in waited:  # a person has decided, or there would be no round
             work.append(self._calls(journal, "effect", self._steps.effect, run, {}))
         if state["asking"] and not state["part"]:
             work.append(self._from_documents(journal, run))
@@ -81,14 +81,14 @@ class RoundsAgent(PlannedAgent):
 
     @abstractmethod
     async def _from_documents(self, journal: Journal, run: Run) -> None:
-        """Answer the questions in `asking`: with one `part` for them all, or with an outcome in `done` for each."""
+        """Answer the questions in `asking`: all with one `part`, or each with an outcome in `done`."""
 
     async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
         await journal.take(name, step, run, extra)
 
 
 async def side_by_side(work: list[Work]) -> None:
-    """Run all work at once; where one fails, the others are cancelled, and its error is the caller's."""
+    """Run all work in parallel. If one fails, the others are cancelled, and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in work:
@@ -98,7 +98,7 @@ async def side_by_side(work: list[Work]) -> None:
 
 
 class Journal:
-    """What is known of a conversation, and the checkpoints that it is written to."""
+    """The state of a conversation, and its checkpoints."""
 
     def __init__(self, checkpoints: BaseCheckpointSaver[Any], config: RunnableConfig) -> None:
         self.state: KnownState = {}
@@ -119,12 +119,12 @@ class Journal:
     async def take(
         self, name: str, step: Step, run: Run, given: KnownState | None = None, ends: KnownState | None = None
     ) -> None:
-        """Take the step with `given` beside what is known, and write down its news and `ends` together."""
+        """Run a step on the state with `given`, and store its news and `ends` together."""
         news = await run_step(name, step, cast("KnownState", {**self.state, **(given or {})}), run)
         await self.write(cast("KnownState", {**news, **(ends or {})}))
 
     async def write(self, news: KnownState) -> None:
-        """Durable when it returns. The last answer of a run is written together with the turn that it ends."""
+        """Store news; durable when this returns. A run's final answer is stored together with the turn that it ends."""
         self.state = merge_state(self.state, news)
         if status_of(self.state) not in ("", "waiting"):
             self.state = merge_state(self.state, close_turn(self.state))
@@ -142,7 +142,7 @@ class Journal:
 
 
 def merge_state(state: KnownState, news: State) -> KnownState:
-    """The state after a step: what was known before, with its news."""
+    """Return the state after a step: the old state with the step's news."""
     done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
     steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))
     return cast("KnownState", {**state, **news, "done": done, "steps": steps})

@@ -1,1 +1,1 @@
-"""Judging the quality of your system: golden questions, judges, comparisons, calibration, drift."""
+"""Evaluation of your system: golden questions, judges, comparisons, calibration, drift."""

@@ -1,5 +1,5 @@
-"""From which confidence in the evidence on a question is rather answerable than not: a logistic curve (Platt 1999) through questions
-that the documents answer and questions that they do not. Its middle is what `[retrieval.grounding] min_evidence` should be.
+"""Calibrate the confidence at which a question is more likely answerable than not: a logistic curve (Platt 1999) over questions
+that the documents answer and questions that they do not. Its midpoint is the value for `[retrieval.grounding] min_evidence`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from observability.evaluation import metrics
 
 FOLDS = 5
 PENALTY = 0.01
-"""Just enough for a curve to exist where confidences tell both kinds apart without an error."""
+"""Smallest penalty with which a curve exists where confidences separate both kinds without an error."""
 SHARES = (0.8, 0.85, 0.9, 0.95)
-"""Of the answerable questions, those at which refusals are shown."""
+"""Shares of the answerable questions for which the refusals are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A question whose evidence was looked at. `foreign`: it belongs to another corpus."""
+    """A question with the confidence of its evidence. `foreign` means that it belongs to another corpus."""
 
     confidence: float
     answerable: bool
@@ -36,13 +36,13 @@ class Graded:
 
 
 def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
-    """The curve's middle, the areas under the ROC curve against either kind of unanswerable question, the Brier score on
-    questions that a curve has not seen (five folds; 0.25 is to know nothing), and what each share answered would cost.
+    """Return the curve's midpoint, the ROC areas against both kinds of unanswerable questions, the Brier score on
+    held-out questions (five folds; 0.25 is to know nothing), and the refusals at each share of answered questions.
 
-    Answerable and unanswerable questions weigh the same, and so do foreign ones and those that only sound alike.
+    Answerable and unanswerable questions have equal weight in total, and so have the two kinds of unanswerable ones.
 
     Raises:
-        InvalidRequest: all of them are answerable, or none.
+        InvalidRequest: fewer than five questions are answerable, or fewer than five are not.
     """
     by_kind: dict[str, list[float]] = {"answerable": [], "unanswerable": [], "foreign": []}
     for question in graded:
@@ -73,7 +73,7 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
 
 
 def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
-    """For each question how likely it is answerable, by a curve that was laid without it. Both outcomes are in every fold."""
+    """Return each question's probability of being answerable, by a curve without its fold. Folds have both outcomes."""
     random = np.random.default_rng(seed)
     folds = np.empty(len(rows), dtype=int)
     for outcome in (True, False):

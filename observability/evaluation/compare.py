@@ -1,8 +1,8 @@
-"""Two systems on the same trials: what differs, how surely, and whether the swap may be made.
+"""Compare two systems on the same trials: the differences, their intervals, and whether B may replace A.
 
-Every figure is a difference of pairs with a percentile bootstrap over the pairs (Efron 1979); the BCa interval of
-scipy.stats.bootstrap is undefined where no pair differs, the best case of a swap. Times, and money that is paid by time, are
-never twice the same: each question is asked three times in turns, and the median of its times counts.
+Figures are differences of pairs with a percentile bootstrap over the pairs (Efron 1979); the BCa interval of
+scipy.stats.bootstrap is undefined where no pair differs, the best case of a swap. Times, and money that is paid by time,
+vary between runs: each question is asked three times in turns, and the median counts.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
 DIGITS = 6
-"""After the point, in a baseline."""
+"""Decimals in a baseline."""
 DRAFTS = {
     "shown": "shown unmarked",
     "marked": "shown with marks, or with statements left out",
     "discarded": "discarded, quotes shown instead",
     "refused": "refused, nothing shown",
 }
-"""What can become of a text that the chat model wrote, in words."""
+"""Possible fates of a text that the chat model wrote, with their description."""
 SHOWN = (
     "status", "answer", "citations", "drafts", "found", "passed", "recall_at_10", "ndcg_at_10", "answer_ms", "usd", "error"
 )  # fmt: skip
-"""What is told of both systems where a trial ended differently."""
+"""Fields shown for both systems where a trial ended differently."""
 UNSEEN = frozenset({"discarded", "refused"})
 WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
-"""What a stack says of whoever writes the drafts."""
+"""Prefixes of the stack's keys that decide who writes the drafts."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One system and what it did. A trial asked several times has several rows."""
+    """One system and its results. A trial that was asked several times has several rows."""
 
     name: str
     rows: Sequence[Row]
@@ -47,14 +47,14 @@ class Side:
     trials: str
     stack: Mapping[str, str]
     figures: Mapping[str, float]
-    """What was measured once: peak_rss_mb, open_s, ingest_s, documents, chunks."""
+    """Values measured once: peak_rss_mb, open_s, ingest_s, documents, chunks."""
     stored: bool = False
-    """Measured in an earlier run: its times say nothing beside today's."""
+    """Measured in an earlier run, so its times cannot be compared with today's."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole report."""
+    """The result of a comparison."""
 
     verdict: Judgement
     reason: str
@@ -63,13 +63,13 @@ class Comparison:
     pairs: int
     repeats: int
     drafts: Mapping[str, Mapping[str, int]]
-    """For "a" and "b" how many texts the chat model wrote (`n`), and what became of them (`DRAFTS`)."""
+    """For "a" and "b", the number of texts that the chat model wrote (`n`), and the numbers of each fate (`DRAFTS`)."""
     a: Side
     b: Side
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON. `runs` hold every row, so that a side can be compared again later."""
+        """Return plain values, ready for JSON. `runs` holds every row, so that a side can be compared again later."""
         content = asdict(self)
         return content | {"runs": {"a": content.pop("a"), "b": content.pop("b")}}
 
@@ -79,10 +79,10 @@ class Comparison:
 
 
 def side_of(report: Mapping[str, Any], name: str) -> Side:
-    """The B side of an earlier report: the system that the swap led to.
+    """Return the B side of an earlier report, the system that the swap led to.
 
     Raises:
-        InvalidRequest: this is no such report.
+        InvalidRequest: `report` is no report of a swap.
     """
     try:
         return Side(**{**report["runs"]["b"], "name": name, "stored": True})
@@ -91,7 +91,7 @@ def side_of(report: Mapping[str, Any], name: str) -> Side:
 
 
 def as_baseline(side: Side) -> dict[str, Any]:
-    """What a later run is held against: scores and answers, without times, money and memory of this machine."""
+    """Return what later runs are compared with: scores and answers, without times, money and memory."""
     keys = {"id", "question", "status", "answer", "drafts"} | {
         key for measure in MEASURES if not measure.timed for key in measure.keys
     }
@@ -109,10 +109,10 @@ def as_baseline(side: Side) -> dict[str, Any]:
 
 
 def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
-    """The side that `as_baseline` wrote.
+    """Return the side that `as_baseline` wrote.
 
     Raises:
-        InvalidRequest: this is no such file.
+        InvalidRequest: `stored` is no baseline.
     """
     try:
         return Side(name, stored["rows"], stored["corpus"], stored["trials"], stored["stack"], {}, stored=True)
@@ -123,7 +123,7 @@ def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
 
 
 def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Comparison:
-    """Pair the rows by trial, difference them, judge each figure against the loss that is allowed, and the whole.
+    """Pair the rows by trial, and judge each difference against the allowed loss, then all together.
 
     Raises:
         InvalidRequest: the corpora or the trials of the two differ.
@@ -163,7 +163,7 @@ def _column(rows: Sequence[Row], key: str) -> Numbers:
 
 
 def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
-    """Two runs on different data must not be compared.
+    """Refuse to compare runs on different data.
 
     Raises:
         InvalidRequest: the corpora or the trials differ.
@@ -177,7 +177,7 @@ def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same 
 
 
 def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
-    """How many texts the chat model wrote in these rows, and what became of them.
+    """Return the number of texts that the chat model wrote in these rows, and the numbers of each fate.
 
     >>> count_drafts([{"drafts": ["shown"]}, {"drafts": ["discarded", "shown"]}, {}])
     {'n': 3, 'shown': 2, 'marked': 0, 'discarded': 1, 'refused': 0}
@@ -187,8 +187,8 @@ def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) -> dict[str, Difference]:
-    """The figures, of which none of what people read is equal by drafts that they never saw: these may be better or worse by
-    as large a share. Where the same model writes by the same prompts, its drafts differ in nothing."""
+    """Change "equal" to "unseen" for measures of texts where too many drafts were never shown: these may differ by
+    as large a share. Unless the same model writes with the same prompts, so that the drafts are the same."""
     writers = [{key: value for key, value in side.stack.items() if key.startswith(WRITERS)} for side in (a, b)]
     unseen = {row["id"] for side in (a, b) for row in side.rows if UNSEEN.intersection(row.get("drafts") or ())}
     asked = {row["id"] for side in (a, b) for row in side.rows if row.get("asked")}
@@ -203,7 +203,7 @@ def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) 
 
 
 def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """One row a trial: the mean of its repeats for scores, the median for times and money, where a spike is no repeat."""
+    """Return one row per trial: the mean of its repeats for scores, the median for times and money, against spikes."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["id"], []).append(row)
@@ -276,8 +276,8 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
 
 
 def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
-    """The trials whose outcome differs, side by side: the ones that B spoils first, then those that it mends."""
-    ours, theirs = ({row["id"]: row for row in reversed(side.rows)} for side in (a, b))  # the first of each
+    """Return the trials whose outcome differs, side by side: losses of B first, then its gains."""
+    ours, theirs = ({row["id"]: row for row in reversed(side.rows)} for side in (a, b))  # the first row of each trial
     changes = []
     for row_a, row_b in ((ours[key], theirs[key]) for key in ours if key in theirs):
         gain = _gain(row_a, row_b)
@@ -297,8 +297,8 @@ def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
 
 
 def _gain(row_a: Row, row_b: Row) -> float:
-    """What B did better on this one: whether it did what it should, and only then how well it searched."""
+    """Return B's gain on a trial: in whether it passed, and if that is equal, in nDCG."""
     passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
-    # rounded as a baseline keeps it, which must not differ from itself
+    # rounded as in a baseline, which must not differ from itself
     before, after = (round(row.get("ndcg_at_10") or 0.0, DIGITS) for row in (row_a, row_b))
     return float(passed or (after - before) / 2)

@@ -1,4 +1,4 @@
-"""The report of a swap as one page: nothing is fetched, nothing runs, and every text in it is escaped."""
+"""The report of a swap as one HTML page. It loads nothing, runs nothing, and escapes every text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from observability.reports import formatting, svg
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 MOST_CASES = 60
 FARTHEST = 3.0
-"""Allowed losses: what differs by more is drawn there."""
+"""Largest drawn difference, in allowed losses; larger ones are drawn there."""
 
 
 def page(comparison: Comparison, data: str) -> str:
-    """The whole page as text."""
+    """Return the HTML of the page."""
     sides = (comparison.a, comparison.b)
     return formatting.render_page(
         "observability.evaluation",
@@ -41,7 +41,7 @@ def page(comparison: Comparison, data: str) -> str:
 
 
 def _forest(comparison: Comparison) -> str:
-    """Each difference with its interval, in units of what is allowed: left of the dashed line lies a loss too large."""
+    """Draw each difference with its interval in units of the allowed loss. Left of the dashed line it is too large."""
     rows = {}
     for name, found in comparison.metrics.items():
         if found.threshold:
@@ -54,12 +54,12 @@ def _forest(comparison: Comparison) -> str:
 
 
 def _times(a: Side, b: Side) -> str:
-    """The share of questions that was done within a time, for both."""
+    """Draw, for both systems, the share of questions that were done within a time."""
     key = "answer_ms" if any(row.get("answer_ms") for row in a.rows) else "search_ms"
     times = {side: [row[key] for row in rows if row.get(key)] for side, rows in (("A", a.rows), ("B", b.rows))}
     if not all(times.values()):
         return ""
-    shares = np.arange(0, 100)  # without the slowest of a hundred, which would press all others together
+    shares = np.arange(0, 100)  # without the slowest one percent, which would squeeze all others together
     curves = {
         side: [(float(ms), share / 100) for ms, share in zip(np.percentile(values, shares), shares, strict=True)]
         for side, values in times.items()

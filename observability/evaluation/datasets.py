@@ -22,7 +22,7 @@ TENANT = "bench"
 SCOPE = Scope(TENANT)
 FOLDER = "DATA must name a folder in a format of docs/measuring.md."
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
+"""Called with the name of the step, the number done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class CorpusDocument:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A line of `qa.jsonl`. `history` are the earlier turns of a conversation, oldest first, as role and content."""
+    """A line of `qa.jsonl`. `history` has earlier turns of a conversation, oldest first, as role and content."""
 
     question_id: str
     question: str
@@ -47,7 +47,7 @@ class Question:
 
 
 def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
-    """The documents as they are ingested; one that is a title alone says that."""
+    """Return the documents as ingest takes them. A document with a title only gets it as its text."""
     from retrieval.contract import Source
     from retrieval.ingest.preparation import Item
 
@@ -64,7 +64,7 @@ def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
 
 
 def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
-    """`limit` of them in their order, spread over the whole list; all of them without a limit.
+    """Return `limit` questions in order, spread over the whole list; all of them without a limit.
 
     >>> evenly(["a", "b", "c", "d", "e", "f"], 3)
     ['a', 'c', 'e']
@@ -75,7 +75,7 @@ def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
 
 
 def read_corpus(data: Path) -> Iterator[CorpusDocument]:
-    """The documents of `corpus.jsonl`."""
+    """Yield the documents of `corpus.jsonl`."""
     for number, row in lines(data / "corpus.jsonl"):
         yield CorpusDocument(
             field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")
@@ -83,13 +83,13 @@ def read_corpus(data: Path) -> Iterator[CorpusDocument]:
 
 
 def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
-    """Query id -> text, in the order of the file."""
+    """Return query id -> text, in the order of the file."""
     path = data / name
     return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path)}
 
 
 def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
-    """Query id -> document id -> judgement, of `qrels/NAME.tsv`; queries without a positive one are left out."""
+    """Return query id -> document id -> judgement, from `qrels/NAME.tsv`, without queries that have no positive one."""
     path = data / "qrels" / f"{name}.tsv"
     judged: dict[str, dict[str, int]] = {}
     with _open_file(path) as lines:
@@ -107,7 +107,8 @@ def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
 
 
 def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
-    """The questions and the corpus. Without `corpus.jsonl`, the distinct contexts of the questions are the corpus."""
+    """Return the questions and the corpus. Without `corpus.jsonl`, the corpus is the distinct contexts of the
+    questions."""
     path = data / "qa.jsonl"
     rows = list(lines(path))
     if (data / "corpus.jsonl").exists():
@@ -125,7 +126,7 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
 
 
 def foreign_questions(data: Path) -> list[Question]:
-    """The questions of a folder, of `qa.jsonl` or `queries.jsonl`, as questions that another corpus does not answer."""
+    """Return the questions of `qa.jsonl` or `queries.jsonl` as unanswerable ones, for use with another corpus."""
     if (data / "qa.jsonl").exists():
         questions = [(question.question_id, question.question) for question in read_questions(data)[0]]
     else:
@@ -134,7 +135,7 @@ def foreign_questions(data: Path) -> list[Question]:
 
 
 def _context(context: Any) -> CorpusDocument:
-    """A context is a text, or an object with `text` and perhaps `title` and `_id`."""
+    """Return a context as a document. It is a text, or an object with `text` and optionally `title` and `_id`."""
     row: Mapping[str, Any] = context if isinstance(context, Mapping) else {"text": str(context)}
     text, title = str(row.get("text") or ""), str(row.get("title") or "")
     digest = hashlib.sha256(f"{title}\0{text}".encode()).hexdigest()
@@ -154,19 +155,17 @@ def _question(row: Mapping[str, Any], path: Path, number: int) -> Question:
 
 
 def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
-    """Raises:
-    InvalidRequest: the line of that number has no such field.
-    """
+    """Return a field as text. Raises InvalidRequest: the line lacks it."""
     if row.get(name) is None:
         raise InvalidRequest(f'{path} line {number} has no "{name}". Found: {", ".join(row) or "nothing"}.')
     return str(row[name])
 
 
 def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The objects of a file of JSON lines, each with the number of its line.
+    """Yield the objects of a JSON lines file, each with its line number.
 
     Raises:
-        InvalidRequest: the file cannot be read, where `otherwise` says what to do, or a line is no JSON object.
+        InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object.
     """
     number = 0
     with _open_file(path, otherwise) as lines:

@@ -1,4 +1,4 @@
-"""A figure of two systems: its difference, the interval of that, and whether it is a loss that is allowed."""
+"""The difference between two systems in one figure: its interval, and whether it is an allowed loss."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Numbers = npt.NDArray[np.float64]
 Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
 RESAMPLES, BLOCK = 2000, 100
 FEWEST = 8
-"""Pairs from which an interval is taken for one. Below, all pairs may differ in one way by chance, without any width."""
+"""Minimum pairs for an interval. With fewer, all may differ in the same way by chance, and the interval has no width."""
 MOST = 1_000_000
-"""More cases than anybody has: the difference lies too near the threshold to be decided by counting."""
+"""More cases than anybody has: beyond, the difference is too near the threshold to be decided by more cases."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is compared. `keys` are the columns of a row that it needs; a pair counts where both systems have them."""
+    """A measure to compare. `keys` are the columns it needs; a pair counts where both systems have them."""
 
     name: str
     words: str
     keys: tuple[str, ...]
     statistic: Callable[..., Numbers]
-    """Of the columns, each of shape (..., cases): one number for each sample of cases."""
+    """Maps the columns, each of shape (..., cases), to one number per sample of cases."""
     unit: str = "share"
     more_is_better: bool = True
     relative: bool = False
-    """Whether the threshold is a share of A's figure."""
+    """Whether the threshold is a fraction of A's value."""
     certain: bool = False
-    """Judged by the figure alone: one case is too many, or there is only one measurement."""
+    """Judge the value alone, without interval: one case is too many, or there is only one measurement."""
     timed: bool = False
     of_texts: bool = False
-    """Whether it is a figure of what people read, so that it says nothing of drafts that they never saw."""
+    """Whether it measures texts that people read, so that it says nothing about drafts they never saw."""
     of_pairs: bool = False
-    """Whether the difference is the statistic of B minus A, pair by pair, and not what the two statistics differ by."""
+    """Whether to take the statistic of the pairwise differences B - A, not the difference of the statistics."""
 
 
 def _mean(values: Numbers) -> Numbers:
@@ -46,7 +46,7 @@ def _mean(values: Numbers) -> Numbers:
 
 
 def _per_correct(usd: Numbers, correct: Numbers) -> Numbers:
-    """Not a number where nothing was correct."""
+    """Return the cost per correct answer; NaN where nothing was correct."""
     right = correct.sum(axis=-1)
     return np.asarray(np.divide(usd.sum(axis=-1), right, out=np.full(right.shape, math.nan), where=right > 0))
 
@@ -109,14 +109,14 @@ PEAK = Measure(
 
 
 BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
-"""The sign of a gain."""
+"""Sign of a gain, by measure."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of both, and B minus A with its 95 % interval. `threshold` is the loss that is allowed, in `unit`.
+    """A measure of both systems, and B - A with its 95 % interval. `threshold` is the allowed loss, in `unit`.
 
-    Of a median time, `diff` is the median of the pairs' differences: how much longer the same question took.
+    For a median time, `diff` is the median of the pairwise differences: how much longer the same question took.
     """
 
     a: float
@@ -129,7 +129,7 @@ class Difference:
     threshold: float | None
     verdict: Judgement
     more_needed: int | None = None
-    """Undecided: so many more cases would probably decide it; `None` where no number would."""
+    """Additional cases that would probably decide an "undecided" one; `None` where no number would."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class Difference:
 def difference_of(
     measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers], allowed: float | None, *, seed: int
 ) -> Difference:
-    """The columns of both systems, judged against the loss that is allowed. A single pair has no interval."""
+    """Compare the columns of both systems against the allowed loss. A single pair has no interval."""
     n, random = len(ours[0]), np.random.default_rng(seed)
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
     draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK if n > 1 else 1))
@@ -168,10 +168,10 @@ def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers])
 def _judge(
     measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, a: float, n: int
 ) -> tuple[Judgement, int | None]:
-    """Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained, and may not have lost.
+    """Return the verdict. Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained enough.
 
-    What is measured must have gained as much as it might have lost: with a quarter allowed, B is better from four fifths
-    of A downwards. Otherwise every second run of a system against itself would be better by a hair.
+    A relative measure must gain as much as it might lose: with a quarter allowed, B is better at four fifths of A or
+    less. Otherwise a system compared with itself would be better by a hair every second time.
     """
     if threshold is None or math.isnan(diff):
         return "shown", None
@@ -187,7 +187,7 @@ def _judge(
         return ("better" if least > enough else "equal"), None
     if most < -threshold:
         return "worse", None
-    # an interval narrows with the root of the number of cases; it must become narrower than the way to the threshold
+    # intervals narrow with the root of the number of cases; this one must get narrower than the way to the threshold
     way, half = abs(gain + threshold), max(gain - least, most - gain)
     needed = math.inf if way == 0 else n * (half / way) ** 2
     return "undecided", math.ceil(needed - n) if needed < MOST else None

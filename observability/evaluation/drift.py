@@ -1,7 +1,7 @@
-"""What has changed since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
+"""Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
 
-Figures are compared by the interval of a bootstrap (Efron 1979), the questions by the energy distance of their signatures under
-random relabelling (Székely and Rizzo 2004), at 99 %: a dozen figures are looked at every week.
+Figures are compared by a bootstrap interval (Efron 1979), questions by the energy distance of their signatures with a
+permutation test (Székely and Rizzo 2004), both at 99 %, because a dozen figures are looked at every week.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanRow, SpanStore
 
 FEWEST = 30
-"""Answers that each period needs before anything is said to have moved."""
+"""Minimum answers in each period for a verdict."""
 DRAWS, RELABELLED, MOST = 2000, 400, 400
 LEVEL = 0.99
 
@@ -32,7 +32,7 @@ Judgement = Literal["moved", "as before", "too few"]
 
 @dataclass(frozen=True, slots=True)
 class AnswerFigures:
-    """One answer, with what is known of it. What was not measured is `None`."""
+    """One answer with its figures. Values that were not measured are `None`."""
 
     at_ns: int
     tenant: str
@@ -43,7 +43,7 @@ class AnswerFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The mean of one figure before and now, and the difference with its 99 % interval."""
+    """The means of a figure before and now, and their difference with its 99 % interval."""
 
     words: str
     before: float | None
@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Whether people ask something else. `distance` is 0 for equal distributions; `p` how often chance gives as much."""
+    """Whether people ask different questions. `distance` is 0 for equal distributions; `p` is its p-value."""
 
     distance: float | None
     p: float | None
@@ -68,12 +68,12 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Of one of the two periods."""
+    """Totals of one period."""
 
     answers: int
     usd: float
     unpriced: int
-    """Answers of which a part has no known price, so that `usd` is less than they cost."""
+    """Answers with a part whose price is unknown, so that `usd` is a lower bound."""
 
     def __str__(self) -> str:
         return f"{self.answers} answers for {self.usd:.4g} USD" + (
@@ -83,7 +83,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Drift:
-    """The report; `notes` say what else changed: the parts that run, tenants that came or went."""
+    """The drift report. `notes` name other changes: of the running parts, of tenants."""
 
     days: float
     before: Sums
@@ -106,7 +106,7 @@ class Drift:
         return "nothing moved"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self) | {"moved": self.moved_figures}
 
 
@@ -135,8 +135,8 @@ def drift(
     tenant: str | None = None,
     changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
-    """Compare the last `days` with as many before them, over all tenants or of one. `changed(old, new)` lists what
-    differs between the runs of two manifests; it is called for each manifest that was new in one of the two periods."""
+    """Compare the last `days` with the same time before, for all tenants or for one. `changed(old, new)` lists the
+    differences between the runs of two manifests; it is called for each manifest that was new in one of the periods."""
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
@@ -160,8 +160,8 @@ def answers(
     until: datetime,
     tenant: str | None = None,
 ) -> list[AnswerFigures]:
-    """Every answer of a period, oldest first, from the spans of its agent, its searches and its grading. A run that waited
-    for a person has two spans of its agent and is one answer: asked when it began, ended as it ended, at work in both."""
+    """Return every answer of a period, oldest first, from the spans of its agent, searches and grading. A run that
+    waited for a person has two agent spans and is one answer: with the first start, the last status, both durations."""
     paid = costs.answers(since=since)
     judged = {outcome.answer_id: outcome.verdict for outcome in outcomes if outcome.origin == "production"}
     rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
@@ -246,13 +246,13 @@ def _questions(
 
 
 def _some(signatures: Sequence[tuple[float, ...]], random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """At most `MOST` of them: the distances are a square."""
+    """Return a sample of at most `MOST`: the distance matrix grows with the square."""
     all_ = np.array(signatures, dtype=np.float64)
     return all_ if len(all_) <= MOST else all_[random.choice(len(all_), MOST, replace=False)]
 
 
 def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> float:
-    """Twice the mean distance between the two samples, less the mean distances inside them."""
+    """Return twice the mean distance between the two samples, less the mean distances within them."""
     across, ours, theirs = apart[first][:, ~first], apart[first][:, first], apart[~first][:, ~first]
     return float(2 * across.mean() - ours.mean() - theirs.mean())
 
@@ -271,7 +271,7 @@ def _notes(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures]) -> l
 
 
 def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
-    """What is different in the parts that came, against those that ran last before, and since when they ran."""
+    """Yield the differences between each new run's parts and those of the run before, with its first time."""
     seen = {row.manifest_id for row in rows[:1]}
     for last, row in pairwise(rows):
         if row.manifest_id not in seen:

@@ -1,6 +1,6 @@
-"""Scores a golden set through the product's own answer path, without a judge; marks of one are added by `make evaluate`.
+"""Score a golden set through the product's own answer path, without a judge; `make evaluate` adds the judge's marks.
 
-An effect that a question asks for must stop at `waiting`: nothing here ever approves one.
+An effect that a question requests must stop at `waiting`: nothing here approves one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MEASURES = {
     "judge_faithfulness": "judge: supported by the evidence, 1 to 4",
     "judge_completeness": "judge: gives what was asked for, 1 to 4",
 }
-"""Key -> words for a table. For all but `leaked`, more is better."""
+"""Measures with their names in tables. More is better for all but `leaked`."""
 
 
 class ToolCall(BaseModel):
@@ -53,7 +53,7 @@ class ToolCall(BaseModel):
 
 
 class GoldenCase(BaseModel):
-    """One question with what must come of it."""
+    """A question with the expected result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,13 +65,13 @@ class GoldenCase(BaseModel):
     gold_documents: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     answers_all: tuple[tuple[str, ...], ...] = ()
-    """Where set, one string of every group must be in the answer."""
+    """Groups of strings; if set, the answer must contain one string of each group."""
     answerable: bool
     tool: ToolCall | None = None
     evidence: str = ""
-    """The sentence that it was made from, if it was proposed by `make golden`."""
+    """The sentence that the question was made from, where `make golden` proposed it."""
     reviewed_by: str = ""
-    """Who let it in, if it was proposed; `NOBODY` where nobody did."""
+    """The person who reviewed a proposed case; `NOBODY` where nobody did, empty for a case that was not proposed."""
 
     @property
     def scope(self) -> Scope:
@@ -79,12 +79,12 @@ class GoldenCase(BaseModel):
 
     @property
     def document_types(self) -> list[str]:
-        """Suffixes of the gold documents, each once."""
+        """Distinct suffixes of the gold documents."""
         return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
 
     @property
     def expected_strings(self) -> tuple[tuple[str, ...], ...]:
-        """One string of every group must be in the answer; no group: nothing that could be looked for."""
+        """Groups of strings, one of each of which the answer must contain; empty where there is nothing to look for."""
         return self.answers_all or ((self.answers,) if self.answers else ())
 
     def answered_by(self, text: str) -> bool:
@@ -93,13 +93,13 @@ class GoldenCase(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class CaseScore:
-    """What one case got. A measure that does not apply to its kind is absent."""
+    """The scores of one case. `measures` lacks those that do not apply to its kind."""
 
     case: GoldenCase
     measures: Mapping[str, float]
     seconds: float
     answer: Answer | None
-    """As it was given; none where the request failed."""
+    """The answer; `None` where the request failed."""
     usd: Decimal | None = None
     error: str | None = None
 
@@ -117,7 +117,7 @@ class CaseScore:
 
     @property
     def citations(self) -> tuple[str, ...]:
-        """The cited documents, each once."""
+        """The cited documents, without repeats."""
         return tuple(dict.fromkeys(cited.uri for cited in self.answer.citations)) if self.answer else ()
 
     @property
@@ -126,7 +126,7 @@ class CaseScore:
 
     @property
     def effect_done(self) -> bool:
-        """Whether an effect was carried out though nobody approved it."""
+        """Whether an effect was carried out without an approval."""
         effect = self.answer.approval if self.answer else None
         return effect is not None and effect.status == "approved"
 
@@ -169,7 +169,7 @@ class Report:
 
     @cached_property
     def slices(self) -> Mapping[str, Mapping[str, Mapping[str, Estimate]]]:
-        """By tenant, and by the type of the documents that hold the answer: which of them, and its figures."""
+        """The scores by tenant, and by type of the gold documents: dimension -> group -> measure."""
         return {
             "tenant": self._by(lambda case: [case.tenant]),
             "document type": self._by(lambda case: case.document_types),
@@ -177,11 +177,11 @@ class Report:
 
     @property
     def effects_done(self) -> int:
-        """Effects that were carried out though nobody approved them."""
+        """Number of effects that were carried out without an approval."""
         return sum(row.effect_done for row in self.rows)
 
     def _by(self, belongs_to: Callable[[GoldenCase], Iterable[str]]) -> dict[str, dict[str, Estimate]]:
-        """The figures of each group; a case may belong to several, or to none."""
+        """Return the scores of each group. A case may belong to several groups or to none."""
         groups: dict[str, list[CaseScore]] = {}
         for row in self.rows:
             for group in belongs_to(row.case):
@@ -195,7 +195,7 @@ class Report:
         return {name: estimate for name, estimate in figures.items() if estimate.n}
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
-        """Cases that failed: leaks first, then errors, then the lowest token F1."""
+        """Return failed cases: leaks first, then errors, then the lowest token F1."""
 
         def badness(row: CaseScore) -> tuple[float, bool, float, str]:
             return -row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0), row.case.id
@@ -203,7 +203,7 @@ class Report:
         return sorted((row for row in self.rows if not row.passed), key=badness)[:limit]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "cases": len(self.rows),
             "seconds": self.seconds,
@@ -218,7 +218,7 @@ class Report:
         }
 
     def table(self) -> Table:
-        """A row a measure, a column a kind; `n` is the number of cases that the measure applies to."""
+        """Return a table of measures by kind. `n` is the number of cases that a measure applies to."""
         numbers = ("all, with 95 % interval", "n", *self.by_kind)
         rows = []
         for name, whole in self.overall.items():
@@ -228,7 +228,7 @@ class Report:
         return formatting.grid(("measure", *numbers), rows, right=numbers)
 
     def slice_table(self) -> Table:
-        """Where it does worst: every kind, tenant and document type with its share of cases that did what they should."""
+        """Return a table of the share of passed cases by kind, tenant and document type, lowest first."""
         rows = [
             (by, which, scores["passed"], scores["passed"].n)
             for by, groups in {"question kind": self.by_kind, **self.slices}.items()
@@ -238,7 +238,7 @@ class Report:
         return formatting.grid(("by", "which", "did what it should, with 95 % interval", "n"), rows, right=("n",))
 
     def worst_table(self, limit: int = 5) -> Table:
-        """The cases that went worst, with what was said and what should have been."""
+        """Return a table of the worst cases, with actual and expected results."""
         rows = []
         for row in self.worst(limit):
             wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)
@@ -253,10 +253,10 @@ def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def load_golden(path: Path) -> list[GoldenCase]:
-    """Read a golden set, one JSON object a line.
+    """Read a golden set, one JSON object per line.
 
     Raises:
-        InvalidRequest: the file cannot be read; a line is no case, or one that could never pass; an id stands twice. The
+        InvalidRequest: the file cannot be read, a line is no case or one that can never pass, or an id is repeated. The
             text names the line and the field.
     """
     cases: dict[str, GoldenCase] = {}
@@ -272,7 +272,7 @@ def load_golden(path: Path) -> list[GoldenCase]:
 
 
 def unfit(case: GoldenCase) -> str:
-    """Why no answer could ever pass this case, or nothing."""
+    """Return the reason why no answer could pass this case; empty where one could."""
     if case.answerable and not (case.expected_strings or case.tool):
         return (
             'it can be answered and says no answer, so it could never pass. Fill in "answers", or set "answerable" to false '
@@ -292,11 +292,11 @@ async def evaluate_golden(
     progress: Callable[[int], None] | None = None,
     seed: int = 7,
 ) -> Report:
-    """Ask every case and score what comes back.
+    """Ask every case and score the answers.
 
-    `answer` asks the product as the case's tenant and groups; `retrieve` gives the uris that retrieval serves for it,
-    best first; `documents` are all stored texts, for finding leaks. A case whose answer raises an error of ours is
-    scored as failed and does not stop the others.
+    `answer` asks the product as the case's tenant and groups; `retrieve` returns the uris that retrieval finds for
+    it, best first; `documents` are all stored texts, to detect leaks. A case whose answer raises one of our errors
+    is a failed case; the others go on.
     """
     started_s = time.monotonic()
     leaks = LeakFinder(documents)
@@ -316,7 +316,7 @@ async def ask_one(
     retrieved: Sequence[str] | None = None,
     leaks: LeakFinder,
 ) -> CaseScore:
-    """Ask one case and score what comes back; an error of ours is a failed case."""
+    """Ask one case and score the answer. One of our errors is a failed case."""
     started_s = time.monotonic()
     try:
         reply, error = await answer(case), None
@@ -329,7 +329,7 @@ async def ask_one(
 def score(
     case: GoldenCase, answer: Answer | None, *, retrieved: Sequence[str] | None = None, leaks: LeakFinder | None = None
 ) -> CaseScore:
-    """Score one answer, or that none came. `retrieved` are the uris of retrieval, where retrieval was asked as well."""
+    """Score an answer, or its absence (`None`). `retrieved` are the uris that retrieval found, where it was asked."""
     if answer is None:
         return CaseScore(case, _score_measures(case, None, (), retrieved=retrieved, leaks=leaks), 0.0, None)
     citations = [citation.uri for citation in answer.citations]
@@ -369,7 +369,7 @@ def _score_measures(
 
 
 def _tool_right(case: GoldenCase, expected: ToolCall, answer: Answer, text: str) -> bool:
-    """A read: its answer. An effect: exactly this one stopped and waits for a person."""
+    """Whether a read was answered right, or exactly the expected effect waits for approval."""
     if (effect := answer.approval) is None:
         return answer.path == "tool" and answer.status == "answered" and case.answered_by(text)
     same = all(measures.is_same_value(value, effect.arguments.get(name)) for name, value in expected.arguments.items())

@@ -1,7 +1,7 @@
-"""A language model that marks answers by a written rubric, and what must be known of it before a mark counts.
+"""A language model that marks answers by a written rubric, and the conditions under which its marks count.
 
-A judge counts only with a record of how well its marks agreed with people's (`judge_agreement.py`), for this model and this rubric.
-A record is stale once anything else that decides the marks has changed, as far as the server tells.
+A judge needs a record of its agreement with people (`judge_agreement.py`), for this model and this rubric. A record is stale
+once anything else that decides the marks has changed, as far as the server reveals it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from orchestration.run.run import constrain
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
 FEWEST = 50
-"""Answers that people marked; a few agree by luck, and their interval does not show it."""
+"""Minimum answers marked by people. A few agree by luck, and their interval does not show it."""
 
 Mark = Literal[1, 2, 3, 4]
 
@@ -41,13 +41,13 @@ class Verdict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: Annotated[str, WithJsonSchema({"type": "string", "maxLength": 200})]
-    """First, so that the marks follow from it."""
+    """Comes first, so that the marks follow from it."""
     faithfulness: Mark
     completeness: Mark
 
 
 class Agreement(BaseModel):
-    """How well one mark agrees with people's; `None` where it cannot be said."""
+    """Agreement of one mark with people's; `None` where it is undefined."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,15 +56,15 @@ class Agreement(BaseModel):
     high: float
     exact: float
     exact_of_constant: float
-    """By always giving the mark that people give most often, whose kappa is 0."""
+    """Exact agreement of a constant judge, which always gives people's most frequent mark and has a kappa of 0."""
     auc: float | None
-    """The chance that an answer with people's full mark is marked above another."""
+    """Probability that an answer with people's full mark is marked above another."""
     people: float | None
-    """Kappa of the people among themselves."""
+    """Kappa between the people themselves."""
 
 
 class Record(BaseModel):
-    """What a judge has proven, and on what."""
+    """A judge's measured agreement with people, and the data behind it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,35 +73,35 @@ class Record(BaseModel):
     data: str
     n: int
     valid: float
-    """Share of the answers for which it gave a verdict; the others count in no other figure."""
+    """Share of the answers for which it gave a verdict; other figures ignore the rest."""
     marks: dict[str, Agreement]
     measured_at: str
     made_of: dict[str, str] = {}
-    """What the marks depend on beside model and rubric, as it was then."""
+    """Everything else that the marks depend on, as it was at the measurement."""
     answered_as: tuple[str, ...] = ()
-    """What the replies named as their model and system, each once."""
+    """Distinct names of model and system in the replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Which marks of a judge count, and why the others do not."""
+    """The marks of a judge that count, and the reason why others do not."""
 
     trusted: tuple[str, ...]
     told: str
 
 
 class PricedChat:
-    """A chat model whose calls add up to what they cost. Not safe for two tasks at a time."""
+    """A chat model that sums up the cost of its calls. Not safe for two tasks at a time."""
 
     def __init__(self, chat: BaseChatModel, prices: PriceSource, clock: Clock) -> None:
         self._chat, self._prices, self._clock = chat, prices, clock
         self._costs: list[Decimal | None] = []
         self.answered_as: set[str] = set()
-        """What the replies so far named as their model and system."""
+        """Distinct names of model and system in the replies so far."""
 
     @property
     def local(self) -> bool:
-        """Whether it computes in this process, from weights whose digests are in `made_of`."""
+        """Whether it runs in this process, from weights whose digests are in `made_of`."""
         return is_local(self._chat)
 
     @property
@@ -110,14 +110,14 @@ class PricedChat:
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """Of all calls so far; `None` if a call has no known price."""
+        """Cost of all calls so far; `None` if the price of a call is unknown."""
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
     async def generate(
         self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
     ) -> AIMessage:
-        """One call of the model, priced."""
+        """Call the model and record the price."""
         started_s = self._clock.monotonic_s()
         model = self._chat if schema is None else constrain(self._chat, schema)
         reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
@@ -140,16 +140,16 @@ class Judge(PricedChat):
         self._rubric = rubric
         self.made_of = {"prompt": _prompt(), **(made_of or {})}
         self.failures: Counter[str] = Counter()
-        """Answers without a verdict, by the code of the error."""
+        """Number of answers without a verdict, by error code."""
         self.last_failure = ""
 
     @property
     def rubric(self) -> str:
-        """The digest of its words."""
+        """Digest of the rubric's text."""
         return _digest(self._rubric)
 
     async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
-        """`None` where the model gave none, which `failures` counts."""
+        """Return the marks of an answer, or `None` where the model gave none; `failures` counts these."""
         try:
             return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
         except ComponentError as error:
@@ -159,13 +159,13 @@ class Judge(PricedChat):
 
 
 def _named_in(reply: AIMessage) -> str:
-    """The snapshot behind a name, and the vendor's fingerprint of weights and system, where a server tells them."""
+    """Return the model snapshot and the vendor's system fingerprint, where the reply has them."""
     labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
     return " ".join(str(label) for label in labels if label) or "nothing"
 
 
 def _prompt() -> str:
-    """The digest of how it is asked, and of the form in which it answers."""
+    """Return the digest of the prompt and of the reply's schema."""
     texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
     return _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
 
@@ -175,7 +175,7 @@ def _digest(text: str) -> str:
 
 
 def rubric_of(settings: JudgeSettings) -> str:
-    """Raises InvalidSetting where there is no such file."""
+    """Read the rubric. Raises InvalidSetting: the file is missing or unreadable."""
     path = settings.rubric or BUNDLED
     try:
         return path.read_text(encoding="utf-8").strip()
@@ -186,13 +186,13 @@ def rubric_of(settings: JudgeSettings) -> str:
 
 
 def record_file(data_dir: Path, judge: Judge) -> Path:
-    """One for each model and rubric."""
+    """Return the path of the record, one for each model and rubric."""
     name = _digest(f"{judge.model}\0{judge.rubric}")
     return data_dir / "judges" / f"{name}.json"
 
 
 def record_of(data_dir: Path, judge: Judge) -> Record | None:
-    """What this judge has proven here. Raises InvalidSetting where the file is none of ours."""
+    """Return this judge's record, or `None`. Raises InvalidSetting: the file is no record."""
     path = record_file(data_dir, judge)
     try:
         return Record.model_validate_json(path.read_bytes())
@@ -205,7 +205,7 @@ def record_of(data_dir: Path, judge: Judge) -> Record | None:
 
 
 def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
-    """Which of its marks count, by `[observability.judge]`."""
+    """Return which of its marks count under `[observability.judge]`."""
     who = f"The judge {judge.model} with the rubric {judge.rubric}"
     why = _distrust(judge, record, settings)
     if record is None or why:
@@ -228,7 +228,7 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
 
 
 def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> str:
-    """Why no mark of this judge counts; empty where some may."""
+    """Return why no mark of this judge counts; empty where some may."""
     again = "Do: make judge-agreement DATA=folder"
     if record is None:
         return f"nobody has measured whether it agrees with people. {again}"

@@ -1,5 +1,5 @@
-"""Does a judge mark as people do? Measured on `human_judgements.jsonl`: `task_id`, `response`, and in `human` a mark from 1 to 4 for
-`faithfulness` and `completeness`, or a list of them, beside the `qa.jsonl` and `corpus.jsonl` of the conversations.
+"""Measure a judge's agreement with people on `human_judgements.jsonl`: `task_id`, `response`, and in `human` a mark from 1 to 4,
+or a list of marks, for `faithfulness` and `completeness`; `qa.jsonl` and `corpus.jsonl` beside it have the conversations.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verd
 
 JUDGED = "human_judgements.jsonl"
 TURNS = 4
-"""Of what was said before, that the judge reads."""
+"""Earlier turns of the conversation that the judge reads."""
 FULL = 4
 GIVEN_UP_AFTER = 5
-"""Answers at the beginning without one verdict: a wrong key, or a model that cannot keep to a schema."""
+"""Answers at the start without a verdict, after which it gives up: a wrong key, or a model that ignores schemas."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An answer, and what people gave for it: of each mark one number a person."""
+    """An answer with people's marks: for each kind of mark, one number per person."""
 
     task_id: str
     conversation: str
@@ -43,7 +43,7 @@ class Marked:
 async def agreement(
     answers: Sequence[Marked], judge: Judge, *, data: str, at: str, progress: Progress | None = None, seed: int = 7
 ) -> tuple[Record, list[dict[str, Any]]]:
-    """What the judge has proven, and a row for each answer.
+    """Return the judge's record, and a row for each answer.
 
     Raises:
         UpstreamMalformed: it gave no verdict for any of the first answers.
@@ -98,7 +98,7 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
 def _interval(
     tasks: Sequence[str], judged: npt.NDArray[np.float64], people: npt.NDArray[np.float64], seed: int
 ) -> tuple[float, float]:
-    """By bootstrap over the tasks: answers to one question are not independent. Where kappa is undefined, it is 0."""
+    """Return a bootstrap interval over tasks: answers to one question are dependent. Undefined kappas count as 0."""
     _, of = np.unique(np.array(tasks), return_inverse=True)
     groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
     random = np.random.default_rng(seed)
@@ -111,10 +111,10 @@ def _interval(
 
 
 def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
-    """The answers of a folder, spread over the file where there are more than `limit`.
+    """Read the marked answers of a folder, sampled evenly where there are more than `limit`.
 
     Raises:
-        InvalidRequest: the folder or one of its lines is not in the format.
+        InvalidRequest: the folder or a line is malformed.
     """
     questions, corpus = read_questions(data)
     by_id = {question.question_id: question for question in questions}

@@ -1,4 +1,4 @@
-"""Finds answers that show a document to someone who may not see it."""
+"""Detect answers that show a document to someone who may not see it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from foundation.types import Scope
 from observability.evaluation.metrics import tokens
 
 WORDS = 8
-"""Words in a row that prove a text was taken from a document."""
+"""Number of consecutive words that prove that a text was taken from a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentText:
-    """A stored document and who may read it."""
+    """A stored document and its readers."""
 
     uri: str
     tenant: str
@@ -24,12 +24,12 @@ class DocumentText:
 
     @property
     def scope(self) -> Scope:
-        """Of somebody who may read it."""
+        """Scope of a person who may read it."""
         return Scope(self.tenant, self.groups)
 
 
 class LeakFinder:
-    """Knows every stored text. Words that a permitted document has as well prove nothing: near-duplicates share them."""
+    """Searches answers for stored texts. Words that a permitted document shares prove nothing."""
 
     def __init__(self, documents: Iterable[DocumentText]) -> None:
         self._by_uri: dict[str, list[DocumentText]] = defaultdict(list)
@@ -43,7 +43,7 @@ class LeakFinder:
         return bool(self._by_uri)
 
     def has_leak(self, scope: Scope, *, text: str, citations: Collection[str]) -> bool:
-        """Whether an answer cites a document that `scope` may not see, or repeats eight of its words in a row."""
+        """Whether an answer cites a document that `scope` may not see, or repeats `WORDS` of its words in a row."""
         shown = [self._by_uri[uri] for uri in citations if uri in self._by_uri]
         shown += [self._by_words[words] for words in _runs(text) if words in self._by_words]
         return any(not any(scope.admits(owner.tenant, owner.groups) for owner in owners) for owners in shown)

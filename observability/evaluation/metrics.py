@@ -1,6 +1,6 @@
-"""Measures of answers that need no judge: each compares with gold strings and gold documents, and can be recomputed by hand.
+"""Measures of answers without a judge: comparisons with gold strings and gold documents, checkable by hand.
 
-Words and token F1 are those of SQuAD (Rajpurkar et al. 2016, 2018); a character of a script without spaces is one, as in MLQA.
+Words and token F1 are SQuAD's (Rajpurkar et al. 2016, 2018); in scripts without spaces a character is a word (MLQA).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _UNSPACED = re.compile(
 _ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
 RESAMPLES = 1000
 AT_ONCE = 1_000_000
-"""Values that are drawn in one call of numpy."""
+"""Maximum values drawn in one call of numpy."""
 
 
 def tokens(text: str) -> list[str]:
-    """The words of a normalised text. Whole amounts count the same with and without their zeros.
+    """Return the words of the normalised text. Amounts are equal with and without trailing zeros.
 
     >>> tokens("The print-head costs $64.00!")
     ['printhead', 'costs', '64']
@@ -41,7 +41,7 @@ def tokens(text: str) -> list[str]:
 
 
 def without_markers(text: str, markers: Iterable[int]) -> str:
-    """The text without its references to citations, which are no words of the answer.
+    """Return the text without citation markers, which are no words of the answer.
 
     >>> without_markers("Thirty days [1], see [5].", [1])
     'Thirty days , see [5].'
@@ -52,7 +52,7 @@ def without_markers(text: str, markers: Iterable[int]) -> str:
 
 
 def contains(text: str, golds: Iterable[str]) -> bool:
-    """Whether one of the gold strings stands in the text, word for word after normalisation.
+    """Whether the text contains one of the gold strings, word for word after normalisation.
 
     >>> contains("You have 30 days.", ["30 days", "a month"]), contains("You have 130 days.", ["30 days"])
     (True, False)
@@ -62,12 +62,12 @@ def contains(text: str, golds: Iterable[str]) -> bool:
 
 
 def contains_all(text: str, groups: Iterable[Iterable[str]]) -> bool:
-    """Whether one gold string of every group stands in the text."""
+    """Whether the text contains a gold string of every group."""
     return all(contains(text, group) for group in groups)
 
 
 def token_f1(text: str, golds: Iterable[str]) -> float:
-    """Harmonic mean of word precision and recall against the best gold string, 0 to 1."""
+    """Return the harmonic mean of word precision and recall against the best gold string, 0 to 1."""
     words = tokens(text)
     return max((_f1(words, tokens(gold)) for gold in golds), default=0.0)
 
@@ -78,20 +78,20 @@ def _f1(words: Sequence[str], gold: Sequence[str]) -> float:
 
 
 def precision(retrieved: Collection[str], gold: Collection[str]) -> float | None:
-    """Share of the found documents that are gold ones; `None` where nothing was found."""
+    """Return the share of the found documents that are gold; `None` where nothing was found."""
     distinct = set(retrieved)
     return len(distinct & set(gold)) / len(distinct) if distinct else None
 
 
 def recall(retrieved: Collection[str], gold: Collection[str]) -> float | None:
-    """Share of the gold documents that were found; `None` where there is no gold document."""
+    """Return the share of the gold documents that were found; `None` where there is no gold document."""
     distinct = set(gold)
     return len(distinct & set(retrieved)) / len(distinct) if distinct else None
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval and the number of cases behind it. All `None` where there was no case."""
+    """A mean with its 95 % interval and the number of cases. Without cases, all are `None` and `n` is 0."""
 
     mean: float | None
     low: float | None
@@ -108,10 +108,10 @@ class Estimate:
 
 
 def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = RESAMPLES) -> Estimate:
-    """Mean and percentile bootstrap interval (Efron 1979) of the values that are not `None`.
+    """Return the mean and the percentile bootstrap interval (Efron 1979) of the values that are not `None`.
 
-    It tells the uncertainty from the choice of cases only. With all values equal it has no width, which does not mean
-    certainty: zero failures in n cases leave a true rate of up to 3/n possible.
+    The interval covers the choice of cases only. It has no width where all values are equal, which is no certainty:
+    with zero failures in n cases, a true rate of up to 3/n is possible.
     """
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
@@ -123,7 +123,7 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
 def resample_means(
     numbers: npt.NDArray[np.float64], *, seed: int | np.random.Generator, resamples: int = RESAMPLES
 ) -> npt.NDArray[np.float64]:
-    """The means of as many numbers drawn with replacement; so few at once that many numbers do not take gigabytes."""
+    """Return bootstrap means: of `resamples` samples with replacement, in blocks, against gigabytes of draws."""
     random, count = np.random.default_rng(seed), len(numbers)
     rows = max(1, AT_ONCE // count)
     blocks = (random.integers(0, count, (min(rows, resamples - done), count)) for done in range(0, resamples, rows))
@@ -131,7 +131,7 @@ def resample_means(
 
 
 def proportion(flags: Iterable[float]) -> Estimate:
-    """The share of ones among ones and zeros with Wilson's interval, which does not shrink to nothing where none or all are.
+    """Return the share of ones with Wilson's interval, which keeps a width where all flags are equal.
 
     >>> print(proportion([0] * 100))
     0.000 [0.000, 0.037]
@@ -146,9 +146,9 @@ def proportion(flags: Iterable[float]) -> Estimate:
 
 
 def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
-    """Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 what chance gives.
+    """Return Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 is chance.
 
-    In this form marks between the steps of the scale, such as medians, need no rounding. `None` where neither varies.
+    Marks between the steps of the scale, such as medians, are fine. `None` where neither series varies.
 
     >>> weighted_kappa(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]))
     1.0
@@ -161,7 +161,7 @@ def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64
 
 
 def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resamples: int = 300) -> Estimate:
-    """The chance that a true case scores above a false one (ties count half), with its percentile bootstrap interval.
+    """Return the probability that a true case scores above a false one (ties count half), with its bootstrap interval.
 
     >>> auc([0.9, 0.4, 0.6, 0.1], [True, True, False, False]).mean
     0.75
@@ -188,7 +188,7 @@ def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resam
 
 
 def is_same_value(expected: object, actual: object) -> bool:
-    """Numbers by value, names and ids by their letters; of free text (a reason, a subject) only that there is some."""
+    """Compare numbers by value and single words by letters. Free text (a reason, a subject) must only be there."""
     try:
         return float(str(expected)) == float(str(actual))
     except ValueError:

@@ -1,5 +1,5 @@
-"""Scores of answers in production, put on their spans: how well a written sentence is supported by what it cites, and a signature
-of the question, by which `make drift` notices that people ask something else. No gold answer and no judge is needed.
+"""Scores of answers in production, as attributes of their spans: how well written sentences are supported by their citations,
+and a signature of the question, by which `make drift` notices new kinds of questions. No gold answer and no judge is needed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from orchestration.events import Answer
 from retrieval.grounding.evidence import Grounding
 
 SIGNS = 8
-"""Numbers of a signature. Enough to tell topics apart, far too few to tell what was asked."""
+"""Numbers in a signature. Enough to separate topics, far too few to reveal the question."""
 
 Scores = Mapping[str, str | float | Sequence[float]]
 
 
 class OnlineScorer:
-    """Scores a share of the answers, chosen by their ids, so that every process chooses the same ones."""
+    """Scores a sample of the answers, chosen by id, so that every process chooses the same ones."""
 
     def __init__(self, grounding: Grounding, embedder: Embeddings, share: float) -> None:
         self._grounding, self._embedder, self._share = grounding, embedder, share
 
     def __call__(self, answer: Answer) -> Scores:
-        """Attributes for the answer's span. A part that fails here costs the score, never the answer."""
+        """Return attributes for the answer's span. A failure here costs the score, never the answer."""
         if not is_sampled(answer.answer_id, self._share):
             return {}
         try:
@@ -54,7 +54,7 @@ class OnlineScorer:
 
 
 def is_sampled(answer_id: str, share: float) -> bool:
-    """Whether this answer is among the share that is scored.
+    """Whether this answer belongs to the scored sample.
 
     >>> is_sampled("a-1", 1.0), is_sampled("a-1", 0.0)
     (True, False)
@@ -63,7 +63,7 @@ def is_sampled(answer_id: str, share: float) -> bool:
 
 
 def signature(vector: npt.NDArray[np.float32]) -> tuple[float, ...]:
-    """The vector along a few random directions, the same ones everywhere (Johnson and Lindenstrauss 1984)."""
+    """Return the vector's projections on a few fixed random directions (Johnson and Lindenstrauss 1984)."""
     return tuple(round(float(value), 3) for value in vector @ _directions(len(vector)))
 
 

@@ -1,5 +1,5 @@
-"""What two systems are compared on, read from a folder: `golden.jsonl` beside `corpus/`, or the layouts of the benchmarks, of which
-`qa.jsonl` is asked and `queries.jsonl` is searched for.
+"""Trials for comparing two systems, read from a folder: `golden.jsonl` beside `corpus/`, or a benchmark's `qa.jsonl` (asked) or
+`queries.jsonl` (searched for only).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEPTH = 10
 
 @dataclass(frozen=True)
 class Trial:
-    """One question. `grades` are the judged documents; `ask` says whether it is answered, or only searched for."""
+    """One question. `grades` are the judged documents; `ask` is false for a question that is only searched for."""
 
     case: GoldenCase
     grades: Mapping[str, int] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus and the trials on it, with a digest of each: runs on different ones must not be compared."""
+    """A corpus and its trials, each with a digest, because runs on different data must not be compared."""
 
     name: str
     items: Sequence[Item]
@@ -54,10 +54,10 @@ class Material:
 
 
 def material(data: Path, limit: int | None = None) -> Material:
-    """The folder `data`. `limit` draws the questions evenly and leaves the corpus whole.
+    """Read the trials of a folder. `limit` samples the questions evenly and keeps the whole corpus.
 
     Raises:
-        InvalidRequest: the folder holds none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is not in the format.
+        InvalidRequest: the folder has none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is malformed.
     """
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
@@ -76,11 +76,11 @@ def material(data: Path, limit: int | None = None) -> Material:
 
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
-    """The corpus of a golden set. What no line of sources.jsonl says a tenant of belongs to the one that all cases with an
-    answer are asked as, so that tenants which must get none see nothing of it; it would hide a leak to read it as everybody's.
+    """Read the corpus of a golden set. Files without a tenant in sources.jsonl belong to the tenant of all cases that
+    have an answer, because documents of every tenant would hide leaks to the others.
 
     Raises:
-        InvalidRequest: the cases with an answer are asked as several tenants, and of a file nothing says whose it is; or as
+        InvalidRequest: cases with an answer have several tenants, and a file has none in sources.jsonl. As
             `retrieval.ingest.folders.read_folder`.
     """
     from retrieval.ingest.folders import SOURCES, read_folder
@@ -114,7 +114,7 @@ def _golden(data: Path, limit: int | None) -> Material:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    """All that was offered but the folder, which stands elsewhere on another machine."""
+    """Return the source's fields without its folder, which differs between machines."""
     from retrieval.contract import OF_THE_LEDGER
 
     offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
@@ -135,7 +135,6 @@ def _trial_of(question: datasets.Question) -> Trial:
 
 
 def _queries(data: Path) -> list[Trial]:
-    """Searched for only."""
     texts = datasets.read_queries(data)
     return [
         Trial(
@@ -154,7 +153,8 @@ async def row_of(
     retrieve: Callable[[GoldenCase], Sequence[str]],
     leaks: LeakFinder,
 ) -> dict[str, Any]:
-    """Ask and search once. The answer comes first: a system remembers what it has embedded, which would spare it work."""
+    """Ask and search once. The answer comes first, because the embedding cache would make it faster after the
+    search."""
     row: dict[str, Any] = {"id": trial.case.id, "question": trial.case.question, "asked": trial.ask}
     if trial.ask:
         scored = await ask_one(trial.case, answer, leaks=leaks)
@@ -166,7 +166,7 @@ async def row_of(
 
 
 def ranking_of(grades: Mapping[str, int], uris: Sequence[str]) -> dict[str, float]:
-    """Recall, nDCG and reciprocal rank of the first ten documents, as ir-measures counts them."""
+    """Return recall, nDCG and reciprocal rank of the first ten documents, as ir-measures computes them."""
     import ir_measures
     from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 

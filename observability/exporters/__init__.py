@@ -1,1 +1,1 @@
-"""Exporters of spans and metrics, a file each."""
+"""Exporters of spans and metrics, one file each."""

@@ -1,4 +1,4 @@
-"""One short line a span on standard error, to watch a request while developing."""
+"""One short line per span on standard error, to watch requests during development."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from observability.stores.spans import row_of
 
 class Options(Section):
     min_ms: float = Field(default=0, ge=0)
-    """Shorter spans are not printed."""
+    """Minimum duration of the spans to print."""
 
 
 class ConsoleSpanExporter(SpanExporter):

@@ -1,4 +1,4 @@
-"""Spans and metrics to any OpenTelemetry collector over HTTP, or spans alone, for example to Jaeger, Tempo or Phoenix."""
+"""Spans and metrics to any OpenTelemetry collector over HTTP, or spans only, such as to Jaeger, Tempo or Phoenix."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ SUMS = (metrics.Counter, metrics.ObservableCounter, metrics.Histogram)
 
 class Options(Section):
     endpoint: str = Field(default="http://127.0.0.1:4318", pattern=r"^https?://[^\s/]+")
-    """A collector's base address, which gets spans at /v1/traces and metrics at /v1/metrics; or the whole address of a traces
-    endpoint, which gets spans alone."""
+    """Base address of a collector, which gets spans at /v1/traces and metrics at /v1/metrics; or the full address of
+    a traces endpoint, which gets spans only."""
     headers: dict[str, SecretStr] = Field(default_factory=dict)
-    """Sent with each batch; values such as an API key are secrets."""
+    """Headers of each batch; values such as API keys are secrets."""
     timeout_s: float = Field(default=3, gt=0, le=30)
-    """For one batch, retries included. Closing the system can take this long for each signal when the collector is down."""
+    """Seconds for one batch with its retries. With the collector down, closing takes up to this long per signal."""
     compression: bool = True
     metrics_every_s: float = Field(default=15, gt=0)
     temporality: Literal["cumulative", "delta"] = "cumulative"
-    """What a sum counts: since this process began, so that a lost batch costs no count, or since the last batch, as a few
-    vendors want it."""
+    """Whether sums count since the process began, so that a lost batch loses no counts, or since the last batch, as
+    a few vendors require."""
 
 
 class OtlpMetricReader(PeriodicExportingMetricReader):
-    """OpenTelemetry's own, which may be shut down twice: with the system, and when the provider lets go of it."""
+    """OpenTelemetry's reader, which may be shut down twice: with the system, and when the provider releases it."""
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         if not self._shutdown_event.is_set():
@@ -56,10 +56,10 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     class OtlpExporter(OTLPSpanExporter):
-        """OpenTelemetry's exporter of spans, and beside it the reader that sends the metrics to the same collector."""
+        """OpenTelemetry's span exporter, with a reader that sends the metrics to the same collector."""
 
         def metric_reader(self) -> MetricReader | None:
-            return metric_reader() if metric_reader else None  # begins to read when it is made
+            return metric_reader() if metric_reader else None  # starts to read when created
 
     metric_reader: Callable[[], MetricReader] | None = None
     base = options.endpoint.rstrip("/")
@@ -82,7 +82,7 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
 
 
 def _session() -> requests.Session:
-    """One that follows no redirect: what a trace says goes to the configured address and to no other."""
+    """Return a session without redirects: traces go to the configured address and to no other."""
     import requests
 
     session = requests.Session()

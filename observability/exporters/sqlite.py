@@ -1,4 +1,4 @@
-"""Spans into a local SQLite file, so that a trace can be looked at without any other program."""
+"""Spans into a local SQLite file, so that traces can be read without any other program."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 class Options(Section):
     file: Path = FILE
-    """Below the data folder unless absolute."""
+    """Path of the file, below the data folder unless absolute."""
     max_spans: int = Field(default=500_000, ge=1)
-    """The oldest spans beyond this number are deleted."""
+    """Maximum number of spans; the oldest beyond are deleted."""
     busy_timeout_s: float = Field(default=2, ge=0)
 
 
 class SqliteSpanExporter(SpanExporter):
-    """Opens the file at the first batch and again after a failure, so a folder that becomes writable is used."""
+    """Opens the file at the first batch, and again after a failure, so that a repaired folder is used."""
 
     def __init__(self, path: Path, erasures: Erasures, *, max_spans: int, busy_timeout_s: float) -> None:
         self.path, self._erasures = path, erasures
@@ -47,7 +47,7 @@ class SqliteSpanExporter(SpanExporter):
         self._closed = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write one batch in one transaction. Locked, full or read-only: FAILURE, and the next batch tries again."""
+        """Write a batch in one transaction. FAILURE: the file is locked or full; the next batch retries."""
         rows = [row_of(span) for span in spans]
         with self._lock:
             if self._closed:
@@ -79,7 +79,7 @@ class SqliteSpanExporter(SpanExporter):
         connection.execute(PRUNE, (self._max_spans,))
 
     def _is_erased(self, row: SpanRow) -> bool:
-        """Whether it tells of a person who has been erased since it began; it waited here for its batch."""
+        """Whether the span is of a person who was erased after it began, while it waited for its batch."""
         mark = row.attribute(names.USER_HASH)
         return isinstance(mark, str) and row.start_ns <= self._erasures.note(mark).at_ns
 

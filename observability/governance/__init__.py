@@ -1,1 +1,1 @@
-"""The risk register, and the system card that says what the system may do."""
+"""The risk register, and the system card."""

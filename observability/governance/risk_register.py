@@ -1,4 +1,4 @@
-"""The risk register, `risks.toml`: what can go wrong, which code and setting is the control, and which test proves it, all looked up."""
+"""The risk register, `risks.toml`: risks, the code and setting of each control, and its test. All references are checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = Path("risks.toml")
 class Control(Section):
     what: str
     code: str
-    """`file.py`, or `file.py:name` of a function or class, or `file.py:Class.method`."""
+    """`file.py`, `file.py:name` of a function or class, or `file.py:Class.method`."""
     setting: str | None = None
     test: str
     """`file.py::name`."""
@@ -34,11 +34,11 @@ class Risk(Section):
 
 
 class Limit(Section):
-    """Something that it does less well than one might think."""
+    """A limit of the system that readers may not expect."""
 
     what: str
     figure: str
-    """As it stands on the page."""
+    """The measured figure, as written on the page."""
     page: str
     command: str
 
@@ -49,9 +49,7 @@ class Register(Section):
 
 
 def load_register(path: Path = FILE) -> Register:
-    """Raises:
-    InvalidSetting: it cannot be read, or an entry does not fit.
-    """
+    """Read the register. Raises InvalidSetting: the file cannot be read, or an entry is not valid."""
     try:
         return Register(**read_toml(path))
     except ValidationError as error:
@@ -60,8 +58,8 @@ def load_register(path: Path = FILE) -> Register:
 
 
 def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:
-    """The references that lead nowhere below `root`, each with its entry. What a deployed image leaves out (tests, docs) is not
-    asked for."""
+    """Return the references that do not exist below `root`, with their entries. Folders that a deployed image lacks
+    (tests, docs) are not checked."""
     broken = []
     for risk in register.risks:
         for control in risk.controls:
@@ -82,14 +80,14 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
 
 
 def _is_command(root: Path, name: str) -> bool:
-    """Whether a program of this tree has it. Who has deleted the lab keeps what its commands measured: any name will do."""
+    """Whether a program of this tree has the command. Without the lab, its commands are unknown and any name passes."""
     of_the_lab = list(root.glob("*/cli.py"))
     definition = re.compile(rf'"{re.escape(name)}"|\ndef {re.escape(name)}\(')
     return not of_the_lab or any(definition.search(_text(path)) for path in (root / "serving/cli/main.py", *of_the_lab))
 
 
 def _defines(root: Path, file: str, name: str) -> bool:
-    """Whether the file defines the name, or, without one, is there."""
+    """Whether the file exists, and defines `name` if that is given."""
     path = root / file
     if not path.parent.is_dir():
         return True

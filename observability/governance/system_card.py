@@ -1,4 +1,4 @@
-"""The system card: what this system is, may do, how good it was measured to be, and what can go wrong, drawn from what is there."""
+"""The system card: what the system is and may do, its measured quality, and its risks, all read from the system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from observability.reports import formatting
 
 @dataclass(frozen=True, slots=True)
 class ToolFacts:
-    """A tool as it declares itself, and who may call it."""
+    """A tool's own declaration, and the roles that may call it."""
 
     name: str
     does: str
@@ -27,7 +27,7 @@ class ToolFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """Each section is plain values by name, ready for a table and for JSON."""
+    """Sections of plain values by name, ready for tables and JSON."""
 
     system: Mapping[str, Any]
     models: Sequence[Mapping[str, Any]]
@@ -39,23 +39,23 @@ class Card:
     stops: Sequence[str]
     audit: Mapping[str, Any]
     evaluation: Sequence[Mapping[str, Any]]
-    """For each measure the last evaluation and the committed baseline."""
+    """For each measure, the last evaluation and the committed baseline."""
     evaluated: str
     known_limits: Sequence[str]
     register: Register
     gone: Sequence[str]
-    """Controls that the register names and that are not there."""
+    """Controls in the register that do not exist."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"register": self.register.model_dump(mode="json")}
 
     def page(self) -> str:
-        """As one HTML file that loads nothing."""
+        """Return the card as one HTML page that loads nothing."""
         return formatting.render_page("observability.governance", "system_card.html", card=self)
 
 
 def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The measures of the last evaluation beside those of the baseline, whose rows are scored the same way."""
+    """Return the measures of the last evaluation beside those of the baseline, which is scored the same way."""
     last = report["overall"] if report else {}
     rows = []
     for name, words in MEASURES.items():
@@ -73,7 +73,7 @@ def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, An
 
 
 def known_limits(report: Mapping[str, Any] | None, register: Register) -> list[str]:
-    """Where the last evaluation was not perfect, kind by kind, and what the register knows besides."""
+    """Return the kinds of questions that the last evaluation did not pass fully, and the register's limits."""
     limits = [f"{limit.what} Measured: {limit.figure} ({limit.page}, {limit.command})" for limit in register.limits]
     kinds: Mapping[str, Any] = report["by_kind"] if report else {}
     for kind, scores in kinds.items():

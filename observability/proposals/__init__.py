@@ -1,1 +1,1 @@
-"""Golden cases that are proposed, from documents and from what people said of answers, and that a person lets in or not."""
+"""Proposals of golden cases, from documents and from feedback, for review by a person."""

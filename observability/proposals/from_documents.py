@@ -1,4 +1,4 @@
-"""Golden cases proposed from documents, by rules that know English or by a chat model, each checked before a person decides."""
+"""Propose golden cases from documents, by rules for English or by a chat model. Each is checked before a person reviews it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from retrieval.contract import Hit
 
 T = TypeVar("T")
 DEPTH = 50
-"""Passages among which the evidence must be found. A shallow search would let in only what is easy to find."""
+"""Passages among which search must find the evidence. A shallow search would accept easy questions only."""
 COPIED = 0.8
-"""Share of the words of the evidence that a question may repeat."""
+"""Maximum share of the evidence's words that a question may repeat."""
 PASSAGE = 1_500
 """Characters that a chat model is shown at once."""
 MOST_FAILURES = 5
-"""Of one kind, after which a chat model is not asked again."""
+"""Failures of one kind after which the chat model is no longer called."""
 
 _UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?"
 _MONTHS = "|".join(month.capitalize() for month in MONTHS)
@@ -69,7 +69,7 @@ _ABSENT = {
     "Which award has {s} won?": "awards?|prizes?",
     "Who sponsors {s}?": "sponsor(s|ed)?",
 }
-"""Questions that texts do not answer in which no such word stands."""
+"""Questions, each with a pattern of words; texts without such a word do not answer it."""
 
 ASK = Prompt(
     "golden_question", "1",
@@ -94,14 +94,14 @@ class Written(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A question about a text, before it is checked. Without an answer: one that no text answers."""
+    """A question about a text, not yet checked. `answer` is empty for a question that no text answers."""
 
     about: DocumentText
     question: str
     answer: str = ""
     evidence: str = ""
     subject: str = ""
-    """Of what the question asks, for further ones."""
+    """Subject of the question, for further questions about it."""
 
 
 Search = Callable[[str, Scope, int], Sequence[Hit]]
@@ -109,16 +109,16 @@ Search = Callable[[str, Scope, int], Sequence[Hit]]
 
 @dataclass
 class Checks:
-    """Lets drafts through, and counts why others were left out."""
+    """Accepts drafts, and counts the reasons of those left out."""
 
     texts: Sequence[DocumentText]
     search: Search
     known: set[str] = field(default_factory=set)
-    """Questions that are cases already."""
+    """Questions that are already cases."""
     left_out: Counter[str] = field(default_factory=Counter)
 
     def proposal(self, draft: Draft) -> Proposal | None:
-        """The case of a draft that is fit to be shown to a person, with the place of its evidence."""
+        """Return an acceptable draft as a case with the place of its evidence, else `None`."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
         wrong = "is a case already" if draft.question in self.known else self._find_fault(draft, start)
         if wrong:
@@ -140,9 +140,9 @@ class Checks:
         return Proposal(case=case.model_dump(mode="json", exclude_defaults=True), span=span)
 
     def _find_fault(self, draft: Draft, start: int) -> str:
-        """Why it is not fit to be shown, or nothing."""
+        """Return why the draft is not acceptable; empty where it is."""
         asked, stated = set(tokens(draft.question)), set(tokens(draft.evidence))
-        if not draft.answer:  # a word of the question must stand in no text, else it may well be answered
+        if not draft.answer:  # a word of the question must be in no text, else it may well be answered
             absent = {word for word in asked if len(word) > 3} - _words_of(self.texts)
             return "" if absent else "a question without an answer may have one: all its words stand in the documents"
         if start < 0 or not contains(draft.evidence, [draft.answer]):
@@ -159,14 +159,14 @@ class Checks:
 
 
 def by_rule(texts: Sequence[DocumentText]) -> Iterator[Draft]:
-    """Drafts in turns over the documents, so that the first ones are of many of them."""
+    """Yield drafts from the documents in turns, so that the first ones cover many documents."""
     names = {name for text in texts for name in re.findall(r"(?<=[a-z,] )[A-Z]\w+", text.text)}
     for drafts in zip_longest(*(_spread(list(_of_text(text, names))) for text in texts)):
         yield from (draft for draft in drafts if draft)
 
 
 def absent_by_rule(texts: Sequence[DocumentText], drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """Questions about the subjects of `drafts` that no text of the same tenant answers, each kind of question in its turn."""
+    """Yield unanswerable questions about the subjects of `drafts`, each kind in turn."""
     seen = _words_of(texts)
     fitting = [asked for asked, words in _ABSENT.items() if not any(re.fullmatch(words, word) for word in seen)]
     subjects = dict.fromkeys((draft.subject, draft.about) for draft in drafts if draft.subject)
@@ -178,7 +178,7 @@ def absent_by_rule(texts: Sequence[DocumentText], drafts: Iterable[Draft]) -> It
 async def by_model(
     texts: Sequence[DocumentText], by: Writes, *, absent: bool, left_out: Counter[str]
 ) -> AsyncIterator[Draft]:
-    """What a chat model proposes, a passage at a time in turns over the documents; a call that fails is counted."""
+    """Yield a chat model's proposals, one passage per document in turns. Failed calls are counted."""
     starts = ([(text, start) for start in range(0, len(text.text), PASSAGE)] for text in texts)
     for text, start in (one for turn in zip_longest(*map(_spread, starts)) for one in turn if one):
         prompt = ASK_ABSENT if absent else ASK
@@ -204,7 +204,7 @@ def _words_of(texts: Sequence[DocumentText]) -> set[str]:
 
 
 def _spread(found: list[T]) -> list[T]:
-    """The same in another order, in which a few are from the whole document and not from its beginning."""
+    """Reorder so that the first few are from the whole document, not from its beginning."""
     step = max(1, round(len(found) ** 0.5))
     return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
 
@@ -219,7 +219,7 @@ def _of_text(text: DocumentText, names: set[str]) -> Iterator[Draft]:
 
 
 def _of_row(text: DocumentText, sentence: str) -> Draft | None:
-    """A row of a table stands as `Model: QP-200; Power: 45 W` in a document's text."""
+    """Make a question from a table row, which a document's text writes as `Model: QP-200; Power: 45 W`."""
     cells = _ROW.findall(sentence)
     if len(cells) < 2 or "".join(f"{name}: {value}; " for name, value in cells).strip("; ") != sentence.strip():
         return None
@@ -253,7 +253,7 @@ def _ask_when(match: re.Match[str], subject: str) -> tuple[str, str]:
 def _ask_does(match: re.Match[str], subject: str) -> tuple[str, str]:
     verb = match["v"]
     quantity = re.search(_QUANTITY, match["a"])
-    if not match["n"] and not match["s"].endswith("s"):  # an order, such as: Never use solvents
+    if not match["n"] and not match["s"].endswith("s"):  # an imperative, such as: Never use solvents
         return "", ""
     if (verb in _ASKED and not quantity) or (verb == "take" and not _TIME.search(match["a"])):
         return "", ""
@@ -274,6 +274,6 @@ def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
 
 
 def _first_clause(said: str) -> str:
-    """At most twelve words of it."""
+    """Return at most twelve words of the first clause."""
     clause = re.split(r"[,;:()]| (?:which|that|when|if|unless|because|and|but|so) ", said)[0]
     return " ".join(clause.split()[:12]).strip(" .!")

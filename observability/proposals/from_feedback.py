@@ -1,4 +1,4 @@
-"""From what people said of answers to golden cases, for a person's review. Personal data is redacted first: a golden set is read by many."""
+"""Propose golden cases from feedback, for review. Personal data is redacted first: a golden set has many readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestration.events import Turn
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A turn of a conversation, and whose it was."""
+    """A turn of a conversation and its owner."""
 
     turn: Turn
     owner: Principal
@@ -25,7 +25,7 @@ class Asked:
 def proposals(
     outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
-    """A proposal for each judged answer of production whose conversation is still kept, and which is not a case yet."""
+    """Return a proposal for each production outcome whose conversation is kept and whose question is no case yet."""
     questions = {case.question for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""A file of proposed golden cases, one JSON object a line; only what a person has set to `reviewed` is taken in."""
+"""Files of proposed golden cases, one JSON object per line. Only lines with `reviewed` set by a person are accepted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from observability.evaluation.golden_set import GoldenCase, load_golden, unfit
 
 
 class Proposal(BaseModel):
-    """One line of the file that a person goes through."""
+    """One proposed case, for review by a person."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,10 +25,10 @@ class Proposal(BaseModel):
     verdict: str = ""
     note: str = ""
     said: str = ""
-    """What the system had answered."""
+    """The system's answer."""
     status: str = ""
     span: tuple[int, int] | None = None
-    """Where the case's evidence stands in its document, in characters."""
+    """Place of the evidence in its document, in characters."""
 
     @property
     def waits(self) -> bool:
@@ -36,9 +36,7 @@ class Proposal(BaseModel):
 
 
 def write(path: Path, drafts: Sequence[Proposal]) -> None:
-    """Raises:
-    InvalidRequest: the file is there already: somebody may have begun to review it.
-    """
+    """Write a new file. Raises InvalidRequest: the file exists, and somebody may have begun to review it."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_lines(drafts))
@@ -47,15 +45,15 @@ def write(path: Path, drafts: Sequence[Proposal]) -> None:
 
 
 def save(path: Path, drafts: Sequence[Proposal]) -> None:
-    """Write the file anew, whole or not at all."""
+    """Replace the file, whole or not at all."""
     _replace(path, _lines(drafts))
 
 
 def read_proposals(path: Path) -> list[Proposal]:
-    """The proposals of a file.
+    """Read the proposals of a file.
 
     Raises:
-        InvalidRequest: a line is no proposal, or a reviewed case cannot be scored; the text names the line.
+        InvalidRequest: a line is no proposal, or a reviewed case can never pass; the text names the line.
     """
     drafts = []
     for number, row in lines(path, "Name the file with the proposals."):
@@ -73,13 +71,13 @@ def read_proposals(path: Path) -> list[Proposal]:
 
 
 def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
-    """The cases that a person has let through, and how many are still to be looked at. Raises as `read_proposals`."""
+    """Return the reviewed cases, and the number still to review. Raises as `read_proposals`."""
     drafts = read_proposals(path)
     return [GoldenCase(**draft.case) for draft in drafts if draft.reviewed], sum(draft.waits for draft in drafts)
 
 
 def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
-    """Append the cases to a golden set, all of them or none.
+    """Append the cases to a golden set, all or none.
 
     Raises:
         InvalidRequest: an id is taken.

@@ -1,7 +1,7 @@
-"""What the next month will cost, from the days so far.
+"""Forecast of the next month's costs from the days so far.
 
-Whole weeks are added up, so that weekends stay weekends, with Student's interval for what comes next. Growth is told beside
-it and never guessed into it: a trend from three or four weeks is mostly noise.
+Whole weeks are summed, so that weekends stay weekends, with a prediction interval by Student's t. Growth is reported
+beside the forecast and is not part of it: a trend from three or four weeks is mostly noise.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """USD of the next 30 days."""
+    """Forecast for the next 30 days, in USD."""
 
     days_seen: int
-    """Whole days, from the first charge to yesterday; a day without charges is a day at zero."""
+    """Whole days from the first charge to yesterday; days without charges count as 0."""
     usd: float
     low: float | None
     high: float | None
-    """The month lies between in 95 of 100 cases; `None` from a single day, which says nothing of another one."""
+    """Ends of the 95 % prediction interval; `None` from a single day."""
     last_week_ratio: float | None
-    """The last seven days over the seven before; `None` before there are fourteen, or where those cost nothing."""
+    """Costs of the last seven days over the seven before; `None` with fewer days, or where those cost nothing."""
     unpriced: int
-    """Calls without a known price in these days: the forecast is then a lower bound."""
+    """Calls of unknown price in these days, with which the forecast is a lower bound."""
 
     @property
     def notes(self) -> list[str]:
@@ -63,7 +63,7 @@ class Forecast:
 
 
 def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0) -> Forecast:
-    """Cost of the next 30 days with its interval; `usd_by_day` as the cost ledger sums it, UTC.
+    """Forecast the next 30 days with an interval; `usd_by_day` are the cost ledger's sums by UTC day.
 
     Raises:
         InvalidRequest: no whole day has passed since the first charge.
@@ -82,7 +82,7 @@ def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0
 
 
 def _month(seen: Any) -> tuple[float, float | None, float | None]:
-    """Its expected cost and the interval, from weeks where there are two whole ones, else from days."""
+    """Return the expected cost and its interval, from weeks if there are two whole ones, else from days."""
     from scipy.stats import t
 
     period_days = WEEK if len(seen) >= 2 * WEEK else 1

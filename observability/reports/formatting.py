@@ -1,4 +1,4 @@
-"""How tables and pages look, and how amounts of money and volumes are written in them."""
+"""Look of tables and pages, and the format of amounts of money and volumes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foundation.output.rendering import plain
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> Table:
-    """A table without lines; the columns named in `right` hold numbers. Every cell is shown as the text that it is."""
+    """Return a table without lines, with numbers in the columns of `right`. Cells are escaped."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
         table.add_column(escape(name), justify="right" if name in right else "left", overflow="fold")
@@ -23,14 +23,14 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Col
 
 
 def table(title: str, note: str) -> Table:
-    """Lines with a word before each; whoever adds one escapes what is not ours in it."""
+    """Return a table of labelled lines. The caller escapes foreign text in the lines it adds."""
     table = grid((title, note), ())
     table.columns[0].no_wrap = True
     return table
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
-    """An HTML page that loads nothing, from a template beside the code. Whatever stands in a value is escaped."""
+    """Render an HTML page that loads nothing, from a template beside the code. Values are escaped."""
     import jinja2
 
     source = resources.files(package).joinpath(template).read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def usd(amount: float | None, *, cents: bool = False) -> str:
     """
     if amount is None:
         return "unknown"
-    written = f"{amount:z,.2f}" if cents else f"{amount:z,.0f}"  # z: what rounds to nothing has no sign
+    written = f"{amount:z,.2f}" if cents else f"{amount:z,.0f}"  # z: no minus sign on what rounds to 0
     return f"-${written[1:]}" if written.startswith("-") else f"${written}"
 
 
@@ -53,7 +53,7 @@ def hours(amount: float) -> str:
 
 
 def usd_exact(amount: float | None) -> str:
-    """A small amount."""
+    """Format a small amount."""
     return "unknown" if amount is None else f"${amount:.6f}"
 
 

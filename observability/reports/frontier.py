@@ -1,4 +1,4 @@
-"""Quality against money and time: chat models alone and one before the other, and the least money that keeps the outcome contract."""
+"""Quality against money and time: chat models alone and in cascades, and the cheapest way that keeps the outcome contract."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ WhyUp = Callable[[Answer, float], str | None]
 
 @dataclass(frozen=True)
 class Point:
-    """One way to answer, on some cases."""
+    """One way to answer, measured on some cases."""
 
     name: str
     up_below: float | None
-    """`None` of a model alone."""
+    """Confidence below which the next model is asked; `None` for a model alone."""
     went_up: float
-    """Share of the cases that the last model answered after a cheaper one."""
+    """Share of the cases that the first model passed on to the next."""
     passed: Estimate
     usd: Estimate
     seconds: Estimate
     usd_per_accepted: float | None
-    """What all answers cost over those that did what they should."""
+    """Cost of all answers per accepted one; `None` where unknown."""
     broken: tuple[str, ...]
     """Floors of the contract that are not met."""
 
@@ -41,13 +41,13 @@ class Point:
 def draw_frontier(
     models: Mapping[str, Sequence[CaseScore]], why_up: WhyUp, contract: OutcomeContract, *, seed: int, steps: int = 8
 ) -> tuple[list[Point], Point | None]:
-    """The points on one half of the cases, and which of them the other half chose: the least money for an accepted answer among
-    those that keep every floor of the contract.
+    """Return the points on one half of the cases, and the point that the other half chose: the cheapest per accepted
+    answer that keeps every floor of the contract (`None`: no point does).
 
     Args:
-        models: the cases as each model answered them, the cheapest first; all in the same order.
-        why_up: of an answer and a threshold, why it is not taken; `None` where it is.
-        steps: thresholds that are tried, quantiles of the confidences.
+        models: the cases as each model answered them, cheapest first, all in the same order.
+        why_up: returns why an answer is rejected at a threshold; `None` where it is accepted.
+        steps: number of thresholds to try, quantiles of the confidences.
     """
     answers = [score.answer for scores in models.values() for score in scores if score.answer]
     confidences = sorted(answer.confidence for answer in answers if answer.confidence)
@@ -68,7 +68,7 @@ def draw_frontier(
 
 
 def _cascade(tiers: Sequence[Sequence[CaseScore]], why_up: WhyUp, up_below: float) -> list[tuple[CaseScore, bool]]:
-    """Of each case the score of the model that would have answered, with what the trials before it took; whether it went up."""
+    """Return each case's score in the cascade, with the cost of earlier trials; and whether it went up."""
     *cheaper, last = tiers
     rows = [(score, False) for score in last]
     for tier in reversed(cheaper):
@@ -107,7 +107,7 @@ def _point(
 
 
 def plot(points: Sequence[Point], chosen: Point | None, by: str) -> str:
-    """Quality with its interval against `usd` or `seconds` of an answer, as SVG."""
+    """Plot quality with its interval against `usd` or `seconds` per answer, as SVG."""
     series: dict[str, list[tuple[float, float]]] = {}
     whiskers: dict[tuple[float, float], tuple[float, float]] = {}
     for point in points:

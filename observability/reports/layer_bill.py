@@ -1,7 +1,7 @@
-"""The layer bill: how many milliseconds and how much money each of the six layers took for one answer.
+"""The layer bill: the milliseconds and the money that each of the six layers took for one answer.
 
-Every instant belongs to the innermost open span; where several run side by side it is shared equally. A call that a provider
-billed goes to its layer; machine time is spread by the time that each layer took. Both add up exactly.
+Every instant belongs to the innermost open span; concurrent spans share it equally. A billed call is charged to its
+layer; machine time is spread by the time of each layer. Both add up exactly.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.stores.spans import SpanNode, SpanRow, tree
 
-if TYPE_CHECKING:  # frameworks come with it, and a report must answer at once
+if TYPE_CHECKING:  # it imports frameworks, and a report must be fast
     from orchestration.events import Charge
 
 OUTSIDE: Layer = "serving"
-"""Where time goes that no span claims for a layer: whatever stood around the request."""
+"""Layer of the time that no span claims: whatever was around the request."""
 LOCAL_BASIS = "local compute"
-"""How the basis of a price begins when it is our own machine's time."""
+"""Prefix of a price's basis for the time of our own machine."""
 EXACT = Context(prec=60)
 
 
@@ -46,7 +46,7 @@ class LayerShare:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Six rows in the order of the layers, and the whole that they add up to."""
+    """One row per layer, in their order, and the totals."""
 
     shares: tuple[LayerShare, ...]
     ns: int
@@ -54,10 +54,10 @@ class Bill:
     usd: Decimal
     """Sum of the priced charges."""
     unpriced: int
-    """Charges without a known price: the true cost is higher than `usd`."""
+    """Charges of unknown price: the true cost is higher than `usd`."""
     trace_id: str | None = None
     prompts: tuple[str, ...] = ()
-    """Name, version and digest of each prompt that was used."""
+    """Name, version and digest of each prompt in use."""
 
     @property
     def ms(self) -> float:
@@ -68,13 +68,13 @@ class Bill:
 
     @property
     def exact(self) -> bool:
-        """Whether the rows add up to the whole, to the nanosecond and to the last digit."""
+        """Whether the rows add up to the totals, to the nanosecond and to the last digit."""
         with localcontext(EXACT):
             money = sum((share.usd for share in self.shares), Decimal(0))
         return sum(share.ns for share in self.shares) == self.ns and money == self.usd
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; money as decimal strings."""
+        """Return plain values, ready for JSON; money as decimal strings."""
         layers = {
             share.layer: {
                 "ms": share.ms,
@@ -94,7 +94,7 @@ class Bill:
 
 
 def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
-    """The bill of one trace. Without spans it still adds up: all money then goes to the layers of the charges."""
+    """Return the bill of one trace. Without spans, all money is charged to the layers of the charges."""
     acts = _acts(spans)
     ns: dict[Layer, int] = defaultdict(int)
     count: dict[Layer, int] = defaultdict(int)
@@ -117,8 +117,8 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
 
 
 def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
-    """The longest root, with every other root (a caller's lost parent, a detached task) hung below it; and each agent that
-    went on after that was over, by itself."""
+    """Return the longest root, with all other roots (a caller's lost parent, a detached task) below it, followed by
+    agents that resumed after it had ended."""
     roots = [part for root in tree(spans) for part in _apart(root)]
     roots.sort(key=lambda node: (node.span.start_ns - node.span.end_ns, node.span.start_ns))
     if not roots:
@@ -130,7 +130,7 @@ def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
 
 
 def _apart(node: SpanNode) -> Iterator[SpanNode]:
-    """The node without the agents below it that went on after it had ended, and each of those."""
+    """Yield the node without those agents below it that resumed after its end, then each of them."""
     later = [child for child in node.children if _went_on(child.span, node.span)]
     yield SpanNode(node.span, tuple(child for child in node.children if child not in later)) if later else node
     for child in later:
@@ -151,7 +151,7 @@ class _Open:
 
 
 def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
-    """Flatten the tree; no span reaches beyond its parent, and one without a layer belongs to its parent's."""
+    """Flatten the tree. Spans are cut to their parent's time, and inherit its layer where they have none."""
     span = node.span
     around = _Open(OUTSIDE, None, span.start_ns, max(span.start_ns, span.end_ns)) if parent is None else into[parent]
     start = min(max(around.start, span.start_ns), around.end)
@@ -162,7 +162,7 @@ def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
 
 
 def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
-    """Go through time from one start or end to the next, and give each stretch to the innermost open spans."""
+    """Walk through the starts and ends, and give each stretch of time to the innermost open spans."""
     edges: dict[int, list[int]] = defaultdict(list)
     for index, span in enumerate(spans):
         if span.end > span.start:
@@ -182,7 +182,7 @@ def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
 
 
 def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
-    """Split whole nanoseconds equally; the ones that are left over go to the first."""
+    """Split nanoseconds equally; the remainder goes to the first layers."""
     if not layers:
         return
     share_ns, remainder = divmod(ns, len(layers))
@@ -191,7 +191,7 @@ def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
 
 
 def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Layer, Decimal], int]:
-    """Money by layer, and the number of charges without a price."""
+    """Return money by layer, and the number of charges without a price."""
     usd: dict[Layer, Decimal] = defaultdict(Decimal)
     unpriced = 0
     with localcontext(EXACT):
@@ -209,7 +209,7 @@ def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Lay
 
 
 def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
-    """`usd` in proportion to `ns`, to the thousand-millionth of a micro-dollar; the largest takes what rounding leaves."""
+    """Spread `usd` in proportion to `ns`, to 1e-15 USD; the largest part takes the rounding error."""
     busy = {layer: time for layer, time in ns.items() if time}
     if not usd or not busy:
         return {}

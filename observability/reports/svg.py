@@ -1,4 +1,4 @@
-"""Plots as SVG text, for reports that are one file and load nothing. All texts are escaped, so a name from a document may stand there."""
+"""Plots as SVG text, for reports in one file that load nothing. All texts are escaped, so names from documents are safe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ranges(
     mark: float | None = None,
     write: Write = plain,
 ) -> str:
-    """(estimate, low, high) as a point on its interval, one a row; `mark` is a threshold drawn through all."""
+    """Draw (estimate, low, high) as a point on its interval, one per row; `mark` is a threshold through all rows."""
     values = [value for row in rows.values() for value in row if value is not None]
     place = _scale([0.0, *values, *([] if mark is None else [mark])])
     drawn = [_upright(place(0.0), len(rows))]
@@ -54,7 +54,7 @@ def waterfall(
     pale: Collection[str] = (),
     pale_total: bool = False,
 ) -> str:
-    """What each step adds to a running sum, and the sum. Pale bars have a dashed edge, so that print shows them too."""
+    """Draw what each step adds to a running sum, and the sum. Pale bars have a dashed edge, visible in print."""
     ends, at = [0.0], 0.0
     for value in steps.values():
         at += value
@@ -78,7 +78,7 @@ def lines(
     y_label: str,
     whiskers: Mapping[tuple[float, float], tuple[float, float]] = MappingProxyType({}),
 ) -> str:
-    """Points (x, y) joined by lines, one colour a series, with the ends of both axes written; `whiskers` are the intervals of y."""
+    """Draw a line per series of (x, y), with the ends of both axes labelled; `whiskers` are intervals of y."""
     points = [point for curve in series.values() for point in curve] or [(0.0, 0.0)]
     xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points), *(y for ends in whiskers.values() for y in ends)]
     left, right, top, bottom = 70.0, WIDTH - 20.0, 44.0, 250.0
@@ -107,7 +107,7 @@ def lines(
 
 
 def standalone(drawn: str) -> str:
-    """A plot that is a file of its own."""
+    """Return the plot as the text of an SVG file."""
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 

@@ -18,7 +18,7 @@ BAR = 24
 
 
 def trace_table(rows: Sequence[SpanRow]) -> Table:
-    """A trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
+    """Return a trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
     table = _table("span", "ms", "when", "layer", "tokens", right=("ms", "tokens"))
     for root in tree(rows):
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
@@ -37,7 +37,7 @@ def trace_table(rows: Sequence[SpanRow]) -> Table:
 
 
 def bar(begin: float, end: float) -> str:
-    """A stretch of time inside the whole, both as shares from 0 to 1.
+    """Draw a stretch of time within the whole; `begin` and `end` are fractions from 0 to 1.
 
     >>> bar(0.5, 1.0)
     '············━━━━━━━━━━━━'
@@ -48,7 +48,7 @@ def bar(begin: float, end: float) -> str:
 
 
 def bill_table(bill: Bill) -> Table:
-    """The six layers and the whole."""
+    """Return the six layers and the totals."""
     table = _table("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
     for share in bill.shares:
         part = share.ns / bill.ns if bill.ns else 0.0
@@ -62,7 +62,7 @@ def bill_table(bill: Bill) -> Table:
 
 
 def totals_table(totals: Sequence[Total], by: str) -> Table:
-    """What the cost ledger sums up to; days in their order, anything else the most expensive first."""
+    """Return sums of the cost ledger: days in order, anything else the most expensive first."""
     numbers = ("calls", "USD", "unpriced", "seconds", "tokens")
     table = _table(by, *numbers, right=numbers)
     for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
@@ -87,7 +87,7 @@ def _money(amount: Decimal, unpriced: int, calls: int) -> str:
 
 
 def usd(amount: Decimal) -> str:
-    """Dollars to the hundredth of a micro-dollar, enough for one local call.
+    """Format dollars to the hundredth of a micro-dollar, enough for one local call.
 
     >>> usd(Decimal("0.0000123456"))
     '0.00001235'

@@ -1,4 +1,4 @@
-"""What a person asks on a bad day, from the local store: what was slow, and what failed."""
+"""Triage from the local store: which requests were slow, and which failed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from observability.reports.layer_bill import layer_bill
 from observability.stores.spans import SpanRow, SpanStore
 
 LOOKED_AT = 500
-"""So many of the latest traces are read, unless told otherwise."""
+"""Default number of latest traces to read."""
 UNHAPPY = ("failed", "refused", "escalated", "abstained")
-"""Statuses of answers that left the person without one."""
+"""Statuses of runs that gave the person no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Request:
 
     trace_id: str
     at: str
-    """When it began, ISO 8601, UTC."""
+    """Start, ISO 8601, UTC."""
     name: str
     ms: float
     tenant: str
     answer: str
-    """Status of the answer that was given in it last; empty where none was."""
+    """Status of its last answer; empty without one."""
     failed: str
-    """Class of the error with which the request ended."""
+    """Class of the error that ended the request; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +42,46 @@ class SlowTrace:
     name: str
     ms: float
     layer: Layer
-    """That took the most of it."""
+    """Layer that took the most time."""
     layer_ms: float
     span: str
-    """That worked longest by itself, its children aside."""
+    """Span with the most time of its own, without its children."""
     span_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class LayerTime:
-    """What one layer takes of a request, over many."""
+    """The time of one layer over many requests."""
 
     layer: Layer
     p50_ms: float
     p95_ms: float
     share: float
-    """Of the time of all requests together."""
+    """Share of the time of all requests together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One way in which requests failed, where it began."""
+    """One kind of failure, with the place where it began."""
 
     where: str
     layer: str
     error: str
     traces: int
     latest: str
-    """Trace id of the last one."""
+    """Trace id of the latest one."""
 
 
 def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
-    """The latest requests, latest first: answers, searches, writes and what broke; with `every` also those that only looked
-    or were refused."""
+    """Return the latest requests, newest first: answers, searches, writes and failures; with `every` also those that
+    only read or were refused."""
     roots = store.recent(limit, done=not every)
     spans = store.traces([root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]
 
 
 def looked_at(store: SpanStore, look_at: int = LOOKED_AT) -> str:
-    """Which requests the other figures are of, in words."""
+    """Describe in words the requests behind the figures."""
     roots = store.recent(look_at)
     if not roots:
         return "No request is stored yet."
@@ -89,7 +89,7 @@ def looked_at(store: SpanStore, look_at: int = LOOKED_AT) -> str:
 
 
 def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tuple[list[SlowTrace], list[LayerTime]]:
-    """The slowest of the latest requests, slowest first, and what each layer takes of all of them."""
+    """Return the slowest of the latest requests, slowest first, and each layer's time over all of them."""
     import numpy as np
 
     roots = store.recent(look_at)
@@ -106,7 +106,7 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
 
 
 def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failure], dict[str, int]]:
-    """Kinds of failure in the latest requests, most frequent first, and how many answers ended unhappily, by status.
+    """Return kinds of failure in the latest requests, most frequent first, and counts of unhappy answers by status.
 
     An error is counted where it began: the spans around it failed because of it.
     """
@@ -154,7 +154,7 @@ def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
 
 
 def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
-    """Without what its children cover; children that run side by side are not counted twice."""
+    """Return the span's time without its children's; concurrent children are not counted twice."""
     covered, until = 0, span.start_ns
     children = sorted(
         (child.start_ns, min(child.end_ns, span.end_ns)) for child in spans if child.parent_id == span.span_id

@@ -1,4 +1,4 @@
-"""Which layer to strengthen next: where the failures of a golden set began, and what each layer is worth without one of its parts."""
+"""Which layer to strengthen next: where the failures of a golden set began, and the worth of each layer's parts by ablation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Ablation:
-    """A system without one of its parts, as what it changes in the configuration."""
+    """A system without one of its parts; `changes` are the configuration's."""
 
     layer: Layer
     without: str
@@ -35,12 +35,12 @@ ABLATIONS = (
 
 @dataclass(frozen=True)
 class Worth:
-    """What a part adds, as the whole system minus the one without it."""
+    """The worth of a part: the whole system minus the system without it."""
 
     layer: Layer
     without: str
     passed: float
-    """Share of the questions that it makes right; `low` and `high` are the paired 95 % interval, None of too few."""
+    """Share of the questions that the part makes right. `low`, `high`: paired 95 % interval; `None` for few cases."""
     low: float | None
     high: float | None
     ms: float | None
@@ -60,11 +60,11 @@ PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
     ("retrieval", "refused, though the document was found", lambda row: row.get("status") != "answered"),
     ("models", "the document was found, and the answer left its fact out", lambda _: True),
 )
-"""Where a failure began, by the first of these that holds of its case."""
+"""Places where failures begin; the first that matches a case counts."""
 
 
 def worth_of(ablation: Ablation, whole: Comparison) -> Worth:
-    """`whole` compares the system of the ablation (A) with the whole one (B)."""
+    """Return the part's worth. `whole` compares the system of the ablation (A) with the whole system (B)."""
     passed = whole.metrics["passed"]
     ms, usd = (
         whole.metrics[name].diff if name in whole.metrics else None for name in ("answer_p50_ms", "usd_per_answer")
@@ -73,7 +73,7 @@ def worth_of(ablation: Ablation, whole: Comparison) -> Worth:
 
 
 def locate_failure(row: Row) -> tuple[Layer, str] | None:
-    """Where the answer of one golden case went wrong; None where it did not.
+    """Return where the answer of a golden case went wrong; `None` where it did not.
 
     >>> locate_failure({"passed": 0.0, "kind": "answerable", "retrieval_recall": 0.0})
     ('retrieval', 'the document was not found')
@@ -84,13 +84,13 @@ def locate_failure(row: Row) -> tuple[Layer, str] | None:
 
 
 def count_failures(rows: Iterable[Row]) -> list[tuple[Layer, str, int]]:
-    """The places of the failures, most frequent first."""
+    """Return the places of failures with their counts, most frequent first."""
     places = Counter(place for row in rows if (place := locate_failure(row)) is not None)
     return [(layer, what, count) for (layer, what), count in places.most_common()]
 
 
 def choose_layer(rows: Iterable[Row]) -> Layer | None:
-    """The layer in which most failures began; None without a failure."""
+    """Return the layer in which most failures began; `None` without failures."""
     layers: Counter[Layer] = Counter()
     for layer, _, count in count_failures(rows):
         layers[layer] += count

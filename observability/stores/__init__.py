@@ -1,1 +1,1 @@
-"""Where spans, costs and outcomes are kept."""
+"""Stores of spans, costs and outcomes."""

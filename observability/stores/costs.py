@@ -1,7 +1,7 @@
-"""The cost ledger: every charge, exactly, for good.
+"""The cost ledger: every charge, exact and permanent.
 
-Sums are made in decimal arithmetic, never in floating point, and a charge without a price is counted as unpriced, never
-added as zero. The ledger does not depend on spans: tracing may be sampled or switched off, money may not.
+Sums use decimal arithmetic, never floating point. A charge without a price is counted as unpriced, never as zero.
+The ledger does not depend on spans: tracing may be sampled or switched off, money may not.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ STORE = SqliteStore(
 )
 
 EXACT = Context(prec=60)
-"""Digits enough for any sum of prices; decimal's default of 28 would round a long one."""
+"""Enough digits for any sum of prices; decimal's default of 28 would round a long one."""
 
 _FIGURES = (
     "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
     "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
 )
-"""Columns of a `Total` behind its key."""
+"""Columns of a `Total` after its key."""
 
 By = Literal["tenant", "model", "layer", "kind", "day"]
 KEY_OF: dict[By, str] = {
@@ -86,14 +86,14 @@ KEY_OF: dict[By, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What one tenant, model, layer, kind or day (UTC) cost."""
+    """The costs of one tenant, model, layer, kind or day (UTC)."""
 
     key: str
     usd: Decimal
-    """Of the priced calls."""
+    """US dollars of the priced calls."""
     calls: int
     unpriced: int
-    """Calls among them whose price is not known: `usd` is then a lower bound."""
+    """Calls of unknown price among them, with which `usd` is a lower bound."""
     seconds: float
     input_tokens: int
     output_tokens: int
@@ -101,22 +101,20 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCost:
-    """What one answer cost."""
+    """The cost of one answer."""
 
     usd: Decimal | None
     """`None` where one of its charges has no known price."""
     tenant: str
     at: datetime
-    """Of its first charge, UTC."""
+    """Time of its first charge, UTC."""
 
 
 class CostLedger:
-    """The `Meter` of orchestration, in one SQLite file. Safe to call from several threads."""
+    """Orchestration's `Meter`, in one SQLite file. Thread-safe."""
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        """Raises:
-        StoreUnavailable: the file cannot be opened or written.
-        """
+        """Raises StoreUnavailable: the file cannot be opened or written."""
         self.path = path
         self._clock = clock or SystemClock()
         self._file = SqliteFile(
@@ -127,10 +125,10 @@ class CostLedger:
         )
 
     def record(self, charge: Charge) -> None:
-        """Store one charge; when this returns, it has been committed.
+        """Store a charge; it is committed when this returns.
 
         Raises:
-            StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may go on unpaid for.
+            StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may continue.
         """
         from observability.telemetry import metrics
 
@@ -140,7 +138,7 @@ class CostLedger:
         row["usd"] = None if charge.usd is None else str(charge.usd)
         statement = f"INSERT INTO charges ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
 
-        def insert(connection: sqlite3.Connection) -> None:  # what was spent counts, whoever was erased meanwhile
+        def insert(connection: sqlite3.Connection) -> None:  # money counts, even if the person was erased meanwhile
             subject = "" if erasures.is_erased() else charge.subject
             connection.execute(statement, row | {"subject": subject})
 
@@ -148,19 +146,19 @@ class CostLedger:
         metrics.domain().count_charge(charge)
 
     def of_trace(self, trace_id: str) -> list[Charge]:
-        """The charges of one trace, in the order in which they were made."""
+        """Return the charges of a trace, in order."""
         return self._charges("trace_id = ?", trace_id)
 
     def of_answer(self, answer_id: str) -> list[Charge]:
-        """The charges of one answer, in the order in which they were made."""
+        """Return the charges of an answer, in order."""
         return self._charges("answer_id = ?", answer_id)
 
     def all(self) -> list[Charge]:
-        """Every charge, in the order in which they were made."""
+        """Return every charge, in order."""
         return self._charges("? = ''", "")
 
     def runs_of(self, tenant: str, subject: str) -> list[tuple[str, str]]:
-        """Answer and trace of everything that was charged for a person; empty where a charge has none."""
+        """Return answer id and trace id of everything charged for a person; empty strings where a charge has none."""
         return self._select(
             "SELECT DISTINCT coalesce(answer_id, ''), coalesce(trace_id, '') FROM charges WHERE tenant = ? AND subject = ?",
             tenant,
@@ -175,7 +173,7 @@ class CostLedger:
         tenant: str | None = None,
         subject: str | None = None,
     ) -> list[Total]:
-        """Sums by `by`, the most expensive first; of charges at or after `since`, of one tenant or one of its people."""
+        """Return sums by `by`, the most expensive first, of charges since `since`, of one tenant or of one person."""
         return self._totals(
             f"{KEY_OF[by]}, {_FIGURES} FROM charges "
             "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject)",
@@ -185,9 +183,9 @@ class CostLedger:
         )
 
     def by_outcome(self, verdicts: Mapping[str, str]) -> list[Total]:
-        """What the answers cost by what became of them; `unknown` where nobody said. Most expensive first.
+        """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome.
 
-        Charges that belong to no answer, such as those of an ingest, stand under `no answer`.
+        Charges without an answer, such as those of an ingest, are under `no answer`.
         """
         return self._totals(
             f"iif(answer_id > '', coalesce(verdict, 'unknown'), 'no answer'), {_FIGURES} FROM charges "  # noqa: S608 - own names
@@ -196,7 +194,7 @@ class CostLedger:
         )
 
     def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
-        """What each answer cost, in the order of their first charges."""
+        """Return the cost of each answer, in the order of their first charges."""
         rows = self._select(
             "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at) FROM charges "
             "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
@@ -208,7 +206,7 @@ class CostLedger:
         }
 
     def today(self) -> list[Total]:
-        """What each tenant has cost since midnight UTC."""
+        """Return each tenant's costs since midnight UTC."""
         return self.totals(
             "tenant", since=self._clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         )
@@ -230,7 +228,7 @@ class CostLedger:
 
 
 class _ExactSum:
-    """SQLite's own `sum` would add in floating point."""
+    """Exact sum of decimals, because SQLite's `sum` uses floating point."""
 
     def __init__(self) -> None:
         self._sum = Decimal(0)
@@ -244,7 +242,7 @@ class _ExactSum:
 
 
 def _charge(row: dict[str, Any]) -> Charge:
-    from orchestration.events import Charge  # frameworks come with it, and sums must answer at once
+    from orchestration.events import Charge  # imports frameworks, and sums must be fast
 
     usage = Usage(**{name: row.pop(name) for name in Usage.__dataclass_fields__})
     _, usd, at = row.pop("id"), row.pop("usd"), datetime.fromisoformat(row.pop("at"))

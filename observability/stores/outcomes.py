@@ -1,6 +1,6 @@
-"""What became of answers: a person accepted, edited or rejected each, or the case was escalated.
+"""Outcomes of answers: a person accepted, edited or rejected each, or the case was escalated.
 
-Without these records there is cost but no value. An answer whose outcome nobody recorded is unknown, never accepted.
+Without them reports know costs but no value. An answer without an outcome is unknown, never accepted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Take out what was said of a person's answers, and what and who they said of any; the verdicts stay."""
+    """Delete notes on the person's answers, and the person's own notes and name; the verdicts stay."""
     theirs = {"tenant": person.tenant, "subject": person.subject, "answers": json.dumps(sorted(person.answers))}
     of_theirs = "answer_id IN (SELECT value FROM json_each(:answers))"
     by_them = f"recorded_by = :subject AND (tenant = :tenant OR (tenant = '' AND {of_theirs}))"
@@ -59,37 +59,35 @@ STORE = SqliteStore(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one answer was worth to the person who got it."""
+    """The outcome of one answer."""
 
     answer_id: str
     verdict: Verdict
-    """accepted as it was; edited first; rejected after reading; escalated: the system itself passed the case on."""
+    """accepted as it was; edited before use; rejected; escalated: passed on to a person."""
     at: datetime
     origin: Origin = "production"
     recorded_by: str = ""
     minutes: float | None = None
-    """That a person spent on the case, where somebody recorded them; otherwise the contract's assumption stands."""
+    """Minutes that a person spent on the case; `None` uses the contract's assumption."""
     note: str = ""
-    """The edited text, or the reason for a rejection; stored without personal data."""
+    """The edited text, or the reason for a rejection, without personal data."""
     tenant: str = ""
-    """Whose answer it was; empty where it was recorded on the command line."""
+    """Tenant of the answer; empty where it was recorded on the command line."""
 
 
 class OutcomeStore:
-    """Outcomes in one SQLite file, the last one for each answer."""
+    """Outcomes in one SQLite file, the latest for each answer."""
 
     def __init__(self, path: Path) -> None:
-        """Raises:
-        StoreUnavailable: the file cannot be opened.
-        """
+        """Raises StoreUnavailable: the file cannot be opened."""
         self.path = path
         self._file = SqliteFile(path, STORE, make_folder=False)
 
     def record(self, outcome: Outcome) -> Outcome:
-        """Store an outcome and give it as it is kept; a later one for the same answer replaces it.
+        """Store an outcome and return it as stored. It replaces an earlier one of the same answer.
 
         Raises:
-            InvalidRequest: no such verdict, or minutes below zero.
+            InvalidRequest: unknown verdict, or negative or infinite minutes.
         """
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
@@ -104,7 +102,7 @@ class OutcomeStore:
     def all(
         self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
     ) -> list[Outcome]:
-        """Outcomes in the order of their time."""
+        """Return outcomes in order of time."""
         statement = (
             "SELECT * FROM outcomes WHERE at >= ? AND origin = coalesce(?, origin) AND tenant = coalesce(?, tenant) "
             "ORDER BY at, answer_id"

@@ -1,6 +1,6 @@
-"""The local span store: which spans there are, whose layer each one is, and a trace as a tree.
+"""The local span store: the table of spans, the layer of each, and traces as trees.
 
-The exporter `exporters/sqlite.py` writes the table, `SpanStore` reads it; both take its shape from here.
+The exporter `exporters/sqlite.py` writes the table, `SpanStore` reads it; both take its schema from here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS spans (
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
 """
 _PARENTS_FIRST = "start_ns, id DESC"
-"""A span is stored when it has ended, a parent after its children: so also where a coarse clock has them begin at once."""
+"""Spans are stored when they end, parents after children, so that this holds where a coarse clock starts both at once."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
 
@@ -61,15 +61,15 @@ LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.INVOKE_WORKFLOW: "orchestration",
     names.EXECUTE_TOOL: "orchestration",
 }
-"""Operations of the conventions; those that we do not emit ourselves come from other people's instrumentors."""
+"""Layers by operation of the conventions; those we do not emit come from other instrumentors."""
 
 
 FILE = Path("spans.sqlite")
-"""Below the data folder, unless the exporter is told otherwise."""
+"""Default path of the store, below the data folder."""
 
 
 def store_in(file: Path) -> SqliteStore:
-    """What is kept in that file, below the data folder."""
+    """Describe the store in that file, below the data folder."""
     return SqliteStore(
         name="spans",
         file=str(file),
@@ -81,7 +81,7 @@ def store_in(file: Path) -> SqliteStore:
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Take out every trace in which something was done for the person; gives how many traces."""
+    """Delete every trace in which something was done for the person; return how many."""
     theirs = {
         "mark": person.mark,
         "traces": json.dumps(sorted(person.traces)),
@@ -113,7 +113,7 @@ class SpanRow:
     status: str = "unset"
     """unset, ok or error."""
     layer: Layer | None = None
-    """`None`: nothing says so; the bill then gives it to the layer of its parent."""
+    """`None` where unknown; the bill then uses the parent's layer."""
     manifest_id: str | None = None
     attributes: Mapping[str, Any] | None = None
 
@@ -131,20 +131,20 @@ _first_values = attrgetter(*COLUMNS[:-1])
 
 @dataclass(frozen=True, slots=True)
 class SpanNode:
-    """A span with the spans that it started, by start time."""
+    """A span with its child spans, by start time."""
 
     span: SpanRow
     children: tuple[SpanNode, ...] = ()
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, SpanRow]]:
-        """(depth, span), parents before children."""
+        """Yield (depth, span), parents before children."""
         yield depth, self.span
         for child in self.children:
             yield from child.walk(depth + 1)
 
 
 def layer_of(span: ReadableSpan) -> Layer | None:
-    """The layer that a span's time belongs to: what it says itself, else what its operation tells, else `None`."""
+    """Return the layer of a span: its own attribute, else its operation's layer, else `None`."""
     attributes = span.attributes or {}
     label = attributes.get(names.LAYER)
     if label in LAYERS:
@@ -159,7 +159,7 @@ def layer_of(span: ReadableSpan) -> Layer | None:
 
 
 def row_of(span: ReadableSpan) -> SpanRow:
-    """An ended SDK span as a row."""
+    """Convert an ended SDK span to a row."""
     context = span.get_span_context()
     if context is None or span.start_time is None or span.end_time is None:
         raise InvalidRequest(f'The span "{span.name}" has not ended or has no id, so it cannot be stored.')
@@ -178,12 +178,12 @@ def row_of(span: ReadableSpan) -> SpanRow:
 
 
 def values_of(row: SpanRow) -> tuple[Any, ...]:
-    """A row in the order of `COLUMNS`."""
+    """Return a row's values in the order of `COLUMNS`."""
     return (*_first_values(row), _encode(row.attributes or {}))
 
 
 def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
-    """One node a root. A span whose parent is not among the rows, such as a remote caller, is a root."""
+    """Return a node per root. A span whose parent is missing, such as a remote caller, is a root."""
     children: dict[str | None, list[SpanRow]] = defaultdict(list)
     span_ids = {row.span_id for row in rows}
     for row in sorted(rows, key=lambda row: (row.start_ns, -row.end_ns)):
@@ -203,22 +203,23 @@ _REFUSED = f"({_STATUS} BETWEEN 400 AND 499)"
 
 
 class SpanStore:
-    """Reads the local spans. An absent file is an empty store, because the sqlite exporter may not be configured."""
+    """Reads the local spans. A missing file is an empty store: the sqlite exporter may not be configured."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._store = store_in(FILE)
 
     def trace(self, trace_id: str) -> list[SpanRow]:
-        """All spans of a trace, by start time. `trace_id` may be any prefix that fits one trace only.
+        """Return all spans of a trace, by start time. `trace_id` may be any prefix of a single trace.
 
         Raises:
             NotFound: no such trace is stored.
-            InvalidRequest: several traces begin like this, or it is no hexadecimal number.
+            InvalidRequest: several traces have this prefix, or it is no hexadecimal number.
         """
         prefix = trace_id.lower().strip()
         if not prefix or set(prefix) - set("0123456789abcdef"):
             raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
+        # "g" sorts after every hexadecimal digit
         begin_so = "SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?"
         trace_ids = [row[0] for row in self._select(begin_so, prefix, prefix + "g")]
         if not trace_ids:
@@ -231,7 +232,7 @@ class SpanStore:
         return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", trace_ids[0])
 
     def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
-        """All spans of some traces by their whole ids, each trace's by start time."""
+        """Return all spans of these traces by trace id, each trace's by start time."""
         spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
         wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
         for row in self._rows(f"{wanted} ORDER BY {_PARENTS_FIRST}", json.dumps(list(trace_ids))):
@@ -239,31 +240,30 @@ class SpanStore:
         return spans
 
     def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
-        """The root spans of the latest traces, latest first; with `done` not those of HTTP requests that were only a look
-        (GET) or were refused (4xx)."""
+        """Return root spans, newest first; with `done` without HTTP requests that only read or were refused (4xx)."""
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
         only = f"AND NOT ({_LOOKED} OR {_REFUSED})" if done else ""
         return self._rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
 
     def last_answer(self) -> str | None:
-        """The trace in which an agent was at work last, also if it went on with an older request."""
+        """Return the trace in which an agent worked last, even if it resumed an older request."""
         rows = self._select(
             "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1", f"{names.INVOKE_AGENT}%"
         )
         return rows[0][0] if rows else None
 
     def between(self, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
-        """The spans that began in a period, nanoseconds since 1970, and have one of the attributes `naming`; by start time.
+        """Return spans that began in a period (ns since 1970) and have one of the attributes `naming`, by start.
 
-        One that only names such an attribute in a value may be among them.
+        Spans that mention such an attribute in a value may be included.
         """
-        named = " OR ".join(["instr(attributes, ?)"] * len(naming))  # most of the time goes to reading JSON
+        named = " OR ".join(["instr(attributes, ?)"] * len(naming))  # reading JSON takes most of the time
         return self._rows(
             f"WHERE start_ns >= ? AND start_ns < ? AND ({named}) ORDER BY {_PARENTS_FIRST}", since_ns, until_ns, *naming
         )
 
     def last_of(self, attribute: str) -> dict[str, Any]:
-        """What the last span that has this attribute says of it, by trace."""
+        """Return, by trace, this attribute's value in the last span that has it."""
         rows = self._select(
             "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id", f"%{attribute}%"
         )
@@ -271,11 +271,11 @@ class SpanStore:
         return {trace: value for trace, value in values if value is not None}
 
     def manifests(self) -> set[str]:
-        """The run manifests that a stored span names."""
+        """Return the run manifests of all stored spans."""
         return {manifest_id for (manifest_id,) in self._select("SELECT DISTINCT manifest_id FROM spans") if manifest_id}
 
     def erase_before(self, before_ns: int) -> int:
-        """Take out every span that ended before then; gives how many spans."""
+        """Delete every span that ended before then; return how many."""
         if not self.path.exists():
             return 0
         with closing(SqliteFile(self.path, self._store)) as file:

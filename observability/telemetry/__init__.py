@@ -1,1 +1,1 @@
-"""Spans, metrics and logs, without content unless that is asked for."""
+"""Spans, metrics and logs; content only on request."""

@@ -1,5 +1,5 @@
-"""Tracing put around parts, so that no part has to do it: LangChain has no callbacks for embedders, and rerankers, judges and
-retrievers are our own ports. Whatever else an inner part offers is reached through the wrapper unchanged.
+"""Wrappers that trace parts, so that no part has to: LangChain has no callbacks for embedders, and rerankers, judges and
+retrievers are our own ports. Other attributes of the inner part are available through the wrapper.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from retrieval.contract import Hit, Retriever
 
 
 class Around:
-    """Holds the inner part and passes on what a wrapper does not define."""
+    """Base of wrappers: holds the inner part and passes on attributes that the wrapper does not define."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -33,7 +33,7 @@ class Around:
 
 
 class TracedEmbedder(Around, Embeddings):
-    """An `Embeddings` with a span `embeddings MODEL` for each call, with the number of texts."""
+    """An `Embeddings` with a span `embeddings MODEL` per call, with the number of texts."""
 
     def __init__(self, inner: Embeddings) -> None:
         super().__init__(inner)
@@ -41,7 +41,7 @@ class TracedEmbedder(Around, Embeddings):
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
-        if name in ("embed_array", "embed_tokens"):  # only some embedders give an array, or a vector a token
+        if name in ("embed_array", "embed_tokens"):  # optional methods: only some embedders have them
             return lambda texts: self._embed(found, texts)
         return found
 
@@ -72,7 +72,7 @@ class TracedEmbedder(Around, Embeddings):
 
 
 class TracedReranker(Around):
-    """A `Reranker` with a span `rerank MODEL` for each call, with the number of texts."""
+    """A `Reranker` with a span `rerank MODEL` per call, with the number of texts."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         with _scoring(names.RERANK, self.inner, len(texts)):
@@ -80,7 +80,7 @@ class TracedReranker(Around):
 
 
 class TracedJudge(Around):
-    """An `EntailmentJudge` with a span `entailment MODEL` for each call, with the number of pairs."""
+    """An `EntailmentJudge` with a span `entailment MODEL` per call, with the number of pairs."""
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
         with _scoring(names.ENTAILMENT, self.inner, len(pairs)):
@@ -88,9 +88,9 @@ class TracedJudge(Around):
 
 
 class TracedRetriever(Around):
-    """A `Retriever` with a span `retrieval SOURCE` for each call, with how many hits were asked for and how many came.
+    """A `Retriever` with a span `retrieval SOURCE` per call, with the limit, the number of hits and the top score.
 
-    `source` names the stores that are searched, e.g. "sqlite+chroma", so that a trace tells a swapped one.
+    `source` names the stores that are searched, such as "sqlite+chroma", so that traces show a swap.
     """
 
     def __init__(self, inner: Retriever, source: str = "") -> None:
@@ -110,7 +110,7 @@ class TracedRetriever(Around):
 
 
 class CountedAgent(AgentWrapper):
-    """An `Agent` of which every answer and its seconds are counted in the process's metrics."""
+    """An `Agent` whose answers and their seconds are counted in the process's metrics."""
 
     async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         async with aclosing(super()._pass_on(events, principal)) as passed:
@@ -122,7 +122,7 @@ class CountedAgent(AgentWrapper):
 
 @contextmanager
 def _scoring(operation: str, part: Any, texts: int) -> Iterator[None]:
-    """A span of our own: OpenTelemetry's GenAI utility knows no reranking and no entailment yet."""
+    """Open a span of our own: OpenTelemetry's GenAI utility has no reranking or entailment yet."""
     attributes: dict[str, tracing.AttributeValue] = {names.REQUEST_MODEL: name_of(part), names.TEXTS: texts}
     with tracing.span(operation, name_of(part), layer="models", attributes=attributes):
         yield

@@ -1,6 +1,6 @@
-"""The log of a server: a JSON object a line, each with the request, the trace and the tenant that it belongs to.
+"""The server's log: one JSON object per line, with the request, trace and tenant that it belongs to.
 
-Personal data in messages are replaced by their kind; of an error there are its class and its lines of code, never its text.
+Personal data in messages are replaced by their kind. Errors are logged by class and lines of code, without their text.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from observability.telemetry import personal_data
 
 OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving")
 FIELDS = "fields"
-"""`log.info("...", extra={FIELDS: {...}})` puts further keys on the line."""
+"""Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`."""
 
 _request: ContextVar[dict[str, str] | None] = ContextVar("request", default=None)
 
 
 @contextmanager
 def of_request(request_id: str) -> Iterator[None]:
-    """What is logged inside belongs to this request."""
+    """Add `request_id` to everything logged inside."""
     token = _request.set({"request_id": request_id})
     try:
         yield
@@ -38,14 +38,14 @@ def of_request(request_id: str) -> Iterator[None]:
 
 
 def belongs_to(tenant: str) -> None:
-    """Say, inside of a request, who asks."""
+    """Add the caller's tenant to the log of the current request."""
     fields = _request.get()
     if fields is not None:
         fields["tenant"] = tenant
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -65,7 +65,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """A record as text to read along; it leaves out what `JsonLines` leaves out."""
+    """Formats a record as text for people, without what `JsonLines` leaves out."""
 
     def format(self, record: logging.LogRecord) -> str:
         lines = [f"{record.levelname} {record.name}: {' '.join(_message(record).splitlines())}"]
@@ -90,7 +90,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 
 
 def set_up(settings: LoggingSettings, out: IO[str] | None = None) -> None:
-    """Send all logs of this process to standard error. Ours from the configured level on, others' from warnings on."""
+    """Send all logs of this process to standard error: ours from the configured level, others' from warnings on."""
     handler = logging.StreamHandler(out or sys.stderr)
     handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

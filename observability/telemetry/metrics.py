@@ -1,7 +1,7 @@
-"""The metrics of the domain: answers, money, documents, approvals, and spans that were lost.
+"""Metrics of the domain: answers, money, documents, approvals, lost spans.
 
-They belong to the process, as a scrape does: one meter provider, made at first use, goes on counting when a system is closed
-and another one is opened. Every label has a bounded set of values; anything else is counted under `other`.
+They belong to the process, as a scrape does: one meter provider, created at first use, keeps counting when a system is
+closed and another one is opened. Every label has a bounded set of values; others are counted as `other`.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ _providers: list[MeterProvider] = []
 
 @cache
 def registry() -> CollectorRegistry:
-    """What a scrape reads: our own rather than prometheus-client's default one, with the process's memory and CPU in it."""
+    """Registry that a scrape reads: our own, not prometheus-client's default, with the process's memory and CPU."""
     collectors = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=collectors)
     return collectors
 
 
 def provider(service_name: str = names.SERVICE) -> MeterProvider:
-    """The process's meter provider. Its resource names the service of the first call, and this process by a random
-    `service.instance.id`, by which a collector keeps the counters of several workers apart."""
+    """Return the process's meter provider. Its resource names the service of the first call and a random
+    `service.instance.id`, by which collectors separate the counters of several workers."""
     with _lock:
         if not _providers:
             reader = PrometheusMetricReader(registry=registry(), scope_info_enabled=False)
@@ -88,29 +88,29 @@ def provider(service_name: str = names.SERVICE) -> MeterProvider:
 
 @cache
 def domain() -> DomainMetrics:
-    """The process's domain metrics."""
+    """Return the process's domain metrics."""
     return DomainMetrics(provider().get_meter(names.SERVICE))
 
 
 def read_by(reader: MetricReader) -> None:
-    """Let one more reader read the process's metrics, every series of a counter from zero on."""
+    """Add a reader of the process's metrics, which sees every series of a counter from zero on."""
     provider().add_metric_reader(reader)
     domain().begin_at_zero()
 
 
 def release(reader: MetricReader, *, timeout_s: float) -> None:
-    """Take a reader away again, after it has sent what it can within `timeout_s`."""
-    reader.shutdown(timeout_s * 1000)  # while it is still ours: it reads a last time
+    """Remove a reader, after it has sent what it can within `timeout_s`."""
+    reader.shutdown(timeout_s * 1000)  # before its removal, so that it reads a last time
     provider().remove_metric_reader(reader)
 
 
 def read_counter(name: str, **labels: str) -> float:
-    """How far a counter has come, as `/metrics` shows it; 0 where nothing has been counted yet."""
+    """Return the value of a counter, as `/metrics` shows it; 0 where nothing has been counted."""
     return registry().get_sample_value(f"{name.replace('.', '_')}_total", labels) or 0.0
 
 
 class DomainMetrics:
-    """What an operator of this system wants on a screen and no convention names."""
+    """Metrics for operators of this system that no convention names."""
 
     def __init__(self, meter: Meter) -> None:
         self._counters = {name: meter.create_counter(name, description=says) for name, says in COUNTERS.items()}
@@ -130,34 +130,34 @@ class DomainMetrics:
             self.begin(names.UNPRICED_CALLS, kind=kind)
 
     def begin(self, counter: str, **labels: str) -> None:
-        """A series that first appears with its first event hides that event from every `rate` and `increase`."""
+        """Create a series at 0: one that appears with its first event hides it from every `rate` and `increase`."""
         self._begun[counter, tuple(labels.items())] = None
         self.count(counter, 0, **labels)
 
     def begin_at_zero(self) -> None:
-        """Show every series that began here to a reader that came later."""
+        """Show every series that was created here to a reader that was added later."""
         for counter, labels in list(self._begun):
             self.count(counter, 0, **dict(labels))
 
     def count(self, counter: str, amount: float = 1, **labels: str) -> None:
-        """Add to a counter of `COUNTERS`. Raises KeyError where there is no such counter."""
+        """Add to a counter of `COUNTERS`. Raises KeyError: there is no such counter."""
         self._counters[counter].add(amount, labels)
 
     def time(self, name: str, seconds: float, **labels: str) -> None:
-        """Note a time of `TIMES`. Raises KeyError where there is no such time."""
+        """Record a time of `TIMES`, in seconds. Raises KeyError: there is no such time."""
         self._times[name].record(seconds, labels)
 
     def watch(self, level: str, read: Callable[[], float], **labels: str) -> None:
-        """Read a gauge of `LEVELS` whenever somebody reads the metrics. Raises KeyError where there is no such gauge."""
+        """Register a gauge of `LEVELS`, which calls `read` at each reading. Raises KeyError: there is no such gauge."""
         self._levels[level][tuple(labels.items())] = read
 
     def _observe(self, level: str, _: CallbackOptions) -> Iterator[Observation]:
         for labels, read in list(self._levels[level].items()):
-            with suppress(Exception):  # a store that was closed or is down must not take the other metrics with it
+            with suppress(Exception):  # a closed or failed store must not take the other metrics with it
                 yield Observation(float(read()), dict(labels))
 
     def count_answer(self, answer: Answer) -> None:
-        """Count an answer and its time. One that waits for a person is counted when it has come to its end."""
+        """Count an answer and its time. An answer that waits for approval is counted at its end."""
         if answer.status != WAITING:
             status, path = bound_label(answer.status, ENDED), bound_label(answer.path, get_args(Path))
             self.count(names.ANSWERS, status=status, path=path)
@@ -167,7 +167,7 @@ class DomainMetrics:
             self.time(names.FIRST_TOKEN_SECONDS, answer.first_token_s, **labels)
 
     def count_charge(self, charge: Charge) -> None:
-        """Count the money of a charge, or that it has no price."""
+        """Count the money of a charge, or the charge as unpriced."""
         kind = bound_label(charge.kind, CHARGE_KINDS)
         if charge.usd is None:
             self.count(names.UNPRICED_CALLS, kind=kind)
@@ -176,13 +176,13 @@ class DomainMetrics:
 
 
 def bound_label(value: str, known: Iterable[str]) -> str:
-    """`value` if it is a known one, else `other`: a label that outsiders can choose would fill the memory."""
+    """Return `value` if it is known, else `other`: labels that outsiders can choose would fill the memory."""
     return value if value in known else OTHER
 
 
 def version() -> str:
-    """The installed version of this package."""
+    """Return the installed version of this package."""
     try:
         return metadata.version(names.SERVICE)
     except metadata.PackageNotFoundError:
-        return "0+unknown"  # a clone that was not installed; the manifest carries its commit
+        return "0+unknown"  # not installed; the manifest carries the commit

@@ -1,7 +1,7 @@
-"""Finds personal data and secrets that have a form, so that they can be taken out before anything is stored.
+"""Detect and redact personal data and secrets that have a form, before anything is stored.
 
-Cards and IBANs are known by their check digits, telephone numbers by the plans of `phonenumbers`. Names and postal addresses have no
-form; `make bench-pii` says what is found and what is not. LangChain's detectors know no telephone numbers and no IBANs.
+Cards and IBANs are checked by their digits, telephone numbers by the plans of `phonenumbers`. Names and postal addresses have no
+form; `make bench-pii` measures what is found. LangChain's detectors know no telephone numbers and no IBANs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Literal, get_args
 
 Kind = Literal["EMAIL", "URL", "SECRET", "IBAN", "MAC", "IP", "SSN", "PHONE", "CARD"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""In the order in which they claim a stretch of text: the longer and surer forms first."""
+"""Kinds in the order in which they claim a stretch of text: longer and surer forms first."""
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "SE", "IN", "AU", "BR", "JP")
-"""Numbering plans by which a telephone number without a country code is read."""
+"""Numbering plans for telephone numbers without a country code."""
 
 EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+%-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}(?![\w-])", re.IGNORECASE
@@ -41,7 +41,7 @@ MAC = re.compile(r"(?<![\w:-])[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}(?![\w:-])", re.I
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """A stretch of text, `text[start:end]`, and what it is."""
+    """A stretch of text, `text[start:end]`, and its kind."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Found:
 
 
 def find(text: str, *, regions: Sequence[str] = REGIONS) -> list[Found]:
-    """Everything found, in the order of the text, none inside another."""
+    """Return all findings in the order of the text, without overlaps."""
     stretches: list[Found] = []
     for kind in KINDS:
         for start, end in _phones(text, regions) if kind == "PHONE" else _matching(kind, text):
@@ -59,12 +59,12 @@ def find(text: str, *, regions: Sequence[str] = REGIONS) -> list[Found]:
 
 
 def redact(text: str, *, regions: Sequence[str] = REGIONS) -> str:
-    """The text with each stretch replaced by its kind in brackets; whoever redacts twice changes nothing more.
+    """Replace each finding by its kind in brackets. Redacting twice changes nothing more.
 
     >>> redact("Write to ada@example.org from 192.0.2.7")
     'Write to [EMAIL] from [IP]'
     """
-    while spans := find(text, regions=regions):  # what stood beside one may be recognised only now
+    while spans := find(text, regions=regions):  # a replacement can make its neighbour recognisable
         for stretch in reversed(spans):
             text = f"{text[: stretch.start]}[{stretch.kind}]{text[stretch.end :]}"
     return text
@@ -101,17 +101,17 @@ def _is_ip(text: str) -> bool:
 
 
 def _like_an_order(number: str) -> bool:
-    """Digits alone, or two groups of them, without the 0 or the bracket with which local numbers are written."""
+    """Whether it is plain digits, or two groups of them, without the 0 or the bracket of local numbers."""
     return re.fullmatch(r"[1-9]\d*(?:[ -]\d+)?", number) is not None
 
 
 def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Numbers with a plus, and those that some plan calls valid; what looks like an order number stays."""
+    """Yield numbers with a plus, and those valid in some plan; what looks like an order number stays."""
     if sum(char.isdigit() for char in text) < 7:
         return
     import phonenumbers
 
-    seen = {dialled.span() for dialled in DIALLED.finditer(text)}  # a plan knows no numbers that are kept for films
+    seen = {dialled.span() for dialled in DIALLED.finditer(text)}  # plans lack the numbers that are reserved for films
     yield from sorted(seen)
     for region in regions:
         for match in phonenumbers.PhoneNumberMatcher(text, region):
@@ -130,4 +130,4 @@ _FORMS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "MAC": (MAC, bool),
     "CARD": (CARD, _is_card),
 }
-"""What each looks like, and what must hold of it besides."""
+"""Pattern of each kind, and a check of its matches."""

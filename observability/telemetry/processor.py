@@ -27,7 +27,7 @@ CLOSE_S = 5.0
 
 
 class CountingProcessor(BatchSpanProcessor):
-    """The SDK's batch processor, with two more promises: each lost span is counted, and closing takes bounded time.
+    """The SDK's batch processor, with two additions: lost spans are counted, and closing takes bounded time.
 
     After closing, `exported + dropped` is the number of spans that ended.
     """
@@ -82,14 +82,14 @@ class CountingProcessor(BatchSpanProcessor):
         self._drop(self._waiting, "too_late")
 
     def deliver(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Give a batch to the exporter, and count what became of it."""
+        """Export a batch and count the outcome."""
         with self._mutex:
             self._waiting -= len(spans)
         if self._deadline_s is not None and time.monotonic() > self._deadline_s:
             return self._drop(len(spans), "too_late")
         try:
             result = self._exporter.export([exportable(span, content=self._capture_content) for span in spans])
-        except Exception:  # any vendor's exporter may stand here, and its failure is never the application's
+        except Exception:  # any vendor's exporter may run here; its failure must not be the application's
             logger.exception("%s failed", self._name)
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
@@ -110,7 +110,7 @@ class CountingProcessor(BatchSpanProcessor):
 
 
 class _Delivery(SpanExporter):
-    """What the SDK's worker sees in place of the exporter."""
+    """The exporter that the SDK's worker sees."""
 
     def __init__(self, processor: CountingProcessor) -> None:
         self._processor = processor

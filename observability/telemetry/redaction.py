@@ -1,5 +1,5 @@
-"""Takes what people said out of spans, whoever wrote them, at the one place that every exporter stands behind: instrumentors put the
-text of an exception into the span's status, and a provider's error text quotes the prompt.
+"""Remove what people said from spans, at the one place before every exporter: instrumentors put exception texts into a span's
+status, and the error text of a provider quotes the prompt.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from observability.telemetry import personal_data
 
 
 def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
-    """A copy of an ended span that any exporter can take.
+    """Return a copy of an ended span that any exporter can take.
 
-    Without `content` it has no messages, tool arguments and error texts; the class of an error stays. With it, personal
-    data and secrets in them are replaced by their kind (`personal_data`). Lone surrogates become question marks: one of them, from a broken file name, would make an exporter lose its whole batch.
+    Without `content` it has no messages, tool arguments or error texts, only the class of an error. With it,
+    personal data in these is redacted. Lone surrogates become "?": with one, an exporter would lose its batch.
     """
     return ReadableSpan(
         name=_encodable(span.name),
@@ -55,7 +55,7 @@ def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
 
 
 def _every_text(value: Any, change: Callable[[str], str]) -> Any:
-    """`value` with every text in it changed. It may be nested: records and documents are recorded as objects."""
+    """Return `value` with every text changed, also in nested mappings and sequences."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
@@ -69,7 +69,7 @@ def _encodable(value: Any) -> Any:
     return _every_text(value, lambda text: text if text.isascii() else text.encode(errors="replace").decode())
 
 
-@lru_cache(maxsize=4096)  # asked for every attribute of every span, of names that are nearly always the same
+@lru_cache(maxsize=4096)  # called for every attribute of every span, with few different names
 def holds_content(name: str) -> bool:
     """Whether an attribute of this name may hold the words of a person or a document."""
     return any(

@@ -1,7 +1,7 @@
-"""OpenTelemetry set up for one system: spans and metrics to the configured exporters, LangChain observed.
+"""Set up OpenTelemetry for one system: spans and metrics to the configured exporters, LangChain instrumented.
 
-OpenTelemetry lets a process set its global providers once. Ours are set at the first `start` and pass each span to the
-system that was started last and is still open, so that several can be open in one process, one after another or nested.
+OpenTelemetry's global providers can be set once per process. Ours are set at the first `start` and pass spans to the
+system that was started last and is still open. So several can be open in a process, one after another or nested.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
 
 _lock = threading.RLock()
 _open: list[Telemetry] = []
-"""Systems that are running, the one that gets the spans last."""
+"""Running systems; the last one gets the spans."""
 
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
-    """Begin to observe. Every span carries the service, its version and `manifest_id` in its resource.
+    """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
 
     Raises:
         InvalidSetting: another OpenTelemetry set-up has already claimed this process.
@@ -55,7 +55,7 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
     }
     with _lock:
         _claim_process(settings.service_name)
-        metrics.domain()  # so that every series is there from the first scrape on
+        metrics.domain()  # so that every series exists from the first scrape on
         provider = TracerProvider(
             # a caller's `traceparent` may place our spans in its trace, but not switch the local record off
             sampler=None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON,
@@ -94,12 +94,12 @@ class Telemetry:
         self._readers = readers
 
     def metrics(self) -> tuple[bytes, str]:
-        """Prometheus text exposition of the process and its content type."""
+        """Return the process's metrics in Prometheus' text format, and the content type."""
         return generate_latest(metrics.registry()), CONTENT_TYPE_LATEST
 
     def flush(self, timeout_s: float = CLOSE_S) -> None:
-        """Hand every ended span and the metrics as they are now to the exporters. Spans that are not taken within
-        `timeout_s` are dropped, counted."""
+        """Send all ended spans and the current metrics to the exporters. Spans that are not accepted within
+        `timeout_s` are dropped and counted."""
         for processor in self._processors:
             processor.flush(timeout_s)
         for reader in self._readers:
@@ -107,7 +107,7 @@ class Telemetry:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """As if nothing had ever been set up: no span is made, and LangChain is left alone. To measure what it costs."""
+        """Disable tracing and LangChain's instrumentation inside, as if never set up, to measure their cost."""
         with _lock:
             _open.remove(self)
             _forget_langchain()
@@ -119,7 +119,7 @@ class Telemetry:
                 _observe_langchain(capture_content=self.capture_content)
 
     def close(self) -> None:
-        """Flush, stop, and give the spans back to the system that was open before. May be called twice."""
+        """Flush, stop, and give the spans back to the system that was open before. Can be called twice."""
         with _lock:
             if self not in _open:
                 return
@@ -141,7 +141,7 @@ class Telemetry:
 
 
 class _CurrentTracerProvider(trace.TracerProvider):
-    """The process's global provider: its tracers ask at each span which system is running."""
+    """The process's global provider. Its tracers look up the running system at each span."""
 
     def get_tracer(
         self,
@@ -154,7 +154,7 @@ class _CurrentTracerProvider(trace.TracerProvider):
         return _CurrentTracer(*scope, attributes) if attributes else _tracer_of(*scope)
 
 
-@cache  # making the SDK's took a third of what a span takes, and `foundation.tracing` asks at each span
+@cache  # creating the SDK's took a third of a span's time, and `foundation.tracing` asks at each span
 def _tracer_of(*scope: str | None) -> _CurrentTracer:
     return _CurrentTracer(*scope)
 
@@ -185,10 +185,10 @@ def tracers() -> _CurrentTracerProvider:
 
 
 class _OneMeter(otel_metrics.MeterProvider):
-    """Gives every GenAI instrumentor the same meter.
+    """Returns the same meter to every GenAI instrumentor.
 
-    They emit metrics of the same names with different attributes, and the Prometheus exporter (0.66b2) writes such
-    metrics of a second scope under the label names of the first one: `provider="chat"`.
+    Their metrics have the same names and different attributes. The Prometheus exporter (0.66b2) writes metrics of a
+    second scope under the label names of the first: `provider="chat"`.
     """
 
     def get_meter(self, *_: Any, **__: Any) -> Meter:
@@ -197,7 +197,7 @@ class _OneMeter(otel_metrics.MeterProvider):
 
 @cache
 def genai_meters() -> otel_metrics.MeterProvider:
-    """For whatever emits the metrics of the GenAI conventions."""
+    """Return the provider for everything that emits metrics of the GenAI conventions."""
     return _OneMeter()
 
 
@@ -217,15 +217,15 @@ def _claim_process(service_name: str) -> None:
 
 
 def _observe_langchain(*, capture_content: bool) -> None:
-    """Chat models, agents, tools and LangChain retrievers, through OpenTelemetry's own instrumentor.
+    """Instrument chat models, agents, tools and LangChain retrievers with OpenTelemetry's own instrumentor.
 
-    It reads from the environment whether to record content, when it is installed. Our settings decide, not a variable
-    that was left over in a shell.
+    On installation it reads from the environment whether to record content. Our settings decide, not a variable left
+    over in a shell.
     """
     from opentelemetry.instrumentation.genai.langchain.callback_handler import OpenTelemetryLangChainCallbackHandler
 
     _forget_langchain()
-    # without this LangChain sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it
+    # otherwise LangChain sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it
     OpenTelemetryLangChainCallbackHandler.run_inline = True
     content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
     with _environment(content):

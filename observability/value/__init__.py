@@ -1,1 +1,1 @@
-"""The outcome contract, the business case, and what recorded outcomes were worth."""
+"""The outcome contract, the business case, and the value of recorded outcomes."""

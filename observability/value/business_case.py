@@ -1,4 +1,4 @@
-"""Before anything is built: what the assumptions of the outcome contract come to, and what would have to be true."""
+"""The business case before anything is built: the result of the contract's assumptions, and its break-even points."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from observability.value.figures import Basis, Figure
 from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
 
 WITHOUT_RANGE = 0.25
-"""An assumption for which the contract gives no range is varied by this share to each side."""
+"""Fraction by which an assumption without a range in the contract is varied in each direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One assumption, and the value at which the net value becomes zero while the others stay."""
+    """One assumption, and its value at which the net value is zero while the others stay."""
 
     name: str
     assumed: float
     break_even: float | None
-    """`None`: no value that it can have brings the net to zero."""
+    """`None` where no possible value makes the net value zero."""
     more_is_better: bool
     basis: Basis = "assumed"
 
@@ -38,7 +38,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """What the net value a month becomes when one assumption lies at the ends of its range."""
+    """The net value per month with one assumption at the ends of its range."""
 
     name: str
     low: float
@@ -46,7 +46,7 @@ class Swing:
     usd_at_low: float
     usd_at_high: float
     basis: Basis = "assumed"
-    """Of the value that is varied; the net value is assumed at both ends."""
+    """Basis of the varied assumption; the net value is assumed at both ends."""
 
     @property
     def usd(self) -> float:
@@ -54,7 +54,7 @@ class Swing:
 
 
 class BusinessCase:
-    """What the assumptions of a contract come to, and how far each may fail before nothing is left; nothing in it was measured."""
+    """The result of a contract's assumptions, and how far each may fail before nothing is left. Nothing is measured."""
 
     label = "computed from assumptions, not measured"
 
@@ -64,14 +64,14 @@ class BusinessCase:
         minutes = sum(expected.share(verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
         self.hours_saved_per_month = self._volume * minutes / 60
         self._usd_margin = _usd_per_case(contract) - expected.usd_per_answer
-        """What a case leaves after the cost of its answer."""
+        """Value of a case after the cost of its answer."""
         self.usd_value_per_month = self._volume * _usd_per_case(contract)
-        """Work and errors saved, as far as the declared conversion counts minutes."""
+        """Value of saved work and avoided errors; minutes count as the declared conversion says."""
         self.usd_cost_per_month = contract.fixed_usd_per_month + self._volume * expected.usd_per_answer
-        """Answers, running it, and a part of having built it."""
+        """Cost of answers, of running the system, and a share of building it."""
         self.conditions = _conditions(contract)
         self.tornado = _tornado(contract)
-        """The widest first."""
+        """Sensitivities, the widest first."""
 
     @property
     def usd_net_per_month(self) -> float:
@@ -79,7 +79,7 @@ class BusinessCase:
 
     @property
     def break_even_cases_per_month(self) -> float | None:
-        """`None`: an average case costs more than it saves, so no volume helps."""
+        """Cases at which the net value is zero; `None` where an average case costs more than it saves."""
         return self.contract.fixed_usd_per_month / self._usd_margin if self._usd_margin > 0 else None
 
     @property
@@ -90,7 +90,7 @@ class BusinessCase:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """Every figure, with what it rests on. What the system will do is assumed, and so is what follows from it."""
+        """Every figure with its basis. What the system will do is assumed, and so is what follows from it."""
 
         assume = partial(Figure, basis="assumed", rests_on="the contract alone", projected=True)
         share, how = self.contract.counted_share, self.contract.conversion_sentence
@@ -143,12 +143,12 @@ def _net(contract: OutcomeContract) -> float:
 
 
 def _with(contract: OutcomeContract, key: str, value: float) -> OutcomeContract:
-    """The contract with one assumption changed, and with what moves along with it."""
+    """Return the contract with one assumption changed, and the assumptions that depend on it."""
     section, _, name = key.partition(".")
     changed: dict[str, float] = {name: value}
-    if key == "expected.accepted":  # what is not accepted has to go somewhere: to a person
+    if key == "expected.accepted":  # an answer that is not accepted goes to a person
         changed["escalated"] = contract.expected.escalated - (value - contract.expected.accepted)
-    if key == "process.minutes_per_case":  # a rejected or escalated case is done by hand, however long that takes
+    if key == "process.minutes_per_case":  # a rejected or escalated case is done by hand
         longer = value - contract.process.minutes_per_case
         resolved = {
             field: getattr(contract.resolved, field) + longer for field in ("minutes_rejected", "minutes_escalated")
@@ -179,7 +179,7 @@ def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
 
 
 def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> Condition:
-    """Where the net value, which is monotone in each assumption, crosses zero between none of it and the most of it."""
+    """Find where the net value, which is monotone in each assumption, crosses zero between 0 and `most`."""
     from scipy.optimize import brentq
 
     def net(value: float) -> float:
@@ -192,7 +192,7 @@ def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> C
 
 
 def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:
-    """One assumption at a time at the ends of its range (Howard 1988, "Decision analysis: practice and promise")."""
+    """Vary one assumption at a time over its range (Howard 1988, "Decision analysis: practice and promise")."""
     keys = [
         "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
         "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",

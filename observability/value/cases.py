@@ -1,4 +1,4 @@
-"""Answers joined to what became of them and to what they cost, under one outcome contract."""
+"""Answers joined to their outcomes and costs, under one outcome contract."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from observability.value.outcome_contract import VERDICTS, OutcomeContract
 PRODUCTION = "from production"
 A_MONTH_S = 30 * 86400.0
 ENOUGH_S = 28 * 86400.0
-"""Less was seen than a month needs to be counted."""
+"""Minimum time span of the answers from which a month's volume is measured, in seconds."""
 Interval = tuple[float | None, float, float]
-"""(estimate, low, high): `None` without any outcome; 95 %, every unknown outcome at its worst and at its best."""
+"""(estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best."""
 
 
 class JudgedCases:
-    """Outcomes joined to what their answers cost, under one contract: an estimate from a sample, taken to a month's volume."""
+    """Outcomes joined to the costs of their answers: an estimate from a sample, projected to a month's volume."""
 
     def __init__(
         self, contract: OutcomeContract, outcomes: Mapping[str, Outcome], answers: Mapping[str, AnswerCost], seed: int
@@ -38,12 +38,12 @@ class JudgedCases:
         priced = [float(answer.usd) for answer in answers.values() if answer.usd is not None]
         self.usd_per_answer = sum(priced) / len(priced) if priced else None
         self.unpriced = len(answers) - len(priced)
-        """Answers with a call whose price is not known: the costs are lower bounds."""
+        """Answers with a call of unknown price, so that costs are lower bounds."""
         self._usd_priced = sum(priced)
 
     @property
     def origin(self) -> str:
-        """`from production`, or plainly that it is not."""
+        """Where the outcomes are from: `from production`, or a plain statement that they are not."""
         origins = {outcome.origin for outcome in self._known}
         if not origins:
             return "no outcome recorded yet"
@@ -55,25 +55,24 @@ class JudgedCases:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Answers by verdict, and `unknown`: nobody recorded what became of them."""
+        """Number of answers by verdict; `unknown` counts those without an outcome."""
         verdicts = Counter[str](outcome.verdict for outcome in self._known)
         return {**dict.fromkeys(VERDICTS, 0), **verdicts, "unknown": self.unknown}
 
     @property
     def accepted_share(self) -> float | None:
-        """Cases that an answer closed, accepted as it was or edited, of those with an outcome."""
+        """Share of the cases with an outcome that an answer closed, accepted as it was or edited."""
         return (self.counts["accepted"] + self.counts["edited"]) / self.outcomes if self.outcomes else None
 
     @property
     def usd_per_accepted(self) -> float | None:
-        """Cost of all answers over those that were accepted or edited, with what running and building it costs a case, by the
-        declared volume."""
+        """Cost per accepted or edited answer: all answers, and running and building the system at the declared
+        volume. `None` where it is unknown."""
         return sum(self.usd_per_accepted_parts.values()) if self.usd_per_accepted_parts else None
 
     @property
     def usd_per_accepted_parts(self) -> dict[str, float]:
-        """Every case bears its share of running and building it, and the accepted ones bear those of the others. Empty where it
-        is unknown."""
+        """Parts of `usd_per_accepted`. Accepted cases bear the costs of the others too. Empty where it is unknown."""
         if not self.accepted_share or self.usd_per_answer is None:
             return {}
         costs = self.contract.costs
@@ -86,7 +85,7 @@ class JudgedCases:
 
     @property
     def sample(self) -> str:
-        """What the figures of a case were taken from: how many answers, of what, in which time."""
+        """Description of the sample behind the figures: number of answers, time span, origin."""
         answers = len({**self._answers, **dict.fromkeys(outcome.answer_id for outcome in self._known)})
         if not answers:
             return "no answer yet"
@@ -95,7 +94,7 @@ class JudgedCases:
 
     @property
     def measured_volume_per_month(self) -> float | None:
-        """Answers a month, where at least four weeks of them were seen at work."""
+        """Answers per month; `None` with less than four weeks of production."""
         if self.origin != PRODUCTION or self._span_s < ENOUGH_S:
             return None
         return len(self._answers) / self._span_s * A_MONTH_S
@@ -107,18 +106,18 @@ class JudgedCases:
 
     @property
     def break_even(self) -> float | None:
-        """Cases a month."""
+        """Cases per month at which the net value is zero; `None` where there are none."""
         mean, _, _ = self.usd_per_case
         return self.contract.fixed_usd_per_month / mean if mean is not None and mean > 0 else None
 
     @property
     def hours_saved_per_month(self) -> float | None:
-        """By everybody together, whether it counts as money or not."""
+        """Hours saved by everybody, whether they count as money or not; `None` without outcomes."""
         return self._per_month(lambda outcome: self._minutes_saved(outcome) / 60)
 
     @property
     def rework_hours_per_month(self) -> float | None:
-        """Spent on editing answers and on doing rejected ones again."""
+        """Hours spent on editing answers and redoing rejected ones; `None` without outcomes."""
         by_hand = self.contract.process.minutes_per_case
         return self._per_month(
             lambda outcome: (
@@ -130,7 +129,7 @@ class JudgedCases:
         return self.contract.minutes_saved(outcome.verdict, outcome.minutes)
 
     def _per_month(self, of: Callable[[Outcome], float]) -> float | None:
-        """A mean over cases, taken to a month's volume; `None` without any outcome."""
+        """Return a mean over cases times a month's volume; `None` without outcomes."""
         if not self._known:
             return None
         return self.contract.process.volume_per_month * float(np.mean([of(outcome) for outcome in self._known]))
@@ -143,7 +142,7 @@ class JudgedCases:
 
     @property
     def steps_usd(self) -> dict[str, float]:
-        """A month's net value in parts that add up to its estimate; empty without any outcome."""
+        """Parts of a month's net value, which add up to its estimate; empty without outcomes."""
         contract, run = self.contract, self.contract.costs.usd_run_per_month
         steps = {
             "minutes that count": self._per_month(lambda one: contract.usd_of_minutes(self._minutes_saved(one))),
@@ -156,7 +155,7 @@ class JudgedCases:
 
     @cached_property
     def usd_per_case(self) -> Interval:
-        """Worth after the answer's cost; percentile bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
+        """Value of a case after the answer's cost; bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
         worths = [self.contract.usd_saved(verdict) for verdict in VERDICTS]
         unknown = np.array([-self._cost(answer) for answer in self._answers if answer not in self._outcomes])
         if not self._known:
@@ -172,7 +171,7 @@ class JudgedCases:
         return float(values.mean()), low, high
 
     def slice_by(self, key_of: Callable[[Outcome | None, AnswerCost | None], str]) -> dict[str, Self]:
-        """The same of the cases of each key."""
+        """Return the cases of each key."""
         outcomes: defaultdict[str, dict[str, Outcome]] = defaultdict(dict)
         answers: defaultdict[str, dict[str, AnswerCost]] = defaultdict(dict)
         for answer_id in {**self._outcomes, **self._answers}:
@@ -186,13 +185,13 @@ class JudgedCases:
         return {key: type(self)(self.contract, outcomes[key], answers[key], self._seed) for key in keys}
 
     def _cost(self, answer: str) -> float:
-        """Of one answer; where it has no known price, the mean of those that have."""
+        """Return the cost of an answer, or the mean of the priced ones where its price is unknown."""
         cost = self._answers.get(answer)
         return float(cost.usd) if cost is not None and cost.usd is not None else self.usd_per_answer or 0.0
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds in the largest unit of which there are two.
+    """Return seconds in the largest unit of which there are at least two.
 
     >>> format_duration(35), format_duration(5400), format_duration(20 * 86400)
     ('35 seconds', '90 minutes', '20 days')

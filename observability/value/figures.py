@@ -1,4 +1,4 @@
-"""Figures of money and time that say what they rest on, so that nothing assumed is shown as measured."""
+"""Figures of money and time with their basis, so that nothing assumed is shown as measured."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 from observability.reports import formatting
 
 Basis = Literal["measured", "declared", "assumed"]
-"""measured: recorded while the system worked. declared: the contract states it of the work today, or of what was decided.
-assumed: nobody has measured it yet. What is computed is as weak as the weakest of what it is computed from."""
+"""measured: recorded while the system worked. declared: stated by the contract about today's work or a decision.
+assumed: not measured yet. A computed figure has the weakest basis of its inputs."""
 Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "months"]
 
 _ORDER: tuple[Basis, ...] = ("assumed", "declared", "measured")
@@ -27,22 +27,22 @@ _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a report, the same in a table, on a page and in JSON."""
+    """One figure of a report, the same in tables, pages and JSON."""
 
     key: str
-    """In JSON."""
+    """Key in JSON."""
     words: str
     value: float | None
-    """`None`: unknown."""
+    """`None` where unknown."""
     unit: Unit
     basis: Basis
     rests_on: str
-    """Where it comes from; of a projection, from what it was projected."""
+    """Source of the value; of a projection, the sample that it is projected from."""
     low: float | None = None
     high: float | None = None
-    """Ends of a 95 % interval."""
+    """End of a 95 % interval, as `low` is the other."""
     projected: bool = False
-    """Not counted: taken from what was seen to a month's volume."""
+    """Projected from a sample to a month's volume, not counted."""
     where_unknown: str = "unknown"
 
     @property

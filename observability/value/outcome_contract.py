@@ -1,4 +1,4 @@
-"""The outcome contract of one process, `outcomes.toml`: what a system must be worth, agreed and signed before it is built."""
+"""The outcome contract of a process, `outcomes.toml`: what a system must be worth, signed before it is built."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Process(Section):
 
 
 class Resolved(Section):
-    """What counts as done, and the minutes that a person still spends."""
+    """The definition of a resolved case, and the minutes that a person still spends by outcome."""
 
     definition: str
     minutes_accepted: float = Field(ge=0)
@@ -40,7 +40,7 @@ class Resolved(Section):
 
 
 class Expected(Section):
-    """Shares of outcomes and cost of an answer, as assumed before anything was measured."""
+    """Assumed shares of outcomes and cost per answer, before anything is measured."""
 
     accepted: float = Field(ge=0, le=1)
     edited: float = Field(ge=0, le=1)
@@ -66,20 +66,20 @@ class Costs(Section):
 
 
 class Conversion(Section):
-    """How minutes that a person saves become money of the organisation.
+    """How minutes that people save become money of the organisation.
 
-    Minutes saved fill up with other work unless somebody plans what becomes of them. So they count here only where it
-    was declared beforehand which of these will happen, and for which share of them.
+    Saved minutes fill up with other work unless somebody plans their use. They count only where the contract
+    declares one of these uses, and for which share of the minutes.
     """
 
     by: Literal["volume", "staffing", "cycle_time"]
-    """volume: more cases with the same people; staffing: fewer hours paid; cycle_time: sooner done, at a price agreed."""
+    """volume: more cases by the same people; staffing: fewer paid hours; cycle_time: sooner, at an agreed price."""
     share: float = Field(ge=0, le=1)
     explained: str = Field(min_length=1)
 
 
 class Range(Section):
-    """Between what an assumption may lie, for the sensitivities."""
+    """Range of an assumption, for the sensitivities."""
 
     low: float
     high: float
@@ -92,7 +92,7 @@ class Range(Section):
 
 
 class Floors(Section):
-    """Limits of quality (`_min`) and risk (`_max`). A floor that was not measured is not met."""
+    """Limits of quality (`_min`) and risk (`_max`). A floor without a measurement is not met."""
 
     answer_contained_min: float = Field(ge=0, le=1)
     citation_precision_min: float = Field(ge=0, le=1)
@@ -102,20 +102,20 @@ class Floors(Section):
 
 
 class FloorException(Section):
-    """A floor that may be broken for a while: how far, why, who accepted it, and until when.
+    """A temporary exception to a floor: how far, why, accepted by whom, and until when.
 
-    It lets the gate pass. It never makes the floor met: the value report goes on saying hold.
+    It lets the gate pass. It never makes the floor met: the value report still says hold.
     """
 
     floor: str
     down_to: float = Field(ge=0, le=1)
-    """The limit that holds in its place."""
+    """The limit that replaces the floor's."""
     reason: str = Field(min_length=1)
     accepted_by: str
-    """One of those who signed the contract."""
+    """One of the signers of the contract."""
     on: date
     until: date
-    """The last day on which it counts; a year after `on` at the latest."""
+    """Last day of the exception, at most a year after `on`."""
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -137,7 +137,7 @@ class Rule(Section):
     ship_if_usd_per_month_above: float
     min_outcomes: int = Field(ge=1)
     by: date | None = None
-    """By which day it is decided."""
+    """Day of the decision; `None` for no deadline."""
 
 
 class Signature(Section):
@@ -147,12 +147,12 @@ class Signature(Section):
 
 
 class OutcomeContract(Section):
-    """`outcomes.toml`."""
+    """The file `outcomes.toml`."""
 
     SHARES: ClassVar[frozenset[str]] = frozenset(
         {"process.error_rate", "resolved.error_rate_assisted", "expected.accepted", "conversion.share"}
     )
-    """Assumptions that lie between 0 and 1."""
+    """Assumptions between 0 and 1."""
 
     process: Process
     resolved: Resolved
@@ -160,7 +160,7 @@ class OutcomeContract(Section):
     costs: Costs
     conversion: Conversion | None = None
     ranges: dict[str, Range] = Field(default_factory=dict)
-    """By "section.key"; an assumption without one is varied by a quarter to each side."""
+    """Ranges by "section.key". Assumptions without one vary by a quarter in each direction."""
     floors: Floors
     exceptions: tuple[FloorException, ...] = ()
     decision: Rule
@@ -196,7 +196,7 @@ class OutcomeContract(Section):
 
     @staticmethod
     def basis_of(key: str) -> Basis:
-        """What a value of the contract is, by its "section.key": declared of the work today and of what was decided, or assumed of
+        """Return the basis of a value by its "section.key": declared for today's work and for decisions, assumed for
         what the system will do."""
         return "assumed" if key.partition(".")[0] in ("resolved", "expected") else "declared"
 
@@ -205,38 +205,38 @@ class OutcomeContract(Section):
 
     @property
     def fixed_usd_per_month(self) -> float:
-        """Running it, and a month's part of having built it."""
+        """Cost per month of running the system, and a month's share of building it."""
         return self.costs.usd_run_per_month + self.costs.usd_build / self.costs.months_to_earn_it_back
 
     @property
     def conversion_sentence(self) -> str:
-        """In a sentence, how minutes saved become money."""
+        """Sentence that explains how saved minutes become money."""
         if self.conversion is None:
             return "no conversion is declared, so minutes saved are no money; only avoided errors count"
         return f"by {self.conversion.by.replace('_', ' ')}; {self.conversion.explained}"
 
     @property
     def counted_share(self) -> float:
-        """Of the minutes saved, the share that is money: none without a declared conversion."""
+        """Share of the saved minutes that is money; 0 without a declared conversion."""
         return self.conversion.share if self.conversion else 0.0
 
     def minutes_saved(self, verdict: Verdict, minutes_spent: float | None = None) -> float:
-        """Of one case against the work by hand; negative when it made work. `minutes_spent`: as recorded, if it was."""
+        """Return minutes saved by a case; negative where it made work. `minutes_spent` is the recorded time, if any."""
         assumed: float = getattr(self.resolved, f"minutes_{verdict}")
         return self.process.minutes_per_case - (assumed if minutes_spent is None else minutes_spent)
 
     def usd_of_minutes(self, minutes: float) -> float:
-        """Minutes saved count by the declared share; minutes lost count in full, because somebody is paid for them."""
+        """Return the money of minutes: saved ones by the declared share, lost ones in full, as they are paid for."""
         return minutes / 60 * self.process.usd_per_hour * (self.counted_share if minutes > 0 else 1.0)
 
     def usd_of_errors(self, verdict: Verdict) -> float:
-        """Errors that a case avoids on average, where the answer was sent."""
+        """Return the value of the errors that a case avoids on average, where the answer was sent."""
         if verdict not in ("accepted", "edited"):
             return 0.0
         return (self.process.error_rate - self.resolved.error_rate_assisted) * self.process.usd_per_error
 
     def usd_saved(self, verdict: Verdict, minutes_spent: float | None = None) -> float:
-        """Worth of one case against the work by hand, before the cost of the answer."""
+        """Return the value of one case against the work by hand, before the cost of the answer."""
         return self.usd_of_minutes(self.minutes_saved(verdict, minutes_spent)) + self.usd_of_errors(verdict)
 
 
@@ -244,8 +244,8 @@ def load_contract(path: Path) -> OutcomeContract:
     """Read `outcomes.toml`.
 
     Raises:
-        InvalidSetting: the file is missing, is not TOML, or a value does not fit.
-        UnknownSetting: a key that the contract does not know; the text names it and the nearest.
+        InvalidSetting: the file is missing or no TOML, or a value is not valid.
+        UnknownSetting: a key is unknown; the text names it and the nearest one.
     """
     if not path.exists():
         raise InvalidSetting(

@@ -1,4 +1,4 @@
-"""After it runs: what recorded outcomes were worth against the work done by hand, and whether to ship, hold or stop."""
+"""The value of a running system: recorded outcomes against the work by hand, and whether to ship, hold or stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from observability.value.value_report import Decision, Floor, ValueReport
 
 
 def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """What the floors of a contract ask for, from the rows of an evaluation. A risk needs cases that could have shown it."""
+    """Return the values for the contract's floors, from an evaluation's rows; `None` where no row has one."""
     measured: dict[str, float | None] = {}
     for name in ("answer_contained", "citation_precision", "refused", "leaked"):
         values = [float(row[name]) for row in rows if row.get(name) is not None]
@@ -24,7 +24,7 @@ def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None
 
 
 def floors_of(contract: OutcomeContract, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
-    """Each floor of the contract beside what was measured, by its name without `_min` or `_max`."""
+    """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
     return tuple(
         Floor(
             name,
@@ -45,10 +45,10 @@ def value_report(
     measured: Mapping[str, float | None] | None = None,
     seed: int = 7,
 ) -> ValueReport:
-    """Net value, its interval and a verdict.
+    """Return the net value, its interval and a verdict.
 
-    `answers` is `CostLedger.answers()` of the same period; one without an outcome counts as unknown, which widens the
-    interval and is never taken for acceptance. `measured` are the figures for the floors, from an evaluation.
+    `answers` is `CostLedger.answers()` of the same period; answers without an outcome are unknown, which widens the
+    interval, and never count as accepted. `measured` are an evaluation's values for the floors.
     """
     by_answer = {outcome.answer_id: outcome for outcome in outcomes}
     report = ValueReport(contract, by_answer, answers, seed)

@@ -1,4 +1,4 @@
-"""Stand-ins for outcomes where no person has recorded any yet: what an evaluation makes of them, and they say so."""
+"""Stand-ins for outcomes until people record some, made from an evaluation and marked as such."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from observability.stores.outcomes import Outcome, Verdict
 
 
 def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
-    """Stand-ins for outcomes, from an evaluation instead of from people; their origin says so.
+    """Return stand-ins for outcomes from an evaluation; their origin says so.
 
-    A right answer counts as accepted, a prepared effect as edited (a person still has to decide), a refusal as
-    escalated, right or not, because a person then does the work, and everything else as rejected.
+    Right answers count as accepted, prepared effects as edited (a person still decides), refusals, right or not, as
+    escalated (a person does the work), and everything else as rejected.
     """
     return [
         Outcome(row.answer_id or row.case.id, _verdict_of(row), at, "evaluation", "golden set") for row in report.rows

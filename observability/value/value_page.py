@@ -1,4 +1,4 @@
-"""The value report as one HTML file that a finance person can open, print and pass on: nothing in it is loaded."""
+"""The value report as one HTML file, to be opened, printed and passed on by finance. It loads nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS = {
 
 
 def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
-    """The page, with a section for each process. Whatever stands in a contract or a name is escaped."""
+    """Return the page, with a section for each process. Texts of contracts and names are escaped."""
     return formatting.render_page(
         "observability.value",
         "value.html",

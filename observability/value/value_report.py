@@ -1,4 +1,4 @@
-"""The value report: what recorded outcomes were worth, with every figure and what it rests on."""
+"""The value report: the value of recorded outcomes, every figure with its basis."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Decision = Literal["ship", "hold", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """One limit of the contract, with what was measured."""
+    """One limit of the contract, and its measured value (`None`: not measured)."""
 
     name: str
     limit: float
     measured: float | None
     risk: bool
     exception: FloorException | None = None
-    """What the contract excepts from it. `met` does not ask."""
+    """The contract's exception to this floor. `met` ignores it."""
 
     @property
     def met(self) -> bool:
@@ -38,7 +38,7 @@ class Floor:
         return self.measured <= self.limit if self.name.endswith("_max") else self.measured >= self.limit
 
     def is_excused(self, today: date) -> bool:
-        """Whether it is broken within an exception that is in force."""
+        """Whether the floor is broken within a current exception."""
         one, value = self.exception, self.measured
         return not self.met and one is not None and value is not None and one.excuses(value, today=today)
 
@@ -54,7 +54,7 @@ class Floor:
 
 
 class ValueReport(JudgedCases):
-    """What recorded outcomes were worth, with the floors of the contract and what follows from all of it."""
+    """The value of recorded outcomes, with the floors of the contract and the verdict."""
 
     label = "estimate"
     floors: tuple[Floor, ...] = ()
@@ -71,7 +71,7 @@ class ValueReport(JudgedCases):
 
     @property
     def outcomes_basis(self) -> Basis:
-        """What an evaluation or a simulation says in people's place is assumed."""
+        """Outcomes of an evaluation or a simulation are assumed."""
         return "measured" if self.origin == PRODUCTION else "assumed"
 
     @property
@@ -81,23 +81,23 @@ class ValueReport(JudgedCases):
 
     @property
     def case_basis(self) -> Basis:
-        """Errors that are avoided are assumed: nobody has counted them."""
+        """Basis of a case's value. Avoided errors are assumed: nobody has counted them."""
         return weakest(self.minutes_basis, self.step_bases["errors avoided"])
 
     @property
     def accepted_basis(self) -> Basis:
-        """Of what an accepted answer costs: its share of running and building follows the declared volume."""
+        """Basis of the cost of an accepted answer; its share of running and building depends on declared volume."""
         return weakest(self.outcomes_basis, "declared")
 
     @property
     def step_bases(self) -> dict[str, Basis]:
-        """Of each of `steps_usd`: what is not known below is declared."""
+        """Basis of each of `steps_usd`; declared unless listed below."""
         known: dict[str, Basis] = {"minutes that count": self.minutes_basis, "errors avoided": "assumed"}
         return {**dict.fromkeys(self.steps_usd, "declared"), **known}
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """Every figure of the report, with what it rests on."""
+        """Every figure of the report with its basis."""
         volume = self.contract.process.volume_per_month
         declared = f"{volume:,.0f} cases a month (declared)"
         monthly = partial(Figure, projected=True, rests_on=f"{declared} at the worth of a case in {self.sample}")

@@ -1,1 +1,1 @@
-"""Who may call and how much: keys, tokens, sessions, quotas, admission."""
+"""Authentication and limits: keys, tokens, sessions, quotas, admission."""

@@ -1,8 +1,8 @@
-"""How much runs at once, how much may wait, and when a caller is told to come back later.
+"""Limits on concurrent work: how much runs at once, how much may wait, and when the rest is told to come back.
 
-Each kind of work has its own places. Approvals, stops and health pass without one, so that an overloaded system can be watched. The queue is a
-share of the places: a long one stays full in an overload, and everybody waits for its whole length. `concurrent` is the most, and fewer places
-are given while answers take much longer together than alone, as on a machine whose cores all of them need.
+Each kind of work has its own places. Approvals, stops and health need none, so that an overloaded system can be watched. The queue is a
+fraction of the places: in an overload a long queue stays full, and everybody waits for its whole length. `concurrent` is the maximum; there
+are fewer places while answers take much longer together than alone, as on a machine with few cores.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from observability.telemetry import metrics
 Work = Literal["answers", "searches", "writes", "reads"]
 
 NEWEST = 0.1
-"""How much the latest time counts in the moving averages."""
+"""Weight of the latest time in the moving averages."""
 SLOWER = 1.4
-"""Places are taken away while work takes so many times what it takes alone, on average."""
+"""Places are removed while work takes more than this many times its duration alone, on average."""
 FEWER = 0.9
 FEWEST = 2
 
 
 class Admission:
-    """At most `concurrent` running pieces of work and `queued` waiting ones, first come first served.
+    """At most `concurrent` running pieces of work and `queued` waiting ones, in order of arrival.
 
     Belongs to one event loop.
     """
@@ -55,7 +55,7 @@ class Admission:
 
     @property
     def places(self) -> int:
-        """How many may run now."""
+        """Current number of places."""
         return int(self._limit)
 
     @property
@@ -64,8 +64,7 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place. Raises Overloaded: all places are taken and so is the queue. It says when a place will probably be
-        free. ...: what `turn_away` was given, while it waited."""
+        """Hold a place. Raises Overloaded: places and queue are full. `turn_away`'s error: it was called."""
         if self.running >= self.places:
             await self._wait()
         self.running += 1
@@ -81,14 +80,14 @@ class Admission:
             self._next()
 
     def turn_away(self, error: Exception) -> None:
-        """Refuse all who wait."""
+        """Raise `error` in all who wait."""
         while self._line:
             turn = self._line.popleft()
             if not turn.done():
                 turn.set_exception(error)
 
     def free_in_s(self) -> float:
-        """When what is here now will probably be done: whole seconds, one at least."""
+        """Estimate the seconds until all current work is done: whole seconds, at least 1."""
         return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
 
     async def _wait(self) -> None:
@@ -105,11 +104,11 @@ class Admission:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._line = deque(waiter for waiter in self._line if waiter is not turn)
-            elif turn.exception() is None:  # the place was given to us in the moment in which we were cancelled
+            elif turn.exception() is None:  # we were given the place and cancelled at the same moment
                 self.running -= 1
                 self._next()
             raise
-        self.running -= 1  # it was kept for us; `place` counts it again
+        self.running -= 1  # it was reserved for us; `place` counts it again
 
     def _next(self) -> None:
         """Give free places to those who have waited longest."""
@@ -121,6 +120,7 @@ class Admission:
 
     def _took(self, seconds: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
+        # with others at work, a time counts as time alone only if it is shorter
         if not self._shared or seconds < self._alone_s or not self._alone_s:
             self._alone_s = _average(self._alone_s, seconds)
         if self._usual_s > SLOWER * self._alone_s:
@@ -134,7 +134,7 @@ def _average(before: float, latest: float) -> float:
 
 
 class PerPerson:
-    """At most `most` of something for one person at once. Nobody waits: who has that many is refused."""
+    """At most `most` of something for one person at once. Requests beyond are refused, not queued."""
 
     def __init__(self, most: int, what: str) -> None:
         self._most = most
@@ -143,7 +143,7 @@ class PerPerson:
 
     @contextmanager
     def place(self, principal: Principal) -> Iterator[None]:
-        """Raises Overloaded: the person has as many already."""
+        """Hold a place. Raises Overloaded: the person has `most` already."""
         person = (principal.tenant, principal.subject)
         if self._held[person] >= self._most:
             raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)

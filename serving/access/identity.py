@@ -1,7 +1,7 @@
-"""Who calls, and what they may do: API keys, and the one rule that each route declares. Tokens: serving/access/jwt_tokens.py.
+"""Authentication by API key, and the access rule that each route declares. serving/access/jwt_tokens.py has tokens.
 
-A key is `sixply_` and 256 random bits, shown once. The keys file keeps its SHA-256 only: a slow hash protects what can be guessed, and this cannot.
-Tenant, roles and groups come from the key's entry alone, never from what a request says.
+A key is `sixply_` and 256 random bits, shown once. The keys file holds only its SHA-256: slow hashes protect secrets that can be guessed, and
+a key cannot be. Tenant, roles and groups come from the key's entry, never from a request.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from serving.settings import Settings
 
 PREFIX = "sixply_"
 KEY = "key "
-"""Begins `Principal.credential` of a key; its digest follows."""
+"""Prefix of `Principal.credential` for a key, before its digest."""
 TOKEN = "token "  # noqa: S105 - a word
-"""Begins `Principal.credential` of a token; when it expires and the id of its key follow."""
+"""Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key."""
 CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
 
 ROLES: Mapping[str, str] = {
@@ -56,7 +56,7 @@ Permission = Literal["ask", "write", "decide", "operate"]
 
 
 def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | None]:
-    """Which roles hold which permission; `None`: whoever has a key. Not listed means not allowed."""
+    """Return the roles that hold each permission; `None`: every caller. A role that is not listed has no permission."""
     return {
         "ask": None,
         "write": frozenset({"agent", "operator"}),
@@ -66,8 +66,8 @@ def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | Non
 
 
 def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
-    """Refuse a role that would silently allow nothing. Raises InvalidRequest: a role that neither the API nor the tool policy
-    knows."""
+    """Refuse misspelled roles, which would allow nothing. Raises InvalidRequest: neither the API nor the tool policy
+    knows a role."""
     roles_known = known_roles(policy)
     for role in roles:
         if role not in roles_known:
@@ -75,7 +75,7 @@ def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
 
 
 def known_roles(policy: PolicySettings) -> frozenset[str]:
-    """Those of the API and of the tool policy."""
+    """Return the roles of the API and of the tool policy."""
     return frozenset({*ROLES, *policy.roles, *policy.approvers})
 
 
@@ -92,7 +92,7 @@ class Key:
 
     @property
     def key_id(self) -> str:
-        """A short name for lists and for revoking; it says nothing about the key."""
+        """Short id for lists and for revoking, which does not reveal the key."""
         return self.sha256[:12]
 
     @property
@@ -102,7 +102,7 @@ class Key:
 
 
 class KeyStore:
-    """The keys file, readable by its owner only. Another process may change it at any time; the next call sees it."""
+    """The keys file, readable by its owner only. Changes by other processes take effect at the next call."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
@@ -114,8 +114,8 @@ class KeyStore:
         return cls(settings.foundation.data_dir / settings.serving.keys_file, clock)
 
     def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
-        """Add an entry and return its key, which can be read nowhere afterwards. Raises InvalidRequest: no subject, no role, or
-        a tenant that a credential cannot carry."""
+        """Add an entry and return its key, which is stored nowhere. Raises InvalidRequest: no subject, no role, or a
+        tenant that no credential can carry."""
         if not subject.strip() or not tenant.strip() or tenant == EVERY_TENANT:
             raise InvalidRequest(f'A key needs a subject and a tenant of its own; found "{subject}" and "{tenant}".')
         roles = tuple(sorted(set(roles)))
@@ -129,7 +129,7 @@ class KeyStore:
         return key
 
     def list(self) -> tuple[Key, ...]:
-        """Raises ConfigurationError: the file is not one that this class wrote."""
+        """Return all entries. Raises ConfigurationError: the file is no keys file."""
         try:
             return self._file.load() or ()
         except Unreadable as error:
@@ -138,7 +138,7 @@ class KeyStore:
             ) from error
 
     def revoke(self, key_id: str) -> Key:
-        """Take the entry out; the key stops working with the next request. Raises NotFound: no entry of that id."""
+        """Remove the entry; its key stops working at the next request. Raises NotFound: no entry has this id."""
         with self._file.exclusive():
             keys = self.list()
             gone = next((key for key in keys if key.key_id == key_id), None)
@@ -148,13 +148,13 @@ class KeyStore:
         return gone
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """The caller behind an Authorization header.
+        """Return the caller for an Authorization header.
 
-        `basic` also takes the key as the password of HTTP Basic, which is what a browser can send for a page. It must
-        stay off wherever something is changed: a browser sends it along with requests that other sites make.
+        `basic` also accepts the key as the password of HTTP Basic, for pages in a browser. Keep it off for requests
+        that change something: browsers attach Basic credentials to requests that other sites make.
 
         Raises:
-            Unauthenticated: no header, another scheme, or a key that is not in the file.
+            Unauthenticated: no header, another scheme, or an unknown key.
         """
         principal = self.known(_digest(credential_of(authorization or "", basic=basic)))
         if principal is None:
@@ -162,23 +162,23 @@ class KeyStore:
         return principal
 
     def digest_of(self, key: str) -> str:
-        """What the file keeps of `key`. Raises Unauthenticated: it is not in the file."""
+        """Return the stored digest of `key`. Raises Unauthenticated: the key is not in the file."""
         digest = _digest(key.strip())
         if self.known(digest) is None:
             raise Unauthenticated("That is no valid API key.")
         return digest
 
     def known(self, digest: str) -> Principal | None:
-        """Whoever has the key of this digest."""
+        """Return the owner of the key with this digest, or `None`."""
         match = None
-        for key in self.list():  # all of them, whatever matched: the time taken says nothing
+        for key in self.list():  # all of them, even after a match: constant time
             if hmac.compare_digest(key.sha256, digest):
                 match = key
         return match.principal if match else None
 
     def recheck(self, principal: Principal) -> Principal:
-        """The caller of an earlier request as the entry of their key is now. Raises Unauthenticated: the key was revoked.
-        StoreUnavailable: there is no file to tell by, or it cannot be read."""
+        """Return the caller of an earlier request with the current entry of their key. Raises Unauthenticated: the
+        key was revoked. StoreUnavailable: the file is missing or unreadable."""
         try:
             current = self.known(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:
@@ -192,7 +192,7 @@ class KeyStore:
         return current
 
     def demand_one(self) -> None:
-        """Raises ConfigurationError: there is no key at all, so nobody could call."""
+        """Raises ConfigurationError: the file has no key, so nobody could call."""
         if not self.list():
             raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
@@ -205,10 +205,10 @@ def _parse(entries: Any) -> tuple[Key, ...]:
 
 
 class Callers:
-    """Whoever an Authorization header names: by an API key, or by a token where a JWKS file is configured."""
+    """Authenticates Authorization headers: API keys, and tokens where a JWKS file is configured."""
 
     def __init__(self, keys: KeyStore, tokens: Any) -> None:
-        """`tokens` is a `serving.access.jwt_tokens.TokenVerifier`, or `None` where no token is taken."""
+        """`tokens` is a `serving.access.jwt_tokens.TokenVerifier`, or `None` where tokens are not accepted."""
         self._keys = keys
         self._tokens = tokens
 
@@ -223,19 +223,19 @@ class Callers:
         return cls(KeyStore.of(settings, clock), tokens)
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """See `KeyStore.authenticate` for `basic`. Raises Unauthenticated: neither a valid key nor a valid token.
-        StoreUnavailable: it is a token, and the file with the keys to check it cannot be used."""
+        """Return the caller; see `KeyStore.authenticate` for `basic`. Raises Unauthenticated: neither a valid key
+        nor a valid token. StoreUnavailable: a token cannot be checked, because the JWKS file is unusable."""
         credential = credential_of(authorization or "", basic=basic)
         if not is_token(credential):
             return self._keys.authenticate(authorization, basic=basic)
         return self.bearer(credential)
 
     def recheck(self, principal: Principal) -> Principal:
-        """The caller of an earlier request as their credential stands now: of a key its entry, of a token what it said, for as
-        long as it has not expired and its issuer's key is here.
+        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims
+        while it has not expired and its issuer's key is in the file.
 
         Raises:
-            Unauthenticated: it counts no more. StoreUnavailable: that cannot be said now.
+            Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
         """
         if not principal.credential.startswith(TOKEN):
             return self._keys.recheck(principal)
@@ -249,7 +249,7 @@ class Callers:
         return self._tokens is not None
 
     def bearer(self, token: str) -> Principal:
-        """Whom a token names. Raises Unauthenticated, StoreUnavailable: see `authenticate`."""
+        """Return the caller named by a token. Raises Unauthenticated, StoreUnavailable: see `authenticate`."""
         if self._tokens is None:
             raise Unauthenticated(
                 "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
@@ -259,7 +259,7 @@ class Callers:
         return caller
 
     def demand_any(self) -> None:
-        """Raises ConfigurationError: nobody could call, or the JWKS file is none."""
+        """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
         if self._tokens is None:
             self._keys.demand_one()
         else:
@@ -267,7 +267,7 @@ class Callers:
 
 
 def is_token(credential: str) -> bool:
-    """Whether it has the form of a token; else it is meant as a key."""
+    """Whether `credential` has the form of a token; anything else is treated as a key."""
     return not credential.startswith(PREFIX) and credential.count(".") == 2
 
 
@@ -276,7 +276,7 @@ def _digest(key: str) -> str:
 
 
 def credential_of(authorization: str, *, basic: bool) -> str:
-    """What a header carries; empty where it is of another scheme."""
+    """Return the credential in a header; empty for another scheme."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
@@ -295,15 +295,15 @@ _BEARER = HTTPBearer(
 
 @dataclass(frozen=True)
 class Access:
-    """The rule of a route: `Depends(Access("write"))` gives the caller, or refuses them."""
+    """The access rule of a route: `Depends(Access("write"))` returns the caller, or refuses the request."""
 
     permission: Permission
 
     async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None
     ) -> Principal:
-        """Raises Forbidden: the key has none of the roles that hold the permission. Stopped: an operator has stopped the
-        caller's tenant. FirstReply: the request came before, under the same Idempotency-Key."""
+        """Return the caller. Raises Forbidden: none of their roles holds the permission. Stopped: an operator has
+        stopped their tenant. FirstReply: the request was answered before, under the same Idempotency-Key."""
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)
         end_if_answered(request)
@@ -314,18 +314,18 @@ class Access:
 
 
 async def anyone() -> None:
-    """The rule of a public route. Its path must stand in `PUBLIC_PATHS` too, or it stays closed."""
+    """The rule of a public route. Its path must be in `PUBLIC_PATHS` too, else it requires a credential."""
 
 
 async def signed_in(connection: HTTPConnection) -> Principal:
-    """The rule of `PAGE_PATHS`, requests and websockets: whoever is signed in to the page."""
+    """The rule of `PAGE_PATHS`, requests and websockets: the person who is signed in to the page."""
     principal: Principal = connection.state.principal
     return principal
 
 
 PUBLIC_PATHS = frozenset({"/", "/sign-in", "/sign-out", "/health/live", "/health/ready"})
 PAGE_PATHS = ("/_nicegui/", "/_nicegui_ws/")
-"""What the page itself asks for, as whom its cookie says. No other path takes a cookie."""
+"""Requests of the page itself, authenticated by its cookie. No other path accepts a cookie."""
 
 Asker = Annotated[Principal, Depends(Access("ask"))]
 Writer = Annotated[Principal, Depends(Access("write"))]

@@ -1,8 +1,8 @@
-"""The second credential beside API keys: signed tokens (JWT) of an identity provider that the operator trusts.
+"""Signed tokens (JWT) of a trusted identity provider, the alternative to API keys.
 
-The provider's public keys come from a file (a JWKS), never from an address that a token names. A token counts while its
-signature, issuer, audience and times hold; nothing is asked of the provider, so it is good until it expires. Tenant, roles and
-groups are claims of it, under configured names.
+The provider's public keys come from a file (a JWKS), never from an address in a token. A token is valid while its
+signature, issuer, audience and times are; the provider is not asked, so a token cannot be revoked before it expires.
+Tenant, roles and groups are claims under configured names.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ EXPIRED = "The token has expired. Get a new one."
 UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
 LONGEST_NAME = 500
-"""Of a subject, a tenant or a group."""
+"""Maximum characters of a subject, a tenant or a group."""
 
 
 class TokenVerifier:
-    """Checks tokens against the keys in one file, which is read again when it changes: so keys are rotated."""
+    """Checks tokens against the public keys in a file, which is read again when it changes: so keys are rotated."""
 
     def __init__(self, path: Path, settings: JwtSettings, policy: PolicySettings, clock: Clock) -> None:
         self._file = JsonFile(path, _keys_by_id)
@@ -42,8 +42,8 @@ class TokenVerifier:
         self._clock, self._time = clock, SteadyTime(clock)
 
     def principal(self, token: str) -> Principal:
-        """The caller whom `token` names. Raises Unauthenticated: with the reason. StoreUnavailable: the file of keys cannot be
-        used now."""
+        """Return the caller named by `token`. Raises Unauthenticated: the token is not valid, with the reason.
+        StoreUnavailable: the file of keys is unusable."""
         claims, key_id = self._check_token(token, self._keys_now())
         settings = self._settings
         subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
@@ -62,14 +62,14 @@ class TokenVerifier:
 
     def recheck(self, credential: str) -> None:
         """Raises Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
-        StoreUnavailable: the file of keys cannot be used now."""
+        StoreUnavailable: the file of keys is unusable."""
         expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
         self._demand_unexpired(int(expires))
         if key_id not in self._keys_now():
             raise Unauthenticated("The key that the token is signed with counts no more.")
 
     def _demand_unexpired(self, expires: int) -> None:
-        """A token that has expired stays so when the clock is set back."""
+        """Raises Unauthenticated: the token has expired. Setting the clock back does not make it valid again."""
         now = max(self._clock.now(), self._time.now())
         if expires + self._settings.leeway_s <= now.timestamp():
             raise Unauthenticated(EXPIRED)
@@ -82,7 +82,7 @@ class TokenVerifier:
             raise StoreUnavailable(UNCHECKED, public=UNCHECKED) from error
 
     def keys(self) -> Mapping[str, PyJWK]:
-        """The keys in the file, by their id. Raises ConfigurationError: there is no file, or it is no set of public keys."""
+        """Return the keys in the file, by id. Raises ConfigurationError: it is missing, or no set of public keys."""
         try:
             keys = self._file.load()
         except Unreadable as error:
@@ -98,7 +98,7 @@ class TokenVerifier:
         return keys
 
     def _check_token(self, token: str, keys: Mapping[str, PyJWK]) -> tuple[Mapping[str, Any], str]:
-        """The claims, and the id of the key that signed them."""
+        """Return the claims, and the id of the key that signed them."""
         import jwt
 
         settings = self._settings
@@ -109,13 +109,13 @@ class TokenVerifier:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
-                algorithms=[key.algorithm_name],  # the key's, whatever the token says of itself
+                algorithms=[key.algorithm_name],  # the key's algorithm, whatever the token claims
                 issuer=settings.issuer,
                 audience=settings.audience,
                 leeway=settings.leeway_s,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # it is read before its signature can be checked
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # parsed before its signature can be checked
             algorithm = key and key.algorithm_name
             reasons = {
                 jwt.ExpiredSignatureError: EXPIRED,
@@ -145,7 +145,7 @@ class TokenVerifier:
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
-    """The keys for signatures in a JWKS. A key with which tokens can be made has no business here and is refused."""
+    """Return the signature keys of a JWKS, by id. Secret keys are refused: with one, tokens could be forged here."""
     import jwt
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -173,7 +173,7 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim by its name, or by the path to it: `realm_access.roles`."""
+    """Return a claim by its name, or by its path, such as `realm_access.roles`."""
     if name in claims:
         return claims[name]
     value: Any = claims
@@ -190,7 +190,7 @@ def _name(claims: Mapping[str, Any], claim: str) -> str:
 
 
 def _names(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
-    """A list of texts, or one text with spaces between."""
+    """Return the texts of a list, or of one text with spaces between."""
     value = _claim(claims, claim)
     names: Iterable[Any] = value.split() if isinstance(value, str) else [] if value is None else value
     if not isinstance(names, list) or not all(isinstance(name, str) and _usable(name) for name in names):

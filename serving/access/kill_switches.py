@@ -1,4 +1,4 @@
-"""Kill switches that are thrown at once and put into the audit, also where a disk could not be written at first."""
+"""Kill switches that take effect at once and are recorded in the audit, even where the disk fails at first."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ UNRECORDED = (
     "It is in force, in every process. The audit could not be written; its record follows as soon as it can be."
 )
 NOBODY = "-"
-"""The tenant of an audit record that concerns all of them."""
+"""Tenant of audit records that concern all tenants."""
 
 
 async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
-    """Switch off, then put it into the audit: stopping must not wait for a record. Gives what could not be written meanwhile, a
-    sentence each; it is written as soon as it can be.
+    """Throw a kill switch, then record it in the audit: stopping must not wait for a record. Return a sentence for each
+    thing that could not be written; it is retried until it is.
 
     Raises:
-        StorageFull, StoreUnavailable: it is in force in this process, and other processes cannot be told.
+        StorageFull, StoreUnavailable: the switch works in this process only, because others cannot be told.
     """
     done = stops.add(kind, name, by=by, why=why)
     stops.unrecorded.append((done, by))
@@ -47,7 +47,7 @@ async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
 
 
 async def settle(stops: Stops, audit: SqliteAudit) -> bool:
-    """Write the stops and their records that a disk did not take. Whether nothing is left to be written."""
+    """Write the pending kill switches and audit records. Return whether everything is written."""
     stops.write_pending()
     while stops.unrecorded:
         switch, by = stops.unrecorded.popleft()
@@ -62,7 +62,7 @@ async def settle(stops: Stops, audit: SqliteAudit) -> bool:
 
 @asynccontextmanager
 async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
-    """While this is open, what could not be written of a stop is tried again."""
+    """Retry pending writes of kill switches while the context is open."""
 
     async def tend() -> None:
         while True:
@@ -79,8 +79,8 @@ async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
 
 
 async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str) -> Stop:
-    """Put it into the audit, then switch on again. Raises NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays
-    stopped, because that cannot be written."""
+    """Record in the audit, then lift the switch. Raises NotFound: nothing is stopped under this name. StorageFull,
+    StoreUnavailable: it stays stopped, because lifting cannot be recorded."""
     gone = stops.find(kind, name)
     await audit.record(_record_of(gone, "lifted", by=by))
     return stops.lift(kind, name)

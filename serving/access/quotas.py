@@ -1,8 +1,8 @@
-"""Quotas: how many requests, tokens and dollars a caller and a tenant may use in a window, and how many requests at once.
+"""Quotas: requests, tokens and dollars of a caller and of a tenant per time window, and their concurrent requests.
 
-A caller is a subject in its tenant, whichever of its keys or tokens it sends. Counters live in the shared cache, so workers on
-Redis count together. What is over a quota is 429 before any work; what has begun is never broken off for
-one: the budget of a request (`[orchestration.budget]`) bounds it, and it counts from the moment in which a model is called.
+A caller is a subject in its tenant, with whichever key or token. Counters live in the shared cache, so workers on Redis
+share them. A request over a quota gets 429 before any work. A running request is never stopped by a quota: its own budget
+(`[orchestration.budget]`) limits it, and its use is booked before each model call.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger("sixply.serving")
 
 COUNTED = ("/v1/", "/mcp")
 EXEMPT = ("/v1/approvals", "/v1/stops")
-"""What must work when nothing else does: waiting work is decided, and the system is stopped."""
+"""Paths without quotas: approvals must be decided and the system must be stopped even when quotas are used up."""
 WINDOWS_S = {"minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400}
 MICRO = 10**6
 
@@ -55,10 +55,10 @@ class Limit:
     whose: Whose
     window: str
     most: int
-    """Of dollars: millionths."""
+    """The maximum per window; of dollars, in millionths."""
 
     def key(self, principal: Principal) -> str:
-        """Of its counter, within the tenant."""
+        """Return the key of the counter, within the tenant."""
         return _key(f"quota {self.kind} {self.window}", principal, self.whose)
 
     @property
@@ -102,16 +102,16 @@ class _Rules:
 
 @dataclass
 class Admitted:
-    """What a request holds and has used of the quotas of its caller."""
+    """The slots that a request holds, and the quota states that it was given."""
 
     principal: Principal
     slots: list[tuple[str, bytes]] = field(default_factory=list)
     said: dict[str, Quota] = field(default_factory=dict)
-    """By the limit's name."""
+    """Quota states by `Limit.name`."""
 
 
 class Quotas:
-    """The quotas of every caller. Each method does nothing where none is configured for it."""
+    """The quotas of every caller. Methods do nothing where no quota is configured."""
 
     def __init__(self, settings: QuotaSettings, budget: BudgetSettings, cache: Cache) -> None:
         self._caller = _Rules.of("caller", settings.caller)
@@ -122,12 +122,12 @@ class Quotas:
         self._unpriced = Decimal(str(budget.usd))
 
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
-        """Those that hold for `principal`, of these kinds."""
+        """Return the limits of these kinds that apply to `principal`."""
         return [limit for rules in self._of(principal) for limit in rules.limits if limit.kind in kinds]
 
     async def admit(self, principal: Principal) -> Admitted:
-        """Count a request and hold a slot for it until `release`. Raises QuotaExceeded: too many requests in a window, or at
-        once; nothing has been counted. StoreUnavailable: the counters cannot be reached."""
+        """Count a request and hold a slot until `release`. Raises QuotaExceeded: too many requests in a window or at
+        once; nothing is counted then. StoreUnavailable: the counters cannot be reached."""
         admitted = Admitted(principal)
         try:
             for rules in self._of(principal):
@@ -140,7 +140,7 @@ class Quotas:
         return admitted
 
     async def release(self, admitted: Admitted) -> None:
-        """Give the slots back. A second call does nothing."""
+        """Release the slots. A second call does nothing."""
         if not admitted.slots:
             return
         slots, admitted.slots = admitted.slots, []
@@ -154,8 +154,8 @@ class Quotas:
 
     @asynccontextmanager
     async def count_request(self, principal: Principal) -> AsyncIterator[None]:
-        """What a person does on the page: a request, as if it had come over the API. Raises QuotaExceeded, StoreUnavailable:
-        see `admit`."""
+        """Count an action on the page like a request to the API. Raises QuotaExceeded, StoreUnavailable: see
+        `admit`."""
         admitted = await self.admit(principal)
         try:
             yield
@@ -163,30 +163,30 @@ class Quotas:
             await self.release(admitted)
 
     async def demand_left(self, principal: Principal) -> None:
-        """Whether anything is left of the tokens and the money, before a run that may use some. Raises QuotaExceeded,
-        StoreUnavailable."""
+        """Check that some of the quotas of tokens and dollars is left. Raises QuotaExceeded, StoreUnavailable."""
         limits = self.limits(principal, "tokens", "usd")
         if limits:
+            # take one of each and give it back: only a used-up quota refuses that
             await self._take(Admitted(principal), limits, 1)
             await self._book(principal, tokens=-1, microdollars=-1)
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> tuple[int, int]:
-        """Book what a call may use, though it goes over a quota. Without a known price that is all that a request may
-        spend."""
+        """Book the maximum that a call may use, even beyond a quota; return it as tokens and microdollars. Where the
+        price is unknown (`usd` is `None`), book the whole budget of a request."""
         microdollars = math.ceil((self._unpriced if usd is None else usd) * MICRO)
         await self._book(principal, tokens=tokens, microdollars=microdollars)
         return tokens, microdollars
 
     async def settle(self, principal: Principal, booked: tuple[int, int], *, tokens: int, usd: Decimal | None) -> None:
-        """Replace what was booked by what was used; without a known price the money stays as it was booked."""
+        """Replace a booking by the actual use. With `usd` of `None` (price unknown), the booked dollars stay."""
         money = booked[1] if usd is None else math.ceil(usd * MICRO)
         try:
             await self._book(principal, tokens=tokens - booked[0], microdollars=money - booked[1])
-        except ComponentError:  # the call has been made and paid: its answer is not thrown away for a counter
+        except ComponentError:  # the call is made and paid: keep its answer even if it cannot be counted
             log.exception("what a call used could not be counted; what was reserved for it stays counted")
 
     async def headers(self, admitted: Admitted) -> dict[str, str]:
-        """RateLimit and RateLimit-Policy after the IETF's draft, for each quota that holds for the caller."""
+        """Return the headers RateLimit and RateLimit-Policy (IETF draft), for each quota that applies to the caller."""
         policies, states = [], []
         for limit in self.limits(admitted.principal, "requests", "tokens", "usd"):
             quota = admitted.said.get(limit.name)
@@ -206,7 +206,7 @@ class Quotas:
         return self._caller, self._tenants.get(principal.tenant, self._tenant)
 
     async def _take(self, admitted: Admitted, limits: Sequence[Limit], amount: int) -> None:
-        """All or nothing of all limits."""
+        """Count `amount` on all limits, or on none where one is exceeded."""
         principal = admitted.principal
         for number, limit in enumerate(limits):
             quota = await self._count(principal, limit, amount)
@@ -226,7 +226,7 @@ class Quotas:
         )
 
     async def _hold(self, admitted: Admitted, whose: Whose, most: int) -> None:
-        """Take one of `most` slots. One that nobody gives back, because its process was killed, expires."""
+        """Take one of `most` slots. A slot of a killed process expires."""
         tenant, mark = admitted.principal.tenant, secrets.token_bytes(8)
         first = secrets.randbelow(most)
         for number in range(most):
@@ -243,7 +243,7 @@ class Quotas:
 
 
 class QuotaGate:
-    """Counts each request of the API before its body is read, and tells its caller in the reply's headers what is left."""
+    """ASGI middleware that counts each API request before its body is read, and adds quota headers to the reply."""
 
     def __init__(self, app: ASGIApp, quotas: Quotas) -> None:
         self._app = app
@@ -267,7 +267,7 @@ class QuotaGate:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(await self._headers(admitted))
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                await self._quotas.release(admitted)  # before the caller can know, and sends the next one
+                await self._quotas.release(admitted)  # before the caller sees the end and sends the next request
             await send(message)
 
         try:
@@ -278,13 +278,13 @@ class QuotaGate:
     async def _headers(self, admitted: Admitted) -> dict[str, str]:
         try:
             return await self._quotas.headers(admitted)
-        except ComponentError:  # the reply itself is more than what is said about the next one
+        except ComponentError:  # the reply matters more than its quota headers
             log.exception("what is left of the quotas could not be told")
             return {}
 
 
 class QuotaAgent(AgentWrapper):
-    """An `Agent` that begins no run for whom nothing is left, wherever it is asked: a route, a job, the page, MCP."""
+    """An `Agent` that starts no run once a quota is used up, for every entry: routes, jobs, the page, MCP."""
 
     def __init__(self, inner: Agent, quotas: Quotas) -> None:
         super().__init__(inner)
@@ -298,7 +298,7 @@ class QuotaAgent(AgentWrapper):
 
 
 class QuotaSpending:
-    """A `Spending` that books each call on the quotas, too."""
+    """A `Spending` that also books each call on the quotas."""
 
     def __init__(self, inner: Spending, quotas: Quotas) -> None:
         self._inner = inner
@@ -320,7 +320,7 @@ class QuotaSpending:
 
 
 def lasting(seconds: float) -> str:
-    """How long to wait, in the unit that a person would name; rounded up, so that it is enough.
+    """Return a wait in the unit that a person would use, rounded up.
 
     >>> lasting(0.2), lasting(59.5), lasting(200), lasting(3 * 3600), lasting(40 * 3600)
     ('1 second', '60 seconds', '4 minutes', '3 hours', '2 days')

@@ -1,8 +1,8 @@
-"""Signed-in browsers: a person gives a key or a token once, and a cookie that scripts cannot read stands for it afterwards.
+"""Browser sessions: a person signs in with a key or a token, and a cookie that scripts cannot read replaces it.
 
-The shared cache keeps, under the digest of the cookie's random number, a key's digest or the token encrypted with that number: who reads the
-cache can sign in as nobody. Key and token are looked up again with each use. The API takes no cookie: a browser would send it along with
-what other sites ask.
+The shared cache stores, under the digest of the cookie's random number, the key's digest, or the token encrypted with that number:
+reading the cache lets nobody sign in. Key and token are checked again at each use. The API accepts no cookie, because browsers attach
+cookies to requests of other sites.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 COOKIE = "sixply_session"
 TTL_S = 12 * 3600
 KEY, TOKEN = b"key ", b"token "
-"""Which of them a session stands for."""
+"""Prefix of a session's value: the kind of its credential."""
 SHELF = EVERY_TENANT
-"""Where the cache keeps them: no credential carries this tenant, so nothing else of ours is there."""
+"""Tenant under which the cache keeps sessions. No credential carries it, so nothing else of ours is there."""
 
 
 class Sessions:
-    """Who is signed in."""
+    """Sessions of signed-in browsers."""
 
     def __init__(self, keys: KeyStore, callers: Callers, cache: Cache) -> None:
         self._keys = keys
@@ -44,8 +44,8 @@ class Sessions:
         return self._callers.takes_tokens
 
     async def begin(self, credential: str) -> str:
-        """The cookie's value for whoever has this key or token. Raises Unauthenticated: it is no valid one. StoreUnavailable:
-        it cannot be checked or kept now."""
+        """Create a session and return its cookie. Raises Unauthenticated: the key or token is not valid.
+        StoreUnavailable: it cannot be checked or stored now."""
         cookie = secrets.token_urlsafe(32)
         credential = credential.strip()
         if is_token(credential):
@@ -57,8 +57,8 @@ class Sessions:
         return cookie
 
     async def principal(self, cookie: str) -> Principal:
-        """Raises Unauthenticated: the session is over, its key was revoked, or its token counts no more. StoreUnavailable: that
-        cannot be said now."""
+        """Return the person of a session. Raises Unauthenticated: the session, its key or its token is no longer
+        valid. StoreUnavailable: it cannot be checked now."""
         value = await self._cache.get(SHELF, _place(cookie)) if cookie else None
         if value is not None and value.startswith(TOKEN):
             try:
@@ -71,8 +71,8 @@ class Sessions:
         return principal
 
     async def caller(self, connection: HTTPConnection) -> Principal:
-        """Who asks for a part of the page. Raises Forbidden: as `refuse_other_sites`. Unauthenticated, StoreUnavailable: as
-        `principal`."""
+        """Return the person who requests a part of the page. Raises Forbidden: see `refuse_other_sites`.
+        Unauthenticated, StoreUnavailable: see `principal`."""
         refuse_other_sites(connection)
         return await self.principal(token_of(connection))
 
@@ -81,13 +81,13 @@ class Sessions:
 
 
 def token_of(connection: HTTPConnection) -> str:
-    """The cookie that came with a request or a websocket; empty where none did."""
+    """Return the cookie of a request or a websocket; empty without one."""
     return connection.cookies.get(COOKIE, "")
 
 
 def refuse_other_sites(connection: HTTPConnection) -> None:
-    """A browser says which site a request or a websocket comes from. The cookie is never sent along from another one; this
-    is the second lock, for browsers that do not know the first.
+    """Refuse requests and websockets whose Origin is another site. SameSite already keeps the cookie from them; this
+    check is for browsers without it.
 
     Raises:
         Forbidden: the request comes from a page of another site.
@@ -102,14 +102,14 @@ def _place(cookie: str) -> str:
 
 
 def _seal(cookie: str) -> Fernet:
-    """Encrypts what only the cookie opens; its key cannot be had from the place, which is another digest."""
+    """Return a cipher derived from the cookie. Its key is another digest than `_place`, which the cache knows."""
     from cryptography.fernet import Fernet
 
     return Fernet(base64.urlsafe_b64encode(_digest(f"seal {cookie}")))
 
 
 def _open_sealed(cookie: str, sealed: bytes) -> str:
-    """Empty, which is no token, where it was sealed with another cookie."""
+    """Return the text; empty, which is no token, where another cookie sealed it."""
     from cryptography.fernet import InvalidToken
 
     try:

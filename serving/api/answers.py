@@ -1,4 +1,4 @@
-"""The route to ask."""
+"""The route that answers questions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AskRequest(RequestBody):
 
 
 def _stream_response() -> dict[str, Any]:
-    """OpenAPI 3.2's description of the stream; the parts of an event are the answer's own schemas."""
+    """Return OpenAPI 3.2's description of the stream. The parts of an event are the answer's own schemas."""
     schema = Event.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schema.pop("$defs")
     return {
@@ -62,8 +62,8 @@ def _stream_response() -> dict[str, Any]:
 async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer a question: as JSON, or with `Accept: text/event-stream` as events.
 
-    The events are `step`, `token`, of an agent that calls tools also `tool`, `approval`, `citation` and `check`, and as the
-    last one `answer` (with the whole answer) or `error`. Tokens show the draft; what counts is the answer, whose sentences have been checked. Leaving cancels the work.
+    Events are `step`, `token`, from agents with tools also `tool`, `approval`, `citation` and `check`, then `answer`
+    (the whole answer) or `error`. Tokens are a draft; answers are checked. Disconnecting cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     wanted = AnswerRequest(**body.model_dump())
@@ -78,8 +78,8 @@ async def ask(body: AskRequest, request: Request, caller: Asker, runtime: Runnin
 async def begin_answer(
     runtime: Runtime, wanted: AnswerRequest, caller: Principal, request: Request
 ) -> AsyncIterator[Event]:
-    """The agent at work; under an Idempotency-Key from where an earlier attempt stopped. Raises QuotaExceeded: nothing is left
-    for it. The agent would say so, too, but only after a stream has begun."""
+    """Start the agent, under an Idempotency-Key from where an earlier attempt stopped. Raises QuotaExceeded: no
+    quota is left; the agent would raise it too, but after a stream has begun."""
     await runtime.demand_left(caller)
     attempt = getattr(request.state, "attempt", None)  # of serving/http/idempotency.py
     events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)
@@ -88,7 +88,7 @@ async def begin_answer(
 
 
 def check_length(question: str, settings: AnswerSettings) -> None:
-    """Raises QuestionTooLong: it is longer than the configuration allows."""
+    """Raises QuestionTooLong: the question is longer than the configured maximum."""
     limit = settings.max_question_characters
     if len(question) > limit:
         raise QuestionTooLong(

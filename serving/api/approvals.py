@@ -1,4 +1,4 @@
-"""Routes to list and decide what waits for a person."""
+"""Routes that list and decide pending approvals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ApprovalList(BaseModel):
 
 @router.get("", responses=responses())
 async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalList:
-    """What waits in your tenant, oldest first: the tool, its exact arguments, who asked, and until when."""
+    """List pending approvals of your tenant, oldest first: the tool, its exact arguments, who asked, and the expiry."""
     waiting = await runtime.system.approvals.pending(caller.tenant)
     page, cursor = pages.page(waiting, lambda approval: f"{approval.requested_at.isoformat()} {approval.approval_id}")
     return ApprovalList(approvals=page, next_cursor=cursor)
@@ -48,11 +48,11 @@ async def pending(caller: Decider, runtime: Running, pages: Pages) -> ApprovalLi
 
 @router.post("/{approval_id}", response_model=Answer, responses=responses(404, 409, 410, 504))
 async def decide(approval_id: ApprovalId, body: DecisionRequest, caller: Decider, runtime: Running) -> Response:
-    """Approve, as asked or with other arguments, or reject, and get the answer that was waiting.
+    """Approve, as requested or with other arguments, or reject; then return the answer that was waiting.
 
     Takes no place in the queue of answers.
 
-    What was decided is carried out even when you do not wait for the answer: an effect is not stopped half-way.
+    The decision is carried out even where you disconnect: an effect is not stopped half-way.
     """
     decision = Decision(approval_id=approval_id, approve=body.approve, note=body.note, arguments=body.arguments)
     return as_json(await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle))

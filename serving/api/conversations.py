@@ -1,4 +1,4 @@
-"""The caller's own conversations. Nobody else's exist, not even in the same tenant."""
+"""The caller's own conversations. Those of others are invisible, even in the same tenant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ConversationTurns(BaseModel):
 
 @router.get("", responses=responses(404))
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationList:
-    """Your conversations, the newest first, each by the question that began it."""
+    """List your conversations, newest first, each with its first question."""
     conversations = await require_conversations(runtime).all(caller)
     page, cursor = pages.page(
         conversations,
@@ -47,7 +47,7 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> ConversationL
 
 @router.get("/{thread_id}", responses=responses(404))
 async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Pages) -> ConversationTurns:
-    """What was asked and answered, oldest first. Quotes stay as they were given, whatever became of the documents."""
+    """List questions and answers, oldest first. Quotes stay as they were given, even where documents have changed."""
     turns = await require_conversations(runtime).turns(thread_id, caller)
     page, cursor = pages.page(list(enumerate(turns)), lambda numbered: f"{numbered[0]:09}")
     return ConversationTurns(thread_id=thread_id, turns=[turn for _, turn in page], next_cursor=cursor)
@@ -55,12 +55,12 @@ async def read(thread_id: ThreadId, caller: Asker, runtime: Running, pages: Page
 
 @router.delete("/{thread_id}", status_code=204, responses=responses(404, 409))
 async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
-    """Delete what was said. What it cost and that it was answered stay in the cost ledger and in the audit."""
+    """Delete a conversation. Its costs and the fact of each answer stay in the cost ledger and the audit."""
     await require_conversations(runtime).delete(thread_id, caller)
 
 
 def require_conversations(runtime: Runtime) -> ConversationStore:
-    """Raises NotFound: the agent that is configured keeps none."""
+    """Raises NotFound: the configured agent keeps no conversations."""
     store: ConversationStore | None = getattr(runtime.system.agent, "conversations", None)
     if store is None:
         raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")

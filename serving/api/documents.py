@@ -1,4 +1,4 @@
-"""Add, list, read and delete documents. What is acknowledged has been committed."""
+"""Add, list, read and delete documents. Changes are committed before they are acknowledged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DocumentId = Annotated[Identifier, Field(examples=["doc-1"])]
 class DocumentList(BaseModel):
     documents: list[DocumentSummary]
     refusals: list[Refusal]
-    """What could not be taken, and why; after the documents, in the same pages."""
+    """Refused documents with the reason, listed after the documents on the same pages."""
     next_cursor: str | None
 
 
@@ -41,7 +41,7 @@ class RetryReport(Summary):
     added: int
     replaced: int
     refused: tuple[Refusal, ...]
-    """What was refused once more."""
+    """The documents that were refused again."""
 
 
 class DocumentText(BaseModel):
@@ -49,7 +49,7 @@ class DocumentText(BaseModel):
     start: int
     end: int
     text: str
-    """Exactly the characters from `start` to `end` of the document, as citations count them."""
+    """The characters from `start` to `end` of the document, as citations count them."""
 
 
 @router.post("", status_code=201, responses=responses(504), dependencies=[admit("writes")])
@@ -75,8 +75,8 @@ def add(
 ) -> DocumentSummary:
     """Add a document, or replace the one of the same `uri`. 201 means that it is stored and can be found.
 
-    You can only store what you could read yourself. What you may not read is not replaced: two documents then share the
-    `uri`.
+    You can only store what you could read yourself. A document that you may not read is not replaced: two documents
+    then share the `uri`.
     """
     name = file_name(file)
     source = Source(
@@ -96,15 +96,15 @@ def add(
 
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
 def retry(caller: Writer, runtime: Running) -> RetryReport:
-    """Try the refused documents of your tenant that you could read again, after a limit was raised or a parser mended; an
-    operator's call tries those of every tenant's shelf, too. What is refused once more stays listed, with the new reason."""
+    """Retry your tenant's refused documents that you could read, after a limit was raised or a parser fixed. An
+    operator's call includes documents of all tenants. Documents refused again stay listed, with the new reason."""
     shelves = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
     return RetryReport.of(runtime.system.ingestor.retry(*shelves, scope=runtime.system.policy.scope(caller)))
 
 
 @router.get("", responses=responses(), dependencies=[admit("reads")])
 def listed(caller: Asker, runtime: Running, pages: Pages) -> DocumentList:
-    """The documents that you may read, by `uri`, and after them those that were refused."""
+    """List the documents that you may read, by `uri`, followed by the refused ones."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
     entries: list[Document | Refusal] = [*ledger.documents(scope), *ledger.refusals(scope)]
     page, cursor = pages.page(entries, _place)
@@ -123,7 +123,7 @@ def read(
     start: Annotated[int, Query(ge=0)] = 0,
     end: Annotated[int | None, Query(ge=0, description="The whole text if absent.")] = None,
 ) -> DocumentText:
-    """A document's text, or the span of it that a citation names."""
+    """Return a document's text, or the span that a citation names."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
     document = next(
         (listed_document for listed_document in ledger.documents(scope) if listed_document.document_id == document_id),
@@ -147,14 +147,14 @@ def delete(
         DocumentId | None, Query(description="Which one, where you may read several of that name.")
     ] = None,
 ) -> None:
-    """Delete a document that you may read. After this nobody finds anything of it, nor of its earlier versions."""
+    """Delete a document that you may read, with its earlier versions. Nobody can find any of it afterwards."""
     scope = runtime.system.policy.scope(caller)
     if not runtime.system.ingestor.delete(uri, owner(caller, shared=shared), scope=scope, document_id=document_id):
         raise NotFound(f'No document "{uri}" of yours. GET /v1/documents lists them.')
 
 
 def _place(entry: Document | Refusal) -> str:
-    """Where it stands in the list."""
+    """Return the entry's key in the order of the list."""
     if isinstance(entry, Document):
         return f"0 {entry.source.uri} {entry.document_id}"
     return f"1 {entry.uri} {entry.tenant}"
@@ -172,7 +172,7 @@ def _attributes(text: str) -> dict[str, Value]:
 
 
 def owner(caller: Principal, *, shared: bool) -> str:
-    """The tenant that owns what `caller` writes. Raises Forbidden: only operators write for every tenant."""
+    """Return the tenant that will own what `caller` writes. Raises Forbidden: only operators write for every tenant."""
     if not shared:
         return caller.tenant
     if "operator" not in caller.roles:

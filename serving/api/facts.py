@@ -1,4 +1,4 @@
-"""What is remembered of the caller. Nobody else's facts exist, not even in the same tenant."""
+"""Remembered facts about the caller. Those of others are invisible, even in the same tenant."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class FactList(BaseModel):
 
 @router.get("", responses=responses())
 def listed(caller: Asker, runtime: Running, pages: Pages) -> FactList:
-    """What is remembered of you, oldest first."""
+    """List the facts remembered about you, oldest first."""
     page, cursor = pages.page(runtime.system.facts.of(caller), lambda fact: f"{fact.at.isoformat()} {fact.fact_id}")
     return FactList(facts=page, next_cursor=cursor)
 
 
 @router.post("", status_code=201, responses=responses())
 def add(body: FactText, caller: Asker, runtime: Running) -> Fact:
-    """Have something remembered, in your own words. It helps to search; it never steers an action."""
+    """Remember a fact, in your own words. Facts help to search; they never steer an action."""
     facts: SqliteFacts = runtime.system.facts
     return facts.add(caller, body.text)
 
 
 @router.put("/{fact_id}", responses=responses(404))
 def correct(fact_id: FactId, body: FactText, caller: Asker, runtime: Running) -> Fact:
-    """Put your own words in its place."""
+    """Replace a fact by your own words."""
     facts: SqliteFacts = runtime.system.facts
     return facts.correct(fact_id, body.text, caller)
 
 
 @router.delete("/{fact_id}", status_code=204, responses=responses(404))
 def erase(fact_id: FactId, caller: Asker, runtime: Running) -> None:
-    """Erase it. Answers that were made with it stay in your conversations."""
+    """Erase a fact. Answers that used it stay in your conversations."""
     runtime.system.facts.erase(fact_id, caller)

@@ -1,4 +1,4 @@
-"""The route that records what became of an answer: without it there is cost but no value (`make roi`)."""
+"""Feedback on answers, without which reports know costs but no value (`make roi`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Judgement(RequestBody):
 
     @property
     def note(self) -> str:
-        """What is kept: the edited text, or the reason."""
+        """The text to store: the edited answer, or the reason."""
         return getattr(self, "edit", None) or getattr(self, "reason", None) or ""
 
 
@@ -67,11 +67,11 @@ class Escalated(Judgement):
 
 
 Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminator="verdict")]
-"""What became of an answer."""
+"""Feedback on an answer."""
 
 
 class FeedbackGiven(Summary):
-    """Feedback as it is kept: personal data is gone from `note`, the edited text or the reason."""
+    """Feedback as stored. Personal data is removed from `note`, which is the edited text or the reason."""
 
     answer_id: str
     verdict: Verdict
@@ -88,7 +88,7 @@ class FeedbackList(BaseModel):
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))
 def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> FeedbackGiven:
-    """Say what became of an answer of your tenant. Said again, the last word counts."""
+    """Record feedback on an answer of your tenant. New feedback replaces the old."""
     system = runtime.system
     if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):
         raise NotFound(f'No answer "{answer_id}" of your tenant. Every answer carries its answer_id.')
@@ -108,7 +108,7 @@ def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -
 
 @router.get("/feedback", responses=responses())
 def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
-    """What your tenant said of its answers, the newest first."""
+    """List your tenant's feedback, newest first."""
     outcomes = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
     page, cursor = pages.page(
         outcomes, lambda outcome: f"{outcome.at.isoformat()} {outcome.answer_id}", newest_first=True

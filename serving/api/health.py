@@ -1,4 +1,4 @@
-"""Routes for machines that watch: alive, ready, metrics."""
+"""Health and metrics, for monitoring."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ router = APIRouter(tags=["health"])
 class Ready(BaseModel):
     ready: bool
     reasons: list[str]
-    """Why not, a part each; empty when ready."""
+    """Reasons for not being ready, one a part; empty when ready."""
 
 
 @router.get("/health/live", dependencies=[Depends(anyone)])
 async def live() -> dict[str, bool]:
-    """The process answers. Restart it when this fails, and only then."""
+    """Succeed while the process responds. Restart the process only when this fails."""
     return {"live": True}
 
 
@@ -31,7 +31,7 @@ async def live() -> dict[str, bool]:
     "/health/ready", dependencies=[Depends(anyone)], responses={503: {"model": Ready, "description": "Not now."}}
 )
 def ready(runtime: Running, response: Response) -> Ready:
-    """Whether to send requests here, and why not."""
+    """Return whether to send requests here; 503 with the reasons where not."""
     reasons = list(_reasons(runtime))
     response.status_code = 503 if reasons else 200
     return Ready(ready=not reasons, reasons=reasons)
@@ -39,15 +39,15 @@ def ready(runtime: Running, response: Response) -> Ready:
 
 @router.get("/metrics", responses=responses(), response_class=Response)
 def metrics(_: Operator, runtime: Running) -> Response:
-    """Prometheus' text format. The scraper sends an operator's key as its bearer token."""
+    """Return metrics in Prometheus' text format. The scraper sends an operator's key as its bearer token."""
     content, media_type = runtime.system.telemetry.metrics()
     return Response(content, media_type=media_type)
 
 
 def _reasons(runtime: Runtime) -> Iterator[str]:
-    """A word for each part that is not ready. Anyone may read them, so they name no path, host or tenant.
+    """Yield a word for each part that is not ready. Anyone may read them: they name no path, host or tenant.
 
-    A language model that is down is none of them: search and extractive answers go on, and each answer says so.
+    A language model that is down is no reason: search and extractive answers work, and each answer says so.
     """
     if runtime.lifecycle.draining:
         yield "shutting_down"
@@ -58,5 +58,5 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
             reached.add(store.sequence())
         except SixplyError as error:
             yield f"{name}: {error.code}"
-    if len(reached) > 1:  # what was committed is not yet found by its meaning
+    if len(reached) > 1:  # committed documents are not yet in the vector index
         yield "index_behind"

@@ -1,4 +1,4 @@
-"""Many documents or many questions at once, without waiting for them: progress, what came of each, cancel."""
+"""Jobs of many documents or many questions: start, progress, results, cancel."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class JobStatus(Summary):
     job_id: str
     kind: Kind
     status: Literal["running", "done", "cancelled", "revoked"]
-    """`running` also while it waits for its turn, or for a kill switch to be lifted; `revoked`: the credential that began it
-    counts no more, or no longer allows it."""
+    """`running` also while the job waits for its turn or for a kill switch to be lifted. `revoked`: its credential
+    is no longer valid, or no longer allows the job."""
     begun_at: datetime
     total: int
     done: int
@@ -57,11 +57,11 @@ class JobList(BaseModel):
 class JobProgress(Summary):
     number: int
     name: str
-    """The file or the question."""
+    """Name of the file, or the question."""
     status: Literal["waiting", "done", "failed"]
     outcome: dict[str, Any] | None
-    """Of a `done` item the document or the answer, as their routes give them; of a `failed` one `code`, `detail` and
-    `retryable`, of a refused document its `reason`, too."""
+    """For a `done` item, the document or the answer, as their routes return them. For a `failed` one, `code`,
+    `detail` and `retryable`, and the `reason` of a refused document."""
 
 
 class JobDetail(BaseModel):
@@ -86,7 +86,7 @@ async def ingest(
     published: Annotated[date | None, Form()] = None,
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
 ) -> JobStatus:
-    """Take in documents, one after the other. 202 means that the files are on the disk; each is found once it is `done`."""
+    """Ingest documents one by one. 202 means that the files are on disk; each can be found once it is `done`."""
     if len(files) > MOST_FILES:
         raise InvalidRequest(f"{len(files)} files are more than the {MOST_FILES} of one job. Send several jobs.")
     if series is not None and len(files) > 1:
@@ -102,7 +102,7 @@ async def ingest(
         "published": published.isoformat() if published else None,
     }
     readers = Source("", fields["tenant"], frozenset(fields["groups"]))
-    demand_readable(readers, runtime.system.policy.scope(caller))  # and again when each is stored
+    demand_readable(readers, runtime.system.policy.scope(caller))  # checked again when each is stored
     items = [(file_name(file), fields) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
     return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))
@@ -110,7 +110,7 @@ async def ingest(
 
 @router.post("/answers", status_code=202, responses=responses())
 async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobStatus:
-    """Answer questions one after the other, each as `POST /v1/answers` does; they wait behind people who wait."""
+    """Answer questions one after the other, each as `POST /v1/answers` does; interactive requests go first."""
     for question in body.questions:
         check_length(question.question, runtime.system.settings.orchestration.answers)
     items = [(question.question, question.model_dump(mode="json")) for question in body.questions]
@@ -119,7 +119,7 @@ async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobSta
 
 @router.get("", responses=responses())
 async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
-    """Your jobs of the last days, the newest first."""
+    """List your jobs of the last days, newest first."""
     jobs_of_caller = await runtime.jobs.store.all(caller)
     page, cursor = pages.page(jobs_of_caller, lambda job: f"{job.begun_at.isoformat()} {job.job_id}", newest_first=True)
     return JobList(jobs=[JobStatus.of(job) for job in page], next_cursor=cursor)
@@ -127,7 +127,7 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
 
 @router.get("/{job_id}", responses=responses(404))
 async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> JobDetail:
-    """How far it is, and what came of each item: the document or the answer, or a problem."""
+    """Return a job's progress, and the result of each item: the document or the answer, or a problem."""
     job = await runtime.jobs.store.get(job_id, caller)
     page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda item: f"{item.number:09}")
     return JobDetail(job=JobStatus.of(job), items=[JobProgress.of(item) for item in page], next_cursor=cursor)
@@ -135,5 +135,5 @@ async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> 
 
 @router.post("/{job_id}/cancel", responses=responses(404))
 async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> JobStatus:
-    """Begin nothing more of it. What is done stays, and a job that has ended stays as it is."""
+    """Cancel a job: no further items are started. Finished items stay, and a job that has ended does not change."""
     return JobStatus.of(await runtime.jobs.cancel(job_id, caller))

@@ -1,4 +1,4 @@
-"""Kill switches over the API, for whoever operates the system."""
+"""Routes of the kill switches, for operators."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class StopRequest(RequestBody):
 class StopList(BaseModel):
     stops: list[Stop]
     notes: list[str] = []
-    """What is in force and could not be written everywhere yet."""
+    """Records that are in force and could not be written everywhere yet."""
 
 
 @router.get("", responses=responses())
 async def stopped(_: Operator, runtime: Running) -> StopList:
-    """What is stopped, by whom and why."""
+    """List what is stopped, by whom and why."""
     return StopList(stops=list(runtime.system.stops.list()))
 
 
 @router.put("/{what}", responses=responses())
 async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running) -> StopList:
-    """Stop every effect, a tenant, a model or everything. It holds from the next step of any work, in every process; on a full
-    disk too, where `notes` says what is written later. 503 `storage_full`, or `store_unavailable` where the disk cannot be written for
-    another reason, means that it holds in the process that answered and could not be made known to others."""
+    """Stop every effect, a tenant, a model or everything, from the next step of any work, in every process. On a
+    full disk too: `notes` says what is written later. 503 `storage_full` or `store_unavailable` means that it works
+    in the process that answered, and could not be made known to others."""
     kind, name = parse(what)
     system = runtime.system
     notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)
@@ -47,7 +47,7 @@ async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running
 
 @router.delete("/{what}", responses=responses(404))
 async def lift(what: What, caller: Operator, runtime: Running) -> StopList:
-    """Let it work again."""
+    """Lift a kill switch."""
     kind, name = parse(what)
     await kill_switches.lift(runtime.system.stops, runtime.system.audit, kind, name, by=caller.subject)
     return StopList(stops=list(runtime.system.stops.list()))

@@ -42,18 +42,18 @@ class ObjectRequest(RequestBody):
 
 
 class ObjectReply(BaseModel):
-    """Either `object` or `failure` is there."""
+    """The filled object or the failure; exactly one of `object` and `failure` is set."""
 
     answer_id: str
     object: JsonValue = None
     failure: Literal["insufficient_evidence", "budget", "model"] | None
     told: str
-    """Why it failed, fit for a person."""
+    """The reason of a failure, for a person."""
     read: tuple[str, ...]
     written: tuple[str, ...]
     citations: tuple[Citation, ...]
     degraded: tuple[str, ...]
-    """What was worse than configured or is to be read with care."""
+    """Parts of the work that were worse than configured, or need care in reading."""
     usage: Usage
     cost_usd: Decimal | None
     seconds: float
@@ -68,10 +68,10 @@ class ObjectReply(BaseModel):
 
 @router.post("/objects", responses=responses(429), dependencies=[admit("answers")])
 async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
-    """Answer as an object that fits a JSON schema, from a text that you give or from the documents.
+    """Answer as an object that fits a JSON schema, from a text that you send or from the documents.
 
-    What the text states is read from it; `written` names the fields that the language model had to write. Where there is
-    no object, `failure` says why. Leaving ends the work.
+    Values are read from the text where it states them; `written` names the fields that the language model wrote.
+    Without an object, `failure` is the reason. Disconnecting cancels the work.
     """
     check_length(body.question, runtime.system.settings.orchestration.answers)
     await runtime.demand_left(caller)

@@ -1,6 +1,6 @@
-"""What the bodies of several resources have in common. What only one of them takes or gives stands in its own file.
+"""Types that the bodies of several resources share. Those of a single resource are in its own file.
 
-What is a noun of a lower layer already goes over the wire as it is. (Never called models: that is layer 2.)
+Nouns of lower layers are sent as they are. (The file is not called models: that is layer 2.)
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from retrieval.contract import Document
 
 
 def _storable(text: str) -> str:
-    """Databases end a text at NUL, and a lone surrogate, which JSON can spell, has no UTF-8."""
+    """Refuse NUL, where databases end a text, and lone surrogates, which JSON can spell and UTF-8 cannot encode."""
     try:
-        text.encode()  # on the event loop, for megabytes of history: no loop over characters
+        text.encode()  # fast on the event loop, also for megabytes of history: no loop over characters
     except UnicodeEncodeError:
         storable = False
     else:
@@ -45,17 +45,17 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,128}
 
 
 class RequestBody(BaseModel):
-    """A request body; a member that we do not know is an error, not ignored."""
+    """A request body. Unknown members are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
-"""What can be known of a document. A text such as 2026-01-15 is a day."""
+"""The value of a document's field or attribute. A text such as 2026-01-15 is a date."""
 
 
 class Summary(BaseModel):
-    """Fields of a noun of ours that a caller is shown."""
+    """The fields of one of our nouns that a caller may see."""
 
     @classmethod
     def of(cls, noun: Any) -> Self:

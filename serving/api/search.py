@@ -1,4 +1,4 @@
-"""The route to search, and what a search may be narrowed to: conditions on what is known of a document."""
+"""The search route, and its filters on the fields and attributes of documents."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EitherOf(RequestBody):
 
 
 def _condition_kind(condition: Any) -> str:
-    """Which of the four it is meant to be. Trying all of them costs seconds where a large filter is wrong."""
+    """Return the tag of the intended kind. Validating a large, wrong filter against all four would take seconds."""
     members = condition if isinstance(condition, dict) else {}
     return next((f"condition[{name}]" for name in ("all", "any", "in") if name in members), "condition[from]")
 
@@ -71,11 +71,11 @@ Filter = Annotated[
 ]
 
 CONDITIONS, VALUES = 100, 1000
-"""At most so many in one filter: a database refuses an expression that is too deep, and would seem to have failed."""
+"""Maximum conditions and values in one filter: databases refuse expressions that are too deep."""
 
 
 def check_size(chosen: Any) -> Any:
-    """Count before anything is built: of a filter that is refused, nothing is."""
+    """Count conditions and values before any object is built. Raises ValueError: there are too many."""
     conditions = values = 0
     waiting = [chosen]
     while waiting:
@@ -119,7 +119,7 @@ class SearchRequest(RequestBody):
 
 
 class SearchHit(BaseModel):
-    """A passage with its score, which orders the hits of one search only, and each leg's rank."""
+    """A passage with its score, comparable within one search only, and its rank in each search that found it."""
 
     score: float
     legs: dict[str, int]
@@ -150,14 +150,14 @@ class SearchResult(BaseModel):
 
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
 async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
-    """Find passages. Needs no language model, so it works while that is down."""
+    """Find passages. No language model is needed, so this works while models are down."""
     result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
     return Response(result, media_type=JSONResponse.media_type)
 
 
 async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
     with time_limit():
-        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop, with the making of the JSON
+        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop to a thread, for the JSON too
 
 
 def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:

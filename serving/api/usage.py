@@ -1,4 +1,4 @@
-"""Routes that say what the caller has used, and what it cost."""
+"""The route that reports the caller's usage and its cost."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ router = APIRouter(prefix="/v1", tags=["usage"], dependencies=[admit("reads")])
 class UsageReport(BaseModel):
     since: datetime
     subject: str | None
-    """Whose it is; `null`: everybody's in the tenant."""
+    """The person whose usage this is; `null`: everybody in the tenant."""
     total: Total
-    """`usd` is a decimal in a string, of the calls whose price is known: with any `unpriced`, it is a lower bound."""
+    """`usd` is a decimal in a string, for calls of known price: with any `unpriced` call, it is a lower bound."""
     by_day: list[Total]
     by_model: list[Total]
-    """The model is empty where none was called: the machine's own time, answers given again."""
+    """`model` is empty for costs without a model call: the machine's own time, cached answers."""
     by_kind: list[Total]
 
 
@@ -37,7 +37,7 @@ def usage(
     days: Annotated[int, Query(ge=1, le=366, description="Whole days (UTC) back from now, today included.")] = 30,
     of: Annotated[Literal["me", "tenant"], Query(description="`tenant`: everybody's in it; operators only.")] = "me",
 ) -> UsageReport:
-    """Calls, tokens, seconds and dollars of your answers, in all and by day, by model and by kind of work."""
+    """Return calls, tokens, seconds and dollars of your answers: in total, by day, by model and by kind of work."""
     if of == "tenant" and "operator" not in caller.roles:
         raise Forbidden("What a whole tenant cost is for the role operator. Leave `of` out for your own.")
     system = runtime.system

@@ -1,1 +1,1 @@
-"""Caches, a file each: what several workers must agree on for a while."""
+"""Caches, one file each: short-lived state that several workers share."""

@@ -1,4 +1,4 @@
-"""In this process: nothing to install, and right for one worker. Several workers would each count for themselves: `redis`."""
+"""A cache in this process, for one worker and without installation. Several workers need `redis` to count together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 class Options(Section):
     max_entries: int = Field(default=100_000, ge=1)
-    """Of each kind; what was used longest ago is forgotten first."""
+    """Maximum values, and maximum windows; the least recently used is evicted."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class _Kept(Generic[T]):
 
 
 class _Store(OrderedDict[_Place, _Kept[T]]):
-    """What has not expired; what was used longest ago goes first where there is too much."""
+    """Entries that have not expired; the least recently used is evicted where there are too many."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Store(OrderedDict[_Place, _Kept[T]]):
 
 @dataclass
 class _Windows:
-    """When the current window began, what was taken in it, and in the one before."""
+    """The beginning of the current window, and the amounts taken in it and in the previous one."""
 
     begun: float
     previous: int = 0

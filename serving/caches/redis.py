@@ -1,7 +1,7 @@
-"""Redis or Valkey (from 7.0), for several workers or machines that count together and share what they have found.
+"""Redis or Valkey (from 7.0), for workers or machines that share quotas and cached answers.
 
-The synchronous client, in threads of its own: asynchronous ones bind themselves to the event loop in which they were made,
-while a command line runs one loop a command and an API another. Sliding windows are the limits library's.
+The client is synchronous, in threads of its own: asynchronous clients are bound to one event loop, while the command
+line runs a loop per command and the API another. Sliding windows are the limits library's.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from serving.contract import CACHE_STAYS, Quota, Window
 
 T = TypeVar("T")
 _NO_LIMIT = 2**53
-"""The largest whole number that the script in the server can tell from the next."""
+"""The largest whole number that the server's script represents exactly."""
 
 
 class Options(Section):
     url: str = "redis://127.0.0.1:6379/0"
-    """Also `rediss://` and `unix://`."""
+    """Address of the server; `rediss://` and `unix://` are accepted too."""
     password: SecretStr | None = None
     prefix: str = Field(default="sixply", pattern="^[a-zA-Z0-9_-]+$")
-    """Of every key, so that systems can share a server."""
+    """Prefix of every key, so that systems can share a server."""
     timeout_s: float = Field(default=2, gt=0)
-    """For one call, connecting included."""
+    """Seconds for one call, connecting included."""
     connections: int = Field(default=16, ge=1)
 
 
 class RedisCache:
-    """See `serving.contract.Cache`. Windows live beside the values, under keys of their own."""
+    """See `serving.contract.Cache`. Windows are stored beside the values, under keys of their own."""
 
     def __init__(self, options: Options) -> None:
         """Raises StoreUnavailable: there is no server at the address, or it refuses us."""
@@ -101,7 +101,7 @@ class RedisCache:
             most = _NO_LIMIT if forced else limit
             allowed = self._windows.acquire_sliding_window_entry(name, most, window_s, amount)
             previous, _, current, left_s = self._windows.get_sliding_window(name, window_s)
-            passed_s = 2 * window_s - left_s if left_s else 0.0
+            passed_s = 2 * window_s - left_s if left_s else 0.0  # limits keeps a window's key for two windows
             return Window(previous, current, passed_s, window_s).quota(allowed=allowed, limit=limit, amount=amount)
 
         return await self._in_thread(count)
@@ -145,7 +145,7 @@ class RedisCache:
 
 
 def build(options: Options, context: Context) -> RedisCache:
-    del context  # everything it keeps is in the server
+    del context  # all state is in the server
     return RedisCache(options)
 
 
@@ -158,12 +158,12 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _quote(tenant: str) -> str:
-    """Without a colon, so that no other tenant and key together make the same name."""
+    """Quote the tenant without a colon, so that no other tenant and key make the same name."""
     return quote(_bytes(tenant), safe="")
 
 
 def _literally(name: bytes) -> bytes:
-    """As a pattern of Redis that fits this alone."""
+    """Escape a name for use in a Redis pattern."""
     return re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name)
 
 

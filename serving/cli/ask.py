@@ -84,10 +84,10 @@ def _day(text: str) -> date:
 def _ask_for_object(
     loaded: Loaded, question: str, principal: Principal, *, schema: Path, text: Path | None, json: Path | None
 ) -> bool:
-    """Print an object of that schema; whether there is one.
+    """Print an object of that schema. Return whether there is one.
 
     Raises:
-        InvalidRequest: an empty question, or a file that holds no JSON schema of an object.
+        InvalidRequest: an empty question, or a file without a JSON schema of an object.
     """
     from serving.cli.served import open_or_ask
 

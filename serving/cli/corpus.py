@@ -42,7 +42,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     if not terminal.write_json(json, content):
         terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
         show_outdated(outdated, of=len(stored))
-        if hidden:  # a number that only the owner of this machine is told
+        if hidden:  # a number that only the owner of this machine may see
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
             )
@@ -51,7 +51,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
 
 
 def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
-    """How many documents wait for what a newer parser reads, and how they get it."""
+    """Report how many documents an older parser read, and how to read them anew."""
     if outdated:
         kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
         terminal.show_note(
@@ -142,7 +142,7 @@ def import_ledger(
 
 
 def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
-    """The vector index follows at once: no model is needed for that."""
+    """Import a ledger and update the vector index at once, which needs no model."""
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
@@ -155,7 +155,7 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
 
 
 def _describe_index(ledger: DocumentLedger, open_index: Callable[[], VectorIndex]) -> dict[str, Any]:
-    """How large the index is and whether it holds what the ledger holds, of all tenants together."""
+    """Return the size of the index and whether it is up to date with the ledger, over all tenants."""
     fingerprint = ledger.fingerprint()
     described = {
         "embedder": fingerprint.embedder if fingerprint else None,

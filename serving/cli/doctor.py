@@ -1,6 +1,6 @@
-"""Is this machine fit, and is this configuration complete? Each check says what it found and what to do about it.
+"""Check whether this machine is fit and this configuration complete. Each check reports its finding and advice.
 
-Every check is a plain function without side effects that last. Layers above hand in theirs, such as the weights'.
+Every check is a plain function without lasting side effects. Layers above add theirs, such as the weights'.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from serving.settings import Loaded, Settings
 MEMORY_GB = 1.5
 DISK_GB = 1.0
 SQLITE_SAFE = (3, 51, 3)
-"""Older ones can, rarely, damage a database when a write-ahead log is reset while another process reads."""
+"""Older versions can, rarely, damage a database when a write-ahead log is reset while another process reads."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found. `ok` together with an `advice` is a warning: it works, and could be better."""
+    """The result of one check. `ok` with `advice` is a warning: it works, and could be better."""
 
     name: str
     ok: bool
@@ -48,7 +48,7 @@ class Check:
 
     @classmethod
     def unless(cls, problem: bool, name: str, found: str, advice: str) -> Check:
-        """Failed with that advice where there is a problem."""
+        """Return a failed check with `advice` if there is a problem, else a passed one."""
         return cls(name, ok=not problem, found=found, advice=advice if problem else "")
 
 
@@ -74,7 +74,7 @@ def config(json: Json = None, stack: Stack = STACK) -> None:
 
 
 def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> list[Check]:
-    """All checks in reading order: the machine, then the parts, then `extra`. A check that breaks has failed."""
+    """Run all checks in reading order: the machine, the parts, then `extra`. A check that raises has failed."""
     settings = loaded.settings
     data_dir = settings.foundation.data_dir
     checks: list[Callable[[], Check]] = [
@@ -159,7 +159,7 @@ def check_four_eyes(policy: PolicySettings) -> Check:
 
 
 def check_part(section: str, part: Part) -> Check:
-    """The part exists, its options fit, and a part that talks to another machine has its credential."""
+    """Check that the part exists, that its options fit, and that a remote part has its credential."""
     name = f"[{section}] {part.use}"
     try:
         options = components.checked_options(section.partition("[")[0], part)
@@ -174,7 +174,7 @@ def check_part(section: str, part: Part) -> Check:
 
 
 def check_chat(settings: Settings) -> Check:
-    """The chat model answers one short call, which is paid as any other; and which agent it gets."""
+    """Check that the chat model answers a short, paid call; report which agent it gets."""
     from langchain_core.language_models import BaseChatModel
 
     from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
@@ -187,7 +187,7 @@ def check_chat(settings: Settings) -> Check:
         name = identity(model)[1]
         try:
             reply = model.invoke("Say hello in one word.")
-        except Exception as error:  # every vendor has exceptions of its own
+        except Exception as error:  # every vendor has its own exceptions
             advice = "Mend what it says, or take another model: [models.chat] in stack.toml"
             return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
         agent, known = settings.orchestration.agent.use, True
@@ -201,11 +201,11 @@ def check_chat(settings: Settings) -> Check:
 
 
 def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
-    """Every configured part with its section; parts of a list as `models.fallbacks[0]`, read as a chat part."""
+    """Yield every configured part with its section. Parts of lists are named as `models.fallbacks[0]`."""
     for layer, section in settings:
         for port, value in section:
             key = _SECTIONS.get(f"{layer}.{port}", f"{layer}.{port}")
-            if isinstance(value, Part) and components.available(key):  # an emptied port is opened by nothing
+            if isinstance(value, Part) and components.available(key):  # a port whose folder was deleted is never opened
                 yield key, value
             elif isinstance(value, tuple):
                 yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
@@ -226,12 +226,12 @@ def _run_guarded(check: Callable[[], Check]) -> Check:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or what exists of the way to it."""
+    """Return the folder, or its nearest existing parent."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _left_in_container() -> float:
-    """Bytes that the control group still allows; without a limit, endless."""
+    """Return the bytes that the control group still allows; infinity without a limit."""
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
         return int(limit.read_text()) - int(used.read_text())

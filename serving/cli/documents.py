@@ -1,4 +1,4 @@
-"""`sixply ingest`, `documents` and `reindex`: what is stored, and how it gets there."""
+"""`sixply ingest`, `documents` and `reindex`: add documents, and embed them anew."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _check_prune(source: str, *, is_folder: bool, is_served: bool) -> None:
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
-    """Whether every refused document was taken now."""
+    """Retry refused documents. Return whether all were accepted."""
     from serving.cli.served import open_or_ask
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
@@ -147,10 +147,10 @@ def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
 
 
 def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
-    """What is below `source`, if it is a folder.
+    """Return the files below `source`, or `None` where it is no folder.
 
     Raises:
-        InvalidRequest: it cannot be looked at; or as `read_folder`.
+        InvalidRequest: it cannot be read; or as `read_folder`.
     """
     from retrieval.ingest.folders import read_folder
 
@@ -168,11 +168,11 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
 def _items(
     settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
 ) -> tuple[int, Iterable[Item]]:
-    """How many, and each as its turn comes: a folder's files, one file, or what an address holds; `groups` restrict them
-    further.
+    """Return the number of items, and the items, read one by one: a folder's files, a file, or an address's content.
+    `groups` are added to their readers.
 
     Raises:
-        InvalidRequest: there is nothing of that name.
+        InvalidRequest: there is no such file, folder or address.
     """
     from retrieval.contract import Source
     from retrieval.ingest.folders import read_item
@@ -197,7 +197,7 @@ def _items(
 
 
 def _most_read(settings: Settings) -> int:
-    """Bytes of a file: what is longer is neither parsed nor kept for another try."""
+    """Return the maximum bytes of a file. Longer ones are neither parsed nor kept for a retry."""
     parsing = settings.retrieval.parsing
     return max(parsing.max_bytes, int(parsing.keep_refused_mb * 1_000_000))
 
@@ -215,8 +215,8 @@ def reindex(stack: Stack = STACK) -> None:
 
 
 def reindex_ledger(loaded: Loaded) -> None:
-    """Needs no agent and no vector index, and must work where `open_system` refuses: the ledger fits the old parts. They may
-    go on serving; the vector index is filled when the system next starts."""
+    """Embed the ledger again. Needs neither agent nor vector index, and works where `open_system` refuses because
+    parts changed. Serving with the old parts may go on; the vector index is filled at the next start."""
     from langchain_core.embeddings import Embeddings
 
     from retrieval.contract import Chunker

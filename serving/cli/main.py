@@ -1,7 +1,7 @@
 """The command line: `sixply COMMAND`, or `python -m serving.cli COMMAND`.
 
-Here stands what commands there are, and where. A command's options, work and table stand together in its module, which is
-imported when it is called or its own help is asked for: `--help` answers at once.
+This file lists the commands. A command's options, work and output are in its own module, which is imported when the
+command or its help is requested: so `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ COMMANDS = {
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
     },
 }
-"""Group -> name -> where the command stands, and how its help begins. A command whose folder was deleted is left out."""
+"""Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out."""
 
 
 class _Commands(UserDict[str, Any]):
-    """Imports a command when it is taken out."""
+    """Imports a command at its first use."""
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = super().__getitem__(name).partition(":")
@@ -151,15 +151,15 @@ def _options(
 
 
 def main() -> None:
-    """Run a command of the product. Parts of your own are modules below the current folder, as with `python -m`."""
+    """Run a command of the product. Modules below the current folder are importable, as with `python -m`."""
     if "" not in sys.path:
         sys.path.insert(0, "")
     run(app)
 
 
 def run(commands: Callable[[], object]) -> None:
-    """Run a command: that of the command line, if `commands` is a program. 1: a check failed. 2: an error, in one text on standard error."""
-    os.umask(0o077)  # what is written, also by libraries, is for whoever runs this
+    """Run a command, or a program's command line. Exit status 1: a check failed; 2: an error, explained on stderr."""
+    os.umask(0o077)  # files, also those of libraries, are for this user only
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:
@@ -176,7 +176,7 @@ def run(commands: Callable[[], object]) -> None:
 
 
 def _quiet() -> None:
-    """No progress bars, notices or warnings of libraries between our lines. Nor may they look for a hub."""
+    """Silence progress bars, notices and warnings of libraries, and forbid them to look for a hub."""
     import warnings
 
     warnings.simplefilter("ignore")

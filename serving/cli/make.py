@@ -1,7 +1,7 @@
-"""`make COMMAND NAME=value`: runs the command with the values that make was given. The Makefile has one rule for all of them.
+"""`make COMMAND NAME=value`: run the command with make's values. The Makefile has one rule for all commands.
 
-A value goes to the option or argument of its name: `TENANT=north` is `--tenant north`, `ID=last` the argument ID, `PLAN=1` the
-switch `--plan`. An empty value counts as none.
+A value goes to the option or argument of its name: `TENANT=north` is `--tenant north`, `ID=last` the argument ID, `PLAN=1`
+the switch `--plan`. Empty values are ignored.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from foundation.errors import InvalidRequest, did_you_mean
 from serving.cli import main as product
 
 ALIASES = {"question": "Q", "user": "USER_ID", "operations": "OPS"}
-"""Parameter -> its name in make, where that is not its own. Every shell sets USER to whoever is logged in."""
+"""Parameter -> its name in make, where it differs. Shells set USER to the person who is logged in."""
 DEFAULTS = {"swap-report": {"A": "stack.toml"}}
-"""Command -> arguments that may be left out in make only. A command line cannot leave out one before another."""
+"""Command -> defaults of its arguments in make. A command line cannot leave out the first argument only."""
 SWITCH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
 def main() -> None:
-    """Run the command that make names. Its values stand in the environment, where quotes and dollars stay as they are."""
+    """Run make's command. Values are read from the environment, which keeps quotes and dollars as they are."""
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
     parser.add_argument("--values", nargs="*", default=[], help="The names of the values.")
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def find_command(name: str, programs: Sequence[str]) -> tuple[Any, str]:
-    """The command of that name, and the module whose program has it.
+    """Return the command with this name, and the module whose program has it.
 
     Raises:
         InvalidRequest: there is none.
@@ -51,12 +51,12 @@ def find_command(name: str, programs: Sequence[str]) -> tuple[Any, str]:
 
 
 def parameters_of(command: Any) -> dict[str, Any]:
-    """What a command takes, by the names in make."""
+    """Return the command's parameters, by their names in make."""
     return {_name_of(parameter): parameter for parameter in command.params}
 
 
 def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Collection[str] = ()) -> list[str]:
-    """The values as arguments of the command line. `taken_by_others` are names of other commands of the same run.
+    """Convert values to arguments of the command line. `taken_by_others` are names of other commands of the run.
 
     Raises:
         InvalidRequest: a value that no command takes, a switch that is neither on nor off, or a missing argument.
@@ -96,7 +96,7 @@ def _run(order: argparse.Namespace) -> None:
 def _names_of(goal: str, programs: Sequence[str]) -> Collection[str]:
     try:
         return parameters_of(find_command(goal, programs)[0])
-    except InvalidRequest:  # a rule of the Makefile itself, or a mistake that make will come to
+    except InvalidRequest:  # a rule of the Makefile itself, or a mistake that make will report
         return ()
 
 

@@ -1,4 +1,4 @@
-"""`model-check`: what the configured chat model can do, and what the system does about the rest."""
+"""`model-check`: what the configured chat model can do, and how the system handles the rest."""
 
 from __future__ import annotations
 

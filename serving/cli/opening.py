@@ -1,4 +1,4 @@
-"""Opens single parts and stores of the system for commands that need no other. None of them loads a model."""
+"""Open single parts and stores for commands that need no others. None of them loads a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_parts(settings: Settings) -> Iterator[Assembly]:
-    """What builds single parts and closes them in the end."""
+    """Yield a builder of single parts, which are closed at the end."""
     with ExitStack() as opened:
         yield Assembly(context_of(settings), opened)
 
@@ -37,9 +37,7 @@ def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
 
 
 def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
-    """Raises:
-    StoreInUse: a server owns it.
-    """
+    """Build the vector index. Raises StoreInUse: a server owns it."""
     from retrieval.contract import VectorIndex
 
     index: VectorIndex = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
@@ -48,13 +46,13 @@ def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
 
 @contextmanager
 def open_checkpoints(settings: Settings) -> Iterator[Any]:
-    """Where conversations are kept."""
+    """Open the store of conversations."""
     with open_parts(settings) as parts:
         yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
 
 
 def open_spans(settings: Settings) -> SpanStore:
-    """Traces. It opens its file when it is asked."""
+    """Return the store of traces, which opens its file when it is read."""
     from observability.stores.spans import SpanStore
 
     return SpanStore(settings.foundation.data_dir / "spans.sqlite")
@@ -62,7 +60,7 @@ def open_spans(settings: Settings) -> SpanStore:
 
 @contextmanager
 def open_costs(settings: Settings) -> Iterator[CostLedger]:
-    """What was spent."""
+    """Open the cost ledger."""
     from observability.stores.costs import CostLedger
 
     with closing(CostLedger(make_data_dir(settings.foundation.data_dir) / "costs.sqlite")) as costs:
@@ -71,7 +69,7 @@ def open_costs(settings: Settings) -> Iterator[CostLedger]:
 
 @contextmanager
 def open_outcomes(settings: Settings) -> Iterator[Any]:
-    """What became of answers."""
+    """Open the outcomes of answers."""
     store = load_removable("observability.stores.outcomes").OutcomeStore
     with closing(store(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
         yield outcomes

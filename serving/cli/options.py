@@ -1,4 +1,4 @@
-"""Options that several commands take, and the stack that they name."""
+"""Options that several commands share, and the loading of the stack they name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 LOCAL = "local"
-"""The tenant of someone at the command line who names none."""
+"""Default tenant at the command line."""
 
 Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
@@ -38,17 +38,17 @@ PROPOSALS = Path("var/reports/cases.jsonl")
 
 
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
-    """The person at the keyboard. Whoever may read the data folder needs no key."""
+    """Return the person at the keyboard, who needs no key: they can read the data folder."""
     return Principal(f"{getpass.getuser()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
 
 
 def all_of(tenant: str, groups: Sequence[str] | None) -> Scope:
-    """What the person at the keyboard may list: documents of every class."""
+    """Return the scope of the person at the keyboard, with documents of every class."""
     return Scope(tenant, frozenset(groups or ()))
 
 
 def person(tenant: str, subject: str | None) -> Principal:
-    """The user of that name in the tenant, else the person at the keyboard."""
+    """Return the user of that name in the tenant, or the person at the keyboard."""
     return Principal(subject, tenant) if subject else local(tenant, [], None)
 
 

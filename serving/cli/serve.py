@@ -1,4 +1,4 @@
-"""`sixply serve`: answer others over HTTP."""
+"""`sixply serve`: serve the API over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def serve(stack: Stack = STACK) -> None:
 
 
 def serve_api(loaded: Loaded) -> None:
-    """Look for callers and take the port first: both fail at once, the models take seconds."""
+    """Check for callers and take the port first: both fail at once, while models take seconds to load."""
     from observability.telemetry import logs
     from serving.access.identity import Callers
     from serving.processes.address import announce_address

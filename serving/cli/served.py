@@ -1,7 +1,7 @@
-"""The system for a command: opened here, or, while a server runs on the same data folder, that server asked over loopback.
+"""The system for a command: opened here, or, while a server runs on the same data folder, that server over loopback.
 
-The command calls as the person at the keyboard: with an API key that is made for this call and revoked after it, which only the
-owner of the data folder can make. A person who was named by a key in the environment calls with that key.
+Commands call as the person at the keyboard, with an API key that is created for the call and revoked after it, which only
+the owner of the data folder can do. A person named by a key in the environment calls with that key.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 KEYS = ("SIXPLY_API_KEY", "SIXPLY_KEY")
-"""Variables of the environment that may hold an API key."""
+"""Environment variables that may hold an API key."""
 LONGEST_S = 600.0
 
 
 @contextmanager
 def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
-    """Every part as `open_system` opens it; or, beside a running server, those that can be asked over its API. `roles` are of
-    whoever searches; all if absent.
+    """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
+    those of the person who searches; all by default.
 
     Raises:
         As `open_system`; beside a server, StoreInUse for a part that only its own process can use.
@@ -66,14 +66,14 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
 
 
 def _host(settings: Settings) -> str:
-    """Where this machine reaches it."""
+    """Return the host at which this machine reaches the server."""
     host = settings.serving.http.host
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - these two listen everywhere
     return f"[{host}]" if ":" in host else host
 
 
 class _Served:
-    """What commands use of a system, asked of the server: agent, objects, retriever, ingestor. The rest is read beside it."""
+    """The system's interface for commands, over the API: agent, objects, retriever, ingestor. The rest is on disk."""
 
     def __init__(self, settings: Settings, url: str, opened: ExitStack, roles: frozenset[str]) -> None:
         from foundation.components import Assembly
@@ -125,7 +125,7 @@ class _Served:
         yield Event(kind="answer", answer=Answer.model_validate_json(reply.content))
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
-        """What the arguments are; the server says whether this person may decide it."""
+        """Return the approval with its arguments. The server checks whether this person may decide it."""
         approval = await self.approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
@@ -220,7 +220,7 @@ class _Served:
         return client
 
     def _as(self, principal: Principal) -> dict[str, str]:
-        """The header of a key of this person: theirs from the environment, or one that is made, and revoked at the end."""
+        """Return the header with this person's key: the environment's, or one that is revoked at the end."""
         if principal not in self._headers:
             self._headers[principal] = {"Authorization": f"Bearer {self._key_of(principal)}"}
         return self._headers[principal]
@@ -237,7 +237,7 @@ class _Served:
 
 
 def _error_of(reply: httpx2.Response) -> SixplyError:
-    """The error that the server told, of the class that bears its code."""
+    """Convert a reply to the error class that has its code."""
     try:
         problem = reply.json()
         detail, code = str(problem["detail"]), problem["code"]
@@ -248,7 +248,7 @@ def _error_of(reply: httpx2.Response) -> SixplyError:
     kind = next((kind for kind in _below(SixplyError) if kind.code == code), SixplyError)
     try:
         return kind(detail)
-    except TypeError:  # one that says more than a text
+    except TypeError:  # a class that needs more than a text
         return SixplyError(detail)
 
 

@@ -1,4 +1,4 @@
-"""How things look on a terminal. Whatever came from a model, a document or a caller is printed as text, not as markup."""
+"""Output on a terminal. Text of models, documents and callers is escaped, never taken as markup."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ HOW = {
     "tool": "with a tool",
     "none": "",
 }
-"""`Answer.path`, for people."""
+"""Descriptions of `Answer.path`."""
 
 
 def console() -> Console:
-    """For standard output. A file or a pipe has no width, so lines are not broken for it."""
+    """Return a console for standard output. Files and pipes have no width, so their lines are not broken."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
     return Console(highlight=False, width=width)
 
 
 def is_asked() -> bool:
-    """Whether somebody is there who can be asked."""
+    """Whether somebody can be asked on a terminal."""
     return sys.stdin.isatty()
 
 
 def plain(text: object) -> str:
-    """`text` as it is, without what a terminal or rich would take for an order."""
+    """Return `text` without terminal control sequences, escaped for rich."""
     return escape(rendering.plain(text))
 
 
 def line(text: object) -> str:
-    """The same on one line, for titles and names."""
+    """Return `text` like `plain`, on one line, for titles and names."""
     return escape(rendering.one_line(text))
 
 
@@ -65,13 +65,13 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def show_rows(rows: Iterable[object], columns: str, cells: str) -> None:
-    """A line for each row. `columns` are the headings, `cells` what is written of a row below each, as `str.format` takes it."""
+    """Print a table. `columns` are headings, `cells` formats of a row as for `str.format`, separated by " | "."""
     forms = cells.split(" | ")
     show_table(columns.split(" | "), ([form.format(row) for form in forms] for row in rows))
 
 
 def show_object(made: Any) -> None:
-    """Of an `ObjectAnswer` the object as JSON, then who filled it and from where; or why there is none."""
+    """Print an `ObjectAnswer`: the object as JSON, who wrote it and its sources; or why there is none."""
     out = console()
     if made.object is None:
         out.print(f"[red]{made.failure}[/]  {plain(made.told)}")
@@ -87,7 +87,7 @@ def show_object(made: Any) -> None:
 
 
 def watching() -> Callable[[Event], None]:
-    """Shows each step when it is done; before the first one, how to go on if this process is ended."""
+    """Return a listener that prints each finished step; before the first, how to continue if this process is ended."""
     out, has_begun = console(), False
 
     def show(event: Event) -> None:
@@ -103,12 +103,12 @@ def watching() -> Callable[[Event], None]:
 
 
 def near_titles(answer: Answer | Turn) -> str:
-    """Where to look by oneself."""
+    """Return the titles of the nearest documents."""
     return ", ".join(document.title for document in answer.nearest)
 
 
 def show_answer(answer: Answer, *, plan: bool = False) -> None:
-    """The text, then the citations, then what it took and how to go on; `plan` shows the plan before it."""
+    """Print the answer's text, its citations, cost and time, and how to continue; with `plan`, the plan first."""
     out = console()
     if plan and answer.plan is not None:
         out.print()
@@ -139,12 +139,12 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
 
 
 def format_arguments(arguments: Mapping[str, Any]) -> str:
-    """The arguments of a call, as a person reads them."""
+    """Format a call's arguments for a person."""
     return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def plan_table(plan: Plan) -> Table:
-    """A row a step, and below it what was changed on the way."""
+    """Return a table with a row per step, and below it the changes to the plan."""
     calls = [f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "" for step in plan.steps]
     rows = [
         (step.step_id, step.kind, step.ask, call, ", ".join(step.after), f"{step.outcome} {step.detail}".strip())
@@ -160,17 +160,17 @@ def plan_table(plan: Plan) -> Table:
 
 
 def show_error(error: SixplyError) -> None:
-    """One clear text on standard error."""
+    """Print the error's text on standard error."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{plain(error)}[/]")
 
 
 def show_note(text: str) -> None:
-    """What a person should know beside the answer, on standard error."""
+    """Print a note beside the answer, on standard error."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{plain(text)}[/]")
 
 
 def write_json(path: Path | None, content: Any) -> bool:
-    """Write `content` to `path`; whether standard output is now taken by it.
+    """Write `content` to `path`. Return whether it took standard output (`-`).
 
     Raises:
         InvalidSetting: the file cannot be written.
@@ -200,9 +200,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error; gives what to call with (what is being done, how many are done, how many there are).
+    """Show a bar on standard error; yield its update function (name of the step, number done, total).
 
-    Where standard error is a file or a pipe, a line now and then, so that a long run in the background can be followed.
+    Without a terminal it prints a line now and then, so that long background runs can be followed.
     """
     errors = Console(stderr=True)
     if not errors.is_terminal:

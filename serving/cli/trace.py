@@ -1,4 +1,4 @@
-"""`sixply trace` and `costs`: what happened for an answer, and what answers cost."""
+"""`sixply trace` and `costs`: the trace of an answer, and money spent."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The shapes of OpenAI's and Anthropic's APIs over our agent. The folder can be deleted with its routers."""
+"""OpenAI's and Anthropic's APIs over our agent. The folder can be deleted with its routers."""

@@ -1,4 +1,4 @@
-"""Anthropic's shape over our answers: its `messages`, with its own citations, as characters of a document."""
+"""Anthropic's Messages API, with its citations by character range of a document."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from serving.runtime import Running, Runtime
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
 TUNING = frozenset({"cache_control", "max_tokens", "service_tier", "temperature", "top_k", "top_p"})
-"""Accepted without effect."""
+"""Parameters accepted without effect."""
 PARALLEL = "disable_parallel_tool_use"
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "stop_sequences": ([],),
@@ -44,13 +44,13 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 
 class ThinkingPart(BaseModel):
-    """What clients send back of earlier messages; it is not read."""
+    """Thinking of earlier messages, sent back by clients and ignored."""
 
     type: Literal["redacted_thinking", "thinking"]
 
 
 class ImageSource(BaseModel):
-    """Bytes; of the type `url` nothing is fetched."""
+    """An image, by its bytes or a data URL. No address is fetched."""
 
     type: Literal["base64", "url"]
     media_type: Text = ""
@@ -77,7 +77,7 @@ class ToolUse(BaseModel):
 
 
 class ToolResult(BaseModel):
-    """Its result."""
+    """The result of such a call."""
 
     type: Literal["tool_result"]
     tool_use_id: CallId
@@ -123,7 +123,7 @@ class MessagesTool(BaseModel):
 
 
 class MessagesRequest(BaseModel):
-    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -153,7 +153,7 @@ class MessageContent(BaseModel):
 
 
 class MessageUsage(BaseModel):
-    """`null` where the provider did not say, which is not zero."""
+    """Token counts; `null` where the provider reported none."""
 
     input_tokens: int | None
     output_tokens: int | None
@@ -171,7 +171,7 @@ class MessageReply(BaseModel):
     stop_sequence: None = None
     usage: MessageUsage
     sixply: dict[str, Any]
-    """What Anthropic's shape has no place for: status, path, cost, trace id."""
+    """Fields without a place in Anthropic's shape: status, path, cost, trace id."""
 
 
 @router.post(
@@ -239,7 +239,7 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 class Blocks:
-    """The events of a message, in the order in which Anthropic sends them."""
+    """Events of a message, in Anthropic's order."""
 
     def __init__(self, body: MessagesRequest) -> None:
         self._body = body

@@ -1,6 +1,6 @@
-"""What a client of a vendor's API tells of a conversation, as LangChain's messages; and the tools that it carries out itself.
+"""Convert the messages and tools of a vendor API's client to LangChain's.
 
-What a provider would refuse is refused here, with its place: a result without its call, a call without its result.
+What a provider would refuse is refused here, with the place: a result without its call, a call without its result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serving.api.schemas import Text
 from serving.http.errors import UnsupportedParameter
 
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
-"""Tools of one request, and characters of their schemas together."""
+"""Maximum tools of one request, and maximum characters of all their schemas."""
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
@@ -37,7 +37,7 @@ class FunctionDefinition(BaseModel):
 
 
 def image_of(media_type: str, data: str) -> dict[str, Any]:
-    """A picture as LangChain's content block. Raises InvalidRequest: it is of a kind that models do not read, or not in base64."""
+    """Return an image as LangChain's content block. Raises InvalidRequest: unsupported type, or data not in base64."""
     if media_type not in IMAGES:
         raise InvalidRequest(f"An image is one of {', '.join(IMAGES)}; this is {media_type[:50]}.")
     try:
@@ -48,7 +48,7 @@ def image_of(media_type: str, data: str) -> dict[str, Any]:
 
 
 def image_at(url: str) -> dict[str, Any]:
-    """The picture in a data URL. Raises InvalidRequest: as `image_of`, and for an address, from which nothing is fetched."""
+    """Return the image in a data URL. Raises InvalidRequest: as `image_of`, or `url` is an address; none is fetched."""
     head, comma, data = url.partition(";base64,")
     if not (comma and head.startswith("data:")):
         raise InvalidRequest(
@@ -77,7 +77,7 @@ class NamedSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """What the answer is to be: `json_schema` with a schema in it (Chat Completions), or beside its name (the others)."""
+    """Format of the answer: its schema inside `json_schema` (Chat Completions), or at this level (other APIs)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -102,8 +102,8 @@ class ResponseFormat(BaseModel):
 
 
 def calls_of(text: str, calls: Iterable[tuple[str, str, str]]) -> AIMessage:
-    """A turn of the assistant's. Of each call its id, the name of the tool, and its arguments as JSON. Raises InvalidRequest:
-    arguments are no JSON object."""
+    """Return an assistant's turn. `calls` are id, tool name, and arguments as JSON. Raises InvalidRequest: arguments
+    are no JSON object."""
     return AIMessage(
         text,
         tool_calls=[
@@ -125,7 +125,7 @@ def _arguments(call_id: str, text: str) -> dict[str, Any]:
 
 
 def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
-    """The messages with what the assistant said in one go as one message, as providers want it."""
+    """Merge consecutive messages of the assistant into one, as providers require, and drop empty messages."""
     joined: list[AnyMessage] = []
     for message in messages:
         last = joined[-1] if joined else None
@@ -146,7 +146,7 @@ def _calls(message: AnyMessage) -> bool:
 
 
 def check_pairs(messages: Sequence[AnyMessage]) -> None:
-    """Refuse a result without its call, and a call without its result. Raises InvalidRequest: with the id of the call."""
+    """Raises InvalidRequest: a result has no call right before it, a call has no result, or two calls share an id."""
     waiting: set[str] = set()
     for message in [*messages, HumanMessage("the end")]:
         if isinstance(message, ToolMessage):
@@ -175,7 +175,7 @@ def options_of(
     parallel: bool = True,
     response_format: ResponseFormat | None = None,
 ) -> ClientOptions:
-    """What the client wants: its system messages below `instructions`, and its tools. Raises as `choice_of` and `check_tools`."""
+    """Return the client's options: its tools, and its system messages after `instructions`. Raises as `_choice_of`."""
     system = [message.text.strip() for message in messages if isinstance(message, SystemMessage)]
     return ClientOptions(
         instructions="\n\n".join(filter(None, [instructions.strip(), *system])),
@@ -187,8 +187,8 @@ def options_of(
 
 
 def check_tools(tools: Sequence[dict[str, Any]], own: frozenset[str]) -> None:
-    """Refuse tools of a client that cannot be told apart, from each other or from the agent's `own`, and too much of them.
-    Raises UnsupportedParameter: with what to change."""
+    """Raises UnsupportedParameter: two tools of a client share a name, one has a name in `own` (the server's tools),
+    or their schemas are too long."""
     named = [tool["function"]["name"] for tool in tools]
     if taken := sorted(own & set(named)):
         raise UnsupportedParameter(
@@ -218,7 +218,7 @@ def _as_openai(tool: FunctionDefinition) -> dict[str, Any]:
 
 
 def _choice_of(choice: Any, names: set[str]) -> str:
-    """A vendor's tool_choice as one word: auto, none, any, or the name of a tool."""
+    """Convert a vendor's `tool_choice` to one word: auto, none, any, or the name of a tool."""
     match choice:
         case None | "auto" | {"type": "auto"}:
             return "auto"

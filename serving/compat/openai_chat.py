@@ -1,7 +1,7 @@
-"""OpenAI's shape over our answers, so that whatever speaks to OpenAI speaks to this by another `base_url`.
+"""OpenAI's Chat Completions API, for clients that can change their `base_url`.
 
-`metadata={"thread_id": ...}` continues a conversation. What the shapes have in common: serving/compat/shapes.py. This shape
-has no way to take a token back: what the check of a draft that was streamed has found stands below its text.
+`metadata={"thread_id": ...}` continues a conversation. serving/compat/shapes.py has the code that the APIs share.
+Streamed text cannot be taken back in this API, so what the check of a streamed draft finds is appended as a note.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TUNING = frozenset({
     "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
     "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
 })  # fmt: skip
-"""Accepted without effect: clients send them by themselves, and the configured parts decide these things."""
+"""Parameters accepted without effect: clients send them by default, and the configuration decides them."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -49,7 +49,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "stop": ([],),
 }
-"""Values that ask for nothing. Any other value of these, and any other parameter, is refused."""
+"""Values that change nothing. Other values of these parameters, and unlisted parameters, are refused."""
 
 
 class ImageAddress(BaseModel):
@@ -115,7 +115,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -147,7 +147,7 @@ class ChatReply(BaseModel):
     content: str | None
     refusal: str | None = None
     tool_calls: list[ChatCall] | None = None
-    """What the client is to carry out; its next request has the results."""
+    """Calls that the client carries out. It sends their results in its next request."""
 
 
 class ChatChoice(BaseModel):
@@ -163,9 +163,9 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: ChatUsage | None = None
-    """`null` where the provider did not say, which is not zero."""
+    """`null` where the provider reported no usage."""
     sixply: dict[str, Any]
-    """What OpenAI's shape has no place for: citations, status, path, cost, trace id."""
+    """Fields without a place in OpenAI's shape: citations, status, path, cost, trace id."""
 
 
 class ModelCard(BaseModel):
@@ -200,13 +200,13 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
 
 @router.get("/models", responses=responses(shape="openai"), dependencies=[admit("reads")])
 async def models(_: Asker, runtime: Running) -> ModelList:
-    """The names that `model` may have."""
+    """List the accepted names of `model`."""
     return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
 
 
 @router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
 async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
-    """One of them."""
+    """Return one model."""
     if model not in MODELS:
         raise unknown(model)
     return ModelCard(id=model, created=_now(runtime))
@@ -250,7 +250,7 @@ def _calls(answer: Answer) -> list[ChatCall]:
 
 
 class Chunks:
-    """The chunks of one completion, in the order in which OpenAI sends them."""
+    """Chunks of one completion, in OpenAI's order."""
 
     def __init__(self, body: ChatRequest, created: int) -> None:
         self._wants_usage = body.stream_options is not None and body.stream_options.include_usage

@@ -1,4 +1,4 @@
-"""OpenAI's newer shape, `responses`, over our answers. Conversations go on by `previous_response_id`, as its clients do it."""
+"""OpenAI's Responses API. `previous_response_id` continues a conversation."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from serving.runtime import Running, Runtime, admit
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
-"""Accepted without effect, beside what chat completions accept."""
+"""Parameters accepted without effect, besides those of chat completions."""
 ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
     "include": ([],),
     "truncation": ("disabled", "auto"),
 }
 PREFIX = "resp_"
 IN_BACKGROUND = "resp_job_"
-"""Before the id of the job that makes a response which nobody waits for."""
+"""Prefix of the id of a background response, before the id of its job."""
 ResponseId = Annotated[Identifier, Path(examples=["resp_job_job-3"])]
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
@@ -90,7 +90,7 @@ class ResponseUsage(BaseModel):
 
 
 class ResponseReply(BaseModel):
-    """OpenAI's `response` object. Members for what is not done here say so."""
+    """OpenAI's `response` object. Fields of features that are not supported have constant values."""
 
     id: str
     object: Literal["response"] = "response"
@@ -99,7 +99,7 @@ class ResponseReply(BaseModel):
     model: str
     output: list[ResponseOutput | ResponseCall]
     usage: ResponseUsage | None
-    """`null` where the provider did not say, which is not zero."""
+    """`null` where the provider reported no usage."""
     previous_response_id: str | None
     metadata: dict[str, Any]
     error: dict[str, str] | None = None
@@ -115,7 +115,7 @@ class ResponseReply(BaseModel):
     store: Literal[True] = True
     service_tier: Literal["default"] = "default"
     temperature: float = 1.0
-    """As it was sent, or OpenAI's default, like those below it: the configured parts decide these things."""
+    """This and the next ones: the value that was sent, or OpenAI's default. The configuration decides them."""
     top_p: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
@@ -127,7 +127,7 @@ class ResponseReply(BaseModel):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     sixply: dict[str, Any]
-    """What OpenAI's shape has no place for: status, path, cost, trace id."""
+    """Fields without a place in OpenAI's shape: status, path, cost, trace id."""
 
 
 @router.post(
@@ -150,7 +150,7 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
 
 @router.get("/responses/{response_id}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
 async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> ResponseReply:
-    """A response that was begun with `background`: where it stands, and when it is completed what came of it."""
+    """Return the status of a `background` response, and its output once it is completed."""
     if stream:
         raise UnsupportedParameter(
             "A response is not streamed later. Ask for it again until it has ended.", param="stream"
@@ -160,13 +160,13 @@ async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, 
 
 @router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
 async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> ResponseReply:
-    """Break it off. One that has ended stays as it is."""
+    """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)
     return await _stand_of(await runtime.jobs.cancel(job.job_id, caller), runtime)
 
 
 async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> ResponseReply:
-    """Leave it to a job: it is on the disk before it is acknowledged, and the next process goes on with it."""
+    """Start a job for the response. It is on disk before it is acknowledged, and survives a restart."""
     if body.stream:
         raise UnsupportedParameter(
             '"stream" does not go with "background" here. Leave one of them out.', param="stream"
@@ -183,7 +183,7 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
 
 
 async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
-    """Raises NotFound: the caller began no such response with `background`."""
+    """Raises NotFound: the caller has no such background response."""
     if response_id.startswith(IN_BACKGROUND):
         with suppress(NotFound):
             job: Job = await runtime.jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
@@ -196,7 +196,7 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
 
 
 async def _stand_of(job: Job, runtime: Runtime) -> ResponseReply:
-    """The response of a job as it is now."""
+    """Return the current state of a job as a response."""
     (item,) = await runtime.jobs.store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
@@ -257,7 +257,7 @@ async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtim
 
 
 async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtime) -> str | None:
-    """The conversation that a response belongs to: its id carries it, unless it is made in the background."""
+    """Return the response's conversation. It is part of the id, except for a background response."""
     if response_id is None:
         return None
     if response_id.startswith(IN_BACKGROUND):
@@ -274,7 +274,7 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
 
 REPEATED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_output_tokens", "reasoning", "user",
             "safety_identifier", "prompt_cache_key")  # fmt: skip
-"""Parameters without effect here that the reply gives back as they were sent."""
+"""Parameters without effect that the reply repeats."""
 
 
 def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> ResponseReply:
@@ -319,7 +319,7 @@ def _calls(answer: Answer) -> Iterator[ResponseCall]:
 
 
 def _annotations(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
-    """A file citation for each marker in the text, at the place of the marker."""
+    """Yield a file citation for each marker in the text, with the marker's offset."""
     for cited in answer.citations:
         marker, at = f"[{cited.marker}]", -1
         while (at := text.find(marker, at + 1)) >= 0:
@@ -340,19 +340,19 @@ def _usage(answer: Answer) -> ResponseUsage | None:
 
 
 def _error_event(error: SixplyError) -> ServerSentEvent:
-    problem = openai_problem(error)  # its member "error" is what makes OpenAI's client raise
+    problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
     members = {name: problem["error"][name] for name in ("code", "message", "param")}
     return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
 
 
 class Numbered:
-    """The events of a response, numbered, in the order in which OpenAI sends them."""
+    """Numbered events of a response, in OpenAI's order."""
 
     def __init__(self, whole: Callable[[Answer], ResponseReply]) -> None:
         self._whole, self._number = whole, itertools.count()
         self._place: dict[str, Any] = {}
         self._message: dict[str, Any] = {}
-        """The message that is being written, once its first words have come."""
+        """The message being written; empty before its first words."""
 
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
         whole = self._whole(answer).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""What a request to `responses` holds: items of a conversation, tools and a format, in OpenAI's newer shape."""
+"""Input of OpenAI's Responses API: conversation items, tools and a format."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class FunctionCall(BaseModel):
 
 
 class FunctionCallOutput(BaseModel):
-    """Its result."""
+    """The result of such a call."""
 
     type: Literal["function_call_output"]
     call_id: CallId
@@ -73,7 +73,7 @@ class FunctionCallOutput(BaseModel):
 
 
 class InputItem(BaseModel):
-    """What clients send back of earlier responses; it is not read."""
+    """Items of earlier responses, sent back by clients and ignored."""
 
     type: Literal["item_reference", "reasoning"]
 
@@ -104,7 +104,7 @@ class ConversationName(RequestBody):
 
 
 class ResponsesRequest(BaseModel):
-    """Parameters that are not listed here are refused when they ask for something; see `docs/api.md`."""
+    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
 
     model_config = ConfigDict(
         extra="allow",

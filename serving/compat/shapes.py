@@ -1,6 +1,6 @@
-"""What the shapes of other vendors' APIs have in common: names of models, honoured parameters, and the text with its sources.
+"""Code that the vendor APIs share: names of models, supported parameters, and the text with its sources.
 
-The last user message is the question. Without a conversation of ours it is read with the messages before it, which vouch for nothing: anybody
+The last user message is the question. Without one of our conversations, the messages before it are context only, and no evidence: anybody
 can write what an assistant is said to have answered.
 """
 
@@ -37,14 +37,14 @@ MODELS: dict[str, Compose | None] = {
     "sixply-extractive": "extractive",
     "sixply-generative": "generative",
 }
-"""Names to ask for, and how each composes; `None`: as configured."""
+"""Accepted values of `model`, and how each composes its answer; `None` as configured."""
 
 TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call"})
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
-"""Values of `tool_choice` with which a client's tools are only mentioned."""
+"""Values of `tool_choice` with which the client's tools are not to be called."""
 
 NO_CHOICE: dict[str, tuple[Any, ...]] = {"tools": ([],), "tool_choice": ("none", "auto", {"type": "auto"})}
-"""Values of `tools` and `tool_choice` that ask for nothing."""
+"""Values of `tools` and `tool_choice` that change nothing."""
 
 
 class TextPart(BaseModel):
@@ -53,7 +53,7 @@ class TextPart(BaseModel):
 
 
 class ChatMetadata(BaseModel):
-    """Clients may keep notes of their own in it; only `thread_id` is read."""
+    """Metadata of a request. Only `thread_id` is read; clients may add fields of their own."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -63,8 +63,8 @@ class ChatMetadata(BaseModel):
 def refuse_unsupported(
     parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
 ) -> None:
-    """Let pass what tunes, which has no effect here, and values that ask for nothing; refuse what would be missed. Raises
-    UnsupportedParameter: with its name."""
+    """Accept parameters in `tuning`, which have no effect, and `neutral` values. Raises UnsupportedParameter: any
+    other one, which would change the answer."""
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
         if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):
@@ -94,12 +94,12 @@ def request_of(
     thread_id: str | None = None,
     **options: Any,
 ) -> AnswerRequest:
-    """What a vendor's body asks of the caller's agent, which may be their tenant's own. `format_name` is the parameter that asks for a
-    format; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`."""
+    """Convert a vendor's body to a request for the caller's agent. `format_name` is the vendor's name of the format
+    parameter; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`."""
     refuse_unsupported(body.model_extra or {}, tuning=tuning, neutral=neutral)
     by_tenant = getattr(runtime.system.agent, "of", None)
     agent = by_tenant(caller) if by_tenant else runtime.system.agent
-    if getattr(agent, "own_tools", None) is None:  # it plans, and takes neither tools of a client nor a format
+    if getattr(agent, "own_tools", None) is None:  # a planning agent takes neither client tools nor a format
         wanted = {"tool_choice": body.tool_choice, "tools": [tool.name for tool in tools]}
         refuse_unsupported(wanted, tuning=(), neutral=NO_CHOICE)
         refuse_unsupported({format_name: response_format and response_format.as_chat()}, tuning=(), neutral={})
@@ -115,12 +115,12 @@ def request_from(
     client: ClientOptions,
     agent: Any,
 ) -> AnswerRequest:
-    """The question that the messages end in, or what came of it so far; with those before it where no conversation of ours is
-    named.
+    """Return the request that the messages end in: a question, or results of client tools. The messages before it are
+    included unless `thread_id` names a conversation.
 
     Raises:
-        UnknownModel. InvalidRequest: there is no question, or calls and results do not go together.
-        UnsupportedParameter: tools, results of some, or images, that the agent does not take.
+        UnknownModel. InvalidRequest: there is no question, or calls and results do not match.
+        UnsupportedParameter: tools, tool results or images that the agent does not accept.
     """
     own_tools = getattr(agent, "own_tools", None)
     if model not in MODELS:
@@ -165,9 +165,9 @@ def unknown(model: str) -> UnknownModel:
 
 
 def with_footnotes(answer: Answer) -> str:
-    """The answer's text with `footnotes` below it, for clients that show nothing else; JSON as it is.
+    """Return the answer's text with `footnotes` below it; JSON is returned as it is.
 
-    Such clients read Markdown, and HTML in it: what documents and models wrote reaches them as text.
+    Clients render Markdown, and HTML in it, so text of documents and models is escaped.
     """
     if answer.is_json:
         return answer.text
@@ -175,7 +175,7 @@ def with_footnotes(answer: Answer) -> str:
 
 
 def footnotes(answer: Answer) -> str:
-    """The citations, where to look instead, what nothing supports, and the approval that is waited for, a line each."""
+    """Return a line for each citation, for the nearest documents, a pending approval, and each unsupported claim."""
     notes = [
         f"[{cited.marker}] {markdown_label(cited.title or cited.uri)} ({markdown_label(cited.uri)}, "
         f"characters {cited.start}-{cited.end})"
@@ -196,5 +196,5 @@ def footnotes(answer: Answer) -> str:
 
 
 def extra_of(answer: Answer) -> dict[str, Any]:
-    """The answer without what the shapes carry already, and without the steps."""
+    """Return the answer's fields that a vendor's shape lacks, without the steps."""
     return answer.model_dump(mode="json", exclude={"question", "text", "usage", "steps"})

@@ -1,7 +1,7 @@
-"""What the routes in the shapes of other vendors have in common: an answer as their JSON, or as their events.
+"""Responses of the vendor routes: an answer as their JSON, or as their events.
 
-Words of an agent that tells them as its model writes them are passed on at once; what the check found is told behind them.
-Of other agents only checked text is sent, so the events begin when the answer is ready.
+Tokens of an agent that streams are sent at once, and what the check finds is appended. Other agents send checked text
+only, so their events begin when the answer is ready.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from serving.runtime import Runtime, admit
 
 @dataclass(frozen=True)
 class Shaped:
-    """An answer in another vendor's words: whole, or as events around its text."""
+    """Converts an answer to a vendor's format: whole, or as events around its text."""
 
     whole: Callable[[Answer], BaseModel]
     begin: Callable[[Answer], Iterable[ServerSentEvent]]
-    """Of an answer that may have no more than its ids yet."""
+    """Events before the text. The answer may have nothing but its ids yet."""
     words: Callable[[str], Iterable[ServerSentEvent]]
     end: Callable[[Answer, str], Iterable[ServerSentEvent]]
-    """Of the answer and all of the text that was sent."""
+    """Events after the text, for the answer and all text that was sent."""
     failed: Callable[[SixplyError], ServerSentEvent]
 
 
 class Told:
-    """What was sent of one answer so far."""
+    """The text of one answer that was sent so far."""
 
     def __init__(self, shaped: Shaped) -> None:
         self._shaped = shaped
@@ -79,7 +79,7 @@ class Told:
         yield from self._shaped.end(answer, self._text)
 
     def _rest(self, answer: Answer) -> str:
-        """What is still to be said of an answer whose words were told while they came."""
+        """Return the text still to send after a streamed draft."""
         draft, notes = self._draft.strip(), footnotes(answer)
         if answer.text.startswith(draft):
             remaining = markdown(answer.text[len(draft) :])
@@ -93,13 +93,13 @@ class Told:
 
 
 def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
-    """An answer of which nothing is known yet but its ids."""
+    """Return an answer with nothing but its ids."""
     ids = {"answer_id": answer_id, "thread_id": thread_id}
     return Answer(**ids, question="", status="answered", stop_reason="complete", text="")
 
 
 def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
-    """The arguments of a route's decorator."""
+    """Return the arguments of a route's decorator."""
     streamed = {"description": described, "content": {"text/event-stream": {"itemSchema": {"type": "object"}}}}
     return {
         "response_model": kind,
@@ -109,7 +109,7 @@ def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict
 
 
 async def check_request(wanted: AnswerRequest, runtime: Runtime) -> None:
-    """Raises InvalidRequest: the question is too long, or its format is no schema that can be kept to."""
+    """Raises InvalidRequest: the question is too long, or its format is no JSON schema that can be enforced."""
     check_length(wanted.question, runtime.system.settings.orchestration.answers)
     if wanted.client.response_format and (schema := schema_in(wanted.client.response_format)):
         await in_thread_within(VALIDATING_S, check_schema, schema)
@@ -118,7 +118,7 @@ async def check_request(wanted: AnswerRequest, runtime: Runtime) -> None:
 async def reply(
     wanted: AnswerRequest, shaped: Shaped, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
 ) -> Response:
-    """Answer, and say it in that shape. Raises as `begin_answer` and `collect` do."""
+    """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
@@ -128,7 +128,7 @@ async def reply(
 
 
 async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
-    """The events, but for an answer that is no JSON where JSON was asked for. Raises what `missing_json` says."""
+    """Yield the events. Raises the error of `missing_json`: JSON was requested and the answer is none."""
     async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
         async for event in followed:
             if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):
@@ -137,8 +137,8 @@ async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> A
 
 
 def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
-    """What is wrong with an answer that is no JSON where a format was asked for: an action waits for a person, or there was too
-    little of the budget."""
+    """Return the error for an answer without the requested JSON: an action waits for approval, or the budget was too
+    small. `None` where nothing is missing."""
     if not response_format or answer.is_json or answer.calls:
         return None
     text = f"There is no JSON to give: {answer.text}"
@@ -146,5 +146,5 @@ def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
 
 
 def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:
-    """An event of that name, or without one."""
+    """Return an event with the name `kind`, or without a name."""
     return ServerSentEvent(raw_data=to_json(content).decode(), event=kind)

@@ -1,4 +1,4 @@
-"""Exit 0 if this machine's server is ready. For the image's health check: the image has no curl, and needs none."""
+"""Exit with 0 if this machine's server is ready, for the image's health check: the image has no curl."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT_S = 4
 
 
 def ready(port: int) -> bool:
-    """Whether `/health/ready` on loopback says so."""
+    """Whether `/health/ready` on loopback succeeds."""
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/health/ready")

@@ -1,1 +1,1 @@
-"""What every HTTP request passes: limits, errors, streams, uploads, idempotency; and answers that are given again."""
+"""HTTP plumbing of every request: limits, errors, streams, uploads, idempotency, the answer cache."""

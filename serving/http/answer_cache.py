@@ -1,8 +1,8 @@
-"""Answers from documents that are given again: to the same question, or to one that means the same (GPTCache, Bang 2023).
+"""A cache of cited answers, for the same question or one with the same meaning (GPTCache, Bang 2023).
 
-An answer is kept for one tenant, one set of roles and groups, one day and the same models. Every document that it cites is looked up again
-under the rights of who asks now. Two questions mean the same when their vectors are near and their telling words are the same, which vectors
-alone do not tell apart (`make bench-cache`).
+An answer is shared within one tenant, one set of roles and groups, one day and the same models. Every cited document is looked up again
+with the caller's rights. Two questions mean the same when their vectors are near and their significant words are equal; vectors alone do
+not tell such questions apart (`make bench-cache`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from serving.contract import Cache
 from serving.settings import AnswerCacheSettings
 
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
-"""What may stand around a word and says nothing. Signs that do (`%`, `+`, `#`, `€`, a minus) are part of the word."""
+"""Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word."""
 _ENGLISH = frozenset("the what how when where who why which is are does can you my".split())  # noqa: SIM905 - reads best as text
-"""A question with one of these is taken for English. In other languages `a`, `do` and `am` are words that tell."""
+"""A question with one of these is treated as English. In other languages `a`, `do` and `am` are significant words."""
 _NEUTRAL = frozenset("a an the is are am be do does of please".split())  # noqa: SIM905 - as above
 _COURTESIES = tuple(
     tuple(phrase.split())
@@ -45,17 +45,17 @@ _COURTESIES = tuple(
         "por favor", "gracias", "hola", "s'il vous plaît", "merci", "bonjour", "per favore", "grazie",
     )
 )  # fmt: skip
-"""Around a question, and no part of it."""
+"""Polite phrases at the start or end of a question, to be removed."""
 _ENDING = re.compile(r"(?<=[a-z]{3}[a-rt-z])s$")
-"""Of a plural or of a verb ("costs")."""
+"""The final `s` of a plural or of a verb ("costs")."""
 
 
 _SHELVES = "answers "
-"""How every key begins."""
+"""Prefix of every key."""
 
 
 async def forget(cache: Cache, tenant: str) -> int:
-    """Every answer and every question of a tenant; gives how many entries."""
+    """Delete every answer and question of a tenant; return the number of entries."""
     return await cache.forget(tenant, _SHELVES)
 
 
@@ -74,12 +74,12 @@ class AnswerCache:
         writer: str,
         erasures: Erasures,
     ) -> None:
-        """`writer` tells the models that make the answers, by name and weights: what others made is made anew."""
+        """`writer` names the models that make the answers, with their weights: other models' answers are not reused."""
         self._settings, self._cache, self._ledger = settings, cache, ledger
         self._embedder, self._clock, self._policy, self._writer = embedder, clock, policy, writer
         self._erasures, self._erasures_before = erasures, erasures.total()
         self._erasures_seen: dict[str, int] = {}
-        """By tenant."""
+        """Number of erasures at the last check, by tenant."""
 
     def now(self) -> int:
         return self._ledger.sequence()
@@ -104,6 +104,7 @@ class AnswerCache:
         sources = await asyncio.to_thread(self._sources, answer.citations, principal)
         if sources is None or await asyncio.to_thread(self.now) != since:
             return
+        # raises PersonErased where the caller was erased while the answer was made
         demand()
         record = {
             "answer_id": answer.answer_id,
@@ -123,7 +124,7 @@ class AnswerCache:
             await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
-        """What is kept does not say who asked first, so all of it goes where somebody was erased; it is made anew."""
+        """Delete all answers of a tenant after an erasure: entries do not record who asked first."""
         total = await asyncio.to_thread(self._erasures.total)
         if total != self._erasures_seen.get(tenant, self._erasures_before):
             await forget(self._cache, tenant)
@@ -144,7 +145,7 @@ class AnswerCache:
         return Recalled(kind, record["answer_id"], record["text"], record["path"], citations)
 
     def _sources(self, citations: Sequence[Citation], principal: Principal) -> dict[str, str] | None:
-        """The content hash of each cited document, or `None` where one can no longer be shown as it was cited."""
+        """Return the content hash of each cited document; `None` where a citation can no longer be shown as it was."""
         chunk_ids = list(dict.fromkeys(citation.chunk_id for citation in citations))
         today = self._clock.now().date()
         hits = self._ledger.hits(chunk_ids, self._policy.scope(principal), as_of=today)
@@ -158,7 +159,7 @@ class AnswerCache:
         return {key: document.content_hash if document else "" for key, document in documents.items()}
 
     def _shelf(self, compose: str, principal: Principal) -> str:
-        """What two people must share to be given the same answer; the cache itself keeps tenants apart."""
+        """Return a key for all that two callers must share to get one answer. The cache itself separates tenants."""
         today = self._clock.now().date().isoformat()
         shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
         return f"{_SHELVES}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
@@ -171,19 +172,15 @@ class _Asked:
 
 
 def normal(question: str) -> str:
-    """As two spellings of one question are the same.
-
-    >>> normal("  How long is  the Warranty? ")
-    'how long is the warranty'
-    """
+    """Return `question` with one spelling of spaces, case and final punctuation."""
     return " ".join(question.split()).rstrip("?!. ").casefold()
 
 
 def same_details(question: str, other: str) -> bool:
-    """Whether both have the same telling words in the same order: every entity, number, qualifier, negation and direction.
+    """Whether both have the same significant words in the same order: every entity, number, qualifier and negation.
 
-    A word that only one of them has makes it another question ("express delivery", "without a receipt", "to" instead of
-    "from"), in any language. A miss costs a new answer; a wrong hit is a wrong answer.
+    In any language, a word that only one has makes it another question ("express delivery", "without a receipt", "to"
+    instead of "from"). A miss costs a new answer; a false hit gives a wrong answer.
 
     >>> same_details("What does delivery cost?", "What does express delivery cost?")
     False
@@ -195,7 +192,7 @@ def same_details(question: str, other: str) -> bool:
 
 
 def telling_words(question: str) -> list[str]:
-    """The words of a question that must not differ, in their order, without courtesies around it.
+    """Return the significant words of a question in order, without polite phrases at its ends.
 
     >>> telling_words("Please tell me: what's the price of three QP-5, in €? Thanks.")
     ['what', 'price', 'three', 'qp-5', 'in', '€']
@@ -214,7 +211,7 @@ def telling_words(question: str) -> list[str]:
 
 
 def _plain(part: str, *, first: bool) -> str:
-    """In lower case, but for a name that would then be a function word: "US", "IT", "May"."""
+    """Return the word in lower case, unless it is a name that would become a function word: "US", "IT", "May"."""
     word = part.strip(_EDGES)
     folded = word.casefold()
     named = not first and word[:1].isupper() and folded in FUNCTION_WORDS and folded not in ("i", "a")
@@ -232,7 +229,7 @@ def _without_courtesies(words: list[str]) -> list[str]:
 
 
 def _nearest(questions: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:
-    """Those that may mean the same, nearest first."""
+    """Return the questions whose cosine similarity is at least `least`, nearest first."""
     if not questions:
         return []
     cosines = np.stack([entry.vector for entry in questions]) @ vector

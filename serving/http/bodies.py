@@ -1,6 +1,6 @@
-"""What a request's body may be: so many bytes, values and levels, counted before anything is built from it.
+"""Limits on request bodies: bytes, values and levels of nesting, counted before anything is parsed.
 
-Checking a megabyte of wrong values against a schema holds the event loop for seconds, in a thread too, so the number of values is bounded.
+Validating a megabyte of wrong values holds the event loop for seconds, even in a thread, so the number of values is limited.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from serving.http.errors import BodyRefused, respond
 from serving.settings import HttpSettings
 
 MAX_VALUES = 10_000
-"""A conversation of 1,500 messages, or 200 questions with everything that can be asked of them, have fewer."""
+"""Maximum values in a JSON body. A conversation of 1,500 messages, or 200 questions with every option, stays below."""
 MAX_NESTING = 64
 UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})
-"""Paths whose bodies are files: read bit by bit to the disk, up to `max_body_bytes`."""
+"""Paths whose bodies are files, streamed to disk up to `max_body_bytes`."""
 WHOLE_BODIES = 16
-"""How many of the largest bodies may be held at once, by all requests together."""
+"""Memory for the bodies of all requests together, in bodies of `max_body_bytes`."""
 PIECE_BYTES = 65_536
 
-# Possessive, and an unfinished string ends with the body: nothing is looked at twice.
+# Possessive, and an unfinished string matches to the end: no byte is looked at twice.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def check_json(body: bytes, what: str = "The body") -> None:
-    """Refuse JSON that is expensive to build or to check. Linear, some milliseconds a megabyte. Raises TooLarge: too many
-    values, or too many levels."""
+    """Refuse JSON that is expensive to parse or validate. Linear, some milliseconds a megabyte. Raises TooLarge: too
+    many values or levels."""
     if (encoding := json.detect_encoding(body[:4])) not in ("utf-8", "utf-8-sig"):
         body = body.decode(
             encoding, "replace"
-        ).encode()  # as json.loads reads it; in UTF-16, half of a letter can be a quote
+        ).encode()  # decoded like json.loads: in UTF-16, half of a letter can be a quote
     if _values(body) <= MAX_VALUES and _count_brackets(body) <= MAX_NESTING:
         return
-    marks = _STRING.sub(b"", body)  # commas and brackets in texts count for nothing
+    marks = _STRING.sub(b"", body)  # commas and brackets inside strings do not count
     if (values := _values(marks)) > MAX_VALUES:
         raise TooLarge(f"{what} has {values:,} values; at most {MAX_VALUES:,} are taken. Send less at once.")
     if (levels := _levels(marks)) > MAX_NESTING:
@@ -53,7 +53,7 @@ def _count_brackets(body: bytes) -> int:
 
 
 def _values(body: bytes) -> int:
-    """At least as many as there are: each but a first one follows a comma or an opening bracket."""
+    """Return an upper bound of the number of values: each but the first follows a comma or an opening bracket."""
     return body.count(b",") + _count_brackets(body) + 1
 
 
@@ -66,7 +66,7 @@ def _levels(marks: bytes) -> int:
 
 
 class BodyLimits:
-    """Reads each body that is no upload, checks it and hands it on; and holds no more bytes than there is room for."""
+    """Reads, checks and passes on each body that is no upload, within a limit on the memory of all bodies together."""
 
     def __init__(self, app: ASGIApp, http: HttpSettings) -> None:
         self._app = app
@@ -111,7 +111,7 @@ class BodyLimits:
         await self._app(scope, handed_on(body, receive), send)
 
     def _demand_room(self, size: int) -> None:
-        """Raises BodyRefused: the bodies of all requests together are too large already."""
+        """Raises BodyRefused: with `size` more bytes, the bodies of all requests together would be too large."""
         if self._held + size > self._room:
             raise BodyRefused(
                 Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)
@@ -129,7 +129,7 @@ class BodyLimits:
 
 
 def handed_on(body: bytes, receive: Receive) -> Receive:
-    """`receive` for whoever reads a body after us: in pieces, so that no parser has the event loop for the whole of it."""
+    """Return a `receive` that replays `body` in pieces, so that no parser blocks the event loop for all of it."""
     pieces = [body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES)] or [b""]
     pieces.reverse()
 

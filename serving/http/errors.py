@@ -1,6 +1,7 @@
-"""Errors on the wire: problem+json (RFC 9457) for our routes, OpenAI's and Anthropic's shapes for theirs.
+"""Error responses: problem+json (RFC 9457) on our own routes, OpenAI's and Anthropic's error objects on theirs.
 
-The family of an error (`foundation/errors.py`) decides its status. What nobody foresaw is a 500 with the request id and nothing else.
+The class of an error (`foundation/errors.py`) decides its status. An unforeseen exception is a 500 that carries only the request
+id.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ log = logging.getLogger("sixply.serving")
 
 MEDIA_TYPE = "application/problem+json"
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
-"""Also those that its clients may ask for and that are not here: they can read no other shape."""
+"""Path prefixes whose errors are in OpenAI's shape, with those of its routes that we do not serve: its clients read
+no other shape."""
 ANTHROPIC_PATHS = ("/v1/messages",)
 VENDOR_PATHS = (*OPENAI_PATHS, *ANTHROPIC_PATHS)
 OPENAI_CODES = {
@@ -41,22 +43,23 @@ OPENAI_CODES = {
     "quota_exceeded": "rate_limit_exceeded",
     "unauthenticated": "invalid_api_key",
 }
-"""What OpenAI calls errors that its clients look for, beside `openai_code` of a class; every other code is ours."""
+"""OpenAI's codes for errors that its clients handle. A class may name its own in `openai_code`; every other code is
+ours."""
 EXPLAINED = "explained"
-"""Member of a request's state: its unforeseen exception has been logged and answered."""
+"""Attribute of `request.state`: this request's unforeseen exception has been logged and answered."""
 CHALLENGE = 'Bearer realm="sixply"'
 PATH_SHOWN = 200
-"""Characters of a path that an error repeats."""
+"""Maximum characters of a path that an error repeats."""
 FIELDS_SHOWN = 20
 PLACE_SHOWN = 200
-"""Characters of the name of a field: an unknown member is named as the caller wrote it."""
+"""Maximum characters of a field's name or message. The name of an unknown field is the caller's own text."""
 DETAIL_SHOWN = 2000
-"""Characters of a text that may quote what the caller sent."""
+"""Maximum characters of an error text, which may quote the request."""
 CONFLICT = (
     "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
 )
 BROWSER_PATHS = ("/docs", "/openapi.json")
-"""Read-only pages that a person opens in a browser, which can send a key as HTTP Basic only."""
+"""Pages that a person opens in a browser. A browser can send a key only as HTTP Basic."""
 
 
 class FieldProblem(BaseModel):
@@ -65,7 +68,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong, for a person (`detail`) and for a program (`code`, `retryable`)."""
+    """An error, for a person (`detail`) and for a program (`code`, `retryable`)."""
 
     type: str = Field(examples=["urn:sixply:error:not_found"])
     title: str
@@ -75,9 +78,9 @@ class Problem(BaseModel):
     retryable: bool
     request_id: str
     reason: str | None = None
-    """For a refused document: the stable word for why."""
+    """Stable code of the reason, for a refused document."""
     fields: list[FieldProblem] | None = None
-    """For a request that does not fit: where."""
+    """The fields that are not valid, for a request that fails validation."""
 
 
 class OpenAIError(BaseModel):
@@ -107,7 +110,7 @@ class AnthropicProblem(BaseModel):
 
 
 class UnsupportedParameter(RequestError):
-    """A parameter of another vendor's API that would change the answer and that we do not honour."""
+    """A parameter of another vendor's API that would change the answer and is not supported here."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
@@ -115,7 +118,7 @@ class UnsupportedParameter(RequestError):
 
 
 class UnknownModel(NotFound):
-    """A name in `model` that is none of ours."""
+    """The name in `model` is not one of ours."""
 
     code = NotFound.code
     openai_code = "model_not_found"
@@ -123,24 +126,24 @@ class UnknownModel(NotFound):
 
 
 class QuestionTooLong(TooLarge):
-    """A question of more characters than the settings allow."""
+    """The question has more characters than the settings allow."""
 
     code = TooLarge.code
     openai_code = "context_length_exceeded"
 
 
 class QuotaExceeded(BudgetExceeded):
-    """429: a quota is used up for now; Retry-After says when there is more."""
+    """429: a quota is used up for now. Retry-After says when it is available again."""
 
     retryable = True
 
 
 class InternalError(SixplyError):
-    """A defect of ours, as a caller may know it."""
+    """A defect on our side, without details that a caller must not see."""
 
 
 class BodyRefused(HTTPException):
-    """Raised where a route reads its body: FastAPI lets this class pass, and would make a 400 of any other."""
+    """An error in the body, raised while a route reads it. FastAPI would turn any other class into a 400."""
 
     def __init__(self, error: SixplyError) -> None:
         super().__init__(error.status)
@@ -160,7 +163,8 @@ SHAPES: dict[Shape, tuple[type[BaseModel], str]] = {
 
 
 def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route for its OpenAPI document: those given, and those that any request can get."""
+    """Return the error responses of a route for its OpenAPI document: `statuses`, and those that any route can
+    return."""
     texts = {
         400: "The request cannot be read.",
         401: "No valid API key.",
@@ -184,7 +188,7 @@ def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[
 
 
 def declare(document: dict[str, Any]) -> None:
-    """Take out of the OpenAPI document what FastAPI puts in and nobody gets: 422 where it is 400, problems as plain JSON."""
+    """Remove responses that FastAPI documents and no caller gets: 422 on vendor paths, problems as plain JSON."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if path.startswith(VENDOR_PATHS):
@@ -195,13 +199,13 @@ def declare(document: dict[str, Any]) -> None:
 
 
 def install(app: FastAPI) -> None:
-    """Give every exception its response."""
+    """Register a handler for every class of exception."""
 
     async def respond_known(request: Request, error: Exception) -> Response:
         assert isinstance(error, SixplyError)
         if isinstance(error, RequestError | ComponentError | InternalError):
             return respond(request, error)
-        return await unforeseen(request, error)  # the operator's to mend: its text may name paths, callers get none
+        return await unforeseen(request, error)  # for the operator to fix: its text may name paths
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -236,7 +240,7 @@ def install(app: FastAPI) -> None:
 def respond(
     request: Request, error: SixplyError, *, status: int | None = None, fields: list[FieldProblem] | None = None
 ) -> Response:
-    """The response for `error`, in the shape of the path that was asked."""
+    """Return the response for `error`, in the shape that clients of the request's path expect."""
     if error.public != str(error):
         log.error("request %s: %s", request_id(request), error)
     status, content, media_type = shape_error(
@@ -254,7 +258,7 @@ def respond(
 def shape_error(
     path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
 ) -> tuple[int, dict[str, Any], str]:
-    """Status, content and media type for `error`, as clients of that path expect them."""
+    """Return status, content and media type for `error`, as clients of `path` expect them."""
     if path.startswith(VENDOR_PATHS):
         status = 400 if status == 422 else status  # neither vendor's API knows 422
     if path.startswith(OPENAI_PATHS):
@@ -268,7 +272,7 @@ def shape_error(
 def problem(
     error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
 ) -> dict[str, Any]:
-    """The members of problem+json for `error`."""
+    """Return the members of problem+json for `error`."""
     return Problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
@@ -283,7 +287,7 @@ def problem(
 
 
 def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str, Any]:
-    """The error object of OpenAI's API for `error`; the same inside a stream."""
+    """Return OpenAI's error object for `error`. Streams send the same object."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     param = getattr(error, "param", param)
     code = getattr(error, "openai_code", OPENAI_CODES.get(error.code, error.code))
@@ -292,7 +296,7 @@ def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str,
 
 
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:
-    """The error object of Anthropic's API for `error`; the same inside a stream."""
+    """Return Anthropic's error object for `error`. Streams send the same object."""
     kinds = {
         401: "authentication_error",
         403: "permission_error",
@@ -308,7 +312,7 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
 
 
 def to_json(content: Any) -> bytes:
-    """ASCII, so that a lone surrogate which a caller sent and an error quotes cannot break the response."""
+    """Encode as ASCII, so that a lone surrogate quoted from the request cannot break the response."""
     return json.dumps(content, ensure_ascii=True).encode("ascii")
 
 
@@ -317,17 +321,17 @@ def request_id(request: Request) -> str:
 
 
 def internal_error() -> SixplyError:
-    """What a caller is told about a defect of ours: that it is one, and how to find it."""
+    """Return the error that a caller sees for a defect on our side. The log has the details, by request id."""
     return InternalError("Something failed inside. The server's log has the details under the request id.")
 
 
 def from_http(error: HTTPException) -> SixplyError:
-    """What a library or a limit on bodies raised, as one of ours."""
+    """Convert an exception of a library, or of the limit on bodies, to one of our errors."""
     return error.error if isinstance(error, BodyRefused) else from_status(error.status_code, str(error.detail))
 
 
 def from_status(status: int, detail: str) -> SixplyError:
-    """The nearest of our errors for a status that a library chose."""
+    """Return our nearest error for a status that a library chose."""
     if status == 413:
         return TooLarge("The body is larger than this server takes ([serving.http] max_body_bytes).")
     kinds: dict[int, type[SixplyError]] = {404: NotFound, 409: Conflict, 422: InvalidRequest}
@@ -335,7 +339,7 @@ def from_status(status: int, detail: str) -> SixplyError:
 
 
 def _not_served(request: Request, error: HTTPException) -> str | None:
-    """For a path or a method that no route has: which one, and where to look."""
+    """Return a hint where no route has this path or this method, else `None`."""
     path = request.url.path[:PATH_SHOWN]
     if error.status_code == 404 and error.detail == "Not Found":
         return f"There is no {path} here. docs/api.md and /openapi.json list what there is."
@@ -346,21 +350,17 @@ def _not_served(request: Request, error: HTTPException) -> str | None:
 
 
 def field_problem(item: Mapping[str, Any]) -> FieldProblem:
-    """Where a request does not fit, and why, as pydantic found it."""
+    """Convert one validation error of pydantic's to the field and the message that a caller sees."""
     where, what = item["loc"], str(item["msg"])
     if item["type"] == "json_invalid":
         return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
-    # Where several types may stand, pydantic names the one it tried, as "list[TextPart]": that is no place in the request.
+    # For a union, pydantic puts the type that it tried ("list[TextPart]") into the path; the request has no such field.
     place = ".".join(shorten(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
     return FieldProblem(location=shorten(place, PLACE_SHOWN), message=shorten(what, PLACE_SHOWN))
 
 
 def shorten(text: str, most: int) -> str:
-    """The beginning of a text that is too long to be sent back.
-
-    >>> shorten("a long story", 6), shorten("short", 6)
-    ('a lon…', 'short')
-    """
+    """Cut `text` to `most` characters, with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

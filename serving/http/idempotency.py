@@ -1,8 +1,8 @@
-"""The same request sent twice is done once: `Idempotency-Key`, after the IETF's draft and Stripe's API.
+"""Requests with an `Idempotency-Key` are done once, after the IETF's draft and Stripe's API.
 
-A key belongs to its caller with the rights that they then had. Its first reply is kept for a day and given again to whoever may still make
-the request. A failure that may pass by itself (429, 5xx) frees the key; a second request then goes on with an answer that had begun, in the
-same conversation, so that what was done is not done again.
+A key belongs to its caller, with the roles and groups of the first request. The first reply is kept for 24 hours and returned to callers
+who may still make the request. A temporary failure (429, 5xx) releases the key. A retry then continues the answer that had begun, in the
+same conversation, so that nothing is done twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PREFIX = "/v1/"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
 KEPT = timedelta(hours=24)
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
-"""Besides 5xx: replies that say "not now"."""
+"""Statuses, besides 5xx, that mean "not now": the key is released and the reply is not kept."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -79,28 +79,28 @@ STORE = SqliteStore(
 
 
 class InFlight(Conflict):
-    """409: the first request with this key has not been answered yet."""
+    """409: the first request with this key is still running."""
 
     retryable = True
 
 
 class KeyReused(InvalidRequest):
-    """422: the key came with another request or other rights before."""
+    """422: the key was used before with another request or other rights."""
 
     code = "idempotency_key_reused"
 
 
 @dataclass
 class Attempt:
-    """A request that is being worked on under a key; the routes reach it at `request.state.attempt`."""
+    """A request in progress under a key. Routes read it from `request.state.attempt`."""
 
     store: IdempotencyStore
     caller: str
     key: str
     thread_id: str | None
-    """Where an earlier attempt began its answer."""
+    """The conversation in which an earlier attempt began its answer; `None` at the first attempt."""
     failed: bool = False
-    """Though its status, which went out before, says 200: a stream that ended with an error."""
+    """A stream with status 200 ended in an error."""
 
     def resume(self, wanted: AnswerRequest) -> AnswerRequest:
         if self.thread_id is None or wanted.thread_id is not None:
@@ -108,7 +108,7 @@ class Attempt:
         return wanted.model_copy(update={"thread_id": self.thread_id})
 
     async def follow(self, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-        """The events of the answer, while it is noted where it can be gone on with."""
+        """Yield the events of the answer, and store its conversation, from which a retry can continue."""
         self.failed = True
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
@@ -120,18 +120,16 @@ class Attempt:
 
 
 class IdempotencyStore:
-    """Keys and first replies in one SQLite file: they outlive the process, and workers on one machine share them."""
+    """Keys and first replies in one SQLite file, which survives restarts and which the machine's workers share."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
-        self._time = SteadyTime(
-            clock
-        )  # a clock set ahead would free every key, and what was sent again would be done again
+        self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
-        """Take the key, or give the reply that it got. Raises InFlight: another request has it. KeyReused: it came with another
-        request."""
+        """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
+        used with another request or other rights."""
         now = self._time.now()
 
         def take(connection: sqlite3.Connection) -> Attempt | Reply:
@@ -177,7 +175,7 @@ class IdempotencyStore:
 
 
 class Idempotency:
-    """The ASGI part. It stands inside authentication, because a key is the caller's."""
+    """ASGI middleware. It runs inside authentication, because a key belongs to a caller."""
 
     def __init__(self, app: ASGIApp, store: IdempotencyStore) -> None:
         self._app = app
@@ -201,7 +199,7 @@ class Idempotency:
             earlier = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
         except ClientDisconnect:
             return
-        except HTTPException as error:  # from the limits on bodies, whose own handlers stand outside of us
+        except HTTPException as error:  # from the body limits, whose handlers are outside this middleware
             await respond(request, from_http(error))(scope, receive, send)
             return
         except SixplyError as error:
@@ -224,8 +222,8 @@ class Idempotency:
 
 
 class _Said:
-    """Remembers what passes by on its way to the caller. The last part waits until the whole has been kept: whoever has
-    a reply gets the same one again."""
+    """Records the response on its way to the caller. The last part is sent only after the reply is stored, so that a
+    caller who has seen a reply gets the same one again."""
 
     def __init__(self, attempt: Attempt, send: Send) -> None:
         self._attempt = attempt
@@ -254,14 +252,12 @@ class _Said:
                 await store.release(attempt)
             else:
                 await store.keep(attempt, Reply(status, media, b"".join(self._parts)))
-        except (
-            SixplyError
-        ):  # the work is done and the caller may know; a second request is then told that this one is at work
+        except SixplyError:  # the work is done: answer the caller, though a retry will get 409
             log.exception("the reply under an %s could not be kept", HEADER)
 
 
 def declare(document: dict[str, Any]) -> None:
-    """Put the header and its replies into the OpenAPI document, at every operation that takes it."""
+    """Add the header and its responses to each operation of the OpenAPI document that accepts it."""
     document["components"].setdefault("parameters", {})[HEADER] = {
         "name": HEADER,
         "in": "header",
@@ -279,13 +275,13 @@ def declare(document: dict[str, Any]) -> None:
 
 
 def _rights(request: Request, principal: Principal) -> str:
-    """What the caller may do and see now; a reply made with other rights is not theirs any more."""
+    """Return the caller's current rights as text; a reply made under other rights is not returned."""
     scope = request.app.state.runtime.system.policy.scope(principal)
     return json.dumps([sorted(principal.roles), sorted(principal.groups), scope.listed_classes])
 
 
 def _fingerprint(request: Request, body: bytes, rights: str) -> str:
-    """What makes two requests the same one. A client picks a new boundary each time that it sends the same form."""
+    """Hash what makes two requests the same, but for a form's boundary: clients choose a new one each time."""
     media, options = parse_options_header(request.headers.get("content-type", ""))
     body = body.replace(boundary, b"") if (boundary := options.get(b"boundary")) else body
     parts = (

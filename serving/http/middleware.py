@@ -1,4 +1,4 @@
-"""What surrounds every request, as pure ASGI: anything that wraps the response in tasks would hide a client's leaving."""
+"""ASGI middleware around every request. Wrapping responses in tasks would hide a client's disconnect."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HEADERS = {
 
 
 class Envelope:
-    """Outermost: gives each request an id, and puts what libraries refuse in plain text into our shape of error."""
+    """Outermost middleware: gives each request an id, and converts libraries' plain-text errors to our shape."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,14 +53,14 @@ class Envelope:
             try:
                 await self._app(scope, receive, outgoing.send)
             except Exception:
-                if not scope["state"].get(EXPLAINED):  # else it has been logged and answered: once is enough
+                if not scope["state"].get(EXPLAINED):  # else it was logged and answered already
                     raise
             finally:
                 _log(scope, outgoing.status, time.perf_counter() - started_s)
 
 
 def _log(scope: Scope, status: int | None, seconds: float) -> None:
-    """A line for the request, by its route: its address can name documents and people. Probes are left out."""
+    """Log the request by its route: its address can name documents and people. Probes and the page are left out."""
     if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(UNWATCHED):
         return
     fields = {
@@ -80,9 +80,9 @@ class _Outgoing:
         self._request_id = request_id
         self._path = path
         self._instead: bytes | None = None
-        """The body in place of a library's plain text."""
+        """The body to send in place of a library's plain text; `None` to pass the response on."""
         self.status: int | None = None
-        """`None`: the caller left before there was an answer."""
+        """The status that was sent; `None` where the caller left before there was one."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -111,9 +111,9 @@ class _Outgoing:
 
 
 class Authentication:
-    """Closed by default: without a valid credential nothing but the public paths is reached, not even a 404.
+    """Requires a valid credential for everything but the public paths; without one, no 404 is visible either.
 
-    It stands before the routes because FastAPI reads and parses a body before it asks any dependency.
+    Middleware, not a dependency: FastAPI parses the body before it resolves dependencies.
     """
 
     def __init__(self, app: ASGIApp, callers: Callers, sessions: Any, erasures: Erasures) -> None:
@@ -152,10 +152,10 @@ class Authentication:
         basic = connection.scope["method"] == "GET" and path.startswith(BROWSER_PATHS)
         authorization = connection.headers.get("authorization")
         if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):
-            authorization = f"Bearer {key}"  # where Anthropic's clients put it
+            authorization = f"Bearer {key}"  # the header of Anthropic's clients
         return self._callers.authenticate(authorization, basic=basic)
 
 
 def _request_id(own: str | None) -> str:
-    """The caller's own id where it is harmless in logs and headers, else a new one."""
+    """Return the caller's own id where it is safe in logs and headers, else a new one."""
     return own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex

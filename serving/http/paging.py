@@ -1,5 +1,5 @@
-"""Long lists in pages. A cursor names the last item that was seen, so what is added or deleted meanwhile neither repeats
-nor skips another."""
+"""Pages of long lists. A cursor names the last item of its page, so that items added or deleted later cause neither
+repeats nor gaps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What a caller asked for."""
+    """The page that a caller asked for."""
 
     limit: int
     after: str | None
-    """The key of the last item of the page before."""
+    """Key of the last item of the previous page; `None` for the first page."""
 
     def page(
         self, items: Sequence[T], key: Callable[[T], str], *, newest_first: bool = False
     ) -> tuple[list[T], str | None]:
-        """The page, in the order of `key`, which must be unique, and the cursor of the next one; `None`: it was the last."""
+        """Return the page in the order of `key`, which must be unique, and the next cursor (`None` at the end)."""
         ordered = sorted(items, key=key, reverse=newest_first)
         if (after := self.after) is not None:
             ordered = [item for item in ordered if (key(item) < after if newest_first else key(item) > after)]
@@ -41,7 +41,7 @@ async def _paging(
         str | None, Query(max_length=4000, description="`next_cursor` of the page before; the first page if absent.")
     ] = None,
 ) -> Paging:
-    """Raises InvalidRequest: the cursor is none of ours."""
+    """Raises InvalidRequest: the cursor was not made by this server."""
     return Paging(limit, None if cursor is None else _key(cursor))
 
 

@@ -1,7 +1,7 @@
-"""How long a client may take: for the head of a request, for its body, and to fetch its reply.
+"""Time limits for clients: to send the head of a request, to send its body, and to read its reply.
 
-uvicorn waits for ever, and keeps a head of any size, so anybody could hold connections and places without a credential. The times are those
-of Apache's mod_reqtimeout: a fixed one for the head, a least rate for everything else.
+uvicorn waits forever and accepts a head of any size, so anybody could hold connections without a credential. The limits are those of
+Apache's mod_reqtimeout: a fixed time for the head, a minimum rate for bodies and replies.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LEAST_RATE = 500
-"""Bytes a second of a body or a reply, on average over the time that is waited."""
+"""Minimum rate of a body or a reply, in bytes per second, averaged over the wait so far."""
 LOOK_S = 1.0
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
 MAX_FRAMING_BYTES = 1_000_000
-"""Of a chunked body what is not the body: sizes, extensions, trailers, which no limit on bodies counts."""
+"""Maximum bytes of a chunked body besides its content: sizes, extensions, trailers. No limit on bodies counts these."""
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which gives up clients that are too slow and heads that are too large.
+    """uvicorn's protocol, with limits on slow clients and large heads.
 
-    `patience_s` is how long a head may take, from the opening of the connection or from the reply before, and how long a body
-    or a reply may stand still. A connection that lies idle between two requests is closed by uvicorn, after 5 s.
+    `patience_s` limits the time for a head, from the opening of the connection or the previous reply, and the time
+    that a body or a reply may stall. uvicorn closes a connection that is idle between two requests after 5 s.
     """
 
     def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
@@ -54,7 +54,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._received += len(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES + len(data):  # what came before this piece was too much already
+            if self._head_bytes > MAX_HEAD_BYTES + len(data):  # too much even before this piece
                 self._refuse_head()
                 return
         if self._in_body:
@@ -65,7 +65,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # those after a body would be kept, and nobody reads them
+        if self._in_head:  # nobody reads trailers after a body, and uvicorn would keep them
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -102,7 +102,7 @@ class PatientProtocol(HttpToolsProtocol):
         return self._refusal
 
     def _look(self) -> None:
-        """Each second: whether the client still does its part."""
+        """Check once a second that the client still makes progress, and drop the connection where it does not."""
         if self.transport.get_protocol() is not self:  # a websocket now, which has its own pings
             self._stop_looking()
             return
@@ -117,7 +117,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._look_again = self.loop.call_later(LOOK_S, self._look)
 
     def _client_duty(self) -> tuple[tuple[str, object] | None, int]:
-        """What the client must do next, for which request, and how many bytes of it are done; `None`: wait for us."""
+        """Return the client's duty and its request, with the bytes done. The duty is `None` while it waits for us."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
             return ("reply", self.cycle), -unsent

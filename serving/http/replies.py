@@ -1,6 +1,6 @@
-"""The first reply to a request, given again in place of doing the request again: serving/http/idempotency.py keeps it.
+"""The stored first reply to a request, returned in place of doing it again. serving/http/idempotency.py stores it.
 
-It is given by the rule that each route declares (serving/access/identity.py), once the caller was found to be allowed to make the request.
+The access rule of the route (serving/access/identity.py) returns it, after it has found that the caller may make the request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Reply:
 
 
 class FirstReply(Exception):
-    """Raised in place of doing a request again, once the caller was found to be allowed to make it."""
+    """Raised in place of doing a request again, after the caller's right to make it was checked."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__("This request was answered before.")
@@ -31,18 +31,18 @@ class FirstReply(Exception):
 
 
 def is_answered(request: Request) -> bool:
-    """Whether the first reply to this request is at hand, so that nothing will be done for it."""
+    """Whether the first reply is at hand, so that the request will not be done again."""
     return getattr(request.state, "first_reply", None) is not None
 
 
 def end_if_answered(request: Request) -> None:
-    """Called when the caller was found to be allowed to make this request. Raises FirstReply: it was made and answered before."""
+    """End a permitted request that already has a reply. Raises FirstReply: the request was answered before."""
     if is_answered(request):
         raise FirstReply(request.state.first_reply)
 
 
 async def give_first_reply(request: Request, error: Exception) -> Response:
-    """The handler of `FirstReply`."""
+    """Handle `FirstReply`."""
     del request
     assert isinstance(error, FirstReply)
     reply = error.reply

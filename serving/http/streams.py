@@ -1,4 +1,4 @@
-"""Following an agent until its last event, whoever stops first: the agent, the caller or the server."""
+"""Follow an agent's events to the end, and stop it when the caller leaves or the server shuts down."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from serving.processes.lifecycle import Lifecycle
 log = logging.getLogger("sixply.serving")
 
 PING_S = 15.0
-"""An idle stream gets a comment this often, so that no proxy on the way takes it for dead."""
+"""Seconds of silence after which a stream sends a comment, so that proxies keep the connection open."""
 
 CLEAN_UP_S = 10.0
-"""How long a cancelled agent may take to let go. Its place is not given away before."""
+"""Seconds that a cancelled agent may take to clean up. Its place is taken until then."""
 
 Item = Event | Exception | None
 T = TypeVar("T")
@@ -34,17 +34,17 @@ T = TypeVar("T")
 async def follow(
     events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None
 ) -> AsyncGenerator[Event | None]:
-    """The agent's events, up to and including its answer; `None` after each long silence.
+    """Yield the agent's events up to and including its answer; `None` after each `PING_S` of silence.
 
-    One task runs the agent from its first step to its last, so that its spans open and close in one context; closing
-    this generator cancels it and waits until it has cleaned up. When the server's time is up the caller is told first:
-    cleaning up can take longer than is left. `request` is watched for the caller's leaving, which
-    only a response that is being sent would notice by itself.
+    One task runs the whole agent, so that its spans open and close in one context. Closing this generator cancels the
+    task and waits for its cleanup. At shutdown the caller is answered first, because cleanup can take longer than the
+    time that is left. `request` is watched for a disconnect; without it, only a response that is being sent would
+    notice one.
 
     Raises:
-        SixplyError: what the agent raised, or reported as an error event.
+        SixplyError: the agent raised it, or reported it as an error event.
         ShuttingDown: the server's time is up.
-        CallerLeft: only where `request` is given.
+        CallerLeft: the caller disconnected; only with `request`.
     """
     queue: asyncio.Queue[Item] = asyncio.Queue()
     tasks = [asyncio.create_task(_run(events, queue))]
@@ -62,12 +62,12 @@ async def follow(
         if lifecycle.over:
             lifecycle.clean_up(tasks)
         else:
-            with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: we are often being cancelled ourselves
+            with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: this task is often being cancelled itself
                 await asyncio.wait(tasks)
 
 
 async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None) -> Answer:
-    """The answer at the end of `events`; raises what `follow` raises."""
+    """Return the answer at the end of `events`. Raises the errors of `follow`."""
     async with aclosing(follow(events, lifecycle, request)) as followed:
         async for event in followed:
             if event is not None and event.answer is not None:
@@ -76,8 +76,8 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
 
 
 async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
-    """What `work` gives. It is cancelled when the caller leaves, where `request` is given, and when the server's time is up.
-    Raises ShuttingDown: the server's time is up. CallerLeft: the caller left."""
+    """Return the result of `work`, which is cancelled at shutdown and, with `request`, when the caller disconnects.
+    Raises ShuttingDown: the server's time is up. CallerLeft: the caller disconnected."""
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_wait_until_left(request)) if request is not None else None
 
@@ -101,7 +101,7 @@ async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, reques
 
 
 def explain(error: Exception) -> SixplyError:
-    """`error` as one of ours, so that a stream can end with it."""
+    """Convert `error` to one of our errors, so that a stream can end with it."""
     if isinstance(error, SixplyError):
         return error
     log.error("a stream failed", exc_info=error)
@@ -114,7 +114,7 @@ def stream_events(
     encode: Callable[[Event], Iterable[ServerSentEvent]],
     failed: Callable[[SixplyError], ServerSentEvent],
 ) -> EventStream:
-    """The agent's events as a caller reads them. The response has begun, so the stream itself says how it ended."""
+    """Stream the agent's events to the caller. An error is the last event, because the status has already been sent."""
 
     async def encode_events() -> AsyncGenerator[ServerSentEvent | None]:
         try:
@@ -129,7 +129,7 @@ def stream_events(
 
 
 class EventStream(EventSourceResponse):
-    """Server-sent events from a generator, which is closed however the response ends. `None` sends a comment."""
+    """Server-sent events from a generator, which is always closed at the end. `None` sends a comment."""
 
     def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
         self._events = events
@@ -141,7 +141,7 @@ class EventStream(EventSourceResponse):
 
 
 class PassedOn(Response):
-    """A response that another ASGI application makes."""
+    """A response made by another ASGI application."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None
         async for event in events:
             queue.put_nowait(event)
         queue.put_nowait(_unanswered_error())
-    except Exception as error:  # whatever it is, the reader of the queue must hear of it
+    except Exception as error:  # the reader of the queue must get any error
         queue.put_nowait(error)
     finally:
         if (close := getattr(events, "aclose", None)) is not None:
@@ -177,7 +177,6 @@ async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
 
 
 async def _wait_until_left(request: Request) -> None:
-    """Return when the caller has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,4 @@
-"""Uploaded files, read as they arrive."""
+"""Uploaded files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def file_name(file: UploadFile) -> str:
-    """Raises InvalidRequest: the upload has none."""
+    """Return the file's name without folders. Raises InvalidRequest: the upload has no name."""
     name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
     if not name:
         raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
@@ -31,12 +31,12 @@ def media_type_of(name: str) -> str:
 
 
 def taken_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
-    """Store what `caller` sends; what they may not read is neither replaced nor told of. `demand` is asked right before it is
-    stored, because reading and embedding it may take long: they may have been stopped, or their key revoked.
+    """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
+    called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
 
     Raises:
-        DocumentRefused: it cannot be read, or there is nothing in it.
-        Forbidden: the caller could not read it.
+        DocumentRefused: the file is empty, or cannot be read.
+        Forbidden: the caller could not read the document.
         As `demand`: nothing is stored.
     """
     scope = system.policy.scope(caller)

@@ -1,1 +1,1 @@
-"""Background jobs: many documents or questions, worked on after the request was answered."""
+"""Background jobs of many documents or questions."""

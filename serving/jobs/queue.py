@@ -1,8 +1,8 @@
-"""Work that a caller does not wait for: documents to take in, questions to answer.
+"""Background jobs: documents to ingest, questions to answer.
 
-A job is on the disk before it is acknowledged, item by item, so the next process on the same data folder goes on with it. Jobs take at most
-half of the places, and tenants take turns item by item. Before each item a job asks whether it may still be done: a switch makes it wait, a
-credential that counts no more ends it. One item during which the process died `ATTEMPTS` times is not begun again.
+A job is on disk before it is acknowledged, so the next process on the same data folder can continue it. Jobs use at most half of the
+places, and tenants take turns item by item. Before each item a job's permission is checked: a kill switch makes the job wait, an invalid
+credential ends it. An item during which the process died `ATTEMPTS` times is not started again.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ T = TypeVar("T")
 log = logging.getLogger("sixply.serving")
 
 AT_ONCE = 2
-"""Items that one process works on; the others wait."""
+"""Items that one process works on at once."""
 ATTEMPTS = 3
-"""So often a process may die while it does an item. Fewer, and a machine that loses its power twice would cost an item."""
+"""Maximum crashes of the process during an item. With fewer, a machine that loses its power twice would cost an item."""
 PLACE_AGAIN_S = 0.2
 LOOK_S = 0.25
-"""How often it is asked whether a job may go on while it works or waits."""
+"""Seconds between two checks whether a running or waiting job may continue."""
 STORE_AGAIN_S = 1.0
 NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask", "responses": "ask"}
 
 
 Do = Callable[[JobItem, Principal, Path, Demand], Awaitable[Mapping[str, Any]]]
-"""Does one item, as whom the credential stands for now; the folder holds the job's files. The demand is asked right before
-anything is stored, and what it raises is passed on."""
+"""Does one item for its current caller, with the folder of the job's files. It calls the demand right before it stores
+anything, and passes on what that raises."""
 
 Allow = Callable[[Permission, Principal], Principal]
-"""The caller of a job as they are now. Raises a RequestError where they may never go on, a ComponentError where not now."""
+"""Returns a job's caller with current rights. Raises a RequestError: never allowed again. ComponentError: not now."""
 
 
 class _NotNow(Exception):
-    """The item was not done and may be, later."""
+    """The item was not done, and may be later."""
 
 
 class Jobs:
-    """Works on the jobs of this process. Belongs to the event loop that serves."""
+    """Runs the jobs of this process. Belongs to the event loop that serves."""
 
     def __init__(
         self,
@@ -88,15 +88,15 @@ class Jobs:
         items: Sequence[tuple[str, Mapping[str, Any]]],
         files: Mapping[str, bytes] | None = None,
     ) -> Job:
-        """Raises ShuttingDown, QuotaExceeded, StorageFull, StoreUnavailable: nothing was begun."""
+        """Start a job. Raises ShuttingDown, QuotaExceeded, StorageFull, StoreUnavailable: nothing was started."""
         self._lifecycle.refuse_while_draining()
         job = await self.store.add(kind, caller, items, files or {})
         self._work_on(job)
         return job
 
     async def cancel(self, job_id: str, caller: Principal) -> Job:
-        """Nothing of it is begun any more. A document that is being taken in is finished, an answer is broken off. One that has
-        ended stays as it is. Raises NotFound: no such job of the caller's."""
+        """Start no further items of a job. A document that is being ingested is finished, an answer is cancelled. A
+        job that has ended does not change. Raises NotFound: the caller has no such job."""
         job = await self.store.get(job_id, caller)
         if job_id in self._tasks:
             self._cancelled.add(job_id)
@@ -106,7 +106,7 @@ class Jobs:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """While this is open, jobs run; those that an earlier process left are gone on with."""
+        """Run jobs while the context is open, including those that an earlier process left."""
         for job in await self.store.adopt():
             self._work_on(job)
         try:
@@ -128,13 +128,13 @@ class Jobs:
                 if not await self._carry_out(job, item):
                     return
             await self._insist(job, lambda: self.store.end(job.job_id, "done"))
-        except SixplyError:  # its store fails while the server stops: the next process goes on
+        except SixplyError:  # its store fails during shutdown: the next process continues
             log.exception("job %s stopped", job.job_id)
         finally:
             self._cancelled.discard(job.job_id)
 
     async def _carry_out(self, job: Job, item: JobItem) -> bool:
-        """Do an item, as soon as it may be done. Whether the next one may be begun."""
+        """Do an item as soon as it is allowed. Return whether the next one may start."""
         while await self._may_go_on(job):
             try:
                 async with self._turns.turn(job.principal.tenant):
@@ -144,7 +144,7 @@ class Jobs:
         return False
 
     async def _may_go_on(self, job: Job) -> bool:
-        """Wait until nothing keeps the job back; false where it has ended."""
+        """Wait until nothing holds the job back. Return false where the job has ended."""
         while not self._is_stopping(job):
             current = await self._insist(job, lambda: self.store.find(job.job_id))
             if current.status != "running":  # another worker was told to cancel it
@@ -162,8 +162,8 @@ class Jobs:
         return False
 
     async def _in_turn(self, job: Job, item: JobItem) -> bool:
-        """Do an item now. Whether the next one may be begun. Raises _NotNow: it was not done, and whether it may be is to be
-        asked again."""
+        """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and the permission
+        is to be checked again."""
         work, do = self._do[job.kind]
         admission = self._admission[work]
         while admission.running >= max(1, admission.places // 2):
@@ -180,7 +180,7 @@ class Jobs:
             raise _NotNow from error
         except _NotNow:
             raise
-        except Exception as error:  # it ends this item and no other
+        except Exception as error:  # it ends this item only
             status, outcome = "failed", _problem(error)
         kept = {"body": item.given["body"]} if job.kind == "responses" else {}
         await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome, kept))
@@ -188,8 +188,8 @@ class Jobs:
 
     @asynccontextmanager
     async def _attempt(self, job: Job, item: JobItem) -> AsyncIterator[None]:
-        """Do an item inside. That it is begun is on the disk before: if the process dies of it, the next one knows. Raises
-        InternalError: it was begun too often. _NotNow: it was stopped, or nothing can be noted now."""
+        """Count an attempt around an item, on disk first, so that the next process knows what this one died of.
+        Raises InternalError: too many attempts. _NotNow: the item was stopped, or attempts cannot be counted now."""
         if item.attempts >= ATTEMPTS:
             raise InternalError(
                 f'The server died {item.attempts} times while it worked on "{item.name}", so it is not tried again. The cause is '
@@ -204,7 +204,7 @@ class Jobs:
         try:
             yield
         except (asyncio.CancelledError, ShuttingDown, Overloaded, Stopped, _NotNow) as error:
-            if isinstance(error, Stopped) and self._is_allowed(job):  # its model is stopped, and not the caller
+            if isinstance(error, Stopped) and self._is_allowed(job):  # its model is stopped, not the caller
                 raise
             with suppress(StoreUnavailable):
                 await self.store.count_attempt(job.job_id, item.number, -1)
@@ -213,7 +213,7 @@ class Jobs:
             raise
 
     async def _watch(self, job: Job, item: JobItem, do: Do) -> Mapping[str, Any]:
-        """What `do` gives, unless the job is kept back or ended meanwhile: an answer is then broken off."""
+        """Return the result of `do`. Cancel an answer, and raise _NotNow, where the job loses its permission."""
         caller = self._demand(job)
         if not job.principal.holds_rights_of(caller):
             await self._insist(job, lambda: self.store.add_rights(job.job_id, caller))
@@ -230,12 +230,12 @@ class Jobs:
             self._items.pop(job.job_id, None)
 
     def _break_off(self, job: Job) -> bool:
-        """Cancel the answer that is being written, if one is."""
+        """Cancel the job's current answer. Return false where none is being written."""
         item = self._items.get(job.job_id)
         return job.kind != "ingest" and item is not None and item.cancel()
 
     def _demand(self, job: Job) -> Principal:
-        """The job's caller as they are now. Raises _NotNow: the job is kept back, or has ended."""
+        """Return the job's current caller. Raises _NotNow: the job must wait, or has ended."""
         try:
             return self._allow(NEEDS[job.kind], job.principal)
         except SixplyError as error:
@@ -249,8 +249,8 @@ class Jobs:
         return True
 
     async def _insist(self, job: Job, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the store, again and again while it cannot be used: a disk that was full for a moment must neither
-        lose what was done nor let it be done twice."""
+        """Do something with the store, and retry while it is unavailable: a disk that is full for a moment must
+        neither lose a result nor cause it to be made twice."""
         while True:
             try:
                 return await work()
@@ -265,7 +265,7 @@ class Jobs:
 
 
 def _problem(error: Exception) -> dict[str, Any]:
-    """Why an item failed, for its caller."""
+    """Return an item's error for its caller."""
     problem = explain(error)
     reason = {"reason": problem.reason} if isinstance(problem, DocumentRefused) else {}
     return {"code": problem.code, "detail": problem.public, "retryable": problem.retryable, **reason}

@@ -1,4 +1,4 @@
-"""Jobs on the disk, item by item with what came of it: the database, and a folder of files for each."""
+"""Jobs and the outcome of each item, in a database with a folder of files for each job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from serving.settings import JobSettings
 log = logging.getLogger("sixply.serving")
 
 Kind = Literal["ingest", "answers", "responses"]
-"""`responses`: a question as a client of a vendor's shape asked it, with the body that its reply repeats."""
+"""`responses` are questions of a vendor API's client, with the request body, which the reply repeats."""
 Status = Literal["running", "done", "cancelled", "revoked"]
 ItemStatus = Literal["waiting", "done", "failed"]
 
@@ -37,12 +37,12 @@ KEPT = timedelta(days=7)
 RETRY_AFTER_S = 60.0
 
 ARRIVING = "arriving"
-"""The status of a job whose files are being written. Nobody is told of it."""
+"""Status of a job whose files are being written. It is invisible to callers."""
 
 AT_WORK = ("running", ARRIVING)
 
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
-"""The newer function reads no more of a long text than where it ends."""
+"""`octet_length` is faster where SQLite has it: it does not read a long text."""
 
 HELD = f"""
 SELECT jobs.job_id, jobs.status, coalesce(sum({SIZE}(name) + {SIZE}(given) + coalesce({SIZE}(outcome), 0)), 0) AS bytes
@@ -73,11 +73,11 @@ CREATE TABLE IF NOT EXISTS items (
 """
 
 FOLDER = "jobs"
-"""Below the data folder."""
+"""Folder below the data folder."""
 
 
 def _erase(data_dir: Path, person: Person) -> int:
-    """A job that is at work finds itself gone before its next item, and what it does now can be written nowhere."""
+    """A running job finds itself deleted before its next item, and its current item cannot be stored."""
 
     def remove(connection: sqlite3.Connection, person: Person) -> int:
         theirs = (person.tenant, person.subject)
@@ -104,7 +104,7 @@ STORE = SqliteStore(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a job stands."""
+    """State of a job."""
 
     job_id: str
     kind: Kind
@@ -118,8 +118,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobItem:
-    """One piece of a job. `given` is what it needs, `outcome` what came of it: a document or an answer, or a problem. `attempts` is
-    how often it was begun and nothing came of it, not even that it was put off."""
+    """One piece of a job. `given` is its input; `outcome` is a document, an answer or a problem, `None` while it
+    waits. `attempts` counts the starts that ended in neither an outcome nor a postponement."""
 
     number: int
     name: str
@@ -130,7 +130,7 @@ class JobItem:
 
 
 class JobStore:
-    """Jobs and their items in one SQLite file, their files in folders beside it."""
+    """Jobs and their items in one SQLite file, and their files in folders beside it."""
 
     def __init__(self, folder: Path, clock: Clock, limits: JobSettings = JobSettings()) -> None:  # noqa: B008 - frozen
         self._folder = folder
@@ -147,8 +147,8 @@ class JobStore:
     async def add(
         self, kind: Kind, caller: Principal, items: Sequence[tuple[str, Mapping[str, Any]]], files: Mapping[str, bytes]
     ) -> Job:
-        """Store a job and its files; when this returns, both are on the disk. Otherwise neither is. Raises QuotaExceeded: the
-        tenant has too many jobs, or they hold too much. StorageFull, StoreUnavailable."""
+        """Store a job and its files on disk, or neither. Raises QuotaExceeded: the tenant has too many jobs, or they
+        take too much space. StorageFull, StoreUnavailable."""
         job_id = self.new_id()
         row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, self._clock.now().isoformat())
         rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
@@ -159,7 +159,7 @@ class JobStore:
             connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, this_worker()))
             connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL, 0)", rows)
 
-        await self._file.run(insert)  # before the files, so that a folder without a row is nobody's
+        await self._file.run(insert)  # before the files, so that a folder without a row can be deleted
         try:
             await asyncio.to_thread(_write, self.files(job_id), files)
             await self._file.run(
@@ -171,14 +171,14 @@ class JobStore:
         return await self.get(job_id, caller)
 
     async def _drop(self, job_id: str) -> None:
-        """Leave nothing of a job that could not be stored. Where the disk has no room to say so, `adopt` does it later."""
+        """Delete a job that could not be stored. Where the disk is too full for that, `adopt` does it later."""
         await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
         with suppress(StoreUnavailable):
             await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
-        """Forget the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: too many are at work, or
-        what is at work leaves too little room."""
+        """Delete the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: too many jobs are
+        running, or they leave too little room."""
         rows = connection.execute(HELD, (tenant,)).fetchall()
         at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
         if len(at_work) >= self._limits.running_per_tenant:
@@ -209,21 +209,21 @@ class JobStore:
         return 0
 
     async def get(self, job_id: str, caller: Principal) -> Job:
-        """Raises NotFound: no such job of the caller's."""
+        """Return a job. Raises NotFound: the caller has no such job."""
         jobs = await self._of(caller, "job_id = ?", job_id)
         if not jobs:
             raise NotFound(f'No job "{job_id}" of yours. GET /v1/jobs lists them; they are kept for {KEPT.days} days.')
         return jobs[0]
 
     async def find(self, job_id: str) -> Job:
-        """For whoever does it: it knows no caller. Raises NotFound: it was erased."""
+        """Return a job to the worker that runs it, whoever its caller is. Raises NotFound: it was erased."""
         jobs = await self._jobs("job_id = ?", job_id)
         if not jobs:
             raise NotFound(f'The job "{job_id}" is no longer stored.')
         return jobs[0]
 
     async def add_rights(self, job_id: str, used: Principal) -> None:
-        """Note roles and groups that the caller did not have yet when they sent it: an item is done with them from now on."""
+        """Add roles and groups of `used` that the caller got after the job began and with which an item is run."""
 
         def widen(connection: sqlite3.Connection) -> None:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
@@ -236,8 +236,8 @@ class JobStore:
         await self._file.run(widen)
 
     async def all(self, caller: Principal) -> list[Job]:
-        """Those that the caller sent, if they have all the roles and groups with which it was sent and done: what came of it
-        was made for these."""
+        """Return the caller's jobs, if the caller still has all roles and groups that the job was run with: its
+        results were made for these."""
         return await self._of(caller, "true")
 
     async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
@@ -251,29 +251,29 @@ class JobStore:
         return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
 
     async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
-        """Note that an item is begun, or that it was put off after all."""
+        """Count the start of an item, or take it back where the item was postponed."""
         statement = "UPDATE items SET attempts = attempts + ? WHERE job_id = ? AND number = ?"
         await self._file.run(lambda connection: connection.execute(statement, (change, job_id, number)))
 
     async def settle(
         self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any], kept: Mapping[str, Any]
     ) -> None:
-        """Note what came of an item; of what it was given only `kept` is still needed."""
+        """Store the outcome of an item, and replace its input by `kept`."""
         values = (status, json.dumps(outcome), json.dumps(kept), job_id, number)
         statement = "UPDATE items SET status = ?, outcome = ?, given = ? WHERE job_id = ? AND number = ?"
         await self._file.run(lambda connection: connection.execute(statement, values))
 
     async def end(self, job_id: str, status: Status) -> None:
-        """Unless it has ended already. Its files are gone afterwards."""
+        """End a job, unless it has ended already, and delete its files."""
         statement = "UPDATE jobs SET status = ? WHERE job_id = ? AND status = 'running'"
         await self._file.run(lambda connection: connection.execute(statement, (status, job_id)))
         await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
 
     async def adopt(self) -> list[Job]:
-        """The running jobs of processes that are gone; they are this one's now. Forgets jobs that are old, what a process left
-        that died while it took one in, and files that belong to no running job."""
+        """Take over and return the running jobs of processes that have died. Delete old jobs, jobs whose process
+        died while it stored them, and files that belong to no running job."""
         until = (self._clock.now() - KEPT).isoformat()
-        # before the rows: what arrives meanwhile is not among them
+        # before the rows: a job that arrives meanwhile is not among these
         folders = {path.name for path in self._folder.iterdir() if path.is_dir()}
 
         def take(connection: sqlite3.Connection) -> tuple[list[str], set[str]]:

@@ -1,4 +1,4 @@
-"""Turns that tenants take one after the other."""
+"""Fair turns between tenants."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 
 class FairTurns:
-    """So many turns at once, given to the tenants that wait one after the other. Belongs to one event loop."""
+    """At most `turns` at once, given to waiting tenants in rotation. Belongs to one event loop."""
 
     def __init__(self, turns: int) -> None:
         self._free = turns
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
-        """Who waits, by tenant; the tenant whose turn was longest ago stands first."""
+        """Waiting tasks by tenant. The tenant whose last turn is longest ago comes first."""
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
@@ -34,7 +34,7 @@ class FairTurns:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given to us in the moment in which we were cancelled
+            if not turn.cancelled():  # we were given the turn and cancelled at the same moment
                 self._pass_on()
             raise
 

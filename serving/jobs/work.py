@@ -1,4 +1,4 @@
-"""What a job does with one item: take in a document, answer a question."""
+"""Do one item of a job: ingest a document, or answer a question."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def jobs_of(system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> Jobs:
-    """The jobs of a server."""
+    """Return the job queue of a server."""
     return Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle, allow)
 
 
 def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
-    """How each kind of item is done, and among which places."""
+    """Return for each kind of job the kind of place that its items need, and the function that does one."""
 
     async def take_in(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
         fields = item.given
@@ -62,12 +62,12 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
         try:
             summary = await asyncio.shield(thread)
         except asyncio.CancelledError:
-            await asyncio.wait([thread])  # the stores must not be closed under it
+            await asyncio.wait([thread])  # the stores must not be closed while it runs
             raise
         return summary.model_dump(mode="json")
 
     async def ask(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
-        del files, demand  # an answer is broken off
+        del files, demand  # an answer is cancelled instead
         answer = await collect(
             system.agent.stream(AnswerRequest.model_validate(item.given.get("request", item.given)), principal),
             lifecycle,

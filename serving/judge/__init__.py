@@ -1,1 +1,1 @@
-"""Questions with known answers asked of a system, and what its recorded outcomes were worth: for commands, page and demo."""
+"""Evaluation and value of a system, for the commands, the page and the demo."""

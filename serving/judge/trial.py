@@ -1,4 +1,4 @@
-"""A system in a folder of its own, and questions with known answers asked through it."""
+"""Run a system in a folder of its own, and ask it questions with known answers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 GOLDEN_SET = "golden set"
-"""Who asks its questions."""
+"""Subject that asks the questions of the golden set."""
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
 
 async def golden_report(system: System, cases: list[GoldenCase], progress: Count | None = None) -> Report:
-    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score it.
+    """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers.
 
-    An effect that a case asks for stops and waits; it is taken out of what waits for the people of the tenant afterwards.
+    An effect that a case requests waits for approval; its request is deleted afterwards.
     """
     from observability.evaluation.golden_set import evaluate_golden
 
@@ -52,7 +52,7 @@ async def golden_report(system: System, cases: list[GoldenCase], progress: Count
 
 
 async def ask_case(system: System, case: GoldenCase, subject: str) -> Answer:
-    """As that person, an agent of the case's tenant and groups."""
+    """Ask as `subject`, an agent of the case's tenant and groups."""
     person = Principal(subject, case.tenant, frozenset({"agent"}), frozenset(case.groups))
     return await ask(system, case.question, person)
 
@@ -69,14 +69,14 @@ def golden_file(settings: Settings) -> Path:
 def empty_system(
     configure: Configure, more: Mapping[str, object] | None = None
 ) -> Iterator[tuple[System, dict[str, str]]]:
-    """A system of its own in an empty folder: a benchmark neither sees nor leaves any document of yours."""
+    """Open a system in an empty folder: a benchmark neither sees nor leaves documents of yours."""
     with own_folder(configure, more) as loaded, open_system(loaded) as system:
         yield system, {key: value for key, value, _ in loaded.rows() if key.endswith(".use")}
 
 
 @contextmanager
 def own_folder(configure: Configure, more: Mapping[str, object] | None = None) -> Iterator[Loaded]:
-    """The configuration on an empty folder that is gone afterwards."""
+    """Yield the configuration with an empty data folder, which is deleted afterwards."""
     home = configure({}).settings.foundation.data_dir
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=home) as folder:
@@ -84,7 +84,7 @@ def own_folder(configure: Configure, more: Mapping[str, object] | None = None) -
 
 
 def texts_of(system: System, cases: list[GoldenCase]) -> list[DocumentText]:
-    """Every stored text of the cases' tenants, for finding what an answer should not have shown."""
+    """Return every stored text that the cases may read, to find text that an answer should not have shown."""
     from observability.evaluation.leaks import DocumentText
 
     groups = frozenset(group for case in cases for group in case.groups)

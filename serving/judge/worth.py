@@ -1,4 +1,4 @@
-"""What recorded outcomes were worth against the outcome contract."""
+"""The value of recorded outcomes under the outcome contract."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tuple[OutcomeContract, ValueReport]:
-    """The contract, and what recorded outcomes were worth against it; where there are none, the stand-ins.
+    """Return the contract, and the value of recorded outcomes under it; without outcomes, of their stand-ins.
 
     Raises:
-        InvalidSetting, UnknownSetting: there is no contract, or it does not fit.
+        InvalidSetting, UnknownSetting: the contract is missing or not valid.
     """
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
@@ -28,7 +28,7 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
     stand_ins = outcomes.all(origin="evaluation")
     answers = costs.answers()
     evaluated = {outcome.answer_id for outcome in stand_ins}
-    # questions that an evaluation asked are no traffic, and traffic is no evaluation
+    # an evaluation's questions are no traffic, and traffic is no evaluation
     answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
     report = roi.value_report(
         contract, recorded or stand_ins, answers, measured=_read_measured(settings), seed=settings.foundation.seed
@@ -37,7 +37,7 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
 
 
 def _read_measured(settings: Settings) -> dict[str, float | None]:
-    """What the last evaluation found for the floors of the outcome contract; nothing where there was none."""
+    """Return the last evaluation's results for the floors of the outcome contract; empty without an evaluation."""
     from observability.value.roi import measured_floors
 
     try:

@@ -1,4 +1,4 @@
-"""`sixply mcp`: answer a client that starts this command."""
+"""`sixply mcp`: an MCP server for a client that starts this command."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ def mcp(
         try:
             mcp_server(system, lambda _: caller, Lifecycle()).run("stdio")
         except* BrokenPipeError:
-            pass  # the client is gone while a reply was on its way to it; that is how clients end
+            pass  # the client left before a reply arrived, which is how clients end

@@ -1,4 +1,4 @@
-"""The MCP server over streamable HTTP: one POST a message, no session to keep. What it offers: serving/mcp/server.py."""
+"""The MCP server over streamable HTTP: one POST per message, no sessions. serving/mcp/server.py has the tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving.runtime import Runtime
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Keep the session manager running; it needs the loop that serves."""
+    """Run the session manager, which needs the event loop that serves."""
     from mcp.server.transport_security import TransportSecuritySettings
 
     from serving.mcp.server import mcp_server
@@ -32,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     server.streamable_http_app(
         json_response=True,
         stateless_http=True,
-        # hosts and origins are looked at before any route is reached (serving/app.py)
+        # hosts and origins are checked before any route (serving/app.py)
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         max_request_body_size=runtime.system.settings.serving.http.max_json_bytes,
     )
@@ -46,7 +46,7 @@ router = APIRouter(tags=["mcp"], lifespan=lifespan)
 
 @router.post("/mcp", include_in_schema=False)  # JSON-RPC, which describes itself to its clients
 async def message(caller: Asker, request: Request) -> Response:
-    """A message of a client, as whom its key says. The calls in it find the caller in the request again."""
+    """Handle a client's message with the rights of its key. The calls in it read the caller from the request."""
     del caller
     return PassedOn(request.app.state.mcp)
 

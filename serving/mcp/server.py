@@ -1,7 +1,7 @@
-"""Sixply as an MCP server: search, answer and documents for any MCP client, as whom its credential says.
+"""Sixply as an MCP server: search, answer and documents for any MCP client, with the rights of its credential.
 
-Over standard input and output (`make mcp`, for a client on this machine that starts us) and over streamable HTTP at /mcp of
-the API, behind the same keys, the same queue and the same limits as the other routes.
+Over standard input and output (`make mcp`, for a local client that starts us) and over streamable HTTP at /mcp of the
+API, with the same keys, queues and limits as the other routes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ INSTRUCTIONS = (
 
 @asynccontextmanager
 async def anywhere(work: Work) -> AsyncIterator[None]:
-    """A place where nobody else calls: over standard input and output."""
+    """Hold no place: over standard input and output there is a single caller."""
     del work
     yield
 
@@ -57,7 +57,7 @@ Place = Callable[[Work], AbstractAsyncContextManager[None]]
 def mcp_server(
     system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = anywhere, version: str = "0"
 ) -> MCPServer[Any]:
-    """The server. `caller_of` tells from a call's context who makes it; `place` holds a place for a call."""
+    """Return the server. `caller_of` reads a call's caller from its context; `place` holds a place for the call."""
     server: MCPServer[Any] = MCPServer(
         name="sixply",
         title=system.settings.serving.brand.name,
@@ -81,7 +81,7 @@ def mcp_server(
             hits_shown = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
             return {"hits": markdown_values(hits_shown)}
 
-    @server.tool()  # no `READS`: the agent behind it may ask for an effect, which then waits for an approval
+    @server.tool()  # no `READS`: the agent may request an effect, which then waits for an approval
     async def answer(
         question: Annotated[str, Field(min_length=1)], context: Context[Any], thread_id: str | None = None
     ) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def mcp_server(
 
 
 def _fitting(shape: type[Body], **arguments: Any) -> Body:
-    """A call's arguments, checked as the body of the route that does the same. Raises InvalidRequest: they do not fit."""
+    """Validate a call's arguments like the body of its route. Raises InvalidRequest: they are not valid."""
     try:
         return shape.model_validate(arguments)
     except ValidationError as error:
@@ -120,7 +120,7 @@ def _fitting(shape: type[Body], **arguments: Any) -> Body:
 
 @contextmanager
 def _telling_errors() -> Iterator[None]:
-    """What is refused, or fails, as an error that the client shows; anything else stays inside."""
+    """Raise our errors as errors that the client shows. Others stay inside."""
     try:
         yield
     except SixplyError as error:

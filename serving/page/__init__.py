@@ -1,5 +1,5 @@
-"""The page at `/`, made with NiceGUI, one file a view. Nothing here is imported before somebody who is signed in opens it.
+"""The page at `/`, made with NiceGUI, one file per view. It is imported when a signed-in person first opens it.
 
-A view calls what the routes call, as whom the cookie says; it decides nothing about rights by itself. Whatever a model, a
-document or a caller wrote reaches the browser as text, never as HTML.
+Views call the functions of the routes, with the person of the cookie; they decide nothing about rights. Text of models,
+documents and callers reaches the browser as text, never as HTML.
 """

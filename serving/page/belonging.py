@@ -1,7 +1,7 @@
-"""A page belongs to the session that it was made for, and so do its connections and its uploads.
+"""Bind pages, with their connections and uploads, to the session that they were made for.
 
-NiceGUI knows a page by a random id and asks nobody who sends it; the id stands in addresses, so in the access log of every proxy.
-Here each request, each connection and each message that names a page, or a connection, must carry the cookie of its session.
+NiceGUI identifies a page by a random id and checks no sender; ids are part of addresses, and so of every proxy's access log.
+Here each request, connection and message that names a page or a connection must carry the cookie of its session.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_own(connection: HTTPConnection) -> bool:
 
 
 def guard_messages() -> None:
-    """Let NiceGUI hear of a message only if the page that it names belongs to the session of its connection."""
+    """Wrap NiceGUI's handlers, so that they get only messages whose page belongs to the session of their connection."""
     handlers = core.sio.handlers["/"]
     for event in ("handshake", "event", "javascript_response", "ack", "log"):
         handlers[event] = _guard(handlers[event])
@@ -58,11 +58,11 @@ def is_own_message(sid: str, message: Any) -> bool:
 
 def _owns(page: str, cookie: str) -> bool:
     client = Client.instances.get(page)
-    return client is None or _same(token_of(client.request), cookie)  # of a page that is gone, NiceGUI makes nothing
+    return client is None or _same(token_of(client.request), cookie)  # for a deleted page, NiceGUI does nothing
 
 
 def _continues(engine_sid: str, cookie: str) -> bool:
-    """A connection that was opened before, by polling, say."""
+    """Whether a connection opened earlier, such as by polling, has this cookie."""
     environ = core.sio.environ.get(engine_sid)
     return environ is None or _same(_cookie_of(environ), cookie)
 

@@ -1,4 +1,4 @@
-"""The operator's name, logo and colour as the page and the sign-in show them. `[serving.brand]` has checked them."""
+"""The operator's name, logo and colour for the page and the sign-in, validated by `[serving.brand]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from serving.settings import BrandSettings
 
 
 def logo_address(brand: BrandSettings) -> str:
-    """The logo as a `data:` address, which runs no script and is asked of nobody; empty without one."""
+    """Return the logo as a `data:` address, which runs no script and needs no request; empty without one."""
     if brand.logo is None:
         return ""
     content = brand.logo.read_bytes()
@@ -16,7 +16,7 @@ def logo_address(brand: BrandSettings) -> str:
 
 
 def colours(brand: BrandSettings, *, dark: str) -> str:
-    """The style that puts the colour in place of ours; `dark` is the rule for dark surroundings with {} for what it says."""
+    """Return the style that replaces our colour, or nothing. `dark` is the rule for dark mode, with {} inside."""
     if (colour := brand.primary) is None:
         return ""
 

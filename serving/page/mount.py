@@ -1,7 +1,7 @@
-"""NiceGUI inside our application: loaded when somebody who is signed in opens the page, and never in a server of an API only.
+"""NiceGUI inside our application, loaded when a signed-in person first opens the page: an API server never loads it.
 
-NiceGUI keeps its state in its own module, so a process has one page. It wants to own the server; here it gets requests that
-our routes have let through, and its start and end are those of our lifespan.
+NiceGUI keeps its state in its module, so a process has one page. It expects to own the server; here our routes pass
+requests to it, and its start and end are those of our lifespan.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from serving.page.brand import logo_address
 from serving.settings import BrandSettings
 
 RECONNECT_S = 20.0
-"""How long a page that lost its connection is kept, with whatever it was showing and asking."""
+"""Seconds that a page without a connection is kept, with what it shows and runs."""
 
 
 class Mounted:
@@ -36,7 +36,7 @@ class Mounted:
         self._app: ASGIApp | None = None
 
     async def app(self, brand: BrandSettings) -> ASGIApp:
-        """NiceGUI's application; the first call takes about a second, in which other requests are served."""
+        """Return NiceGUI's application. The first call takes about a second, in a thread."""
         async with self._one_at_a_time:
             if self._app is None:
                 owner, app = await asyncio.to_thread(_mount_nicegui, brand)
@@ -45,7 +45,7 @@ class Mounted:
         return self._app
 
     def is_own(self, connection: HTTPConnection) -> bool:
-        """Whether a request or a websocket names no page of another session. Before anybody opened one, there is none."""
+        """Whether a connection names no page of another session. Before the first page is opened, there is none."""
         if self._app is None:
             return True
         from serving.page import belonging
@@ -58,7 +58,7 @@ class Mounted:
 
 @functools.cache
 def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
-    """What owns NiceGUI's start and end, and NiceGUI."""
+    """Return the owner of NiceGUI's lifespan, and NiceGUI."""
     from nicegui import app, ui
 
     from serving.page import belonging, shell
@@ -68,12 +68,12 @@ def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
     owner = FastAPI(openapi_url=None)
     app.add_middleware(
         BaseHTTPMiddleware, dispatch=give_policy
-    )  # added first, so it stands innermost and sees HTML before it is compressed
+    )  # added first, so it is innermost and sees HTML before compression
     ui.run_with(
         owner,
         title=brand.name,
         favicon=logo_address(brand) or shell.ICON,
-        dark=None,  # as the system says
+        dark=None,  # follow the system's setting
         language="en-US",
         tailwind=False,  # it compiles styles in the browser
         reconnect_timeout=RECONNECT_S,
@@ -83,9 +83,9 @@ def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
 
 
 async def give_policy(request: Request, respond: RequestResponseEndpoint) -> Response:
-    """Give each HTML page a Content-Security-Policy that admits exactly the inline scripts which it was made with.
+    """Add a Content-Security-Policy to each HTML page, which allows exactly its inline scripts.
 
-    NiceGUI builds functions from text in the browser, and sets styles inline: it needs 'unsafe-eval' and inline styles.
+    NiceGUI builds functions from text and sets styles inline: it needs 'unsafe-eval' and 'unsafe-inline' styles.
     """
     response: Any = await respond(request)
     if not response.headers.get("content-type", "").startswith("text/html"):
@@ -94,12 +94,12 @@ async def give_policy(request: Request, respond: RequestResponseEndpoint) -> Res
     page = Response(body, response.status_code)
     page.raw_headers = response.raw_headers
     page.headers["Content-Security-Policy"] = policy(body.decode())
-    page.headers["Referrer-Policy"] = "same-origin"  # the form that signs out must say which site it comes from
+    page.headers["Referrer-Policy"] = "same-origin"  # the sign-out form must say which site it comes from
     return page
 
 
 def policy(page: str) -> str:
-    """The policy for a page."""
+    """Return the policy for a page."""
     inline = _InlineScripts()
     inline.feed(page)
     hashes = " ".join(

@@ -1,4 +1,4 @@
-"""The page at `/`: who is not signed in gets the form, who is gets the page. What it shows: serving/page/."""
+"""The page at `/`: the sign-in form, or the page in serving/page/ for people who are signed in."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def end(request: Request, runtime: Running) -> Response:
 @router.api_route("/_nicegui/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
 @router.api_route("/_nicegui_ws/{rest:path}", methods=["GET", "POST"], dependencies=[Depends(signed_in)])
 async def parts(request: Request) -> Response:
-    """Scripts, styles, uploads, and the page's events where a proxy lets no websocket through."""
+    """Serve scripts, styles and uploads, and the page's events where a proxy blocks websockets."""
     mounted: Mounted = request.app.state.page
     if not mounted.is_own(request):
         raise Forbidden("This page belongs to another session. Open the page again.")
@@ -73,7 +73,7 @@ async def parts(request: Request) -> Response:
 
 @router.websocket("/_nicegui_ws/{rest:path}", dependencies=[Depends(signed_in)])
 async def events(socket: WebSocket) -> None:
-    """The page's events."""
+    """Serve the page's events."""
     mounted: Mounted = socket.app.state.page
     if not mounted.is_own(socket):
         await socket.close()  # before it is accepted: 403

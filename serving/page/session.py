@@ -1,4 +1,4 @@
-"""Who has the page open, and how what fails reaches them."""
+"""The visitor of an open page, and the messages and dialogs of its views."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ WORDS = {
     "failed": "Failed",
     "unfinished": "Not finished",
 }
-"""Status of an answer, in a person's words."""
+"""Descriptions of an answer's status."""
 
 
 class Visitor:
-    """One open page. Whatever it does asks again who that is: a session may have ended, a key may have been revoked."""
+    """One open page. Every action checks the session again: it may have ended, or its key may have been revoked."""
 
     def __init__(self, runtime: Runtime, token: str, principal: Principal) -> None:
         self.runtime = runtime
         self.seen = principal
-        """As the page was opened: good enough to decide what is shown, never what is done."""
+        """The person when the page was opened. It decides what is shown, never what is done."""
         self.looks_at: View | None = None
         """The view that is open now."""
         self._token = token
@@ -50,10 +50,10 @@ class Visitor:
         return self.runtime.system
 
     async def caller(self, permission: Permission = "ask") -> Principal:
-        """Who it is now.
+        """Return the current person.
 
         Raises:
-            Unauthenticated: the session is over. Forbidden, Stopped: as a route would.
+            Unauthenticated: the session is over. Forbidden, Stopped: as for a route.
         """
         principal: Principal = await self.runtime.sessions.principal(self._token)
         self.runtime.demand(permission, principal)
@@ -61,8 +61,8 @@ class Visitor:
 
     @asynccontextmanager
     async def acts(self, permission: Permission = "ask") -> AsyncIterator[Principal]:
-        """Who it is now, for something that they ask or change: it counts as a request of the API does. Looking does not,
-        because the page looks again by itself; neither does a decision, as in the API.
+        """Yield the current person for a question or a change, counted like a request to the API. Refreshing does not
+        count, because the page refreshes by itself; decisions do not count either, as in the API.
 
         Raises:
             Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
@@ -72,7 +72,7 @@ class Visitor:
             yield caller
 
     def refusal(self, permission: Permission) -> str:
-        """Why not to show what needs this permission; empty where it may be shown."""
+        """Return why the visitor lacks this permission; empty where they have it."""
         try:
             self.runtime.demand(permission, self.seen)
         except RequestError as error:
@@ -87,17 +87,17 @@ class View(Protocol):
     """One entry of the menu."""
 
     def build(self) -> None:
-        """Make it, inside the element that is open; once, when it is first looked at."""
+        """Build the view in the current element; called once, before it is first shown."""
         ...
 
     async def refresh(self) -> None:
-        """It is looked at, for the first time or again."""
+        """Update the view; called each time it is shown."""
         ...
 
 
 @contextmanager
 def show_errors() -> Iterator[None]:
-    """Say what fails, in the words of the API; what nobody foresaw is logged and said in general ones."""
+    """Show errors with the API's text; an unforeseen one is logged, and shown in general words."""
     try:
         yield
     except Exception as error:
@@ -105,7 +105,7 @@ def show_errors() -> Iterator[None]:
 
 
 def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
-    """Look again and again. What fails is said once and ends it, until somebody activates the timer again."""
+    """Call `look` repeatedly. An error is shown once and stops it, until somebody activates the timer again."""
 
     async def once() -> None:
         try:
@@ -119,12 +119,12 @@ def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
 
 
 def say(message: str, *, kind: Literal["good", "bad"] = "good") -> None:
-    """Show a message for a while, and read it to who cannot see it."""
+    """Show a message for a while, also to screen readers."""
     ui.notify(message, classes=f"notice {kind}", position="bottom", close_button="Close", timeout=8000)
 
 
 def pluralise(many: int, what: str) -> str:
-    """
+    """Return the number with its noun.
     >>> pluralise(1, "document"), pluralise(2, "document")
     ('1 document', '2 documents')
     """
@@ -133,14 +133,14 @@ def pluralise(many: int, what: str) -> str:
 
 @contextmanager
 def refill(place: ui.element) -> Iterator[None]:
-    """Write anew what stands in an element."""
+    """Replace the content of an element."""
     place.clear()
     with place:
         yield
 
 
 async def confirm(place: ui.element, question: str, says: str) -> bool:
-    """Ask before something is deleted. `place` holds the dialog meanwhile."""
+    """Ask before a deletion. Return whether it was confirmed. `place` holds the dialog meanwhile."""
     with place, ui.dialog().props('aria-label="Delete?"') as dialog, html.div().classes("card confirm"):
         html.h2(question)
         html.p(says).classes("dim")
@@ -154,15 +154,15 @@ async def confirm(place: ui.element, question: str, says: str) -> bool:
 
 
 def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
-    """Show a message where it belongs, to stay there."""
+    """Show a lasting message in the current element."""
     html.p(message).classes(f"alert {kind}").props("role=alert" if kind == "bad" else "role=note")
 
 
 def validate(shape: TypeAdapter[T], values: Mapping[str, Any]) -> T:
-    """What a person filled in, checked as the body of the route is.
+    """Validate a person's input like the body of the route.
 
     Raises:
-        InvalidRequest: it does not fit.
+        InvalidRequest: the input is not valid.
     """
     try:
         return shape.validate_python(values)
@@ -174,7 +174,7 @@ def validate(shape: TypeAdapter[T], values: Mapping[str, Any]) -> T:
 
 @contextmanager
 def trace(act: str, tenant: str) -> Iterator[None]:
-    """A trace of its own: a page's connection lasts for hours, and everything done in it would be one."""
+    """Start a new trace: a page's connection lasts for hours, and all its actions would be in one trace."""
     apart = tracing.attach(Context())
     try:
         with span(act, "page", layer="serving", attributes={names.TENANT: tenant}):

@@ -1,4 +1,4 @@
-"""What surrounds every view: the bar with the menu, who is signed in, light and dark."""
+"""The frame of every view: the bar with the menu, the signed-in person, light and dark."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ICON = (
     '<path d="M5 8h14M5 12h14M5 16h14" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
 )
 DARK = "sixply_dark"
-"""Cookie of who chose light or dark; without it the page follows the system."""
+"""Cookie of the choice of light or dark; without it the page follows the system."""
 
 
 def define() -> None:
-    """Tell NiceGUI about the page."""
+    """Register the page with NiceGUI."""
     ui.page("/")(page)
 
 
 def page(request: Request) -> None:
-    """Build it for who is signed in; `routes/page.py` has looked."""
+    """Build the page for the signed-in person; serving/page/routes.py has checked them."""
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
@@ -44,8 +44,8 @@ def page(request: Request) -> None:
 
 
 def make_room(principal: Principal) -> None:
-    """Forget the oldest pages of a person that no browser shows, before one more is made: each takes 0.3 MB, and a page that
-    nobody connects to would be kept for a minute."""
+    """Delete a person's oldest pages without a browser, before one more is made. Each takes 0.3 MB, and a page to
+    which nobody connects would stay for a minute."""
     theirs = (it for it in Client.instances.values() if getattr(it.request.state, "principal", None) == principal)
     for client in [client for client in theirs if not client.has_socket_connection][:-MOST_PAGES]:
         client.delete()
@@ -109,7 +109,7 @@ class Shell:
                 ui.button("Sign out", color=None).props("flat dense no-caps type=submit").classes("quiet")
 
     def _switch(self) -> None:
-        """From what is shown now to the other one."""
+        """Switch between light and dark."""
         ui.run_javascript(
             f"const dark = !Quasar.Dark.isActive; Quasar.Dark.set(dark);"
             f'document.cookie = "{DARK}=" + (dark ? "yes" : "no") + "; path=/; max-age=31536000; samesite=strict";'

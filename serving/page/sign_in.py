@@ -1,4 +1,4 @@
-"""The form of who is not signed in: plain HTML without a script, so that nothing of NiceGUI is served to strangers."""
+"""The sign-in form, as plain HTML without scripts, so that strangers are served nothing of NiceGUI."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from serving.settings import BrandSettings
 _FORM = Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
 
 LONGEST = 16_000
-"""Characters of what is given: a token carries the groups of its person."""
+"""Maximum characters of a credential: a token carries the groups of its person."""
 
 
 def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
-    """The page, with what is to be said about the last attempt, and whether a token is taken, too."""
+    """Return the form, with the error of the last attempt; `tokens`: whether tokens are accepted too."""
     logo = logo_address(brand)
     words = {
         "{credential}": "API key or token" if tokens else "API key",
@@ -26,7 +26,7 @@ def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
         "{colours}": colours(brand, dark="@media (prefers-color-scheme: dark) {{ :root {} }}"),
         "{logo}": f'<img src="{logo}" alt="">' if logo else "",
         "{name}": html.escape(brand.name),
-        "{refused}": html.escape(refused),  # last: it may hold braces
+        "{refused}": html.escape(refused),  # last, because it may contain braces
     }
     text = _FORM
     for place, word in words.items():
@@ -35,7 +35,7 @@ def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
 
 
 def headers(page: str) -> dict[str, str]:
-    """Those of the page, whose policy admits its style alone."""
+    """Return the page's headers; the policy allows its style only."""
     style = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return {
@@ -43,6 +43,6 @@ def headers(page: str) -> dict[str, str]:
             f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'self'; "
             "frame-ancestors 'none'"
         ),
-        "Referrer-Policy": "same-origin",  # with "no-referrer" a form would not say which site it comes from
+        "Referrer-Policy": "same-origin",  # with "no-referrer" the form would not say which site it comes from
         "Cache-Control": "no-store",
     }

@@ -1,1 +1,1 @@
-"""Every port with its adapters: listed, tested, and written anew."""
+"""Ports and adapters: list them, test them, write new ones."""

@@ -1,4 +1,4 @@
-"""`sixply contracts`: the contract tests of the ports, on the parts that you name, told in sentences."""
+"""`sixply contracts`: run the contract tests of the ports on chosen parts, with the results as sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from serving.parts.ports import Port
 from serving.settings import Settings
 
 STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
-"""Their tests write and clear. So they never get the address of the store that stack.toml names."""
+"""Ports whose tests write and clear. These never get the address of the store in stack.toml."""
 MARKS = {
     "kept": "[green]kept[/]       ",
     "broken": "[bold red]broken[/]     ",
@@ -36,7 +36,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Promise:
-    """What came of one test on one part."""
+    """The result of one test on one part."""
 
     port: str
     adapter: str
@@ -65,13 +65,13 @@ def contracts(
 def run(
     settings: Settings, port: str | None, name: str | None, *, options: str | None = None, json: Path | None
 ) -> bool:
-    """Whether every promise that was tested was kept, and one at least.
+    """Run the contract tests. Return whether at least one promise was tested and all of these were kept.
 
     `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all` for every file of the folder;
     without it the configured parts are tested. `options` is a JSON object of options for it.
 
     Raises:
-        ConfigurationError: there is no such part, or its options do not fit.
+        ConfigurationError: there is no such part, or its options are not valid.
         InvalidRequest: no such port, no contract tests here, or options that are no JSON object.
         MissingDependency: pytest is not installed.
     """
@@ -95,7 +95,7 @@ def run(
 
 
 class Telling:
-    """A pytest plug-in: keeps the tests of the parts in question, and says of each in a sentence what came of it."""
+    """A pytest plug-in that selects the tests of the chosen parts, and reports each result as a sentence."""
 
     def __init__(self, parts: Mapping[str, Sequence[Mapping[str, Any]]], *, quiet: bool = False) -> None:
         self.promises: list[Promise] = []
@@ -105,7 +105,7 @@ class Telling:
         self.quiet = quiet
         self._headline = ""
         self._said: dict[str, str] = {}
-        """Of tests that failed, what says more than the report's own line."""
+        """Explanations of failed tests by test id, where these say more than the report's own line."""
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         if call.excinfo is not None and (sentence := _sentence_of_failure(call.excinfo)):
@@ -119,7 +119,7 @@ class Telling:
         items[:] = selected
 
     def _concerns(self, item: Any) -> bool:
-        """Whether the test is about one of the parts: one of its parameters is the part's name."""
+        """Whether the test is about a chosen part: one of its parameters is the part's name."""
         port = self._ports.get(item.nodeid.partition("::")[0], "")
         params = getattr(getattr(item, "callspec", None), "params", {})
         adapter = next((it for it in params.values() if isinstance(it, str) and it in self._names[port]), None)
@@ -157,7 +157,7 @@ class Telling:
 
 
 def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
-    """The promise's name as words; where the test has no promise as a parameter, its own name with its parameters."""
+    """Return the promise's name as words, or the test's own name with its parameters."""
     promise = next((it for it in params.values() if hasattr(it, "__name__") and hasattr(it, "__code__")), None)
     tail = [str(value) for value in params.values() if value is not promise and value != adapter]
     name = promise.__name__ if promise else item.originalname.removeprefix("test_")
@@ -166,7 +166,7 @@ def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
 
 
 def _outcome(report: Any) -> tuple[str, str]:
-    """What came of a test, and why in one line."""
+    """Return a test's outcome, and its reason in one line."""
     if report.skipped:
         reason = getattr(report, "wasxfail", "") or report.longrepr[2].removeprefix("Skipped: ")
         from_outside = hasattr(report, "wasxfail") or "langchain_tests" in report.longrepr[0]
@@ -180,10 +180,10 @@ def _outcome(report: Any) -> tuple[str, str]:
 
 
 def _sentence_of_failure(failure: Any) -> str | None:
-    """What a failure's own line leaves out.
+    """Return what a failure's own line leaves out, if anything.
 
-    Of methods that are not written, the one that was called first: what cleans up after it is seldom written either. Of a bare
-    assertion, what was asserted.
+    For unwritten methods this is the one called first, because the cleanup after it is seldom written either. For a
+    bare assertion, it is the asserted expression.
     """
     error = failure.value
     if isinstance(error, NotImplementedError):
@@ -213,7 +213,7 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
 
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
-    """What to test, as it would stand in stack.toml, secrets in the clear: an environment variable carries it."""
+    """Return the parts to test, as in stack.toml, with secrets in the clear: an environment variable carries them."""
     configured = port.configured_parts(settings)
     if name == "all" or (name is None and not configured):
         return [{"use": adapter} for adapter in components.available(port.name)]

@@ -1,4 +1,4 @@
-"""`sixply parts`: every port with its adapters, drawn from the code: what each is, what it needs, what it can be told."""
+"""`sixply parts`: every port with its adapters, read from the code: what each is, its packages, its options."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Adapter:
     port: str
     name: str
     what: str
-    """The first sentence of its file."""
+    """First sentence of its file."""
     extras: tuple[str, ...]
-    """What `make setup WITH=...` must install for it, besides the plain set-up."""
+    """Extras that `make setup WITH=...` must install for it."""
     options: Mapping[str, str | None] | None
-    """Name -> default as text, or `None` where one must be given. `None` in all: its package is not installed here."""
+    """Option -> default as text, `None` where required. `None` for all where its package is not installed."""
     default: bool
 
 
 def adapters() -> Iterator[Adapter]:
-    """All of them, port by port."""
+    """Yield all adapters, port by port."""
     for port in map(Port, CONTRACTS):
         chosen = {part.use for part in port.configured_parts(Settings())}
         for name in available(port.name):
@@ -73,12 +73,12 @@ def parts(
 
 
 def page(found: list[Adapter]) -> str:
-    """The documentation's page, in Markdown."""
+    """Return the documentation's page, in Markdown."""
     return "\n".join([HEAD, *(line for port in map(Port, CONTRACTS) for line in _section(port, found))])
 
 
 def row(one: Adapter) -> str:
-    """Its line in the page."""
+    """Return the adapter's line in the page."""
     text = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (one.options or {}).items()]
     needs = f"`make setup WITH={','.join(one.extras)}`" if one.extras else ""
     cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(text))
@@ -116,7 +116,7 @@ def _options(module: str) -> dict[str, str | None] | None:
 
 @cache
 def _extras(module: str) -> tuple[str, ...]:
-    """Read from the imports of its file, those within functions too, and of the files of ours that it imports."""
+    """Return the extras behind the imports of the file and of our files that it imports, within functions too."""
     extras: set[str] = set()
     open_, seen = [module], {module}
     while open_:

@@ -1,7 +1,7 @@
-"""Every port of the system: its name, the folder of its adapters, and the contract that they keep.
+"""Every port of the system: its name, the folder of its adapters, and their contract.
 
-A port is named as its section of stack.toml (`retrieval.vectors`) or as its folder (`models/embedders`). Parsers have a
-folder and no section: the suffix of a file chooses among them.
+A port is named like its section of stack.toml (`retrieval.vectors`) or its folder (`models/embedders`). Parsers have
+a folder and no section: a file's suffix chooses one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONTRACTS = {
     "observability.exporters": "observability.contract:SpanExporter",
     "serving.cache": "serving.contract:Cache",
 }
-"""Port -> where its contract stands."""
+"""Port -> place of its contract."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Port:
 
     @property
     def package(self) -> str:
-        """The package of its adapters, such as `models.embedders`."""
+        """Package of its adapters, such as `models.embedders`."""
         return PORTS.get(self.name, self.name)
 
     @property
@@ -53,26 +53,26 @@ class Port:
 
     @property
     def suite(self) -> Path:
-        """Its contract tests."""
+        """File of its contract tests."""
         word = "parser" if self.name == "retrieval.parsers" else self.name.rpartition(".")[2]
         return Path("tests/contracts", f"test_{word}.py")
 
     @property
     def contract(self) -> type:
-        """The Protocol or base class that an adapter's `build` gives an instance of."""
+        """Protocol or base class of what an adapter's `build` returns."""
         module, _, name = CONTRACTS[self.name].partition(":")
         contract_type: type = getattr(importlib.import_module(module), name)
         return contract_type
 
     def configured_parts(self, settings: Settings) -> tuple[Part, ...]:
-        """What stack.toml names for it; nothing for parsers."""
+        """Return the parts in stack.toml for this port; empty for parsers."""
         layer, _, section = self.name.partition(".")
         value = getattr(getattr(settings, layer), section, ())
         return value if isinstance(value, tuple) else (value,)
 
 
 def port(text: str) -> Port:
-    """The port that a person means by `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`.
+    """Return the port named by a person: `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`.
 
     Raises:
         InvalidRequest: there is no such port.

@@ -1,8 +1,8 @@
-"""`sixply adapter`: the one file of a new adapter, with everything that is to be written in it.
+"""`sixply adapter`: write the file of a new adapter, with everything to be filled in.
 
-It is drawn from the contract itself: its methods, their signatures and their promises are read from the source of the
-Protocol or base class, so a template cannot promise what the port no longer asks for. The copier and cookiecutter
-packages render templates that somebody must keep in step by hand, which is what we want to avoid.
+The file is generated from the contract itself: methods, signatures and docstrings are read from the source of the
+Protocol or base class, so it cannot get out of step with the port. Templates of copier or cookiecutter would have to
+be kept in step by hand.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ CONTEXTS = {
     "orchestration.agent": "orchestration.contract:AgentParts",
     "orchestration.planner": "orchestration.contract:AgentParts",
 }
-"""What `build` is given besides the options, where it is not the plain `Context`."""
+"""Second argument of `build`, where it is not the plain `Context`."""
 UNASKED = {
     "bind_tools", "copy_thread", "acopy_thread", "delete_for_runs", "adelete_for_runs", "prune", "aprune",
 }  # fmt: skip
-"""Abilities that a contract of the ecosystem leaves open: write them if the part has them."""
+"""Optional methods of contracts from the ecosystem: write them if the part has the ability."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -56,10 +56,10 @@ def adapter(
 
 
 def write(port: Port, name: str, *, root: Path = Path()) -> Path:
-    """Write the file, and never over another.
+    """Write the file; existing files are never overwritten.
 
     Raises:
-        InvalidRequest: the name is none for a module, or an adapter has it already.
+        InvalidRequest: the name is no module name, or is taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InvalidRequest(f'"{name}" cannot name an adapter. Use small letters, digits and _, such as NAME=acme.')
@@ -73,7 +73,7 @@ def write(port: Port, name: str, *, root: Path = Path()) -> Path:
 
 
 def next_steps(port: Port, name: str, path: Path) -> str:
-    """What to do with the new file."""
+    """Describe what to do with the new file."""
     chosen = f'[{port.name}]\nuse = "{name}"'
     if port.name in ("orchestration.tools", "observability.exporters"):
         chosen = f"[{chosen.replace(']', ']]', 1)}"
@@ -89,7 +89,7 @@ def next_steps(port: Port, name: str, path: Path) -> str:
 
 
 def source(port: Port, name: str) -> str:
-    """The text of the file: clean to ruff and mypy as it stands, and rejected by the contract suite."""
+    """Return the text of the file. It passes ruff and mypy, and fails the contract suite until it is filled in."""
     return _Template(port, name).text()
 
 
@@ -139,7 +139,7 @@ class _Template:
         return "[Any]"
 
     def _attributes(self) -> list[str]:
-        """The contract's fields that have no value yet, each with one to start from."""
+        """Return the contract's fields without a value, each with a first value."""
         if self.fields:
             needed = [name for name, field in self.contract.model_fields.items() if field.is_required()]  # type: ignore[attr-defined]
             return [*(f'    {name}: str = "{self.name}"' for name in needed), "    options: Options", ""]
@@ -160,14 +160,14 @@ class _Template:
         return [f"    def __init__(self, {signature}) -> None:", *opened, *kept, ""]
 
     def _given_names(self) -> dict[str, str]:
-        """What `build` gets."""
+        """Return the arguments of `build`."""
         context = self._import_name(CONTEXTS.get(self.port.name, "foundation.components:Context"))
         return (
             {"limits": context} if self.port.name == "retrieval.parsers" else {"options": "Options", "context": context}
         )
 
     def _method(self, node: Function) -> str:
-        """The method as the contract writes it, with nothing but an error in it."""
+        """Return the contract's method with an error as its body."""
         generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
         kind = ast.FunctionDef if generates else type(node)
         unwritten = ast.parse(f'raise NotImplementedError("{self.title}.{node.name} is not written yet")').body
@@ -194,7 +194,7 @@ class _Template:
 
 
 def _methods(contract: type) -> list[Function]:
-    """What the contract asks for: abstract methods, and public ones without a body of their own."""
+    """Return the required methods of the contract: abstract ones, and public ones without a body."""
     return [
         node
         for node in _body(contract)
@@ -218,7 +218,7 @@ def _says_nothing(statement: ast.stmt) -> bool:
 
 
 def _declarations(contract: type) -> Iterator[tuple[ast.AnnAssign, str]]:
-    """The attributes of a Protocol, each with the text below it."""
+    """Yield the attributes of a Protocol, each with its docstring."""
     body = _body(contract)
     for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
         if isinstance(node, ast.AnnAssign):
@@ -233,12 +233,12 @@ def _body(contract: type) -> list[ast.stmt]:
 
 
 def _imports_of(contract: type, taken: set[str]) -> Iterator[str]:
-    """All that the contract's module imports and defines, but names that are `taken`; ruff takes out what the file does not use."""
+    """Yield all imports and definitions of the contract's module, but names in `taken`; ruff removes unused ones."""
     module = importlib.import_module(contract.__module__)
     tree = ast.parse(inspect.getsource(module))
     for node in (it for it in ast.walk(tree) if isinstance(it, ast.ImportFrom) and it.module != "__future__"):
         for alias in (it for it in node.names if (it.asname or it.name) not in taken):
-            again = alias.asname in (None, alias.name)  # which would count as giving it on to others
+            again = alias.asname in (None, alias.name)  # an alias of the same name would be a re-export
             yield f"from {node.module} import {alias.name if again else ast.unparse(alias)}"
     yield from (ast.unparse(it) for it in ast.walk(tree) if isinstance(it, ast.Import))
     targets = [target for it in tree.body if isinstance(it, ast.Assign) for target in it.targets]
@@ -247,7 +247,7 @@ def _imports_of(contract: type, taken: set[str]) -> Iterator[str]:
 
 
 def _tidy(text: str) -> str:
-    """Imports in order and lines of the right length, by the rules of this tree; as it is where ruff is not installed."""
+    """Sort imports and wrap lines by this tree's rules; without ruff, return the text as it is."""
     if importlib.util.find_spec("ruff") is None:
         return text
     for order in (["check", "--select=F401,F811,I", "--fix"], ["format"]):

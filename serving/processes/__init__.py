@@ -1,1 +1,1 @@
-"""More than one process: workers on one socket, replicas on Ray."""
+"""Several processes: workers on one socket, replicas on Ray."""

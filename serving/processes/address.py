@@ -1,4 +1,4 @@
-"""Where the server of a data folder listens: a file that its process keeps locked, so that a process that died left no address."""
+"""The address of a data folder's server, in a file that its process keeps locked: a dead process leaves no address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "server.lock"
 
 @contextmanager
 def announce_address(data: Path, port: int) -> Iterator[None]:
-    """Say to this machine's other commands that a server listens at `port`; only the owner of the folder reads it."""
+    """Publish `port` to this machine's other commands; only the owner of the folder can read it."""
     file = os.open(data / FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -25,7 +25,7 @@ def announce_address(data: Path, port: int) -> Iterator[None]:
 
 
 def find_port(data: Path) -> int | None:
-    """The port of the server that runs on this data folder now, if one does."""
+    """Return the port of the server that runs on this data folder, or `None`."""
     try:
         file = os.open(data / FILE, os.O_RDONLY)
     except OSError:

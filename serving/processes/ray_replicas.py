@@ -1,6 +1,6 @@
-"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app over the same wiring.
+"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app and wiring.
 
-Serve's proxy spreads the requests and starts replicas anew that died. One that is to go has as long as an answer may take.
+Serve's proxy spreads requests and restarts dead replicas. A replica to be removed gets the time of the longest answer.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ SUPERVISOR = "serving.processes.supervisor"
 REQUEST_ID = "x-request-id"
 NAME = "sixply"
 MARGIN_S = 5.0
-"""Longer than an answer may take, for its last bytes and for closing the stores."""
+"""Seconds beyond the longest answer, for its last bytes and for closing the stores."""
 PLACES = 1_000
-"""Requests that Serve lets through to a replica at once. Admission is ours: it sheds with an error that says when to come
-back, and lets health checks and approvals pass."""
+"""Requests that Serve sends to a replica at once. Our own admission sheds load instead, with an error that says when
+to come back, and lets health checks and approvals pass."""
 
 
 @contextmanager
 def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
-    """Replicas that answer while this is open; gives the base URL.
+    """Run replicas while the context is open; yield the base URL.
 
-    `opener` gives each replica's system, as a context manager.
+    `opener` opens each replica's system, as a context manager.
 
     Raises:
-        InvalidSetting: several replicas over a store that one process holds, workers besides, or no port is named.
-        MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not come up.
+        InvalidSetting: several replicas over a store that one process holds, workers besides, or no port.
+        MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not start.
     """
     demand_ray()
     settings = loaded.settings
@@ -71,7 +71,7 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
 
 
 def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -> Any:
-    """The deployment, for `ray.serve.run`; run again with other `replicas` it grows or shrinks."""
+    """Return the deployment for `ray.serve.run`. Run again with other `replicas`, it grows or shrinks."""
     from ray import serve
 
     settings = loaded.settings
@@ -88,7 +88,7 @@ def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -
 
 
 class Replica:
-    """One process. Serve calls the two methods with these names."""
+    """One replica process. Serve calls the two methods with these names."""
 
     def __init__(self, loaded: Loaded, opener: Callable[[Loaded], Any]) -> None:
         self._open = ExitStack()
@@ -104,7 +104,7 @@ class Replica:
 
 
 class OneRequestId:
-    """Serve's proxy gives each request an id that we keep, and adds it to the response itself: ours would stand beside it."""
+    """Removes our request id from responses: Serve's proxy gives each request the id, and adds it itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""Several processes on one socket: `[serving] workers`. Each is what `make serve` is alone, with a system of its own.
+"""Several worker processes on one socket: `[serving] workers`. Each has a system of its own, as a single `make serve` has.
 
-The parent takes the address, starts them, starts anew those that die, and passes on that it is told to stop. It holds no store.
+The parent takes the address, starts the workers, restarts dead ones, and passes on the signal to stop. It holds no store.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from serving.settings import Loaded, Settings
 log = logging.getLogger("sixply.serving")
 
 LOOK_S = 0.2
-"""How often the parent looks whether it has been told to stop."""
+"""Seconds between two checks of the workers and the signal to stop."""
 STEADY_S = 60.0
-"""A worker that lived so long was well: what ended it is taken for something that passes."""
+"""Seconds after which a worker counts as healthy, and its end as a passing problem."""
 BACK_OFF_S = 1.0
-"""Before a worker that died young is replaced; twice as long each time in a row."""
+"""Seconds before a worker that died young is replaced; doubled for each further one in a row."""
 GIVE_UP = 5
-"""So many young deaths in a row at one place, and the server ends: what is wrong will not pass by itself."""
+"""Young deaths in a row of one worker after which the server ends: the problem will not pass by itself."""
 STORES = {
     "retrieval.ledger": (("sqlite",), "postgres"),
     "retrieval.vectors": (("chroma", "memory"), "pgvector"),
     "orchestration.checkpoints": (("sqlite", "memory"), "postgres"),
     "serving.cache": (("memory",), "redis"),
 }
-"""Kind of store -> adapters that keep what they hold in one process or on one machine, and one that several processes share."""
+"""Kind of store -> adapters bound to one process or machine, and one that several processes share."""
 
 
 def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
-    """Raises InvalidSetting: more than one process, and a store that only one can hold."""
+    """Raises InvalidSetting: there are several processes, and a store that only one can hold."""
     chosen: dict[str, Part] = {}
     for section, (alone, _) in STORES.items():
         layer, _, port = section.partition(".")
@@ -61,11 +61,11 @@ def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
 
 
 def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all of them are up.
+    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all are up.
 
     Raises:
-        InvalidSetting: a store that one process alone can hold.
-        ComponentError: a worker did not come up, or died young again and again; it has said why on standard error.
+        InvalidSetting: a store can be held by one process only.
+        ComponentError: a worker did not start, or died young repeatedly; it printed the reason to standard error.
     """
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
@@ -89,17 +89,17 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
 
 
 class _Place:
-    """A worker and those that replace it."""
+    """A worker and its replacements."""
 
     def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
         self._loaded, self._listening = loaded, listening
         self._young_deaths = 0
         self._due: float | None = None
-        """When the next one is started; `None` while one is there."""
+        """When the next worker starts; `None` while one runs."""
         self.worker = self._start_worker()
 
     def tend(self) -> None:
-        """Replace the worker if it has ended. Raises ComponentError: too many in a row have ended young."""
+        """Replace the worker if it has ended. Raises ComponentError: too many in a row have died young."""
         now = time.monotonic()
         if self._due is not None:
             if now >= self._due:
@@ -122,7 +122,7 @@ class _Place:
 
 
 def how_ended(exitcode: int | None) -> str:
-    """How a process ended, in words.
+    """Describe how a process ended.
 
     >>> how_ended(1), how_ended(-11)
     ('ended with exit code 1', 'was killed by SIGSEGV')
@@ -137,7 +137,7 @@ class _Worker:
     """A process, and whether it is up."""
 
     def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
-        spawn = multiprocessing.get_context("spawn")  # a fork would carry this one's threads and locks along
+        spawn = multiprocessing.get_context("spawn")  # a fork would copy this process's threads and locks
         self._up, ready = spawn.Pipe(duplex=False)
         self._was_up = False
         self.process: BaseProcess = spawn.Process(target=_work, args=(loaded, listening, ready), name="worker")
@@ -145,7 +145,7 @@ class _Worker:
         ready.close()
 
     def is_up(self) -> bool:
-        """Raises ComponentError: it ended before it was."""
+        """Whether the worker is up. Raises ComponentError: it ended before."""
         if not self._was_up and self._up.poll():
             try:
                 self._was_up = bool(self._up.recv())
@@ -155,14 +155,14 @@ class _Worker:
 
 
 def _look(places: list[_Place]) -> None:
-    """Until a worker ends, or for a moment."""
+    """Wait until a worker ends, or for a moment."""
     living = [place.worker.process for place in places if place.worker.process.is_alive()]
     wait([process.sentinel for process in living], timeout=LOOK_S)
 
 
 @contextmanager
 def await_stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets, instead of ending this process."""
+    """Yield an event that SIGTERM or SIGINT sets, instead of ending this process."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -173,7 +173,7 @@ def await_stop_signal() -> Iterator[threading.Event]:
 
 
 def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
-    """One worker, in its own process."""
+    """Run one worker, in its own process."""
     from observability.telemetry import logs
     from serving.cli import terminal
     from serving.wiring import open_system
@@ -190,7 +190,7 @@ def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed can stop nobody."""
+    """Stop this worker when its parent dies: a parent that was killed can stop nobody."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

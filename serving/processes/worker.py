@@ -1,4 +1,4 @@
-"""Whether the process that has taken something still lives: for claims in files that processes of one machine share."""
+"""Whether the process behind a claim still lives, for files that the processes of one machine share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 SAME_START_S = 2.0
-"""Two readings of when a process began differ by less."""
+"""Maximum difference, in seconds, between two readings of a process's start."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -17,7 +17,7 @@ def this_worker() -> str:
 
 
 def worker_lives(worker: str) -> bool:
-    """Whether it is still that process, and not only one that has got its number since."""
+    """Whether the process still runs, and is not another one with the same id."""
     pid, _, tail = worker.partition(":")
     began, _, boot = tail.partition(":")
     try:
@@ -27,11 +27,11 @@ def worker_lives(worker: str) -> bool:
 
 
 def _began(pid: int) -> float:
-    """When a process began: since the boot, where the system counts so and a clock that is set moves both readings alike."""
+    """Return a process's start: on Linux since the boot, where setting the clock moves both readings alike."""
     created = psutil.Process(pid).create_time()
     return created - psutil.boot_time() if psutil.LINUX else created
 
 
 def _boot() -> str:
-    """Which boot that count belongs to; empty where there is no such count."""
+    """Return the id of the boot that the start is counted from; empty where it is not."""
     return BOOT_ID.read_text(encoding="ascii").strip() if psutil.LINUX else ""

@@ -1,1 +1,1 @@
-"""Commands of those who answer for the system."""
+"""Commands for the people who answer for the system."""

@@ -1,4 +1,4 @@
-"""`sixply approvals`, `approve` and `reject`: actions that wait for a person."""
+"""`sixply approvals`, `approve` and `reject`: list and decide pending actions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from serving.settings import Loaded, Settings
 
 KEY_VARIABLE = "SIXPLY_KEY"
-"""An API key in the environment: `make approve` and `make reject` then decide as whoever has it."""
+"""Environment variable with the API key of the person who decides."""
 DECIDED = 100
-"""The latest decisions that a list of what waits looks at."""
+"""Latest decisions in which `approvals` looks for duplicates."""
 
 
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
@@ -77,7 +77,7 @@ def reject(
 def _decide(
     loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
 ) -> None:
-    """Decide as an approver of the tenant, carry it out and show what came of it. `changes` are arguments to grant instead, as NAME=VALUE.
+    """Decide as an approver, execute the action, show the result. `changes` grant other arguments, as NAME=VALUE.
 
     Raises:
         Unauthenticated: SIXPLY_KEY holds no valid key.
@@ -101,7 +101,7 @@ def _decide(
 
 
 def _decider(settings: Settings, tenant: str) -> Principal:
-    """Whoever has the API key in SIXPLY_KEY; without one the person at the keyboard, as an approver of the tenant."""
+    """Return the owner of the key in SIXPLY_KEY; without one, the person at the keyboard, as an approver."""
     from serving.access.identity import KeyStore
 
     if key := os.environ.get(KEY_VARIABLE):
@@ -110,7 +110,7 @@ def _decider(settings: Settings, tenant: str) -> Principal:
 
 
 def _change(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE`, the value as JSON where it is JSON and as text where it is not."""
+    """Parse `NAME=VALUE`. The value is JSON, or else text."""
     name, given, value = text.partition("=")
     if not given or not name.strip():
         raise InvalidRequest(f'"{text}" changes no argument. Say: --set amount=120, or --set reason="as agreed".')

@@ -1,4 +1,4 @@
-"""`sixply audit-verify`: is the audit whole?"""
+"""`sixply audit-verify`: check that the audit is complete and unchanged."""
 
 from __future__ import annotations
 
@@ -53,16 +53,15 @@ def _show(result: Verification) -> None:
 
 
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
-    """What `audit.verify` finds, with the heads that stored spans carry, and whether other stores tell of acts where an audit
-    is empty.
+    """Verify the audit against its heads in stored spans, and against other stores where the audit is empty.
 
     Raises:
-        StoreUnavailable: there is no audit, or one that cannot be read.
+        StoreUnavailable: there is no audit, or it cannot be read.
     """
     from observability.stores.spans import SpanStore
     from orchestration.effects import audit
 
-    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)  # before the chain, which may go on meanwhile
+    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)  # before the chain, which may grow meanwhile
     witnesses = [audit.Head.parse(str(head)) for head in carried.values()]
     result = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
     acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))
@@ -79,4 +78,4 @@ def _count_rows(path: Path, table: str) -> int:
         with closing(connect_to_read(path)) as database:
             return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
     except sqlite3.Error:
-        return 0  # no witness, then
+        return 0  # an unreadable store is no evidence

@@ -1,7 +1,7 @@
-"""Erase what is kept of one person, and what is older than its class may be (`[foundation.retention]`).
+"""Erase the data of one person, and data past its retention (`[foundation.retention]`).
 
-Every store says itself how a person is taken out of it, and what stays and why (foundation/stores/registry.py). A file of the data
-folder that no store claims is named, and the command fails. It runs beside the server; no model is loaded.
+Every store declares how a person is erased, what stays, and why (foundation/stores/registry.py). A file of the data folder that
+no store claims is reported, and the command fails. It works beside a running server and loads no model.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 CONVERSATIONS = "conversations"
 TOKENS_STAY = "nothing of them; a token of theirs works until whoever issued it ends it"
 SHOWN = 12
-"""Digits of an id in a report, at least."""
+"""Minimum digits of an id in a report."""
 REPORTS = "reports"
-"""Below the data folder."""
+"""Folder below the data folder."""
 ERASED = ("store | erased | n", "{.store} | {.what} | {.count}")
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was taken out of one store, and what stays."""
+    """The entries erased from one store, and what stays."""
 
     store: str
     what: str
@@ -57,17 +57,17 @@ class Erased:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of an erasure."""
+    """The result of an erasure."""
 
     erased: Sequence[Erased]
     unclaimed: Sequence[str]
-    """Files of the data folder of which no store says what they hold."""
+    """Files of the data folder that no store claims."""
     unsaid: Sequence[str]
-    """Parts from outside that do not say what they keep."""
+    """Parts of others that do not declare what they keep."""
     cut_off_before: bool
-    """Whether an earlier erasure of this person had not ended."""
+    """Whether an earlier erasure of this person was interrupted."""
     like: Sequence[str]
-    """Subjects of the tenant, where nothing was found under this one."""
+    """Known subjects of the tenant, if nothing was found for this one."""
 
 
 ANSWER_CACHE = "serving.http.answer_cache"
@@ -109,7 +109,7 @@ def _show(report: Report, user: str, tenant: str) -> None:
 async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) -> Report:
     settings = loaded.settings
     data = settings.foundation.data_dir
-    with Erasures.of(data).erasing(principal) as before:  # first, so that nothing is written of them meanwhile
+    with Erasures.of(data).erasing(principal) as before:  # first, so that nothing about them is written meanwhile
         rows = [Erased("keys", "API keys", _revoke_keys(settings, principal, clock), TOKENS_STAY)]
         if settings.serving.answer_cache.mode != "off":
             told = "answers of the whole tenant, which are made anew when asked for"
@@ -134,8 +134,8 @@ async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) ->
 
 
 def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
-    """Everything that keeps something, and the parts from outside that do not say. What belongs to a run goes before what
-    says whose run it was."""
+    """Return every store, and the parts of others that declare none. Stores of runs come before those that know
+    whose run it was."""
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
@@ -155,7 +155,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
 
 
 def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
-    """The parts that may keep something: as stack.toml names them, their section, and the part."""
+    """Return the parts that may store something: their name in stack.toml, their section, and the part."""
     single = [
         ("retrieval.ledger", settings.retrieval.ledger),
         ("retrieval.vectors", settings.retrieval.vectors),
@@ -217,7 +217,7 @@ def _revoke_keys(settings: Settings, principal: Principal, clock: Clock) -> int:
 
 
 async def _forget_answers(settings: Settings, tenant: str) -> int:
-    """In a cache of its own the running server does so itself."""
+    """Delete cached answers. A running server does this itself for a cache in its memory."""
     from serving.contract import Cache
 
     if not components.is_there(ANSWER_CACHE):
@@ -228,7 +228,7 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
 
 
 async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
-    """What was done for the person, by everything that knows it. The audit knows most, and is never erased."""
+    """Collect the ids of the person's work from every store that has some. The audit has most; it is never erased."""
     from observability.stores.costs import CostLedger
     from orchestration.effects.effect_log import SqliteEffects
     from orchestration.memory import conversations
@@ -269,7 +269,7 @@ async def _read_audit(data: Path, tenant: str, clock: Clock) -> list[AuditRecord
 
 
 async def _subjects(settings: Settings, tenant: str, clock: Clock) -> list[str]:
-    """Who is known in a tenant, by keys and by the audit."""
+    """Return the subjects known in a tenant, from keys and the audit."""
     from serving.access.identity import KeyStore
 
     keys = {key.subject for key in KeyStore.of(settings, clock).list() if key.tenant == tenant}
@@ -283,7 +283,7 @@ async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
     count = 0
     with ExitStack() as opened:
         saver = opened.enter_context(open_checkpoints(loaded.settings))
-        await saver.adelete_thread("none")  # waits for whoever is writing, and found no note of the erasure yet
+        await saver.adelete_thread("none")  # waits for a writer that did not see the erasure's note yet
         while threads := await conversations.begun_by(saver, principal):
             for thread in threads:
                 await saver.adelete_thread(thread)

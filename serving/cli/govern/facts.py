@@ -1,4 +1,4 @@
-"""`sixply facts`: what is remembered of a person."""
+"""`sixply facts`: the remembered facts about a person."""
 
 from __future__ import annotations
 

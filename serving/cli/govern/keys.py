@@ -1,4 +1,4 @@
-"""`sixply keys`: who may call, as whom."""
+"""`sixply keys`: list, add and revoke API keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
 
 @app.command("list")
 def list_keys(stack: Stack = STACK) -> None:
-    """Who has a key. The keys themselves are stored nowhere."""
+    """List the keys' owners. The keys themselves are stored nowhere."""
     keys = _keys(load_stack(stack)).list()
     rows = [(it.key_id, it.subject, it.tenant, ", ".join(it.roles), ", ".join(it.groups), it.created_at) for it in keys]
     terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)
@@ -40,7 +40,7 @@ def add_key(
     groups: Groups = None,
     stack: Stack = STACK,
 ) -> None:
-    """Make a key and show it, once."""
+    """Create a key and show it, once."""
     from foundation.settings import make_data_dir
     from serving.access.identity import check_roles
 
@@ -55,7 +55,7 @@ def add_key(
 def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")], stack: Stack = STACK
 ) -> None:
-    """Make a key stop working, at once."""
+    """Revoke a key, at once."""
     gone = _keys(load_stack(stack)).revoke(key_id)
     terminal.console().print(f"The key {key_id} of {terminal.plain(gone.subject)} no longer works.")
 

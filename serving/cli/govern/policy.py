@@ -1,4 +1,4 @@
-"""`sixply policy`: what which role may do, and by which rule."""
+"""`sixply policy`: the permissions of each role, and the rules behind them."""
 
 from __future__ import annotations
 

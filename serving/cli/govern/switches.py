@@ -43,7 +43,7 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
 
 
 def _switch(loaded: Loaded, what: str, *, why: str | None) -> None:
-    """Stop `what` and say why; with no reason given, let it work again. Opens neither a model nor a store of documents."""
+    """Stop `what` for the reason `why`, or lift it where `why` is `None`. Opens no model and no documents."""
     from foundation import kill_switches as switches
     from foundation.kill_switches import Stops
     from foundation.settings import make_data_dir

@@ -1,4 +1,4 @@
-"""`sixply system-card`: collects what the card is drawn from. No model is loaded and no store is locked."""
+"""`sixply system-card`: collect the card's facts. No model is loaded and no store is locked."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _figure(one: Any) -> str:
 
 
 def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What is configured for each port of layer 2, and the bundled weight files as they lie there."""
+    """Return the configured part of each port of layer 2, and the bundled weight files."""
     parts: list[tuple[str, Part]] = [
         ("chat", settings.models.chat),
         *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
@@ -191,7 +191,7 @@ def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, 
 
 
 def limits_of(settings: Settings) -> dict[str, Any]:
-    """What ends a run, a day or a request."""
+    """Return the limits of a run, a day or a request."""
     sections = {
         "budget": settings.orchestration.budget,
         "answers": settings.orchestration.answers,

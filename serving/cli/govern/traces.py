@@ -1,4 +1,4 @@
-"""`sixply traces`, `slow`, `failures` and `forecast`: what operators look through."""
+"""`sixply traces`, `slow`, `failures` and `forecast`: reports for operators."""
 
 from __future__ import annotations
 

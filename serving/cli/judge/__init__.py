@@ -1,1 +1,1 @@
-"""Commands that say how good the system is, and what it is worth."""
+"""Commands that evaluate the system and its value."""

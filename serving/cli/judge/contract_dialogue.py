@@ -1,7 +1,7 @@
-"""Asks for the outcome contract, value by value, and writes it. No figure is supplied in anyone's place.
+"""Ask for the outcome contract, value by value, and write it. No figure is invented.
 
-What follows from the answers is written with the reason: an escalated case takes the minutes that it takes by hand, and without a
-figure for errors none are counted. Risk floors are the strictest there are.
+Values that follow from the answers are written with their reason: an escalated case takes its minutes by hand, and without a
+figure for errors none are counted. Risk floors are the strictest possible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from observability.value.outcome_contract import Conversion, OutcomeContract, Si
 from serving.cli import terminal
 
 EXAMPLES = ("The figures are those of the fictional company", "put your figures in place of these")
-"""One of them stands in the contract of the example and of a new project, which anybody may write over."""
+"""Texts by which the example's contract is recognised. It may be overwritten."""
 QUESTIONS = {
     "process.name": "What is done today, and where, in a few words",
     "process.volume_per_month": "How many cases a month",
@@ -53,12 +53,12 @@ QUESTIONS = {
     "signed.role": "Their role",
     "signed.on": "On which day they signed, like 2027-01-15",
 }
-"""Value -> what is asked, in the order of the file."""
+"""Values of the contract with their questions, in the order of the file."""
 OPTIONAL = {
     "process.error_rate": ("process.usd_per_error", "resolved.error_rate_assisted"),
     "conversion.by": ("conversion.share", "conversion.explained"),
 }
-"""What may be left out, and what then goes with it."""
+"""Optional values, each with the values that depend on it."""
 RULE = (
     "Ship if the lower end of the 95 % interval of net value is above the threshold and every floor is met. Stop if its upper end "
     "is below zero or a risk floor is broken. Otherwise hold, and measure more or improve."
@@ -66,7 +66,7 @@ RULE = (
 
 
 def is_for_the_taking(path: Path) -> bool:
-    """Whether there is no contract of anybody's at `path`: none, an empty file, or the example's."""
+    """Whether `path` holds nobody's contract: no file, an empty one, or the example's."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -77,10 +77,10 @@ def is_for_the_taking(path: Path) -> bool:
 
 
 def write_contract(path: Path, given: Sequence[str]) -> None:
-    """Ask for what `given` (texts of the form NAME=value) leaves out, and write a valid contract.
+    """Ask for values that `given` (texts NAME=value) lacks, and write a valid contract.
 
     Raises:
-        InvalidRequest: a name is unknown, a value does not fit, values are missing and nobody can be asked, or there is a contract.
+        InvalidRequest: an unknown name, a wrong value, values missing without a terminal, or a contract that exists.
     """
     if not is_for_the_taking(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
@@ -102,7 +102,7 @@ def write_contract(path: Path, given: Sequence[str]) -> None:
 
 
 def _wanted_keys(values: Mapping[str, Any]) -> list[str]:
-    """All but what goes with something that was left out."""
+    """Return the required values: all but those that depend on an optional one that was left out."""
     dropped = {key for first, others in OPTIONAL.items() if values.get(first) in (None, "") for key in (first, *others)}
     return [key for key in QUESTIONS if key not in dropped]
 
@@ -140,7 +140,7 @@ def _check_value(key: str, text: str) -> Any:
 
 
 def _as_toml(values: Mapping[str, Any]) -> str:
-    """The contract, checked as a whole."""
+    """Return the contract as TOML, validated as a whole."""
     told = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
     errors = ("process.error_rate", *OPTIONAL["process.error_rate"])
     left_out = {} if "process.error_rate" in told else dict.fromkeys(errors, 0.0)

@@ -1,4 +1,4 @@
-"""`sixply drift`: what has changed since last week."""
+"""`sixply drift`: changes since last week."""
 
 from __future__ import annotations
 

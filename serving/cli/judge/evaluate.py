@@ -1,4 +1,4 @@
-"""`sixply evaluate` and `calibrate`: questions with known answers, and when to answer."""
+"""`sixply evaluate` and `calibrate`: score questions with known answers, and choose the threshold to answer."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def calibrate(
 def _own_questions(
     system: System, data: Path | None, limit: int | None
 ) -> tuple[Sequence[Item], list[tuple[str, Principal, bool]]]:
-    """The documents; and of each question that may be asked of them its text, who asks it, and whether they answer it."""
+    """Return the documents, and for each of their questions: the text, who asks it, and whether they answer it."""
     from observability.evaluation.datasets import TENANT, evenly, items_of, read_questions
     from observability.evaluation.golden_set import load_golden
     from observability.evaluation.trials import golden_documents

@@ -1,4 +1,4 @@
-"""`sixply cases-from-feedback`: judged answers become golden cases, after a person's review."""
+"""`sixply cases-from-feedback`: golden cases from judged answers, after review by a person."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cases_from_feedback(
 
 
 def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
-    """Write a proposal for each judged answer whose conversation is still kept. No model is loaded."""
+    """Write a proposal for each judged answer whose conversation is kept. No model is loaded."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import from_feedback, review
 
@@ -65,7 +65,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
 
 
 def _take(path: Path, golden: Path) -> None:
-    """Append what a person has reviewed to the golden set."""
+    """Append the reviewed cases to the golden set."""
     from observability.proposals import review
     from serving.cli.judge import reviewing
 
@@ -80,7 +80,7 @@ def _take(path: Path, golden: Path) -> None:
 
 
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
-    """The judged turns, found by the conversation that the span of each answer names."""
+    """Return the judged turns, found by the conversation id in each answer's span."""
     from observability.proposals.from_feedback import Asked
     from orchestration.memory.conversations import read_conversation
 

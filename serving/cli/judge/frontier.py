@@ -1,4 +1,4 @@
-"""`sixply model-frontier`: the golden set asked of every configured chat model, and what asking the cheaper ones first would make of it."""
+"""`sixply model-frontier`: the golden set with every configured chat model alone, and with the cheaper ones first."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def model_frontier(
 
 
 def _agents(system: System) -> dict[str, Agent]:
-    """An agent for each model alone, the cheapest first; each may use every tool."""
+    """Return an agent for each model alone, the cheapest first, with all tools."""
     from foundation.components import load
     from foundation.settings import Part
     from models.pricing import identity

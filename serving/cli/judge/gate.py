@@ -1,7 +1,7 @@
-"""`sixply gate`: the golden set through the configured system, held against the baseline that is committed beside it.
+"""`sixply gate`: the golden set through the configured system, compared with the committed baseline.
 
-The same cases through the same models give nearly the same answers, so a loss counts as it stands: one beyond what
-`[observability.compare]` allows blocks, whether or not so few cases could prove it for all questions of the world.
+The same models give nearly the same answers to the same cases, so a loss beyond `[observability.compare]` blocks as
+it is, even if so few cases could not prove it for questions in general.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ AGAIN = "Look at the answers, then take today's as the new baseline: make gate R
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found; `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract that
-    are not met and that no exception in force excuses."""
+    """The gate's result. `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract
+    that are neither met nor excused by a current exception."""
 
     comparison: Comparison
     blocked_by: tuple[str, ...]
     floors: tuple[Floor, ...] = ()
-    """Empty where there is no contract."""
+    """Empty without a contract."""
     broken: tuple[str, ...] = ()
 
     @property
@@ -46,7 +46,7 @@ class Verdict:
         return not self.blocked_by and not self.broken
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; `comparison` has the keys of a swap report, A being the baseline."""
+        """Return plain values, ready for JSON. `comparison` has the keys of a swap report; A is the baseline."""
         return {
             "passed": self.passed,
             "blocked_by": list(self.blocked_by),
@@ -86,7 +86,7 @@ def gate(
     stored = None if renew else compare.baseline_of(swap_report.read_json(baseline), baseline.name)
     if stored is not None:
         planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
-        compare.demand_the_same(stored, planned, otherwise=AGAIN)  # told before the work, not after it
+        compare.demand_the_same(stored, planned, otherwise=AGAIN)  # refuse before the work, not after it
     order = swap_report.Order(stack.name, stack, {})
     (side,) = swap_report.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
     if stored is None:
@@ -106,7 +106,7 @@ def gate(
 
 
 def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
-    """What the contract demands beside what these answers came to. Where there is no contract yet, nothing."""
+    """Return the contract's floors with the values of these answers; empty without a contract."""
     from observability.value.outcome_contract import load_contract
     from observability.value.roi import floors_of, measured_floors
 
@@ -149,5 +149,5 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
 
 
 def _why_not(floor: Floor) -> str:
-    """Why an exception that names the floor does not help."""
+    """Return why the floor's exception does not help; empty without one."""
     return f"; the exception does not cover it: {terminal.plain(floor.exception)}" if floor.exception else ""

@@ -1,4 +1,4 @@
-"""What the gate found, as Markdown for a comment on a pull request."""
+"""The gate's result as Markdown, for a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from serving.cli.judge.gate import Verdict
 
 SHOWN = 10
-"""Changed answers at most; the JSON has all."""
+"""Maximum changed answers to list; the JSON has all."""
 
 
 def to_markdown(verdict: Verdict) -> str:
-    """The verdict, each figure beside the baseline's, what an answer costs now, and the answers that changed, worst first."""
+    """Return the verdict, figures beside the baseline's, the cost of an answer, and changed answers, worst first."""
     comparison = verdict.comparison
     lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]

@@ -1,4 +1,4 @@
-"""`sixply golden`: questions with answers, proposed from your own documents and let in by you, one key each."""
+"""`sixply golden`: questions with answers, proposed from your own documents and accepted by you, one key each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 ABSENT = 5
-"""Every so many questions, one is of what is not there."""
+"""One in this many questions is unanswerable."""
 
 
 def golden(
@@ -59,7 +59,7 @@ def golden(
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
-    """Read the folder into a store of its own, propose, check, and write what is fit to be shown."""
+    """Ingest the folder into a temporary store, and write the proposals that pass the checks."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import review
     from observability.proposals.from_documents import Checks
@@ -92,8 +92,8 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
 
 
 def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentText]:
-    """Every document that was read, whoever may read it: the person at the keyboard owns the folder. What is everybody's is
-    asked for by `asker`."""
+    """Return every ingested document, whoever may read it: the folder belongs to the person at the keyboard. `asker`
+    asks for documents of all tenants."""
     from observability.evaluation.leaks import DocumentText
 
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
@@ -105,7 +105,7 @@ def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentT
 
 
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:
-    """What a chat model that writes proposes, then what the rules do, until there are enough; every fifth asks what is not there."""
+    """Return `n` accepted proposals: a chat model's first, then the rules'. One in five is unanswerable."""
     from models.pricing import is_local
     from observability.evaluation.judge import PricedChat
     from observability.proposals import from_documents as proposing

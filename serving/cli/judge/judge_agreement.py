@@ -1,4 +1,4 @@
-"""The judge of `make evaluate`, and `make judge-agreement`, by which it earns its place there."""
+"""`make judge-agreement`, which measures the judge of `make evaluate` against people."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceS
 
 
 def _made_of(part: Part, *, local: bool) -> dict[str, str]:
-    """Adapter, endpoint and options without secrets, and the digests of its weights where they are here."""
+    """Return adapter, endpoint and options without secrets, and the digests of local weights."""
     from foundation.machine.manifest import digest_of_files
     from models import weights
 
@@ -106,7 +106,7 @@ def _made_of(part: Part, *, local: bool) -> dict[str, str]:
 
 
 async def add_marks(system: System, report: Report, progress: Callable[[int], None]) -> tuple[Report, dict[str, Any]]:
-    """The report with the marks that count, and what is to be told of the judge; as it is where none is named or trusted."""
+    """Return the report with the marks that count, and a note on the judge; unchanged without a trusted judge."""
     from observability.evaluation import judge as judges
     from observability.evaluation.golden_set import Report
 
@@ -118,7 +118,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
         record = judges.record_of(data, judge)
         rows: list[CaseScore] = []
         while True:
-            standing = judges.standing(judge, record, settings)  # the last reply may have named another model
+            standing = judges.standing(judge, record, settings)  # the last reply may name another model
             note: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
             if not standing.trusted:
                 return report, note
@@ -130,7 +130,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
 
 
 async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:
-    """With the marks of an answer from documents; there is nothing to hold any other against."""
+    """Return the row with the judge's marks. Only cited answers get some: others have nothing to be compared with."""
     if row.status != "answered" or not row.citations:
         return row
     settings = system.settings.orchestration.answers

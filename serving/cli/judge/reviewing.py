@@ -1,4 +1,4 @@
-"""Proposed golden cases before a person: one key each, and what was decided is written before the next is asked."""
+"""Review proposed golden cases, one key each. Every decision is saved before the next question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = {"a": "accept", "e": "edit", "r": "reject", "q": "quit"}
 
 
 def by_keys(drafts: list[Proposal], waiting_at: Path, golden: Path) -> bool:
-    """Ask the person at the keyboard for each that waits. False: there are some, and no terminal to ask at."""
+    """Ask the person at the keyboard about each waiting proposal. Return false if there are some and no terminal."""
     if not any(draft.waits for draft in drafts):
         return True
     if not terminal.is_asked():
@@ -35,7 +35,7 @@ def let_in(
     by: str,
     decide: Callable[[Proposal], Proposal | None] = lambda draft: draft,
 ) -> None:
-    """Add what `decide` lets in of those that wait to the golden set, until it gives nothing."""
+    """Add the waiting proposals that `decide` accepts to the golden set. `None` from `decide` ends the review."""
     for place, draft in enumerate(drafts):
         decided = decide(draft) if draft.waits else draft
         if decided is None:
@@ -53,7 +53,7 @@ def let_in(
 
 
 def _decide(draft: Proposal) -> Proposal | None:
-    """The proposal as the person at the keyboard wants it, or nothing to stop here."""
+    """Return the proposal as decided by the person at the keyboard, or `None` to stop."""
     _show(draft)
     while True:
         key = _read_key()
@@ -96,7 +96,7 @@ def _edit(case: dict[str, object]) -> dict[str, object]:
 
 
 def _read_key() -> str:
-    """One of the keys; Ctrl-C, Ctrl-D and Escape quit."""
+    """Return one of the keys; Ctrl-C, Ctrl-D and Escape quit."""
     while (key := typer.getchar().lower()) not in KEYS:
         if key in ("\x03", "\x04", "\x1b"):
             return "q"

@@ -1,4 +1,4 @@
-"""`sixply strengthen`: the golden set through the system, and through it without one part after the other."""
+"""`sixply strengthen`: the golden set through the whole system, and without each of its parts in turn."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _row(worth: Worth) -> tuple[Any, ...]:
 
 
 def _failed_lately(loaded: Loaded) -> Counter[str]:
-    """Errors of the latest requests by the layer in which they began; none where nothing was traced yet."""
+    """Return the errors of the latest requests by the layer in which they began; empty without traces."""
     from observability.reports import triage
 
     lately: Counter[str] = Counter()

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from observability.evaluation.trials import Material
 
 PROCESSES = get_context("spawn")
-"""A process of its own for each system: memory and cold start are its own, and two of them never share a cache."""
+"""Spawned processes: each system has its own memory and cold start, and shares no cache."""
 SHOWN = 8
-"""Changed cases on the terminal; the other reports have more."""
+"""Changed cases to show on the terminal; the other reports have more."""
 
 
 def swap_report(
@@ -64,14 +64,14 @@ def swap_report(
 def report(
     a: Path, b: Path, *, data: Path | None, limit: int | None, repeats: int, json: Path | None, html: Path | None
 ) -> int:
-    """Compare the system of `a` with that of `b`; gives the exit code: 0 better or equal, 1 worse, 2 undecided.
+    """Compare the system of `a` with that of `b`; return the exit code: 0 better or equal, 1 worse, 2 undecided.
 
-    `b` may hold only what changes: it is then laid over `a`. `a` may be the JSON of an earlier report, whose B side is
+    `b` may hold changes only, which are then merged into `a`. `a` may be the JSON of an earlier report, whose B side is
     then compared with `b`, without its times.
 
     Raises:
         ConfigurationError: one of the systems cannot be built.
-        InvalidRequest: the data are not in the format, or the runs are not on the same corpus and cases.
+        InvalidRequest: malformed data, or runs on different corpora or cases.
     """
     from observability.evaluation import compare, compare_page, trials
 
@@ -79,7 +79,7 @@ def report(
     base = Path("stack.toml") if stored else a
     orders = ([] if stored else [Order(a.name, a, {})]) + [laid_over(base, b)]
     for order in orders:
-        load(order.stack, overrides=order.changes)  # a mistake in B is told before A has worked for minutes
+        load(order.stack, overrides=order.changes)  # report a mistake in B before A has worked for minutes
     settings = load(base).settings
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
@@ -97,7 +97,7 @@ def report(
 
 @dataclass(frozen=True)
 class Order:
-    """A system to be measured: its stack, and what is changed in it."""
+    """A system to measure: its stack, and the changes to it."""
 
     name: str
     stack: Path
@@ -105,7 +105,7 @@ class Order:
 
 
 def laid_over(a: Path, b: Path) -> Order:
-    """`b` as it stands if it has all sections of `a`; otherwise what it says, over `a`."""
+    """Return `b` as it is if it has all sections of `a`, else its values merged into `a`."""
     ours, theirs = read_toml(a), read_toml(b)
     whole = ours.keys() - {"profiles"} <= theirs.keys()
     return Order(b.name, b, {}) if whole else Order(b.name, a, theirs)
@@ -114,7 +114,7 @@ def laid_over(a: Path, b: Path) -> Order:
 def run(
     orders: Sequence[Order], material: Material, *, data: Path, limit: int | None, repeats: int, home: Path
 ) -> list[Side]:
-    """Every trial goes to all systems before the next one does, and who is first changes from trial to trial."""
+    """Ask all systems each trial before the next one, in alternating order."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened, terminal.progress() as progress:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="swap-", dir=home)))
@@ -132,7 +132,7 @@ def run(
 
 
 class _System:
-    """The process of one side, from outside."""
+    """The process of one side, seen from the parent."""
 
     def __init__(self, order: Order, process: SpawnProcess, pipe: Connection, complaints: Path) -> None:
         self._order, self._process, self._pipe, self._complaints = order, process, pipe, complaints
@@ -150,7 +150,7 @@ class _System:
         return Side(self._order.name, self._rows, begun["corpus"], begun["trials"], begun["stack"], figures)
 
     def _say(self, trial: int | None) -> dict[str, Any]:
-        with suppress(BrokenPipeError):  # it has ended, and what it said last tells why
+        with suppress(BrokenPipeError):  # it has ended; its last output says why
             self._pipe.send(trial)
         return self._hear()
 
@@ -185,10 +185,10 @@ def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Ite
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """The JSON of an earlier run.
+    """Read the JSON of an earlier run.
 
     Raises:
-        InvalidSetting: it cannot be read.
+        InvalidSetting: the file is no such JSON.
     """
     try:
         content: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
@@ -198,7 +198,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 def show(found: Comparison) -> None:
-    """The figures of both, and the first cases that changed, on the terminal."""
+    """Print both systems' figures, and the first cases that changed."""
     rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in found.metrics.items()]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)

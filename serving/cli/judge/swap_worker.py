@@ -1,4 +1,4 @@
-"""One side of a swap report: a whole system in a process and a data folder of its own, asked over a pipe."""
+"""One side of a swap report: a whole system in a process and a data folder of its own, controlled over a pipe."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def serve(pipe: Connection, complaints: Path, **order: Any) -> None:
-    """Answer each number of a trial that comes until `None` does. An error of ours is told in words and ends the process; what
-    libraries print goes to the file of `complaints`."""
+    """Run the trials whose numbers come over the pipe, until `None`. One of our errors is sent as text and ends the
+    process; output of libraries goes to the file `complaints`."""
     with complaints.open("w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -35,7 +35,7 @@ def serve(pipe: Connection, complaints: Path, **order: Any) -> None:
 def _measure(
     numbers: Iterator[int], *, stack: Path, overrides: Mapping[str, Any], data: Path, limit: int | None
 ) -> Iterator[dict[str, Any]]:
-    """What was measured once, then a row for each number, then the memory."""
+    """Yield the values measured once, then a row per trial, then the memory."""
     from foundation.machine.memory import peak_rss_mb
     from observability.evaluation import trials
     from observability.evaluation.leaks import LeakFinder
@@ -71,7 +71,7 @@ def _measure(
 
 
 def _describe_stack(loaded: Loaded, system: System) -> dict[str, str]:
-    """The parts by their ports, all that is said of whoever writes, and the prompts."""
+    """Return the parts by port, the settings of what writes answers, and the prompts."""
     from observability.evaluation.compare import WRITERS
 
     stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}

@@ -1,4 +1,4 @@
-"""`sixply business-case`, `outcome`, `roi` and `value-report`: what the system is worth."""
+"""`sixply business-case`, `outcome`, `roi` and `value-report`: the value of the system."""
 
 from __future__ import annotations
 

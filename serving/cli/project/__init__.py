@@ -1,1 +1,1 @@
-"""A project of one's own, kept up to date with the template that it was made from."""
+"""Updates of a project from its template."""

@@ -1,4 +1,4 @@
-"""Git, for what makes and updates projects. Nothing here does by hand what git does."""
+"""Run git, for making and updating projects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from foundation.errors import InvalidRequest
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git says, without the last line's end.
+    """Return git's output without the final newline.
 
     Raises:
-        InvalidRequest: git failed, with its own words.
+        InvalidRequest: git failed, with its own message.
     """
     if shutil.which("git") is None:
         raise InvalidRequest("git is not installed, and a project is made and updated with it. Install git.")
@@ -24,5 +24,5 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def succeeds(folder: Path, *arguments: str) -> bool:
-    """Whether git agrees; its words are not wanted."""
+    """Whether git succeeds; its output is ignored."""
     return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S607

@@ -1,4 +1,4 @@
-"""Where `make update` of every project starts the template's renderer, also of those made before it moved to where it is now."""
+"""Entry point of the template's renderer for `make update`, also for projects made before the renderer moved."""
 
 import runpy
 

@@ -1,6 +1,6 @@
-"""`sixply update`: take in what the template has learned since, merged with what you changed; all of it or nothing.
+"""`sixply update`: merge the template's changes into this project, whole or not at all.
 
-The template's newest commit does the work, in a clone of it, so that a mistake in that is mended for a project that is made already.
+The newest commit of the template does the work, in a clone of it, so that fixes of the updater reach projects made before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from serving.cli.project.git import git, succeeds
 
 ROOT = Path(__file__).resolve().parents[3]
 UPDATER = "lab.project.update"
-"""In the template."""
+"""Module in the template."""
 
 
 def update(
@@ -66,7 +66,7 @@ def fetch_template(source: str, base: str, upstream: Path) -> None:
     """Clone the template.
 
     Raises:
-        InvalidRequest: it cannot be read, or its history was rewritten.
+        InvalidRequest: it cannot be cloned, or its history was rewritten.
     """
     git(upstream.parent, "clone", "--quiet", source, str(upstream))
     if not succeeds(upstream, "merge-base", "--is-ancestor", base, "HEAD"):

@@ -1,1 +1,1 @@
-"""What the page shows, one file a view."""
+"""Views of the page, one file each."""

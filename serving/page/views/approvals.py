@@ -1,4 +1,4 @@
-"""Approvals: what waits for a person, the decision, and what came of it."""
+"""The approvals view: pending actions, the decision, and its result."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from serving.page.views.provenance import Making
 
 LOOK_AGAIN_S = 3.0
 DECIDED = 20
-"""The latest decisions that are listed."""
+"""Number of latest decisions to list."""
 _DECISION = TypeAdapter(DecisionRequest)
 
 
 class ApprovalsView:
-    """What waits in the visitor's tenant. Cards stay while they are looked at: a new one is added, none is built again."""
+    """Pending actions of the visitor's tenant. Cards are added and removed, never rebuilt while somebody reads them."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
@@ -56,7 +56,7 @@ class ApprovalsView:
         store = self._visitor.system.approvals
         waiting = {approval.approval_id: approval for approval in await store.pending(caller.tenant)}
         for approval_id, card in [*self._cards.items()]:
-            if approval_id not in waiting and card.open:  # somebody else decided it, or its time is over
+            if approval_id not in waiting and card.open:  # somebody else decided it, or it has expired
                 self._cards.pop(approval_id).delete()
         decided = await store.decided(caller.tenant, limit=DECIDED)
         same = find_duplicates(list(waiting.values()), decided)
@@ -77,14 +77,14 @@ class ApprovalsView:
 
 
 class Card:
-    """One thing that waits, and after the decision what came of it."""
+    """One pending action, and the result after the decision."""
 
     def __init__(self, approval: Approval, visitor: Visitor, decided: Callable[[], Awaitable[None]]) -> None:
         self._approval = approval
         self._visitor = visitor
         self._decided = decided
         self.open = True
-        """Not being decided here, nor decided: it goes when it does not wait any more."""
+        """Whether it is undecided. An open card is removed when its action no longer waits."""
         self._warned = ""
         tool = next((tool for tool in visitor.system.tools if tool.name == approval.tool), None)
         self._schema: Mapping[str, Any] = schema_of(tool) if tool else {}
@@ -106,7 +106,7 @@ class Card:
         self._card.delete()
 
     def warn(self, double: Approval | None) -> None:
-        """That the same was asked for before."""
+        """Warn that the same action was requested before; `None` removes the warning."""
         text = _double(double) if double else ""
         if text == self._warned:
             return
@@ -252,7 +252,7 @@ def _fact(name: str, value: str) -> None:
 
 
 def ago(now: datetime, then: datetime) -> str:
-    """How long ago, in the largest fitting unit.
+    """Return the time since `then` in the largest fitting unit.
 
     >>> from datetime import UTC
     >>> ago(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))

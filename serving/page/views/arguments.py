@@ -1,4 +1,4 @@
-"""The arguments of a tool call: in plain words, and as fields that can be changed."""
+"""The arguments of a tool call, as plain words and as form fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foundation.errors import InvalidRequest
 
 
 def label_of(name: str) -> str:
-    """The name of a tool or an argument, as a person would write it.
+    """Return the name of a tool or an argument as a label.
 
     >>> label_of("order_id"), label_of("amount_usd")
     ('Order id', 'Amount (USD)')
@@ -24,7 +24,7 @@ def label_of(name: str) -> str:
 
 
 def display(value: Any, name: str = "") -> str:
-    """A value in plain words; of money, by the name of the argument, with its cents.
+    """Return a value in plain words, with cents where the argument's name says money.
 
     >>> display(True), display(None), display(["a", "b"]), display(1788.0, "amount_usd")
     ('yes', 'not given', 'a, b', '1,788.00')
@@ -41,7 +41,7 @@ def display(value: Any, name: str = "") -> str:
 
 
 class Arguments:
-    """A field for each argument of a tool, by its JSON schema. What the tool takes is checked where it is decided."""
+    """A field for each argument of a tool, by its JSON schema. The values are validated at the decision."""
 
     def __init__(self, schema: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         self._read: dict[str, Callable[[], Any]] = {}
@@ -54,17 +54,17 @@ class Arguments:
                 )
 
     def values(self) -> dict[str, Any]:
-        """All arguments; one that was left empty is left out.
+        """Return all arguments but empty ones.
 
         Raises:
-            InvalidRequest: a field holds no value of its kind.
+            InvalidRequest: a field's value does not have its type.
         """
         read = {name: value() for name, value in self._read.items()}
         return {name: value for name, value in read.items() if value is not None}
 
 
 def _resolve(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of one argument: a reference inside followed, and the `null` of an optional one left out."""
+    """Return an argument's schema, with its reference resolved and the `null` of optional ones removed."""
     if "$ref" in declared:
         name = str(declared["$ref"]).rpartition("/")[2]
         return {**schema.get("$defs", {}).get(name, {}), **declared}

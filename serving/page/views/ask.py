@@ -1,4 +1,4 @@
-"""Ask: the question, its plan and its words as they come, the answer with sources that open, and earlier conversations."""
+"""The view to ask: the question, its plan and tokens as they come, the answer with its sources, earlier conversations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from serving.page.views.provenance import Making
 from serving.page.views.source import SourcePanel
 
 LOOK_AGAIN_S = 2.0
-"""Between looks whether somebody has decided."""
+"""Seconds between two checks whether an approval was decided."""
 UNSUPPORTED = "[?]"
 MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
@@ -95,7 +95,7 @@ class AskView:
                 exchange.fail("Stopped.")
             except Exception as error:
                 exchange.fail(str(explain(error)))
-                self._question.value = self._question.value or question  # to be asked again, perhaps elsewhere
+                self._question.value = self._question.value or question  # to be sent again
             finally:
                 self._running = None
                 self._idle()
@@ -124,7 +124,7 @@ class AskView:
         self._send.set_visibility(True)
 
     async def _go_on(self, thread_id: str) -> None:
-        """Show an earlier conversation; the next question belongs to it."""
+        """Show an earlier conversation, which the next question continues."""
         caller = await self._visitor.caller()
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
@@ -150,7 +150,7 @@ class AskView:
         await self._earlier.refresh(None)
 
     def _clear(self, thread_id: str | None) -> None:
-        """Leave what is shown, and what is being made for it."""
+        """Leave the current conversation, and cancel its running answer."""
         self._stop()
         self._thread_id = thread_id
         self._new.set_visibility(thread_id is not None)
@@ -159,13 +159,13 @@ class AskView:
 
 
 class Exchange:
-    """One question with what comes of it."""
+    """One question with its answer."""
 
     def __init__(self, question: str, visitor: Visitor, source: SourcePanel) -> None:
         self._visitor = visitor
         self._source = source
         self.thread_id: str | None = None
-        """Of the conversation that it belongs to, once there is an answer."""
+        """Id of its conversation, once there is an answer."""
         self._draft = ""
         self._round: int | None = None
         with html.article().classes("turn") as self._article:
@@ -177,11 +177,11 @@ class Exchange:
         self._look_at("end")
 
     def take(self, event: Event) -> None:
-        """Show what has just happened."""
+        """Show an event."""
         if event.step is not None:
             self._step(event.step)
         if event.token is not None:
-            if event.round != self._round:  # what an earlier round said led to tools and is no answer
+            if event.round != self._round:  # text of an earlier round led to tools and is no answer
                 self._draft, self._round = "", event.round
             self._draft += event.token
             with refill(self._text):
@@ -194,13 +194,13 @@ class Exchange:
             self._look_at("start")
 
     def show_again(self, thread_id: str, turn: Turn, feedback: FeedbackGiven | None = None) -> None:
-        """Show what is kept of it."""
+        """Show a stored turn."""
         self.thread_id = thread_id
         making = Making(turn.trace_id, self._visitor, says=f"{turn.at:%d %b %Y, %H:%M} UTC")
         self._show(turn, making, feedback=feedback)
 
     def fail(self, message: str) -> None:
-        if self._article.is_deleted:  # another conversation has been opened meanwhile
+        if self._article.is_deleted:  # another conversation was opened meanwhile
             return
         self._status.text = "No answer"
         self._status.classes(replace="status bad")
@@ -246,7 +246,7 @@ class Exchange:
             making.build()
 
     def _wait_for(self, turn: Turn) -> None:
-        """Nothing happens before a person decides; when one has, or the run has ended, show what came of it."""
+        """Say that the turn waits for a decision; when it was made, or the run has ended, show the result."""
         html.p(
             "Somebody who may approve decides under Approvals. Nothing happens before."
             if turn.status == "waiting"
@@ -267,7 +267,7 @@ class Exchange:
             turns = await require_conversations(self._visitor.runtime).turns(self.thread_id or "", caller)
             now = next(turn_now for turn_now in turns if turn_now.answer_id == turn.answer_id)
             if now.status in ("waiting", "unfinished"):
-                return  # it is being carried out
+                return  # the decision is being carried out
             again.cancel()
             self.show_again(self.thread_id or "", now)
             if approval is not None:
@@ -276,7 +276,7 @@ class Exchange:
         again = every(LOOK_AGAIN_S, look)
 
     def _show_markers(self, text: str, turn: Turn) -> None:
-        """The text, with a button for each marker that opens its source, and a sign where nothing supports it."""
+        """Show text with a button for each marker, which opens its source, and a sign at unsupported places."""
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}
         for part in MARKER.split(text):
             if part in citations:
@@ -304,12 +304,12 @@ class Exchange:
         button.on("click", lambda: self._source.cite(citation))
 
     def _look_at(self, edge: Literal["start", "end"]) -> None:
-        """Its end while it comes about, and from its beginning once it can be read."""
+        """Scroll to its end while it is written, and to its start once it is complete."""
         scroll = f"document.getElementById('{self._article.html_id}')?.scrollIntoView"
         ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))
 
 
 def _as_turn(answer: Answer, at: datetime) -> Turn:
-    """An answer as its conversation keeps it."""
+    """Convert an answer to a turn, as its conversation stores it."""
     both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
     return Turn(**both, at=at, approval_id=answer.approval.approval_id if answer.approval else None)

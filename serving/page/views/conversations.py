@@ -1,4 +1,4 @@
-"""The visitor's earlier conversations: a list beside the question, on a narrow screen above everything."""
+"""The visitor's earlier conversations: a list beside the question, or above everything on a narrow screen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from serving.api.conversations import require_conversations
 from serving.page.session import Visitor, confirm, refill, say, show_errors
 
 AT_ONCE = 50
-"""So many are shown at first, and added with each wish for more."""
+"""Conversations shown at first, and added by each "Show more"."""
 
 
 class Earlier:
-    """Each conversation by the question that began it, the newest first."""
+    """The list of conversations by their first question, newest first."""
 
     def __init__(
         self, visitor: Visitor, opened: Callable[[str], Awaitable[None]], deleted: Callable[[str], Awaitable[None]]
@@ -41,15 +41,15 @@ class Earlier:
             self._asking = html.div()
 
     def opener(self) -> None:
-        """The button that shows the list where there is no room for it."""
+        """Build the button that opens the list on narrow screens."""
         self._button = ui.button("Earlier", icon="history", on_click=self._show).classes("narrow")
         self._button.props("flat dense no-caps aria-expanded=false").props["aria-controls"] = self._place.html_id
 
     async def refresh(self, current: str | None) -> None:
-        """Show what there is, and which of them is open."""
+        """Update the list and mark the open conversation."""
         try:
             store = require_conversations(self._visitor.runtime)
-        except NotFound:  # the agent that is configured keeps none
+        except NotFound:  # the configured agent keeps none
             self._place.set_visibility(False)
             self._button.set_visibility(False)
             return
@@ -57,7 +57,7 @@ class Earlier:
         self._fill()
 
     def close(self) -> None:
-        """Where it was shown above everything, the focus goes back to the button."""
+        """Close the list where it covers everything, and move the focus back to the button."""
         if "shown" in self._place.classes:
             self._place.classes(remove="shown")
             self._button.props["aria-expanded"] = "false"
@@ -66,7 +66,7 @@ class Earlier:
     def _show(self) -> None:
         self._place.classes(add="shown")
         self._button.props["aria-expanded"] = "true"
-        ui.run_javascript(  # nothing hidden can have the focus: wait until it is drawn
+        ui.run_javascript(  # hidden elements cannot have the focus: wait until it is drawn
             f"(function look(times) {{ const first = document.querySelector('#{self._place.html_id} button');"
             "if (first?.checkVisibility()) first.focus(); else if (times) requestAnimationFrame(() => look(times - 1)); })(600)"
         )

@@ -1,6 +1,6 @@
-"""Live: load, time, money, quality and value, from the stores that `make slow`, `costs`, `drift` and `roi` read.
+"""The live view: load, time, money, quality and value, from the stores behind `make slow`, `costs`, `drift` and `roi`.
 
-Who is no operator sees what `GET /v1/usage` and `GET /v1/feedback` give them.
+Visitors without the role operator see only what `GET /v1/usage` and `GET /v1/feedback` return to them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from serving.page.views.provenance import head
 
 LOOK_AGAIN_S = 2.0
 KEPT = 90
-"""Looks at the load that the plot shows: three minutes."""
+"""Readings of the load in the plot: three minutes."""
 DAYS, WEEK, LATEST = 14, 7, 300
 COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
 
 
 class LiveView:
-    """What is going on, and what came of it."""
+    """Current load, and results of the last days."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
@@ -114,7 +114,7 @@ class LiveView:
 
 
 class Load:
-    """Who is at work, who waits and who was turned away, looked at again and again while the view is open."""
+    """Running, waiting and rejected requests, refreshed while the view is open."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
@@ -154,7 +154,7 @@ class Load:
 
 
 class Tile:
-    """One figure, large."""
+    """One large figure."""
 
     def __init__(self, title: str) -> None:
         with html.div().classes("tile"):

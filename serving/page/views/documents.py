@@ -1,4 +1,4 @@
-"""Documents: what answers are made from, with versions and dates; adding, what was refused, deleting."""
+"""The documents view: documents with versions and dates, uploads, refused documents, deletion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serving.page.session import Visitor, alert, confirm, every, pluralise, refi
 from serving.page.views.source import SourcePanel
 
 AT_ONCE = 50
-"""So many are shown at first, and added with each wish for more."""
+"""Documents shown at first, and added by each "Show more"."""
 LOOK_AGAIN_S = 0.4
 
 
@@ -154,7 +154,7 @@ class DocumentsView:
 
 
 class Upload:
-    """Files are dropped or chosen, and taken in by a job of the API, which goes on when the page is left."""
+    """Uploads dropped or chosen files. A job of the API ingests them, and continues when the page is closed."""
 
     def __init__(self, visitor: Visitor, done: Callable[[], Awaitable[None]]) -> None:
         self._visitor = visitor
@@ -186,7 +186,7 @@ class Upload:
             self._jobs = html.div()
 
     def _about(self) -> None:
-        """What is known of the files besides what they say; it holds for the next ones, too, until it is changed."""
+        """Build the fields with facts about the files. They also apply to later files, until they are changed."""
         groups = sorted(self._visitor.seen.groups)
         with html.div().classes("fields"):
             self._series = ui.input("Version of (series)").props("outlined dense clearable")
@@ -201,7 +201,7 @@ class Upload:
             self._shared = ui.checkbox("For every tenant")
 
     def offer(self, series: set[str]) -> None:
-        """Complete the name of a series that there is."""
+        """Offer existing names of series for completion."""
         self._series.set_autocomplete(sorted(series))
 
     async def _take(self, sent: MultiUploadEventArguments) -> None:
@@ -223,9 +223,7 @@ class Upload:
 
 
 def _day(field: ui.input) -> date | None:
-    """Raises:
-    InvalidRequest: it is no day.
-    """
+    """Return the field's date, `None` where empty. Raises InvalidRequest: it is no date."""
     try:
         return date.fromisoformat(field.value) if field.value else None
     except ValueError as error:
@@ -233,7 +231,7 @@ def _day(field: ui.input) -> date | None:
 
 
 class Progress:
-    """How far a job is, and what became of each file."""
+    """The progress of a job, and the result for each file."""
 
     def __init__(self, job_id: str, total: int, visitor: Visitor, done: Callable[[], Awaitable[None]]) -> None:
         self._job_id, self._visitor, self._done = job_id, visitor, done
@@ -276,7 +274,7 @@ def _item(item: JobItem, *, being_read: bool) -> None:
 
 
 def versions(documents_known: Sequence[DocumentSummary]) -> list[list[DocumentSummary]]:
-    """Documents of one series together: the one in force first, the others from the newest to the oldest."""
+    """Group the documents of a series: the version in force first, then from the newest to the oldest."""
     together: dict[tuple[str, str], list[DocumentSummary]] = defaultdict(list)
     for document in documents_known:
         together[document.tenant, f"series {document.series}" if document.series else document.uri].append(document)
@@ -286,7 +284,7 @@ def versions(documents_known: Sequence[DocumentSummary]) -> list[list[DocumentSu
 
 
 def said_of(document: DocumentSummary, today: date) -> list[str]:
-    """What a list says of a document."""
+    """Return a document's details for the list."""
     lines = [document.uri]
     if document.effective_from:
         since = "superseded, from" if document.superseded else "in force since"

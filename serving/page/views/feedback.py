@@ -1,4 +1,4 @@
-"""What became of an answer, said under it; the record is that of `POST /v1/answers/{answer_id}/feedback`."""
+"""Feedback under an answer, recorded like `POST /v1/answers/{answer_id}/feedback`."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ CHOICES = {
     "rejected": ("Wrong", "thumb_down"),
     "escalated": ("Passed on", "forward"),
 }
-"""Verdict -> what its button says, and its sign."""
+"""Verdict -> label and icon of its button."""
 TEXTS = {
     "edited": ("edit", "The text that was used instead"),
     "rejected": ("reason", "What was wrong with it?"),
     "escalated": ("reason", "Why, or to whom? (optional)"),
 }
-"""Verdict -> the field of its text, and what it asks for."""
+"""Verdict -> field of its text, and the field's label."""
 
 
 class FeedbackBar:
-    """Four buttons, the form of the one that was chosen, and what was saved."""
+    """Four buttons, then the form of the chosen one, then the saved feedback."""
 
     def __init__(self, answer_id: str, text: str, visitor: Visitor) -> None:
         self._answer_id, self._text = answer_id, text
         self._visitor = visitor
 
     def build(self, feedback: FeedbackGiven | None = None) -> None:
-        """`known`: what was said of it before."""
+        """Show the buttons, or the earlier `feedback`."""
         self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
         if feedback is None:
             self._offer()

@@ -1,5 +1,5 @@
-"""A model's Markdown as elements of the page: headings, lists, tables, code, emphasis. No picture, no link and no HTML of the
-text's own: an address stands there to be read."""
+"""A model's Markdown as elements of the page: headings, lists, tables, code, emphasis. Images, links and HTML are not
+rendered: their addresses are shown as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 Write = Callable[[str], None]
-"""Puts a piece of text into the element that is open, with whatever opens from its markers."""
+"""Writes text into the current element, with buttons for its markers."""
 
 BLOCKS = {
     "paragraph": html.p,
@@ -33,7 +33,7 @@ BLOCKS = {
 
 
 def show_markdown(text: str, write: Write) -> None:
-    """Build the elements of `text` in the slot that is open."""
+    """Build the elements of `text` in the current slot."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])

@@ -1,7 +1,7 @@
-"""Plots by the ECharts that NiceGUI brings, in the colours of the page, each with its figures for who cannot see it.
+"""Plots with NiceGUI's ECharts, in the colours of the page, each with its figures as text for screen readers.
 
-Colours are variables of look.css, which SVG resolves, so that light and dark need nothing more. Never put a text of others
-where ECharts or NiceGUI expects a key or a formatter.
+Colours are variables of look.css, which SVG resolves, so light and dark work. Never put foreign text where ECharts or
+NiceGUI expects a key or a formatter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 class Plot:
-    """A figure with its title; `show` may be called again with other figures."""
+    """A titled plot; `show` may be called again with other figures."""
 
     def __init__(self, title: str) -> None:
         with html.figure().classes("plot"):
@@ -51,8 +51,8 @@ class Plot:
         legend: bool = False,
         whole: bool = True,
     ) -> None:
-        """Upright bars (of several series stacked) or lines with a value for each name; or, without names, a point for each
-        (moment, value). `series`: what it is -> its colour and its values. `whole`: only whole numbers beside the axis."""
+        """Draw bars (several series stacked) or lines with a value for each name; or, without names, a point for
+        each (moment, value). `series` maps labels to colour and values. `whole`: only whole numbers on the axis."""
         if kind == "scatter":
             across: dict[str, Any] = AXIS | {"type": "time"}
         else:

@@ -1,4 +1,4 @@
-"""How an answer came about: its plan, its trace as a waterfall, and the bill of the six layers."""
+"""How an answer was made: its plan, its trace as a waterfall, and the bill by layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from serving.cli.terminal import HOW
 from serving.page.session import Visitor, show_errors
 
 NUMBERS = ("ms", "US dollars")
-"""Heads of columns of figures."""
+"""Heads of columns with figures."""
 
 
 class Making:
-    """One line under an answer, which opens."""
+    """A line under an answer that opens on a click."""
 
     def __init__(self, trace_id: str | None, visitor: Visitor, *, says: str, plan: Plan | None = None) -> None:
         self._trace_id = trace_id
@@ -31,7 +31,7 @@ class Making:
 
     @classmethod
     def of(cls, answer: Answer, visitor: Visitor) -> Making:
-        """Of an answer that has just been given."""
+        """Return the line for a new answer."""
         usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
         source = f" · given before ({answer.cached})" if answer.cached else ""
         how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
@@ -85,7 +85,7 @@ def _plan(plan: Plan) -> None:
 
 
 def _waterfall(spans: Sequence[SpanRow]) -> None:
-    """Each span as a bar, where it began and how long it took."""
+    """Show each span as a bar, by its start and duration."""
     start_ns = min(span.start_ns for span in spans)
     whole = max(span.end_ns for span in spans) - start_ns or 1
     html.h3("Trace")

@@ -1,4 +1,4 @@
-"""A cited document, opened at the span that was cited."""
+"""A cited document, opened at the cited span."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from serving.api.documents import DocumentText
 from serving.page.session import Visitor, refill, show_errors
 
 AROUND = 3000
-"""Characters before and after the span that are shown at first, and added with each wish for more."""
+"""Characters around the span at first, and added by each request for more."""
 
 
 class SourcePanel:
-    """The panel at the right in which documents open."""
+    """The panel on the right that shows a document."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
@@ -36,7 +36,7 @@ class SourcePanel:
             self._text = html.div().classes("text").props('tabindex=0 aria-label="Text of the document"')
 
     async def cite(self, citation: Citation) -> None:
-        """Open the document of a citation where it was quoted."""
+        """Open a citation's document at its quote."""
         page = f", page {citation.page}" if citation.page else ""
         place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}"
         await self._open(citation.document_id, (citation.start, citation.end), place, quote=citation.quote)
