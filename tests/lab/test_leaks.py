@@ -14,7 +14,7 @@ import pytest
 from foundation.errors import Conflict
 from foundation.types import Scope
 from lab.faults.leaks import ZEROS, Person, leaks
-from retrieval.contract import Source
+from retrieval.contract import DATA_CLASS, Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
 from retrieval.tables.sqlite_tables import SqliteTables
@@ -95,21 +95,21 @@ def deletes_whatever_has_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(INGEST, "readable", everything)
 
 
-def gives_earlier_versions_the_present_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_earlier_but(change: Callable[[Source, Source], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     as_earlier = VERSIONS._as_earlier
-    monkeypatch.setattr(
-        VERSIONS,
-        "_as_earlier",
-        lambda version, now: replace(as_earlier(version, now), groups=now.groups, attributes=dict(now.attributes)),
-    )
+    monkeypatch.setattr(VERSIONS, "_as_earlier", lambda old, now: replace(as_earlier(old, now), **change(old, now)))
+
+
+def gives_earlier_versions_the_present_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_earlier_but(lambda _, now: {"groups": now.groups, "attributes": dict(now.attributes)}, monkeypatch)
 
 
 def forgets_that_no_group_means_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VERSIONS, "_for_both_groups", lambda one, other: one & other)
+    as_earlier_but(lambda old, now: {"groups": old.groups & now.groups}, monkeypatch)
 
 
 def takes_the_new_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VERSIONS, "_for_both_classes", lambda one, other: other)
+    as_earlier_but(lambda old, now: {"attributes": {**old.attributes, DATA_CLASS: now.data_class}}, monkeypatch)
 
 
 def supersedes_whatever_has_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
