@@ -1,1 +1,1 @@
-"""Layer 1: configuration, environment, reproducibility, deployment discipline. Imports no other layer."""
+"""Layer 1: settings, loading of parts, errors, stores, text, reproducibility. Imports no other layer."""

@@ -1,4 +1,4 @@
-"""The one door to time, so that expiry, deadlines and validity dates can be tested without waiting."""
+"""Clocks, passed to whatever needs the time, so that expiry, deadlines and validity dates can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for what people read and compare with dates; monotonic time for durations and deadlines."""
+    """Wall time for dates that people read, monotonic time for durations and deadlines."""
 
     def now(self) -> datetime:
-        """The current time, timezone-aware, in UTC."""
+        """Return the current time, timezone-aware, in UTC."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds from an arbitrary start; never goes back when the wall clock is set."""
+        """Return seconds from an arbitrary start, unaffected by changes of the wall clock."""
         ...
 
 
@@ -30,12 +30,12 @@ class SystemClock:
 
 
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Where the system has such a clock, one that also counts while the machine sleeps."""
+"""The clock that also counts while the machine sleeps, where the system has it."""
 
 
 class SteadyTime:
-    """The wall time that a clock showed at first, and what has passed since. What lasts for so long, such as a day's budget, neither
-    ends when the wall clock is set ahead nor lasts longer when it is set back. A process believes the clock that it finds."""
+    """Wall time that ignores later changes of the clock: its first reading plus the monotonic time since. A period
+    such as a day's budget neither ends when the wall clock is set ahead nor lasts longer when it is set back."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._first, self._first_s = clock, clock.now(), clock.monotonic_s()

@@ -1,4 +1,4 @@
-"""Find and load a part: the only dynamic import of the project.
+"""Loading of parts by name: the only dynamic import of the project.
 
 A port is a folder, an adapter is one file in it, and the folder is the registry. An adapter file has `Options`, a model of its options
 in stack.toml; `build(options, context)`, which makes the part; and `stores(options)`, if it keeps anything. `use = "chroma"` names a
@@ -46,12 +46,12 @@ PORTS = {
     "observability.exporters": "observability.exporters",
     "serving.cache": "serving.caches",
 }
-"""Section of stack.toml -> folder that holds its adapters. Parsers are chosen by file type, not by a section."""
+"""Section of stack.toml -> folder of its adapters. Parsers are chosen by file type, not by a section."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every part may need to know about the system around it."""
+    """Settings and services of the system that every part gets."""
 
     data_dir: Path
     clock: Clock = field(default_factory=SystemClock)
@@ -61,7 +61,7 @@ class Context:
 
 
 def available(section: str) -> list[str]:
-    """Names of the adapters in a port's folder, sorted."""
+    """Return the names of the adapters in a port's folder, sorted."""
     package = importlib.import_module(PORTS.get(section, section))
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
@@ -70,8 +70,8 @@ def load(section: str, part: Part, context: Context, *, expected: type | None = 
     """Build the part that `[section] use = ...` names.
 
     Raises:
-        UnknownPart: no such adapter, module or attribute.
-        UnknownSetting, InvalidSetting: an option that the adapter does not know, or a value that does not fit.
+        UnknownPart: the adapter, module or attribute does not exist.
+        UnknownSetting, InvalidSetting: the adapter does not know an option, or a value does not fit.
         MissingDependency: the adapter's package is not installed.
     """
     module, attribute = _find(section, part.use)
@@ -88,14 +88,14 @@ def load(section: str, part: Part, context: Context, *, expected: type | None = 
 
 
 class Assembly:
-    """The parts of a running system, in the order in which they were opened; they close in reverse."""
+    """The open parts of a running system, which close in reverse order."""
 
     def __init__(self, context: Context, opened: ExitStack) -> None:
         self.context = context
         self._opened = opened
 
     def keep(self, built: Built) -> Built:
-        """The same, closed when the system is."""
+        """Return `built`, and close it when the system closes."""
         if hasattr(built, "close"):
             self._opened.callback(built.close)
         return built
@@ -106,16 +106,16 @@ class Assembly:
 
 
 def is_there(module: str) -> bool:
-    """Whether a module that people can delete has not been deleted: from this tree, whatever else is installed."""
+    """Whether a removable module exists in this tree, whatever else is installed."""
     place = Path(__file__).parents[1].joinpath(*module.split("."))
     return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
 def load_removable(module: str) -> ModuleType:
-    """Import a module that `optional.toml` lets people delete.
+    """Import a removable module, one that `optional.toml` lists.
 
     Raises:
-        MissingDependency: it was deleted.
+        MissingDependency: the module was deleted.
     """
     try:
         return importlib.import_module(module)
@@ -129,24 +129,24 @@ def load_removable(module: str) -> ModuleType:
 
 
 def load_if_there(module: str) -> Any:
-    """A module that people can delete, or `None` where they have."""
+    """Import a removable module; return `None` where it was deleted."""
     return load_removable(module) if is_there(module) else None
 
 
 def options_of(section: str, use: str) -> type[BaseModel] | None:
-    """The adapter's `Options`, or `None` for a class of the ecosystem, which checks its own keywords."""
+    """Return the adapter's `Options`; `None` for a class of the ecosystem, which checks its own keywords."""
     module, attribute = _find(section, use)
     return getattr(module, "Options", None) if attribute == "build" else None
 
 
 def checked_options(section: str, part: Part) -> BaseModel | None:
-    """The part's options, checked without building it; `None` for a class of the ecosystem. Raises as `load`."""
+    """Check the part's options without building it; return `None` for a class of the ecosystem. Raises as `load`."""
     module, attribute = _find(section, part.use)
     return _validate_options(section, part, module) if attribute == "build" else None
 
 
 def stores_of(section: str, part: Part) -> Sequence[Store] | None:
-    """What the part keeps, without building it; `None` where it does not say, as a class of the ecosystem. Raises as `load`."""
+    """Return the part's stores without building it; `None` where it declares none, as a class of the ecosystem. Raises as `load`."""
     module, _ = _find(section, part.use)
     tell: Callable[[BaseModel], Sequence[Store]] | None = getattr(module, "stores", None)
     return tell(_validate_options(section, part, module)) if tell else None
@@ -212,13 +212,13 @@ def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
 
 
 def extra_of(package: str) -> str | None:
-    """The extra of `make setup WITH=...` that installs an imported package, if one of ours does."""
+    """Return the extra of `make setup WITH=...` that installs an imported package; `None`: there is none."""
     wanted = _distribution_of(package)
     return next((extra for name, extra in _extras().items() if f"{wanted}-".startswith(f"{name}-")), None)
 
 
 def _remedy(package: str) -> str:
-    """The command that installs an import."""
+    """Return the command that installs an imported package."""
     if extra := extra_of(package):
         return f"Run: make setup WITH={extra}"
     return f"Run make setup, or install it: .venv/bin/python -m pip install {_distribution_of(package)}"
@@ -230,7 +230,7 @@ def _distribution_of(package: str) -> str:
 
 @cache
 def _extras() -> dict[str, str]:
-    """The packages that `make setup WITH=...` can install, and the extra of each; nothing outside of the repository."""
+    """Return the packages of `make setup WITH=...` with their extras; empty outside of the repository."""
     try:
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     except (OSError, KeyError):

@@ -51,13 +51,13 @@ from typing import ClassVar
 from foundation.output.masking import mask_text
 
 LONGEST_MESSAGE = 20_000
-"""Characters; one may quote a megabyte that a caller sent."""
+"""Most characters of a message, which may quote a megabyte from a caller."""
 LONGEST_WAIT_S = 31 * 86_400.0
-"""No quota has a longer window; what a provider says can be anything."""
+"""Most seconds of a wait; no quota has a longer window, and a provider may send any number."""
 
 
 def sensible_wait_s(seconds: float | None) -> float | None:
-    """A time to wait that can be printed, compared and slept: none where it is no number, and at most a month.
+    """Return a wait that can be printed, compared and slept: 0 to 31 days, `None` where it is no finite number.
 
     >>> [sensible_wait_s(wait) for wait in (2.5, -5, float("nan"), float("inf"), 1e300)]
     [2.5, 0.0, None, None, 2678400.0]
@@ -68,7 +68,7 @@ def sensible_wait_s(seconds: float | None) -> float | None:
 
 
 class SixplyError(Exception):
-    """Root of the tree. `str(error)` is fit for a person; `code` and `retryable` are for programs."""
+    """The base class of all errors. `str(error)` is for people; `code` and `retryable` are for programs."""
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
@@ -76,7 +76,7 @@ class SixplyError(Exception):
     retry_after_s: float | None = None
 
     def __init_subclass__(cls) -> None:
-        """A class that says no `code` has its name in snake case."""
+        """Set `code` to the class's name in snake case, unless the class defines it."""
         super().__init_subclass__()
         if "code" not in vars(cls):
             cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower().removesuffix("_error")
@@ -88,7 +88,7 @@ class SixplyError(Exception):
 
     @property
     def public(self) -> str:
-        """What callers of the API may read. The same as for the operator, unless that names files and the words of a store."""
+        """The text for callers of the API; it differs from `str(error)` where that names files or quotes a store."""
         return str(self)
 
 
@@ -131,7 +131,7 @@ class InvalidRequest(RequestError):
 
 
 class DocumentRefused(InvalidRequest):
-    """`reason` is a stable word: empty, encrypted, malformed, unsupported, too_large, too_many_pages, timeout ..."""
+    """A document is refused. `reason` is a stable word: empty, encrypted, malformed, unsupported, too_large, timeout ..."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -170,7 +170,7 @@ class TooLarge(RequestError):
 
 
 class BudgetExceeded(RequestError):
-    """`limit` names what ran out: steps, tokens, usd or seconds."""
+    """A budget is used up. `limit` names it: steps, tokens, usd, seconds, tokens_per_day or usd_per_day."""
 
     status = 429
 
@@ -204,7 +204,7 @@ class UpstreamMalformed(ComponentError):
 
 
 class StoreUnavailable(ComponentError):
-    """Its text is the operator's: it names paths and addresses, and quotes the store. `public` is said to callers instead."""
+    """A store cannot be used. The text is for the operator: it names paths and addresses and quotes the store. Callers get `public`."""
 
     retryable = True
     said_to_callers: ClassVar[str] = (
@@ -248,7 +248,7 @@ LISTED = 20
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """The end of an error text: what exists (of many, the first twenty), and the nearest name if one is near.
+    """Return the end of an error text: the existing names, at most twenty, and the nearest one if one is near.
 
     >>> did_you_mean("chorma", ["chroma", "memory"])
     'Found: chroma, memory. Did you mean "chroma"?'

@@ -1,8 +1,8 @@
-"""Kill switches: what an operator has stopped, in one small file that every process of a data folder looks at before it acts.
+"""Kill switches: an operator's stops, in one small file that every process of a data folder reads before it acts.
 
-`effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is not called.
-`all`: nothing is done for anybody. A file that cannot be read stops everything. A stop holds in the process that is told of it before
-anything is written, and the file keeps `RESERVE` bytes, so that it can be written on a full disk, too.
+`effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is
+not called. `all`: nothing is done for anybody. A file that cannot be read stops everything. A stop is in force in its
+own process before it is written, and the file has `RESERVE` bytes, so that it can be written on a full disk too.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ WORDS: dict[Kind, str] = {
     "model": 'The model "{name}"',
 }
 RESERVE = 32_768
-"""Bytes of the file, at least: room for some 150 stops."""
+"""Least bytes of the file: room for some 150 stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One switch that is off. `name` is empty for those that have none."""
+    """A stop in force. `name` is empty for kinds without one."""
 
     kind: Kind
     name: str
@@ -49,10 +49,10 @@ class Stop:
 
 
 def parse(what: str) -> tuple[Kind, str]:
-    """`effects`, `all`, `tenant:NAME` or `model:NAME`.
+    """Parse `effects`, `all`, `tenant:NAME` or `model:NAME`.
 
     Raises:
-        InvalidRequest: it is none of them.
+        InvalidRequest: the text is none of them.
 
     >>> parse("tenant:northwind")
     ('tenant', 'northwind')
@@ -73,17 +73,17 @@ class Stops:
         self._clock = clock
         self._file = JsonFile(path, lambda entries: tuple(Stop(**entry) for entry in entries))
         self._pending: dict[tuple[Kind, str], Stop] = {}
-        """In force here, and not in the file."""
+        """Stops that are in force in this process and not in the file."""
         self.unwritten: StoreUnavailable | None = None
-        """Why it could not be written when that was tried last."""
+        """The error of the last attempt to write; `None`: it succeeded."""
         self.unrecorded: deque[tuple[Stop, str]] = deque()
-        """Stops that are in force and not in the audit yet, with who threw them; see serving/access/kill_switches.py."""
+        """Stops that are in force and not in the audit yet, with their authors; see serving/access/kill_switches.py."""
 
     def list(self) -> tuple[Stop, ...]:
-        """What is stopped, the oldest first.
+        """Return the stops in force, oldest first.
 
         Raises:
-            Stopped: the file cannot be read, so nobody can know.
+            Stopped: the file cannot be read, so everything is stopped.
         """
         try:
             stops = self._file.load() or ()
@@ -104,7 +104,7 @@ class Stops:
         return bool(self._pending)
 
     def reserve(self) -> None:
-        """Make the file, with room for stops on a disk that will be full. Where that cannot be done, the log says so."""
+        """Create the file with room for stops on a full disk. A failure is logged."""
         try:
             with self._file.exclusive():
                 if not self.path.exists() or self.path.stat().st_size < RESERVE:
@@ -113,7 +113,7 @@ class Stops:
             log.exception("no room is kept for stops")
 
     def write_pending(self) -> bool:
-        """Write what is in force and not in the file yet. Whether all of it is there now.
+        """Write the pending stops to the file; return whether none is pending now.
 
         Raises:
             Stopped: the file cannot be read.
@@ -131,7 +131,7 @@ class Stops:
         return not self._pending
 
     def demand(self, kind: Kind, name: str = "") -> None:
-        """Nothing, or an error that says who stopped this and why.
+        """Raise where this is stopped; the text says by whom and why.
 
         Raises:
             Stopped: it is stopped, or everything is.
@@ -143,8 +143,7 @@ class Stops:
                 raise Stopped(f"{what} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it.")
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
-        """Switch off. What is off already keeps who did it first. It is in force when this returns; `unwritten` says why
-        it could not be written, if so.
+        """Add a stop, in force even if it cannot be written (`unwritten`). Return it, or an existing one of that name.
 
         Raises:
             Stopped: the file cannot be read, so everything is stopped.
@@ -155,10 +154,10 @@ class Stops:
         return self.find(kind, name)
 
     def lift(self, kind: Kind, name: str = "") -> Stop:
-        """Switch on again.
+        """Lift a stop and return it.
 
         Raises:
-            NotFound: it is not stopped. StorageFull, StoreUnavailable: it stays stopped, because that cannot be written.
+            NotFound: there is no such stop. StorageFull, StoreUnavailable: the file cannot be written, so the stop stays.
         """
         gone = self.find(kind, name)
         with self._file.exclusive():
@@ -184,11 +183,11 @@ class Stops:
 
 T = TypeVar("T")
 LOOK_S = 0.25
-"""How often the switches are looked at while a piece of work gives no sign of its own."""
+"""Seconds between checks of the switches while work goes on."""
 
 
 async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
-    """What `work` gives. It is cancelled as soon as `demand` raises, which is asked all the time, and has ended then.
+    """Run `work` and return its result. `demand` is called every `LOOK_S` seconds; if it raises, the work is cancelled.
 
     Raises:
         Stopped: as `demand`.
@@ -206,9 +205,9 @@ async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None
 
 
 Demand = Callable[[str], None]
-"""Raises a ComponentError where the model of this name may not be called, such as Stopped."""
+"""A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called."""
 
 
 def nothing_stopped(name: str) -> None:
-    """For parts that are built without switches, in tests and benches."""
+    """Allow every model: the `Demand` of parts without switches, in tests and benchmarks."""
     del name

@@ -1,4 +1,4 @@
-"""Every telemetry name that Sixply emits: spans, attributes, metrics. Nothing else spells one.
+"""All telemetry names that Sixply emits: spans, attributes, metrics. No other module spells one.
 
 They follow OpenTelemetry's GenAI semantic conventions (v0.1.0, Development) as far as those go; the rest is under `sixply.`.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 SERVICE: Final = "sixply"
-"""Name of the tracer of our own spans, and the namespace of our own attributes and metrics."""
+"""Name of our tracer, and namespace of our attributes and metrics."""
 
 TITLE: Final = "Sixply"
-"""What people see as the name of the system."""
+"""Name of the system as shown to people."""
 
 # Operations: the first word of a span's name, and the value of gen_ai.operation.name where it is one of `OPERATIONS`.
 CHAT: Final = "chat"
@@ -25,7 +25,7 @@ EXECUTE_TOOL: Final = "execute_tool"
 PLAN: Final = "plan"
 INGEST: Final = "ingest"
 OPERATIONS: Final = frozenset({CHAT, EMBEDDINGS, RETRIEVAL, INVOKE_AGENT, INVOKE_WORKFLOW, EXECUTE_TOOL, PLAN})
-"""Those that the conventions know. Our other steps have a name and a layer, and no value of our own in a name of theirs."""
+"""Operations that the conventions define. Our other steps have a name and a layer, but no value under the conventions' attribute."""
 
 # Attributes of the conventions.
 OPERATION: Final = "gen_ai.operation.name"
@@ -43,7 +43,7 @@ HTTP_STATUS: Final = "http.response.status_code"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 USER_HASH: Final = "user.hash"
-"""For whom a span was made, as `foundation.stores.erasures.mark_of`: so a person's spans are found when they are erased."""
+"""Hash of the person that a span belongs to (`foundation.stores.erasures.mark_of`), by which their spans are found and erased."""
 
 # Attributes and event fields of the conventions, of this and of earlier revisions, that hold what people or documents said.
 # With content off (the default) they are taken from every span before any exporter sees it, whoever wrote them.
@@ -81,19 +81,19 @@ CONTENT: Final = (
     "url.path",
     "url.query",
 )
-"""A name that ends in a dot stands for all names that begin with it."""
+"""Attributes that hold content. A name that ends in a dot stands for all names that begin with it."""
 
 # Attributes of our own.
 LAYER: Final = "sixply.layer"
 PART: Final = "sixply.part"
 STEP: Final = "sixply.step"
 STEPS_BEFORE: Final = "sixply.steps.before"
-"""Of a run that goes on: the steps that had ended before. Spans of a process that was killed may be lost with it."""
+"""Steps of a resumed run that had ended before; spans of a killed process may be lost."""
 TENANT: Final = "sixply.tenant"
 PROMPTS: Final = "sixply.prompts"
 """Name, version and digest of each prompt that the run used."""
 WENT_UP: Final = "sixply.cascade.went_up"
-"""The cheaper models whose answers were not taken, each with the reason."""
+"""Cheaper models whose answers were not taken, with the reasons."""
 MANIFEST_ID: Final = "sixply.manifest.id"
 HITS: Final = "sixply.retrieval.hits"
 TEXTS: Final = "sixply.embeddings.texts"
@@ -104,25 +104,25 @@ ANSWER_ID: Final = "sixply.answer.id"
 PLAN_ROUTE: Final = "sixply.plan.route"
 PLAN_MADE_BY: Final = "sixply.plan.made_by"
 PLAN_STEPS: Final = "sixply.plan.steps"
-"""Kinds, tools and order of the steps; nothing that anybody wrote."""
+"""Kinds, tools and order of the plan's steps, without anybody's words."""
 PLAN_CHANGES: Final = "sixply.plan.changes"
 TOP_SCORE: Final = "sixply.retrieval.top_score"
 CONFIDENCE: Final = "sixply.grounding.confidence"
 EVIDENCE_WITH_ORDERS: Final = "sixply.evidence.with_orders"
-"""Sentences at hand for an answer that seem to give orders to whoever processes them."""
+"""Number of evidence sentences that seem to give orders to whoever processes them."""
 ANSWER_SUPPORT: Final = "sixply.answer.support"
 QUESTION_SIGNATURE: Final = "sixply.question.signature"
-"""A few numbers by which questions of different weeks are compared; not enough to tell what was asked."""
+"""A few numbers by which the questions of different weeks are compared; too few to reveal a question."""
 EVALUATION_ERROR: Final = "sixply.evaluation.error"
 AUDIT_HEAD: Final = "sixply.audit.head"
-"""Count and hash of the audit's last record, so that a copy of it leaves the machine with the spans."""
+"""Count and hash of the audit's last record, so that a copy leaves the machine with the spans."""
 
 # Metrics of our own. At `/metrics` a dot is an underscore, a counter ends in `_total` and seconds in `_seconds`. Those of the
 # conventions come from the OpenTelemetry instrumentors.
 ANSWERS: Final = "sixply.answers"
 ANSWER_SECONDS: Final = "sixply.answer_seconds"
 FIRST_TOKEN_SECONDS: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - a name
-"""The conventions' own, for the whole system as the server."""
+"""Time to the first token, by the conventions' name, with the whole system as the server."""
 COST_USD: Final = "sixply.cost_usd"
 UNPRICED_CALLS: Final = "sixply.unpriced_calls"
 SPANS_EXPORTED: Final = "sixply.spans_exported"

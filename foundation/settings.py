@@ -1,4 +1,4 @@
-"""The configuration in force: `stack.toml`, then its profile, then the environment; frozen, checked, with origins.
+"""Settings from `stack.toml`, its profile and the environment: merged, checked and frozen, with the origin of each.
 
 SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
 SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
@@ -25,13 +25,13 @@ SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 
 
 class Section(BaseModel):
-    """A frozen section of `stack.toml`, or the options of a part; a key that it does not know is an error."""
+    """A frozen section of `stack.toml`, or the options of a part; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Part(BaseModel):
-    """Which adapter fills a port, and the options for it. Values whose key names a secret are masked from here on."""
+    """The adapter of a port and its options. Values whose key names a secret are masked."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -53,51 +53,51 @@ class Part(BaseModel):
 
 
 class RetentionSettings(Section):
-    """How long each class of what is kept may stay, in days; without a number for good. `make retention` applies it."""
+    """Days for which data are kept; unset: for good. `make retention` applies it."""
 
     spans_days: float | None = Field(default=30, gt=0)
     conversations_days: float | None = Field(default=None, gt=0)
-    """Since anything was said in them."""
+    """Days since the last turn of a conversation."""
     approvals_days: float | None = Field(default=None, gt=0)
-    """Decided or expired ones. The audit, the effects and the costs hold no words and stay."""
+    """Days for decided or expired approvals. Audit, effects and costs hold no words and stay."""
 
 
 class ClusterSettings(Section):
-    """More machines than this one: `use = "ray"` prepares documents and serves on a Ray cluster (docs/scale.md)."""
+    """A cluster of machines: `use = "ray"` prepares documents and serves on a Ray cluster (docs/scale.md)."""
 
     use: Literal["none", "ray"] = "none"
     address: str = ""
-    """Of the cluster's head, `host:6379`. Empty: RAY_ADDRESS, or else a cluster of this machine alone."""
+    """Address of the cluster's head, `host:6379`; empty: RAY_ADDRESS, else a cluster of this machine alone."""
     cpus: float = Field(default=1, gt=0)
-    """Processors that a worker holds while it prepares documents, and a replica while it lives."""
+    """CPUs that a worker reserves while it prepares documents, and a replica while it runs."""
     replicas: int = Field(default=1, ge=1)
-    """Processes that answer the API."""
+    """Number of processes that serve the API."""
 
 
 class LoggingSettings(Section):
-    """Of `make serve`, on standard error. Never what people wrote: `observability/telemetry/logs.py`."""
+    """Logging of `make serve`, to standard error. It never has people's words: `observability/telemetry/logs.py`."""
 
     format: Literal["json", "text"] = "json"
-    """`json`: a line for each request, too, with its id, trace and tenant. `text`: for reading along at a terminal."""
+    """`json`: also a line for each request, with its id, trace and tenant. `text`: for a terminal."""
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class FoundationSettings(Section):
     data_dir: Path = Path("var")
-    """Everything that the system writes lies below this folder."""
+    """Folder of all files that the system writes."""
     retention: RetentionSettings = RetentionSettings()
     cluster: ClusterSettings = ClusterSettings()
     logging: LoggingSettings = LoggingSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)
-    """CPU threads of the local models. More than the free cores makes them wait for each other."""
+    """CPU threads of local models; more than the free cores slow each other down."""
 
 
 def make_data_dir(folder: Path) -> Path:
-    """The data folder, made where it is not there, and closed to everybody but its owner.
+    """Create the data folder if it is missing, close it to everybody but its owner, and return it.
 
     Raises:
-        InvalidSetting: it cannot be made or written.
+        InvalidSetting: the folder cannot be created or written.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -114,12 +114,12 @@ def make_data_dir(folder: Path) -> Path:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Take every right of others off a folder that they can look into, and off what is in it. One that belongs to another
-    user, such as a volume that is shared by a group, is left as that user made it."""
+    """Remove all rights of others from a folder that they can read, and from its content. A folder of another user,
+    such as a volume shared by a group, is left as it is."""
     state = folder.stat()
     if not state.st_mode & 0o077 or state.st_uid != os.geteuid():
         return
-    for path in (*folder.rglob("*"), folder):  # itself last: killed on the way, it begins again
+    for path in (*folder.rglob("*"), folder):  # the folder last: if killed before, it starts again
         with suppress(OSError):  # gone meanwhile, or another user's
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o7700)
@@ -128,11 +128,11 @@ def _close_to_others(folder: Path) -> None:
 def read_settings(
     root: type[SettingsType], path: Path, *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> tuple[SettingsType, dict[str, str]]:
-    """Read, merge and check a configuration; the settings, and for each dotted key that was set the place that set it.
+    """Read, merge and check a configuration. Return the settings, and for each dotted key that is set its origin.
 
     Raises:
-        UnknownSetting: a key that no layer knows; the text names it, what exists and the nearest.
-        InvalidSetting: the file is missing or is not TOML, or a value does not fit.
+        UnknownSetting: no layer knows a key; the text names it, the existing keys and the nearest.
+        InvalidSetting: the file is missing or no TOML, or a value does not fit.
     """
     file = read_toml(path)
     profiles = file.pop("profiles", {})
@@ -158,10 +158,10 @@ def read_settings(
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """The policy file as a source below all others; none where no source names one.
+    """Return the policy file as a source below all others; empty where no source names one.
 
     Raises:
-        InvalidSetting: the file that names it has rules of its own, too.
+        InvalidSetting: the file that names it has rules itself, or it does not exist.
     """
     sections = [section for _, values in sources if isinstance(section := values.get("orchestration"), Mapping)]
     named = [section["policy_file"] for section in sections if "policy_file" in section]
@@ -182,7 +182,7 @@ def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> lis
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings as (dotted key, value).
+    """Yield the leaves of nested mappings as (dotted key, value).
 
     >>> list(flatten({"a": {"b": 1}, "c": 2}))
     [('a.b', 1), ('c', 2)]
@@ -195,7 +195,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a configuration file. Raises InvalidSetting where there is none, or it is not TOML."""
+    """Read a configuration file. Raises InvalidSetting: it is missing or no TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -226,7 +226,7 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
 
 
 def _split_keys(words: list[str], section: Any) -> list[str]:
-    """The words of a variable as the keys that they most likely mean, the longest names first."""
+    """Split the words of an environment variable into the keys that they most likely mean, the longest names first."""
     fields = getattr(section, "model_fields", {})
     for count in range(len(words), 0, -1):
         if (key := "_".join(words[:count])) in fields:
@@ -235,7 +235,7 @@ def _split_keys(words: list[str], section: Any) -> list[str]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`. A part that is exchanged takes its old options with it: they belong to the other part."""
+    """Merge `above` over `below`. Where a part's `use` changes, its old options are dropped: they belong to the other part."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -261,7 +261,7 @@ def _explain(
 
 
 def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, str, str | None]:
-    """What to correct first of what `root` refused: its dotted key, why it does not fit, and of an unknown key the known ones."""
+    """Return the first mistake: its dotted key, why it does not fit, and for an unknown key a text with the known ones, else `None`."""
     # a misspelt key is unknown and leaves the right one missing: the first says more
     problems = error.errors(include_url=False, include_input=False)
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")

@@ -1,4 +1,4 @@
-"""The small door through which lower layers trace: OpenTelemetry's API only, a no-op until observability sets it up."""
+"""Tracing for all layers by OpenTelemetry's API alone, a no-op until observability sets it up."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
     parent: str = "",
 ) -> Iterator[Span]:
-    """Open a span named `operation subject` that belongs to `layer`.
+    """Open a span `operation subject` of a layer.
 
-    `parent` is a `traceparent` that was kept (`here`): the span then goes on with that trace, also in another process
-    and after a restart, and is linked to the one in which it happens to run.
+    `parent` is a stored `traceparent` (`here`): the span then continues that trace, also in another process or after a
+    restart, and links to the current one.
 
-    An exception marks it as failed with the exception's class as `error.type` and passes on. Message texts are never
-    recorded: they can hold what a user wrote.
+    An exception marks the span as failed, with its class as `error.type`, and is raised again. Its text is never
+    recorded: it may hold a user's words.
     """
     tracer = trace.get_tracer("sixply")
     name = f"{operation} {subject}".strip()
@@ -56,14 +56,14 @@ def span(
 
 
 def here() -> str:
-    """The current span as a W3C `traceparent`, to be kept for later; empty outside a recorded trace."""
+    """Return the current span as a W3C `traceparent`, to be stored; empty outside a recorded trace."""
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent", "")
 
 
 def trace_id_in(traceparent: str) -> str | None:
-    """The id of the trace that `here` gave.
+    """Return the trace id in a `traceparent`; `None` if that is empty.
 
     >>> trace_id_in("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), trace_id_in("")
     ('4bf92f3577b34da6a3ce929d0e0e4736', None)
@@ -73,11 +73,11 @@ def trace_id_in(traceparent: str) -> str | None:
 
 
 def annotate(name: str, value: AttributeValue) -> None:
-    """Set an attribute of the current span, where there is one."""
+    """Set an attribute of the current span, if there is one."""
     trace.get_current_span().set_attribute(name, value)
 
 
 def trace_id() -> str | None:
-    """The current trace's id as 32 hexadecimal digits, or `None` outside a recorded trace."""
+    """Return the current trace's id as 32 hexadecimal digits; `None` outside a recorded trace."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None

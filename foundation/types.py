@@ -1,4 +1,4 @@
-"""Nouns that every layer shares: who asks, what they may see, and what a call used up."""
+"""Types that all layers share: callers, their scopes, and token usage."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving",
 LAYERS: tuple[Layer, ...] = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
 
 EVERY_TENANT = "*"
-"""Owner of a document that every tenant may read. Never a tenant that a credential can carry."""
+"""The owner of a document that every tenant may read. No credential can have this tenant."""
 
 UNCLASSIFIED = "unclassified"
-"""The class of a document that names none."""
+"""The class of a document without one."""
 
 NOBODY = "(nobody)"
-"""The group of what nobody may read any more but the owner of the machine. Never a group that a scope has."""
+"""The group of documents that only the owner of the machine may still read. No scope has it."""
 
 BOTH = " ∩ "
-"""Between two classes: for those who may see the one and the other."""
+"""Joins two classes of a document that is for those who may see both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a caller may see. An empty tenant sees nothing at all, not everything."""
+    """The documents that a caller may see. An empty tenant sees nothing."""
 
     tenant: str
     groups: frozenset[str] = frozenset()
     classes: frozenset[str] | None = None
-    """Classes of documents, as the policy gives them to a role; `None`: of every class."""
+    """Classes of documents that the policy allows; `None`: every class."""
 
     @property
     def sees_nothing(self) -> bool:
-        """Whether it is the scope of nobody, for which no store need be asked."""
+        """Whether the scope is empty, so that no store need be queried."""
         return self.tenant in ("", EVERY_TENANT)
 
     def admits(self, tenant: str, groups: frozenset[str]) -> bool:
@@ -48,7 +48,7 @@ class Scope:
 
     @property
     def listed_classes(self) -> list[str] | None:
-        """The classes that a store compares with, and each two of them together; a store admits no more than two."""
+        """The classes and all pairs of them, for comparison in a store; `None`: every class. A document has at most two."""
         if self.classes is None:
             return None
         names = sorted(self.classes)
@@ -57,33 +57,33 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. Tenant, roles and groups come from the credential alone; what the caller may see, from
-    these and the policy: `orchestration.effects.policy.Policy.scope`."""
+    """An authenticated caller. Tenant, roles and groups come from the credential alone; the caller's `Scope` comes
+    from these and the policy: `orchestration.effects.policy.Policy.scope`."""
 
     subject: str
     tenant: str
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     credential: str = field(default="", compare=False, repr=False)
-    """Which credential it was, for work that goes on later: whether it still counts is asked by `serving.access.identity.Callers.recheck`.
-    It opens nothing."""
+    """Identifies the credential, so that later work can check that it is still valid
+    (`serving.access.identity.Callers.recheck`). It grants nothing."""
 
     def holds_rights_of(self, other: Principal) -> bool:
-        """Whether it has every role and group of `other`: what was made for those may be given to it."""
+        """Whether it has every role and group of `other`, so that results made for `other` may be shown to it."""
         return self.tenant == other.tenant and self.roles >= other.roles and self.groups >= other.groups
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one or several model calls. `None` means that the provider did not say, which is not zero."""
+    """Tokens of one or several model calls. `None`: not reported by the provider, which is not zero."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
-    """Of the input tokens, those that the provider had kept and sells for less."""
+    """Input tokens that the provider read from its cache, at a lower price."""
     reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
-    """Of the input tokens, those that the provider keeps from now on, which some sell for more."""
+    """Input tokens that the provider wrote into its cache, for which some charge more."""
 
     def __add__(self, other: Usage) -> Usage:
         pairs = zip(astuple(self), astuple(other), strict=True)

@@ -1,1 +1,1 @@
-"""Layer 2: language models, embeddings, small specialised models, and what they cost."""
+"""Layer 2: language models, embeddings, small specialised models, and their prices."""

@@ -1,4 +1,4 @@
-"""What a chat model can do, found out by asking it: a handful of short calls, each of which is paid as any other."""
+"""Abilities of a chat model, found by trying: a few short calls, which cost as any other."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ UNKNOWN_PROFILE = (
     "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
     "the line that it gives below [models.chat]."
 )
-"""What people are told of a model whose profile does not say whether it calls tools."""
+"""A warning about a model whose profile does not say whether it calls tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """One thing that a model can or cannot do."""
+    """An ability that a model has or lacks."""
 
     name: str
     can: bool
     found: str
-    """What it did."""
+    """The model's reaction."""
     consequence: str
-    """What the system does about it."""
+    """The consequence for the system."""
 
 
 class note_number(BaseModel):  # noqa: N801 - the tool's name
@@ -47,17 +47,17 @@ Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
 
 
 def says_whether_it_calls_tools(model: BaseChatModel) -> bool:
-    """Whether the model's profile says anything of tools, be it yes or no."""
+    """Whether the model's profile has `tool_calling`, true or false."""
     return "tool_calling" in (model.profile or {})
 
 
 async def try_abilities(model: BaseChatModel) -> list[Ability]:
-    """Try everything that the system can make use of. A call that fails is a thing that the model cannot do, with its error."""
+    """Try all abilities that the system uses. A failing call counts as a missing ability, with its error."""
     return [await _try(model, name, trial, *consequences) for name, trial, *consequences in TRIALS]
 
 
 def profile_line(abilities: Sequence[Ability]) -> str:
-    """What to write into `[models.chat]`, so that the system knows what was found.
+    """Return the line for `[models.chat]` that states these abilities.
 
     >>> profile_line([Ability("calls tools", True, "", ""), Ability("keeps to a JSON schema", False, "", "")])
     'profile = { tool_calling = true, structured_output = false }'

@@ -20,20 +20,20 @@ from models.settings import ModelsSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """What is open of layer 2."""
+    """The open parts of layer 2."""
 
     chat: BaseChatModel
     """The chat model and its fallbacks as one, with retries and a breaker."""
     cheaper: Sequence[BaseChatModel]
-    """Those that are asked before it, the cheapest first."""
+    """Chat models of the cascade that are asked before `chat`, the cheapest first."""
     tenants: Mapping[str, BaseChatModel]
-    """The same of each tenant that has its own chat model."""
+    """Chat models of tenants that have their own, by tenant."""
     encoder: Embeddings
     """The embedder as its adapter built it."""
     embedder: Embeddings
-    """The same, watched: what an ingest embeds with."""
+    """The embedder with tracing, for ingest."""
     query_embedder: Embeddings
-    """The same with a memory: what a question is embedded with, once for all that ask for it."""
+    """The traced embedder with a cache, so that a question is embedded once."""
     reranker: Reranker | None
     judge: EntailmentJudge
     prices: PriceSource
@@ -53,11 +53,10 @@ def open_models(
     """Open every part of layer 2.
 
     Args:
-        demand: asked with a model's name before each call; raises where it may not be used.
-        demand_one_of: asked at the start with the names of which one must be allowed, and those of tenants that have their own.
-        watch_embedder: puts tracing around the embedder; `watch_reranker` around the reranker, `watch_judge` around the
-            judge of entailment.
-        pay_judge: makes of the chat model, and those of tenants, the one that a judge of entailment calls.
+        demand: called with a model's name before each call; raises where it may not be used.
+        demand_one_of: called at the start with names of which one must be allowed, and those of tenants with their own.
+        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing.
+        pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
     Raises:
         ConfigurationError: a part cannot be built, or policy allows none of the models.
@@ -100,7 +99,7 @@ def _names(models: Sequence[BaseChatModel]) -> list[str]:
 
 
 def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embeddings) -> Reranker | None:
-    """The reranker, where one is configured; it may use the embedder's vectors."""
+    """Open the reranker, which may use the embedder; `None`: none is configured."""
     parts = RerankerParts(**vars(assembly.context), embedder=embedder)
     return chosen_reranker(assembly.part("models.reranker", settings.reranker, context=parts))
 
@@ -108,6 +107,6 @@ def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embedd
 def open_judge(
     settings: ModelsSettings, assembly: Assembly, embedder: Embeddings, chat: BaseChatModel | None = None
 ) -> EntailmentJudge:
-    """The judge of entailment, with its results checked; it may use the embedder's vectors or the chat model."""
+    """Open the judge of entailment, which may use the embedder or the chat model, with its results checked."""
     parts = EntailmentParts(**vars(assembly.context), embedder=embedder, chat=chat)
     return CheckedJudge(assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts))

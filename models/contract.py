@@ -1,8 +1,8 @@
 """The ports of layer 2 on one screen.
 
-Chat models and embedders are LangChain's own contracts, so any integration of theirs plugs in by naming it. Prices,
-rerankers and judges of entailment have no contract there that keeps our promises (dated, unpriced is not zero; scores in
-input order; probabilities), so theirs are ours; a LangChain document compressor is taken for a reranker all the same (`models.scoring.checked`).
+Chat models and embedders are LangChain's own contracts, so any of its integrations can be named. Prices, rerankers and judges of
+entailment have ports of ours, since LangChain has none with these promises (dated prices, unpriced is not zero; scores in input
+order; probabilities); its document compressors are accepted as rerankers (`models.scoring.checked`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> type:
-    """`BaseChatModel` is imported by whoever uses one: it takes longer than all else that a search needs of this package."""
+    """Import `BaseChatModel` only when it is used: that takes longer than all else that a search needs of this package."""
     if name != "BaseChatModel":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from langchain_core.language_models import BaseChatModel
@@ -41,7 +41,7 @@ class Reranker(Protocol):
     """Scores texts against a query; it neither drops nor reorders them."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """One score a text, in input order; higher is better. An empty input gives an empty list.
+        """Return one score per text, in input order; higher is better. No texts give an empty list.
 
         Raises:
             ComponentError: the model behind it failed.
@@ -51,29 +51,29 @@ class Reranker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RerankerParts(Context):
-    """What a reranker adapter is built from: `build(options, context: RerankerParts) -> Reranker`."""
+    """The parts that a reranker adapter gets: `build(options, context: RerankerParts) -> Reranker`."""
 
     embedder: Embeddings
 
 
 @runtime_checkable
 class EntailmentJudge(Protocol):
-    """Says how sure it is that a text supports a sentence: natural language inference."""
+    """Estimates the probability that a text supports a sentence (natural language inference)."""
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
-        """One probability from 0 to 1 a pair of premise and hypothesis, in input order; no pairs give an empty list.
+        """Return one probability from 0 to 1 per pair (premise, hypothesis), in input order; no pairs give an empty list.
 
-        A premise may be several sentences. Where one side of a pair has no word, the probability is 0.
+        A premise may be several sentences. Where either side has no words, the probability is 0.
 
         Raises:
-            ComponentError: the model behind it failed, or what it said cannot be read.
+            ComponentError: the model behind it failed, or its reply cannot be parsed.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntailmentParts(Context):
-    """What a judge's adapter is built from: `build(options, context: EntailmentParts) -> EntailmentJudge`."""
+    """The parts that a judge's adapter gets: `build(options, context: EntailmentParts) -> EntailmentJudge`."""
 
     embedder: Embeddings
     chat: BaseChatModel | None = None
@@ -82,24 +82,24 @@ class EntailmentParts(Context):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished model call, as far as its price depends on it."""
+    """The data of a finished model call that its price depends on."""
 
     provider: str
     model: str
     usage: Usage
     seconds: float
     local: bool
-    """Whether it ran on our own machine, whose time is then its price."""
+    """Whether it ran on this machine, whose time is then its price."""
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a call cost. `usd is None` means unpriced: shown and counted, never taken for zero."""
+    """The price of a call. `usd` is `None` where it is unknown, which is reported and never taken for zero."""
 
     usd: Decimal | None
     basis: str
-    """Where the figure comes from: `genai-prices 0.2.3`, `local compute 0.10 USD/h`, `no price known`."""
+    """Source of the price: `genai-prices 0.2.3`, `local compute 0.10 USD/h`, `no price known`."""
 
 
 @runtime_checkable
@@ -107,5 +107,5 @@ class PriceSource(Protocol):
     """Dated prices by provider, model and kind of token."""
 
     def price(self, call: Call) -> Price:
-        """The price of `call` at the time it was made. An unknown model is unpriced; it never raises for one."""
+        """Return the price of `call` at its time; that of an unknown model has `usd=None`."""
         ...

@@ -1,4 +1,4 @@
-"""Plain functions that embed texts with any LangChain `Embeddings` and check what comes back."""
+"""Functions that embed texts with any LangChain `Embeddings` and check the results."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PROBE_TEXTS = (
     "A refund is paid within fourteen days of the return.",
     "Fehlercode 42: Druckkopf überhitzt",
 )
-"""Fixed texts whose vectors tell one embedder from another of the same name and dimension. Changing one makes every stored
-fingerprint differ."""
+"""Fixed texts whose vectors distinguish embedders of the same name and dimension. Changing one changes every
+fingerprint."""
 
 
 class ArrayEmbeddings(Embeddings, ABC):
-    """An `Embeddings` of whoever computes arrays."""
+    """A base class of embedders that compute arrays."""
 
     @abstractmethod
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), float32, rows of unit length, in input order."""
+        """Return the vectors, shape (texts, dimensions), float32, unit length, in input order."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self.embed_array(texts)]
@@ -40,9 +40,9 @@ class ArrayEmbeddings(Embeddings, ABC):
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
-    """Vectors of `texts`, shape (texts, dimensions), float32, unit length, in their order; none: shape (0, 0).
+    """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; without texts, shape (0, 0).
 
-    Uses the embedder's `embed_array` where it has one, which spares a list of Python floats a text.
+    Uses the embedder's `embed_array` where it has one, which avoids lists of Python floats.
 
     Raises:
         UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
@@ -60,9 +60,9 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
 
 
 def embed_query(embedder: Embeddings, text: str) -> Vectors:
-    """The vector of a query, shape (dimensions,), float32, unit length. Raises as `embed` does.
+    """Return the vector of a query, shape (dimensions,), float32, unit length. Raises as `embed`.
 
-    It goes through `embed_query` of the embedder, because some models encode queries and passages differently.
+    Uses the embedder's `embed_query`, because some models encode queries and passages differently.
     """
     with translate_errors(name_of(embedder)):
         raw = embedder.embed_query(*readable([text]))
@@ -70,11 +70,11 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
 
 def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | None:
-    """For each text the vectors of its tokens, shape (tokens, dimensions), rows of unit length, for late interaction
-    (Khattab and Zaharia 2020). `None` where the embedder offers none; every text has one token at least.
+    """Return for each text the vectors of its tokens, at least one, shape (tokens, dimensions), rows of unit length,
+    for late interaction (Khattab and Zaharia 2020). `None`: the embedder offers none.
 
     Raises:
-        UpstreamMalformed: another number of texts came back, or one without a token.
+        UpstreamMalformed: the number of results is wrong, or one has no token.
         ComponentError: the embedder failed; the vendor's exception is the cause.
     """
     check()
@@ -92,36 +92,36 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
 
 
 def probe(embedder: Embeddings) -> tuple[tuple[float, ...], ...]:
-    """Unit vectors of the probe texts, as plain numbers that a database can keep. Raises as `embed` does."""
+    """Return unit vectors of the probe texts as plain numbers, for a database. Raises as `embed`."""
     return tuple(tuple(float(value) for value in vector) for vector in embed(embedder, PROBE_TEXTS))
 
 
 def nearest_tokens(query_tokens: Vectors, texts: Sequence[Vectors]) -> Vectors:
-    """For each text and each token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
+    """Return for each text and token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
     tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020)."""
     rows = [np.clip((query_tokens @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
     return np.stack(rows) if rows else np.zeros((0, len(query_tokens)), dtype=np.float32)
 
 
 def middle(tokens: Vectors) -> Vectors:
-    """The mean of token vectors as a text's own vector, shape (dimensions,), of unit length."""
+    """Return the mean of token vectors as a text's own vector, shape (dimensions,), of unit length."""
     mean = tokens.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9))
 
 
 def without_marks(tokens: Vectors) -> Vectors:
-    """Without the marks that models of BERT's family put at both ends; they stand for no word."""
+    """Remove the vectors of the marks that BERT models put at both ends."""
     return tokens[1:-1] if len(tokens) > 2 else tokens
 
 
 def readable(texts: Sequence[str]) -> list[str]:
-    """The texts as every tokenizer and every server takes them: `?` for a lone surrogate, which cannot be encoded, and a
+    """Return texts that every tokenizer and server accepts: `?` for lone surrogates, which cannot be encoded, and a
     blank for an empty text, which OpenAI's API and llama.cpp's server refuse."""
     return [text.encode("utf-8", "replace").decode() or " " for text in texts]
 
 
 def name_of(embedder: object) -> str:
-    """The name that a fingerprint, a trace and a bill use: `model_name`, `model`, or the class's name."""
+    """Return an embedder's name for traces and costs: `model_name`, `model`, or the class's name."""
     names = (getattr(embedder, attribute, None) for attribute in ("model_name", "model"))
     return next((name for name in names if isinstance(name, str)), type(embedder).__name__)
 

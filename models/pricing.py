@@ -1,4 +1,4 @@
-"""From a model's reply to a priced call: plain functions, so that no adapter needs to know about money."""
+"""From a model's reply to a `Call` that can be priced, so that no adapter needs to know about prices."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from foundation.types import Usage
 from models.contract import Call
 
 USAGE_AT_START = "usage_at_start"
-"""In the metadata of a reply: the usage that its provider told before the first word, for a reply whose end tells none."""
+"""Key in a reply's metadata: the usage that the provider reported before the first word, used where the end reports none."""
 CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""Under which LangChain's adapters tell the tokens that a provider has put into its cache, each of them once."""
+"""Keys of LangChain's adapters for tokens that were written into the provider's cache, each token under one of them."""
 
 
 def usage_of(message: AIMessage) -> Usage:
-    """The tokens that the provider reported; `None` in every field where it reported none."""
+    """Return the reported tokens; all fields are `None` where nothing was reported."""
     reported = message.usage_metadata
     at_start: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
     if at_start and not (reported and reported["input_tokens"]):
@@ -39,7 +39,7 @@ def usage_of(message: AIMessage) -> Usage:
 
 
 def empty_reply_of(message: AIMessage) -> str:
-    """Why a reply without words is none, for whoever configured the model.
+    """Explain an empty reply to the operator.
 
     >>> empty_reply_of(AIMessage(""))
     'The chat model gave an empty reply. Use another one.'
@@ -54,13 +54,13 @@ def empty_reply_of(message: AIMessage) -> str:
 
 
 def identity(model: BaseChatModel) -> tuple[str, str]:
-    """(provider, model name) as telemetry has them; "unknown" where the model does not say."""
+    """Return (provider, model name) as in telemetry; "unknown" where the model does not say."""
     params = model._get_ls_params()  # noqa: SLF001  # the only place where every LangChain model names both
     return params.get("ls_provider") or "unknown", params.get("ls_model_name") or "unknown"
 
 
 def is_local(model: BaseChatModel) -> bool:
-    """Whether it computes on this machine, whose time is then its price. A class says so with `local = True`.
+    """Whether the model runs on this machine, whose time is then its price. A class declares it with `local = True`.
 
     An address on loopback proves nothing: a gateway to a paid provider may listen there.
     """
@@ -68,7 +68,7 @@ def is_local(model: BaseChatModel) -> bool:
 
 
 def call_of(model: BaseChatModel, message: AIMessage, *, seconds: float, at: datetime) -> Call:
-    """The finished call behind `message`, charged to the model that answered, which may be a fallback of `model`."""
+    """Return the finished call behind `message`, of the model that answered, which may be a fallback of `model`."""
     who_answered = getattr(model, "who_answered", None)
     answering: BaseChatModel = who_answered(message) if callable(who_answered) else model
     provider, name = identity(answering)

@@ -1,4 +1,4 @@
-"""[models]: which models answer, embed and rerank, and what stands around them."""
+"""[models]: which models answer, embed and rerank, and their resilience."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from foundation.settings import Part, Section
 
 class ResilienceSettings(Section):
     attempts: int = Field(default=3, ge=1, le=10)
-    """Calls in all, the first included; only errors marked retryable are tried again."""
+    """Most attempts of a call, including the first; only retryable errors are retried."""
     retry_share: float = Field(default=0.2, ge=0, le=1)
-    """Of a model's calls, how many may be retries once ten saved ones are spent: an outage must not multiply the load."""
+    """Share of a model's calls that may be retries, after ten saved ones are spent, so that an outage does not multiply the load."""
     timeout_s: float = Field(default=120, gt=0)
-    """For one call in all, retries and fallbacks included."""
+    """Time limit of one call, including retries and fallbacks."""
     first_token_s: float = Field(default=30, gt=0)
-    """Of a streamed reply: the longest wait for its first word. The time to connect belongs to the adapters."""
+    """Longest wait for the first word of a streamed reply. The time to connect is set by adapters."""
     gap_s: float = Field(default=15, gt=0)
-    """Of a streamed reply: the longest silence after that."""
+    """Longest silence within a streamed reply."""
     wait_max_s: float = Field(default=8, ge=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_open_s: float = Field(default=30, gt=0)
 
 
 class TenantModels(Section):
-    """Who answers for one tenant. Without `use`, what is said here stands over `[models.chat]`."""
+    """The chat model of one tenant. Without `use`, its options are merged over those of `[models.chat]`."""
 
     chat: Part
     fallbacks: tuple[Part, ...] = ()
-    """In the place of `[models] fallbacks`."""
+    """Fallbacks in place of `[models] fallbacks`."""
 
 
 class ModelsSettings(Section):
@@ -39,21 +39,21 @@ class ModelsSettings(Section):
     fallbacks: tuple[Part, ...] = ()
     """Chat parts tried in order when the first one fails."""
     cheaper: tuple[Part, ...] = ()
-    """Chat parts that are asked first, the cheapest first; a question goes up where their answer is not sure enough."""
+    """Chat parts of the cascade, the cheapest first; a question goes up to the next where the answer is not good enough."""
     tenants: dict[str, TenantModels] = Field(default_factory=dict)
-    """By the tenant's name, its own chat model: `[models.tenants.NAME.chat]`."""
+    """Chat models of tenants, by name: `[models.tenants.NAME.chat]`."""
     embedder: Part = Part(use="openvino")
     reranker: Part = Part(use="none")
     entailment: Part = Part(use="signs")
-    """What judges whether a written sentence is supported by what it cites."""
+    """The judge of whether citations support a written sentence."""
     prices: Part = Part(use="genai")
     resilience: ResilienceSettings = ResilienceSettings()
     machine_usd_per_hour: float = Field(default=0.10, ge=0)
-    """What an hour of this machine costs; local models are priced by the seconds that they run."""
+    """Price of an hour of this machine; local models are charged by their running time."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Those that may have weights here."""
+        """All parts that may have weights on this machine."""
         of_tenants = [part for tenant in self.tenants.values() for part in (tenant.chat, *tenant.fallbacks)]
         return (self.chat, *self.fallbacks, *self.cheaper, *of_tenants, self.embedder, self.reranker, self.entailment)
 

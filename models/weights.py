@@ -1,7 +1,7 @@
-"""Weight files: which ones come with the system, pinned by SHA-256, and the check that a file must pass to be loaded.
+"""Weight files: those that come with the system, pinned by SHA-256, and the checks before a file is loaded.
 
-Only formats that cannot carry code are ever loaded: GGUF and safetensors. Pickled formats are refused before they are
-opened, because opening one runs what it holds.
+Only formats that cannot contain code are loaded: GGUF and safetensors. Pickled formats are refused, because opening one
+executes its content.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from foundation.settings import Part
 
 SAFE_SUFFIXES = (".gguf", ".safetensors")
 REMEMBERED = "weights.json"
-"""In the data folder: digests by path, size, time of change and inode, so that gigabytes are not read at every start."""
+"""File in the data folder with digests by path, size, time of change and inode, so that gigabytes are not read at every start."""
 BASE_SHA256 = "sixply.base.sha256"
-"""The key under which a LoRA adapter has the SHA-256 of the weights that it was made for."""
+"""Key in a LoRA adapter: SHA-256 of the weights that it was made for."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One pinned file: of the repository (`package` is `None`) or of an installed package."""
+    """A pinned file of the repository (`package` is `None`) or of an installed package."""
 
     name: str
     file: str
-    """Relative to the repository's root, or to the package's folder."""
+    """Path relative to the repository's root, or to the package's folder."""
     sha256: str
     licence: str
     source: str
@@ -41,7 +41,7 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """Where the file should lie; it need not be there."""
+        """The path of the file, which may not exist."""
         if self.package is None:
             return _ROOT / self.file
         spec = importlib.util.find_spec(self.package)
@@ -52,7 +52,7 @@ class Weights:
         return Path(spec.origin).parent / self.file
 
     def verify(self) -> Path:
-        """The path, once the file there is the pinned one. Raises WeightsInvalid otherwise."""
+        """Return the path. Raises WeightsInvalid: the file there is not the pinned one."""
         return verify(self.path, self.sha256)
 
 
@@ -75,8 +75,8 @@ BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() els
 
 
 def verify(path: Path, sha256: str | None) -> Path:
-    """Return `path` if it may be loaded: it exists, has a safe format and, where a digest is pinned, has that digest. Raises
-    WeightsInvalid otherwise."""
+    """Return `path` if it may be loaded. Raises WeightsInvalid: it does not exist, has no safe format, or not the
+    pinned digest."""
     if path.suffix not in SAFE_SUFFIXES:
         raise WeightsInvalid(
             f"{path} has the format {path.suffix or '(none)'}; only {' and '.join(SAFE_SUFFIXES)} are loaded, "
@@ -95,12 +95,12 @@ def verify(path: Path, sha256: str | None) -> Path:
 
 
 def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
-    """Return `path` if it is a LoRA adapter in GGUF that was made for the weights at `base`: on another base of the same shapes
-    llama.cpp would apply it without a word, and the replies would be worse than either's. One that does not say for which weights
-    it was made, from another tool, is taken: whether its shapes fit, llama.cpp says.
+    """Return `path` if it is a LoRA adapter in GGUF made for the weights at `base`: llama.cpp applies one made for
+    another base of the same shapes without an error, with worse replies. An adapter that does not name its base is
+    accepted; llama.cpp checks its shapes.
 
     Raises:
-        WeightsInvalid: it is missing, not the pinned one, no adapter, or another base model's.
+        WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base.
     """
     verify(path, sha256)
     fields = _text_fields(path)
@@ -135,7 +135,7 @@ def _text_fields(path: Path) -> dict[str, str]:
 
 
 def checked_folder(path: Path) -> Path:
-    """Return `path` if it is a model's folder with weights in safetensors. Raises WeightsInvalid otherwise."""
+    """Return `path`. Raises WeightsInvalid: it is no folder with weights in safetensors."""
     if not path.is_dir() or not any(path.glob("*.safetensors")):
         others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
         raise WeightsInvalid(
@@ -145,7 +145,7 @@ def checked_folder(path: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, remembered for as long as its size and its time of change stay the same."""
+    """Return the SHA-256 of a file in hexadecimal, cached until its size or time of change differs."""
     status = path.stat()
     return _digest(path, status.st_size, status.st_mtime_ns)
 
@@ -157,15 +157,15 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
 
 
 def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict[str, str]:
-    """Name -> SHA-256 as found of every bundled file that is there, and path -> SHA-256 of the `named` ones that are.
+    """Return the SHA-256 of every existing bundled file by name, and of the existing `named` files by path.
 
-    With `data_dir`, a named file that did not change since the last call is not read again. This says what ran; the check
-    of a pinned file (`verified`) reads it each time.
+    With `data_dir`, a named file that is unchanged since the last call is not read again. This is for the record of
+    what ran; the check of a pinned file (`verify`) computes its digest.
     """
     files = [path for path in named if path.is_file()]
     by_name = _digests_with_memory(files, data_dir) if data_dir else {str(path): digest(path) for path in files}
     for weights in BUNDLED:
-        with suppress(WeightsInvalid, FileNotFoundError):  # a part that needs it says so itself, with what to do
+        with suppress(WeightsInvalid, FileNotFoundError):  # a part that needs the file reports it with advice
             by_name[weights.name] = digest(weights.path)
     return by_name
 
@@ -182,14 +182,14 @@ def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str
         digests_by_path[str(path)] = still_valid[key] = remembered.get(key) or digest(path)
     if still_valid != remembered:
         new = data_dir / f"{REMEMBERED}.{os.getpid()}.new"
-        with suppress(OSError):  # then the next start reads them again
+        with suppress(OSError):  # the next start then computes them again
             new.write_text(json.dumps(still_valid, indent=1), encoding="utf-8")
             new.replace(memory)
     return digests_by_path
 
 
 def named_in(parts: Iterable[Part]) -> list[Path]:
-    """The weight files that the options of these parts name, themselves or by their folder, as far as they are there."""
+    """Return the existing weight files that the options of these parts name, directly or by their folder."""
     values = [value for part in parts for value in part.options.values() if isinstance(value, str | Path)]
     paths = [Path(value) for value in values if os.path.exists(value)]  # noqa: PTH110 - Path's raises at a long text
     files = [path for path in paths if path.suffix in SAFE_SUFFIXES]
@@ -197,7 +197,7 @@ def named_in(parts: Iterable[Part]) -> list[Path]:
 
 
 def checks() -> list[tuple[str, bool, str, str]]:
-    """(name, ok, found, advice) of each bundled file, for the doctor."""
+    """Return (name, ok, found, advice) of each bundled file, for the doctor."""
     rows = []
     for weights in BUNDLED:
         try:

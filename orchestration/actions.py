@@ -1,4 +1,4 @@
-"""What tools say of themselves, what becomes of their calls, and what a person decides about them."""
+"""Tools' metadata, outcomes of their calls, approvals and decisions."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 class ToolMetadata(TypedDict, total=False):
-    """What a tool says of itself; what it leaves out is read as the more careful of both. Other keys are refused: a misspelt
+    """A tool's description of itself; the defaults are the cautious ones. Other keys are refused: a misspelt
     `forbidden` would forbid nothing."""
 
     effect: bool
-    """Default True: it changes something."""
+    """Whether the tool changes something. Default: True."""
     idempotent: bool
-    """Default False. Called twice with one idempotency key it acts once, so that a call whose end was lost in a crash can be made
-    again."""
+    """Whether calls with one idempotency key act once, so that a cut-off call can be repeated. Default: False."""
     preview: Preview
-    """What the effect would do, for the approver; raises `ToolException` where it cannot be done, and then nobody is asked."""
+    """Returns what the effect would do, for the approver. Raises `ToolException`: it cannot be done, so nobody is asked."""
     completed: Completion
-    """The arguments with what the tool's own data settle of those left open (`None`), before a person is asked, so that what is
-    approved is all that will be done; raises `ToolException` as `preview` does."""
+    """Returns values from the tool's data for arguments left open (`None`), so that an approver sees the whole
+    effect. Raises as `preview`."""
     forbidden: Prohibition
-    """The rule of the house that forbids this effect as things stand, and what it says; asked before a person is and again right
-    before the effect. No approval overrides it."""
+    """Returns the name and text of a house rule that forbids the effect now, or `None`. Called before an approval is
+    requested and again right before the effect. No approval overrides it."""
     timeout_s: float
-    """Default 30."""
+    """Time limit of a call, in seconds. Default: 30."""
     reach: Literal["own", "outward"]
-    """Whether the effect stays in our own house and can be undone there, or (default) leaves it, moves money, gives access,
-    destroys."""
+    """Reach of the effect: "own" (stays in the house and can be undone there) or "outward" (default: leaves it,
+    moves money, gives access or destroys something)."""
     arguments: Mapping[str, Role]
-    """Roles: "target" (default; steers the effect), "content" (text that goes along), "amount", "choice" (any value is harmless)."""
+    """Argument -> "target" (default; steers the effect), "content" (text that goes along), "amount" or "choice"
+    (harmless)."""
     units: Mapping[str, str]
-    """The smallest unit of an amount: `{"amount_usd": "0.01"}`. What is no whole number of them does not fit: it would be shown
-    rounded to whoever approves it."""
+    """The smallest unit of each amount: `{"amount_usd": "0.01"}`. Other amounts are refused: an approver would see
+    them rounded."""
     said_as: Mapping[str, Mapping[str, Sequence[str]]]
-    """Argument by choice by phrases for it: `{"priority": {"P2": ["urgent"]}}`."""
+    """Phrases for each choice of an argument: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
-    """Beginnings of the verbs by which people ask for it, "not forget" negated. Where none is said, a person is asked."""
+    """Beginnings of the verbs that ask for the effect; "not forget" for a negated one. Without one of them, it needs an approval."""
     trusted: Collection[str]
-    """Fields of the artifact that our own systems issue, "*" for all: others can be anybody's text."""
+    """Fields of the artifact that our own systems issue, "*" for all; other fields may be anybody's text."""
     examples: Sequence[str]
-    """Requests in a person's words, by which the planner finds it."""
+    """Requests in a person's words, by which the planner finds the tool."""
     questions: Sequence[str]
-    """Questions that sound like it and that the documents answer."""
+    """Questions that sound like requests for the tool but that the documents answer."""
     opens: str
-    """A pattern of the first words by which people ask for it, whatever follows: "Remember that ..."."""
+    """A pattern of first words that always ask for the tool, whatever follows: "Remember that ..."."""
 
 
 class Approval(Noun):
-    """A pending or decided permission for one effect, bound to exactly these arguments.
+    """A requested or decided permission for one effect, bound to exactly these arguments.
 
-    An approver may grant other arguments than were asked for. Both stay on record; what was granted is what runs.
+    An approver may grant other arguments than requested. Both stay on record; the granted ones run.
     """
 
     approval_id: str
@@ -73,7 +73,7 @@ class Approval(Noun):
     arguments_hash: str
     reason: str
     asked: str = ""
-    """What the person said, word for word, for whoever decides."""
+    """The person's request, word for word, for the approver."""
     status: Literal["pending", "approved", "rejected", "expired"] = "pending"
     requested_at: datetime
     expires_at: datetime
@@ -81,12 +81,12 @@ class Approval(Noun):
     decided_at: datetime | None = None
     note: str = ""
     edited: dict[str, Any] | None = None
-    """What the approver granted instead of `arguments`; `None`: just those."""
+    """Arguments that the approver granted instead of `arguments`; `None`: those."""
     edited_hash: str = ""
 
     @property
     def granted_arguments(self) -> dict[str, Any]:
-        """The arguments that may run once it is approved."""
+        """The arguments that may run once approved."""
         return self.arguments if self.edited is None else self.edited
 
     @property
@@ -95,7 +95,7 @@ class Approval(Noun):
 
 
 class ApprovalNotice(Noun):
-    """What may be told outside of an approval that waits: no arguments, no words of a person, no name of who asked."""
+    """A notice of a pending approval for outside channels: no arguments, no person's words, no requester."""
 
     approval_id: str
     tenant: str
@@ -103,7 +103,7 @@ class ApprovalNotice(Noun):
     requested_at: datetime
     expires_at: datetime
     link: str = ""
-    """Where it is decided, if `[orchestration] approval_link` says."""
+    """Link to decide it, from `[orchestration] approval_link`; empty: none."""
 
 
 class Decision(Noun):
@@ -111,33 +111,33 @@ class Decision(Noun):
     approve: bool
     note: str = ""
     arguments: dict[str, Any] | None = None
-    """All arguments of the call to be made instead of the one that was asked for; only with `approve`."""
+    """All arguments of the call to make instead of the requested one; only with `approve`."""
 
 
 class ToolOutcome(Noun):
-    """What came of one tool call. `content` is fit for a person in every status."""
+    """The outcome of one tool call. `content` may be shown to a person in every status."""
 
     tool: str
     status: Literal["done", "waiting", "denied", "failed"]
     content: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """What it was called with, checked; empty where it was not called."""
+    """The checked arguments of the call; empty where it was not made."""
     artifact: Any = None
-    """The result as data, where the tool gives one."""
+    """The result as data; `None` where the tool returns none."""
     approval: Approval | None = None
     reason: str = ""
-    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, forbidden, tool, timeout, unknown, limit,
-    stopped; of a `done` effect `words` where the person's own words were enough, `repeated` where an equal call had done it."""
+    """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, own, forbidden, tool, timeout, unknown,
+    limit, stopped; of a `done` effect: words (the person's own words sufficed), repeated (an equal call did it)."""
     rule: str = ""
-    """The setting of the policy that denied it or made it wait, `stops` for a kill switch, of what is forbidden the tool's rule."""
+    """The policy setting that denied the call or made it wait; `stops` for a kill switch; the tool's rule where it is forbidden."""
 
 
 class Origin(Noun):
-    """What the values of a call may be traced to. Empty, nothing can be, and every effect needs an approval."""
+    """The sources to which the values of a call may be traced. With none, every effect needs an approval."""
 
     words: str = ""
-    """What the person said in this conversation. Never a document, a result or what a model wrote."""
+    """The person's words in this conversation; never a document, a result or a model's text."""
     asked: str = ""
-    """The last of it: the request that the call is to meet, word for word, with what was said to complete it."""
+    """The request that the call is to meet, word for word, with the words that completed it."""
     results: tuple[ToolOutcome, ...] = ()
-    """What earlier calls gave this person in this conversation, as the executor returned it."""
+    """The executor's outcomes of earlier calls for this person in this conversation."""

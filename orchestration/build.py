@@ -1,4 +1,4 @@
-"""Open what stands between a question and an effect: tools, approvals, the audit, and the executor that they pass."""
+"""Open the parts of layer 4: tools, approvals, the audit, the executor, checkpoints, and the agent."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from orchestration.settings import OrchestrationSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Orchestration:
-    """What is open of layer 4, but for the agent, which `open_agent` builds from it and the other layers."""
+    """The open parts of layer 4 without the agent, which `open_agent` builds from them and the other layers."""
 
     tools: tuple[BaseTool, ...]
     facts: Any
-    """`orchestration.memory.facts.SqliteFacts`; `None` without that file."""
+    """`orchestration.memory.facts.SqliteFacts`; `None` where that module was deleted."""
     approvals: SqliteApprovals
     announcer: Announcer
     audit: SqliteAudit
@@ -49,10 +49,10 @@ def open_orchestration(
     manifest_id: str,
     tenant_models: Mapping[str, str] | None = None,
 ) -> Orchestration:
-    """Open the parts and stores of layer 4. Raises ConfigurationError: one cannot be built or opened.
+    """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened.
 
-    The executor asks `stops` before each effect. Each record of the audit carries the name of the chat model, or of the tenant's in
-    `tenant_models`, and the run's `manifest_id`.
+    The executor checks `stops` before each call. Each audit record names the chat model, or that of the tenant from
+    `tenant_models`, and `manifest_id`.
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
@@ -91,8 +91,8 @@ def open_agent(
     tenants: Mapping[str, BaseChatModel] | None = None,
     cheaper: Sequence[BaseChatModel] = (),
 ) -> Agent:
-    """The agent that `[orchestration.agent]` names; for each tenant with a chat model of its own another one, since what an agent can
-    do hangs on its model; and before it the one of each cheaper model. Raises ConfigurationError: it cannot be built."""
+    """Build the agent of `[orchestration.agent]`: another one for each tenant with its own chat model, since an agent depends
+    on its model's abilities, and a cascade where there are `cheaper` models. Raises ConfigurationError: it cannot be built."""
 
     def open_with(chat: BaseChatModel, chosen: Part = settings.agent, given: AgentParts = parts) -> Agent:
         agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))

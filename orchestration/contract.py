@@ -1,4 +1,4 @@
-"""The ports of layer 4. Its nouns stand in `requests`, `actions` and `events` beside it.
+"""The ports of layer 4. Its data classes are in `requests`, `actions` and `events`.
 
 Tools are LangChain's `BaseTool`, whose `metadata` is a `ToolMetadata`; only the executor calls them. Checkpoints are
 LangGraph's `BaseCheckpointSaver`.
@@ -38,7 +38,7 @@ class Agent(Protocol):
     """
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
-        """Run one request. The same question again, in a conversation whose run was cut off, goes on from its last step.
+        """Run one request. Asked again in a conversation whose run was cut off, the same question resumes at its last step.
 
         Raises InvalidRequest (blank), TooLarge, NotFound (no such thread of the caller's), Conflict (the thread is busy, or waits
         for an approval).
@@ -46,7 +46,7 @@ class Agent(Protocol):
         ...
 
     def resume(self, decision: Decision, principal: Principal) -> AsyncIterator[Event]:
-        """Go on after an approval was decided. The same decision is taken again only where the run was cut off before it ended.
+        """Decide an approval and continue its run. A repeated decision is accepted only where that run was cut off.
 
         Raises NotFound (no such approval in the caller's tenant), Forbidden, Gone (expired), Conflict (decided already),
         InvalidRequest (the tool does not take the edited arguments).
@@ -59,18 +59,18 @@ class Planner(Protocol):
     """Makes a plan from the person's words alone, before any document is read."""
 
     asks_model: bool
-    """Whether it calls the chat model, which takes so long that a first search begins meanwhile."""
+    """Whether it calls the chat model, which is slow: a first search then runs meanwhile."""
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        """Plan with `tools`. The caller may use those in `allowed`; another one may be planned, and is then refused.
+        """Return a plan with `tools`. The caller may use those in `allowed`; others may be planned, and are then refused.
 
-        An argument is what the question says, or refers to what an earlier step finds (`$1.order_id`); what the question leaves
-        open is `missing` and asked for. Raises ComponentError: the model failed, or planned what cannot be read.
+        An argument is a value from the question, or a reference to the result of an earlier step (`$1.order_id`); `missing` names
+        those to ask for. Raises ComponentError: the model failed, or wrote a plan that cannot be parsed.
         """
         ...
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
-        """The plan with other steps in the place of those that wait for a failed one, or the same plan."""
+        """Return the plan with the steps that depend on a failed one replaced, or the same plan."""
         ...
 
 
@@ -79,9 +79,9 @@ class ApprovalNotifier(Protocol):
     """Tells people that an approval waits for them."""
 
     def announce(self, notice: ApprovalNotice) -> None:
-        """Tell of it, off the event loop, one after another. After a crash the same approval may be announced again.
+        """Announce one approval. Called off the event loop, one at a time; after a crash, possibly again for the same approval.
 
-        Raises ComponentError: nobody could be told. It is logged and counted, and not tried again.
+        Raises ComponentError: nobody could be told. The failure is logged and counted; it is not retried.
         """
         ...
 
@@ -99,46 +99,46 @@ class ConversationStore(Protocol):
         ...
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
-        """Nothing of it can be read afterwards. Raises Conflict: it is busy, or waits for an approval."""
+        """Delete the conversation for good. Raises Conflict: it is busy, or waits for an approval."""
         ...
 
 
 @runtime_checkable
 class Meter(Protocol):
-    """Where charges go; observability implements it."""
+    """Records charges; observability implements it."""
 
     def record(self, charge: Charge) -> None: ...
 
 
 class Spending(Protocol):
-    """What all runs together may spend on model calls. `usd` is `None` where the price is not known."""
+    """The shared budget of all runs for model calls. `usd` is `None` where the price is unknown."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
-        """Set aside what a call may need, for `settle`. Raises BudgetExceeded: it does not fit."""
+        """Set aside what a call may need and return a handle for `settle`. Raises BudgetExceeded: it does not fit."""
         ...
 
     async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
-        """Replace what was set aside by what was used; 0 for a call that never came about."""
+        """Replace what was set aside by what the call used; 0 where no call was made."""
         ...
 
 
 @runtime_checkable
 class AnswerMemory(Protocol):
-    """Answers from documents, by tenant and permissions; nothing of tools. Raises ComponentError where it cannot be reached."""
+    """A cache of answers from documents, by tenant and permissions. Raises ComponentError: it cannot be reached."""
 
     async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None: ...
     async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
-        """Keep an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
+        """Store an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
         ...
 
     def now(self) -> int:
-        """The ledger's sequence, to be given to `remember` as `since`."""
+        """Return the ledger's current sequence, for `since` of `remember`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
-    """What an agent adapter is built from: `build(options, context: AgentParts) -> Agent`."""
+    """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
 
     chat: BaseChatModel
     embedder: Embeddings
@@ -153,8 +153,8 @@ class AgentParts(Context):
     spending: Spending | None = None
     memory: AnswerMemory | None = None
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
-    """Gives attributes for the span of a finished answer. Called off the event loop."""
+    """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None
     """`orchestration.memory.facts.SqliteFacts`"""
     ledger: DocumentLedger | None = None
-    """Where an agent that calls tools reads on in a document."""
+    """The store from which a tool-calling agent reads on in a document."""

@@ -1,4 +1,4 @@
-"""What an agent tells while it works, and the answer that comes of it."""
+"""Events of a run, the answer, conversations, and records for the audit and the costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DraftOutcome = Literal["shown", "marked", "discarded", "refused"]
 
 
 class Step(Noun):
-    """One visible piece of work and what came of it."""
+    """One visible step of a run and its outcome."""
 
     name: str
     detail: str = ""
@@ -32,7 +32,7 @@ class Step(Noun):
 
 
 class NearDocument(Noun):
-    """A document that may be worth a look, where nothing in it was sure enough to be quoted."""
+    """A document near the question, none of whose sentences was certain enough to quote."""
 
     document_id: str
     uri: str
@@ -40,7 +40,7 @@ class NearDocument(Noun):
 
 
 class Unsupported(Noun):
-    """A statement of an answer that the documents and results do not support; `[?]` stands behind it in the text."""
+    """A statement of an answer that documents and results do not support; marked `[?]` in the text."""
 
     text: str
     reason: str
@@ -49,18 +49,18 @@ class Unsupported(Noun):
 
 
 class ToolCall(Noun):
-    """A tool call of a run, as it begins and as it ends."""
+    """A tool call of a run, at its beginning or end."""
 
     call_id: str
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     status: Literal["begun", "done", "waiting", "denied", "failed"] = "begun"
     content: str = ""
-    """What came of it, shortened."""
+    """The result, shortened."""
 
 
 class Answer(Noun):
-    """What the person gets. It says how it came about, what it cost and where it is degraded."""
+    """The answer to a request, with its sources, steps and cost, and where it is degraded."""
 
     answer_id: str
     thread_id: str
@@ -70,46 +70,46 @@ class Answer(Noun):
     text: str
     citations: tuple[Citation, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
-    """Statements that are shown and marked, because what was read does not support them."""
+    """Statements that are marked or left out because what was read does not support them."""
     drafts: tuple[DraftOutcome, ...] = ()
-    """What became of each text of the chat model: shown as it is, shown with statements marked or left out, discarded for quotes, or
-    refused, so that nothing was shown."""
+    """The fate of each text of the chat model: shown; marked (statements were marked or left out); discarded for
+    quotes; refused (nothing was shown)."""
     nearest: tuple[NearDocument, ...] = ()
-    """Where to look, best first, when the evidence was too thin to answer from. They are no citations."""
+    """Documents to look at, best first, where the evidence was too thin to answer. They are no citations."""
     path: Path = "none"
     confidence: float | None = None
-    """That what was quoted answers the question, where it was judged."""
+    """Confidence that the evidence answers the question; `None` where it was not graded."""
     written_by: str = ""
-    """The model that answered, where cheaper ones are asked first."""
+    """The model that answered, in a cascade of models; empty without one."""
     went_up: tuple[str, ...] = ()
-    """Why the answer of each cheaper model before it was not taken. `cost_usd` has what that cost."""
+    """Why the answer of each cheaper model was not taken. Their cost is part of `cost_usd`."""
     degraded: tuple[str, ...] = ()
-    """What was worse than configured or is to be read with care, in words."""
+    """Sentences about what was worse than configured or needs care."""
     plan: Plan | None = None
     steps: tuple[Step, ...] = ()
-    """In the order in which they ended."""
+    """Steps in the order in which they ended."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
-    """`None`: at least one call in it is unpriced."""
+    """Cost in US dollars; `None`: at least one call has no price."""
     seconds: float = 0.0
     first_token_s: float | None = None
-    """From the question to the chat model's first word. An agent that checks first shows it to the caller later."""
+    """Seconds from the question to the chat model's first word; an agent that checks first shows it later."""
     trace_id: str | None = None
     approval: Approval | None = None
     is_json: bool = False
-    """The text is the JSON that a client asked for."""
+    """Whether the text is the JSON that a client asked for."""
     calls: tuple[ToolCall, ...] = ()
-    """Calls of the client's tools that wait for their results (`stop_reason` tool_calls)."""
+    """Calls of the client's tools whose results the run waits for (`stop_reason` tool_calls)."""
     cached: Literal["exact", "semantic"] | None = None
-    """It was given before, to the same question or to one that means the same, under the id `first_answer_id`."""
+    """How it matched an earlier answer, `first_answer_id`: the same question, or one of the same meaning; `None`: new."""
     first_answer_id: str | None = None
     as_of: date | None = None
-    """The day whose versions of the documents it is made from, where another one than today was asked for."""
+    """The day whose versions of the documents were searched; `None`: today."""
     ai_generated: bool = True
 
 
 class Conversation(Noun):
-    """A conversation by the question that began it."""
+    """A conversation, listed by its first question."""
 
     thread_id: str
     question: str
@@ -117,39 +117,39 @@ class Conversation(Noun):
 
 
 class Turn(Noun):
-    """One question of a conversation and what came of it."""
+    """One question of a conversation and its answer."""
 
     answer_id: str
     question: str
     status: Status | Literal["unfinished"]
-    """`unfinished`: the run still goes on, or was cut off."""
+    """As in `Answer`, or `unfinished`: the run still works, or was cut off."""
     text: str
     path: Path = "none"
     citations: tuple[Citation, ...] = ()
     nearest: tuple[NearDocument, ...] = ()
     at: datetime
     as_of: date | None = None
-    """As in `Answer`."""
+    """The day, as in `Answer`."""
     trace_id: str | None = None
     approval_id: str | None = None
-    """The approval that the turn waits for, or waited for."""
+    """The approval that the turn waits or waited for."""
 
 
 class Event(Noun):
-    """One item of a stream. The last one is `answer` (with the whole Answer) or `error`, never a bare end.
+    """One item of a stream, which always ends in `answer` (with the whole Answer) or `error`.
 
-    Before it come the words of the chat model (`token`), and of a tool-calling agent a tool call (`tool`), an action that waits for a
-    person (`approval`), a source of the answer (`citation`), a statement that the sources do not support (`check`).
+    Before it come steps (`step`), words of the chat model (`token`), and of a tool-calling agent a tool call (`tool`),
+    an action that waits for a person (`approval`), a source (`citation`), an unsupported statement (`check`).
     """
 
     kind: Literal["step", "token", "tool", "approval", "citation", "check", "answer", "error"]
     thread_id: str | None = None
-    """The conversation of a step. Whoever loses the stream asks the same again there, and the run goes on."""
+    """The conversation. After a lost stream, the same question asked there again resumes the run."""
     step: Step | None = None
     token: str | None = None
     answer_id: str | None = None
     round: int | None = None
-    """Of a token: which call of the chat model said it. Words of an earlier round led to tools and are no answer."""
+    """The call of the chat model that a token belongs to. Words of earlier rounds led to tools and are no answer."""
     tool: ToolCall | None = None
     approval: Approval | None = None
     citation: Citation | None = None
@@ -163,7 +163,7 @@ class Event(Noun):
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """An answer from documents that was given before. All it cites is as it was, and may be seen by who asks now."""
+    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
 
     kind: Literal["exact", "semantic"]
     answer_id: str
@@ -173,8 +173,8 @@ class Recalled:
 
 
 class AuditRecord(Noun):
-    """One tool call, carried out or not, one decision, or one answer. Arguments, which can hold what a user wrote, appear as their
-    hash. The log adds when it was, and which model and manifest were running."""
+    """One tool call, decision, answer, change of memory or switch, or erasure. Arguments, which can hold a user's
+    words, appear as a hash. The log adds the time, the model and the manifest."""
 
     act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
     tenant: str
@@ -185,7 +185,7 @@ class AuditRecord(Noun):
     outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
     reason: str = ""
     rule: str = ""
-    """The rule of the policy by which it was denied or made to wait."""
+    """The policy rule that denied it or made it wait."""
     documents: tuple[str, ...] = ()
     """Ids of the documents that an answer cites."""
     trace_id: str | None = None
@@ -195,11 +195,11 @@ class AuditRecord(Noun):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One thing that cost money, for the ledger of layer 6."""
+    """One priced use of a model or machine, for the cost ledger in observability."""
 
     layer: Layer
     kind: str
-    """chat, embeddings, rerank, tool, machine, or cached: an answer that was given before."""
+    """chat, embeddings, rerank, tool, machine, or cached (an earlier answer)."""
     part: str
     model: str
     usage: Usage

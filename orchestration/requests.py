@@ -1,4 +1,4 @@
-"""What is asked of an agent, and how it plans to meet it."""
+"""Requests to an agent, its plans, and remembered facts."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ class Noun(BaseModel):
 
 
 class ClientOptions(Noun):
-    """What the program through which a person asks wants of one request. It is the program's word: it widens no policy."""
+    """Options that the client program, not the person, sets for one request. They widen no policy."""
 
     instructions: str = ""
-    """Its system messages: role, tone, language and form of the answers."""
+    """The client's system messages: role, tone, language and form of the answers."""
     tools: tuple[dict[str, Any], ...] = ()
-    """Functions that it carries out, as Chat Completions describe them. None bears the name of a tool of the agent's."""
+    """Functions that the client carries out, as in Chat Completions. None has the name of a tool of the agent."""
     tool_choice: str = "auto"
-    """Whether the first reply calls one of them: auto, none, any (one of them), or the name of one."""
+    """Whether the first reply calls one of `tools`: auto, none, any (one of them), or the name of one."""
     parallel_tool_calls: bool = True
     response_format: dict[str, Any] | None = None
-    """As Chat Completions have it, of the type json_object or json_schema; `None`: Markdown."""
+    """The answer's format as in Chat Completions: json_object or json_schema; `None`: Markdown."""
 
 
 class AnswerRequest(Noun):
-    """What a person asked. `thread_id` continues a conversation; `as_of` asks for the versions in force on that day."""
+    """A person's question. `thread_id` continues a conversation; `as_of` is the day whose versions of documents are searched."""
 
     question: str
     thread_id: str | None = None
     messages: tuple[AnyMessage, ...] = ()
-    """The conversation up to the question, oldest first, where the caller keeps it: the caller's word, which vouches for nothing. With
-    `thread_id` it is not read."""
+    """The conversation before the question, oldest first, where the client keeps it. It is not trusted, and ignored
+    with `thread_id`."""
     images: tuple[dict[str, Any], ...] = ()
-    """Pictures that go with the question, as LangChain's content blocks."""
+    """Images of the question, as LangChain's content blocks."""
     since: tuple[AnyMessage, ...] = ()
-    """What came of the question so far: calls of the client's tools and their results. Ends in results, or is empty."""
+    """Calls of the client's tools since the question, and their results. Ends in results, or is empty."""
     client: ClientOptions = ClientOptions()
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
@@ -50,13 +50,13 @@ class AnswerRequest(Noun):
 
     @property
     def earlier(self) -> tuple[str, ...]:
-        """What the same person asked before, oldest first."""
+        """Earlier questions in `messages`, oldest first."""
         said = [message.text for message in self.messages if isinstance(message, HumanMessage)]
         return tuple(text for text in said if text)
 
     @property
     def results(self) -> dict[str, ToolMessage]:
-        """The results with which it ends, by the ids of their calls."""
+        """The tool results at the end of `since`, by the ids of their calls."""
         last = takewhile(lambda message: isinstance(message, ToolMessage), reversed(self.since))
         return {message.tool_call_id: message for message in last if isinstance(message, ToolMessage)}
 
@@ -67,23 +67,23 @@ class PlanStep(Noun):
     step_id: str
     kind: Literal["answer", "look_up", "act"]
     ask: str
-    """The part of the request that it serves, in the person's words."""
+    """The part of the request that the step serves, in the person's words."""
     tool: str = ""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """A value `$1.order_id` stands for the field `order_id` of what step 1 found."""
+    """Arguments of `tool`. A value `$1.order_id` stands for the field `order_id` of the result of step 1."""
     missing: tuple[str, ...] = ()
-    """Arguments that the person did not state and is asked for."""
+    """Required arguments that the person did not state, to be asked for."""
     after: tuple[str, ...] = ()
-    """Steps that must be done before. Steps that do not wait for each other run side by side."""
+    """Ids of the steps that must be done before. Independent steps run in parallel."""
     outcome: Outcome = "planned"
     detail: str = ""
 
 
 class Plan(Noun):
-    """What a request asks for and how it is met, made from the person's words alone.
+    """The route and steps by which a request is met, made from the person's words alone.
 
-    `several` are more than one step; `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing is asked for) end the run at
-    once, but for a step that the caller's role may not take: the executor refuses it, so that it is in the audit.
+    `several` has more than one step. `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing was asked) end
+    the run at once; only a `refuse` with a step goes to the executor, which records the refusal in the audit.
     """
 
     route: Route
@@ -91,17 +91,17 @@ class Plan(Noun):
     made_by: Literal["classifier", "model", "fixed"] = "fixed"
     reason: str = ""
     reply: str = ""
-    """What the person is told where nothing is to be done."""
+    """The text of the answer on the route `reply`."""
     changes: tuple[str, ...] = ()
-    """What was changed on the way, and why."""
+    """Changes to the plan while it was carried out, and why."""
 
 
 class Fact(Noun):
-    """Something that is remembered of a person beyond one conversation."""
+    """A statement about a person that is remembered beyond one conversation."""
 
     fact_id: str
     text: str
     at: datetime
-    """When it was told, or corrected."""
+    """The time when it was stated or corrected."""
     approved_by: str = ""
-    """Who let it in, where it was not in the person's own words."""
+    """Subject of the person who approved it; empty where it was in the person's own words."""

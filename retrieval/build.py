@@ -1,4 +1,4 @@
-"""Open the ledger, the index and what searches them; `open_library` opens layer 3 alone, for measuring it."""
+"""Open layer 3: ledger, index, ingest and search. `open_library` opens it without the other layers, for measurements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Parse = Callable[[bytes, str], Parsed]
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """What is open of layer 3."""
+    """The open parts of layer 3."""
 
     context: Context
     embedder: Embeddings
@@ -56,13 +56,13 @@ def open_retrieval(
     workers: Callable[[Fingerprint], Workers | None] = lambda _: None,
     refused: Path | None = None,
 ) -> Retrieval:
-    """Open every part of layer 3, and the index only if it belongs to this ledger and these parts.
+    """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
     Args:
         embedder: for documents; `query_embedder` for questions.
-        encoder: the embedder without tracing, whose fingerprint the index must carry; `encoder_part` is its name.
-        parse: reads a file; without it a pool of child processes with limits does. `workers`: machines that prepare documents.
-        refused: a folder for files that could not be read, so that they can be tried again.
+        encoder: the embedder without tracing, for the fingerprint; `encoder_part` is its name.
+        parse: parses a file; default: a pool of child processes with limits. `workers`: machines that prepare documents.
+        refused: a folder for refused files, to be tried again; `None`: they are not kept.
 
     Raises ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
     """
@@ -107,7 +107,7 @@ def open_retrieval(
 def ray_workers(
     cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, seed: int
 ) -> Callable[[Fingerprint], Workers | None]:
-    """What prepares documents on a Ray cluster, where `[foundation.cluster]` names one."""
+    """Return a factory of workers on a Ray cluster; it gives `None` unless `[foundation.cluster]` uses Ray."""
     if cluster.use != "ray":
         return lambda _: None
     module = load_removable("retrieval.ingest.ray_workers")
@@ -126,10 +126,10 @@ def open_library(
     cluster: ClusterSettings | None = None,
     watch: Callable[[Any], Any] = lambda embedder: embedder,
 ) -> Iterator[Retrieval]:
-    """Layer 3 by itself: no chat model, no agent, no tracing. Documents are read in this process: they must be our own.
+    """Open layer 3 by itself: no chat model, no agent, no tracing. Documents are parsed in this process, so they must be trusted.
 
     Args:
-        watch: wraps the embedder, for a measurement.
+        watch: wraps the embedder, for measurements.
 
     Raises:
         ConfigurationError: as `open_retrieval`.
@@ -152,5 +152,5 @@ def open_library(
 
 
 def own_parse(content: bytes, name: str) -> Parsed:
-    """Parse in this process: for documents of our own."""
+    """Parse in this process, without protection: for trusted documents."""
     return parse_here(content, name, ParseLimits())

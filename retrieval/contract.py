@@ -1,8 +1,8 @@
-"""The ports of layer 3, and its nouns (`retrieval/documents.py`).
+"""The ports of layer 3. Its data classes are in `retrieval/documents.py`.
 
-The ledger is the truth: documents, versions, chunks and their embeddings, committed in one transaction together with
-the keyword index. The vector index is a cache of it that may be thrown away at any time.
-Scopes are applied by the ledger and the index *in* their query, and once more by the retriever on what comes back.
+The ledger is the source of truth: it commits documents, versions, chunks, embeddings and the keyword index in one
+transaction. The vector index is a cache of it that may be deleted at any time. Ledger and index apply scopes *in* their
+queries, and the retriever checks the results once more.
 """
 
 from __future__ import annotations
@@ -43,39 +43,39 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """What a parser must not exceed by its own count. Memory and time are limited from outside."""
+    """Limits that a parser enforces itself. Memory and time are limited from outside."""
 
     pages: int = 500
-    """Pages, slides or sheets."""
+    """Most pages, slides or sheets."""
     characters: int = 5_000_000
     blocks: int = 200_000
-    """Headings, paragraphs, items and rows. A sheet of a million short rows is within the other limits."""
+    """Most headings, paragraphs, items and rows; a sheet of a million short rows passes the other limits."""
 
 
 @runtime_checkable
 class Parser(Protocol):
-    """Bytes to structured text. Runs in a child process with limits; may be as naive about hostile input as it is.
+    """Parses bytes to structured text. Runs in a child process with limits, so it need not defend itself against hostile input.
 
-    One file a format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`; the suffix of a document's name
-    picks the file.
+    One file per format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`; the suffix of a document's name
+    picks it.
     """
 
     suffixes: tuple[str, ...]
-    """Lower case, with the dot."""
+    """Suffixes that it reads, in lower case with the dot."""
     version: str
-    """Name and number, such as `markdown 3`, kept with each document that it reads: change it with the output, so that those
-    documents, and no others, are read anew when they are next ingested."""
+    """Name and number, such as `markdown 3`, stored with each document. Change it when the output changes: only
+    those documents are then parsed again at their next ingest."""
 
     def parse(self, content: bytes, name: str) -> Parsed:
         """Raises:
-        DocumentRefused: with the reason.
+        DocumentRefused: `reason` says why.
         """
         ...
 
 
 @runtime_checkable
 class Chunker(Protocol):
-    """Cuts a parsed document into passages. `version` enters the fingerprint: change it with the output."""
+    """Cuts a parsed document into passages. `version` is part of the fingerprint: change it when the output changes."""
 
     version: str
 
@@ -84,34 +84,33 @@ class Chunker(Protocol):
 
 @runtime_checkable
 class DocumentLedger(Protocol):
-    """The truth. Every method is atomic; a method that returned has committed.
+    """The store of documents. Every method is atomic; once it returns, its change is committed.
 
     Raises, from every method:
-        StoreUnavailable: the store is locked, unreadable or unreachable. StorageFull: there is no room for a write.
+        StoreUnavailable: the store is locked, unreadable or unreachable. StorageFull: a write does not fit.
     """
 
     def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
-        """Store all of them or none, and delete the documents and refusals of the ids `gone` in the same transaction. Each
-        entry replaces the document of its id, whole, and clears its refusal.
+        """Store all entries or none, and delete the documents and refusals with the ids `gone` in the same transaction.
+        An entry replaces the document with its id and clears its refusal.
 
         Raises:
-            InvalidRequest: a text that no database can hold, such as a lone surrogate.
+            InvalidRequest: a text cannot be stored, as with a lone surrogate.
         """
         ...
 
     def refuse(self, refusal: Refusal) -> None:
-        """Remember that an offer could not be taken. What is stored under its id stays; its content hash is
-        forgotten, so that offering the old content again stores it and clears the refusal.
+        """Store a refusal. A document with its id stays, without its content hash, so that offering its old content
+        again stores it and clears the refusal.
         """
         ...
 
     def delete(self, document_id: str) -> bool:
-        """Whether there was something to delete, a document or a refusal. After it returns, nothing of it is found by
-        anyone."""
+        """Delete a document and its refusal; return whether there was one. Afterwards nobody finds anything of it."""
         ...
 
     def find(self, document_id: str) -> Document | None:
-        """For those who write. It knows no scope: the caller has established that it may be read."""
+        """Return a document by its id, for writers. It applies no scope: the caller must have checked that it may be read."""
         ...
 
     def documents(self, scope: Scope) -> list[Document]: ...
@@ -119,80 +118,80 @@ class DocumentLedger(Protocol):
     def documents_where(
         self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
     ) -> list[Document]:
-        """A tenant's documents of that name, origin or later version, by uri. For those who write: it knows no scope."""
+        """Return a tenant's documents with that uri, origin or later version, sorted by uri. For writers: it applies no scope."""
         ...
 
     def refusals(self, scope: Scope) -> list[Refusal]:
-        """Of the documents that `scope` could read, had they been taken."""
+        """Return the refusals of documents that `scope` could read."""
         ...
 
     def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
-        """A tenant's refusals of that name. For those who write: it knows no scope."""
+        """Return a tenant's refusals with that uri. For writers: it applies no scope."""
         ...
 
     def text(self, document_id: str, scope: Scope) -> str | None:
-        """The whole text, or `None` where the document is absent or out of scope."""
+        """Return a document's whole text; `None` where it is absent or out of scope."""
         ...
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
-        """The document of each of the chunks that `hits` would show, without reading them: it is called for every
-        candidate of a query, and must take less than a millisecond for some hundreds."""
+        """Return the document id of each chunk that `hits` would return, without reading the chunks. It is called
+        for every candidate of a query, and must take less than a millisecond for some hundreds."""
         ...
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        """The chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order asked for,
-        score 0.0.
+        """Return the chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order of
+        `chunk_ids`, with score 0.0.
 
-        In force is the newest version of a tenant's series whose date has come; without a series, whatever has no date
-        to come. A document that `scope` may not see supersedes nothing, and neither does one for what its writer could not
-        read (`Source.writer_reads`), unless they are versions of one document.
+        In force is the newest version of a tenant's series whose date has come; without a series, any document whose
+        date has come or that has none. A document outside `scope` supersedes nothing, nor does one supersede what its
+        writer could not read (`Source.writer_reads`), unless both are versions of one document.
         """
         ...
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
     ) -> list[tuple[str, float, str]]:
-        """Chunk ids of documents in scope, in force and matching `where`, best first, with scores above 0 whose distances
-        count, as they are fused with those of the vectors, and the ids of their documents.
+        """Return (chunk id, score, document id) of chunks in scope, in force and matching `where`, best first. Scores
+        are above 0 and on an interval scale, since they are fused with those of the vectors.
 
-        The query is text, never a search syntax. `foundation.text.tokens` prepares it and what it is compared with, so that
-        words are found in every script.
+        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike,
+        so that words are found in every script.
         """
         ...
 
     def entry(self, document_id: str) -> Entry | None:
-        """A stored document as it was put. For those who write, like `find`."""
+        """Return a stored document as it was put; for writers, as `find`."""
         ...
 
     def entries(self) -> Iterator[Entry]:
-        """Every stored document with its chunks and vectors, for a reindex or an export."""
+        """Yield every stored document with its chunks and vectors, for a reindex or an export."""
         ...
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
-        """Every stored vector with a sequence number above `after`, in order, streamed."""
+        """Yield every stored vector with a sequence number above `after`, in order."""
         ...
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
-        """Ids of the chunks removed with a sequence number above `after`, as long as that still has a `stamp`. One that
-        was added again is in `embeddings` too: whoever catches up deletes first and adds then.
+        """Yield the ids of chunks removed after the sequence number `after`, which must still have a `stamp`. A chunk
+        added again is in `embeddings` too, so delete first and then add.
         """
         ...
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
-        """Of `texts`, those that are the `indexed_text` of a stored chunk of this tenant, with its vector: shape
-        (dimensions,). For those who write, so that nothing is embedded twice. Another tenant's texts are never told, nor
-        what `scope` may not read: the time that an upload takes would tell it.
+        """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of
+        this tenant that `scope` may read. For writers, so that nothing is embedded twice. Other texts are left out,
+        since the time of an upload would reveal that they are stored.
         """
         ...
 
     def sequence(self) -> int:
-        """The number of the last committed change; it only grows."""
+        """Return the number of the last committed change; it only grows."""
         ...
 
     def stamp(self, sequence: int) -> str | None:
-        """What names the change with this number and, by it, the history that led there; `None` for a number at which
-        no transaction ended, and for one so long ago that its deletions are forgotten. Another ledger, and a restored
-        copy that went its own way since, have another one.
+        """Return an id of the change with this number and of the history before it. It differs in another ledger, or in
+        a restored copy that has changed since. `None` where no transaction ended at that number, or its deletions are
+        forgotten.
         """
         ...
 
@@ -205,15 +204,15 @@ class DocumentLedger(Protocol):
     def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
 
     def beside(self, *, fresh: bool = False) -> DocumentLedger:
-        """A second ledger beside this one, in which a reindex is built while this one serves. Closed and asked for again,
-        in another process too, it holds what it held; `fresh` empties it.
+        """Open a second ledger in which a reindex is built while this one serves. It persists when closed and opened
+        again, in any process; `fresh` empties it.
         """
         ...
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
-        """In one transaction: the documents and the fingerprint of `beside` in place of one's own, as one change of the
-        sequence. Refusals stay. Earlier stamps are forgotten, so that every vector index is filled anew. Then `beside` is
-        emptied and closed. `False`, and nothing was done, where the sequence is not `at`: somebody wrote in between.
+        """Replace documents and fingerprint by those of `beside`, in one transaction and as one change of the sequence.
+        Refusals stay; earlier stamps are forgotten, so that every vector index is filled anew. `beside` is then emptied
+        and closed. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile.
         """
         ...
 
@@ -222,7 +221,7 @@ class DocumentLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VectorItem:
-    """A chunk's vector with what the index must filter by."""
+    """A chunk's vector with the fields that the index filters by."""
 
     sequence: int
     chunk_id: str
@@ -236,67 +235,67 @@ class VectorItem:
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """A disposable cache of the ledger's vectors. Every method hides the store's batch limits.
+    """A disposable cache of the ledger's vectors. Callers need not know the store's batch limits.
 
-    Several threads call it at once. What the store throws, and a vector of another size, become `StoreUnavailable` with
+    Several threads call it at once. Errors of the store, and vectors of another size, raise `StoreUnavailable` with
     their cause.
     """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        """Add each item, or replace the one of the same chunk id, its tenant, groups and attributes included."""
+        """Add each item, or replace the one with its chunk id, including tenant, groups and attributes."""
         ...
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        """Unknown ids are ignored."""
+        """Delete vectors; unknown ids are ignored."""
         ...
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
-        """Chunk ids with cosine similarity, best first, filtered by `scope` and `where` inside the search."""
+        """Return (chunk id, cosine similarity), best first, filtered by `scope` and `where` inside the search."""
         ...
 
     def sequence(self) -> int:
-        """The ledger sequence up to which this index is complete; 0 for an empty one."""
+        """Return the ledger sequence up to which this index is complete; 0 if empty."""
         ...
 
     def stamp(self) -> str:
-        """What `set_sequence` was told with the sequence; empty for an empty index."""
+        """Return the stamp that was passed to `set_sequence`; empty for an empty index."""
         ...
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        """Declare the index complete up to there; `stamp` is the ledger's for that number, and tells an index of another
-        ledger. An index that forgets its vectors must forget both with them.
+        """Declare the index complete up to `sequence`. `stamp` is the ledger's for that number, by which an index of
+        another ledger is recognised. An index that loses its vectors must lose both.
         """
         ...
 
     def count(self) -> int: ...
 
     def clear(self) -> None:
-        """Forget every vector, the sequence and its stamp."""
+        """Delete every vector, the sequence and its stamp."""
         ...
 
     def close(self) -> None:
-        """Twice is as good as once; every other call afterwards raises `StoreUnavailable`."""
+        """Close the index. A second call does nothing; other methods then raise `StoreUnavailable`."""
         ...
 
 
 @runtime_checkable
 class SharedIndex(Protocol):
-    """What a `VectorIndex` has besides if several processes may bring it up to the ledger at once."""
+    """A further port of a `VectorIndex` that several processes may update at once."""
 
     def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
-        """Until it is left, everybody else who enters waits; searches do not. It is not entered twice by one caller.
+        """Lock the index against other writers; searches do not wait. It is not reentrant.
 
         Raises:
-            StoreUnavailable: another one stayed in it for too long; `patient` waits without a limit.
+            StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit.
         """
         ...
 
 
 @runtime_checkable
 class Retriever(Protocol):
-    """A query to scoped evidence. The port has a scope, which LangChain's BaseRetriever cannot promise to apply."""
+    """Finds evidence for a query within a scope, which LangChain's BaseRetriever has no parameter for."""
 
     def retrieve(
         self,
@@ -308,9 +307,9 @@ class Retriever(Protocol):
         per_document: int = 1,
         where: Where | None = None,
     ) -> list[Hit]:
-        """The best passage of each of the `limit` best documents, best first; `as_of=None` means today's versions.
+        """Return the best passage of each of the `limit` best documents, best first. `as_of=None` means today's versions.
 
-        With `per_document` above 1, further passages of a document follow its best one; `limit` counts documents.
+        With `per_document` above 1, a document's further passages follow its best one; `limit` counts documents.
 
         An empty scope gives an empty list.
 

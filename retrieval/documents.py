@@ -1,4 +1,4 @@
-"""Documents and their passages, as this layer passes them on: parsed, stored, found and cited."""
+"""The data classes of layer 3: documents and passages as parsed, stored, found and cited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of a parsed document's text: a heading (level 1 to 6), a paragraph, a list item or a table row."""
+    """A block of a parsed document: a heading (level 1 to 6), a paragraph, a list item, a table row or code."""
 
     kind: str
     """heading, paragraph, item, row or code."""
@@ -30,60 +30,60 @@ class Block:
     """Character span in `Parsed.text`."""
     level: int = 0
     page: int | None = None
-    """Page, slide or sheet, from 1. A sheet's name and a slide's title are headings."""
+    """Number of the page, slide or sheet, from 1. A sheet's name and a slide's title are headings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document as plain text with its structure. Offsets everywhere refer to `text`."""
+    """A document as plain text with its structure. All offsets refer to `text`."""
 
     text: str
     blocks: tuple[Block, ...]
     title: str | None = None
     pages: int | None = None
     parsers: tuple[str, ...] = ()
-    """Versions of the parsers that read it: of a mail, those of its attachments too. Set by whoever calls a parser."""
+    """Versions of the parsers that read it, with those of a mail's attachments. Set by the caller of a parser."""
 
 
 DOCUMENTS_STAY = "they belong to the tenant, with their names and the list of what was refused: delete them by name"
-"""Why a person's documents are not erased with them."""
+"""The reason why a person's documents are not erased with them."""
 KNOWN = ("uri", "title", "media_type", "series", "effective_from", "published")
-"""Fields of `Source` by which one can filter as by its attributes."""
+"""Fields of `Source` that can be filtered by like attributes."""
 DATA_CLASS = "data_class"
-"""The attribute that names the class of a document, by which the policy lets roles and tenants see it."""
+"""The attribute with the class of a document, by which the policy lets roles and tenants see it."""
 OF_THE_LEDGER = ("version_of", "writer_reads")
-"""Fields of `Source` that are set when it is stored, and not by whoever offers it."""
+"""Fields of `Source` that are set when it is stored, not by the writer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is known about a document besides its content."""
+    """The metadata of a document."""
 
     uri: str
-    """Stable name by which it is replaced and deleted, e.g. `policies/refunds-2026-01.md`."""
+    """Stable name by which the document is replaced and deleted, e.g. `policies/refunds-2026-01.md`."""
     tenant: str
-    """Who owns it; `foundation.types.EVERY_TENANT` for all."""
+    """The tenant that owns it; `foundation.types.EVERY_TENANT` for all."""
     groups: frozenset[str] = frozenset()
-    """Who inside the tenant may read it; empty means everyone there."""
+    """Groups of the tenant that may read it; empty: everyone in the tenant."""
     title: str = ""
     media_type: str = ""
     series: str | None = None
-    """Documents that are versions of one another share it."""
+    """Name shared by documents that are versions of one another."""
     effective_from: date | None = None
     published: date | None = None
     origin: str = ""
-    """The folder that it was read from, if any; only that folder's sync may take it away again."""
+    """The folder or site that it was read from; empty: none. Only a sync of that folder may remove it."""
     attributes: Mapping[str, Value] = field(default_factory=dict)
-    """What else is known of it, to filter by: a product, a language, a price. The names in `KNOWN` are taken."""
+    """Further values to filter by: a product, a language, a price. The names in `KNOWN` are reserved."""
     version_of: str | None = None
-    """The id of the document of which this is an earlier version."""
+    """Id of the document of which this is an earlier version; `None`: it is none."""
     writer_reads: str | None = None
-    """What whoever stored it may read, as `row_codec.scope_text` writes it; `None`: everything. Nothing else is superseded
-    by it."""
+    """The scope of its writer, as written by `row_codec.scope_text`; `None`: everything. It supersedes only
+    documents in that scope."""
 
     def __post_init__(self) -> None:
         """Raises:
-        InvalidRequest: an attribute has a name that is taken or empty, or a value that cannot be compared.
+        InvalidRequest: an attribute has a reserved or empty name, or a value that cannot be compared.
         """
         for key, value in self.attributes.items():
             if kind_of(value) != "text" and key == DATA_CLASS:
@@ -93,7 +93,7 @@ class Source:
 
     @property
     def filterable(self) -> dict[str, Value]:
-        """All that a `Where` can ask about: the attributes, and what every document has."""
+        """All values that a `Where` can use: the attributes, the fields `KNOWN` and the class."""
         about: dict[str, Value | None] = {name: getattr(self, name) for name in KNOWN}
         present = {name: value for name, value in about.items() if value is not None}
         return present | {**self.attributes, DATA_CLASS: self.data_class}
@@ -104,17 +104,17 @@ class Source:
 
     @property
     def document_id(self) -> str:
-        """Stable for a tenant, a uri and who may read it, so that a replaced document keeps its id, and two documents of
-        one name for different readers never touch each other. It is made of nothing but what the writer sends: it does
-        not say what else is stored.
+        """The id, a hash of tenant, uri, groups and class, so that a replaced document keeps it, and documents of one
+        name for different readers have different ones. It depends on the writer's data alone, so it does not reveal
+        what else is stored.
         """
         name = f"{self.tenant}\0{self.uri}"
-        if self.groups or self.data_class != UNCLASSIFIED:  # as JSON, which has no NUL: no other name is like it
+        if self.groups or self.data_class != UNCLASSIFIED:  # as JSON, which has no NUL, so that it equals no plain name
             name = json.dumps([self.tenant, self.uri, sorted(self.groups), self.data_class])
         return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
     def is_readable(self, scope: Scope | None) -> bool:
-        """Whether `scope` may read a document of this source; `None` is the owner of the machine, who reads everything."""
+        """Whether `scope` may read a document with this source; `None`, the owner of the machine, reads everything."""
         return scope is None or (scope.admits(self.tenant, self.groups) and scope.admits_class(self.data_class))
 
 
@@ -133,7 +133,7 @@ class Chunk:
 
     @property
     def indexed_text(self) -> str:
-        """What is embedded and searched: the passage under its headings."""
+        """The text that is embedded and searched: the headings and the passage."""
         return "\n".join((*self.heading_path, self.text))
 
 
@@ -144,23 +144,23 @@ class Document:
     document_id: str
     source: Source
     content_hash: str
-    """Of the bytes and of everything in `source`: equal means that nothing needs to be done."""
+    """Hash of the bytes and of `source`; an offer with an equal one changes nothing."""
     characters: int
     chunks: int
     ingested_at: datetime
     superseded: bool = False
-    """Whether, today, a newer version of its series is in force, or its own date has not come yet."""
+    """Whether today a newer version of its series is in force, or its own date has not come."""
     parsers: tuple[str, ...] = ()
-    """As in `Parsed`; empty where nobody noted them."""
+    """As in `Parsed`; empty where they are unknown."""
 
     def holds(self, entry: Entry) -> bool:
-        """Whether it is what was put as this entry: the same offer, read by the same parsers."""
+        """Whether it was stored from this entry: the same offer, read by the same parsers."""
         return self.content_hash == entry.content_hash != "" and self.parsers == entry.parsed.parsers
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A document that could not be taken, and why. Kept until it is ingested or deleted."""
+    """A document that was refused, and why. Kept until the document is ingested or deleted."""
 
     uri: str
     tenant: str
@@ -168,18 +168,18 @@ class Refusal:
     message: str
     at: datetime
     groups: frozenset[str] = frozenset()
-    """Who may read it, as of the document that was offered."""
+    """Groups that may read it, as offered."""
     data_class: str = UNCLASSIFIED
 
     @property
     def source(self) -> Source:
-        """Of the document that was offered, as far as it is kept."""
+        """Source of the offered document, without its title, dates and other attributes."""
         return Source(self.uri, self.tenant, self.groups, attributes={DATA_CLASS: self.data_class})
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A scored chunk with its origin. `score` orders hits of one result only; `legs` has each leg's rank from 1."""
+    """A scored chunk with its origin. `score` only orders the hits of one result; `legs` has the rank in each search, from 1."""
 
     chunk: Chunk
     source: Source
@@ -192,7 +192,7 @@ class Citation:
     """An exact span of a document that supports a statement: `quote == document text[start:end]`."""
 
     marker: int
-    """The number by which the answer refers to it, from 1."""
+    """Number by which the answer refers to it, from 1."""
     document_id: str
     chunk_id: str
     uri: str
@@ -205,7 +205,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Which embedder and chunker wrote an index. Vectors of fixed probe texts catch a swap of equal dimension."""
+    """The embedder and chunker that wrote an index. Vectors of fixed probe texts reveal a swapped model of equal dimension."""
 
     embedder: str
     dimensions: int
@@ -213,7 +213,7 @@ class Fingerprint:
     chunker: str
 
     def differs_from(self, other: Fingerprint) -> str | None:
-        """What differs, in words, or `None`. The probes may differ by rounding: cosine below 0.9999 is a swap."""
+        """Return the difference in words; `None`: there is none. Probes may differ by rounding: a cosine below 0.9999 is a swap."""
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
         ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
@@ -237,10 +237,10 @@ class Entry:
     vectors: Vectors
     """Shape (chunks, dimensions), in the order of `chunks`."""
     ingested_at: datetime | None = None
-    """When this offer was first stored, if not now."""
+    """Time when this offer was first stored; `None`: now."""
 
     def under(self, source: Source) -> Entry:
-        """The same document under another source, by which its passages are named."""
+        """Return the document under another source, with new ids of its passages."""
         key = source.document_id
         chunks = [
             replace(chunk, document_id=key, chunk_id=chunk_id(key, chunk.position, chunk.text)) for chunk in self.chunks
@@ -249,6 +249,6 @@ class Entry:
 
 
 def chunk_id(document_id: str, position: int, text: str) -> str:
-    """The id of a passage. It changes with its document, its place and its text."""
+    """Return the id of a passage, a hash of its document, position and text."""
     identity = f"{document_id}\0{position}\0{text}".encode("utf-8", errors="surrogatepass")
     return hashlib.blake2b(identity, digest_size=16).hexdigest()

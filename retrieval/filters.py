@@ -1,10 +1,10 @@
-"""Filters on what is known of a document, with one meaning in every ledger and every vector index.
+"""Filters on the metadata of documents, with one meaning in every ledger and every vector index.
 
     AllOf((equals("product", "QL-20"), Between("published", low=date(2026, 1, 1))))
 
-A filter is a value: immutable, typed, and made of names and values only. No adapter ever puts either into the text of a
-query. A name is compared with values of its own kind (text, number, truth, day), and a document without it never matches,
-so there is no third truth value to disagree about. Whole numbers count as numbers; above 2^53 they are not told apart.
+A filter is an immutable value of names and values, which adapters always bind and never put into the text of a query. A
+name is compared only with values of its kind (text, number, truth, day), and a document without it never matches, so
+there is no NULL logic. Integers count as numbers, exact up to 2^53.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from foundation.errors import InvalidRequest
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Value: TypeAlias = str | float | bool | date
-"""What can be known of a document. `int` is a `float` here."""
+"""A value of metadata. An `int` counts as a `float`."""
 Stored: TypeAlias = str | float
-"""The form in which adapters keep and compare values: text as it is, everything else as a number."""
+"""The form in which adapters store and compare values: text as it is, everything else as a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The document's value is one of these; they are of one kind. None of them: nothing matches."""
+    """Matches documents whose value is one of these, all of one kind. Without values, nothing matches."""
 
     key: str
     values: tuple[Value, ...]
@@ -41,7 +41,7 @@ class OneOf:
 
     @property
     def name(self) -> str:
-        """Under which adapters keep the value."""
+        """The name under which adapters store the value."""
         return stored_name(self.key, self.values[0])
 
     @property
@@ -51,7 +51,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The document's number or day lies between the two, both included; `None` leaves a side open."""
+    """Matches documents whose number or day lies between the two, inclusive; `None` leaves a side open."""
 
     key: str
     low: Value | None = None
@@ -69,21 +69,21 @@ class Between:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Both as numbers; an open side is infinite."""
+        """Both ends as numbers; an open one is infinite."""
         low, high = (None if end is None else float(stored_value(end)) for end in (self.low, self.high))
         return -math.inf if low is None else low, math.inf if high is None else high
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Every part matches. Without parts: everything does."""
+    """Matches where every part does. Without parts, everything matches."""
 
     parts: tuple[Where, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """One part at least matches. Without parts: nothing does."""
+    """Matches where at least one part does. Without parts, nothing matches."""
 
     parts: tuple[Where, ...]
 
@@ -97,7 +97,7 @@ def equals(key: str, value: Value) -> OneOf:
 
 
 def matches(where: Where, attributes: Mapping[str, Value]) -> bool:
-    """What every adapter has to agree with.
+    """Whether the attributes match the filter. This is the reference for every adapter.
 
     >>> matches(Between("pages", high=10), {"pages": 7})
     True
@@ -121,12 +121,12 @@ def matches(where: Where, attributes: Mapping[str, Value]) -> bool:
 
 
 def simplify(where: Where | None) -> Where | bool:
-    """Without parts that decide nothing; `True` where everything matches, `False` where nothing can."""
+    """Remove parts that decide nothing. Return `True` where everything matches, `False` where nothing can."""
     match where:
         case None:
             return True
         case AllOf(parts) | AnyOf(parts):
-            deciding = isinstance(where, AnyOf)  # what ends it: one that matches, or one that does not
+            deciding = isinstance(where, AnyOf)  # the value of a part that decides the whole
             simplified = [simplify(part) for part in parts]
             if any(part is deciding for part in simplified):
                 return deciding
@@ -141,8 +141,8 @@ def simplify(where: Where | None) -> Where | bool:
 def bind_filter(
     where: Where | bool, mark: str, leaf: Callable[[Leaf, Callable[[Any], str]], str]
 ) -> tuple[str, dict[str, Any]]:
-    """What a simplified filter adds to a condition in SQL, and what is bound in it. `mark` is how the database spells a bound
-    name, and `leaf` writes a single condition."""
+    """Return the SQL that a simplified filter adds to a condition, and its bound values. `mark` is the database's
+    spelling of a bound name, and `leaf` writes a single condition."""
     bound: dict[str, Any] = {}
 
     def bind(value: Any) -> str:
@@ -161,7 +161,7 @@ def bind_filter(
 
 def kind_of(value: Value) -> str:
     """Raises:
-    InvalidRequest: it is no value that can be compared.
+    InvalidRequest: the value cannot be compared.
     """
     match value:
         case bool():
@@ -176,7 +176,7 @@ def kind_of(value: Value) -> str:
 
 
 def parse_value(value: Value) -> Value:
-    """A value as it comes in JSON, which has no days: a text that spells one is a day, here and in what it is compared with.
+    """Return a value from JSON, with a text that spells a day as a date, since JSON has none.
 
     >>> parse_value("2026-01-15"), parse_value("QL-20")
     (datetime.date(2026, 1, 15), 'QL-20')
@@ -204,12 +204,12 @@ def stored_name(key: str, value: Value | None) -> str:
 
 
 def stored_attributes(attributes: Mapping[str, Value]) -> dict[str, Stored]:
-    """Names with their kinds, and values in the form in which adapters keep them."""
+    """Return the attributes as adapters store them, names prefixed with their kinds."""
     return {stored_name(key, value): stored_value(value) for key, value in attributes.items()}
 
 
 def restored_attributes(values: Mapping[str, Stored]) -> dict[str, Value]:
-    """What `stored_attributes` was made from."""
+    """Return the attributes from which `stored_attributes` made these values."""
     attributes: dict[str, Value] = {}
     for name, value in values.items():
         kind, _, key = name.partition(":")

@@ -1,1 +1,1 @@
-"""What this machine has and needs: installation, the doctor, and the manifest of a run."""
+"""This machine: installation, manifest of a run, deadlines, memory and garbage collector."""

@@ -1,4 +1,4 @@
-"""Python's garbage collector, set for a process that makes some hundred thousand objects at its start and keeps them."""
+"""Settings of Python's garbage collector, for a process that creates some hundred thousand objects at its start and keeps them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import atexit
 import gc
 
 THRESHOLD = 10_000
-"""New objects after which the collector looks at the young ones, instead of 700."""
+"""New objects after which the collector scans the youngest generation, instead of 700."""
 
 
 def keep_what_is_imported() -> None:
-    """Let the collector look at modules and classes less often, and not at all when the process ends.
+    """Make the collector scan imported modules less often, and not at all at exit.
 
-    The end of a process looks several times through all that is left. Files and databases are closed before that, by
-    whoever opened them, and the memory goes back as a whole.
+    Python otherwise scans all objects several times at exit. Files and databases are closed by their owners before
+    that, and the memory is freed as a whole.
     """
     gc.set_threshold(THRESHOLD)
     atexit.register(gc.freeze)

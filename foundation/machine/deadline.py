@@ -1,6 +1,6 @@
-"""Work in a thread that ends: when its time is up, or when nobody waits for it any more.
+"""Deadlines for work in threads, which ends when its time is up or its caller is gone.
 
-A thread cannot be stopped from outside. Work that a stranger can make long therefore asks `check` in its loops.
+A thread cannot be stopped from outside, so work that a stranger can make long calls `check` in its loops.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 class Abandoned(BaseException):
-    """Nobody waits for this work any more. No `except Exception` on the way up takes it for a failure."""
+    """The caller of this work is gone. It is no `Exception`, so no handler takes it for a failure."""
 
 
 class Deadline:
-    """When a piece of work has to end. `outer` holds as well, if there is one."""
+    """The end of a piece of work; that of `outer`, if any, holds as well."""
 
     def __init__(self, seconds: float, outer: Deadline | None = None) -> None:
         self._seconds = seconds
@@ -33,11 +33,11 @@ class Deadline:
         self._ended = False
 
     def end(self) -> None:
-        """Let the work end at its next `check`. Safe to call from any thread."""
+        """End the work at its next `check`. Safe to call from any thread."""
         self._ended = True
 
     def remaining_s(self) -> float:
-        """Seconds left, more than 0; infinite where nothing limits them.
+        """Return the seconds left, more than 0; infinite where there is no limit.
 
         Raises:
             BudgetExceeded: none are left.
@@ -57,15 +57,15 @@ _CURRENT: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`asyncio.to_thread`, whose work ends at its next `check` once this call is cancelled."""
+    """Run `work` as `asyncio.to_thread` does, and end it at its next `check` if this call is cancelled."""
     return await in_thread_within(math.inf, work, *args, **kwargs)
 
 
 async def in_thread_within(seconds: float, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `in_thread`, and the work ends after `seconds`.
+    """Run `work` as `in_thread` does, and end it after `seconds`.
 
     Raises:
-        BudgetExceeded: the time was up at a `check`.
+        BudgetExceeded: the time is up.
     """
     with time_limit(seconds):
         return await asyncio.to_thread(work, *args, **kwargs)
@@ -73,9 +73,9 @@ async def in_thread_within(seconds: float, work: Callable[P, T], *args: P.args, 
 
 @contextmanager
 def time_limit(seconds: float = math.inf) -> Iterator[None]:
-    """Threads that are awaited inside this end, at their next `check`, after `seconds` or when this is left before them."""
+    """Limit the threads awaited inside: they end at their next `check`, after `seconds` or when the block is left."""
     deadline = Deadline(seconds, _CURRENT.get())
-    token = _CURRENT.set(deadline)  # whatever begins a thread here gives it a copy of this context
+    token = _CURRENT.set(deadline)  # threads that are started inside get a copy of this context
     try:
         yield
     finally:
@@ -84,7 +84,7 @@ def time_limit(seconds: float = math.inf) -> Iterator[None]:
 
 
 def check() -> None:
-    """End this work if its time is up or nobody waits for it. Costs less than a microsecond, so it may stand in any loop.
+    """Raise if the time of this work is up or its caller is gone. Takes less than a microsecond, so any loop may call it.
 
     Raises:
         BudgetExceeded, Abandoned: as `Deadline.remaining_s`.
@@ -94,6 +94,6 @@ def check() -> None:
 
 
 def remaining_s() -> float:
-    """Seconds that are left to this work, infinite where nothing limits them; raises as `check`."""
+    """Return the seconds left to this work, infinite where there is no limit. Raises as `check`."""
     deadline = _CURRENT.get()
     return math.inf if deadline is None else deadline.remaining_s()

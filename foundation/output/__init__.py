@@ -1,1 +1,1 @@
-"""What is shown to people: secrets masked, and text that cannot become markup."""
+"""Output for people: secrets masked, and text that cannot become markup."""

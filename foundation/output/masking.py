@@ -1,4 +1,4 @@
-"""What must not be shown: keys, passwords and tokens, in settings by their names and in any text by their shapes."""
+"""Masking of keys, passwords and tokens: in settings by their names, in any text by their shapes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _HEADERS = re.compile(r"(?:^|[_-])headers$", re.IGNORECASE)
-"""What is sent along with a request is a credential more often than not."""
+"""Names of header settings, whose values are often credentials."""
 _NAME = r"(?:[\w-]*(?:api[_-]?key|passw(?:or)?d|passphrase|secret|token|authorization|signature|credentials?)|key|sig|pwd|dsn)"
 _BEGIN = r"(?<![\w-])"
-"""Of a name. Looked for at every letter, a long text of a caller that an error quotes would take seconds."""
+"""The beginning of a name. Without it, a search at every letter of a long text would take seconds."""
 _SHAPES = (
     # name:password@ of an address; a password may hold an @
     (re.compile(r"(?<=://)[^/\s\"'<>?#]+(?=@)"), MASK),
@@ -26,14 +26,14 @@ _SHAPES = (
     (re.compile(r"(?i)\b(passw(?:or)?d\s*=\s*)(?!\.\.\.)[^\s\"'&;,)]+"), rf"\1{MASK}"),
     (re.compile(rf"(?i)([\"']?{_BEGIN}{_NAME}[\"']?\s*[:=]\s*([\"']))(?!\.\.\.)(?:(?!\2).){{4,}}(?=\2)"), rf"\1{MASK}"),
     (re.compile(rf"(?i)({_BEGIN}--{_NAME}[= ])(?!\.\.\.)[^\s\"',\]]{{4,}}"), rf"\1{MASK}"),
-    # what a header carries, and keys that say of themselves that they are some
+    # header values, and keys with a known prefix
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{12,}"), rf"\1 {MASK}"),
     (re.compile(r"\b(?:sixply_|sk-|ghp_|xox[abp]-)[\w-]{16,}"), MASK),
 )
 
 
 def is_secret(name: str) -> bool:
-    """Whether what has this name is never shown.
+    """Whether a value with this name must be masked.
 
     >>> is_secret("api_key"), is_secret("X-Api-Key"), is_secret("max_tokens"), is_secret("keys_file")
     (True, True, False, False)
@@ -42,7 +42,7 @@ def is_secret(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """The text without the credentials that stand in it.
+    """Mask the credentials in a text.
 
     >>> mask_text("https://ada:s3cret@host/x?api_key=abc&page=2 password=s3cret")
     'https://**********@host/x?api_key=**********&page=2 password=**********'
@@ -53,9 +53,9 @@ def mask_text(text: str) -> str:
 
 
 def mask_values(values: Any, *, name: str = "") -> Any:
-    """Settings, however deep, with every secret replaced: by its type, by its name, and inside of a text by its shape."""
+    """Mask every secret in nested settings: by its type, by its name, and within texts by its shape."""
     from pydantic import (
-        SecretStr,  # the child that parses files has the errors of this tree, and should not wait for it
+        SecretStr,  # imported late: the parsing child needs these errors, but not pydantic
     )
 
     if isinstance(values, SecretStr):
@@ -73,7 +73,7 @@ def mask_values(values: Any, *, name: str = "") -> Any:
 
 
 def _items(values: list[Any] | tuple[Any, ...], name: str) -> Iterator[Any]:
-    """Of a command line, also what follows `--token`."""
+    """Yield the items, masked; in a command line also the value after `--token`."""
     before = ""
     for value in values:
         flag = before.lstrip("-") if before.startswith("--") else ""

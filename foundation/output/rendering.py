@@ -1,4 +1,4 @@
-"""Text of documents, models and callers, made harmless where it is shown: the one door to Markdown and terminals. HTML escapes itself."""
+"""Rendering of untrusted text, from documents, models and callers, for Markdown and terminals. Pages escape HTML themselves."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Escape sequences and direction marks, by which a text could repaint its surroundings, and letters that nobody sees; tabs
-and newlines stay."""
+"""Escape sequences and direction marks, by which a text could repaint its surroundings, and invisible letters; not
+tabs and newlines."""
 _MARKUP = (
     # What makes a link, a picture or the target of a reference of a pair of brackets. Backslashes of the text's own before it are
     # doubled, or the last of them would take ours away.
@@ -19,17 +19,17 @@ _MARKUP = (
     (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),  # HTML, and a link in angle brackets; right in Markdown and in HTML
 )
 _BARE = ((re.compile(r":(?=//)"), r"\\:"), (re.compile(r"(?i)\b(www)\.(?=\w)"), r"\1\\."))
-"""Addresses that some clients turn into links by themselves."""
+"""Beginnings of addresses that some clients turn into links."""
 _NAMES = frozenset({"title", "uri", "name", "filename"})
 
 
 def plain(text: object) -> str:
-    """Without what cannot be seen and could repaint a terminal."""
+    """Remove invisible characters and those that could repaint a terminal."""
     return _CONTROLS.sub("", str(text))
 
 
 def encodable(text: str) -> str:
-    """The text as it can be stored and sent: halves of a character joined where both are there, and a mark where one is alone.
+    """Make a text encodable: join surrogate pairs, and replace lone surrogates by a mark.
 
     >>> encodable("a\\ud83d\\ude00b"), encodable("a\\ud83db")
     ('a😀b', 'a�b')
@@ -42,7 +42,7 @@ def encodable(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """The same on one line: a title or a file name cannot pretend to be the next one.
+    """Apply `plain` and put the text on one line, so that a title or file name cannot pretend to be the next line.
 
     >>> one_line("Terms\\n[9]: javascript:alert(1)")
     'Terms [9]: javascript:alert(1)'
@@ -53,8 +53,8 @@ def one_line(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    """For clients that read Markdown or HTML: no link, picture, reference or element of the text's own. Markers such as [1]
-    and addresses that stand there to be read stay.
+    """Escape a text for clients that render Markdown or HTML, so that it has no link, picture, reference or element of
+    its own. Markers such as [1] and plain addresses stay.
 
     >>> markdown("See ![p](https://evil.example/p.png)<script>alert(1)</script> [1][2]")
     'See ![p\\\\](https://evil.example/p.png)&lt;script>alert(1)&lt;/script> [1][2]'
@@ -66,7 +66,7 @@ def markdown(text: object) -> str:
 
 
 def markdown_label(text: object) -> str:
-    """A title or an address for the same clients: on one line, and no link either.
+    """Escape a title or an address for the same clients, on one line and without links.
 
     >>> markdown_label("T ![p](https://evil.example/p.png)")
     'T ![p\\\\](https\\\\://evil.example/p.png)'
@@ -78,7 +78,7 @@ def markdown_label(text: object) -> str:
 
 
 def markdown_values(values: Any, name: str = "") -> Any:
-    """Every text of a structure, for clients that show parts of it; titles and names on one line."""
+    """Escape every text of a structure for the same clients; titles and names on one line."""
     if isinstance(values, Mapping):
         return {key: markdown_values(value, str(key)) for key, value in values.items()}
     if isinstance(values, list | tuple):

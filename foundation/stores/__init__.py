@@ -1,1 +1,1 @@
-"""Files and databases that several layers keep their data in."""
+"""Files and databases in which the layers store their data."""

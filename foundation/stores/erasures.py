@@ -1,4 +1,4 @@
-"""Who was erased, so that work which began before writes nothing of that person afterwards.
+"""Erasures of persons, so that work which began before an erasure stores nothing of the person after it.
 
     with erasures.acting_for(principal):     # a request, a run
         ...                                  # every store calls `demand` inside its transaction
@@ -6,8 +6,8 @@
     with erasures.erasing(principal):        # noted before the first row is taken out
         ...
 
-The notes are one small file below the data folder, which every process looks at. They count how often a person was erased
-instead of when: a clock may jump.
+The notes are one small file in the data folder, which every process reads. They count a person's erasures instead of
+keeping times, since a clock may jump.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import Principal
 
 FILE = "erased.json"
-"""Below the data folder."""
+"""The file, in the data folder."""
 
 
 def mark_of(person: Principal) -> str:
-    """The person as a hash of tenant and subject, for what must tell people apart and need not name them."""
+    """Return a hash of tenant and subject, to distinguish persons without naming them."""
     return hashlib.sha256(f"{person.tenant}\0{person.subject}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """How often a person was erased."""
+    """The erasures of a person."""
 
     count: int = 0
     at_ns: int = 0
-    """When the last erasure began, nanoseconds since 1970. For spans, which know no more than their time."""
+    """Beginning of the last erasure in nanoseconds since 1970; spans are compared with it by their time."""
     running: bool = False
-    """Whether it has not ended; also where it was killed."""
+    """Whether the last erasure has not ended, even if its process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Acting:
-    """For whom something is done, and how often that person had been erased when it began."""
+    """A person for whom work is done, with the number of their erasures when it began."""
 
     erasures: Erasures
     mark: str
@@ -69,10 +69,10 @@ class Erasures:
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
-        """What is done inside, also in threads and tasks that are begun there, is done for `person`.
+        """Attribute the work inside, also in its threads and tasks, to `person`.
 
         Raises:
-            PersonErased: they are being erased now, or were since what stands around this began.
+            PersonErased: they are being erased, or were since the surrounding work began.
         """
         mark = mark_of(person)
         if any(acting.mark == mark for acting in _acting.get()):
@@ -91,9 +91,9 @@ class Erasures:
 
     @contextmanager
     def erasing(self, person: Principal) -> Iterator[Note]:
-        """Note that `person` is being erased; gives what was noted before. A second erasure waits for the first.
+        """Note that `person` is being erased, and yield the earlier note. A second erasure waits for the first.
 
-        Where the block fails, or the process is killed in it, they stay "being erased": do it again.
+        If the block fails or the process is killed, they stay "being erased", until the erasure is repeated.
         """
         mark = mark_of(person)
         with self._file.exclusive():
@@ -105,12 +105,12 @@ class Erasures:
 
     def note(self, mark: str) -> Note:
         """Raises:
-        StoreUnavailable: the file cannot be read, so nobody knows who was erased.
+        StoreUnavailable: the file cannot be read, so erasures are unknown.
         """
         return self._notes().get(mark, Note())
 
     def total(self) -> int:
-        """How many erasures there were. What may hold anybody's words compares it with what it saw last."""
+        """Return the number of all erasures. A cache that may hold anybody's words compares it with the last number that it saw."""
         return sum(note.count for note in self._notes().values())
 
     def _notes(self) -> Mapping[str, Note]:
@@ -128,10 +128,10 @@ class Erasures:
 
 
 def demand() -> None:
-    """Nothing, or an error where somebody for whom this is done was erased since it began.
+    """Raise where a person for whom this work is done was erased since it began.
 
     Raises:
-        PersonErased: so it is.
+        PersonErased: one of them was.
     """
     if is_erased():
         raise PersonErased(
@@ -140,11 +140,11 @@ def demand() -> None:
 
 
 def is_erased() -> bool:
-    """Whether somebody for whom this is done was erased since it began."""
+    """Whether a person for whom this work is done was erased since it began."""
     return any(acting.erasures.note(acting.mark).count != acting.count for acting in _acting.get())
 
 
 def current_mark() -> str:
-    """The mark of the person for whom this is done; empty where it is done for nobody."""
+    """Return the mark of the person for whom this work is done; empty: for nobody."""
     acting = _acting.get()
     return acting[-1].mark if acting else ""

@@ -1,4 +1,4 @@
-"""What a disk says when it cannot be used, in our errors: the one place where no room, no right and damage are told apart."""
+"""Translation of disk errors into ours, distinguishing a full disk, missing rights and damage."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def room_at(path: Path) -> int:
-    """Bytes that may still be written below a folder, or below the nearest one above it that is there."""
+    """Return the free bytes on the disk of a folder, or of its nearest existing parent."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
 
 
 def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
-    """`error` as one of ours. It names `path` and the cause for the operator; callers of the API read `public` instead."""
+    """Return `error` as one of ours. It names `path` and the cause, for the operator; callers of the API get `public`."""
     return _sqlite_error(path, error) if isinstance(error, sqlite3.Error) else _os_error(path, error)
 
 
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Raise what `path` cannot do as `StorageFull` or `StoreUnavailable`."""
+    """Translate errors of `path` to `StorageFull` or `StoreUnavailable`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:

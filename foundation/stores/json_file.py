@@ -1,4 +1,4 @@
-"""One small JSON file that every process of a data folder reads at any time, and one at a time rewrites."""
+"""A small JSON file that all processes of a data folder read at any time, and one at a time rewrites."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from foundation.stores.full_disk import translate_errors
 T = TypeVar("T")
 
 TICK_NS = 2_000_000_000
-"""The coarsest clock of a file system (FAT) ticks that slowly. Most tick every few milliseconds."""
+"""Tick of the coarsest file system clock (FAT) in nanoseconds; most tick every few milliseconds."""
 
 
 class Unreadable(Exception):
-    """The file is there and cannot be understood; the text says why. What that means is for the file's owner to say."""
+    """The file exists and cannot be read or parsed; the text says why."""
 
 
 class JsonFile(Generic[T]):
-    """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`;
-    and as long as it has just changed, because a second change within one tick of the file system's clock would not show.
+    """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`, and
+    for one tick after that, since a second change within a tick of the file system's clock would not show.
 
-    `parse` may raise ValueError, TypeError or KeyError for content that is none of ours.
+    `parse` may raise ValueError, TypeError or KeyError for invalid content.
     """
 
     def __init__(self, path: Path, parse: Callable[[Any], T]) -> None:
@@ -38,10 +38,10 @@ class JsonFile(Generic[T]):
         self._content: T | None = None
 
     def load(self) -> T | None:
-        """`None` where there is no file.
+        """Return the content; `None` where there is no file.
 
         Raises:
-            Unreadable: it cannot be read, or is none of ours.
+            Unreadable: the file cannot be read, or its content is invalid.
         """
         try:
             status = self.path.stat()
@@ -58,10 +58,10 @@ class JsonFile(Generic[T]):
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One writer at a time, also between processes: read, change and write inside.
+        """Lock the file against other writers, also in other processes; read, change and write inside.
 
         Raises:
-            StorageFull, StoreUnavailable: there is no lock to be had in the folder.
+            StorageFull, StoreUnavailable: the lock file cannot be created.
         """
         with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ class JsonFile(Generic[T]):
             os.close(lock)
 
     def write(self, content: Any, *, size: int = 0) -> None:
-        """Put `content` in the file's place, whole and on the disk, readable by its owner only; blanks make it `size` bytes long
-        at least.
+        """Replace the file by `content`, atomically and synced to the disk, readable by its owner only, padded with
+        blanks to `size` bytes.
 
-        A disk that is full or a quota that is used up lets no second file be made. What fits is then written over what is there:
-        whoever reads in that moment, or after a crash in it, may find a file that is `Unreadable`.
+        On a full disk no second file can be created. Content that fits is then written over the present file, which a
+        reader in that moment, or after a crash in it, may find `Unreadable`.
 
         Raises:
-            StorageFull: there is no room, and it is longer than what is there. StoreUnavailable: the folder cannot be written.
+            StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the folder cannot be written.
         """
         padded = json.dumps(content, indent=1).encode().ljust(size)
         try:

@@ -1,4 +1,4 @@
-"""One PostgreSQL database, for the parts that keep something in it: pooled connections, any text, and our own errors."""
+"""A PostgreSQL database for parts: pooled connections, storage of any text, and our own errors."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:  # the real imports stand where they are used: a part's option
 
 
 class PostgresOptions(BaseModel):
-    """What every part in PostgreSQL can be told. Parts may share a database and a namespace."""
+    """Options of every part in PostgreSQL. Parts may share a database and a namespace."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dsn: SecretStr = SecretStr("")
-    """A connection string or URL; what it leaves out comes from the environment, as with psql (PGHOST, PGPASSWORD ...)."""
+    """A connection string or URL; missing values come from the environment, as with psql (PGHOST, PGPASSWORD ...)."""
     namespace: str = Field(default="sixply", pattern="^[a-z_][a-z0-9_]{0,62}$")
-    """The schema in which the tables stand. It is made if missing."""
+    """The schema of the tables, created if missing."""
     connections: int = Field(default=10, ge=2)
-    """At most. A stream of rows holds one while it is read."""
+    """Most connections. A stream of rows holds one while it is read."""
     connect_timeout_s: int = Field(default=5, ge=1)
-    """Also how long to wait for a free connection."""
+    """Seconds to wait for a new or a free connection."""
     timeout_s: float = Field(default=30, gt=0)
-    """For one statement, waiting for another writer included."""
+    """Time limit of one statement, including the wait for another writer."""
 
 
 class Postgres:
@@ -50,12 +50,12 @@ class Postgres:
         types: Callable[[Connection], None] | None = None,
         **settings: Any,
     ) -> None:
-        """`prepare` makes what is missing in the database, in one transaction, alone among all processes. `store` says how a
-        person is erased from it, or why nothing is. `types` teaches
-        a new connection further types; `settings` are given to it, e.g. `autocommit`.
+        """`prepare` creates what is missing in the database, in one transaction, exclusive among all processes. `store`
+        says how a person is erased from it, or why not. `types` registers further types with a new connection;
+        `settings` are passed to it, e.g. `autocommit`.
 
         Raises:
-            StoreUnavailable: the server cannot be reached or refuses us.
+            StoreUnavailable: the server cannot be reached or refuses the connection.
         """
         from psycopg_pool import ConnectionPool
 
@@ -79,25 +79,25 @@ class Postgres:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection of one's own, in a transaction that an exception rolls back.
+        """Yield a connection in a transaction that an exception rolls back.
 
         Raises:
-            As `translated`.
+            As `translate_errors`.
         """
         with self.translate_errors(), self.pool.connection() as connection:
             yield connection
 
     def close(self) -> None:
-        """A second call does nothing."""
+        """Close the pool. A second call does nothing."""
         self.pool.close()
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """The errors of psycopg as ours.
+        """Translate the errors of psycopg into ours.
 
         Raises:
-            StoreUnavailable: the server is down, too slow or refuses us. StorageFull: its disk is full.
-            InvalidRequest: a text with a lone surrogate.
+            StoreUnavailable: the server is down, too slow or refuses the request. StorageFull: its disk is full.
+            InvalidRequest: a text has a lone surrogate.
         """
         import psycopg
 
@@ -165,7 +165,7 @@ class Postgres:
 
 @contextmanager
 def without_time_limit(connection: Connection) -> Iterator[None]:
-    """Without a limit of time to the end of the transaction, for what takes as long as it takes."""
+    """Lift the time limit of statements until the end of the transaction."""
     patience: Any = connection
     before, patience.patience_s = patience.patience_s, None
     try:
@@ -176,8 +176,8 @@ def without_time_limit(connection: Connection) -> Iterator[None]:
 
 
 def _giving_up_after(seconds: float) -> type[Connection]:
-    """The server itself ends a statement that takes too long. One that has gone silent ends nothing, and psycopg would
-    wait for it for ever."""
+    """Return a connection class that gives up after `seconds`. The server ends slow statements itself, but psycopg
+    would wait for a silent server for ever."""
     import psycopg
     from psycopg import errors
 
@@ -188,13 +188,13 @@ def _giving_up_after(seconds: float) -> type[Connection]:
             try:
                 return super().wait(*arguments, **{"timeout": self.patience_s, **options})
             except errors._WaitTimeout as error:  # noqa: SLF001 - what `wait` raises at its `timeout`
-                self.pgconn.finish()  # what the server may still send belongs to a statement that was given up
+                self.pgconn.finish()  # late replies of the server would belong to the abandoned statement
                 raise errors.QueryCanceled(f"the server was silent for {self.patience_s} s") from error
 
     return Connection
 
 
-# PostgreSQL's texts cannot hold U+0000, but documents do. It is written as two characters that texts can hold.
+# PostgreSQL's texts cannot hold U+0000, but documents do. It is encoded as two other characters.
 
 _MARK = "\uffff"
 _CODES = {"\0": f"{_MARK}0", _MARK: f"{_MARK}1"}
@@ -203,12 +203,12 @@ _CHARACTER, _CODE = re.compile(f"[\0{_MARK}]"), re.compile(f"{_MARK}[01]")
 
 
 def encode_text(text: str) -> str:
-    """As PostgreSQL can hold it."""
+    """Encode a text so that PostgreSQL can store it."""
     return _CHARACTER.sub(lambda match: _CODES[match[0]], text)
 
 
 def decode_text(text: str) -> str:
-    """As it was before `encode_text`."""
+    """Decode a text of `encode_text`."""
     return _CODE.sub(lambda match: _CHARACTERS[match[0]], text) if _MARK in text else text
 
 
@@ -237,7 +237,7 @@ def _take_any_text(connection: Connection) -> None:
 
 @cache
 def _text_adapters() -> tuple[Any, ...]:
-    """A dumper, and loaders for texts in either form of the protocol."""
+    """Return a dumper, and loaders for texts in both formats of the protocol."""
     from psycopg.types.string import StrDumper, TextBinaryLoader, TextLoader
 
     class AnyTextDumper(StrDumper):

@@ -1,8 +1,8 @@
-"""What may hold a person's words, and how they are taken out of it.
+"""Stores that may hold a person's data, and how a person is erased from them.
 
-Whatever keeps something declares a `Store`: how a person is erased from it, or why nothing is. A SQLite file or a PostgreSQL
-database cannot be opened without one (foundation/stores/sqlite_file.py, foundation/stores/postgres.py), and `sixply erase` names every file
-of the data folder that no store claims. An adapter of a port has a function `stores(options)` beside its `build`.
+Every part that stores something declares a `Store`: how a person is erased from it, or why not. A SQLite file or a PostgreSQL
+database cannot be opened without one (foundation/stores/sqlite_file.py, foundation/stores/postgres.py), and `sixply erase` names
+every file of the data folder that no store claims. An adapter of a port has a function `stores(options)` beside its `build`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from foundation.types import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who is erased, and the ids of what was done for them."""
+    """A person to be erased, with the ids of their data."""
 
     tenant: str
     subject: str
     threads: frozenset[str] = frozenset()
-    """Conversations."""
+    """Ids of their conversations."""
     answers: frozenset[str] = frozenset()
     traces: frozenset[str] = frozenset()
     effects: frozenset[str] = frozenset()
-    """Keys under which their effects were carried out."""
+    """Keys of their effects."""
 
     @property
     def mark(self) -> str:
@@ -35,20 +35,20 @@ class Person:
 
 
 Erase = Callable[[Path, Person], int]
-"""Takes a person out of what lies below the data folder; gives how much that was."""
+"""(data folder, person) -> number of erased items."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """One place that keeps something."""
+    """A declaration of stored data and of their erasure."""
 
     name: str
     files: tuple[str, ...] = ()
-    """Its files, as patterns below the data folder; `folder/*` is all that lies in one, however deep. None: it is elsewhere."""
+    """Its files, as patterns below the data folder; `folder/*` matches at any depth. Empty: it is elsewhere."""
     erased: str = ""
-    """What of a person is taken out."""
+    """Description of the erased data."""
     stays: str = ""
-    """What stays of a person, and why; or why there is nothing of one."""
+    """Description of the data that stay, and why; or why there are none of a person."""
     erase: Erase | None = None
 
     def __post_init__(self) -> None:
@@ -56,5 +56,5 @@ class Store:
             raise ValueError(f'The store "{self.name}" has to say how it erases a person, or why it does not.')
 
     def claims(self, file: Path) -> bool:
-        """Whether `file`, relative to the data folder, is one of its own."""
+        """Whether `file`, relative to the data folder, belongs to it."""
         return any(fnmatchcase(file.as_posix(), pattern) for pattern in self.files)

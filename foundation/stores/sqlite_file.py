@@ -1,4 +1,4 @@
-"""The one way to open a SQLite file: readable for its owner only, and by a store that says how a person is erased from it."""
+"""SQLite files, readable for their owner only, each with a store that says how a person is erased from it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
 TRUNCATE_S = 30.0
-"""How long to wait for readers before the write-ahead log is emptied."""
+"""Seconds to wait for readers before the write-ahead log can be emptied."""
 
 EraseRows = Callable[[sqlite3.Connection, Person], int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SqliteStore(Store):
-    """A store in one SQLite file. Without `erase_rows` it holds nothing of a person, or keeps it: `stays` says why."""
+    """A store in one SQLite file. Without `erase_rows` it has no data of a person, or keeps them; `stays` says why."""
 
     file: str
-    """Below the data folder."""
+    """The file, relative to the data folder."""
     schema: str = ""
     erase_rows: EraseRows | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
@@ -46,10 +46,10 @@ class SqliteStore(Store):
         super().__post_init__()
 
     def erase_now(self, data_dir: Path, person: Person) -> int:
-        """Take a person out of the file, whoever has it open: out of its rows, its free space and its write-ahead log.
+        """Erase a person from the file's rows, free space and write-ahead log, even while others have it open.
 
         Raises:
-            StoreUnavailable: it cannot be written, or a reader does not let go of the log.
+            StoreUnavailable: the file cannot be written, or a reader does not release the log.
         """
         path = data_dir / self.file
         if self.erase_rows is None or not path.exists():
@@ -60,7 +60,7 @@ class SqliteStore(Store):
         return count
 
     def compact_now(self, data_dir: Path) -> None:
-        """Leave nothing in the file of what was deleted from it: `SqliteFile.compact`."""
+        """Remove traces of deleted rows from the file: `SqliteFile.compact`."""
         if (path := data_dir / self.file).exists():
             with closing(SqliteFile(path, self)) as file:
                 file.compact()
@@ -69,11 +69,11 @@ class SqliteStore(Store):
 def connect(
     path: Path, store: SqliteStore, *, timeout_s: float = BUSY_TIMEOUT_S, make_folder: bool = True, **options: Any
 ) -> sqlite3.Connection:
-    """A connection in WAL mode; where people are erased it overwrites what it deletes. A new file can be read by its owner only,
-    and so can its log, whatever the umask: SQLite gives the log the rights of its file.
+    """Open a connection in WAL mode; if the store erases persons, deleted data are overwritten. A new file and its log
+    are readable by its owner only, whatever the umask: SQLite gives the log the rights of its file.
 
     Raises:
-        sqlite3.Error, OSError: as they are; whoever opens it knows what to say.
+        sqlite3.Error, OSError: untranslated; callers translate them.
     """
     if make_folder:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def connect(
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing, not even the file's log.
+    """Open a read-only connection, which does not change the file's log either.
 
     Raises:
         sqlite3.Error: there is no such file, or it is damaged.
@@ -103,10 +103,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 class SqliteFile:
-    """One connection that writes, and as many that read as are needed at once. Every piece of work is one immediate transaction,
-    and committed means on the disk. Safe to share between threads.
+    """A SQLite file with one writing connection, and as many reading ones as needed at once. Each write is one
+    immediate transaction, on the disk once committed. Thread-safe.
 
-    `run` works in a thread, so that a wait for the disk never stops the event loop, and the file is bound to no loop.
+    `run` works in a thread, so that the disk never blocks the event loop, and the file is bound to no loop.
     """
 
     def __init__(
@@ -121,13 +121,13 @@ class SqliteFile:
         """`set_up` is called with every new connection.
 
         Raises:
-            StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
+            StoreUnavailable: the file cannot be opened. StorageFull: the disk is full.
         """
         self._path, self._store = path, store
         self._timeout_s, self._make_folder, self._set_up = timeout_s, make_folder, set_up
         self._lock = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
-        """Those that nobody reads by now."""
+        """Reading connections that are not in use."""
         self._closed = False
         with self.translate_errors():
             self._writer = self._connect()
@@ -137,29 +137,29 @@ class SqliteFile:
         return await asyncio.to_thread(self.run_now, work, of_nobody=of_nobody)
 
     def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        """The same on the caller's thread."""
+        """Do `work` in one `transaction`, on the caller's thread."""
         with self.transaction(of_nobody=of_nobody) as connection:
             return work(connection)
 
     def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work`, which only reads, beside whoever writes: `reading`."""
+        """Do `work`, which only reads, beside a writer: `reading`."""
         with self.reading() as connection:
             return work(connection)
 
     @contextmanager
     def transaction(self, *, of_nobody: bool = False) -> Iterator[sqlite3.Connection]:
-        """The connection that writes, in one transaction that an exception rolls back. `of_nobody`: what is written names no
-        person and no word of one, so it is written though the person for whom this is done was erased meanwhile.
+        """Yield the writing connection in a transaction that an exception rolls back. `of_nobody`: the data have
+        nothing of a person, so they are written even if the person for whom this is done was erased meanwhile.
 
         Raises:
             StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
-            PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text with a lone surrogate.
+            PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text has a lone surrogate.
         """
         with self._lock, self.translate_errors():
             self._check_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                # Behind the lock: an erasure that is noted after this finds what is committed here.
+                # Inside the lock, so that an erasure noted after this check finds what is committed here.
                 if self._store.erase is not None and not of_nobody:
                     erasures.demand()
                 yield self._writer
@@ -171,7 +171,7 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one's own for as long as it is needed: they read side by side, and beside the writer.
+        """Yield a reading connection, for the block alone. Readers run in parallel, and beside the writer.
 
         Raises:
             StoreUnavailable: the file is damaged or gone.
@@ -188,11 +188,11 @@ class SqliteFile:
                 connection.close() if self._closed else self._idle.append(connection)
 
     def compact(self) -> None:
-        """Leave nothing of what was deleted: neither in the file, where rows that SQLite once moved leave copies that
-        `secure_delete` does not know, nor in its log.
+        """Remove traces of deleted rows from the log, and from the file, where moved rows leave copies that
+        `secure_delete` misses.
 
         Raises:
-            StoreUnavailable: another process is reading all the time, so the log cannot be emptied.
+            StoreUnavailable: another process keeps reading, so the log cannot be emptied.
         """
         give_up = time.monotonic() + TRUNCATE_S
         with self._lock, self.translate_errors():
@@ -206,7 +206,7 @@ class SqliteFile:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """What the file cannot do, as one of our errors; a fault of ours stays what it is."""
+        """Translate errors of the file into ours; programming errors stay as they are."""
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
@@ -219,7 +219,7 @@ class SqliteFile:
             ) from error
 
     def close(self) -> None:
-        """A second call does nothing."""
+        """Close all connections. A second call does nothing."""
         with self._lock:
             self._closed = True
             self._writer.close()

@@ -1,1 +1,1 @@
-"""Splitting text into words, terms and sentences, in every script, without a model."""
+"""Words, terms and sentences of texts in every script, without a model."""

@@ -1,4 +1,4 @@
-"""What the words of a text say without a model: its terms, its figures and names, whether it denies, what it asks for."""
+"""Lexical features of a text without a model: terms, figures, names, denials, the kind of answer asked for."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AnswerKind = Literal["figure", "date", "name", "any"]
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
 _INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
-"""A capitalised word after something else than the end of a sentence. What stands between is looked at once, as a whole."""
+"""A capitalised word inside a sentence. The characters before it are matched possessively, so that the search stays linear."""
 _MANY_CAPITALS = 0.2
-"""Of the different words of a text; English prose has about a tenth."""
+"""Share of capitalised words from which capitals name nothing; English prose has about a tenth."""
 _SIGNS = (
     "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
 )
@@ -49,7 +49,7 @@ FUNCTION_WORDS = frozenset(
     who whom whose why will with without would you your yours""".split()  # noqa: SIM905 - a word list reads as text
 )
 ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
-"""Those of them that are no words of German, Spanish or French."""
+"""English function words that are no words of German, Spanish or French."""
 _FEW_WORDS = 3
 _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
@@ -96,7 +96,7 @@ _REFERS_BACK = re.compile(
     r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|means?|happens?|applies|apply)\b)",
     re.IGNORECASE,
 )
-"""Not "It is necessary to ..." and "This guide ...", which name what they are about."""
+"""Opening pronouns that refer back; not "It is necessary to ..." and "This guide ...", which name their subject."""
 _ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
     (
         "figure",
@@ -117,9 +117,9 @@ _ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
 
 
 def is_foreign(question: str) -> bool:
-    """Whether a question is surely not English: a third of its letters are not Latin, or it has more than three words and no
-    function word that is English alone. Of 674 questions each it knows 0.97 or more in German, Spanish, Russian and Chinese,
-    and takes 1 of 674 English ones for foreign (xquad).
+    """Whether a question is surely not English: a third of its letters are not Latin, or it has more than three words
+    and no function word of English alone. It recognises at least 0.97 of 674 questions each in German, Spanish, Russian
+    and Chinese, and takes 1 of 674 English ones for foreign (xquad).
 
     >>> [is_foreign(text) for text in ("Wie lange gilt die Garantie?", "¿Cuánto cuesta el envío urgente?", "保修期多久")]
     [True, True, True]
@@ -134,13 +134,13 @@ def is_foreign(question: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case and without accents, Arabic ones without affixes, as keyword search knows them; runs of scripts
-    that put no spaces come as overlapping pairs of characters.
+    """Return the words as in keyword search: lower case, without accents, Arabic ones without affixes; runs of scripts
+    without spaces as overlapping pairs of characters.
 
     >>> words("Élan und Café; वारंटी"), words("保修期")
     (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])
     """
-    check()  # nearly everything that is done with a long text calls this, for one part of it after the other
+    check()  # almost every function here calls this for each part of a long text
     result: list[str] = []
     for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_fold(text)):
         if _UNSPACED.search(word) and len(word) > 1:
@@ -159,7 +159,7 @@ def _fold(text: str) -> str:
 
 
 def terms(text: str) -> frozenset[str]:
-    """What a text is about: content words cut to their first letters, figures whole."""
+    """Return a text's terms: content words cut to their first letters, and whole figures."""
     return frozenset(_term(word) for word in words(text) if word not in FUNCTION_WORDS)
 
 
@@ -169,7 +169,7 @@ def _term(word: str) -> str:
 
 @dataclass(frozen=True)
 class Rarity:
-    """Weights of terms by how few of the texts at hand contain them; a term that none contains weighs most."""
+    """Weights of terms by their rarity in given texts; a term in none of them weighs most."""
 
     weights: dict[str, float]
 
@@ -179,23 +179,23 @@ class Rarity:
         return cls({t: log(1 + (count + 1) / (sum(t in text for text in texts) + 0.5)) for t in wanted})
 
     def coverage(self, present: frozenset[str]) -> float:
-        """Share of the wanted terms, by weight, that are in `found`. Nothing wanted: 0."""
+        """Return the share, by weight, of the wanted terms in `present`; 0 without wanted terms."""
         return sum(self.weights_matched(present))
 
     def weights_matched(self, present: frozenset[str]) -> tuple[float, ...]:
-        """For each wanted term its weight where it is in `found`, else 0; the weights of all of them sum up to 1."""
+        """Return for each wanted term its weight if it is in `present`, else 0; all weights sum to 1."""
         total = sum(self.weights.values())
         return tuple(weight / total if term in present else 0.0 for term, weight in self.weights.items())
 
 
 def asks_for(question: str) -> AnswerKind:
-    """What kind of thing would answer the question, as far as its wording tells."""
+    """Return the kind of answer that the question's wording asks for."""
     lowered = question.lower()
     return next((kind for kind, pattern in _ASKS if pattern.search(lowered)), "any")
 
 
 def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
-    """Whether the sentence holds something of that kind which the question does not say already."""
+    """Whether the sentence has something of that kind that is not in the question."""
     if kind == "figure":
         return any(
             match.group().lower() not in question_words
@@ -213,7 +213,7 @@ def _without(sentence: str, question_words: frozenset[str]) -> str:
 
 
 def versions(text: str) -> frozenset[str]:
-    """Numbers in two or more parts, as versions have: "3.2", "1.10.2".
+    """Return the version numbers, which have two or more parts: "3.2", "1.10.2".
 
     >>> sorted(versions("Firmware 3.2.1 replaces v3.2; it takes 20 minutes."))
     ['3.2', '3.2.1']
@@ -222,13 +222,13 @@ def versions(text: str) -> frozenset[str]:
 
 
 def figures(text: str) -> frozenset[str]:
-    """Numbers in one spelling: "1,000" and "1000" are the same, and so are "two" and "2"."""
+    """Return the numbers in one spelling: "1,000" equals "1000", and "two" equals "2"."""
     digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_fold(text))}
     return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
 
 
 def names(text: str) -> frozenset[str]:
-    """Capitalised words that are not merely first in their sentence or part of a heading in capitals."""
+    """Return capitalised words, except those that merely begin a sentence or are part of a heading in capitals."""
     return frozenset(
         match[1].removesuffix("'s").removesuffix("’s")
         for match in _INSIDE.finditer(text)
@@ -237,10 +237,9 @@ def names(text: str) -> frozenset[str]:
 
 
 def unmet_names(question: str, text: str) -> frozenset[str]:
-    """Names, abbreviations and codes in the question that the text does not have; one letter more or less is the same.
-
-    Numbers alone are not among them (an amount in a question is the person's own), nor are months and days. Where a
-    language gives capitals to many words, as German does, capitals name nothing.
+    """Return the names, abbreviations and codes of the question that the text lacks, up to one letter more or less.
+    Numbers alone are left out (an amount in a question is the person's own), and so are months, days, and capitalised
+    words of languages with many, such as German.
 
     >>> sorted(unmet_names("Can the QS-3 read RFID tags in Leeds?", "The QS-3 reads codes. Ask in leeds."))
     ['RFID']
@@ -260,7 +259,7 @@ def _is_known(word: str, text_words: set[str]) -> bool:
 
 
 def refers_back(sentence: str) -> bool:
-    """Whether it opens with an English pronoun for something that was named before.
+    """Whether the sentence opens with an English pronoun for something named before.
 
     >>> refers_back("They can be returned."), refers_back("This is free."), refers_back("It is enough to wait.")
     (True, True, False)
@@ -269,5 +268,5 @@ def refers_back(sentence: str) -> bool:
 
 
 def denies(text: str) -> bool:
-    """Whether the text says that something is not so: an odd number of denials."""
+    """Whether the text has an odd number of denials."""
     return sum(word in _DENIALS or word.endswith(("n't", "n’t")) for word in words(text)) % 2 == 1

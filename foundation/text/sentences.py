@@ -1,5 +1,5 @@
-"""Text to sentences with their places; a line, such as a list item, is a border. What only looks like an end in other languages
-("am 3. Mai", "č. 5") is joined again: two sentences quoted as one are right, half a sentence is not.
+"""Sentences of a text with their spans; a line, such as a list item, is a border. False ends in other languages ("am 3.
+Mai", "č. 5") are joined again: quoting two sentences as one is right, quoting half a sentence is not.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _FOREIGN_STOP = re.compile(
     rf"(?:[{FOREIGN_STOPS}]|．(?!\d))[{FOREIGN_STOPS}．」』）】”’\"')\]]*+(?!(?<=[」』])と)"  # noqa: RUF001 - as above
     r"|(?<=[\u0370-\u03ff\u1f00-\u1fff]);(?=\s|$)"
 )
-"""With what may close after them; what Japanese reports in quotation marks goes on. Greek asks with a semicolon."""
+"""A foreign full stop with closing marks; Japanese reported speech in quotation marks continues. Greek has a semicolon as question mark."""
 _THAI_BORDER = re.compile(r"(?<=[\u0e00-\u0eff\d])\s+(?=[\u0e00-\u0eff])")
 _THAI_SENTENCE = 40
-"""Thai and Lao end a sentence with a space, and put one after a name or a number too: shorter pieces stay together."""
+"""Least characters of a Thai or Lao sentence, which ends with a space, as names and numbers do too."""
 
 _ORDINAL = re.compile(
     r"(?i:\b(?:d(?:er|ie|as|en|em|es)|[iav]m|vom|zu[mr]|beim|ab|bis|seit|eine?[mnrs]?))\s+(?:\d{1,3}|[IVX]+)\.$"
@@ -28,14 +28,14 @@ _MONTH = re.compile(
     r"(?:J[aä]nner|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
 )
 _AROUND = 40
-"""Characters that are looked at on both sides of a full stop."""
+"""Characters on both sides of a full stop that are considered."""
 _SHORT = re.compile(r"(?:^|[\s(\[„“\"'])([^\s\d]{1,5})\.$")
 _MOST_BEFORE_FIGURE = 4
 _ABBREVIATIONS = frozenset(
     """dra sra srta mme mlle mgr inż ul pl św sv nr bd kl cad sok mah pgs ts ths tp βλ κα δρ αγ ул пр пл
     им гр проф акад डॉ प्रो पं""".split()  # noqa: RUF001, SIM905 - a word list reads as text
 )
-"""Of titles and addresses, where a name follows; none is a word that ends sentences."""
+"""Abbreviations of titles and addresses, before a name; none is a word that ends sentences."""
 
 _LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
 _LONGEST_ROW = 600
@@ -47,11 +47,11 @@ _LONG = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _SPACED = re.compile(r"\S+")
 _UNSPACED = re.compile(f"[{_DENSE}{_LONG}]")
 _WORD = re.compile(rf"[{_DENSE}]{{1,2}}[^\w\s]*|[{_LONG}]{{1,5}}[^\w\s]*|[^\s{_DENSE}{_LONG}]+")
-"""Where no spaces are, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer take a word's room."""
+"""A word; without spaces, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer count as one."""
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Spans of the sentences of `text` in order, without surrounding white space.
+    """Return the spans of the sentences of `text` in order, without surrounding white space.
 
     Together they cover every character that is not white space, and they do not overlap. Borders inside a line are
     found by nupunkt's Punkt model (Kiss and Strunk, 2006) with its list of abbreviations.
@@ -66,8 +66,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
-    """Spans of the runs of clauses that have at most `most` words and cannot be longer, in order; they overlap. Clauses end
-    at punctuation, and one that is itself too long after `most` words.
+    """Return the spans of the maximal runs of clauses with at most `most` words, in order; they overlap. Clauses end at
+    punctuation, and one that is itself too long after `most` words.
 
     >>> text = "It runs, it prints (in black), and it rests."
     >>> [text[start:end] for start, end in parts_of(text, 7)]
@@ -87,7 +87,7 @@ def parts_of(sentence: str, most: int) -> list[tuple[int, int]]:
 
 
 def word_count(text: str) -> int:
-    """Words of a text, in scripts without spaces as many as fill the same room.
+    """Return the number of words; in scripts without spaces, an equivalent number.
 
     >>> word_count("It runs, it prints."), word_count("保修期为两年。")
     (4, 3)
@@ -127,7 +127,7 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether the full stop between them ends no sentence."""
+    """Whether the full stop between the two texts ends no sentence."""
     if _ORDINAL.search(before) or (_BEFORE_MONTH.search(before) and _MONTH.match(after)):
         return True
     if not (short := _SHORT.search(before)):

@@ -1,4 +1,4 @@
-"""The terms of a text for keyword search, in any script, as words between spaces.
+"""Tokens for keyword search in any script, as words separated by spaces.
 
 Runs without spaces (Chinese, Japanese, Thai ...) become overlapping pairs of characters, Arabic is spelt in one way and loses its
 commonest affixes, long words in Cyrillic, Greek and Armenian keep their first letters. Segmenters bring a dictionary a language, and
@@ -38,10 +38,10 @@ _LATIN_SPELLING = str.maketrans(
     {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ẞ": "SS", "þ": "th", "Þ": "TH"}
     | dict(zip("øØłŁđĐðÐħĦŧŦŋŊı", "oOlLdDdDhHtTnNi", strict=True))
 )
-"""As in CLDR's transform Latin-ASCII: Unicode takes none of them apart, so that folding accents leaves them."""
+"""Spellings of CLDR's transform Latin-ASCII for letters that Unicode does not decompose, so that folding accents leaves them."""
 
 _AFTER_LATIN = "\u0370"
-"""Letters below are Latin, those with marks included; those above are too few to count."""
+"""Letters below this one are Latin, including those with marks; Latin ones above are too few to matter."""
 
 _FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
@@ -53,7 +53,7 @@ _FUNCTION_WORDS = frozenset(
 
 
 def searchable(text: str) -> str:
-    """The text as it goes into a keyword index. An index that was written with another form of this must be rewritten.
+    """Return the text in the form of the keyword index. If this function changes, indexes must be rewritten.
 
     >>> searchable("QP-5的保修期为两年")
     'QP-5 的保 保修 修期 期为 为两 两年 '
@@ -65,7 +65,7 @@ def searchable(text: str) -> str:
 
 
 def latin_spelling(text: str) -> str:
-    """The text with the letters of Latin alphabets that are no letter with an accent spelt as people type them elsewhere.
+    """Spell letters of Latin alphabets that are no accented letters as people elsewhere type them.
 
     No library does this alone: Unidecode and anyascii write other scripts in Latin letters too, and PyICU, which has the
     transform by itself, brings a version of ICU that differs from one machine to the next.
@@ -77,7 +77,7 @@ def latin_spelling(text: str) -> str:
 
 
 def arabic_stems(text: str) -> str:
-    """The text with its Arabic and Persian words in one spelling and without their commonest affixes.
+    """Return the text with Arabic and Persian words in one spelling, without their commonest affixes.
 
     >>> arabic_stems("QP-5: الكتاب وكتابها")
     'QP-5: كتاب كتاب'
@@ -86,8 +86,8 @@ def arabic_stems(text: str) -> str:
 
 
 def telling_words(query: str) -> list[str]:
-    """The words of a query in the form of `searchable`, in their order, as often as they stand there: what a long query
-    repeats, it is about. English function words are left out, unless there is nothing else.
+    """Return the words of a query in the form of `searchable`, in order and with repetitions, since a long query
+    repeats its subject. English function words are left out, unless there is nothing else.
 
     >>> telling_words("What is the warranty of the QP-5?")
     ['warranty', 'QP', '5']
@@ -97,13 +97,13 @@ def telling_words(query: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """All words of a text in the form of `searchable`, in their order."""
+    """Return all words of a text in the form of `searchable`, in order."""
     text = searchable(text)
     return "".join(c if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" else " " for c in text).split()
 
 
 def in_latin_letters(text: str) -> bool:
-    """Whether at least half of its letters are Latin ones, or it has none.
+    """Whether at least half of the text's letters are Latin, or it has none.
 
     >>> in_latin_letters("Die Garantie für QP-5 (保修)"), in_latin_letters("QP-5的保修期")
     (True, False)
@@ -121,8 +121,8 @@ def _pairs(run: re.Match[str]) -> str:
 
 
 def _light_stem(word: re.Match[str]) -> str:
-    """Light10 of Larkey, Ballesteros and Connell, "Light Stemming for Arabic Information Retrieval", 2007: no dictionary,
-    and as good as stemmers that have one."""
+    """Stem an Arabic word by Light10 of Larkey, Ballesteros and Connell, "Light Stemming for Arabic Information
+    Retrieval", 2007: no dictionary, and as good as stemmers that have one."""
     stem = _ARABIC_MARKS.sub("", word.group()).translate(_ARABIC_SPELLING)
     if stem.startswith(_AND) and len(stem) > 3:
         stem = stem[1:]

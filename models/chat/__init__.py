@@ -1,1 +1,1 @@
-"""Chat models, a file each. Any LangChain chat model is taken by its dotted name."""
+"""Chat models, one file each. Any LangChain chat model can be named by its dotted path."""

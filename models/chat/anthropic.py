@@ -20,20 +20,20 @@ from models.resilience.remote_options import RemoteChatOptions
 
 ANTHROPIC = "https://api.anthropic.com"
 CACHE_PROMPTS = {"cache_control": {"type": "ephemeral"}}
-"""In a request: keep it up to its last block that can be kept."""
+"""Request arguments that make the provider cache the prompt up to its last cacheable block."""
 
 
 class Options(RemoteChatOptions):
     base_url: str = ANTHROPIC
-    """Without the version."""
+    """Address without the version."""
     cache_prompts: bool | None = None
-    """Whether the vendor keeps what was read for the next round, for a price; `None`: at Anthropic's own address."""
+    """Whether the provider caches prompts for the next round, for a price; `None`: only at Anthropic's own address."""
 
 
 class AnthropicChat(ChatAnthropic):
-    """LangChain's client over connections of our own, which have a connect timeout and can be closed.
+    """LangChain's client with our own connections, which have a connect timeout and can be closed.
 
-    The parent takes one timeout for everything and shares its connections between all event loops.
+    The parent has a single timeout and shares its connections between all event loops.
     """
 
     _http: tuple[httpx2.Client, httpx2.AsyncClient] = PrivateAttr()
@@ -51,8 +51,8 @@ class AnthropicChat(ChatAnthropic):
         return {**self._client_params, "timeout": self._http[0].timeout}
 
     def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[AIMessageChunk | None, Any]:
-        """What the parent makes of it, and what the provider has read, which it tells first. The parent waits for the end,
-        which not every server of this API repeats it at, and which an abandoned stream never reaches."""
+        """Add the input usage, which the provider reports first, to the parent's chunk. The parent takes it from the
+        end, where not every server repeats it and which an abandoned stream never reaches."""
         chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
             chunk.response_metadata[USAGE_AT_START] = _input_usage(event.message.usage)
@@ -75,7 +75,7 @@ def _input_usage(usage: anthropic.types.Usage) -> UsageMetadata:
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
-    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     if options.api_key is None or not options.api_key.get_secret_value():
         raise MissingCredential(
             f'The chat model "{options.model}" of Anthropic needs an API key and has none. '

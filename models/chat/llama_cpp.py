@@ -1,7 +1,7 @@
-"""A GGUF model in this process: llama.cpp's own HTTP server on loopback, spoken to through LangChain's OpenAI client.
+"""A GGUF model in this process: llama.cpp's HTTP server on loopback, called by LangChain's OpenAI client.
 
-The server's defaults are no key and any origin. Here it listens on a loopback port of the kernel's choosing, demands a
-random key that lives as long as the process, admits no foreign origin and serves neither pages nor metrics.
+By default the server has no key and admits any origin. Here it listens on a free loopback port, requires a random key
+of this process, admits no other origin and serves neither pages nor metrics.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 class Options(Section):
     path: Path | None = None
-    """A GGUF file; `None` is the bundled SmolLM2-135M-Instruct."""
+    """A GGUF file; `None`: the bundled SmolLM2-135M-Instruct."""
     sha256: str | None = None
-    """Pins a file of your own; the bundled one is always pinned."""
+    """SHA-256 that pins your own file; the bundled one is always pinned."""
     adapter: Path | None = None
-    """A LoRA adapter as GGUF, made for these weights. `make finetune PART=chat` writes one; the model's name then ends in
-    a plus sign and the name of the file."""
+    """A LoRA adapter as GGUF, made for these weights, as by `make finetune PART=chat`. The model's name then ends in
+    a plus sign and the file's name."""
     adapter_sha256: str | None = None
-    """Pins the adapter."""
+    """SHA-256 that pins the adapter."""
     context_tokens: int = Field(default=4096, ge=256)
-    """Prompt and reply of one request together."""
+    """Most tokens of prompt and reply of one request together."""
     slots: int = Field(default=2, ge=1)
-    """Requests that are answered at the same time; each has its own context."""
+    """Number of parallel requests, each with its own context."""
     threads: int | None = Field(default=None, ge=1)
-    """`None`: one less than the system's, at least one. llama.cpp's threads spin while they wait for each other, so that
-    one busy core too many costs a factor of ten: 4 tokens a second instead of 50, measured on two busy cores."""
+    """Number of threads; `None`: one less than the system's, at least one. llama.cpp's threads spin while they wait for each
+    other, so that one busy core too many costs a factor of ten: 4 tokens a second instead of 50, on two busy cores."""
     temperature: float = Field(default=0, ge=0)
     seed: int | None = None
     max_tokens: int = Field(default=512, ge=1)
-    """Of one reply. A small model that has lost its way does not stop by itself."""
+    """Most tokens of one reply, since a small model may never stop by itself."""
     reuse_prompts: bool = False
-    """Keep the evaluated start of a prompt for the next one. Faster, and replies may then depend on what came before."""
+    """Whether the evaluated beginning of a prompt is reused for the next. Faster, but replies may then depend on earlier requests."""
     read_timeout_s: float = Field(default=120, gt=0)
 
 
 class LlamaCppChat(ChatOpenAI):
-    """LangChain's OpenAI client together with the server that it talks to. `close()` stops the server."""
+    """LangChain's OpenAI client together with its server. `close()` stops the server."""
 
     local: ClassVar[bool] = True
     _server: xllamacpp.Server | None = PrivateAttr(default=None)
@@ -65,16 +65,16 @@ class LlamaCppChat(ChatOpenAI):
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": "llama_cpp"}
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Token ids by the model's own tokenizer; OpenAI's, which the parent uses, would be downloaded."""
+        """Return token ids by the model's own tokenizer; the parent would download OpenAI's."""
         return list(self._ask("POST", "tokenize", json={"content": text})["tokens"])
 
     def get_num_tokens_from_messages(self, messages: Any, tools: Any = None, **_: Any) -> int:  # noqa: ARG002
-        """Tokens of the messages without the template's few marks between them; `tools` are not counted."""
+        """Return the number of tokens of the messages, without the template's marks; `tools` are not counted."""
         return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in messages)
 
     def has_tool_template(self) -> bool:
-        """Whether the chat template in the weights has a place for tools. Where it has none, as in the bundled model,
-        llama.cpp leaves them out of the prompt without a word."""
+        """Whether the chat template in the weights supports tools. If not, as in the bundled model, llama.cpp
+        silently leaves them out of the prompt."""
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class LlamaCppChat(ChatOpenAI):
 
 
 def build(options: Options, context: Context) -> BaseChatModel:
-    """Check the weights, start the server (half a second) and return the model that speaks to it."""
+    """Check the weights, start the server (half a second) and return the model that calls it."""
     bundled = options.path is None
     path = weights.SMOLLM2.verify() if options.path is None else weights.verify(options.path, options.sha256)
     name = weights.SMOLLM2.name if bundled else path.stem

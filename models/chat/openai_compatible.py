@@ -15,14 +15,14 @@ from models.resilience.remote_options import RemoteChatOptions
 
 class Options(RemoteChatOptions):
     base_url: str = OPENAI
-    """With the version: `http://127.0.0.1:8000/v1`."""
+    """Address with the version: `http://127.0.0.1:8000/v1`."""
     provider: str | None = None
-    """Name in traces and for prices; `None` is "openai" at OpenAI's own address and the host's name elsewhere."""
+    """Name of the provider in traces and for prices; `None`: "openai" at OpenAI's own address, elsewhere the host's name."""
     seed: int | None = None
 
 
 class OpenAICompatibleChat(ChatOpenAI):
-    """LangChain's client under the provider's right name, with connections that can be closed."""
+    """LangChain's client with the provider's own name and connections that can be closed."""
 
     provider: str = "openai"
 
@@ -36,7 +36,7 @@ class OpenAICompatibleChat(ChatOpenAI):
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
-    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     sync_client, async_client = options.connect(proxies=not on_loopback(options.base_url))
     return OpenAICompatibleChat(
         model=options.model,

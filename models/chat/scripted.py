@@ -1,4 +1,4 @@
-"""A chat model that says what it was told to say: a double for tests, and labelled as one wherever it appears.
+"""A scripted chat model: a double for tests, labelled as one wherever it appears.
 
     [models.chat]
     use = "scripted"
@@ -38,15 +38,15 @@ class Options(Section):
     replies: tuple[str, ...] = ()
     patterns: dict[str, str] = Field(default_factory=dict)
     raises: str | None = None
-    """The code of a ComponentError, such as "upstream_down", that every call then raises."""
+    """Code of a ComponentError, such as "upstream_down", that every call raises; `None`: none."""
     searches: bool = False
-    """Whether it looks each question up in the documents and quotes a sentence, in the place of `replies`."""
+    """Whether it searches the documents for each question and quotes a sentence, instead of `replies`."""
 
 
 class ScriptedChat(BaseChatModel):
-    """Replies by pattern, else in turn. `seen` holds the messages of every call, `bound` its keyword arguments.
+    """Replies by pattern, else in turn. `seen` has the messages of every call, `bound` its keyword arguments.
 
-    Usage is reported as words, one a token, so that budgets and bills have something to count.
+    Reports one token per word, so that budgets and costs have something to count.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -155,7 +155,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
 
 
 def _search_or_quote(messages: Sequence[BaseMessage]) -> AIMessage:
-    """A call of `search_documents`, or of the passages that it gave the sentence that shares most words with the question."""
+    """Return a call of `search_documents`, or from its passages the sentence that shares most words with the question."""
     question = next(message.text for message in reversed(messages) if isinstance(message, HumanMessage))
     if not isinstance(messages[-1], ToolMessage):
         call = {"name": "search_documents", "args": {"query": question[:1000]}, "id": f"call_{len(messages)}"}

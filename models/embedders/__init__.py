@@ -1,1 +1,1 @@
-"""Embedders, a file each. Any LangChain `Embeddings` is taken by its dotted name."""
+"""Embedders, one file each. Any LangChain `Embeddings` can be named by its dotted path."""

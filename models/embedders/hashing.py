@@ -1,4 +1,4 @@
-"""A deterministic double of an embedder for tests: words and character trigrams, hashed into a few hundred places.
+"""A deterministic embedder for tests: words and character trigrams, hashed into a few hundred dimensions.
 
 It knows spelling and nothing of meaning. Texts that share words are near each other, which is enough to test storage,
 filters and ranking without loading a model. Do not judge retrieval by it.
@@ -28,14 +28,14 @@ class Options(Section):
 
 
 class HashingEmbedder(ArrayEmbeddings):
-    """A test double; the same text has the same vector in every process and on every machine."""
+    """A test double; a text has the same vector in every process and on every machine."""
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
         self.model_name = f"hashing-{dimensions} (test double)"
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), float32, rows of unit length."""
+        """Return the vectors, shape (texts, dimensions), float32, rows of unit length."""
         rows = [self._vector(text) for text in texts]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.dimensions)
 
@@ -44,7 +44,7 @@ class HashingEmbedder(ArrayEmbeddings):
         for feature, weight in _features(text):
             place, sign = self._place(feature)
             vector[place] += sign * weight
-        if not vector.any():  # no words, or sums that cancel out; and a vector needs a direction
+        if not vector.any():  # no words, or sums that cancel out: a vector needs a direction
             vector[self._place(f"whole {text}")[0]] = 1.0
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 

@@ -5,7 +5,7 @@
     model = "text-embedding-3-small"       # and SIXPLY__MODELS__EMBEDDER__API_KEY in the environment
     base_url = "http://127.0.0.1:8000/v1"  # any other server than OpenAI's
 
-Retries are the client's own: with an embedder there is no second one to fall back to, whose vectors would be others.
+Retries are the client's own. There are no fallbacks, since another embedder has other vectors.
 """
 
 from __future__ import annotations
@@ -29,28 +29,27 @@ if TYPE_CHECKING:
 class Options(Section):
     model: str
     base_url: str = OPENAI
-    """With the version: `http://127.0.0.1:8000/v1`."""
+    """Address with the version: `http://127.0.0.1:8000/v1`."""
     api_key: SecretStr | None = None
-    """Needed everywhere but on this machine."""
+    """The API key; needed for any server not on this machine."""
     dimensions: int | None = Field(default=None, ge=8)
-    """Asked of the server, which must be able to shorten its vectors; `None` is the model's own number."""
+    """Dimensions to request from a server that can shorten vectors; `None`: the model's own number."""
     query_prefix: str = ""
-    """Put before a query, as the model's card says: `query: ` for E5."""
+    """Prefix of queries, as in the model's card: `query: ` for E5."""
     document_prefix: str = ""
-    """Put before a document: `passage: ` for E5."""
+    """Prefix of documents: `passage: ` for E5."""
     batch_size: int = Field(default=64, ge=1, le=2048)
-    """Texts in one request. OpenAI takes 2,048, many servers fewer."""
+    """Most texts in one request. OpenAI allows 2,048, many servers fewer."""
     max_chars: int = Field(default=8000, ge=64)
-    """Texts are cut here, because servers refuse a text beyond the model's limit instead of cutting it."""
+    """Characters to which texts are cut, because servers refuse texts beyond the model's limit."""
     retries: int = Field(default=4, ge=0)
-    """After 408, 409, 429, 5xx and broken connections, with growing waits or as long as the server says."""
+    """Most retries, after 408, 409, 429, 5xx and broken connections, with growing waits or the server's Retry-After."""
     connect_timeout_s: float = Field(default=5, gt=0)
     read_timeout_s: float = Field(default=60, gt=0)
 
 
 class OpenAICompatibleEmbedder(ArrayEmbeddings):
-    """Vectors as the server sends them; `models.embedding` checks them and makes them one long. Safe to call from several
-    threads, as the client is."""
+    """Returns the server's vectors; `models.embedding` checks and normalises them. Thread-safe."""
 
     def __init__(self, client: openai.OpenAI, options: Options) -> None:
         self.model_name = options.model
@@ -60,7 +59,7 @@ class OpenAICompatibleEmbedder(ArrayEmbeddings):
         self._wanted: dict[str, Any] = {} if options.dimensions is None else {"dimensions": options.dimensions}
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), float32, in input order. Raises the client's exceptions."""
+        """Return the vectors, shape (texts, dimensions), float32, in input order. Raises the client's exceptions."""
         return self._embed_batches([self._options.document_prefix + text for text in texts])
 
     def embed_query(self, text: str) -> list[float]:
@@ -89,7 +88,7 @@ class OpenAICompatibleEmbedder(ArrayEmbeddings):
 
 
 def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # every adapter has this signature
-    """Make the client; nothing is connected yet. Raises MissingCredential without a key."""
+    """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     import openai
 
     sync_client, _ = clients(

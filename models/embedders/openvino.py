@@ -1,4 +1,4 @@
-"""A BERT from sentence-transformers on the CPU, by OpenVINO: no torch in the process. Bundled: all-MiniLM-L6-v2.
+"""The default embedder: a BERT from sentence-transformers on the CPU by OpenVINO, without torch. Bundled: all-MiniLM-L6-v2.
 
 Against torch on the same threads: `make bench-ingest AGAINST=sentence_transformers`. What makes the difference: the engine's
 fused kernels, int8 without calibration text, and small batches, whose rows stay in the processor's cache. The vectors of int8
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 STEP = 8
-"""Texts are padded to a multiple of so many tokens: the first use of a length costs the engine some milliseconds."""
+"""Texts are padded to a multiple of this many tokens, since the first use of a length costs some milliseconds."""
 
 
 class Options(Section):
     path: Path | None = None
-    """A sentence-transformers folder with a BERT in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
+    """A sentence-transformers folder with a BERT in safetensors; `None`: the bundled all-MiniLM-L6-v2."""
     precision: Literal["int8", "float32"] = "int8"
     threads: int | None = Field(default=None, ge=1)
-    """Texts are spread over so many; each is computed on one. `None` is the system's number."""
+    """Number of threads, each of which embeds texts of its own; `None`: that of the system."""
     batch_size: int = Field(default=4, ge=1)
-    """Texts computed in one go. More is slower here: measured, 32 take a fifth longer than 4."""
+    """Texts per batch. More is slower: measured, 32 take a fifth longer than 4."""
     max_tokens: int | None = Field(default=None, ge=8)
-    """Texts are cut here; `None` is the model's own limit (256 for the bundled one)."""
+    """Tokens to which texts are cut; `None`: the model's own limit (256 for the bundled one)."""
 
 
 class OpenVinoEmbedder(ArrayEmbeddings):
-    """Unit vectors, and vectors of single tokens, from a compiled graph. Safe to call from several threads.
+    """Embeds texts and single tokens by a compiled graph. Thread-safe.
 
-    A text is padded to its own length and batched only with texts of that length, so that its vector does not depend on what
-    else is embedded. The graph is compiled for one thread at first, a fifth faster for a query, and once more for the others
-    when that one is busy.
+    A text is batched only with texts of its padded length, so that its vector does not depend on other texts. The graph
+    is first compiled for one thread, which is a fifth faster for a query, and again for the others when that one is
+    busy.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         threads: int,
         batch_size: int,
     ) -> None:
-        """`compile_for` compiles the graph for a number of threads. It is called at once, in a thread of its own, and the
-        first text waits for it and raises what it raised: whoever opens a system imports other parts meanwhile."""
+        """`compile_for` compiles the graph for a number of threads. It is called at once, in a thread of its own, so
+        that other parts can be imported meanwhile; the first text waits for it and raises its errors."""
         self.model_name = name
         self.dimensions = dimensions
         self._compile_for = compile_for
@@ -82,15 +82,15 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         compiler.shutdown(wait=False)
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), float32, rows of unit length, in input order. Raises ComponentError."""
+        """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order. Raises ComponentError."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for places, (rows, _) in self._compute_batches(self._token_ids(texts), tokens=False):
             vectors[places] = rows
         return vectors
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """For each text, in input order: shape (tokens, dimensions), float32, rows of unit length, the model's own
-        marks at both ends included. Raises ComponentError."""
+        """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
+        including the model's marks at both ends. Raises ComponentError."""
         ids = self._token_ids(texts)
         vectors: list[Vectors] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
         for places, (_, token_rows) in self._compute_batches(ids, tokens=True):
@@ -132,7 +132,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
-        """One of as many requests as there are threads; the others wait."""
+        """Yield one of the inference requests, of which there is one per thread; wait while all are in use."""
         try:
             self._compiled.result()
             try:
@@ -163,7 +163,7 @@ def _padded_length(length: int) -> int:
 
 
 def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Places of texts of one padded length, longest first, so that no thread starts the longest one last.
+    """Return batches of indices of texts with one padded length, longest first, so that no thread starts the longest one last.
 
     >>> _batches([3, 20, 8, 5], 2)
     [[1], [0, 2], [3]]
@@ -174,8 +174,8 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def build(options: Options, context: Context) -> Embeddings:
-    """Read the configuration and the tokenizer. Checking the weights, building the graph and compiling it goes on in a
-    thread: a third of a second. Raises WeightsInvalid, InvalidSetting; the first vector, for the weights, WeightsInvalid."""
+    """Read the configuration and the tokenizer. A thread checks the weights and compiles the graph, in a third of a
+    second. Raises WeightsInvalid, InvalidSetting; errors of the weights are raised by the first vector."""
     folder = options.path or weights.MINILM.path.parent
     bert = Bert.of(folder)
     limit = options.max_tokens or bert.max_tokens
@@ -186,7 +186,7 @@ def build(options: Options, context: Context) -> Embeddings:
     threads = options.threads or context.threads
     bundled = options.path is None
     name = weights.MINILM.name if bundled else folder.name
-    engine()  # imported here: a thread that imports beside another one can meet its half-made modules
+    engine()  # imported here, since parallel imports can see half-initialised modules
     return OpenVinoEmbedder(
         partial(_compile, bert, int8=options.precision == "int8", sha256=weights.MINILM.sha256 if bundled else None),
         _tokenizer(folder, limit),
@@ -198,10 +198,10 @@ def build(options: Options, context: Context) -> Embeddings:
 
 
 def _compile(bert: Bert, threads: int, *, int8: bool, sha256: str | None) -> Any:
-    """Everything that changes a vector is said here, not left to what the engine finds best on this machine."""
+    """Compile the graph. All settings that change a vector are fixed, so that it does not depend on the machine."""
     weights.verify(bert.weights, sha256)
     properties = {
-        "NUM_STREAMS": threads,  # one thread a text: no barriers, which cost a busy machine most
+        "NUM_STREAMS": threads,  # one thread per text, without barriers, which are slow on a busy machine
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # a pinned thread waits for a busy core while another one is idle
         "INFERENCE_PRECISION_HINT": "f32",

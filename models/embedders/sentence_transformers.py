@@ -1,4 +1,4 @@
-"""Any sentence-transformers model from a local folder, by torch on the CPU. Bundled: all-MiniLM-L6-v2, 384 dimensions.
+"""An embedder by any sentence-transformers model from a local folder, with torch on the CPU. Bundled: all-MiniLM-L6-v2, 384 dimensions.
 
 The default is `openvino`, which computes the same BERT models several times faster. This one is for all other models.
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 class Options(Section):
     path: Path | None = None
-    """A folder with a sentence-transformers model in safetensors; `None` is the bundled all-MiniLM-L6-v2."""
+    """A folder with a sentence-transformers model in safetensors; `None`: the bundled all-MiniLM-L6-v2."""
     batch_size: int = Field(default=32, ge=1)
     max_tokens: int | None = Field(default=None, ge=8)
-    """Texts are cut here; `None` is the model's own limit (256 for the bundled one)."""
+    """Tokens to which texts are cut; `None`: the model's own limit (256 for the bundled one)."""
     threads: int | None = Field(default=None, ge=1)
 
 
 class SentenceTransformerEmbedder(ArrayEmbeddings):
-    """Unit vectors from a loaded model. Safe to call from several threads, by a lock as in `PairClassifier`."""
+    """Embeds texts by a loaded model. Thread-safe by a lock, as `PairClassifier`."""
 
     def __init__(self, model: SentenceTransformer, *, name: str, batch_size: int) -> None:
         self.model_name = name
@@ -44,17 +44,16 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
         self._lock = threading.Lock()
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), float32, rows of unit length, in input order.
-
-        The library sorts the texts by length first, so that a batch is padded little, and restores the order.
+        """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order. The library
+        sorts texts by length, to pad little, and restores the order.
         """
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """For each text, in input order: shape (tokens, dimensions), float32, rows of unit length, the model's own
-        marks at both ends included."""
+        """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
+        including the model's marks at both ends."""
         outputs = self._encode(texts, output_value="token_embeddings") if texts else []
         rows = [np.asarray(tokens, dtype=np.float32) for tokens in outputs]
         return [tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in rows]
@@ -65,7 +64,7 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
 
 
 def build(options: Options, context: Context) -> Embeddings:
-    """Check the weights, then load them. Raises WeightsInvalid for a missing, altered or pickled file."""
+    """Check and load the weights. Raises WeightsInvalid: a file is missing, altered or pickled."""
     folder = weights.MINILM.verify().parent if options.path is None else weights.checked_folder(options.path)
     prepare_torch(options.threads or context.threads)
     from sentence_transformers import SentenceTransformer

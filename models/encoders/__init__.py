@@ -1,1 +1,1 @@
-"""The encoder behind the default embedder, its fingerprint, and a memory of what it embedded."""
+"""Encoders: the one of the default embedder, torch classifiers, and a cache of vectors."""

@@ -1,4 +1,4 @@
-"""A BERT encoder as an OpenVINO graph, built straight from its safetensors: no torch, no export, no converted copy.
+"""A BERT encoder as an OpenVINO graph, built directly from its safetensors, without torch or a converted copy.
 
 Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, with sentence-transformers' pooling on top. With
 `int8` each matrix is kept as integers and one factor a row (symmetric, nearest), and the CPU quantises a row of
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Bert:
-    """What a sentence-transformers folder says about its BERT, as far as the graph depends on it."""
+    """The configuration of a BERT from a sentence-transformers folder, as far as the graph depends on it."""
 
     folder: Path
     layers: int
@@ -37,7 +37,7 @@ class Bert:
     positions: int
     max_tokens: int
     pooling: str
-    """`mean` of the token vectors, or the first one, `cls`."""
+    """Pooling of the token vectors: their `mean`, or the first one, `cls`."""
 
     @property
     def weights(self) -> Path:
@@ -45,7 +45,7 @@ class Bert:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Read the folder's configuration. Raises WeightsInvalid for anything that the graph would compute wrongly."""
+        """Read the folder's configuration. Raises WeightsInvalid: the graph would compute this model wrongly."""
         config, modules = _json(folder / "config.json"), _json(folder / "modules.json")
         pooling = _json(folder / "1_Pooling" / "config.json")
         flags = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
@@ -77,7 +77,7 @@ class Bert:
 
 
 def engine() -> Any:
-    """The module `openvino`, with its telemetry package hidden from it, so that nothing can be sent to anybody."""
+    """Import and return the module `openvino` with its telemetry package hidden, so that it sends nothing."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # an import of it now fails
     import openvino
 
@@ -85,14 +85,14 @@ def engine() -> Any:
 
 
 def graph(bert: Bert, *, int8: bool) -> openvino.Model:
-    """Inputs: token ids, int32, and their mask, float32, both of shape (texts, tokens). Outputs: vectors of unit length,
-    shape (texts, hidden), and the token vectors, shape (texts, tokens, hidden); padded places are undefined. Raises
-    WeightsInvalid where the weights lack a tensor, or one has another shape."""
+    """Build the graph. Inputs: token ids, int32, and mask, float32, both (texts, tokens). Outputs: unit vectors,
+    (texts, hidden), and token vectors, (texts, tokens, hidden), undefined where padded. Raises WeightsInvalid: a
+    tensor is missing or has another shape."""
     return _Graph(bert, int8=int8).model()
 
 
 class _Graph:
-    """Builds one graph. The names of tensors are those of transformers' `BertModel`."""
+    """Builds one graph. Tensors have the names of transformers' `BertModel`."""
 
     def __init__(self, bert: Bert, *, int8: bool) -> None:
         engine()
@@ -119,7 +119,7 @@ class _Graph:
         return engine().Model([vectors, tokens], [ids, mask], "bert")
 
     def embed(self, ids: Any) -> Any:
-        """Word and position. The token type is always the first, so it is added to the positions beforehand."""
+        """Add word and position embeddings. The token type is always 0, so its vector is added to the positions beforehand."""
         op = self.op
         positions = self.tensor("embeddings.position_embeddings.weight")
         positions = positions + self.tensor("embeddings.token_type_embeddings.weight")[0]
@@ -137,7 +137,7 @@ class _Graph:
         return self.layer_norm(op.add(self.linear(wide, f"{name}.output.dense"), tokens), f"{name}.output.LayerNorm")
 
     def attention(self, tokens: Any, mask: Any, name: str) -> Any:
-        """Scaled dot products of all heads; a padded place gets no weight."""
+        """Compute scaled dot-product attention of all heads; padded tokens get no weight."""
         op = self.op
         split = op.constant(_integers(0, 0, self.bert.heads, self.bert.hidden // self.bert.heads))
         turned = op.constant(_integers(0, 2, 1, 3))
@@ -164,7 +164,7 @@ class _Graph:
         return op.add(op.matmul(x, weights, False, True), op.constant(self.tensor(f"{name}.bias")))
 
     def integers(self, matrix: Array) -> Any:
-        """The matrix as int8 times a factor a row, in the form that the CPU plugin multiplies without unfolding it."""
+        """Return the matrix as int8 times a factor per row, in the form that the CPU plugin multiplies without unpacking."""
         op = self.op
         factors = np.maximum(np.abs(matrix).max(axis=1, keepdims=True), 1e-12).astype(np.float32) / np.float32(127)
         whole = np.rint(matrix / factors).astype(np.int8)
@@ -177,7 +177,7 @@ class _Graph:
         return op.add(scaled, op.constant(self.tensor(f"{name}.bias")))
 
     def tensor(self, name: str) -> Array:
-        """As float32. Some files carry the prefix `bert.`."""
+        """Return a tensor as float32. Some files have the prefix `bert.`."""
         array = self.tensors.get(name, self.tensors.get(f"bert.{name}"))
         if array is None:
             raise WeightsInvalid(f"{self.bert.folder} has no tensor {name}: it is no complete BERT. Fetch it again.")
@@ -189,7 +189,7 @@ def _integers(*values: int) -> Array:
 
 
 def _limit(folder: Path) -> int:
-    """Since release 6, sentence-transformers leaves the limit to the tokenizer, whose "none" is a number of thirty digits."""
+    """Return the tokenizer's limit, which sentence-transformers uses since release 6; its "none" is a number of thirty digits."""
     file = folder / "tokenizer_config.json"
     return int(_json(file).get("model_max_length") or sys.maxsize) if file.exists() else sys.maxsize
 

@@ -1,4 +1,4 @@
-"""Models of torch from a local folder: how they are loaded, and the classifier of pairs that rerankers and judges of entailment share."""
+"""Torch models from a local folder: loading, and the pair classifier of rerankers and judges of entailment."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LOCALLY: dict[str, Any] = {
     "trust_remote_code": False,
     "model_kwargs": {"use_safetensors": True},
 }
-"""How sentence-transformers loads any model here."""
+"""Options with which sentence-transformers loads every model here."""
 CLASSIFIES = "ForSequenceClassification"
-"""How the class of a classifier ends."""
+"""Suffix of the class name of a classifier."""
 
 
 class ClassifierOptions(Section):
@@ -32,13 +32,13 @@ class ClassifierOptions(Section):
     """A folder with a sequence classifier in safetensors, and its tokenizer."""
     batch_size: int = Field(default=8, ge=1)
     max_tokens: int | None = Field(default=None, ge=8)
-    """Both texts of a pair together are cut here, the longer one first; `None` is the model's own limit."""
+    """Tokens to which a pair is cut, the longer text first; `None`: the model's own limit."""
     threads: int | None = Field(default=None, ge=1)
 
 
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in their order. To one
-    that is no classifier the library would give a head of random weights, with no more than a warning.
+    """Return the class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in
+    order. Check it: the library gives a model that is no classifier a head of random weights, with a mere warning.
 
     Raises:
         WeightsInvalid: weights or configuration are missing or pickled.
@@ -54,8 +54,8 @@ def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 class PairClassifier:
-    """Safe to call from several threads: a lock lets one in at a time, because the fast tokenizer keeps its padding in
-    shared state, and the threads that count are torch's own."""
+    """A classifier of text pairs. Thread-safe by a lock, since the fast tokenizer keeps its padding in shared state;
+    torch has its own threads."""
 
     def __init__(self, options: ClassifierOptions, context: Context) -> None:
         prepare_torch(options.threads or context.threads)
@@ -65,19 +65,19 @@ class PairClassifier:
         self.name = options.path.name
         self._batch_size = options.batch_size
         self._lock = threading.Lock()
-        # A sigmoid as activation would press the best ones together.
+        # No sigmoid: it would compress the differences of the best scores.
         self._model = CrossEncoder(
             str(options.path), max_length=options.max_tokens, activation_fn=Identity(), **LOCALLY
         )
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> Any:
-        """The outputs for each pair before any activation: shape (pairs,) of a model with one output, else (pairs, outputs)."""
+        """Return the outputs before any activation: shape (pairs,) for a model with one output, else (pairs, outputs)."""
         with self._lock:
             return self._model.predict(list(pairs), batch_size=self._batch_size, show_progress_bar=False)
 
 
 def prepare_torch(threads: int) -> None:
-    """Import torch so that it computes with so many threads and shows no bars."""
+    """Import torch, limit it to `threads` threads, and turn off progress bars."""
     # Threads that wait must sleep: spinning at barriers on a busy machine turned a query of 15 ms into one second.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
     import torch

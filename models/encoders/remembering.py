@@ -1,4 +1,4 @@
-"""Recent texts are not embedded twice: planning, searching and grading all look at the same question."""
+"""A cache around an embedder: planning, searching and grading all embed the same question."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from langchain_core.embeddings import Embeddings
 from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_of
 
 REMEMBERED = 20_000
-"""Texts whose vectors are kept: about 40 MB with 384 dimensions, short texts included."""
+"""Most cached texts: about 40 MB with 384 dimensions, including short texts."""
 
 
 class RememberingEmbedder(ArrayEmbeddings):
-    """Delegates what it has not seen lately. For answering; an ingest would only push out what is asked about.
+    """An embedder with a cache of recent vectors, for answering; an ingest would only evict questions.
 
-    Queries and documents are kept apart, because some models encode them differently. Safe to call from many threads.
+    Queries and documents are cached apart, because some models encode them differently. Thread-safe.
     """
 
     def __init__(self, inner: Embeddings, *, limit: int = REMEMBERED) -> None:
@@ -28,10 +28,10 @@ class RememberingEmbedder(ArrayEmbeddings):
         self._cache: OrderedDict[tuple[str, str], Vectors] = OrderedDict()
         self._lock = threading.Lock()
         if callable(tokens := getattr(inner, "embed_tokens", None)):
-            self.embed_tokens = tokens  # not remembered: a vector a token is too much to keep
+            self.embed_tokens = tokens  # not cached: token vectors take too much memory
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Shape (texts, dimensions), in input order. Raises as `models.embedding.embed` does."""
+        """Return the vectors, shape (texts, dimensions), in input order. Raises as `models.embedding.embed`."""
         return self._recall("document", texts, lambda fresh: embed(self.inner, fresh))
 
     def embed_query(self, text: str) -> list[float]:

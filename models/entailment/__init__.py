@@ -1,1 +1,1 @@
-"""Judges of whether a text supports a sentence, a file each."""
+"""Judges of entailment, one file each: does a text support a sentence?"""

@@ -1,10 +1,10 @@
-"""The system's own chat model, asked for a number about each sentence: an LLM as a judge.
+"""A judge of entailment by the system's own chat model, which gives a number for each sentence (LLM as a judge).
 
     [models.entailment]
     use = "chat"
 
-One call a pair, of some ten tokens beyond the texts. Choose it where the chat model is strong and answers are few; the bundled
-one cannot do it. Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 2023, on what such judges get wrong.
+One call per pair, of some ten tokens beyond the texts. For strong chat models and few answers; the bundled one cannot
+do it. Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 2023, on what such judges get wrong.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*%?\s*\.?\s*")
 
 class Options(Section):
     max_tokens: int = Field(default=16, ge=1)
-    """Of a reply; a model that thinks before it answers needs more."""
+    """Most tokens of a reply; a model that thinks first needs more."""
     concurrency: int = Field(default=4, ge=1)
-    """Calls at the same time."""
+    """Number of parallel calls."""
 
 
 class ChatJudge:
-    """As safe to call from several threads as the chat model is."""
+    """Asks the chat model for a probability. As thread-safe as the chat model."""
 
     def __init__(self, chat: BaseChatModel, options: Options) -> None:
         self.model_name = name_of(chat)
         self._chat, self._options = chat, options
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Raises UpstreamMalformed for a reply that is no number from 0 to 100."""
+        """Return probabilities, as the port says. Raises UpstreamMalformed: a reply is no number from 0 to 100."""
         # JSON's quotation marks keep a text from ending early, whatever stands in it.
         texts = [json.dumps({"text": text, "claim": claim}, ensure_ascii=False) for text, claim in pairs]
         asked: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]
@@ -65,7 +65,7 @@ class ChatJudge:
 
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:
-    """Raises InvalidSetting where there is no chat model."""
+    """Raises InvalidSetting: there is no chat model."""
     if context.chat is None:
         raise InvalidSetting(
             '[models.entailment] use = "chat" needs the chat model, and only documents are searched here. Use "signs".'

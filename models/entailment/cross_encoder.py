@@ -1,12 +1,12 @@
-"""Any classifier of natural language inference from a local folder, by torch on the CPU.
+"""A judge of entailment by any NLI classifier from a local folder, with torch on the CPU.
 
     [models.entailment]
     use = "cross_encoder"
     path = "weights/nli-deberta-v3-base"
 
-It reads premise and hypothesis together and sees a contradiction that shares every word: Bowman et al., "A large annotated
-corpus for learning natural language inference", 2015. None is bundled: no package carries the weights of one that could be
-trusted. Choose it where answers are written by a strong model and half a second a sentence is not too much.
+It reads premise and hypothesis together and sees a contradiction that shares every word: Bowman et al., "A large
+annotated corpus for learning natural language inference", 2015. None is bundled: no package has weights that could be
+trusted. Choose it where a strong model writes the answers and half a second per sentence is acceptable.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassi
 
 
 class Options(ClassifierOptions):
-    """Of a classifier with one output that is high for what is supported, or with several."""
+    """Options of a classifier with one output, high for supported sentences, or with several."""
 
     label: str = "entailment"
-    """The output that means "supported", in any case of letters."""
+    """Name of the output that means "supported", in any case."""
 
 
 class CrossEncoderJudge:
-    """Probabilities are the model's own, not calibrated. Safe to call from several threads."""
+    """Returns the model's own probabilities, not calibrated. Thread-safe."""
 
     def __init__(self, model: PairClassifier, place: int) -> None:
         self.model_name = model.name
@@ -45,7 +45,7 @@ class CrossEncoderJudge:
 
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:
-    """Check the weights, then load them. Raises WeightsInvalid for a missing or pickled file, or a model without `label`."""
+    """Check and load the weights. Raises WeightsInvalid: a file is missing or pickled, or the model has no `label`."""
     kind, labels = read_labels(options.path)
     places = [place for place, label in enumerate(labels) if label.casefold() == options.label.casefold()]
     if not kind.endswith(CLASSIFIES) or (len(labels) > 1 and not places):

@@ -1,4 +1,4 @@
-"""Signs that can be named, weighed by a small trained curve: similarity of meaning, how well words and tokens are matched.
+"""A judge of entailment by logistic regression over explainable signs: cosine similarity, matches of words and tokens.
 
     [models.entailment]
     use = "signs"
@@ -29,21 +29,21 @@ from models.scoring.logistic import LogisticCurve, Rows
 WEIGHTS = Path(__file__).with_name("signs.json")
 SIGNS = ("similarity", "matched", "matched_by_one", "least_matched", "coverage", "coverage_by_one", "words")
 MOST_COMPARED = 24
-"""Sentences of the premise that one sentence is compared with: those that share most of its terms."""
+"""Most sentences of the premise that a sentence is compared with: those that share most of its terms."""
 _LEAST = 4
-"""The worst matched quarter of a sentence's tokens is looked at by itself: what is wrong is often one word."""
+"""Divisor for the worst-matched part of a sentence's tokens, a quarter, which is a sign of its own: often one word is wrong."""
 _LONG = 40
 Parts = dict[str, frozenset[str]]
-"""The sentences of a premise, each once, with their terms."""
+"""The distinct sentences of a premise, with their terms."""
 
 
 class Options(Section):
     weights: Path | None = None
-    """A file that `make train-verify` wrote, for another embedder or another field; `None` is the shipped one."""
+    """A file that `make train-verify` wrote, for another embedder or field; `None`: the shipped one."""
 
 
 class SignsJudge:
-    """As safe to call from several threads as the embedder is."""
+    """Judges by signs and a logistic curve. As thread-safe as the embedder."""
 
     def __init__(self, embedder: Embeddings, curve: LogisticCurve) -> None:
         self.embedder_name = name_of(embedder)
@@ -52,7 +52,7 @@ class SignsJudge:
         self._embedder, self._curve = embedder, curve
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """As the port promises. What stands in the premise word for word is certain.
+        """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word.
 
         Raises:
             ComponentError: the embedder failed.
@@ -64,8 +64,8 @@ class SignsJudge:
         ]
 
     def signs(self, pairs: Sequence[tuple[str, str]]) -> list[Rows | None]:
-        """The signs of every pair, in the order of `SIGNS`; all texts are embedded in one call. `None`: there is nothing to
-        compare."""
+        """Return the signs of every pair, in the order of `SIGNS`; `None`: nothing to compare. All texts are
+        embedded in one call."""
         premises = {
             premise: {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
             for premise, _ in pairs
@@ -87,8 +87,8 @@ def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
 
 
 class _Meaning:
-    """Vectors of texts and of their tokens, from one call of the embedder. Where it has no vectors of tokens, those of
-    the words by themselves take their place."""
+    """Vectors of texts and of their tokens, from one call of the embedder. Without vectors of tokens, those of
+    single words replace them."""
 
     def __init__(self, texts: Sequence[str], embedder: Embeddings) -> None:
         tokens = embed_tokens(embedder, texts)
@@ -131,7 +131,7 @@ def _is_verbatim(premise: str, sentence: str) -> bool:
 
 
 def build(options: Options, context: EntailmentParts) -> SignsJudge:
-    """Raises WeightsInvalid for a file that is not there, or not in the form that `make train-verify` writes."""
+    """Raises WeightsInvalid: the file is missing, or not in the format of `make train-verify`."""
     file = options.weights or WEIGHTS
     try:
         curve = LogisticCurve.of(json.loads(file.read_text(encoding="utf-8")), SIGNS)

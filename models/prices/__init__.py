@@ -1,1 +1,1 @@
-"""Sources of prices, a file each."""
+"""Sources of prices, one file each."""

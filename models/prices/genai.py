@@ -1,11 +1,10 @@
-"""Prices of remote models: those that you state, else those of the genai-prices package; local models cost the machine's time.
+"""Prices of remote models: those stated in the options, else those of the package genai-prices; local models cost the machine's time.
 
     [models.prices]
     use = "genai"
     stated = { "my-model" = { input = 3.0, output = 15.0, cached_input = 0.3 } }     # USD for a million tokens
 
-Only the snapshot inside the installed package is read: prices change when the package is updated, on purpose and with
-a version to name, and never because a download happened to succeed.
+Only the snapshot in the installed package is used, so prices change with its version, and never by a download.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from models.contract import Call, Price, PriceSource
 
 
 class StatedPrice(Section):
-    """USD for a million tokens of each kind."""
+    """US dollars per million tokens of each kind."""
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
     cached_input: Decimal | None = Field(default=None, ge=0)
-    """Tokens that the provider read from its cache; unset, they cost what others do."""
+    """Price of tokens read from the provider's cache; unset: as `input`."""
     cache_write: Decimal | None = Field(default=None, ge=0)
 
     def usd(self, usage: Usage) -> Decimal:
@@ -41,11 +40,11 @@ class StatedPrice(Section):
 
 class Options(Section):
     stated: dict[str, StatedPrice] = Field(default_factory=dict)
-    """By the model's name, as your contract says; it is asked before the package."""
+    """Prices by model name, as in your contract; they override the package."""
 
 
 class GenaiPrices:
-    """Looks up (provider, model, time); what it does not find is unpriced."""
+    """Looks up prices by provider, model and time; unknown ones are unpriced."""
 
     def __init__(self, machine_usd_per_hour: float, stated: Mapping[str, StatedPrice]) -> None:
         self._machine_usd_per_hour = Decimal(str(machine_usd_per_hour))

@@ -1,1 +1,1 @@
-"""Rerankers, a file each."""
+"""Rerankers, one file each."""

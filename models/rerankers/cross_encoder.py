@@ -1,11 +1,11 @@
-"""Any sentence-transformers CrossEncoder from a local folder, by torch on the CPU.
+"""A reranker by any sentence-transformers CrossEncoder from a local folder, with torch on the CPU.
 
     [models.reranker]
     use = "cross_encoder"
     path = "weights/ms-marco-MiniLM-L6-v2"
 
 A cross-encoder reads query and text together: Nogueira and Cho, "Passage Re-ranking with BERT", 2019. None is bundled:
-no package carries the weights of one that could be trusted.
+no package has weights that could be trusted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassi
 
 
 class Options(ClassifierOptions):
-    """Of a classifier with one output."""
+    """Options of a classifier with one output."""
 
 
 class CrossEncoderReranker:
-    """Scores are the model's logits, on no fixed scale. Safe to call from several threads."""
+    """Scores by the model's logits, on no fixed scale. Thread-safe."""
 
     def __init__(self, model: PairClassifier) -> None:
         self.model_name = model.name
@@ -34,7 +34,7 @@ class CrossEncoderReranker:
 
 
 def build(options: Options, context: Context) -> Reranker:
-    """Check the weights, then load them. Raises WeightsInvalid for a missing or pickled file, or another kind of model."""
+    """Check and load the weights. Raises WeightsInvalid: a file is missing or pickled, or it is another kind of model."""
     kind, labels = read_labels(options.path)
     if not kind.endswith(CLASSIFIES) or len(labels) != 1:
         raise WeightsInvalid(

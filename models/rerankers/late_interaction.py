@@ -1,4 +1,4 @@
-"""MaxSim over the token vectors of the system's own embedder: no second model, and no training for the task.
+"""A reranker by MaxSim over the token vectors of the system's own embedder, without a second model.
 
     [models.reranker]
     use = "late_interaction"
@@ -26,7 +26,7 @@ class Options(Section):
 
 
 class LateInteraction:
-    """Scores from 0 to 1. As safe to call from several threads as the embedder is."""
+    """Scores from 0 to 1. As thread-safe as the embedder."""
 
     def __init__(self, embedder: Embeddings) -> None:
         self.model_name = f"late interaction of {name_of(embedder)}"
@@ -41,7 +41,7 @@ class LateInteraction:
 
 
 def build(options: Options, context: RerankerParts) -> Reranker:  # noqa: ARG001  # every adapter has this signature
-    """Raises InvalidSetting where the embedder has no token vectors."""
+    """Raises InvalidSetting: the embedder has no token vectors."""
     if embed_tokens(context.embedder, []) is None:
         raise InvalidSetting(
             f'[models.reranker] use = "late_interaction" needs a vector a token, and the embedder '

@@ -1,4 +1,4 @@
-"""No reranking: the order of retrieval stands."""
+"""No reranking: the order of retrieval is kept."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What stands around a chat model: retries, fallbacks, a breaker, and errors translated from each vendor."""
+"""Resilience of chat models: retries, fallbacks, a circuit breaker, and translation of vendors' errors."""

@@ -1,4 +1,4 @@
-"""A chat model around another one: what it says of itself, and tools and schemas bound to the one carried over to the other."""
+"""The base of chat models that wrap others, and helpers that carry bound tools and schemas over from one model to another."""
 # ruff: noqa: SLF001 - LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel
 from models.pricing import identity, is_local
 
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
-"""What LangChain's classes call the most tokens of a reply, if not `max_tokens`."""
+"""Names of LangChain's classes for the token limit of a reply, besides `max_tokens`."""
 
 
 class ChatWrapper(BaseChatModel):
-    """A chat model around others. What LangChain and telemetry ask of it, `described_model` says."""
+    """A chat model around others, which takes its description for LangChain and telemetry from `described_model`."""
 
     @property
     @abstractmethod
@@ -26,7 +26,7 @@ class ChatWrapper(BaseChatModel):
 
     @property
     def local(self) -> bool:
-        """Whether it computes on this machine."""
+        """Whether the model runs on this machine."""
         return is_local(self.described_model)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -54,7 +54,7 @@ class ChatWrapper(BaseChatModel):
 def bound_arguments(
     model: BaseChatModel, tools: Sequence[Any], tool_choice: str | None, **kwargs: Any
 ) -> dict[str, Any]:
-    """The keyword arguments by which a call of `model` carries tools."""
+    """Return the keyword arguments with which a call of `model` passes tools. Raises NotImplementedError: it calls none."""
     demand_ability(model, "tools", "tool_calling")
     choice = {} if tool_choice is None else {"tool_choice": tool_choice}
     bound = model.bind_tools(tools, **choice, **kwargs)
@@ -64,21 +64,21 @@ def bound_arguments(
 
 
 def demand_ability(model: BaseChatModel, what: str, *abilities: str) -> None:
-    """Refuse what the model's profile says that it cannot do; what it says nothing about is tried."""
+    """Raise NotImplementedError where the model's profile denies all of the abilities; an unknown one is tried."""
     profile: Mapping[str, Any] = model.profile or {}
     if all(profile.get(ability) is False for ability in abilities):
         raise NotImplementedError(f"{identity(model)[1]} is not made for {what}. Use a model that is.")
 
 
 def plain_choice(choice: Any) -> str | None:
-    """A vendor's tool_choice as the word that every `bind_tools` understands: auto, any, none or a tool's name."""
+    """Translate a vendor's tool_choice to a word that every `bind_tools` understands: auto, any, none or a tool's name."""
     if isinstance(choice, Mapping):
         choice = choice.get("name") or choice.get("function", {}).get("name") or choice.get("type")
     return "any" if choice == "required" else choice
 
 
 def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel) -> Runnable[Any, Any]:
-    """The same chain with `new` where `old` was, for the shapes that LangChain builds around structured output."""
+    """Replace `old` by `new` in a chain, for the shapes that LangChain builds for structured output."""
     if runnable is old:
         return new
     if isinstance(runnable, RunnableBinding) and runnable.bound is old:
@@ -91,8 +91,8 @@ def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel)
 
 
 def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
-    """The model and the keyword arguments of one call of it. `max_tokens` goes by the field in which the model has its limit, where
-    that is another one, or counts for more: some classes pass an argument that they do not know to a client that refuses it."""
+    """Return the model and the arguments for one call, with `max_tokens` moved to the model's own field where it has
+    another or that field wins: some classes pass unknown arguments to a client that refuses them."""
     fields = type(model).model_fields
     own = "max_tokens" if "max_tokens" in fields else next((name for name in OTHER_LIMITS if name in fields), None)
     counts_for_more = own != "max_tokens" or getattr(model, "use_responses_api", False)
@@ -102,7 +102,7 @@ def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseCh
 
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """The messages in an order that the model takes: Mistral's refuse the person's words right behind a tool's result."""
+    """Return the messages in an order that the model accepts: Mistral's models refuse a human message right after a tool's result."""
     if "mistral" not in " ".join(identity(model)).casefold():
         return messages
     ordered: list[BaseMessage] = []

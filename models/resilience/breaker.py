@@ -1,4 +1,4 @@
-"""Two ways to spare a model that fails: a circuit breaker, after Nygard, "Release It!" (2007), and a budget of retries."""
+"""A circuit breaker, after Nygard, "Release It!" (2007), and a retry budget."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from foundation.errors import UpstreamDown
 
 
 class Breaker:
-    """Spares a model that fails again and again: refuses at once for a while, then lets a single call try. Counts failures in
-    a row, of the retryable kind only: a refused key proves that somebody answers."""
+    """A circuit breaker: after several failures in a row it refuses calls for a while, then admits a single trial.
+    Only retryable failures count: a refused key proves that the server answers."""
 
     def __init__(self, *, name: str, failures: int, open_s: float, clock: Clock) -> None:
         self._name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
@@ -24,10 +24,10 @@ class Breaker:
         return self._failures >= self._limit
 
     def admit(self) -> None:
-        """Return if a call may be made; every call that was admitted must be reported by one of the other methods.
+        """Admit a call; its outcome must be reported by one of the `record_` methods.
 
         Raises:
-            UpstreamDown: the breaker is open, or another call is trying just now; with the seconds to wait.
+            UpstreamDown: the breaker is open, or a trial is under way; `retry_after_s` says how long to wait.
         """
         with self._lock:
             if not self.is_open:
@@ -50,14 +50,14 @@ class Breaker:
             self._open_until = self._clock.monotonic_s() + self._open_s
 
     def record_no_verdict(self) -> None:
-        """The call was cancelled, or failed in a way that says nothing about the model's health."""
+        """Report a call that was cancelled, or whose failure says nothing about the model's health."""
         with self._lock:
             self._trial = False
 
 
 class RetryBudget:
-    """Retries as a share of the calls: each call earns `share`, each retry costs 1, and a few are always saved up. Without it
-    an outage multiplies the load on a provider by the attempts of every call, just when it can least bear it."""
+    """Limits retries to a share of the calls: each call earns `share`, each retry costs 1, and up to `SAVED` can be
+    saved. Without it an outage would multiply the load on a provider by the attempts of every call."""
 
     SAVED = 10.0
 
@@ -71,7 +71,7 @@ class RetryBudget:
             self._left = min(self.SAVED, self._left + self._share)
 
     def spend(self) -> bool:
-        """Whether one more retry may be made; it is then paid for."""
+        """Spend one retry; return whether there was one left."""
         with self._lock:
             if self._left < 1:
                 return False

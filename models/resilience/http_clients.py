@@ -1,4 +1,4 @@
-"""HTTP clients for the remote adapters: one place that decides on timeouts, proxies, kept-alive connections and keys."""
+"""HTTP clients of the remote adapters, with their timeouts, proxies, keep-alive, size limits and keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import httpx2
 
 CHAT_BYTES, EMBEDDING_BYTES = 16 << 20, 256 << 20
-"""Of one reply: many times what a chat model writes with all that stands around each token, and 2,048 vectors as JSON."""
+"""Most bytes of one reply: many times the longest reply of a chat model, and 2,048 vectors as JSON."""
 OPENAI = "https://api.openai.com/v1"
-"""Where the adapters for OpenAI's API ask unless they are told otherwise."""
+"""Default address of the adapters for OpenAI's API."""
 
 
 def on_loopback(address: str) -> bool:
@@ -30,10 +30,10 @@ def on_loopback(address: str) -> bool:
 
 
 def key_for(section: str, model: str, address: str, key: SecretStr | None) -> SecretStr:
-    """The key to send. On this machine none is needed, but the client insists on one; such a server ignores it.
+    """Return the key to send. A server on this machine needs none and ignores it, but the client insists on one.
 
     Raises:
-        MissingCredential: there is none for a server elsewhere.
+        MissingCredential: there is no key for a server elsewhere.
     """
     if key is not None and key.get_secret_value():
         return key
@@ -49,15 +49,15 @@ def key_for(section: str, model: str, address: str, key: SecretStr | None) -> Se
 def clients(
     *, connect_s: float, read_s: float, keep_alive: bool, proxies: bool = True, max_bytes: int = CHAT_BYTES
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-    """A client for sync and one for async calls. Nothing is connected yet.
+    """Return a client for sync and one for async calls. Nothing is connected yet.
 
-    They follow no redirect: whoever answers at the configured address would otherwise choose who gets the prompt. A reply
-    of more than `max_bytes` is broken off. A compressed one is refused: none is asked for, and a few of its bytes may
-    become millions. `read_s` is the longest silence: until the first byte, and between two pieces of a stream.
+    They follow no redirects, which would let the server choose who gets the prompt. A reply of more than `max_bytes` is
+    broken off. A compressed reply is refused, since a few of its bytes can expand to millions. `read_s` is the longest
+    silence: until the first byte, and between two pieces of a stream.
 
-    A kept-alive async connection belongs to the event loop that opened it and fails in any other, and a process may
-    have several loops (a command line, a notebook, tests). So connections are kept only when asked for: a new one costs
-    some milliseconds, a reply seconds.
+    A kept-alive async connection fails in any event loop but the one that opened it, and a process may have several (a
+    command line, a notebook, tests). So keep-alive is off by default: a new connection costs some milliseconds, a reply
+    seconds.
     """
     import httpx2
 
@@ -86,7 +86,7 @@ def clients(
 
 
 def bounded_stream(stream: Any, most: int) -> Any:
-    """The body of a response, which ends with UpstreamMalformed after `most` bytes."""
+    """Return a response's body that raises UpstreamMalformed after `most` bytes."""
     import httpx2
 
     left = most

@@ -1,4 +1,4 @@
-"""The options that the chat models of other machines have in common."""
+"""Options of all chat models on other machines."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 class RemoteChatOptions(Section):
     model: str
     api_key: SecretStr | None = None
-    """Needed everywhere but on this machine."""
+    """The API key; needed for any server not on this machine."""
     temperature: float | None = Field(default=None, ge=0)
-    """`None` sends none: the newer models accept no other than their own. 0 makes most others repeat themselves."""
+    """Sampling temperature; `None` sends none, since newer models accept only their own. 0 makes most replies repeatable."""
     max_tokens: int = Field(default=4096, ge=1)
-    """Of one reply at most; what a model thinks counts as well."""
+    """Most tokens of one reply, including the model's thinking."""
     profile: ModelProfile | None = None
-    """What the model can, such as `{ tool_calling = true, structured_output = true }`; `None` is what LangChain knows of
-    the vendors' own models. What is false is refused, and what is not said is tried."""
+    """Abilities of the model, such as `{ tool_calling = true, structured_output = true }`; `None`: what LangChain
+    knows of it. False ones are refused, unknown ones tried."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Any other option of LangChain's class, such as `{ reasoning_effort = "low" }`; what it does not know is for its client."""
+    """Further options of LangChain's class, such as `{ reasoning_effort = "low" }`; unknown ones go to its client."""
     connect_timeout_s: float = Field(default=5, gt=0)
     read_timeout_s: float = Field(default=60, gt=0)
-    """The longest silence: before the first token, between two, or before a whole reply that is not streamed."""
+    """Longest silence in seconds: before the first token, between tokens, or before a whole reply that is not streamed."""
     keep_alive: bool = False
-    """Reuse connections. Only where all calls come from one event loop, as in the API server."""
+    """Whether connections are reused. Only for calls from a single event loop, as in the API server."""
 
     def connect(self, *, proxies: bool = True) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-        """The connections of one model, as `clients`."""
+        """Return the HTTP clients of one model, as `clients`."""
         connect_s, read_s = self.connect_timeout_s, self.read_timeout_s
         return clients(connect_s=connect_s, read_s=read_s, keep_alive=self.keep_alive, proxies=proxies)
 
@@ -47,7 +47,7 @@ class RemoteChatOptions(Section):
         return extra
 
     def extra_for(self, chat: type[BaseChatModel]) -> dict[str, Any]:
-        """`extra` as keywords of that class."""
+        """Return `extra` as keyword arguments of that class."""
         known = {*chat.model_fields, *(field.alias for field in chat.model_fields.values())}
         unknown = {name: value for name, value in self.extra.items() if name not in known}
         model_kwargs = {**self.extra.get("model_kwargs", {}), **unknown}

@@ -1,10 +1,10 @@
-"""Any chat models as one that keeps its promises: time limits, retries, fallbacks in order, a breaker for each.
+"""A resilient chat model around others: time limits, retries, fallbacks in order, a circuit breaker for each.
 
-The wrapper is an ordinary LangChain chat model. It talks to the wrapped models below the level at which LangChain reports a
-call, so that a retry or a fallback is no second span. All logic is async; the sync entries run it in a loop of their own.
+The wrapper is an ordinary LangChain chat model. It calls the wrapped models below LangChain's callbacks, so that a
+retry or a fallback makes no second span. All logic is async; the sync methods run it in an event loop of their own.
 
-Waiting times have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
-"Release It!", and gRPC's A6. A model that kept silent to the end of its limit is not asked again, the next one is.
+Waits have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
+"Release It!", and gRPC's A6. A model that was silent until its time limit is not retried; the next one is called.
 """
 # ruff: noqa: ARG002, SLF001  # LangChain spells the hooks of a chat model with an underscore, and reports for the wrapper
 
@@ -45,9 +45,9 @@ from models.settings import ResilienceSettings
 __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
 
 FALLBACK = "fallback"
-"""Key of `response_metadata`: True where a fallback answered, so that the answer can be labelled as degraded."""
+"""Key of `response_metadata`: True where a fallback answered, so that the answer is marked as degraded."""
 ANSWERED_BY = "answered_by"
-"""Key of `response_metadata`: which model answered, 1 for the first fallback; absent for the primary one."""
+"""Key of `response_metadata`: index of the model that answered, 1 for the first fallback; absent for the primary."""
 
 T = TypeVar("T")
 
@@ -59,10 +59,10 @@ def resilient(
     clock: Clock,
     demand: Demand = nothing_stopped,
 ) -> ResilientChatModel:
-    """Wrap `primary` and the models that answer in its place, in order, when it fails.
+    """Wrap `primary` and its fallbacks, which are called in order when it fails.
 
-    `settings.attempts` and the limits of silence count for each model, `settings.timeout_s` for all together. `demand` is asked
-    with the model's name before each attempt and each piece of a stream; a model that is refused there has failed.
+    `settings.attempts` and the limits of silence hold for each model, `settings.timeout_s` for all together. `demand`
+    is called with the model's name before each attempt and each chunk of a stream; if it raises, that model has failed.
     """
     return ResilientChatModel(
         candidates=(primary, *fallbacks),
@@ -107,12 +107,12 @@ class ResilientChatModel(ChatWrapper):
         return self.primary
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
-        """The wrapped model that a reply came from."""
+        """Return the wrapped model that a reply came from."""
         index: int = message.response_metadata.get(ANSWERED_BY, 0)
         return self.candidates[index]
 
     def close(self) -> None:
-        """Close every model that can be closed, the last one first. A second call does nothing more."""
+        """Close every model that can be closed, the last one first."""
         for model in reversed(self.candidates):
             close = getattr(model, "close", None)
             if callable(close):
@@ -127,19 +127,19 @@ class ResilientChatModel(ChatWrapper):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
-        """Bind tools in the primary model's form; a fallback gets them in its own form when it is its turn.
+        """Bind tools in the primary model's format; a fallback gets them in its own when it is called.
 
         Raises:
-            NotImplementedError: the primary model cannot, or its profile says that it calls none.
+            NotImplementedError: the primary model calls no tools.
         """
         bound = self.bind(**bound_arguments(self.primary, tools, tool_choice, **kwargs))
         return cast("Runnable[Any, AIMessage]", bound)
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
-        """The primary model's own way to structured output, with this model in its place.
+        """Return the primary model's structured output, with this model in its place.
 
         Raises:
-            NotImplementedError: the primary model cannot, or its profile says that it has neither of the two ways.
+            NotImplementedError: the primary model has neither structured output nor tool calling.
         """
         demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
@@ -176,7 +176,7 @@ class ResilientChatModel(ChatWrapper):
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
         labels: dict[str, Any] = {}
         called = False
-        if index:  # first, so that what a cut-off call cost is charged to the model that was at work
+        if index:  # first, so that a cut-off call is charged to the model that answered
             yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
         async with aclosing(self._stream_rest(first, later_chunks, index, deadline)) as chunks:
             async for chunk in chunks:
@@ -187,7 +187,7 @@ class ResilientChatModel(ChatWrapper):
         added = self._labels(index, labels)
         if (
             labels.get("model_provider") == "mistralai" and "finish_reason" in added
-        ):  # its class ends a cut stream in silence
+        ):  # its class ends a cut stream silently
             raise UpstreamMalformed(
                 f"The stream of {identity(self.candidates[index])[1]} ended in the middle. Try again."
             )
@@ -259,7 +259,7 @@ class ResilientChatModel(ChatWrapper):
     async def _stream_rest(
         self, first: list[ChatGenerationChunk], chunks: Chunks, index: int, deadline: float
     ) -> Chunks:
-        """A stream that has begun, under its limits. What fails now is reported: its beginning is already out."""
+        """Yield a stream that has begun, under its time limits. A failure is raised and not retried, since its beginning is already out."""
         breaker, name = self._breakers[index], identity(self.candidates[index])[1]
         async with aclosing(chunks):
             try:
@@ -290,7 +290,7 @@ class ResilientChatModel(ChatWrapper):
         raise failure from error
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        """Only retryable errors: not after our own time limit, nor where the provider asks us to wait longer than `wait_max_s`."""
+        """Whether to retry: a retryable error, not after our own time limit, nor where the provider's wait exceeds `wait_max_s`."""
         if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
             return False
         return (error.retry_after_s or 0.0) <= self.settings.wait_max_s
@@ -302,7 +302,7 @@ class ResilientChatModel(ChatWrapper):
         return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
 
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The call's keyword arguments for one model: tools in its own form, everything else unchanged."""
+        """Return the call's keyword arguments for one model, with tools in its own format."""
         model = self.candidates[index]
         if not kwargs.get("tools") or type(model) is type(self.primary):
             return dict(kwargs)
@@ -311,8 +311,8 @@ class ResilientChatModel(ChatWrapper):
         return others | bound_arguments(model, tools, plain_choice(kwargs.get("tool_choice")))
 
     def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
-        """Servers drop tools that a model has no template for, and answer as if none had been given. Another attempt
-        would end in the same way."""
+        """Raise where a required tool call is missing: servers silently drop tools that a model has no template for.
+        A retry would not help."""
         choice = kwargs.get("tool_choice")
         if not called and choice is not None and plain_choice(choice) not in {"auto", "none"}:
             raise UpstreamMalformed(
@@ -321,7 +321,7 @@ class ResilientChatModel(ChatWrapper):
             )
 
     def _labels(self, index: int, reported: Mapping[str, Any]) -> dict[str, Any]:
-        """What a reply must say for itself and does not say yet."""
+        """Return the metadata that a reply must have and lacks."""
         labels: dict[str, Any] = {}
         if not reported.get("model_name") and not reported.get("model"):
             labels["model_name"] = identity(self.candidates[index])[1]
@@ -343,7 +343,7 @@ async def _sleep(seconds: float) -> None:
 
 
 def _combine(failures: Sequence[ComponentError]) -> ComponentError:
-    """The only failure, or one of the kind of the last that was asked, whose text names them all, with the shortest wait among them."""
+    """Return the only failure, or one of the last model's kind that names them all, with the shortest wait."""
     if len(failures) == 1:
         return failures[0]
     waits = [error.retry_after_s for error in failures if error.retry_after_s is not None]

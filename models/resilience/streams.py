@@ -15,17 +15,17 @@ from langchain_core.outputs import ChatGenerationChunk
 from foundation.errors import UpstreamMalformed
 
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
-"""Characters that a stream may have: so many for each token that was asked for at most, several times what the longest tokens
-of any text come to, and some for what stands around it."""
+"""Characters allowed per requested token, several times the longest tokens of any text, and in addition for each
+stream."""
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
 async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
-    """The stream, which ends with an error once it has said more than `max_tokens` could be. A piece counts for one character
-    at least, so that nobody sends empty ones for ever.
+    """Yield the stream, and raise once it is longer than `max_tokens` can be. A chunk counts as one character at least,
+    so that endless empty ones end too.
 
     Raises:
-        UpstreamMalformed: the model goes on and on.
+        UpstreamMalformed: the stream is too long.
     """
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
     async with aclosing(chunks):
@@ -40,7 +40,7 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
 
 
 def _length(message: BaseMessage) -> int:
-    """Characters of a chunk: of its text, of the calls in it, and of what else its provider puts beside them."""
+    """Return the number of characters of a chunk: text, tool calls and additional fields."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
     calls = getattr(message, "tool_call_chunks", ())
     texts = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
@@ -51,7 +51,7 @@ def _length(message: BaseMessage) -> int:
 async def stream_of(
     model: BaseChatModel, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
 ) -> Chunks:
-    """The model's stream, or its whole reply as one chunk where it cannot stream."""
+    """Yield the model's stream, or its whole reply as one chunk where it cannot stream."""
     if model._should_stream(async_api=True, stream=True, **kwargs):
         async with aclosing(cast("Chunks", model._astream(messages, stop=stop, **kwargs))) as chunks:
             async for chunk in chunks:
@@ -63,7 +63,7 @@ async def stream_of(
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
-    """Read until the first chunk that says or thinks something: up to there a failure can still be hidden by another attempt."""
+    """Return the chunks up to the first with content, until which a retry can hide a failure, and the rest of the stream."""
     first: list[ChatGenerationChunk] = []
     try:
         while (chunk := await next_or_none(chunks)) is not None:

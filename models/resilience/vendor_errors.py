@@ -1,4 +1,4 @@
-"""The exceptions of the vendors' clients, translated into our own tree: one table, one function."""
+"""Translation of the exceptions of vendors' clients into our own."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.AttributeError": UpstreamMalformed,
     "builtins.LookupError": UpstreamMalformed,
 }
-"""Name of an exception class -> ours. The first class along the method resolution order that is listed decides; names,
-not classes, so that no vendor's package is imported for an error that it never raised."""
+"""Name of an exception class -> our class, by the first listed class in the method resolution order. Names avoid
+imports of vendors' packages."""
 
 _STATUSES: Mapping[int, type[ComponentError]] = {408: UpstreamTimeout, 429: UpstreamLimited, 504: UpstreamTimeout}
 
@@ -77,9 +77,9 @@ _REDIRECTED = (
 
 
 def translate(error: Exception, *, model: str = "The model") -> SixplyError:
-    """The error of our own tree for any exception of a chat model; raise it `from` the original.
+    """Return our error for any exception of a chat model; raise it `from` the original.
 
-    The text has the status and the exception's class but never the vendor's words, which may quote the prompt or a key.
+    Its text has the status and the exception's class, but never the vendor's text, which may quote the prompt or a key.
     """
     if isinstance(error, SixplyError):
         return error
@@ -94,10 +94,10 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
 
 @contextmanager
 def translate_errors(model: str) -> Iterator[None]:
-    """Whatever exception its body raises as one of our own tree (`translate`)."""
+    """Translate any exception raised inside (`translate`)."""
     try:
         yield
-    except (SixplyError, NotImplementedError):  # the latter says of itself what is not written yet
+    except (SixplyError, NotImplementedError):  # the latter has a text of its own
         raise
     except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
         raise translate(error, model=model) from error
@@ -123,7 +123,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _retry_after_s(error: Exception) -> float | None:
-    """What the provider asks for, as it wrote it; `SixplyError` makes sense of it."""
+    """Return the seconds of the header Retry-After, unchecked; `SixplyError` checks them."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     value: str = headers.get("retry-after", "") if headers is not None else ""
     with suppress(ValueError, TypeError):

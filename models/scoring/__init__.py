@@ -1,1 +1,1 @@
-"""What stands around the parts that score texts: their results checked, and the curve that turns signs into a probability."""
+"""Checks of the parts that score texts, and a logistic curve from signs to a probability."""

@@ -1,7 +1,7 @@
-"""Any reranker and any judge of entailment as one that keeps its port's promises: results checked, errors translated.
+"""Wrappers that make rerankers and judges of entailment keep their port's promises: results checked, errors translated.
 
-LangChain has no reranker but document compressors: they return the documents that they think relevant, in a new order,
-with or without a score, and may drop the others. Here each text gets a score, in input order.
+LangChain has no rerankers but document compressors, which return documents in a new order, with or without scores, and
+may drop some. Here each text gets a score, in input order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from models.embedding import name_of, readable
 from models.resilience.vendor_errors import translate_errors
 
 PLACE = "sixply_place"
-"""Key in a document's metadata: which text it was. Its id would be lost on some of the ways through a compressor."""
+"""Key in a document's metadata: the index of its text. Some compressors lose a document's id."""
 
 
 class KeepsOrder:
-    """Scores by position only, 1, 1/2, 1/3 ..., so that sorting by score changes nothing. The retriever does not even ask."""
+    """Scores by position only, 1, 1/2, 1/3 ..., so that sorting changes nothing. The retriever skips it."""
 
     model_name = "none"
 
@@ -31,15 +31,15 @@ class KeepsOrder:
 
 
 def chosen_reranker(part: object) -> Reranker | None:
-    """As `reranker_of`, but `None` for the one that keeps the order: nobody need read documents for it. Raises InvalidSetting."""
+    """Return `reranker_of(part)`, or `None` for the one that keeps the order. Raises InvalidSetting, as that does."""
     return None if isinstance(part, KeepsOrder) else reranker_of(part)
 
 
 def reranker_of(part: object) -> Reranker:
-    """`part`, a `Reranker` or a LangChain document compressor, with its errors translated and its scores checked.
+    """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked.
 
     Raises:
-        InvalidSetting: it is neither.
+        InvalidSetting: the part is neither.
     """
     if isinstance(part, BaseDocumentCompressor):
         return CheckedReranker(Compressor(part))
@@ -52,17 +52,17 @@ def reranker_of(part: object) -> Reranker:
 
 
 class CheckedReranker:
-    """Delegates, and lets nothing through that would spoil an order in silence."""
+    """A reranker around another one that rejects invalid scores, which would silently spoil the order."""
 
     def __init__(self, inner: Reranker) -> None:
         self.inner = inner
         self.model_name = name_of(inner)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """As the port promises.
+        """Return the scores of `inner`, checked.
 
         Raises:
-            UpstreamMalformed: another number of scores came back, or one that is no finite number.
+            UpstreamMalformed: the number of scores is wrong, or one is not finite.
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
         with translate_errors(self.model_name):
@@ -77,17 +77,17 @@ class CheckedReranker:
 
 
 class CheckedJudge:
-    """Delegates what has words on both sides, and lets nothing through that is no probability."""
+    """A judge around another one that passes on only pairs with words on both sides, and rejects invalid probabilities."""
 
     def __init__(self, inner: EntailmentJudge) -> None:
         self.inner = inner
         self.model_name = name_of(inner)
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """As the port promises.
+        """Return the probabilities of `inner`, checked; 0 where a side has no words.
 
         Raises:
-            UpstreamMalformed: another number of probabilities came back, or one that is not from 0 to 1.
+            UpstreamMalformed: the number of probabilities is wrong, or one is not from 0 to 1.
             ComponentError: the model behind it failed; the vendor's exception is the cause.
         """
         asked = {place: pair for place, pair in enumerate(pairs) if all(map(words, pair))}
@@ -109,8 +109,8 @@ class CheckedJudge:
 class Compressor:
     """A LangChain document compressor as a reranker.
 
-    Where each document that comes back has a number under `relevance_score`, as the vendors' rerankers write it, those
-    are the scores; otherwise it is the order: 1, 1/2, 1/3 ... What does not come back stands just below the lowest.
+    If each returned document has a number under `relevance_score`, as the vendors' rerankers write it, those are the
+    scores; otherwise they follow the order: 1, 1/2, 1/3 ... Dropped documents get a score just below the lowest.
     """
 
     def __init__(self, compressor: BaseDocumentCompressor) -> None:

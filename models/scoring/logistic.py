@@ -1,4 +1,4 @@
-"""A logistic curve over signs: fitted, stored as JSON, and read as a probability."""
+"""Logistic regression over signs: fitting, storage as JSON, probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LogisticCurve:
-    """Weights of the signs, each by its mean and deviation in training."""
+    """A fitted curve: weights of the signs, standardised by their mean and deviation in training."""
 
     means: Rows
     deviations: Rows
@@ -22,11 +22,11 @@ class LogisticCurve:
     bias: float
 
     def score(self, row: Rows) -> float:
-        """The probability, from 0 to 1, of one row of signs."""
+        """Return the probability, from 0 to 1, of one row of signs."""
         return float(1 / (1 + np.exp(-(self.weights @ ((row - self.means) / self.deviations) + self.bias))))
 
     def as_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """What `of` reads, under the names of the signs."""
+        """Return the curve as JSON values for `of`, by the names of the signs."""
         columns = zip(names, self.means, self.deviations, self.weights, strict=True)
         signs = {
             name: {"mean": round(float(m), 5), "deviation": round(float(d), 5), "weight": round(float(w), 5)}
@@ -36,7 +36,7 @@ class LogisticCurve:
 
     @classmethod
     def of(cls, stored: dict[str, Any], names: Sequence[str]) -> LogisticCurve:
-        """The curve that `as_dict` stored.
+        """Return the curve from the values of `as_dict`.
 
         Raises:
             KeyError, TypeError: a sign is missing, or the bias.
@@ -51,9 +51,9 @@ class LogisticCurve:
 def fit_logistic(
     rows: Rows, truths: Sequence[bool], *, weights: Sequence[float] | None = None, penalty: float = 1.0
 ) -> LogisticCurve:
-    """The curve with the maximum of the penalised likelihood.
+    """Fit the curve by maximum penalised likelihood.
 
-    Both outcomes weigh the same, however often each occurs. Within an outcome rows weigh the same, or as `weights` say.
+    Both outcomes have equal total weight, however often each occurs; within one, rows weigh the same, or by `weights`.
     """
     from scipy.optimize import minimize
 

@@ -1,1 +1,1 @@
-"""Agents, a file each: they join the same steps in different ways."""
+"""Agents, one file each."""

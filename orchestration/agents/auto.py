@@ -1,7 +1,7 @@
-"""The agent that the chat model deserves: `tool_calling` where the model's profile says that it calls tools, else `graph`.
+"""The agent that fits the chat model: `tool_calling` where the model's profile says that it calls tools, else `graph`.
 
-What a model can is what LangChain knows of it, or what `[models.chat] profile = { tool_calling = true }` says. Where neither
-says anything, the log does: the model may be a strong one that is not made use of.
+The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`. Where neither
+says anything, the log warns: a strong model may be underused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger("sixply.orchestration")
 
 class Options(Section):
     tool_calling: dict[str, Any] = Field(default_factory=dict)
-    """Options of `tool_calling`, where it is chosen; `graph` those of that."""
+    """Options of `tool_calling`, where it is chosen; likewise `graph`."""
     graph: dict[str, Any] = Field(default_factory=dict)
 
 

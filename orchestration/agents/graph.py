@@ -5,11 +5,11 @@
           │         └─ rewrite ┘            └─ compose (quoting, where refused)      └─ finish
           └─ finish (a question back, a refusal, a person)
 
-Where answers are kept (`parts.memory`), `recall` stands before `retrieve`: an answer from documents that was given before.
+With an answer cache (`parts.memory`), `recall` stands before `retrieve` and looks for an earlier answer from documents.
 
-The plan is made from the person's words before any document is read, and nothing that is read later can add a step to it: `gather`
-changes it only by what failed. Checkpoints hold what was asked, planned and answered as plain data, and no passages: what a person may
-read is asked again when a run goes on.
+The plan is made from the person's words before any document is read, and nothing read later can add a step: `gather`
+changes it only after failures. Checkpoints hold questions, plans and answers as plain data, and no passages: a resumed
+run searches again under the person's present rights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["GraphAgent", "Options", "build", "picture"]
 
 
 class GraphAgent(PlannedAgent):
-    """A conversation is a LangGraph thread."""
+    """A `PlannedAgent` on a LangGraph graph; a conversation is a thread."""
 
     name = "graph"
 
@@ -44,7 +44,7 @@ class GraphAgent(PlannedAgent):
 
     async def _load_thread(self, thread_id: str) -> StoredThread:
         snapshot = await self._graph.aget_state(config_of(thread_id))
-        ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # where another's stopped, no node knows
+        ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # no node resumes another agent's
         unfinished = ours and bool(snapshot.next)
         return StoredThread(cast("State", snapshot.values), waits=bool(snapshot.interrupts), unfinished=unfinished)
 
@@ -59,7 +59,7 @@ def build(options: Options, context: AgentParts) -> GraphAgent:
 
 
 def picture() -> str:
-    """The graph as mermaid text. Drawing it takes no step, so the steps have no parts."""
+    """Return the graph as mermaid text. Drawing runs no step, so the steps need no parts."""
     return _graph(Steps.__new__(Steps)).compile(name=GraphAgent.name).get_graph().draw_mermaid()
 
 
@@ -106,13 +106,13 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
 
 
 async def _wait_for_a_person(state: State) -> State:
-    """Stops here until `resume`; the decision itself is read from the approvals, never from what resumes."""
+    """Pause until `resume`. The decision is read from the approvals, never from the resume value."""
     interrupt({"approval_id": state["approval_id"]})
     return {}
 
 
 def _next(state: State) -> list[str | Send]:
-    """The nodes that follow the plan or a part of it: the steps that begin now, a person, or the end; none while other steps run."""
+    """Return the next nodes: steps that begin now, an approval, or the end; empty while other steps run."""
     if state.get("result"):
         return ["approval" if status_of(state) == "waiting" else "finish"]
     batch, asking = state["batch"], set(state["asking"])
@@ -121,7 +121,7 @@ def _next(state: State) -> list[str | Send]:
 
 
 def _unless_answered(node: str) -> Callable[[State], str]:
-    """To `node`, unless the documents have given what they can."""
+    """Return an edge to `node`, or to `gather` once there is a result from documents."""
 
     def choose(state: State) -> str:
         return "gather" if state.get("part") else node

@@ -1,7 +1,7 @@
-"""The agent for a chat model that calls tools: LangChain's `create_agent`, with one middleware for each concern.
+"""An agent for a chat model that calls tools: LangChain's `create_agent`, with one middleware for each concern.
 
-The model searches, reads on, calls several tools at once, asks back, and writes a cited answer in Markdown. A conversation
-is a LangGraph thread with all of its messages; what needs a person is an interrupt, and the run goes on where it stopped.
+The model searches, reads on, calls tools, also in parallel, asks back, and writes a cited answer in Markdown. A
+conversation is a LangGraph thread with all of its messages; an approval is an interrupt, after which the run resumes.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ __all__ = ["Options", "ToolCallingAgent", "build"]
 
 class Options(Section):
     rounds: int = Field(default=30, ge=2, le=100)
-    """Calls of the chat model for one request at most; the last one is told that it is the last."""
+    """Most calls of the chat model for one request; in the last one the model is told to answer."""
     documents: bool = True
     """Whether the model may search and open documents, by `search_documents` and `open_document`."""
     repairs: int = Field(default=1, ge=0, le=5)
-    """How often an answer is written again whose statements are not supported, before they are marked."""
+    """How often an answer with unsupported statements is rewritten before they are marked."""
     unsupported: Literal["mark", "drop"] = "mark"
-    """What becomes of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
+    """Treatment of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
     stream: Literal["draft", "checked"] = "draft"
-    """Whether words are told as the model writes them, or only once they were checked; with `drop` always the latter, for what is
-    left out must not have been told."""
+    """Whether words are streamed as the model writes them, or only once checked; with `drop` always the latter,
+    since a dropped statement must not be shown."""
     client_instructions: bool = True
-    """Whether system messages of a client of the vendors' shapes are followed, below all instructions of ours."""
+    """Whether system messages of clients of the vendors' APIs are followed, below all our instructions."""
 
 
 class ToolCallingAgent(MessageAgent):
@@ -98,7 +98,7 @@ class ToolCallingAgent(MessageAgent):
 
 
 def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
-    """The names of all tools. Raise where one of them is that of two."""
+    """Return the names of all tools. Raise where two have the same one."""
     names = Counter(tool.name for tool in tools)
     if doubled := [name for name, times in names.items() if times > 1]:
         raise InvalidSetting(
@@ -109,7 +109,7 @@ def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
 
 
 def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence[str]) -> None:
-    """Raise where the model's window, as far as it is known, has no room for a conversation beside what is sent with each call."""
+    """Raise where instructions and tools take more than half of the model's window, if that is known."""
     window = (parts.chat.profile or {}).get("max_input_tokens")
     described = [
         *(SystemMessage(parts.prompts.everybody[name].text) for name in prompts),

@@ -1,7 +1,7 @@
-"""From evidence to an answer whose every sentence is covered by an exact span.
+"""Answers from evidence, every sentence of which is covered by an exact span.
 
-Two ways make a draft: `quoted` takes the sentences that answer, `written` lets the language model write. One gate,
-`verified`, looks at every sentence of a draft; what it lets through is rendered with numbered citations.
+`draft_extractive` quotes sentences, `draft_generative` lets the chat model write. `verify` checks every sentence of a
+draft, and `render` numbers its citations.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrow
 
 SENTENCES = 3
 WORDS = 40
-"""An extractive answer is at most this long; of a first sentence that is longer alone, the part that answers is quoted."""
+"""Most words of an extractive answer; of a longer first sentence only the part that answers is quoted."""
 SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
-"""Sentences and words of an answer to a question that asks for several things."""
+"""Most sentences and words of an answer to a question that asks for several things."""
 REPLY_TOKENS = 120
 _NEAR = 0.85
-"""A further quote must be worth at least this share of the best one."""
+"""Share of the best quote's score that a further quote must reach."""
 _NEW = 3.0
-"""How much a further quote is worth for what it matches of the question and the quotes before it do not."""
+"""Weight of what a further quote matches of the question beyond the quotes before it."""
 _OTHER_DOCUMENT = 0.1
 _ALIKE = 0.6
 _CIRCLES = 2
 _OUTNUMBERED = 2
-"""Quotes that have the question's rarest word, against a first one without it."""
+"""Number of quotes with the question's rarest word that outweigh a first quote without it."""
 _ENDS = (".", "!", "?", "]", ")", '"', "”", "」", "』", *FOREIGN_STOPS)
 _ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)"
 _SEVERAL = re.compile(
@@ -47,11 +47,11 @@ _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable
 
 
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
-    """The best sentence, and after it those that are nearly as good, match more of the question and do not repeat it.
+    """Quote the best sentence, and those that are nearly as good, match more of the question and do not repeat it.
 
-    They come from one document; a question that asks for several things may be answered from several, none of them found far
-    worse than the others, and longer. Lines of a list, and sentences that follow each other, stand in their order, and a
-    sentence that refers back stands with the one before it, where there is room.
+    They come from one document; a question that asks for several things gets a longer answer, also from several
+    documents with similar scores. Lines of a list and neighbouring sentences keep their order, and a sentence that
+    refers back is quoted with the one before it, where there is room.
     """
     several = _SEVERAL.search(question) is not None
     whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
@@ -73,10 +73,10 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
 
 
 async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
-    """What the chat model writes from the evidence, cut into sentences with their markers read.
+    """Let the chat model write from the evidence, and split its reply into sentences and their markers.
 
     Raises:
-        BudgetExceeded, ComponentError: the model could not be called.
+        BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
     """
     messages = answer_from(run.prompt("answer"), question, [item.text for item in evidence])
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
@@ -86,17 +86,17 @@ async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run
 
 
 def salvage_partial(text: str, evidence: Sequence[Evidence]) -> Draft | None:
-    """The whole sentences of a reply that broke off, or `None` where there is none."""
+    """Return the whole sentences of a reply that broke off; `None` where there is none."""
     sentences = _sentences(text, len(evidence), broke_off=True)
     return Draft("generative", sentences, whole=False) if sentences else None
 
 
 def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
-    """The draft with a supporting citation for every sentence, or `None` where one has none.
+    """Return the draft with a supporting citation for every sentence; `None` where one has none.
 
     A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
-    which it then cites: a small model forgets markers more often than facts. Evidence that seems to give orders to its
-    reader is shown in quotation marks, and stands in place of what a model wrote from it alone.
+    which it then cites: a small model forgets markers more often than facts. Evidence that seems to give orders is
+    shown in quotation marks, and replaces what a model wrote from it alone.
 
     Raises:
         ComponentError: the embedder failed.
@@ -118,7 +118,7 @@ def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> 
 
 
 def render(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
-    """The text with its markers, numbered in the order of first use, and the citations they stand for."""
+    """Return the text with its markers, numbered in the order of first use, and their citations."""
     citations: dict[int, Citation] = {}
     parts = []
     for sentence in draft.sentences:
@@ -136,15 +136,15 @@ def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
 
 
 def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
-    """The quote as it is; in quotation marks where it seems to give orders to its reader."""
+    """Return the quote, in quotation marks where it seems to give orders to its reader."""
     parts = [sentence.part] if sentence.part else [evidence[index] for index in sentence.cited]
     orders = any(instructs_reader(part.text) for part in parts)
     return replace(sentence, text=as_quotation(sentence.text)) if orders else sentence
 
 
 def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
-    """Keep only the quotes that have the rarest word of the question, where the first one lacks it and two others have it: it matched
-    the rest of the question, which they do too."""
+    """Keep only the quotes with the question's rarest word, where the first one lacks it and at least two others
+    have it."""
     term_sets = [terms(item.text) for item in evidence]
     rarity = Rarity.among(terms(question), term_sets).weights
     occurring = [term for term in rarity if any(term in term_set for term_set in term_sets)]
@@ -154,8 +154,8 @@ def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evide
 
 
 def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> Evidence:
-    """The evidence with the sentences before it, back to one that says what it is about, if all quotes then have at most `most`
-    words and none of the others quotes those sentences."""
+    """Extend the evidence back to a sentence that names its subject, as long as all quotes have at most `most` words
+    and none of the others overlaps."""
     chunk = item.hit.chunk
     room = most - sum(word_count(other.text) for other in others)
     wider = item
@@ -174,7 +174,7 @@ def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> E
 
 
 def _in_reading_order(quotes: Mapping[int, Evidence]) -> list[int]:
-    """The order of the quotes in an answer: as they were chosen, but those that stand together as in their document."""
+    """Return the order of the quotes: as chosen, but neighbouring sentences as in their document."""
     chosen = list(quotes)
     runs: list[list[int]] = []
     for index in sorted(quotes, key=lambda index: (quotes[index].hit.chunk.document_id, quotes[index].start)):
@@ -196,7 +196,7 @@ def _stand_together(first: Evidence, second: Evidence) -> bool:
 
 
 def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> float:
-    """What `item` is worth beside what is chosen: 0 where it repeats, makes the answer too long or may not be added."""
+    """Return the value of `item` beside the chosen quotes: 0 where it repeats them, makes the answer too long or may not be added."""
     if not chosen:
         return item.score
     words = sum(word_count(quote.text) for quote in (*chosen, item))
@@ -210,20 +210,20 @@ def _value(item: Evidence, chosen: Sequence[Evidence], *, several: bool) -> floa
 
 
 def _novelty(item: Evidence, chosen: Sequence[Evidence]) -> float:
-    """How much of the question it matches beyond what one of the others does, from 0 to 1."""
+    """Return how much of the question `item` matches beyond the chosen quotes, from 0 to 1."""
     matched: list[float] = [max(parts) for parts in zip(*(quote.matched for quote in chosen), strict=True)]
     return sum(max(0.0, ours - theirs) for ours, theirs in zip(item.matched, matched, strict=True))
 
 
 def _repeats(text: str, other: str) -> bool:
-    """Whether it says mostly the same words, with no figure or identifier of its own."""
+    """Whether `text` has mostly the words of `other`, and no figure or identifier of its own."""
     ours, theirs = terms(text), terms(other)
     alike = len(ours & theirs) / max(1, min(len(ours), len(theirs))) > _ALIKE
     return alike and not any(any(map(str.isdigit, term)) for term in ours - theirs)
 
 
 def _sentences(text: str, passages: int, *, broke_off: bool = False) -> tuple[Sentence, ...]:
-    """Cut a reply into sentences, without a last one that was cut off in the middle; a reply that did not break off keeps one."""
+    """Split a reply into sentences without an unfinished last one; a reply that did not break off keeps at least one."""
     # `It is so. [1]` to `It is so [1].`, so that a marker stays with its sentence when the text is cut.
     text = re.sub(rf"([.!?{FOREIGN_STOPS}])((?:\s*\[\d{{1,2}}\])+)", r"\2\1", text.strip())
     cut = [text[start:end] for start, end in sentence_spans(text)]
@@ -250,7 +250,7 @@ def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Gro
 
 
 def _is_derailed(text: str) -> bool:
-    """Whether it goes round in circles or repeats the frame of the prompt: small models do, word by word supported."""
+    """Whether the text runs in circles or repeats the prompt's frame, as small models do in words that are supported."""
     words = text.casefold().split()
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
     return "<evidence" in text or any(times > _CIRCLES for times in runs.values())

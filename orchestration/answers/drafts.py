@@ -10,12 +10,12 @@ from retrieval.grounding.evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence without markers, and the places in the evidence (from 0) that it refers to."""
+    """A sentence without markers, and the indices (from 0) of the evidence that it cites."""
 
     text: str
     cited: tuple[int, ...]
     part: Evidence | None = None
-    """What it quotes, where that is not the whole of the evidence that it refers to."""
+    """The span that it quotes, where that is not exactly the cited evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +23,4 @@ class Draft:
     path: Literal["extractive", "generative"]
     sentences: tuple[Sentence, ...]
     whole: bool = True
-    """`False` where the language model broke off in the middle."""
+    """Whether the draft is complete; `False` where the chat model broke off."""

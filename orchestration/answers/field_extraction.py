@@ -1,10 +1,10 @@
-"""Values for the fields of an object, read from a text: numbers, dates, choices, patterns, names. No model writes them.
+"""Extraction of an object's fields from a text: numbers, dates, choices, patterns, names. No language model is used.
 
-Every kind of field has its candidates in the text. Which candidate belongs to which field is one assignment over all of
-them: near the words by which the schema names and describes the field, in a place that means the same, and in the order
-they stand. No two fields get the same stretch of text. What is not there is not filled.
+Every kind of field has candidates in the text. One assignment over all of them matches candidates to fields: by
+nearness to the words of the field's name and description, by meaning, and by order. No two fields get the same span,
+and a field without a candidate is not filled.
 
-Text and schema come from strangers: every step takes time by their lengths, and every loop asks whether it may go on.
+Text and schema come from strangers: every step is linear in their lengths, and every loop checks the deadline.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from orchestration.answers.text_values import (
 from orchestration.language.stated_arguments import by_pattern, has_word
 
 FREE_TEXT = 100
-"""A string that may be this long, or is described as free text, is a sentence of the text; a shorter one is a phrase."""
+"""A string field of this `maxLength` or more, or described as free text, takes a sentence; a shorter one a phrase."""
 WINDOW = 6
-"""Words on each side of a candidate that tell what it is."""
+"""Number of words on each side of a candidate that are embedded with it."""
 WINDOW_CHARACTERS = 400
-"""Most characters that are looked at for those words: text without spaces is one word, however long it is."""
+"""Most characters on each side for those words, since text without spaces is one long word."""
 BATCH = 64
-"""Texts that are embedded between two looks at the time."""
+"""Number of texts that are embedded between two checks of the deadline."""
 ENOUGH = 0.6
-"""The least that an optional field must match; a required one takes what there is."""
+"""Least score of a match for an optional field; a required one takes the best there is."""
 _NEAR, _ORDER, _CAPITALS = 0.6, 0.1, 0.3
 
 _FREE = re.compile(
@@ -69,17 +69,17 @@ Finder = Callable[["Reading"], Iterable["Found"]]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the object, as far as its schema tells."""
+    """A field of the object, from its schema."""
 
     name: str
     schema: Mapping[str, Any]
     required: bool
     words: str
-    """The field's name and description: what it is called in a text."""
+    """The field's name and description, to be found in the text."""
 
 
 def fields_of(schema: Mapping[str, Any]) -> list[Field]:
-    """The top level of an object's JSON schema; references are followed, and `null` is left out of a choice of types."""
+    """Return the top-level fields of an object's JSON schema, with references followed and `null` taken out of unions."""
     merged = {name: _merge_schema(part, schema) for name, part in schema.get("properties", {}).items()}
     return [
         Field(name, own, name in schema.get("required", ()), f"{name.replace('_', ' ')}: {own.get('description', '')}")
@@ -88,8 +88,8 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
 
 
 def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
-    """What the text says of the fields. An optional one without a match is left out; so is a required one without a
-    candidate.
+    """Return the values that the text has for the fields, without optional ones that match too little and required ones
+    without a candidate.
 
     Raises:
         ComponentError: the embedder failed.
@@ -134,7 +134,7 @@ def _merge_schema(definition: Mapping[str, Any], schema: Mapping[str, Any]) -> d
 
 
 def _read_stated(field: Field, reading: Reading) -> Any:
-    """A value that needs no comparison: a constant, a pattern, a choice that is named, a yes or no."""
+    """Return a value that needs no comparison: a constant, a pattern, a named choice, a yes or no; else `None`."""
     schema, text = field.schema, reading.text
     check()
     if "const" in schema:
@@ -161,8 +161,8 @@ def _named_choices(choices: Sequence[Any], text: str) -> list[Any]:
 
 
 def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
-    """Whether the text says so: in the sentence that shares most words with the field, unless it denies it. An optional
-    field must be called by its whole name."""
+    """Return `True` where the sentence nearest to the field's words does not deny it. For an optional field, `None`
+    unless that sentence has its whole name."""
     name, wanted = terms(field.name.replace("_", " ")), terms(field.words)
     sentences = [reading.text[start:end] for start, end in reading.sentences]
     best = max(sentences, key=lambda sentence: len(wanted & reading.terms_of(sentence)), default="")
@@ -172,7 +172,7 @@ def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
 
 
 def _places_of(values: Iterable[Any], text: str) -> bytearray:
-    """Mark each character of the text that belongs to one of these values."""
+    """Mark each character of the text that is in one of these values."""
     used = bytearray(len(text))
     for value in values:
         check()
@@ -191,7 +191,7 @@ def _candidates(field: Field, reading: Reading) -> Iterator[Found]:
 
 
 def _is_label(candidate: Found, labels: frozenset[str], reading: Reading) -> bool:
-    """Whether it only says what the fields are called: "Order number", "USD"."""
+    """Whether the candidate only names fields: "Order number", "USD"."""
     return isinstance(candidate.value, str) and reading.terms_of(candidate.value) <= labels
 
 
@@ -228,7 +228,7 @@ def _is_free(field: Field) -> bool:
 
 
 def _within(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """Whether a value keeps the limits of its schema."""
+    """Return a check whether a value keeps the limits of its schema."""
     from jsonschema import Draft202012Validator
 
     limits = {key: schema[key] for key in _LIMITS if key in schema}
@@ -245,7 +245,7 @@ def _scores(
     reading: Reading,
     embedder: Embeddings,
 ) -> Any:
-    """Field by span: how well they go together; far below everything where the span is no candidate of the field."""
+    """Return the score of each span for each field, as an array (fields, spans); -9 where the span is no candidate of the field."""
     windows = [_window(reading.text, *span) for span in spans]
     vectors = _embed_batches([*(field.words for field, _ in fields), *windows], embedder)
     meaning = np.clip(vectors[: len(fields)] @ vectors[len(fields) :].T, 0, 1)
@@ -272,7 +272,7 @@ def _embed_batches(texts: Sequence[str], embedder: Embeddings) -> Any:
 
 
 class _Around:
-    """A stretch of text among the words of its sentence."""
+    """A span of text among the words of its sentence."""
 
     def __init__(self, reading: Reading, start: int, end: int) -> None:
         check()
@@ -282,21 +282,21 @@ class _Around:
         begins_sentence = " " not in self.text and begin == start
         self.is_named = text[start].isupper() and not any(map(str.isdigit, self.text)) and not begins_sentence
         self.before = bisect_left(words, (start, 0))
-        """How many words begin before it."""
+        """Number of words that begin before it."""
         self.after = bisect_left(words, end, key=lambda word: word[1] - 1)
-        """The first word that goes on after it."""
+        """Index of the first word that ends after it."""
         self.first = bisect_left(words, (begin, 0))
         self.last = bisect_left(words, (close, 0))
-        """Words of the sentence: from the first to before the last."""
+        """Indices of the sentence's words: from `first` up to, not including, `last`."""
         cut = self.before > 0 and words[self.before - 1][1] > start
         self.cut_before = reading.terms_of(text[words[self.before - 1][0] : start]) if cut else None
-        """The terms of what stands directly before it, where that is only the beginning of a word."""
+        """Terms of the beginning of a word that the span cuts; `None` where it cuts none."""
         cut = self.after < len(words) and words[self.after][0] < end
         self.cut_after = reading.terms_of(text[end : words[self.after][1]]) if cut else None
 
 
 class _Nearness:
-    """How near a field's words stand to a stretch of text, those of its name above those of its description."""
+    """The nearness of a field's words to a span, where those of its name count more than those of its description."""
 
     def __init__(self, field: Field, reading: Reading) -> None:
         self._reading = reading
@@ -306,7 +306,7 @@ class _Nearness:
         self._weighted = [(1.0, name, _places(name, reading)), (0.7, described, _places(described, reading))]
 
     def of(self, around: _Around) -> float:
-        """How near the field's words stand to a stretch of text, from 0 to 1."""
+        """Return the nearness of the field's words to a span, from 0 to 1."""
         if self._is_free:
             return 1.0 if self._weighted[0][1] & self._reading.terms_of(around.text) else 0.0
         return max(
@@ -321,7 +321,7 @@ def _places(wanted: Iterable[str], reading: Reading) -> list[int]:
 
 
 def _distances(around: _Around, wanted: frozenset[str], places: Sequence[int]) -> Iterator[float]:
-    """The distances in words to the nearest wanted word of the sentence on each side; infinite where there is none."""
+    """Yield infinity and the distances in words to the nearest wanted word of the sentence on each side."""
     yield np.inf
     if around.cut_before is not None and around.cut_before & wanted:
         yield 1

@@ -1,8 +1,8 @@
-"""An answer as an object: valid against a schema, or a failure that says why.
+"""Answers as objects: valid against a schema, or a failure that says why.
 
-What the text states is read from it first (`filling`), since reading does not invent. Only what is required and was not
-found is left to the language model, which writes it under a schema in which everything found is fixed. The whole object
-is checked at the end, whoever filled it.
+`field_extraction` first reads what the text states, since reading does not invent. Only required fields that it did not
+find are left to the chat model, under a schema in which the found values are fixed. The whole object is validated at
+the end.
 """
 
 from __future__ import annotations
@@ -39,45 +39,45 @@ from retrieval.contract import Citation
 from retrieval.grounding.evidence import Evidence
 
 SENTENCES = 8
-"""Sentences of the documents that an object is made from."""
+"""Most sentences of documents that an object is made from."""
 
 CHARACTERS, ITEMS = 120, 8
-"""Most characters of a text and most items of a list that the model writes, where the schema sets no end."""
+"""Most characters of a text and items of a list that the model writes, where the schema sets no limit."""
 
 FIELDS, SCHEMA_CHARACTERS = 100, 50_000
 """Most fields of an object, and most characters of its JSON schema."""
 
 READING_S = 10.0
-"""Seconds of computing for one object, before it is there or the model is asked: an honest one takes less than one."""
+"""Most seconds for extracting fields; an ordinary object takes less than one."""
 
 WAYS, ENDLESS = 10_000, 5_000
-"""Most ways in which a caller's pattern may be tried at one place of a text, and what a * or + counts for in that."""
+"""Most ways to try a caller's pattern at one place of a text, and the number that a * or + counts for."""
 PLAIN = (
     f"it must be a regular expression of at most {CHARACTERS} characters without a repeated group or a back reference, and "
     f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
 )
 _PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|\{\d*,?\d*\}|.", re.DOTALL)
-"""An escaped character, a class of characters, the beginning of a special group, a repeat, any other character."""
+"""A part of a pattern: an escaped character, a class, the start of a special group, a repeat, any other character."""
 
 Failure = Literal["insufficient_evidence", "budget", "model"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectAnswer(Generic[Object]):
-    """Either `object` or `failure` is there."""
+    """The outcome of a request for an object: either `object` or `failure` is set."""
 
     answer_id: str
     object: Object | None = None
     failure: Failure | None = None
     told: str = ""
-    """Why it failed, fit for a person."""
+    """The reason for the failure, to show to a person."""
     read: tuple[str, ...] = ()
-    """Fields whose values stand in the text."""
+    """Fields whose values were read from the text."""
     written: tuple[str, ...] = ()
-    """Fields that the language model filled. Look at them twice."""
+    """Fields that the chat model filled; check them."""
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = ()
-    """As of an answer: what was worse than configured or is to be read with care."""
+    """As `Answer.degraded`: what was worse than configured or needs care."""
     usage: Usage
     cost_usd: Decimal | None
     seconds: float
@@ -85,12 +85,12 @@ class ObjectAnswer(Generic[Object]):
 
 
 class Objects:
-    """Makes objects under the switches of the operator, and notes each in the audit."""
+    """Makes objects under the kill switches, and records each in the audit."""
 
     def __init__(
         self, parts: AgentParts, stops: Stops, audit: SqliteAudit, tenants: Mapping[str, BaseChatModel] | None = None
     ) -> None:
-        """`tenants` have chat models of their own."""
+        """`tenants` are the chat models of tenants that have their own."""
         self._parts, self._stops, self._audit, self._tenants = parts, stops, audit, tenants or {}
 
     async def answer_as(
@@ -99,8 +99,7 @@ class Objects:
         """Fill an object of `schema` from `text`, or from the documents that answer `question`.
 
         Raises:
-            InvalidRequest: the question is blank, the schema is none of an object or has too many fields, or a pattern of it
-                takes too long in the text.
+            InvalidRequest: the question is blank, the schema has no fields or too many, or one of its patterns takes too long in the text.
             Stopped: the caller's tenant, or everything, is stopped.
         """
 
@@ -161,12 +160,12 @@ async def _answer_as(
 
 
 def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
-    """A model whose objects are those of a JSON schema, for a schema that comes over the wire.
+    """Return a pydantic model of the objects of a caller's JSON schema.
 
-    It comes from a caller, so it may not send us anywhere (`$ref`) nor keep us busy (a pattern that backtracks).
+    References (`$ref`) and patterns that can backtrack for long are refused.
 
     Raises:
-        InvalidRequest: it is no JSON schema, none of an object, too long, or one of those.
+        InvalidRequest: it is no JSON schema of an object, too long, or has a reference or such a pattern.
     """
     from jsonschema import Draft202012Validator, FormatChecker, SchemaError
     from jsonschema.exceptions import best_match
@@ -219,7 +218,7 @@ def _demand_plain(schema: Any) -> None:
 
 
 def _is_plain(pattern: str) -> bool:
-    """Whether it cannot keep us busy: what a search tries at one place is at most the product of its choices."""
+    """Whether a search for the pattern is fast: the product of its choices, which bounds the tries at one place, is at most `WAYS`."""
     if len(pattern) > CHARACTERS:
         return False
     try:
@@ -239,7 +238,7 @@ def _is_plain(pattern: str) -> bool:
 
 
 def _choices(part: str) -> int | None:
-    """How many there are at this place of a pattern; `None` where it is neither a repeat nor an alternative."""
+    """Return the number of choices of a pattern's part; `None` where it is neither a repeat nor an alternative."""
     if part in ("*", "+"):
         return ENDLESS
     if part in ("?", "|"):
@@ -281,7 +280,7 @@ async def _make_object(
 
 
 def _evidence(question: str, run: Run) -> list[Evidence]:
-    """The best sentences in the order of their documents; none where too thin."""
+    """Return the best sentences of the best document, in reading order; empty where the evidence is too thin."""
     parts, settings = run.parts, run.parts.settings.answers
     scope = parts.executor.policy.scope(run.principal)
     hits = parts.retriever.retrieve(question, scope, limit=settings.evidence, per_document=settings.passages)
@@ -295,7 +294,7 @@ def _evidence(question: str, run: Run) -> list[Evidence]:
 def _read_fields(
     schema: type[Object], fields: Sequence[Field], text: str, run: Run
 ) -> tuple[Object | None, dict[str, Any]]:
-    """The object, where what the text states is enough; and those of the values that the schema lets pass."""
+    """Return the object, `None` unless the text states enough for it, and the extracted values that the schema allows."""
     values = fill_fields(fields, text, run.parts.embedder)
     try:
         return schema.model_validate(values), values
@@ -306,7 +305,7 @@ def _read_fields(
 
 
 def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with these values fixed, and without the optional fields that the text does not state."""
+    """Return the schema with these values fixed and without optional fields that have none."""
     wanted = [name for name in schema["properties"] if name in values or name in schema.get("required", ())]
     unfixed = _bound_schema({name: schema["properties"][name] for name in wanted if name not in values})
     fixed = {name: {"const": values[name]} if name in values else unfixed[name] for name in wanted}
@@ -314,7 +313,7 @@ def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict
 
 
 def _bound_schema(schema: Any) -> Any:
-    """The schema with an end to every text and list: a small model that has lost its way does not stop by itself."""
+    """Limit every text and list of the schema, since a small model may never stop by itself."""
     if isinstance(schema, list):
         return [_bound_schema(part) for part in schema]
     if not isinstance(schema, Mapping):

@@ -1,4 +1,4 @@
-"""Patterns and JSON schemas of somebody else, a caller or the server of a tool, and how long they may keep us busy."""
+"""Time limits for foreign patterns and JSON schemas, which come from callers or servers of tools."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from foundation.errors import InvalidRequest
 from foundation.machine import deadline
 
 PATTERN_S = 1.0
-"""Seconds that one search for somebody else's pattern may take, whatever stands in it."""
+"""Most seconds of one search for a foreign pattern."""
 
 T = TypeVar("T")
 
 
 def in_time(pattern: str, search: Callable[..., T]) -> T:
-    """What `search` gives, a search for `pattern` by the library `regex` that takes a `timeout`.
+    """Run `search`, a search for `pattern` by the library `regex`, with a `timeout`, and return its result.
 
-    `re` can be kept busy for hours, and every other thread with it; `regex` can be given a time, and lets the others work.
+    `re` can block all threads for hours; `regex` takes a time limit and releases the lock.
 
     Raises:
-        InvalidRequest: it took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the work that it is part of has to end.
+        InvalidRequest: the search took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed.
     """
     try:
         return search(timeout=min(PATTERN_S, deadline.remaining_s()))
@@ -36,8 +36,8 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
 
 
 def bound_validator(validator: Any) -> Any:
-    """Make a JSON schema validator of this kind whose pattern searches end, and which looks at the time at each keyword: a
-    list and a schema of some thousand parts each have millions of pairs."""
+    """Return a JSON schema validator with a time limit for patterns that checks the deadline at each keyword: a list
+    and a schema of some thousand parts each have millions of pairs."""
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import extend
 

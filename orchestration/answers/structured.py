@@ -1,7 +1,7 @@
-"""Objects from a language model: valid against a pydantic model, or a typed failure.
+"""Structured output of a chat model: valid against a pydantic model, or a typed failure.
 
-The schema goes to the model by its own way to structured output (a JSON schema that constrains the reply, or a forced
-tool call); what comes back is checked here all the same, repaired once by the model itself, and never guessed.
+The model gets the schema by its own structured output (a JSON schema that constrains the reply, or a forced tool call).
+The reply is validated here too, repaired once by the model, and never guessed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Object = TypeVar("Object", bound=BaseModel)
 REPLY_TOKENS = 400
 REPAIR = "That does not fit: {wrong}. Reply again with the corrected JSON alone."
 VALIDATING_S = 10.0
-"""Seconds for checking one reply against a schema, which may be a caller's."""
+"""Most seconds for checking one reply against a schema, which may be a caller's."""
 _SHOWN = 3
-"""Mistakes that the model is told of at once."""
+"""Most mistakes that the model is told at once."""
 
 
 class Writes(Protocol):
@@ -43,12 +43,12 @@ async def generate_object(
     shape: Mapping[str, Any] | None = None,
     max_tokens: int = REPLY_TOKENS,
 ) -> Object:
-    """What the chat model of `by` replies to `messages`, as an object of `schema`.
+    """Return the reply of `by`'s chat model to `messages` as an object of `schema`.
 
-    `shape` is a narrower JSON schema for the model, where not every object of `schema` will do.
+    `shape` is a narrower JSON schema for the model; `None`: that of `schema`.
 
     Raises:
-        UpstreamMalformed: neither the reply nor its repair fits. BudgetExceeded, ComponentError: as `by.generate`.
+        UpstreamMalformed: neither the reply nor its repair is valid. BudgetExceeded, ComponentError: as `by.generate`.
     """
     wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     conversation: list[BaseMessage] = list(messages)
@@ -68,7 +68,7 @@ async def generate_object(
 
 
 def json_of(reply: AIMessage) -> str:
-    """The reply's JSON: the arguments of a forced tool call, or the text without the fence that models put around."""
+    """Return the reply's JSON: the arguments of a forced tool call, or the text without a code fence."""
     if reply.tool_calls:
         return json.dumps(reply.tool_calls[0]["args"])
     fenced = re.search(r"```(?:json)?\s*(.*?)```", reply.text, re.DOTALL)
@@ -76,6 +76,6 @@ def json_of(reply: AIMessage) -> str:
 
 
 def _describe_errors(error: ValidationError) -> str:
-    """What is wrong, without the values: they can be what a person wrote."""
+    """Return the mistakes without the values, which a person may have written."""
     mistakes = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
     return "; ".join(f"{'.'.join(map(str, mistake['loc'])) or 'the reply'}: {mistake['msg']}" for mistake in mistakes)

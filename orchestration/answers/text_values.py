@@ -1,4 +1,4 @@
-"""What stands in a text that may be the value of a field: numbers, dates, times, codes, names, phrases, sentences, each with its place."""
+"""Candidate values in a text with their spans: numbers, dates, times, codes, names, phrases, sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foundation.text.lexical import NUMERALS, SHORT_MONTHS, terms
 from foundation.text.sentences import sentence_spans
 
 LONGEST_NAME = 200
-"""Characters. A longer run of capitalised words is no name."""
+"""Most characters of a name; a longer run of capitalised words is none."""
 
 _MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DATE = re.compile(
@@ -42,7 +42,7 @@ _WORD = re.compile(r"[\w’'-]+")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A value and where it stands."""
+    """A value and its span in the text."""
 
     value: Any
     start: int
@@ -54,14 +54,14 @@ class Found:
 
 
 class Reading:
-    """A text, and what is read of it once for all the fields."""
+    """A text, and what is computed of it once for all fields."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._terms: dict[str, frozenset[str]] = {}
 
     def terms_of(self, part: str) -> frozenset[str]:
-        """The terms of a part of the text; the same part is taken apart once."""
+        """Return the terms of a part of the text, cached."""
         if part not in self._terms:
             check()
             self._terms[part] = terms(part)
@@ -77,7 +77,7 @@ class Reading:
 
     @cached_property
     def places_of_terms(self) -> dict[str, list[int]]:
-        """Term -> which of the words have it."""
+        """Term -> indices of the words that have it."""
         places: dict[str, list[int]] = {}
         for place, (start, end) in enumerate(self.words):
             for term in self.terms_of(self.text[start:end]):
@@ -93,7 +93,7 @@ class Reading:
         return list(read_phrases(self))
 
     def sentence_at(self, place: int) -> tuple[int, int]:
-        """The sentence in which that place of the text is; the whole text where it is in none."""
+        """Return the span of the sentence at `place`; that of the whole text where it is in none."""
         at = bisect_right(self.sentences, (place, len(self.text))) - 1
         if at >= 0 and place < self.sentences[at][1]:
             return self.sentences[at]
@@ -118,7 +118,7 @@ def read_numbers(text: str) -> Iterator[Found]:
 
 
 def read_rows(reading: Reading, *, whole: bool) -> Iterator[Found]:
-    """All the numbers of a sentence, as a list."""
+    """Yield the numbers of each sentence as a list."""
     by_sentence: dict[tuple[int, int], list[float]] = {}
     for number in reading.numbers:
         by_sentence.setdefault(reading.sentence_at(number.start), []).append(number.value)
@@ -153,7 +153,7 @@ def read_times(text: str) -> Iterator[Found]:
 
 
 def read_choices(choices: Sequence[Any], reading: Reading) -> Iterator[Found]:
-    """Every sentence may mean every choice: which one it is tells the comparison."""
+    """Yield each sentence that shares terms with exactly one choice, as that choice."""
     by_term: dict[str, set[int]] = {}
     for place, choice in enumerate(choices):
         for term in terms(str(choice).replace("_", " ")):
@@ -186,8 +186,8 @@ def read_codes(text: str) -> Iterator[Found]:
 
 
 def _names_in(reading: Reading, start: int, end: int) -> Iterator[Found]:
-    """A run of capitalised words, and what stands before and after each "of", "and" or "the" in it; all without words at
-    their ends that name nothing."""
+    """Yield a run of capitalised words, and its parts before and after each "of", "and" or "the", all without
+    function words at their ends."""
     words = [(start + word.start(), start + word.end()) for word in _WORD.finditer(reading.text[start:end])]
     telling = [(a, b) for a, b in words if reading.terms_of(reading.text[a:b])]
     starts, ends = [a for a, _ in telling], [b for _, b in telling]
@@ -200,7 +200,7 @@ def _names_in(reading: Reading, start: int, end: int) -> Iterator[Found]:
 
 
 def read_sentences(reading: Reading) -> Iterator[Found]:
-    """Each whole, and without the label before its colon."""
+    """Yield each sentence, whole and without a label before its colon."""
     text = reading.text
     for start, end in reading.sentences:
         yield Found(text[start:end], start, end)

@@ -1,1 +1,1 @@
-"""Checkpointers, a file each: where a run is kept so that it can go on."""
+"""Checkpointers, one file each: they store runs so that these can resume."""

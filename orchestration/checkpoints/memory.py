@@ -1,4 +1,4 @@
-"""Checkpoints that end with the process: for tests, and for runs that need no memory."""
+"""Checkpoints in memory, which end with the process; for tests, and for runs that need not resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints in PostgreSQL, for conversations that several processes carry on."""
+"""Checkpoints in PostgreSQL, which several processes can share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Options(PostgresOptions):
 
 
 class PostgresCheckpoints(ThreadedSaver, PostgresSaver):
-    """`PostgresSaver` on a pool, with its async half, strict reading, and our errors."""
+    """`PostgresSaver` on a pool, with async methods, strict deserialisation, and our errors."""
 
     def __init__(self, options: Options) -> None:
         self._database = Postgres(options, _migrate, STORE, autocommit=True, prepare_threshold=0)
@@ -54,8 +54,8 @@ def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signatu
 
 
 def _migrate(connection: Connection) -> None:
-    """`PostgresSaver.setup`, alone among all processes. Two that meet in LangGraph's own would break each other's, and its
-    CONCURRENTLY cannot run in a transaction."""
+    """Run the migrations of `PostgresSaver.setup`, which is unsafe when two processes run it at once and whose
+    CONCURRENTLY fails in a transaction."""
     first, *_ = PostgresSaver.MIGRATIONS
     connection.execute(first)
     done = connection.execute("SELECT coalesce(max(v), -1) FROM checkpoint_migrations").fetchone()

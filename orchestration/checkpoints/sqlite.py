@@ -1,4 +1,4 @@
-"""Checkpoints in one SQLite file that any event loop may use."""
+"""Checkpoints in one SQLite file, for any event loop."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
 class Options(Section):
     path: Path = Path("checkpoints.sqlite")
-    """Below the data folder unless absolute."""
+    """The file, relative to the data folder unless absolute."""
     busy_timeout_s: float = 5.0
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
-    """`SqliteSaver` with its async half, durable writes, strict reading, and our errors."""
+    """`SqliteSaver` with async methods, durable writes, strict deserialisation, and our errors."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         """Raises:
-        StoreUnavailable: it cannot be opened. StorageFull: the disk is full.
+        StoreUnavailable: the file cannot be opened. StorageFull: the disk is full.
         """
         self._path = path
         with self.translate_errors():
             connection = connect(path, store_in(path), timeout_s=busy_timeout_s)
             super().__init__(connection, serde=plain_data_only())
-            self.setup()  # now, so that a damaged file is told of at the start and not to the first who asks
+            self.setup()  # now, so that a damaged file is reported at the start
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        """A cursor as `SqliteSaver` gives it, but what fails is rolled back, and nothing is committed for a person who was erased."""
+        """Yield a cursor as `SqliteSaver` does, but roll back on failure, and commit nothing for an erased person."""
         with self.lock:
             self.setup()
             with closing(self.conn.cursor()) as cursor:
                 try:
                     yield cursor
                     if transaction and self.conn.in_transaction:
-                        erasures.demand()  # behind the lock of its writes: an erasure that is noted later finds them
+                        erasures.demand()  # inside the write lock: an erasure noted later finds these rows
                 except BaseException:
                     self.conn.rollback()
                     raise
@@ -70,5 +70,5 @@ def stores(options: Options) -> tuple[SqliteStore, ...]:
 
 
 def store_in(path: Path) -> SqliteStore:
-    """The threads themselves are deleted through the port, before this is called."""
+    """Describe the store. Erasing rows is a no-op here: threads are deleted through the port first."""
     return SqliteStore(name="conversations", file=str(path), erase_rows=lambda *_: 0, erased=ERASED, stays=ERASED_BUT)

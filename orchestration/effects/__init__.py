@@ -1,1 +1,1 @@
-"""What a tool call must pass, and the record of what it did."""
+"""Tool calls: policy, approvals, execution, the effect log and the audit."""

@@ -1,4 +1,4 @@
-"""Telling people that an approval waits, beside the run: nobody waits for it, and the approval stands whatever comes of it."""
+"""Announcements of approvals, in a thread beside the run. A failed one changes nothing about its approval."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestration.actions import Approval, ApprovalNotice
 from orchestration.contract import ApprovalNotifier
 
 MOST_WAITING = 100
-"""Announcements that wait for the one under way: an address that is down must not fill the memory."""
+"""Most announcements in the queue; an address that is down must not fill the memory."""
 
 logger = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Hands notices to a notifier, one after another, in a thread of its own."""
+    """Passes notices to a notifier, one at a time, in a thread of its own."""
 
     def __init__(self, notifier: ApprovalNotifier, *, link: str = "") -> None:
         self._notifier, self._link = notifier, link
@@ -27,11 +27,11 @@ class Announcer:
         self._closing = self._gives_up = False
 
     def failed(self) -> int:
-        """How many could not be announced since the start: a number for operators."""
+        """Return the number of failed announcements since the start; a metric."""
         return self._failed
 
     def announce(self, approval: Approval) -> None:
-        """Have it announced soon. Returns at once and raises nothing."""
+        """Queue an announcement. Returns at once and raises nothing."""
         if not self._room.acquire(blocking=False):
             self._note_failure(approval.approval_id, "too many wait to be announced")
             return
@@ -41,7 +41,7 @@ class Announcer:
             self._note_failure(approval.approval_id, "the system is closing")
 
     def close(self) -> None:
-        """Announce what still waits, up to the first failure: an end must not last as long as all of them may."""
+        """Announce what is queued, up to the first failure, so that closing cannot take the time-out of each."""
         self._closing = True
         self._thread.shutdown(wait=True)
 
@@ -66,6 +66,6 @@ class Announcer:
 
 
 def notice_of(approval: Approval, link: str) -> ApprovalNotice:
-    """What may be told of an approval. `{approval_id}` in the link is filled in."""
+    """Return the notice of an approval, with `{approval_id}` in `link` filled in."""
     told = {name: getattr(approval, name) for name in ApprovalNotice.model_fields if name != "link"}
     return ApprovalNotice(**told, link=link.replace("{approval_id}", approval.approval_id))

@@ -1,4 +1,4 @@
-"""Durable approvals: asked for once, decided once, and gone when their time is over."""
+"""Durable approvals: requested once, decided once, and expired after a time."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Take out all that a person asked for, decided or not, and the notes with which they decided what others asked for. What
-    was waiting can then not be approved any more."""
+    """Delete the approvals that a person requested, also those that still wait, and the notes that they wrote on
+    decisions about others' requests. Return the number of changed rows."""
     rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
     approvals = [Approval.model_validate_json(row[1]) for row in rows]
     own = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
@@ -49,14 +49,14 @@ STORE = SqliteStore(
 
 
 class SqliteApprovals:
-    """Expiry needs no timer: a late reader sees an approval as expired, and from then on it is, whatever becomes of the clock."""
+    """Approvals in one SQLite file. There is no timer: the first read after its time stores an approval as expired for good."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
         self._clock = clock
 
     async def request(self, approval: Approval) -> Approval:
-        """Store it, or return the one that the same call asked for before."""
+        """Store an approval, or return the stored one of the same call. Raises Conflict: its id belongs to another tenant."""
         row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
         await self._file.run(lambda c: c.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row))
         stored = await self.get(approval.approval_id, approval.tenant)
@@ -68,7 +68,7 @@ class SqliteApprovals:
         return await self._file.run(lambda connection: self._find(connection, approval_id, tenant))
 
     async def pending(self, tenant: str) -> list[Approval]:
-        """The approvals that can still be decided, oldest first."""
+        """Return the approvals that can still be decided, oldest first."""
 
         def select(connection: sqlite3.Connection) -> list[Approval]:
             rows = connection.execute(
@@ -79,7 +79,7 @@ class SqliteApprovals:
         return [approval for approval in await self._file.run(select) if approval.status == "pending"]
 
     async def decided(self, tenant: str, *, limit: int) -> list[Approval]:
-        """The latest decisions, newest first."""
+        """Return the latest decided approvals, newest first."""
         query = (
             "SELECT body FROM approvals WHERE tenant = ? AND status IN ('approved', 'rejected') "
             "ORDER BY body ->> '$.decided_at' DESC LIMIT ?"
@@ -88,7 +88,7 @@ class SqliteApprovals:
         return [Approval.model_validate_json(row["body"]) for row in rows]
 
     def waiting(self) -> int:
-        """How many can still be decided, over all tenants: a number for operators, read at each scrape."""
+        """Return the number of approvals of all tenants that can still be decided; a metric."""
         query, now = "SELECT body FROM approvals WHERE status = 'pending'", self._clock.now()
         rows = self._file.run_now(lambda connection: connection.execute(query).fetchall())
         return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
@@ -104,7 +104,7 @@ class SqliteApprovals:
         edited: Mapping[str, Any] | None = None,
         edited_hash: str = "",
     ) -> Approval:
-        """Exactly one of two simultaneous decisions wins.
+        """Store a decision; exactly one of two simultaneous ones wins.
 
         Raises:
             NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
@@ -114,7 +114,7 @@ class SqliteApprovals:
             approval = self._find(connection, approval_id, tenant)
             if approval is None:
                 raise NotFound(f"There is no approval {approval_id}.")
-            if approval.status == "expired":  # an exception here would take back that this was noted
+            if approval.status == "expired":  # an exception here would roll back the noted expiry
                 return approval
             if approval.status != "pending":
                 raise already_decided_error(approval)
@@ -135,12 +135,12 @@ class SqliteApprovals:
         return settled
 
     def erase(self, tenant: str, subject: str) -> int:
-        """Take out all that one person asked for, decided or not."""
+        """Delete the approvals that one person requested, as for an erasure, and return the number of changed rows."""
         person = Person(tenant=tenant, subject=subject)
         return self._file.run_now(lambda connection: _erase(connection, person))
 
     def erase_before(self, at: datetime) -> int:
-        """Take out what was asked for before then, unless it can still be decided."""
+        """Delete approvals requested before `at` that can no longer be decided, and return their number."""
         now = self._clock.now()
 
         def remove(connection: sqlite3.Connection) -> int:
@@ -164,7 +164,7 @@ class SqliteApprovals:
         return self._expire(connection, Approval.model_validate_json(row["body"])) if row else None
 
     def _expire(self, connection: sqlite3.Connection, approval: Approval) -> Approval:
-        """The approval as it is now. That it is late is written: a clock that is set back revives nothing."""
+        """Return the approval, stored as expired where it is late, so that a clock set back revives nothing."""
         if approval.status != "pending" or self._clock.now() < approval.expires_at:
             return approval
         expired = approval.model_copy(update={"status": "expired"})
@@ -176,10 +176,10 @@ class SqliteApprovals:
 
 
 def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
-    """Find for each waiting approval, by id, another one of exactly the same call: the latest that was approved, else the one that
-    has waited longest. To approve both would do it twice.
+    """Map each waiting approval's id to another approval of exactly the same call: the latest approved one, else the
+    one that waits longest. Approving both would do it twice.
 
-    `waiting` stands oldest first, `decided` newest first, as the store gives them.
+    `waiting` is oldest first, `decided` newest first, as the store returns them.
     """
     first_of_call: dict[tuple[str, str], Approval] = {}
     for approval in decided:

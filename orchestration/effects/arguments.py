@@ -1,4 +1,4 @@
-"""A tool's arguments: checked against its schema, whoever wrote it, and hashed in one canonical form."""
+"""Arguments of tools: checked against the tool's schema and hashed in one canonical form."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from orchestration.actions import ToolMetadata
 from orchestration.answers.patterns import bound_validator
 
 _ROUNDING = Decimal("1e-12")
-"""Share of an amount by which a float may miss it."""
+"""Relative error that a float amount may have."""
 
 
 class UnfitArguments(ValueError):
-    """The arguments do not fit; the text says which one and why, and is fit for a person."""
+    """Arguments do not fit the tool's schema. The text says which and why, and may be shown to people."""
 
 
 def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
-    """SHA-256 of tool, tenant and arguments in one canonical JSON form: the order of keys does not matter.
+    """Return the SHA-256 of tool, tenant and arguments as canonical JSON; the order of keys does not matter.
 
     >>> arguments_hash("t", "a", {"x": 1, "y": 2}) == arguments_hash("t", "a", {"y": 2, "x": 1})
     True
@@ -36,8 +36,7 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
 
 def demand_described(tool: BaseTool) -> None:
     """Raises:
-    InvalidSetting: the tool's arguments cannot be checked, because it has no schema or one that is none itself; or its metadata has
-        a key that is not one of `ToolMetadata`, or says something of an argument that it does not take.
+    InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument.
     """
     from jsonschema import Draft202012Validator, SchemaError
 
@@ -73,14 +72,14 @@ def _demand_metadata(tool: BaseTool) -> None:
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
-    """The JSON schema of a tool's arguments, whichever way the tool states it."""
+    """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model."""
     schema: Any = tool.tool_call_schema
     return dict(schema if isinstance(schema, dict) else schema.model_json_schema())
 
 
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as plain JSON values with defaults filled in; unknown ones are refused like wrong ones. Raises UnfitArguments:
-    they do not fit."""
+    """Return the arguments as plain JSON values, defaults filled in. Raises UnfitArguments: one is wrong, missing or
+    unknown."""
     schema: Any = tool.tool_call_schema
     properties = schema_of(tool).get("properties", {})
     for name in arguments:
@@ -99,7 +98,7 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
 
 
 def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
-    """Sums of floats miss a whole number of cents by a little: that little is let pass, as a share of the amount."""
+    """Raise where an amount is no whole number of its unit, up to the rounding error of a float sum."""
     for name, unit in (tool.metadata or {}).get("units", {}).items():
         if (value := arguments.get(name)) is None:
             continue
@@ -114,7 +113,7 @@ def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
 
 
 def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """jsonschema resolves references inside the schema alone: another place to resolve them from is never given it."""
+    """Check by jsonschema, which gets no registry and so resolves references inside the schema alone."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
     from referencing.exceptions import Unresolvable
@@ -134,7 +133,7 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
         why = f"its schema refers to {error.ref}, which is not in it"
         raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
     if mistake is not None:
-        # what jsonschema says quotes the value, which may be what a person wrote; the rule that it breaks is enough
+        # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
         rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"
         raise _unfit(tool, tuple(mistake.absolute_path), f"it breaks the rule {rule}")
     return fitting

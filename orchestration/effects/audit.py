@@ -1,9 +1,9 @@
-"""The audit: every tool call, decision and answer, written before anybody hears of it, never changed afterwards.
+"""The audit log: every tool call, decision and answer, written before its outcome is returned, never changed afterwards.
 
-Records form a chain: each holds the SHA-256 of itself together with the hash of the one before, over canonical JSON. An
-edited, dropped or reordered record breaks it. To show a missing end, its head (how many records, and the last hash) is kept again: in
-a file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can forge it
-(docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
+Records form a hash chain: each has the SHA-256 of its canonical JSON and the hash before it. An edited, dropped or
+reordered record breaks the chain. To detect a missing end, its head (the number of records and the last hash) is also
+kept in a file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can
+forge it (docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DROP INDEX IF EXISTS chain_by_tenant;
 CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
-"""The column `tenant` is a copy for people who look. What counts is the tenant in the body, which is part of the hash."""
+"""The tables. The column `tenant` is a copy for people; queries use the tenant in `body`, which the hash covers."""
 STORE = SqliteStore(
     name="audit",
     file="audit.sqlite",
@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 
 
 def canonical(value: Any) -> str:
-    """One spelling for equal JSON: sorted keys, no spaces, no NaN, ASCII.
+    """Return canonical JSON, the same text for equal values: sorted keys, no spaces, no NaN, ASCII.
 
     >>> canonical({"b": 1, "a": "\u00e9"})
     '{"a":"\\\\u00e9","b":1}'
@@ -81,7 +81,7 @@ def record_hash(number: int, previous: str, body: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far the chain reached, and the hash of its last record. As text `COUNT:HASH`."""
+    """The number of records in the chain and the hash of the last one. As text `COUNT:HASH`."""
 
     count: int
     hash: str
@@ -91,7 +91,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Raises InvalidRequest: it is not COUNT:HASH."""
+        """Parse `COUNT:HASH`. Raises InvalidRequest: the text is something else."""
         count, _, digest = text.strip().partition(":")
         if not count.isdigit() or len(digest) != len(BEGINNING):
             raise InvalidRequest(f'"{text.strip()[:80]}" is no head of an audit. It looks like 12:ab34..., 64 digits.')
@@ -99,7 +99,7 @@ class Head:
 
 
 class SqliteAudit:
-    """One append-only table. Every record carries which `model`, or that of the tenant, and which `manifest_id` was running."""
+    """The audit log in an append-only table. Every record names the chat model, or that of the tenant, and the running manifest."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class SqliteAudit:
         )
 
     async def record(self, entry: AuditRecord) -> None:
-        """Raises StoreUnavailable, StorageFull: it was not written, so what it tells of must not be told."""
+        """Append a record. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
         entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
         running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
         body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
@@ -141,20 +141,20 @@ class SqliteAudit:
         annotate(names.AUDIT_HEAD, str(head))
 
     def probe(self) -> None:
-        """Write a mark beside the chain, to know whether a record could be written. Raises StoreUnavailable, StorageFull: it could
+        """Check that the store is writable, by a mark beside the chain. Raises StoreUnavailable, StorageFull: it is
         not."""
         at = self._clock.now().isoformat()
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
         _read_head(self._head)
 
     async def entries(self, tenant: str) -> list[tuple[str, AuditRecord]]:
-        """(time, record) of one tenant, oldest first."""
+        """Return (time, record) of one tenant, oldest first."""
         query = "SELECT body FROM chain WHERE body ->> '$.tenant' = ? ORDER BY number"
         rows = await self._file.run(lambda connection: connection.execute(query, (tenant,)).fetchall())
         return [_parse_entry(json.loads(row["body"])) for row in rows]
 
     async def manifests(self) -> set[str]:
-        """The run manifests that a record names."""
+        """Return the ids of the run manifests that records name."""
         query = "SELECT DISTINCT body ->> '$.manifest_id' FROM chain"
         rows = await self._file.run(lambda connection: connection.execute(query).fetchall())
         return {manifest_id for (manifest_id,) in rows if manifest_id}
@@ -175,7 +175,7 @@ class Verification:
     records: int
     head: Head
     after_the_kept_head: int
-    """Records that the second place does not know yet. One is usual after a crash."""
+    """Number of records after the head that was kept beside the chain. One is usual after a crash."""
     problems: tuple[Problem, ...]
 
     @property
@@ -187,11 +187,11 @@ class Verification:
 
 
 def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
-    """Walk the chain in the file at `path` and compare it with its kept head, with a head `known` from elsewhere, and with
-    those that other stores hold.
+    """Verify the chain in the file at `path` against its kept head, a head `known` from elsewhere, and `witnesses` from
+    other stores.
 
     Raises:
-        StoreUnavailable: there is no audit, or what is there is no SQLite file with one.
+        StoreUnavailable: there is no audit, or the file is no SQLite file with one.
     """
     stored_head = _read_head(head_file(path))
     heads: dict[int, set[str]] = defaultdict(set)
@@ -209,7 +209,7 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
             problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
         if stored != record_hash(number, previous, body):
             problems.append(Problem(number, "edited", f"Record {number} is not what was written."))
-        elif (written := json.loads(body).get("tenant")) != tenant:  # it would be missing in a list by that column
+        elif (written := json.loads(body).get("tenant")) != tenant:  # a query by that column would miss it
             what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
             problems.append(Problem(number, "edited", what))
         if heads.get(number, {stored}) != {stored}:
@@ -228,11 +228,11 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
 
 
 def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
-    """(time, record) of what belongs to a trace, oldest first; the decisions on its approvals too, which are taken outside of
-    it. Nothing where there is no audit.
+    """Return (time, record) of a trace, oldest first, with the decisions on its approvals, which are taken outside of
+    it. Empty where there is no audit.
 
     Raises:
-        StoreUnavailable: what is there is no SQLite file with an audit.
+        StoreUnavailable: the file is no SQLite file with an audit.
     """
     if not path.exists():
         return []
@@ -257,12 +257,12 @@ def _last_head(connection: sqlite3.Connection) -> Head:
 
 
 def _lacking_triggers(path: Path) -> list[str]:
-    """The triggers that an existing chain should have and has not, or not as they were made."""
+    """Return the names of the triggers that an existing chain lacks or has changed."""
     try:
         with closing(connect_to_read(path)) as database:
             present = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
     except sqlite3.Error:
-        return []  # there is none, or whoever reads the chain next says what is wrong with it
+        return []  # no file, or the next reader of the chain reports the damage
     return [name for name, sql in TRIGGERS.items() if "chain" in present and present.get(name) != sql]
 
 
@@ -279,7 +279,7 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 
 
 def _keep(path: Path, head: Head) -> None:
-    """Write the head to its second place, unless another process has written a later one."""
+    """Write the head to the file beside the chain, unless another process has written a later one."""
     with translate_errors(path):
         lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:
@@ -306,7 +306,7 @@ def _read_head(path: Path) -> Head | None:
 
 
 class AuditedAgent(AgentWrapper):
-    """Has every answer in the audit before the caller has it."""
+    """Records every answer in the audit before passing it on."""
 
     def __init__(self, inner: Agent, audit: SqliteAudit) -> None:
         super().__init__(inner)

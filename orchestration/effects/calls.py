@@ -1,4 +1,4 @@
-"""One checked call of a tool, and what can be said of it without a store: how it is denied, how it failed, what it does."""
+"""One checked call of a tool, and its outcomes that need no store: denied, failed, done before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestration.effects.arguments import arguments_hash
 from orchestration.effects.effect_log import effect_key
 
 CALL_ID = "call_id"
-"""Beside a result in the effect log: the id of the model's call that did it."""
+"""Key beside a result in the effect log: the id of the model's call that did it."""
 
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
@@ -31,7 +31,7 @@ RULES: Mapping[Denial, str] = {
     "expired": "approval_expires_h",
     "own": "four_eyes",
 }
-"""The setting of the policy behind each denial. A ruling names that of a role and a tenant, the tool what it forbids."""
+"""The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Call:
 
     @property
     def approval_id(self) -> str:
-        """Derived from the key: an approval can serve this call and no other, and is asked for once."""
+        """The id of its approval, derived from the key, so that it is requested once and serves no other call."""
         return f"ap-{self.key[:32]}"
 
     def metadata_value(self, name: str, default: Any) -> Any:
@@ -65,7 +65,7 @@ class Call:
 
 
 def keep_plain(artifact: Any) -> Any:
-    """The artifact where it is plain JSON, else nothing: what is kept must be readable after a restart."""
+    """Return the artifact where it is plain JSON, else `None`: what is stored must be readable after a restart."""
     try:
         return json.loads(encodable(json.dumps(artifact, ensure_ascii=False)))
     except (TypeError, ValueError):
@@ -73,7 +73,7 @@ def keep_plain(artifact: Any) -> Any:
 
 
 def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
-    """The stored result; where another call of the same answer did it, with the words that it was not done again."""
+    """Return the stored result. Where another call of the same answer did it, its text says that it was not done again."""
     result = dict(stored)
     first = result.pop(CALL_ID, "")
     outcome = ToolOutcome(**result)
@@ -85,13 +85,13 @@ def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
 
 
 def fill_open_arguments(call: Call, settled: Mapping[str, Any]) -> Call:
-    """The call with the arguments that it leaves open as they were settled; those that it states stay."""
+    """Return the call with its open arguments (`None`) taken from `settled`."""
     arguments = {name: settled.get(name) if value is None else value for name, value in call.arguments.items()}
     return replace(call, arguments=arguments)
 
 
 def find_mismatch(call: Call, stored: Approval | None) -> ToolOutcome | None:
-    """Why the stored approval does not permit this call, or `None` if it does."""
+    """Return a denial where the stored approval does not permit this call; `None` where it does."""
     if stored is None:
         return deny(call, "approval", "There is no such approval.")
     bound = (stored.approval_id, stored.tool, stored.arguments_hash, stored.tenant)
@@ -120,7 +120,7 @@ def advise_after_failure(call: Call) -> str:
 
 
 def has_hidden_characters(value: Any) -> bool:
-    """Whether the value is another one than whoever looks at it sees."""
+    """Whether the value has characters that an approver cannot see."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return any(unicodedata.category(character) in ("Cf", "Cc") and character not in "\n\t\r" for character in text)
 

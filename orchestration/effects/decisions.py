@@ -1,4 +1,4 @@
-"""Who decides on an approval, and that it is in the audit: approve, as it was asked or with other arguments, or reject."""
+"""Decisions on approvals: who may take them, and their records in the audit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestration.settings import PolicySettings
 
 
 class Decisions:
-    """The half of the executor that decides."""
+    """The methods of the executor that decide on approvals."""
 
     _tools: dict[str, BaseTool]
     _policy: PolicySettings
@@ -30,14 +30,14 @@ class Decisions:
     _stops: Stops | None
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
-        """Approve, as it was asked or with other arguments, or reject; exactly once.
+        """Approve with the requested or other arguments, or reject; exactly once.
 
         Raises:
             NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide, or they
                 would approve what they asked for themselves.
             Gone: it has expired. Conflict: somebody has decided it already.
             InvalidRequest: the tool does not take the edited arguments.
-            Stopped: it would be approved while effects are stopped; it goes on waiting.
+            Stopped: effects are stopped, so nothing can be approved; it still waits.
         """
         approval = await self.may_decide(decision.approval_id, principal)
         if decision.approve and self.is_own(approval, principal.subject):
@@ -60,13 +60,13 @@ class Decisions:
         return decided
 
     async def record_decision(self, decided: Approval, principal: Principal) -> None:
-        """Also for a decision that is repeated: whoever took it may have been killed before its record was written."""
+        """Record a decision; also a repeated one, since the process may have been killed before it wrote the record."""
         reason = "edited" if decided.edited_hash else decided.status
         by = {"subject": decided.requested_by, "decided_by": principal.subject}
         await self._record(decided, outcome="decided", reason=reason, arguments_hash=decided.granted_hash, **by)
 
     async def _record(self, approval: Approval, **entry: Any) -> None:
-        """`run_id` is the conversation, which is what an approval knows; the call's own record names the run."""
+        """Write an audit record. Its `run_id` is the conversation, since an approval does not know its run; the call's own record does."""
         entry |= {"tenant": approval.tenant, "tool": approval.tool, "approval_id": approval.approval_id}
         await self._audit.record(AuditRecord(act="decision", run_id=approval.thread_id, **entry))
 
@@ -75,7 +75,7 @@ class Decisions:
         await self._record(approval, subject=principal.subject, outcome="denied", **entry)
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
-        """The approval, if the caller may see and decide it; raises NotFound or Forbidden as `decide` does."""
+        """Return the approval, if the caller may decide it. Raises NotFound, Forbidden: as `decide`."""
         approval = await self._approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
@@ -86,11 +86,11 @@ class Decisions:
         return approval
 
     def is_own(self, approval: Approval, decider: str | None) -> bool:
-        """Whether who decides is who asked, where the policy wants two people. A directory may write one in upper and lower case."""
+        """Whether the decider is the requester and the policy wants two people. Case is ignored: directories differ in it."""
         return self._policy.four_eyes and (decider or "").casefold() == approval.requested_by.casefold()
 
     async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:
-        """The arguments that are granted instead, checked like any others; `None` where nothing is changed."""
+        """Return the edited arguments, checked; `None` where nothing is changed."""
         if decision.arguments is None:
             return None
         if not decision.approve:

@@ -1,4 +1,4 @@
-"""The effect log: an effect happens once, whatever is retried, resumed, approved twice or killed."""
+"""The effect log, by which an effect happens once, whatever is retried, resumed, approved twice or killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Leave the key, so that nothing is carried out twice, and not what was carried out."""
+    """Erase the results and arguments of a person's effects; the key stays, so that nothing is carried out twice."""
     theirs = (person.tenant, person.subject)
     results = "SELECT key, result FROM effects WHERE tenant = ? AND subject = ? AND result IS NOT NULL"
     for key, result in connection.execute(results, theirs).fetchall():
@@ -43,7 +43,7 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
 
 
 def _without_words(result: Mapping[str, Any]) -> str:
-    """What a repeated call is told."""
+    """Return the result that replaces an erased one."""
     return json.dumps({"tool": result.get("tool", ""), "status": "done", "content": "What was done here was erased."})
 
 
@@ -58,14 +58,14 @@ STORE = SqliteStore(
 
 
 class SqliteEffects:
-    """Every effect by run, step and arguments. A row without a result has begun and was never heard of again."""
+    """Effects in one SQLite file, by run, step and arguments. A row without a result was begun and never reported back."""
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, STORE)
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
-        """Claim `key` for `principal`, or return the stored result of an effect that has already happened. Raises Conflict: it was
-        begun and never finished, so nobody knows whether it happened; a person must look."""
+        """Claim `key` and return `None`, or return the stored result of an effect that has happened. Raises
+        Conflict: it was begun and never finished, so a person must find out whether it happened."""
 
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(
@@ -90,19 +90,19 @@ class SqliteEffects:
         return dict(json.loads(row["result"]))
 
     async def finish(self, key: str, result: Mapping[str, Any]) -> None:
-        def keep(connection: sqlite3.Connection) -> None:  # it has happened, whoever was erased meanwhile
+        def keep(connection: sqlite3.Connection) -> None:  # it happened, even if the person is erased
             text = _without_words(result) if erasures.is_erased() else json.dumps(dict(result))
             connection.execute("UPDATE effects SET result = ? WHERE key = ?", (text, key))
 
         await self._file.run(keep, of_nobody=True)
 
     async def abandon(self, key: str) -> None:
-        """Release `key`: the effect certainly did not happen, and may be tried again."""
+        """Release `key` of an effect that certainly did not happen, so that it may be tried again."""
         statement = "DELETE FROM effects WHERE key = ? AND result IS NULL"
         await self._file.run(lambda connection: connection.execute(statement, (key,)), of_nobody=True)
 
     async def keys_of(self, principal: Principal) -> list[str]:
-        """The keys of what was carried out for a person."""
+        """Return the keys of the effects that were carried out for a person."""
         theirs = (principal.tenant, principal.subject)
         statement = "SELECT key FROM effects WHERE tenant = ? AND subject = ?"
         return await self._file.run(lambda c: [row["key"] for row in c.execute(statement, theirs)])

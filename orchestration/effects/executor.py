@@ -1,12 +1,12 @@
-"""The one door through which tools are called.
+"""The executor: the only code that calls tools.
 
-It decides who may (allow-list by role, deny by default), with what (the tool's schema, nothing unknown), on whose word (an effect
-needs an approval of exactly this call, or, where the operator lists it as `unasked`, arguments that are traced to the person's own
-words), and how often (the effect log; a cap on the calls of a run). Every call, refusal and decision is in the audit before anybody
-hears of it.
+It checks the caller (an allow-list by role, deny by default), the arguments (the tool's schema, nothing unknown), the
+permission (an effect needs an approval of exactly this call or, where the policy lists it as `unasked`, arguments
+traced to the person's own words) and repetition (the effect log; a cap on the calls of a run). Every call, refusal and
+decision is in the audit before its outcome is returned.
 
-A tool describes itself by `ToolMetadata`. It finds the caller in the RunnableConfig: `configurable["principal"]`, and for an effect
-`["idempotency_key"]` and `["approved_by"]`. `ToolException` means: it did not happen, and the text is fit for a person.
+A tool describes itself by `ToolMetadata`. It reads the caller from the RunnableConfig: `configurable["principal"]`, and for an effect
+`["idempotency_key"]` and `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ from orchestration.settings import PolicySettings
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
 UNTRACED = "nothing here tells where its values come from"
-"""Why a person looks at each effect where orchestration/effects/provenance.py was deleted."""
+"""The doubt about every effect where orchestration/effects/provenance.py was deleted."""
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
 class Executor(Decisions):
-    """Calls tools under the policy in force. Raises InvalidSetting at construction: two tools of one name, or a tool whose arguments
-    cannot be checked or whose metadata has a key that nobody reads."""
+    """Calls tools under the policy. Raises InvalidSetting at construction: two tools have one name, or a tool's
+    arguments cannot be checked, or its metadata has an unknown key."""
 
     def __init__(
         self,
@@ -95,11 +95,11 @@ class Executor(Decisions):
 
     @property
     def tools(self) -> tuple[BaseTool, ...]:
-        """Every tool, allowed or not: for planning, so that a refusal can be told from a question."""
+        """Every tool, allowed or not. Planners need all, to tell a forbidden request from a question."""
         return tuple(self._tools.values())
 
     def allowed_tools(self, principal: Principal) -> frozenset[str]:
-        """Names of the tools that the caller may call. No role, no tool."""
+        """Return the names of the tools that the caller's roles and tenant allow."""
         return frozenset(name for name in self._tools if self._ruling(name, principal).allowed)
 
     def _ruling(self, tool: str, principal: Principal) -> Ruling:
@@ -118,11 +118,11 @@ class Executor(Decisions):
         approval: Approval | None = None,
         call_id: str = "",
     ) -> ToolOutcome:
-        """Call `tool`, or say why not. Refusals and failures of the tool are outcomes; broken stores raise.
+        """Call `tool` and return the outcome, which may be a refusal or a failure of the tool. Broken stores raise.
 
-        `step` numbers the tool calls of the run `run_id`: an effect happens once for its run, step and arguments. `call_id`
-        tells a model's second call of one step from the first, taken up again: the second is told that it is done.
-        `origin` is what its values may be traced to.
+        `step` numbers the tool calls of the run `run_id`: an effect happens once for its run, step and arguments.
+        `call_id` is the model's id of the call: another call with the same key is told that it was done before. The
+        argument values are traced to `origin`.
         """
         if not self.count_call(run_id):
             return await self._refuse(tool, arguments, principal, run_id, reason="limit")
@@ -159,7 +159,7 @@ class Executor(Decisions):
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
         if stored is not None and call.metadata_value("completed", None):
-            # settled then; by now the effect itself may have changed the data
+            # as settled then, since the effect may have changed the data
             call = fill_open_arguments(call, stored.arguments)
         refusal = find_mismatch(call, stored)
         if refusal is not None or stored is None:
@@ -187,7 +187,7 @@ class Executor(Decisions):
         return outcome.model_copy(update={"reason": "words"}) if on_words else outcome
 
     async def _ask(self, call: Call, reasons: Sequence[str]) -> ToolOutcome:
-        """Stop and ask a person, having looked whether the effect is permitted and possible at all."""
+        """Request an approval, or refuse where the effect is forbidden or impossible."""
         completed: Completion | None = call.metadata_value("completed", None)
         preview: Preview = call.metadata_value("preview", None) or (lambda *_: describe_call(call))
         try:
@@ -226,7 +226,7 @@ class Executor(Decisions):
         return ToolOutcome(tool=call.tool.name, status="waiting", content=f"{described} {WAITS}", **waits)
 
     async def _carry_out_once(self, call: Call, approval: Approval | None) -> ToolOutcome:
-        """Carry an effect out, unless it has been carried out before. Without an approval: on the person's words."""
+        """Carry an effect out unless it was before. `approval` is `None` where the person's own words suffice."""
         async with self._acting.setdefault(call.key, asyncio.Lock()):  # a model can make one call twice at once
             return await self._claim_and_act(call, approval)
 
@@ -243,10 +243,10 @@ class Executor(Decisions):
         if approval is not None and self._clock.now() >= approval.expires_at:
             await self._effects.abandon(call.key)
             return deny(call, "expired", "The approval has expired. Ask for it again.")
-        if stopped := self._stop_reason(call.tool, call.principal):  # it may have been since the call was checked
+        if stopped := self._stop_reason(call.tool, call.principal):  # again: a stop may have come since the check
             await self._effects.abandon(call.key)
             return deny(call, "stopped", stopped)
-        if not begun_before and (refusal := await self._forbidden(call)):  # else what it did itself may forbid it now
+        if not begun_before and (refusal := await self._forbidden(call)):  # else its own effect may forbid it now
             await self._effects.abandon(call.key)
             return refusal
         crash_point("before_effect")
@@ -281,7 +281,7 @@ class Executor(Decisions):
         return ToolOutcome(tool=call.tool.name, status="done", content=encodable(message.text), **done)
 
     async def _forbidden(self, call: Call) -> ToolOutcome | None:
-        """The refusal, if a rule of the house forbids this effect as things stand, or cannot be looked at."""
+        """Return a refusal where the tool's `forbidden` rule forbids the effect now, or fails; else `None`."""
         prohibition: Prohibition = call.metadata_value("forbidden", None) or (lambda *_: None)
         try:
             violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)
@@ -296,7 +296,7 @@ class Executor(Decisions):
         return deny(call, "forbidden", text).model_copy(update={"rule": rule})
 
     def _stop_reason(self, tool: BaseTool, principal: Principal) -> str:
-        """Why the switches forbid this call; empty where they do not."""
+        """Return why a kill switch stops this call; empty where none does."""
         if self._stops is None:
             return ""
         try:
@@ -308,8 +308,8 @@ class Executor(Decisions):
         return ""
 
     def count_call(self, run_id: str) -> bool:
-        """Count one more call of the run; whether the policy has room for it. Tools that pass by the executor, such as searches of
-        documents, are counted here too. Old runs are forgotten: a loop is a matter of minutes."""
+        """Count one more call of the run, and return whether the policy allows it. Tools that bypass the executor,
+        such as document search, are counted too. Only the last `COUNTED_RUNS` runs are remembered."""
         self._calls[run_id] = self._calls.pop(run_id, 0) + 1
         while len(self._calls) > COUNTED_RUNS:
             self._calls.popitem(last=False)

@@ -1,8 +1,8 @@
-"""Tools that somebody else describes: what we take over from their description, and what the operator says about them.
+"""Foreign tools, described by an MCP server or an OpenAPI document, and the operator's declarations about them.
 
-A description is text from outside that a model would read: it is stripped of what cannot be seen, cut, and left out where it gives
-orders. A tool with such a name, also of an argument or a choice, is refused until the operator has described it. Whether a tool changes
-anything, and what its arguments steer, stands in our own configuration alone; what is not declared is an effect that asks.
+A description is outside text that a model reads: invisible characters are removed, it is cut, and dropped where it gives orders.
+A tool whose name, argument or choice gives orders is refused until the operator describes it. Whether a tool has an effect, and
+the roles of its arguments, come from our own configuration alone; by default a tool is an effect that needs an approval.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ _NOT_A_WORD = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 Call = Callable[[dict[str, Any], Mapping[str, Any]], Awaitable[tuple[str, Any]]]
-"""(arguments, what the executor tells: `idempotency_key` for an effect) -> (text for a person, the result as data)."""
+"""(arguments, the executor's configurable values, such as `idempotency_key` for an effect) -> (text for a person, the result as data)."""
 
 
 class Declared(Section):
-    """What the operator says of one foreign tool: the metadata that the executor goes by."""
+    """The operator's declaration of one foreign tool, which becomes its metadata."""
 
     effect: bool | None = None
-    """Whether it changes something. Unset: what the kind of tool implies, else yes."""
+    """Whether the tool changes something. Unset: as its kind implies (an HTTP GET: no), else yes."""
     idempotent: bool = False
     reach: Literal["own", "outward"] = "outward"
     arguments: dict[str, Literal["target", "content", "amount", "choice"]] = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
-    """The smallest unit of an amount: `{ amount = "0.01" }`."""
+    """The smallest unit of each amount: `{ amount = "0.01" }`."""
     asked_by: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
-    """Questions that people ask for it, by which it is found."""
+    """Requests in a person's words, by which the planner finds the tool."""
     timeout_s: float = Field(default=30, gt=0)
     description: str | None = None
-    """Instead of theirs."""
+    """A description to use in place of theirs."""
 
 
 class ForeignOptions(Section):
     """The options that every source of foreign tools has."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
-    """Stands before each tool's name: `name` "files" and their "read" make `files_read`."""
+    """A prefix for the tools' names: `name` "files" and their "read" make `files_read`."""
     only: tuple[str, ...] | None = None
-    """Their names of the tools to take over; all of them if unset."""
+    """Their names of the tools to take over; unset: all."""
     tools: dict[str, Declared] = Field(default_factory=dict)
-    """By their name: what you say about a tool."""
+    """Declarations about tools, by their name."""
     headers_from: dict[str, str] = Field(default_factory=dict)
     """HTTP header -> environment variable that holds its value, such as a key."""
 
@@ -69,11 +69,11 @@ class ForeignOptions(Section):
 
 
 class UnclearOutcome(Exception):
-    """An effect of which its server did not tell how far it got."""
+    """An effect failed without its server telling whether it happened."""
 
 
 class ToolSet(list[BaseTool]):
-    """Tools of one source; closing it closes what they talk through."""
+    """The tools of one source; `close` ends its connection."""
 
     def __init__(self, tools: Iterable[BaseTool], close: Callable[[], None]) -> None:
         super().__init__(tools)
@@ -89,7 +89,7 @@ def foreign_tool(
     call: Call,
     effect: bool = True,
 ) -> BaseTool:
-    """A tool of ours that passes calls on. `effect` is what it counts as where the configuration says nothing."""
+    """Return a tool that passes calls on to `call`. `effect` holds where the configuration does not declare it."""
     declared = options.tools.get(theirs, Declared())
     if declared.description is None and (order := _order_in_names(theirs, schema)):
         raise InvalidSetting(
@@ -114,19 +114,19 @@ def foreign_tool(
 
 
 def is_effect(options: ForeignOptions, theirs: str, implied: bool = True) -> bool:
-    """Whether a tool counts as changing something; `implied` where the configuration says nothing."""
+    """Whether a tool counts as an effect; `implied` where the configuration does not declare it."""
     declared = options.tools.get(theirs)
     return implied if declared is None or declared.effect is None else declared.effect
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
-    """The first name or choice that speaks to its reader; empty where none does."""
+    """Return the first name or choice that gives orders to its reader; empty where none does."""
     names = [theirs, *_texts_that_stay(plain_schema(schema))]
     return next((name for name in names if instructs_reader(_NOT_A_WORD.sub(" ", name))), "")
 
 
 def _texts_that_stay(value: Any) -> Iterator[str]:
-    """Keys and values of a schema, without the texts that are made harmless anyway."""
+    """Yield the keys and values of a cleaned schema that stay as they are."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):
@@ -142,8 +142,8 @@ def take_over(
     make: Callable[[str], BaseTool],
     close: Callable[[], None],
 ) -> ToolSet:
-    """The tools of the names that are wanted, made by `make`. Where one cannot be made, `close` is called. Raises InvalidSetting:
-    the configuration names one that is not there."""
+    """Make the configured tools by `make`; call `close` where one fails. Raises InvalidSetting: the configuration
+    names a tool that is not in `found`."""
     with ExitStack() as failed:
         failed.callback(close)
         for name in (*(options.only or ()), *options.tools):
@@ -155,7 +155,7 @@ def take_over(
 
 
 def secret(variable: str) -> str:
-    """Raises MissingCredential: the environment has no such variable, or it is empty."""
+    """Return an environment variable. Raises MissingCredential: it is unset or empty."""
     value = os.environ.get(variable)
     if not value:
         raise MissingCredential(f"The environment has no {variable}, which [[orchestration.tools]] names. Set it.")
@@ -171,7 +171,7 @@ def our_name(prefix: str, theirs: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Foreign text without what cannot be seen; empty where it gives orders to its reader.
+    """Remove invisible characters from foreign text and cut it; return an empty text where it gives orders to its reader.
 
     >>> harmless("Reads a\u200b file.")
     'Reads a file.'
@@ -183,13 +183,13 @@ def harmless(text: str) -> str:
 
 
 def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Their JSON schema for the arguments with harmless texts; an object that takes nothing unknown."""
+    """Return their JSON schema of the arguments, an object, with harmless texts."""
     cleaned: dict[str, Any] = _clean_schema(schema)
     return {"type": "object", "properties": {}, **cleaned, "title": "arguments", "description": "arguments"}
 
 
 def _clean_schema(value: Any, *, names: bool = False) -> Any:
-    """`names`: the keys of this object are names that they chose, not words of JSON schema."""
+    """Clean a part of a schema. `names`: the keys of this object are names that they chose, not keywords of JSON schema."""
     if isinstance(value, Mapping):
         return {
             key: harmless(item)

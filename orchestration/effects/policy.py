@@ -1,7 +1,7 @@
-"""What is allowed, and by which rule of `policy.toml`: every answer is a `Ruling`, for the executor and `make policy` alike.
+"""The policy: what `policy.toml` allows, and by which rule. The executor and `make policy` use the same rulings.
 
-A tool needs a role of the caller that lists it, and a tenant that may use it; a document a class that both may see; a
-model a tenant that may use it. What no list names is denied.
+A tool must be listed by a role of the caller and by the tenant; so must the class of a document; a model by the tenant.
+What no list names is denied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _on_behalf_of: ContextVar[str | None] = ContextVar("tenant", default=None)
 
 @contextmanager
 def on_behalf_of(tenant: str) -> Iterator[None]:
-    """The calls of chat models inside are made for this tenant."""
+    """Attribute the calls of chat models inside to this tenant."""
     token = _on_behalf_of.set(tenant)
     try:
         yield
@@ -42,7 +42,7 @@ class Policy:
         self._settings = settings
 
     def tool(self, name: str, principal: Principal) -> Ruling:
-        """Whether the caller may call it. The tenant is asked first: no role gives what the tenant may not use."""
+        """Rule on a tool. The tenant comes first: no role allows what the tenant may not use."""
         tenant, rules = self._of_tenant(principal.tenant)
         if not _matches_any(name, rules.tools):
             return _deny(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
@@ -62,7 +62,7 @@ class Policy:
         return _deny(f"{section}.models", why)
 
     def data(self, data_class: str, principal: Principal) -> Ruling:
-        """Whether the caller may see documents of this class."""
+        """Rule on a class of documents."""
         section, rules = self._of_tenant(principal.tenant)
         if not _matches_any(data_class, rules.data):
             return _deny(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
@@ -74,7 +74,7 @@ class Policy:
         return _deny(_rules("data", roles), f"{_phrase_roles(roles)} may not see {data_class} documents.")
 
     def scope(self, principal: Principal) -> Scope:
-        """What the caller may see: the only way from a caller to a scope."""
+        """Return the documents that the caller may see. Scopes are made here alone."""
         granted = {name for role in (EVERYBODY, *principal.roles) for name in self._settings.data.get(role, ())}
         at_most = set(self._of_tenant(principal.tenant)[1].data)
         if EVERYBODY in granted:
@@ -85,15 +85,15 @@ class Policy:
         return Scope(principal.tenant, principal.groups - {NOBODY}, classes)
 
     def demand_model(self, name: str) -> None:
-        """For each attempt to call a chat model: the next one that the tenant may use answers in its place. Raises ModelForbidden:
-        the tenant on whose behalf it would be called may not use it."""
+        """Check an attempt to call a chat model. Raises ModelForbidden: the tenant of `on_behalf_of` may not use it;
+        a fallback model may then answer."""
         tenant = _on_behalf_of.get()
         if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
 
     def demand_one_of(self, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
-        """Look at start whether every tenant may use one of these models at least, or of its `own`. Raises InvalidSetting: all of
-        them are forbidden for a tenant."""
+        """Check at start that every tenant may use one of these models, or of its `own`. Raises InvalidSetting: a
+        tenant may use none."""
         for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants, *own)):
             candidates = own.get(tenant, names)
             rulings = [self.model(name, tenant) for name in candidates]
@@ -105,7 +105,7 @@ class Policy:
                 )
 
     def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:
-        """The section that holds for a tenant, and what it says; its name must be found before its default is used."""
+        """Return the name of the section that holds for a tenant, and its rules."""
         tenants = self._settings.tenants
         name = tenant if tenant in tenants else EVERYBODY
         return f"tenants.{name}", tenants.get(name, TenantRules())

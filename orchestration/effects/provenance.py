@@ -1,7 +1,7 @@
-"""Where the values of a call come from: the person's own words, what our own systems issued, or anybody.
+"""Provenance of a call's values: the person's own words, records of our own systems, or foreign text.
 
-A model can be made to say anything, so a value counts as foreign unless it is traced. The rules in full, with their limits:
-docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-the-persons.md. In short:
+A model can be made to write anything, so a value counts as foreign unless it is traced. The full rules and their
+limits: docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-the-persons.md. In short:
 
     words      the value stands in what the person said: whole words, numbers by value, dates by day
     issued     a tool that the operator trusts returned it (`trusted` in the tool's metadata). Enough by itself where the
@@ -37,7 +37,7 @@ from orchestration.language.stated_arguments import arguments_in
 _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
-"""The end of a sentence, where the next begins without a space and an address would swallow its first word."""
+"""The full stop of a sentence that the next one follows without a space, which would read as an address."""
 _LOOSE = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NEGATES = re.compile(
@@ -46,8 +46,8 @@ _NEGATES = re.compile(
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
 _BEGINS = r"(?:https?://|www\.)"
 _EMAIL = re.compile(r"([\w.+-]++@[\w-]++(?:\.[\w-]++)++)|[\w.+-]++")
-"""The group is an address. What cannot be one is read over as a whole, because trying again at each of its characters takes
-the square of the time; the same holds of a link. `_references` gives what was found."""
+"""An address (the group), or a run of characters that holds none, consumed whole so that the search stays linear;
+likewise for links. `_references` returns the groups."""
 _LINK = re.compile(
     rf"\b(?:(https?://\S+|www\.\S+|{_HOST}(?:/\S*)?)"
     rf"|[a-z0-9-](?:(?!\b{_BEGINS})[a-z0-9-])*+(?:\.(?:(?!\b{_BEGINS})[a-z0-9-])++)*+)"
@@ -60,14 +60,14 @@ _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_M
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
 _NUMBER_NOUNS = frozenset({"id", "number", "no", "nr", "num"})
 _LONG_TEXT = 120
-"""Characters beyond which a field is prose, which names nothing."""
+"""Characters from which a field counts as prose, which identifies nothing."""
 _IDENTIFIER_DIGITS = 6
 
 
 def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]) -> list[str]:
-    """Why a person must look before this effect, an item a reason; empty where everything is the person's own.
+    """Return the reasons for which a person must approve this effect; empty where every value is traced to the caller.
 
-    `tools` are all tools by name: their metadata say which results count as issued by our own systems.
+    `tools` are all tools by name: their metadata says which of their results our own systems issue.
     """
     words = Words(origin.words)
     verbs = _get_metadata(tool, "asked_by", ())
@@ -86,8 +86,8 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 
 
 def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
-    """Whether one of the verbs is said in a clause that is no question; a "not forget" only where it
-    is negated, and a "forget" only where it is not: "do not forget the note" is the contrary of forgetting it."""
+    """Whether the text has one of the verbs in a clause that is no question. A verb "not forget" must be negated
+    there and a verb "forget" must not: "do not forget the note" is the contrary of forgetting it."""
     for clause in classify_clauses(text, own):
         words = _WORD.findall(_fold(text[clause.start : clause.end]))
         for position, word in enumerate(words):
@@ -101,14 +101,14 @@ def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
 def without_what_was_read(
     doubts: Sequence[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin
 ) -> list[str]:
-    """The doubts that remain for somebody who looks anyway: not those about values that the planner's own reading of the
-    request gives, such as the only number in it. Enough to warn nobody, never enough to act without being asked."""
+    """Return the doubts to show to an approver: those about values that the planner's patterns also read from the request,
+    such as its only number, are left out. Such a value needs no warning; acting on it still needs an approval."""
     stated = arguments_in(origin.asked or origin.words, tool)
     return [doubt for doubt in doubts if doubt not in stated or stated[doubt] != arguments.get(doubt)]
 
 
 def foreign_references(text: str, words: str) -> list[str]:
-    """Links and mail addresses in `text` that the person did not give.
+    """Return the links and mail addresses in `text` that `words` does not contain.
 
     >>> foreign_references("See www.example.org, ana@example.org", "write to ana@example.org")
     ['www.example.org']
@@ -122,7 +122,7 @@ def foreign_references(text: str, words: str) -> list[str]:
 
 
 def long_numbers(text: str) -> list[str]:
-    """Words with many digits, which may be somebody's account, card or passport; dates are none.
+    """Return words with at least `_IDENTIFIER_DIGITS` digits, which may be an account, card or passport; no dates.
 
     >>> long_numbers("Passport HGK137803, flat 75002, on 2026-11-25")
     ['hgk137803']
@@ -132,14 +132,14 @@ def long_numbers(text: str) -> list[str]:
 
 
 class Words:
-    """What a person said, ready to be searched. Case, width, invisible characters and quotes make no difference."""
+    """A person's text, indexed for search. Case, width, invisible characters and quotes are ignored."""
 
     def __init__(self, text: str) -> None:
         folded = _fold(_UNSPACED.sub(". ", text))
         self.strict, self.loose = _tokens(folded), _LOOSE.findall(folded)
         self.strict_line, self.loose_line = _line(self.strict), _line(self.loose)
         self.plain_line = _line(_parts(self.strict))
-        """The words in their parts, "check-up" as two; what is more than a word, such as an address, stays whole."""
+        """The words split at hyphens, "check-up" into two; an address and the like stay whole."""
         self.numbers = {Decimal(number.replace(",", "")) for number in _NUMBER.findall(folded)}
         self.days: set[tuple[int | None, int, int]] = {
             (int(year), int(month), int(day)) for year, month, day in _ISO.findall(folded)
@@ -150,7 +150,7 @@ class Words:
             self.days.add((int(year) if year else None, month, int(day_1 or day_2)))
 
     def hold(self, value: str) -> bool:
-        """Whether the value stands there: as whole words, never as a part of one."""
+        """Whether the text has the value as whole words."""
         strict = _tokens(_fold(value))
         if not strict:
             return True
@@ -159,7 +159,7 @@ class Words:
         return all(map(_PLAIN.fullmatch, strict)) and _stands_in(_parts(strict), self.plain_line)
 
     def name(self, value: str) -> bool:
-        """Whether the value is a name that was said, however it was joined: "Grocery list" names grocery-list.docx."""
+        """Whether the text says the name, however it is joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         if not parts or len(value) > _LONG_TEXT or (len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())):
             return False
@@ -197,14 +197,14 @@ class _Trace:
         return own or self._is_composed(value) or self._looked_up(value, targets)
 
     def _content(self, text: str) -> bool:
-        """Text that goes along carries no link that the person did not give, and no number of unknown origin outward."""
+        """Whether text of the role "content" has no foreign link and, where it leaves the house, no long number of unknown origin."""
         if foreign_references(text, self.origin.words):
             return False
         issued = {token for record in self._records for item in record for token in _tokens(_fold(item))}
         return self.own or all(number in issued or self.said.hold(number) for number in long_numbers(text))
 
     def _follows_its_noun(self, name: str, value: str) -> bool:
-        """A short number stands for too much; it counts where the word before it says what it numbers."""
+        """Whether the word before a short number says what it numbers; alone it is too ambiguous."""
         nouns = _NUMBER_NOUNS | set(_LOOSE.findall(name.replace("_", " ").casefold()))
         return any(word == value and noun in nouns for noun, word in pairwise(self.said.loose))
 
@@ -222,7 +222,7 @@ class _Trace:
         return any(_stands_in(parts[: -len(name)], self.said.loose_line) for name in ends)
 
     def _looked_up(self, value: str, targets: Mapping[str, Any]) -> bool:
-        """The only one of its kind in what a named person wrote, or what stands about them, in a source that was named."""
+        """Whether the address or link is the only one of its kind in a looked-up text or record of a person whom the caller named."""
         kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_fold(value))) and whole[1]), None)
         return kind is not None and any(
             {_bare(reference) for reference in _references(kind, _fold(passage))} == {_bare(value)}
@@ -244,7 +244,7 @@ class _Trace:
             yield json.dumps(theirs, ensure_ascii=False)
 
     def _amount(self, value: Any, targets: Mapping[str, Any]) -> bool:
-        """A number that was said; one in a record that was named; or no more than in a record of the person's target."""
+        """Whether the number was said, is in a record that was named, or is at most the largest in a record of the target."""
         amount = _decimal(value)
         if amount is None or amount in self.said.numbers:
             return amount is not None
@@ -269,7 +269,7 @@ class _Trace:
 
 
 def _records(data: Any, fields: Sequence[str]) -> Iterator[list[str]]:
-    """The trusted fields of every object in `data`, an object a list; with "*" also bare values and the objects' keys."""
+    """Yield the values of the trusted fields, a list for each object in `data`; with "*" also bare values and keys."""
     if isinstance(data, Mapping):
         own = [item for key, value in data.items() if key in fields for item in _leaves(value)]
         if own:
@@ -297,7 +297,7 @@ def _get_metadata(tool: BaseTool, name: str, default: Any) -> Any:
 
 
 def _fold(text: str) -> str:
-    """One form for what looks alike; invisible characters are dropped."""
+    """Normalise the text: NFKC, case folded, invisible characters dropped."""
     return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").casefold()
 
 
@@ -306,7 +306,7 @@ def _references(kind: re.Pattern[str], folded: str) -> list[str]:
 
 
 def _tokens(folded: str) -> list[str]:
-    """Words with everything that belongs to them: addresses, links and dates stay whole."""
+    """Split folded text into words; addresses, links and dates stay whole."""
     words = (token.strip(".:!?*…") for token in _STRICT.findall(folded))
     return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).rstrip("/"))]
 
@@ -316,12 +316,12 @@ def _parts(tokens: Sequence[str]) -> list[str]:
 
 
 def _line(words: Sequence[str]) -> str:
-    """The words as one string, each between line ends, which no word holds."""
+    """Join the words with line ends, which no word contains."""
     return "\n".join(["", *words, ""])
 
 
 def _stands_in(part: Sequence[str], line: str) -> bool:
-    """Whether these words stand in that line one after the other."""
+    """Whether the line has these words in a row."""
     return bool(part) and _line(part) in line
 
 

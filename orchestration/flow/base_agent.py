@@ -1,5 +1,5 @@
-"""What every agent here shares, whichever way it joins the steps: who may ask, whose a conversation is, what a decision
-goes on with, and the events and the answer of one run. An agent adds `_load_thread` and `_take_steps`.
+"""The base of every agent: admission of requests, ownership of conversations, decisions, and the events and answer of a
+run. An agent adds `_load_thread` and `_take_steps`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from orchestration.run.state import Result, State, StoredThread, as_result, day_
 from retrieval.contract import Citation
 
 MADE_BY = "agent"
-"""Metadata of a checkpoint: the agent that wrote it."""
+"""Key in a checkpoint's metadata: the agent that wrote it."""
 
 Begin = Literal["new", "decided", "results", "cut off"]
-"""A run begins, goes on after a person has decided or the client has sent results, or goes on where its process had ended."""
+"""How a run begins: new, after a decision, with the results of a client, or after its process was cut off."""
 
 
 class DurableAgent(ABC):
-    """An `Agent`. A conversation belongs to one person and does one thing at a time."""
+    """An `Agent` whose runs can resume. A conversation belongs to one person and has one run at a time."""
 
     name: ClassVar[str]
     own_tools: frozenset[str] | None = None
-    """Names of the tools that its model is offered, where it takes tools of a client beside them."""
+    """Names of the tools that its model is offered; `None`: it takes no tools and no JSON format of a client."""
     takes_images = False
 
     def __init__(self, parts: AgentParts) -> None:
@@ -55,12 +55,12 @@ class DurableAgent(ABC):
 
     @abstractmethod
     async def _load_thread(self, thread_id: str) -> StoredThread:
-        """What is stored of a conversation."""
+        """Load the stored state of a conversation."""
 
     @abstractmethod
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
-        """Take the steps until there is a result or a person is waited for, store what is known after each of them, and return
-        all that is known then."""
+        """Take steps until there is a result or a person must decide; store the state after each step, and return
+        the last one."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         if (request.client.tools or request.client.response_format) and self.own_tools is None:
@@ -90,7 +90,7 @@ class DurableAgent(ABC):
         return request.thread_id
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
-        """How the run begins, and what is known then. Raises as `stream`."""
+        """Return how the run begins, and its first state. Raises as `stream`."""
         question = self._check_question(request.question)
         state = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
         if state is not None:
@@ -123,9 +123,9 @@ class DurableAgent(ABC):
             self._busy.discard(thread_id)
 
     async def _demand_own_thread(self, thread_id: str, question: str, principal: Principal) -> State | None:
-        """Raise where the thread is not the caller's, or cannot take a question now.
+        """Return the state of a run of the same question that was cut off, so that it can resume; else `None`.
 
-        Where the same question was cut off there, what is known of its run, so that it can go on.
+        Raises NotFound: the thread is not the caller's. Conflict: it waits for a decision.
         """
         thread = await self._load_thread(thread_id)
         if not thread.belongs_to(principal):
@@ -144,7 +144,7 @@ class DurableAgent(ABC):
     async def _take_decision(
         self, decision: Decision, approval: Approval, kept: StoredThread, principal: Principal
     ) -> None:
-        """Take the decision, or accept the same one again where its run was cut off; raise otherwise."""
+        """Take the decision, or record the same one again where its run was cut off; raise otherwise."""
         waiting = kept.unfinished and approval.approval_id in (kept.waits_for or {kept.state.get("approval_id")})
         if approval.status == "expired":
             raise expired_error(approval)
@@ -188,7 +188,7 @@ class DurableAgent(ABC):
         return stream_from(produce)
 
     async def _drive(self, begin: Begin, state: State, run: Run) -> None:
-        """Take the steps and emit their events; the last one is `answer` or `error`."""
+        """Run the agent and emit its events; the last one is `answer` or `error`."""
         attributes = {
             names.AGENT_NAME: self.name,
             names.CONVERSATION_ID: state["thread_id"],
@@ -199,7 +199,7 @@ class DurableAgent(ABC):
             names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=state.get("trace") or ""
         )
         try:
-            with self._erasures.acting_for(owner_of(state)), spanned as current:  # who decides on it is somebody else
+            with self._erasures.acting_for(owner_of(state)), spanned as current:  # the approver is somebody else
                 if begin == "new":
                     state["trace"] = here()
                 else:
@@ -220,7 +220,7 @@ class DurableAgent(ABC):
         run.emit(Event(kind="answer", answer=answer))
 
     def _tell_text(self, answer: Answer, run: Run) -> None:
-        """Tell the words of an answer that could only be told once it was checked."""
+        """Emit the words of an answer that is shown only once it is checked."""
         for word in answer.text.split(" "):
             run.emit(Event(kind="token", token=f"{word} "))
 
@@ -267,10 +267,10 @@ class DurableAgent(ABC):
         return await self._parts.executor.approvals.get(approval_id, tenant) if approval_id else None
 
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:  # noqa: B027 - most agents keep nothing
-        """Keep an answer for the next who asks the same, where the agent does that."""
+        """Store an answer for later askers of the same question, where the agent does that."""
 
     async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
-        """The answer of a run whose budget is used up."""
+        """Return the answer of a run whose budget is used up."""
         run.note(budget_note(error.limit))
         return as_result("failed", "budget", f"{error} No answer was found before that.")
 
@@ -285,7 +285,7 @@ def budget_note(limit: str) -> str:
 
 
 def config_of(thread_id: str, **marks: str) -> RunnableConfig:
-    """`otel_trace` off: the plumbing makes no spans of its own, the steps and `invoke_agent` make theirs."""
+    """Return LangGraph's config of a thread. `otel_trace` is off because steps and `invoke_agent` make their own spans."""
     place = {"thread_id": thread_id, "checkpoint_ns": ""}
     return {"configurable": place, "metadata": {"otel_trace": False, **marks}, "recursion_limit": 50}
 

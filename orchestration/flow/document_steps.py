@@ -1,4 +1,4 @@
-"""The steps that answer from documents: search, judge, search again, quote or write, and check; and answers given before."""
+"""The steps that answer from documents: retrieve, grade, rewrite, compose, verify; and the recall of earlier answers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from retrieval.search.fusion import in_one_ranking
 
 SENTENCES_OF_EVIDENCE = 12
 PASSAGES = 6
-"""Sentences of evidence that the chat model is shown."""
+"""Number of evidence sentences that the chat model is shown."""
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
 NEAREST = 3
-"""Documents that somebody is pointed to whose question could not be answered."""
+"""Most documents named to a person whose question could not be answered."""
 NEAR = 0.75
-"""Least share of the confidence that an answer needs, for the nearest documents to be named. Below it, a question of another subject would be sent
-to nonsense."""
+"""Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
+another subject."""
 SEVERAL = 2
 
 Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
 
 
 def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]) -> Any:
-    """A step of the search; where the documents are one part of several, its failure is not that of the others."""
+    """Decorate a document step: where the plan has other steps, its failure does not fail them."""
 
     @wraps(work)
     async def step(self: DocumentSteps, state: State, run: Run) -> tuple[State, str]:
@@ -56,7 +56,7 @@ def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]
 
 
 class DocumentSteps:
-    """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
+    """The document steps. Each returns its update of the state and a detail for people who watch the run."""
 
     def __init__(self, parts: AgentParts, *, writes: bool | None) -> None:
         self._parts = parts
@@ -66,11 +66,11 @@ class DocumentSteps:
     # -- earlier answers ---------------------------------------------------------------------------------------------
 
     def recalls(self, state: State) -> bool:
-        """Whether earlier answers are looked at: for the first question of a conversation, where all it asks for is an
-        answer from documents. What a tool does is done anew, and no memory of it is kept."""
+        """Whether earlier answers are looked up: for the first question of a conversation that asks only for an
+        answer from documents. Calls of tools are always made anew."""
         if self._parts.memory is None or day_of(state) is not None:
             return False
-        personal = state.get("turns") or state.get("legs")  # read with what is known of the person
+        personal = state.get("turns") or state.get("legs")  # such questions are read with personal context
         kinds = [step["kind"] for step in state["plan"].get("steps", ())]
         return not personal and state["plan"].get("route") == "answer" and kinds == ["answer"]
 
@@ -91,7 +91,7 @@ class DocumentSteps:
         return update, earlier.kind
 
     async def remember(self, answer: Answer, state: State, run: Run) -> None:
-        """Keep what was made of documents alone, completely, and as well as it can be made."""
+        """Store an answer that is complete, not degraded, and made from documents alone."""
         memory = self._parts.memory
         answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
         whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
@@ -100,7 +100,7 @@ class DocumentSteps:
         try:
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=state["since"])
         except ComponentError:
-            return  # the next question will say so
+            return  # the next question reports it
 
     # -- documents ---------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class DocumentSteps:
         enough = self._parts.grounding.settings.min_evidence
         low = confidence < enough
         update: State = {"confidence": confidence}
-        searched = run.hits is not None  # or this run was cut off since, and nobody knows what was new
+        searched = run.hits is not None  # else the run was cut off since, and new hits are unknown
         nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
             update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
@@ -144,7 +144,7 @@ class DocumentSteps:
         return update, f"confidence {confidence:.2f}, {compared}{', nothing new' if nothing_new else ''}"
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
-        """The sentences to answer from. How many seem to give orders to whoever reads them stands in the trace."""
+        """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
         hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
         run.question = state["query"]
         left_s = run.budget.remaining_s()
@@ -153,10 +153,10 @@ class DocumentSteps:
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
-        """Search again: first with other words, then for more.
+        """Prepare another search: first with other words, then for more documents and passages.
 
-        The evidence is judged by the same words, so a question that stands alone takes no more than names from the one before it:
-        what answered that one must not pass for an answer to this.
+        The evidence is graded by the same words, so a question that stands alone takes only names from the one before
+        it: evidence for that one must not pass as an answer to this.
         """
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
@@ -172,8 +172,8 @@ class DocumentSteps:
         return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        """By the model, or quoted. Where the model alone may write and breaks off, the sentences that came before, said to be no
-        more than that."""
+        """Return the draft of the model, or quotes. Where only the model may write and it breaks off, return its
+        whole sentences, noted as incomplete."""
         alone = state["compose"] == "generative"
         if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
@@ -216,8 +216,7 @@ class DocumentSteps:
 
 
 def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
-    """The sentences to answer from, best first. The chat model is shown the first `PASSAGES` of them. Only questions are left
-    out, which answer nothing.
+    """Return the sentences to answer from, best first, without questions. The chat model is shown the first `PASSAGES`.
 
     Raises:
         ComponentError: the embedder failed.
@@ -227,7 +226,7 @@ def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> lis
 
 
 def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
-    """The documents of the evidence that were found best, but for those found far worse than the first."""
+    """Return the best-ranked documents of the evidence, without those far behind the first."""
     best: dict[str, Hit] = {}
     hits = sorted((item.hit for item in evidence), key=lambda hit: -hit.score)
     for hit in hits:

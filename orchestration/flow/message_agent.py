@@ -6,8 +6,8 @@
         graph = create_deep_agent(model=model, tools=governed_tools(context.executor))
         return MessageAgent(as_thread(graph, context), context)
 
-The model is paid by the run, and each tool is called by the executor, whatever the graph does. What the graph writes is shown as it
-is, and the answer says that nothing was checked, unless the graph has `CitationMiddleware`.
+The model's calls are charged to the run, and the executor calls each tool, whatever the graph does. The graph's text is
+shown as it is, and the answer says that it was not checked, unless the graph has `CitationMiddleware`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ UNCHECKED = "the statements of this answer were not checked"
 
 
 class AgentThread(CheckedState, State, total=False):
-    """What is kept of a conversation: `create_agent`'s messages, and what every agent here keeps."""
+    """The stored state of a conversation: `create_agent`'s messages and the state of every agent here."""
 
 
 def as_thread(
     graph: CompiledStateGraph[Any, Any, Any, Any], parts: AgentParts
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """A compiled graph of messages inside one that also keeps what every agent here keeps. Compile yours without a checkpointer:
-    it is given ours."""
+    """Wrap a compiled graph of messages in one with the state of every agent here. Compile yours without a
+    checkpointer: it gets ours."""
     outer = StateGraph(cast("Any", AgentThread))
     outer.add_node("agent", graph)
     outer.add_edge(START, "agent")
@@ -73,8 +73,8 @@ class MessageAgent(DurableAgent):
     ) -> None:
         """
         Args:
-            checked: words are told only once the answer is complete.
-            most_steps: of the graph, for one request.
+            checked: whether words are emitted only once the answer is complete.
+            most_steps: LangGraph's recursion limit for one request.
         """
         super().__init__(parts)
         self._graph, self._checked, self._most_steps = graph, checked, most_steps
@@ -84,7 +84,7 @@ class MessageAgent(DurableAgent):
         snapshot = await self._graph.aget_state(config_of(thread_id))
         values = cast("State", snapshot.values)
         maker = (snapshot.metadata or {}).get(MADE_BY, self.name)
-        if maker != self.name:  # another agent's: nothing of it can go on here
+        if maker != self.name:  # another agent's thread cannot be resumed here
             return StoredThread(values)
         waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts) - {""}
         return StoredThread(
@@ -99,8 +99,8 @@ class MessageAgent(DurableAgent):
         return request.thread_id or thread_of(request.results)
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
-        """With the results that a run waits for it goes on there. Results that none waits for (the conversation has gone on, was
-        deleted, or is another server's) are part of what the client tells."""
+        """Resume a run that waits for the sent results. Results that no run waits for (the conversation went on, was
+        deleted, or is another server's) become messages of a new one."""
         if not request.results:
             return await super()._begin(request, thread_id, principal)
         thread = await self._load_thread(thread_id)
@@ -143,8 +143,8 @@ class MessageAgent(DurableAgent):
         return values
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
-        """What this request adds to the conversation: at its beginning what the caller says was said before; an answer to each
-        call that was given up; the question."""
+        """Return the messages that this request adds: in a new conversation the client's earlier messages; an error
+        for each abandoned tool call; the question."""
         kept = (await self._graph.aget_state(config)).values
         stored: list[AnyMessage] = kept.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
@@ -167,7 +167,7 @@ class MessageAgent(DurableAgent):
         return [*begun, *given_up, *map(as_person, [HumanMessage(cast("Any", asked)), *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
-        """Let those calls go on whose approvals were decided or whose results were sent; the others go on waiting."""
+        """Resume the calls whose approvals are decided or whose results were sent; the others still wait."""
         snapshot = await self._graph.aget_state(config)
         results = run.request.results if run.request else {}
         decided: dict[str, Any] = {}
@@ -208,6 +208,6 @@ def _told_before(state: State) -> list[AnyMessage]:
 
 
 def thread_of(call_ids: Collection[str]) -> str | None:
-    """The conversation in which calls with these ids were handed to a client, where all of them are ours and of one."""
+    """Return the conversation that handed these calls to a client; `None` unless all ids are ours and of one conversation."""
     threads = {match[1] if (match := _CALL_ID.fullmatch(call_id)) else None for call_id in call_ids}
     return threads.pop() if len(threads) == 1 else None

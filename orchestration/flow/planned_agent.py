@@ -1,4 +1,4 @@
-"""What the agents share that make a plan first and then take its steps, whichever way they join them."""
+"""The base of agents that make a plan first and then take its steps."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CLASSIFIER = "classifier"
 
 class Options(Section):
     planner: str | None = None
-    """The planner by its name, in the place of `[orchestration.planner]`, where it can be given options."""
+    """Name of a planner to use in place of `[orchestration.planner]`, which can also set its options."""
     writes: bool | None = None
-    """Whether `auto` lets the chat model write before it quotes. Unset: unless the model computes on this machine. Of 24
-    golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes held it in 15."""
+    """Whether `auto` lets the chat model write before it quotes. Unset: only a model that is not on this machine. Of
+    24 golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes in 15."""
 
 
 class PlannedAgent(DurableAgent):
-    """A `DurableAgent` with a planner and the steps that a plan is made of."""
+    """A `DurableAgent` with planners and the steps of their plans."""
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(parts)
@@ -53,7 +53,7 @@ class PlannedAgent(DurableAgent):
         return begin, state
 
     async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
-        """Quoting costs nothing more: what has been found is given, and said to be all that the budget allowed."""
+        """Return quotes and results found so far, since quoting costs nothing; the answer says that the budget was used up."""
         failed = await super()._answer_within_budget(run, error)
         grounding, evidence = self._parts.grounding, run.evidence or []
         results = dict(run.results)
@@ -73,7 +73,7 @@ class PlannedAgent(DurableAgent):
 
 
 async def run_step(name: str, work: Work, state: State, run: Run) -> State:
-    """One step, counted, traced and reported."""
+    """Run one step: count, trace and report it. Return its update of the state."""
     crash_point(f"{name}_begun")
     run.budget.step()
     begun_s = time.perf_counter()
@@ -90,7 +90,7 @@ async def run_step(name: str, work: Work, state: State, run: Run) -> State:
 
 
 async def gather_results(steps: Steps, state: State, run: Run) -> State:
-    """What came of some steps. It shows itself only where it changed the plan."""
+    """Gather the results of finished steps; report a step only where the plan was changed."""
     begun_s = time.perf_counter()
     update, changed = await steps.gather(state, run)
     if changed:
@@ -99,7 +99,7 @@ async def gather_results(steps: Steps, state: State, run: Run) -> State:
 
 
 def close_turn(state: State) -> State:
-    """The conversation with this question and its answer."""
+    """Add this question and its answer to the conversation."""
     crash_point("finish_begun")
     result = state.get("result")
     text = result["text"] if result else ""

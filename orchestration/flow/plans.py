@@ -1,4 +1,4 @@
-"""Plans while they are carried out: which steps begin, what a failure changes, and what a step takes from another's result.
+"""Plans at work: which steps are ready, changes after a failure, references to the results of other steps.
 
 A plan is made by a planner (`orchestration/planners/`) from the person's own words, before any document is read.
 """
@@ -18,28 +18,28 @@ from orchestration.requests import Plan, PlanStep
 
 REPLANNED = "planned anew"
 STEPS = 6
-"""A request of more parts than this is planned as if the last ones belonged together."""
+"""Most steps of a plan; further parts of a request join the last one."""
 
 BROKE = ("failed (unknown)", "failed (timeout)")
-"""Details of steps that may do better the next time."""
+"""Details of failed steps that are worth one more try."""
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
-"""`$1.order_id`: the field of what step 1 found."""
+"""A reference such as `$1.order_id`: the field `order_id` of the result of step 1."""
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
-"""Words that point at something said before: a part with one of them does not stand for itself."""
+"""Words that refer back: a part of a request with one of them is not understood alone."""
 
 
 def fixed_plan(question: str, reason: str) -> Plan:
-    """The plan that always works: answer from the documents."""
+    """Return the plan that always works: answer from the documents."""
     return Plan(route="answer", steps=(PlanStep(step_id="1", kind="answer", ask=question),), reason=reason)
 
 
 def is_effect(tool: BaseTool) -> bool:
-    """Whether the tool changes something; one that does not say is taken to."""
+    """Whether the tool changes something; the default is yes."""
     return bool((tool.metadata or {}).get("effect", True))
 
 
 def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
-    """The route of a plan with these steps."""
+    """Return the route of a plan with these steps."""
     if len(steps) > 1:
         return "several"
     step = steps[0]
@@ -49,7 +49,7 @@ def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
 
 
 def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
-    """The steps that can be begun now. Effects happen one after another, in the order of the plan."""
+    """Return the steps that can begin now. Effects happen one at a time, in the order of the plan."""
     started_ids, outcomes = set(started), {step.step_id: step.outcome for step in plan.steps}
     waits = [step for step in plan.steps if step.outcome == "planned" and step.step_id not in started_ids]
     free = [step for step in waits if all(outcomes.get(before, "done") == "done" for before in step.after)]
@@ -58,9 +58,9 @@ def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
 
 
 def adapt_plan(plan: Plan) -> Plan:
-    """The plan after its failures: a read that broke is tried once more; what needs a failed step is left out.
+    """Adapt the plan to failures: a lookup that broke is tried once more; steps that need a failed one are skipped.
 
-    What the model planned is not tried again by rule: it plans anew itself. An effect is never tried again by itself: nobody knows whether it happened.
+    A plan of the model has no automatic retries: the model plans again. Effects are never retried, since they may have happened.
     """
     steps, changes = list(plan.steps), list(plan.changes)
     for step in plan.steps if plan.made_by != "model" else ():
@@ -91,14 +91,14 @@ def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
 
 
 def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
-    """The arguments with every reference replaced by what that step found. One that leads nowhere stays as it is."""
+    """Replace every reference in the arguments by the field of that step's result; a dangling one stays as it is."""
     references = {name: REFERENCE.fullmatch(value) for name, value in arguments.items() if isinstance(value, str)}
     found = {name: _follow_reference(match, outcomes) for name, match in references.items() if match}
     return {**arguments, **found}
 
 
 def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:
-    """Replace every reference in a text by what that step found."""
+    """Replace every reference in a text by the field of that step's result."""
     return REFERENCE.sub(lambda match: str(_follow_reference(match, outcomes)), text)
 
 
@@ -109,7 +109,7 @@ def _follow_reference(reference: re.Match[str], outcomes: Mapping[str, ToolOutco
 
 
 def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
-    """What to search for: the questions among the parts; the whole request where they point at the rest of it."""
+    """Return the query for these steps: their questions, or the whole request where they refer to the rest of it."""
     asks = " ".join(step.ask for step in steps)
     if all(step.kind == "answer" for step in plan.steps) and plan.made_by != "model":
         return question
@@ -117,7 +117,7 @@ def query_of(steps: Sequence[PlanStep], plan: Plan, question: str) -> str:
 
 
 def rewrite(question: str, earlier: str | None) -> str:
-    """Another query for the same need: with the question before it in the conversation, else its content words."""
+    """Return another query for the same need: with the earlier question of the conversation, else the content words alone."""
     if earlier:
         return f"{earlier} {question}"
     words = [word for word in re.findall(r"[\w-]+", question) if terms(word)]

@@ -1,4 +1,4 @@
-"""The steps of an agent, each a function from what is known to what is new. Agents differ in how they join them."""
+"""The steps of a planned agent, each from the state to an update of it. Agents differ in how they join them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST_REASON = 300
 
 
 class Steps(DocumentSteps):
-    """The steps with the parts that they need. Every one returns its news and a detail for the person who looks on."""
+    """The steps of a plan. Each returns its update of the state and a detail for people who watch the run."""
 
     def __init__(self, parts: AgentParts, planners: Sequence[Planner], *, writes: bool | None) -> None:
         super().__init__(parts, writes=writes)
@@ -47,8 +47,8 @@ class Steps(DocumentSteps):
         state = cast("State", {**state, "known": await self._recall_facts(run)})
         question = self._full_question(state)
         if self._planners[0].asks_model:
-            # Begin, while the model plans, the search that a plan to answer from documents needs first. The planner sees nothing of it;
-            # a plan without that search leaves it unread.
+            # Start the search that a plan to answer from documents needs, while the model plans. The planner sees nothing of it;
+            # a plan without that search ignores it.
             query = self.in_context(question, state)
             run.prefetched_searches[query] = ahead = asyncio.create_task(self._run_search(query, state, run))
             ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
@@ -70,7 +70,7 @@ class Steps(DocumentSteps):
         return [fact.model_dump(mode="json") for fact in remembered]
 
     async def _make_plan(self, question: str, run: Run) -> Plan:
-        """The first planner's plan; where it fails, the next one's, which is said; at last the fixed one."""
+        """Return the plan of the first planner that does not fail, else the fixed one; failures are noted in the answer."""
         executor = self._parts.executor
         allowed = executor.allowed_tools(run.principal)
         for planner in self._planners:
@@ -99,8 +99,8 @@ class Steps(DocumentSteps):
         return run.prompt("ask_back").fill(missing="; and ".join(names))
 
     def _full_question(self, state: State) -> str:
-        """The question in full: together with the request that it completes, where it states what was asked back for. An "it" that
-        stands for an identifier said before is replaced by it."""
+        """Return the question in full: with the request that it completes, where it answers a question back; else
+        with the identifier that its "it" stands for."""
         if self._completes_request(state):
             return f"{state['clarifying']['question']} {state['question']}"
         return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)
@@ -111,7 +111,7 @@ class Steps(DocumentSteps):
         return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
 
     def _launch_steps(self, plan: Plan, state: State) -> State:
-        """Begin what can be begun now: tool steps side by side, and beside them one search for all questions."""
+        """Begin the steps that are ready: tool steps in parallel, and beside them one search for all questions."""
         steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
         questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
@@ -135,7 +135,7 @@ class Steps(DocumentSteps):
         return update
 
     def in_context(self, question: str, state: State) -> str:
-        """What to search for: the question with what was asked before it and what is known of the person."""
+        """Return the query: the question with words of earlier ones and of facts about the person."""
         known = [Fact(**fact) for fact in state.get("known") or []]
         return with_facts(in_context(question, _earlier_questions(state)), known)
 
@@ -148,7 +148,7 @@ class Steps(DocumentSteps):
         return {"plan": plan.model_dump(mode="json")}
 
     async def gather(self, state: State, run: Run) -> tuple[State, str]:
-        """Note what came of some steps, change the plan where one failed, and begin what can be begun now.
+        """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready.
 
         The detail is empty unless the plan was changed.
         """
@@ -213,7 +213,7 @@ class Steps(DocumentSteps):
         return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
     async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
-        """The person's own words in this conversation are the only text by which an effect may be steered."""
+        """Call the step's tool. Only the person's own words in this conversation can steer an effect."""
         outcomes = _outcomes(state)
         words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
         return await self._parts.executor.call(
@@ -255,7 +255,7 @@ def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
 
 
 def _outline(plan: Plan) -> str:
-    """The plan without anything that anybody wrote, fit for a trace: `1 look_up find_order, 2 act refund after 1`."""
+    """Return the plan without anybody's words, for a trace: `1 look_up find_order, 2 act refund after 1`."""
     return ", ".join(
         f"{step.step_id} {step.kind}{f' {step.tool}' if step.tool else ''}"
         f"{' after ' + '+'.join(step.after) if step.after else ''}"
@@ -264,11 +264,11 @@ def _outline(plan: Plan) -> str:
 
 
 def _earlier_questions(state: State) -> list[str]:
-    """What the person asked before in this conversation, oldest first, as far as it is remembered."""
+    """Return the earlier questions that this conversation keeps, oldest first."""
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
 
 
 def _harmless_reason(plan: Plan) -> str:
-    """Why a plan does nothing, for the person: a model may have been made to write anything there, and nothing supports it."""
+    """Return a plan's reason as one plain line without links: a model may have been made to write anything there."""
     reason = without_foreign_urls(one_line(plan.reason), ())
     return markdown(reason[:_LONGEST_REASON])

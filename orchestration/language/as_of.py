@@ -1,4 +1,4 @@
-"""The day that a question asks about, where it says so: "as of March 2025", "in force on 2024-11-30"."""
+"""The day that a question explicitly asks about: "as of March 2025", "in force on 2024-11-30"."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MONTH_OR_YEAR = re.compile(rf"(?:({'|'.join(MONTHS)})\s+)?([1-9]\d{{3}})\b(?!-)
 
 
 def parse_as_of(question: str) -> date | None:
-    """The day as of which somebody explicitly asks; of a month or a year its last. `None` means today: a year that only
-    stands in a question ("the price list of 2024") asks about what is in force.
+    """Return the day as of which a question asks; of a month or a year the last one. `None`: today. A year that is
+    merely named ("the price list of 2024") asks about what is in force today.
 
     >>> parse_as_of("What was the return window as of March 2025?")
     datetime.date(2025, 3, 31)

@@ -1,8 +1,8 @@
-"""Which words of a text ask that something be done, now and by whoever says them. No model is asked.
+"""Intent: the clauses of a text that ask for something to be done now, on the speaker's own behalf. No model is used.
 
-An embedder finds the subject of a sentence and misses the rest: "Please do not refund it", "Was it refunded?" and "They said
-that you should refund it" are as near to "Please refund it" as that is to itself. So a text is cut into clauses, and a clause
-asks only where it is none of these:
+An embedder sees the subject of a sentence and little else: "Please do not refund it", "Was it refunded?" and "They said
+that you should refund it" are all near to "Please refund it". So a text is cut into clauses, and a clause asks unless
+it is one of these:
 
 negated      a negation stands in it, but for those that ask ("don't forget to", "why don't you", "couldn't you")
 a question   it begins as one, or ends in a question mark, and is no polite request ("could you", "is it possible to")
@@ -81,7 +81,7 @@ _OF_A_TEXT = re.compile(
     rf"\b(?:this|that|these|the|an?|our|their|his|her|following)\s+(?:\S+\s+){{0,2}}{_TEXT}(?:\s+\w+){{0,3}}\s*$",
     re.IGNORECASE,
 )
-"""How a clause ends whose colon introduces what somebody else wrote: "Summarise the mail from Ann:"."""
+"""The end of a clause whose colon introduces somebody else's text: "Summarise the mail from Ann:"."""
 _TO_YOU = r"(?:[^.!?]{0,40}?\b(?:you|me|us)\s+(?:(?:please|kindly|just|to|mind)\s+)*)?"
 _HEADS = {
     "report": re.compile(
@@ -101,7 +101,7 @@ _HEADS = {
         re.IGNORECASE,
     ),
 }
-"""First words of a clause that make of the rest something other than a request; "supposed" is looked for first."""
+"""First words of a clause that make the rest no request; "supposed" is tried first."""
 _NOT_NOW = re.compile(
     r"\b(?:if|after|until|till|once|when|whenever|unless|as\s+soon\s+as|provided(?:\s+that)?)\s+(?:i|we|my\s+\w+)\s+"
     r"(?:(?:\w+ly|first|then|do)\s+)?"
@@ -113,7 +113,7 @@ _NOT_NOW = re.compile(
     r"|\bhypothetical(?:ly)?\b",
     re.IGNORECASE,
 )
-"""What makes a sentence wait for a later word."""
+"""Words by which a sentence waits for a later confirmation."""
 _WISH = re.compile(
     r"\b(?:please|pls|plz|kindly|must|should|ought|needs?|ha(?:s|ve)\s+to)\b"
     r"|\b(?:i|we)\b.{0,30}?\b(?:want|like|love|wish|hope|request|require|demand|ask|asking|appreciate|grateful|insist|expect)\b",
@@ -125,10 +125,10 @@ _TO_KNOW = re.compile(
     r"|(?:you|please)\s+(?:check|find\s+out))\b",
     re.IGNORECASE,
 )
-# Where it does not end, to the end of the text: looking for its end anew at each mark is quadratic.
+# An unclosed quotation runs to the end of the text: searching for its end at each mark is quadratic.
 _QUOTED = re.compile(r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[^»]*(?:»|\Z)|»[^«»]*«|\"[^\"]*\"")
 _ANEW = re.compile(r"\b(?:please|instead|i|we)\b", re.IGNORECASE)
-"""It is a request of its own, whatever stands before it."""
+"""Words that begin a new request, whatever the clause before it is."""
 _REVERSES = (
     "stop",
     "cancel",
@@ -143,7 +143,7 @@ _REVERSES = (
     "forget",
     "ignore",
 )
-"""Verbs that ask for the contrary of what stands behind them, unless a tool is there for just that."""
+"""Verbs that ask for the contrary of what follows, unless a tool serves that verb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +153,12 @@ class Clause:
     asks: bool
     question: bool
     refused: bool = False
-    """Whether it has the words of a request but is negated, reported, supposed, or not for now."""
+    """Whether it has the form of a request but is negated, reported, supposed, or not for now."""
 
 
 def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
-    """The clauses of a text in their order, with what they are. `own` are verbs that tools are there for (`verbs`): "write" is
-    a request where one writes mails.
+    """Return the clauses of a text in order, classified. `own` are the verbs of tools (`verbs`): "write" is a request
+    where a tool writes mails.
 
     >>> text = "Please do not refund it, but open a ticket. Was it sent?"
     >>> [(text[one.start : one.end].strip(" ,."), one.asks, one.question) for one in classify_clauses(text)]
@@ -166,7 +166,7 @@ def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
     """
     plain = _QUOTED.sub(lambda quoted: " " * len(quoted.group()), text)
     parts: list[Clause] = []
-    until = 0  # up to here somebody else's words are told
+    until = 0  # end of somebody else's reported words
     for start, end in sentence_spans(plain):
         for clause, introduces in _of_sentence(plain, start, end, own):
             reported = clause.start < until
@@ -177,7 +177,7 @@ def classify_clauses(text: str, own: Collection[str] = ()) -> list[Clause]:
 
 
 def verbs(examples: Iterable[str]) -> frozenset[str]:
-    """The first words of requests, small.
+    """Return the first words of requests, in lower case.
 
     >>> verbs(["Please write a mail to Ann"])
     frozenset({'write'})
@@ -186,7 +186,7 @@ def verbs(examples: Iterable[str]) -> frozenset[str]:
 
 
 def reverses(text: str, own: Collection[str]) -> bool:
-    """Whether it asks for the contrary of a tool whose `own` words are these.
+    """Whether the text asks for the contrary of a tool with the words `own`.
 
     >>> reverses("Cancel my order", ["Refund my order"]), reverses("Cancel my order", ["Please cancel order A-1"])
     (True, False)
@@ -199,7 +199,7 @@ def reverses(text: str, own: Collection[str]) -> bool:
 
 
 def _of_sentence(text: str, start: int, end: int, own: Collection[str]) -> Iterator[tuple[Clause, bool]]:
-    """The clauses, and of each whether the colon behind it introduces somebody else's words."""
+    """Yield the clauses of a sentence, each with whether the colon behind it introduces somebody else's words."""
     polite, spread, waits = False, "", _NOT_NOW.search(text, start, end) is not None
     for a, b, joint in _cuts(text, start, end):
         clause = text[a:b]
@@ -222,14 +222,14 @@ def _introduces(clause: str, kind: str) -> bool:
 
 
 def _end_of_report(text: str, colon: int) -> int:
-    """The end of what a colon introduces: of its line, or of the text where nothing stands in that line."""
+    """Return the end of what a colon introduces: the end of its line, or of the text if the line ends there."""
     end = text.find("\n", colon)
     return len(text) if end < 0 or not text[colon + 1 : end].strip() else end
 
 
 def _cuts(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """Spans, each with what joins it to the one before: "and" (or "or"), a mark such as ":", or nothing. A word alone is no
-    clause."""
+    """Yield the spans of clauses, each with its joint to the one before: "and", a mark such as ":", or empty. A
+    single word is no clause."""
     joint = ""
     for cut in _CUT.finditer(text, start, end):
         if not cut["mark"] and " " not in text[start : cut.start()].strip():
@@ -246,7 +246,7 @@ def _body(clause: str) -> str:
 
 
 def _kind(clause: str, *, last: bool, polite: bool, own: Collection[str]) -> str:
-    """asks, question, negated, report, supposed, subordinate, or told."""
+    """Return the kind of a clause: asks, question, negated, report, supposed, subordinate, or told."""
     body = _body(clause)
     if head := _head(body, own):
         return head
@@ -273,7 +273,7 @@ def _head(body: str, own: Collection[str]) -> str:
 
 
 def _of_request(clause: str, rest: str) -> str:
-    """The kind of what has the form of a request; `rest` is where a negation counts."""
+    """Return the kind of a clause in the form of a request; negations count in `rest` only."""
     if _NEGATION.search(_DOUBLE.sub(" ", rest)):
         return "negated"
     if _TO_KNOW.search(clause):
@@ -282,7 +282,7 @@ def _of_request(clause: str, rest: str) -> str:
 
 
 def _spreads(clause: str, kind: str) -> bool:
-    """Whether what is joined to it by "and" is of its kind too: "Do not refund it and close the ticket"."""
+    """Whether a clause joined to this one by "and" is of the same kind: "Do not refund it and close the ticket"."""
     body = _body(clause)
     if kind == "negated":
         return not _TOLD.match(body) or _WISH.search(clause) is not None

@@ -1,4 +1,4 @@
-"""What a person's words state of a tool's arguments, read by the patterns of the tool's schema. No model is asked."""
+"""A tool's arguments as stated in a person's words, read by the patterns of the tool's schema. No model is used."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orchestration.effects.arguments import schema_of
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
-    """The tool's arguments as far as the question states them: by pattern, choice, currency, or as free text.
+    """Return the tool's arguments that the question states: by pattern, choice, currency, or as free text.
 
-    A choice counts as stated by its name, or by one of the phrases that the tool declares for it: `metadata["said_as"]`,
-    argument by choice by phrases (`{"priority": {"P2": ["urgent"], "P4": ["not urgent"]}}`); of several the longest.
-    Free text is all of the question, or `whole` where the question is a part of it.
+    A choice is stated by its name or by the longest matching phrase of `metadata["said_as"]` (`{"priority": {"P2":
+    ["urgent"], "P4": ["not urgent"]}}`). Free text is the whole question, or `whole` where the question is a part of
+    it.
     """
     stated = {}
     for name, schema in _properties(tool).items():
@@ -35,8 +35,8 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
 
 
 def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[str, ...]:
-    """The numbers that may be left out, and were, where the question speaks of a share ("half", "part of", "20 %"): what holds
-    without a number is not what was asked for."""
+    """Return the optional numeric arguments that are missing although the question speaks of a share ("half", "20
+    %"): their defaults would not be what was asked for."""
     if not _SHARE.search(question):
         return ()
     numbers = [name for name, schema in _properties(tool).items() if _kinds(schema) & {"number", "integer"}]
@@ -44,7 +44,7 @@ def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[
 
 
 def describe(tool: BaseTool, argument: str) -> str:
-    """How to ask a person for an argument, behind a colon: its description in the schema up to a semicolon, else its name in
+    """Return a phrase to ask for an argument, to follow a colon: its description up to a semicolon, else its name in
     words."""
     schema = _properties(tool).get(argument, {})
     words = str(schema.get("description") or argument.replace("_", " ")).split(";")[0].rstrip(".")
@@ -109,8 +109,8 @@ _SHARE = re.compile(
 
 
 def _count_in(question: str, name: str) -> int | None:
-    """The whole number that stands there by itself, in digits or (up to twenty) in a word, if there is only one. "One" is a
-    number only before the argument's own name: "the blue one", but "one day" for `days`."""
+    """Return the only whole number in the question, in digits or (up to twenty) as a word. "One" counts only before
+    the argument's own name: "one day" for `days`, not "the blue one"."""
     numbers = {int(number) for number in _COUNT.findall(question)}
     numbers |= {NUMERALS.index(word.lower()) for word in _COUNT_WORD.findall(question)}
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
@@ -120,14 +120,14 @@ def _count_in(question: str, name: str) -> int | None:
 
 
 def mask_identifiers(text: str, tools: Sequence[BaseTool]) -> str:
-    """Identifiers replaced by one word: an embedder sees them as noise, and two of them as alike."""
+    """Replace identifiers by one constant, since an embedder sees them as noise and two of them as alike."""
     for pattern in {pattern for tool in tools for pattern in _patterns(tool)}:
         text = in_time(pattern, partial(regex.sub, _as_word(pattern), "12345", text, flags=regex.IGNORECASE))
     return text
 
 
 def identifiers(text: str, tool: BaseTool) -> tuple[str, ...]:
-    """Every value in `text` that fits a pattern of the tool's schema, in order of appearance."""
+    """Return every value in `text` that fits a pattern of the tool's schema, in upper case and order of appearance."""
 
     def search(pattern: str, timeout: float) -> list[tuple[int, int]]:
         matches = regex.finditer(_as_word(pattern), text, regex.IGNORECASE, timeout=timeout)

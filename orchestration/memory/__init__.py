@@ -1,1 +1,1 @@
-"""Conversations and what is remembered of a person."""
+"""Conversations, follow-up questions, and remembered facts."""

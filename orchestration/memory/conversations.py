@@ -1,7 +1,7 @@
-"""What was said, out of the checkpoints themselves: no second record that could disagree with them or outlive them.
+"""Conversations as read from the checkpoints: there is no second record that could disagree with them or outlive them.
 
-A conversation is found by a mark that its first checkpoint carries, and belongs to one person of one tenant. What the
-answers quoted stays in it until it is deleted, whatever became of the documents.
+A conversation is found by a mark on its first checkpoint and belongs to one person of one tenant. Quotes in its answers
+stay until it is deleted, even if the documents change or go.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 BEGUN_BY = "begun_by"
-"""Metadata of the checkpoints of a conversation's first run."""
+"""Key in the metadata of checkpoints: the mark of the person who began the conversation."""
 BEFORE_THE_FIRST_NODE = -1
 INTERRUPT = "__interrupt__"
-"""Where LangGraph writes what a paused run said."""
+"""LangGraph's channel for the values of interrupts."""
 ERASED = "their conversations: questions, answers and quotes"
 ERASED_BUT = (
     "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
@@ -34,8 +34,8 @@ ERASED_BUT = (
 
 
 class Conversations:
-    """The `ConversationStore` over the checkpoints. `claim` keeps a thread from being worked on meanwhile; `demand_own`
-    raises where it is not the caller's, or waits for a person."""
+    """A `ConversationStore` over the checkpoints. `claim` locks a thread; `demand_own` raises where it is not the
+    caller's or waits for a person."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class Conversations:
 
 
 async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:
-    """The conversations of a person, for whoever operates the system."""
+    """Return the ids of a person's conversations; for operators."""
     first = checkpoints.alist(None, filter=_first_of(principal))
     return [entry.config["configurable"]["thread_id"] async for entry in first]
 
 
 async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -> list[str]:
-    """The conversations in which nothing has happened since that moment."""
+    """Return the ids of the conversations without a checkpoint since `at`."""
     latest: dict[str, datetime] = {}
     async for entry in checkpoints.alist(None):
         thread, then = entry.config["configurable"]["thread_id"], datetime.fromisoformat(entry.checkpoint["ts"])
@@ -77,7 +77,7 @@ async def untouched_since(checkpoints: BaseCheckpointSaver[Any], at: datetime) -
 
 
 async def read_conversation(checkpoints: BaseCheckpointSaver[Any], thread_id: str) -> tuple[Principal, list[Turn]]:
-    """Read a conversation, and whose it is, for whoever operates the system; no turns where it was deleted."""
+    """Return the owner and the turns of a conversation; no turns where it does not exist. For operators: nothing is checked."""
     newest: dict[str, CheckpointTuple] = {}
     async for entry in checkpoints.alist({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
         if answer_id := entry.checkpoint["channel_values"].get("answer_id"):

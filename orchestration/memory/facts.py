@@ -1,8 +1,8 @@
-"""What the system remembers of a person beyond one conversation: facts that they told it and can list, correct and erase.
+"""Facts about a person, remembered beyond one conversation. The person can list, correct and erase them.
 
-A fact is written through the executor, by the tool `remember` (orchestration/tools/memory.py): in the person's own words,
-or with a colleague's approval. What a document or a tool said becomes no memory by itself. A fact helps to search; it
-never counts as something that the person said now, so it cannot steer an effect.
+The tool `remember` (orchestration/tools/memory.py) writes a fact through the executor: in the person's own words, or
+with an approval. Text of a document or tool never becomes a fact by itself. Facts help to search; they do not count as
+the person's words, so they cannot steer an effect.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from orchestration.memory.follow_ups import entity_names
 from orchestration.requests import Fact
 
 FILE = "facts.sqlite"
-"""Below the data folder."""
+"""The file, in the data folder."""
 CHARACTERS = 300
 MOST = 100
-"""Facts of one person."""
+"""Most facts of one person."""
 _MINE = re.compile(r"\b(?:i|we|my|our|ours|mine|us|me)\b", re.IGNORECASE)
 
 SCHEMA = """
@@ -57,10 +57,10 @@ class SqliteFacts:
         self._clock, self._new_id = clock, new_id
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
-        """Keep a fact, once for each `key`.
+        """Store a fact, once for each `key`, and return it.
 
         Raises:
-            InvalidRequest: it is blank or too long, or the person has as many as are kept.
+            InvalidRequest: the text is blank or too long, or the person has `MOST` facts.
         """
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
 
@@ -77,11 +77,11 @@ class SqliteFacts:
         return self._file.run_now(insert)
 
     def of(self, principal: Principal) -> list[Fact]:
-        """The person's facts, oldest first."""
+        """Return the person's facts, oldest first."""
         return self._file.run_now(lambda connection: _of(connection, principal))
 
     def correct(self, fact_id: str, text: str, principal: Principal) -> Fact:
-        """Put the person's own words in the place of a fact. Raises NotFound, or InvalidRequest as `add`."""
+        """Replace the text of a fact by the person's own words. Raises NotFound; InvalidRequest as `add`."""
         text = _check_text(text)
 
         def update(connection: sqlite3.Connection) -> Fact:
@@ -95,14 +95,14 @@ class SqliteFacts:
         return self._file.run_now(update)
 
     def erase(self, fact_id: str, principal: Principal) -> None:
-        """Raises NotFound."""
+        """Erase a fact. Raises NotFound: the person has no such fact."""
         mine = (fact_id, principal.tenant, principal.subject)
         sql = "DELETE FROM facts WHERE fact_id = ? AND tenant = ? AND subject = ?"
         if not self._file.run_now(lambda connection: connection.execute(sql, mine).rowcount):
             raise _not_found(fact_id)
 
     def erase_all(self, tenant: str, subject: str) -> int:
-        """Everything that is remembered of a person; how many facts that were."""
+        """Erase all facts of a person, and return their number."""
         person = Person(tenant=tenant, subject=subject)
         return self._file.run_now(lambda connection: _erase(connection, person))
 
@@ -111,8 +111,8 @@ class SqliteFacts:
 
 
 def with_facts(query: str, facts: Sequence[Fact]) -> str:
-    """The query with the names in what is known of the person, where it asks about something of theirs that a fact is
-    about and names none itself.
+    """Add to the query the names in the facts that share a word with it, where it says "my" or the like and has no name
+    itself.
 
     >>> from datetime import datetime
     >>> fact = Fact(fact_id="f", text="Our printers are all QL-20W", at=datetime(2026, 11, 25))

@@ -1,9 +1,8 @@
-"""What a conversation remembers, and how a follow-up question is read with it.
+"""The memory of a conversation, and the reading of follow-up questions with it.
 
-What a question such as "and how long may I keep it?" is about stands in what the person asked before. Only the person's own
-questions are used, never an answer: an answer quotes documents, and a document must not steer what is looked for next. The
-last turns are kept whole. Of those before them the questions that stood for themselves are kept, as a summary: a chain of
-follow-ups, however long, hangs on the last of them.
+The subject of a question such as "and how long may I keep it?" is in the person's earlier questions. Answers are never
+used: they quote documents, and a document must not steer the next search. The last turns are kept whole; of earlier
+ones, a summary keeps the questions that stand alone, since a chain of follow-ups depends on the last of them.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from foundation.text.lexical import names, terms
 from orchestration.language.stated_arguments import identifiers
 
 TURNS = 6
-"""Earlier questions and answers that are kept whole."""
+"""Number of last turns that are kept whole."""
 ANSWER_CHARACTERS = 1_000
-"""Characters of an earlier answer that are kept."""
+"""Most characters of an earlier answer that are kept."""
 SUMMARY = 6
-"""Questions that a summary holds."""
+"""Most questions in a summary."""
 QUESTION_CHARACTERS = 200
-"""Characters of a question that are kept in a summary."""
+"""Most characters of a question in a summary."""
 LOOKED_BACK = 50
-"""Questions of a conversation that somebody else keeps that are read for its summary: a request may hold thousands."""
+"""Most questions of a client's conversation that are read for its summary; a request may hold thousands."""
 FEW = 3
-"""A question with fewer words of its own leans on what was said before."""
+"""A question with fewer content words depends on what was said before."""
 
 _POINTS = re.compile(
     r"\b(?:it|its|that|this|them|they|their|these|those|there|ones?|he|she|his|her|him|others?|another|else|same|such|too|"
@@ -43,13 +42,13 @@ _REPLACES = re.compile(
     r"[\w'’-]++\s*+){1,4}\W*",
     re.IGNORECASE | re.DOTALL,
 )
-"""A question that is no more than another thing to ask the same of."""
+"""A question that asks the same of another thing, such as "what about scanners?"."""
 _IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
 _PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
 
 
 def stands_alone(question: str) -> bool:
-    """Whether the question can be understood without what was said before it, as far as its wording tells.
+    """Whether the question's wording can be understood without the conversation.
 
     >>> stands_alone("How long is the warranty on a scanner?"), stands_alone("And on a battery?"), stands_alone("How long?")
     (True, False, False)
@@ -58,10 +57,10 @@ def stands_alone(question: str) -> bool:
 
 
 def in_context(question: str, earlier: Sequence[str]) -> str:
-    """The question with the words that say what it is about, from what the person asked before, oldest first.
+    """Add to the question the words for its subject from `earlier`, the person's questions before it, oldest first.
 
-    The fewer words a question has of its own, the more it takes: all content words back to the last question that stands
-    alone, or the names in them only. One that merely names another thing takes none of the things that were named so before.
+    A short question takes all content words back to the last question that stands alone, a longer one only the names.
+    One that asks the same of another thing takes no words of earlier questions of that kind.
 
     >>> in_context("And how long may I keep it?", ["Can I borrow a QL-40?"])
     'And how long may I keep it? borrow QL-40'
@@ -84,14 +83,14 @@ def in_context(question: str, earlier: Sequence[str]) -> str:
 
 
 def entity_names(text: str) -> list[str]:
-    """The products, codes and names in a text, in their order."""
+    """Return the products, codes and names in a text, in order of appearance."""
     proper_names = names(text)
     words = re.findall(r"[\w-]+", text)
     return [word for word in dict.fromkeys(words) if word in proper_names or _PRODUCT.fullmatch(word)]
 
 
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
-    """The question with the identifier that its "it" stands for: the only one in the last question that had any.
+    """Replace "it" in the question by the identifier that it stands for: the only one in the last earlier question with any.
 
     So "Please return it" after "Who has key A-12?" is a request that a tool can meet.
     """
@@ -104,7 +103,7 @@ def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseT
 def append_turn(
     turns: Sequence[dict[str, str]], summary: Sequence[str], question: str, text: str
 ) -> tuple[list[dict[str, str]], list[str]]:
-    """The turns and the summary after one more turn."""
+    """Return the turns and the summary after one more turn."""
     turns = [*turns, {"question": question, "text": text[:ANSWER_CHARACTERS]}]
     old, recent = turns[:-TURNS], turns[-TURNS:]
     gone = [turn["question"][:QUESTION_CHARACTERS] for turn in old if stands_alone(turn["question"])]
@@ -112,10 +111,10 @@ def append_turn(
 
 
 def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
-    """Turns and summary of a conversation that somebody else keeps, from its questions, oldest first: no longer than those
-    of one that is kept here, whose questions have at most `longest` characters. Its answers are not ours and left out.
+    """Return turns and summary of a conversation that the client keeps, from its questions, oldest first, each cut to
+    `longest` characters. Its answers are left out: they may not be ours.
 
-    For the summary the `LOOKED_BACK` questions before the last turns are read, by their first `QUESTION_CHARACTERS`.
+    The summary is made from the `LOOKED_BACK` questions before the last turns, each cut to `QUESTION_CHARACTERS`.
     """
     turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
     earlier = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))

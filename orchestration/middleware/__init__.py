@@ -1,1 +1,1 @@
-"""Middleware for LangChain's `create_agent`, a concern a file. Each works in an agent of your own, inside `with running(run):`."""
+"""Middleware for LangChain's `create_agent`, one concern per file. Each also works in your own agent, inside `with running(run):`."""

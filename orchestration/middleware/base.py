@@ -1,4 +1,4 @@
-"""A middleware that changes what the model is asked, and passes its reply on."""
+"""The base of middleware that changes the model's request and passes its reply on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ToolHandler = Callable[[ToolCallRequest], Awaitable[ToolReply]]
 
 
 def reading_tool(method: Callable[..., Any], name: str, description: str, **options: Any) -> BaseTool:
-    """A tool of a middleware, which only reads; what goes wrong is told to the model."""
+    """Return a read-only tool of a middleware; its errors go to the model as its result."""
     said: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
     return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **said)
 
 
 class RequestMiddleware(AgentMiddleware[Any, Any]):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request as the model is to have it."""
+        """Return the request to send to the model."""
         raise NotImplementedError
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:

@@ -1,4 +1,4 @@
-"""Rounds and money: every call of the model is paid by the run, and the last one is told that it is the last."""
+"""The limit of rounds: calls of the model are charged to the run, and in the last one the model is told to answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CUT_SHORT = "rounds used up, or nearly all tokens: the model was asked to answer
 
 
 class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """`rounds` calls of the model at most for one request. The limits of money, tokens and seconds are the run's."""
+    """Allows at most `rounds` calls of the model for one request. The run limits money, tokens and seconds."""
 
     def __init__(self, *, rounds: int) -> None:
         self._rounds = rounds
@@ -32,7 +32,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
         if not self._is_last(request.messages):
             return await handler(request)
         run.note(CUT_SHORT)
-        # the tools stay in the request: some providers refuse a conversation with calls of tools that they are not told of
+        # the tools stay in the request: some providers refuse a conversation with calls of unknown tools
         messages = [*request.messages, HumanMessage(run.prompt("last_round").text)]
         response = await handler(request.override(messages=messages))
         response.result = [_without_calls(message) for message in response.result]
@@ -45,7 +45,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 def _without_calls(message: BaseMessage) -> BaseMessage:
-    """The message with its text alone: a model that calls a tool all the same is not listened to."""
+    """Return the message without tool calls, which the model may make even when told not to."""
     if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
         return AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
     return message

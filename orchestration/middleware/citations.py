@@ -1,4 +1,4 @@
-"""The answer's statements, each held against the passages that it cites: anchored to exact spans, repaired once, then marked `[?]`."""
+"""Checks of the answer's statements against the passages that they cite: anchored to exact spans, repaired, else marked `[?]`."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from retrieval.grounding.evidence import Grounding, cite_span, title_of
 
 MARK = "[?]"
 OF_PASSAGES = frozenset({"denied", "unsupported"})
-"""Findings of the judge of passages."""
+"""Findings that the judge of entailment makes."""
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
 
 class CheckedState(AgentState[Any]):
     result: NotRequired[Result | None]
-    """What the person gets, once the answer was checked."""
+    """The result, once the answer is checked."""
     findings: NotRequired[str]
-    """What the last answer has to be repaired for; empty otherwise."""
+    """Instructions to repair the last answer; empty where there is nothing to repair."""
     repairs: NotRequired[int]
 
 
 class CitationMiddleware(RequestMiddleware):
-    """Checks the answer that ends the run. `repairs` times at most the model is asked to write it again."""
+    """Checks the answer that ends the run, and asks the model at most `repairs` times to rewrite it."""
 
     state_schema = CheckedState
 
@@ -53,7 +53,7 @@ class CitationMiddleware(RequestMiddleware):
         self._unjudged = grounding.without_judge()
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """Show the model what its last answer has to be repaired for. It is part of no conversation."""
+        """Add the findings about the last answer to the request; they are not stored in the conversation."""
         findings = str(request.state.get("findings") or "")
         return request.override(messages=[*request.messages, HumanMessage(findings)]) if findings else request
 
@@ -82,10 +82,10 @@ class CitationMiddleware(RequestMiddleware):
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
     def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
-        """The statements of the text, each with what is wrong with it.
+        """Return the statements of the text, each with its finding.
 
-        What cites nothing is held against the results of tools, too, and those are reported in words of the model's own: there
-        only a figure or a name that stands nowhere counts. Where nothing at all was read, nothing can be held against anything.
+        A statement without citations is also checked against results of tools, which the model puts in its own words:
+        there only an unknown figure or name counts. Where nothing was read, only unknown markers count.
         """
         headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
         shown = [Passage(number, hit.chunk.text, headings[number]) for number, hit in passages.items()]
@@ -134,14 +134,14 @@ class CitationMiddleware(RequestMiddleware):
 
 
 def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
-    """Takes answers out of the conversation that were written again."""
+    """Return the removals of this turn's answers that were rewritten."""
     drafts = [message for message in this_turn(messages)[:-1] if isinstance(message, AIMessage)]
     return [RemoveMessage(id=message.id) for message in drafts if message.id and not message.tool_calls]
 
 
 class Rendering:
-    """The text as it was written, with `[?]` behind what is not supported. A passage keeps the number that the model cited it by,
-    so that the words that were told while they came are those of the answer."""
+    """The model's text with `[?]` behind unsupported statements. A passage keeps the number that the model cited it
+    by, so that streamed words match the answer."""
 
     def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim], *, drop: bool) -> None:
         self._passages, self._drop = passages, drop
@@ -153,7 +153,7 @@ class Rendering:
             end = claim.end
         self.text = "".join([*parts, text[end:]]).strip()
         self.citations = tuple(self._cite(number, *span) for number, span in sorted(self._spans.items()))
-        """In the order of their markers: for each passage the span that its statements rest on."""
+        """One citation per passage, in the order of markers, with the span that its statements rest on."""
 
     def _claim(self, text: str, claim: Claim) -> str:
         if claim.finding:
@@ -176,7 +176,7 @@ class Rendering:
 
 
 def _mark(text: str, marker: str, space: str = "") -> str:
-    """The text with `marker` in place of its last one; without one behind its last word, before what ends a cell of a table."""
+    """Put `marker` in place of the text's last markers; where it has none, behind the last word, before the end of a table cell."""
     places = [match.span() for match in _MARKERS.finditer(text)]
     if not places:
         words = text.rstrip(" \n|")

@@ -1,7 +1,7 @@
-"""What a client of a vendor's shape asks for: tools that it carries out, and the answer as JSON.
+"""Options of clients of the vendors' APIs: tools that the client carries out, and answers as JSON.
 
-A client's tools are offered to the model beside ours. A call of one pauses the run until its result is sent; a result is the client's
-word: it is read, and vouches for no argument of an effect. JSON is said to the model, checked, written again once, else an error.
+A client's tools are offered to the model beside ours. A call of one pauses the run until the client sends its result, which is
+read but vouches for no argument of an effect. JSON is asked of the model, checked, and rewritten once, else an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ONE_AT_A_TIME = "Nothing was called: the client takes one call at a time. Make t
 
 
 class ClientToolsMiddleware(RequestMiddleware):
-    """Stands outside of `PolicyMiddleware`: a call of a client's tool is none of the executor's."""
+    """Offers the client's tools. Stands outside of `PolicyMiddleware`: such a call does not go to the executor."""
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
@@ -62,7 +62,7 @@ class ClientToolsMiddleware(RequestMiddleware):
 
 
 def _is_first(call: ToolCallDict, messages: Sequence[AnyMessage], client: ClientOptions) -> bool:
-    """Whether no call of a client's tool stands before it in the same reply."""
+    """Whether the call is the first one of a client's tool in its reply."""
     reply = next(message for message in reversed(messages) if isinstance(message, AIMessage))
     return call["id"] == next(made["id"] for made in reply.tool_calls if made["name"] in _names(client))
 
@@ -77,11 +77,11 @@ def name_of(tool: dict[str, Any]) -> str:
 
 UNCHECKED = "the values of this JSON were not held against what was read"
 SCHEMA_CHARACTERS = 50_000
-"""Of a client's JSON schema."""
+"""Most characters of a client's JSON schema."""
 
 
 class FormatMiddleware(RequestMiddleware):
-    """Stands inside of `CitationMiddleware`, which shows the model what has to be repaired and leaves a JSON answer alone."""
+    """Checks JSON answers. Stands inside of `CitationMiddleware`, which shows the model the findings and leaves JSON alone."""
 
     state_schema = CheckedState
 
@@ -117,13 +117,13 @@ class FormatMiddleware(RequestMiddleware):
 
 
 def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The schema of a `response_format`, as Chat Completions have it; `None`: any object."""
+    """Return the schema of a Chat Completions `response_format`; `None`: any object."""
     schema: dict[str, Any] | None = wanted["json_schema"]["schema"] if wanted["type"] == "json_schema" else None
     return schema
 
 
 def find_mistake(text: str, schema: Mapping[str, Any] | None) -> str:
-    """What keeps the text from being a JSON object that fits; empty where nothing does. Called off the event loop."""
+    """Return why the text is no JSON object of the schema; empty where it is one. Called off the event loop."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
@@ -140,8 +140,8 @@ def find_mistake(text: str, schema: Mapping[str, Any] | None) -> str:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what no answer could be checked by. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an
-    object, is too long, or refers to something outside of it or to itself."""
+    """Check a client's schema. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an object,
+    is too long, or refers to something outside of it or endlessly to itself."""
     from jsonschema import Draft202012Validator, SchemaError
     from referencing.exceptions import Unresolvable
 
@@ -161,7 +161,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:
-    """The model, held to the format in its own way where its profile says that it has one. Its words are told once checked."""
+    """Return the model with its own structured output where its profile has it. Its words are not streamed before the check."""
     if not isinstance(model, MeteredChatModel):
         return model
     native = wanted["type"] == "json_schema" and (model.profile or {}).get("structured_output")

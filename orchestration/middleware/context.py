@@ -1,7 +1,7 @@
-"""What fits into the model's window: long results are shown in part and can be read on, old turns are summarised.
+"""The model's context window: long results are shown in part, to be read on, and old turns are summarised.
 
-Nothing is lost by it. The checkpoints keep the whole conversation; only what a call of the model is shown grows shorter, and
-its beginning stays the same from call to call, so that a provider's prompt cache holds.
+The checkpoints keep the whole conversation; only the model's requests are shortened, and their beginning stays the same
+from call to call, so that a provider's prompt cache holds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import current_run
 
 RESULT_SHARE = 0.1
-"""Of the window that one result of a tool may take, four characters a token."""
+"""Share of the window that one tool result may take, at four characters a token."""
 WINDOW = 32_000
-"""Tokens, where it is not known how many the model reads."""
+"""Tokens of the window where the model's profile does not say."""
 SHARE = 0.6
-"""Of the window that the conversation may take; the rest is for what is read and written in this turn."""
+"""Share of the window that the conversation may take; the rest is for what this turn reads and writes."""
 SUMMARY_TOKENS = 600
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
@@ -35,10 +35,10 @@ Start = Annotated[int, Field(ge=0, description="the character to read on from")]
 
 
 class ContextMiddleware(RequestMiddleware):
-    """Shortens what the model is shown, and offers `read_result` to read on in a long one."""
+    """Shortens the model's requests, and offers `read_result` to read on in a long result."""
 
     def __init__(self, *, window: int | None = None, share: float = SHARE, result_share: float = RESULT_SHARE) -> None:
-        """`window`: tokens that the model reads."""
+        """`window` is the model's context window in tokens; `share` and `result_share` are shares of it."""
         self._room, self._shown = (int(part * (window or WINDOW)) for part in (share, 4 * result_share))
         read_on = "Read on in the result of an earlier tool call that was shown in part."
         self.tools: list[BaseTool] = [reading_tool(self._read_result, "read_result", read_on)]
@@ -69,8 +69,8 @@ class ContextMiddleware(RequestMiddleware):
         return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
 
     async def _summarise(self, messages: list[AnyMessage], room: int) -> list[AnyMessage]:
-        """The conversation with its oldest turns told in a few sentences, from the person's last question back as far as
-        there is room. Where nothing is left to summarise, the oldest results of this turn are taken out."""
+        """Replace the oldest turns by a summary until the rest fits; the last turn stays. If it still does not fit,
+        take out its oldest tool results."""
         starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
         for start in starts[1:]:
             if start == starts[-1] or count_tokens_approximately(messages[start:]) < room - SUMMARY_TOKENS:
@@ -94,7 +94,7 @@ class ContextMiddleware(RequestMiddleware):
 
 
 def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:
-    """The messages with the oldest tool results taken out until the rest has room."""
+    """Replace the oldest tool results by a note until the messages fit."""
     results = [place for place, message in enumerate(messages) if isinstance(message, ToolMessage)]
     for place in results[:-1]:
         if count_tokens_approximately(messages) <= room:

@@ -1,7 +1,7 @@
-"""Documents as tools: search them, open one. What comes back are numbered passages, by which the answer cites.
+"""Documents as tools: `search_documents` and `open_document`. They return numbered passages, which the answer cites.
 
-Checkpoints hold the ids of passages and no text: the text is read anew for each run under the caller's rights of that
-moment, and numbered in the order in which the conversation met it, so that the numbers stay the same.
+Checkpoints hold the ids of passages and no text: each run reads the text again under the caller's present rights.
+Passages are numbered in the order in which the conversation met them, so that numbers stay the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from retrieval.contract import DocumentLedger, Hit
 from retrieval.grounding.evidence import title_of
 
 PART = 8
-"""Passages that `open_document` shows at once."""
+"""Number of passages that `open_document` shows at once."""
 NOTHING = "No document that the person may read matches."
 GONE = "This passage can no longer be read: the document was changed, removed or closed to this person."
 
@@ -40,7 +40,7 @@ Part = Annotated[
 
 
 class EvidenceMiddleware(RequestMiddleware):
-    """Offers `search_documents` and `open_document`, and shows the model the passages that they found."""
+    """Offers `search_documents` and `open_document`, and shows the model their passages."""
 
     def __init__(self, parts: AgentParts, ledger: DocumentLedger) -> None:
         self._parts, self._ledger = parts, ledger
@@ -61,7 +61,7 @@ class EvidenceMiddleware(RequestMiddleware):
         return request.override(messages=shown)
 
     async def _load(self, run: Run) -> None:
-        """Read the passages that this run has not read yet, as far as the caller may."""
+        """Read the passages that this run lacks and the caller may see."""
         missing = [chunk_id for chunk_id in run.numbers if chunk_id not in run.passages]
         if missing:
             scope = self._parts.executor.policy.scope(run.principal)
@@ -107,7 +107,7 @@ class EvidenceMiddleware(RequestMiddleware):
 
 
 def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
-    """The number of each passage of the conversation, by its id, in the order in which it came."""
+    """Number the passages of the conversation from 1, by id, in order of appearance."""
     chunk_ids = dict.fromkeys(chunk_id for message in messages for chunk_id in _chunks_of(message))
     return {chunk_id: number for number, chunk_id in enumerate(chunk_ids, 1)}
 
@@ -123,7 +123,7 @@ def _note_hits(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
 
 
 def _show(message: AnyMessage, run: Run) -> AnyMessage:
-    """The message with the text of its passages."""
+    """Return the message with the text of its passages."""
     chunk_ids = _chunks_of(message)
     if not chunk_ids:
         return message

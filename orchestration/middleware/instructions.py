@@ -1,4 +1,4 @@
-"""What the model is told of itself and of the person, made anew for each request: it is part of no stored conversation."""
+"""The system message, made anew for each call of the model and stored in no conversation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FORBIDDEN = "the client's instructions were not followed: the operator does not 
 
 
 class InstructionsMiddleware(RequestMiddleware):
-    """Puts the prompts `names`, today's date and what is remembered of the person before the conversation, and last the
-    instructions of the program through which the person asks."""
+    """Sets the system message: the prompts `names`, today's date, remembered facts about the person, and last the
+    client's instructions."""
 
     def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS, *, client: bool = True) -> None:
-        """`client`: whether instructions of the program through which the person asks are followed."""
+        """`client` says whether instructions of the client are followed."""
         self._parts, self._names, self._client = parts, names, client
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -40,7 +40,7 @@ class InstructionsMiddleware(RequestMiddleware):
         return request.override(system_message=SystemMessage("\n\n".join(part for part in parts if part)))
 
     def _of_client(self, run: Run) -> str:
-        """The client's instructions in their frame, below everything that is ours."""
+        """Return the client's instructions in their frame; empty where there are none or the operator forbids them."""
         instructions = client_options(run).instructions
         if instructions and not self._client:
             run.note(FORBIDDEN)
@@ -50,5 +50,5 @@ class InstructionsMiddleware(RequestMiddleware):
 
 
 def client_options(run: Run) -> ClientOptions:
-    """What the program through which the person asks wants of this request."""
+    """Return the client's options of this request."""
     return ClientOptions(**run.state.get("client", {}))

@@ -1,7 +1,7 @@
-"""Every tool call goes through the executor; what needs a person pauses the run until one has decided.
+"""Tool calls by the executor; a call that needs an approval pauses the run until a person has decided.
 
-An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A model that makes the same call
-twice is told that it is done already; a lookup is made again.
+An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A model that
+repeats an effect is told that it is done; a lookup is made again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
 from orchestration.run.run import Run, current_run
 
 PERSON = "person-"
-"""How the ids of messages begin that the person wrote: no model chooses one."""
+"""Prefix of the ids of messages that the person wrote. No model chooses an id."""
 WRITTEN = (
     "the model wrote a call of a tool into its text, so it was not made: its server does not read the model's calls (vLLM: "
     "--enable-auto-tool-choice and the --tool-call-parser of the model)"
@@ -39,22 +39,22 @@ _CALL_SIGNS = re.compile(r"<\|?tool_?calls?|\[TOOL_CALLS\]|<function=|<\uff5ctoo
 _CALL_AS_JSON = re.compile(r'"name"\s*:\s*"([\w-]+)"\s*,\s*"(?:arguments|parameters)"\s*:')
 SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 LATEST = 3
-"""Of the person's messages those that an approver reads: the request, and what completed it."""
+"""Number of the person's last messages that an approver reads: the request, and what completed it."""
 SHOWN = 500
-"""Characters of a result that an event carries."""
+"""Most characters of a result in an event."""
 LONGEST_RESULT = 1_000_000
-"""Characters of a result that are kept at all."""
+"""Most characters of a result that are stored."""
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Puts the executor between the model and its tools. Tools of other middleware, which read only, pass by it."""
+    """Puts the executor between the model and its tools. The read-only tools of other middleware bypass it."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._names = frozenset(tool.name for tool in executor.tools)
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
-        """Offer the model the tools that the caller may use, and no other."""
+        """Offer the model only the tools that the caller may use."""
         allowed = self._executor.allowed_tools(current_run().principal)
         offered = [tool for tool in request.tools if _name(tool) not in self._names or _name(tool) in allowed]
         response = await handler(request.override(tools=offered))
@@ -79,10 +79,10 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run) -> ToolMessage:
-    """Carry out a model's tool call by the executor; pause the graph where a person has to decide first.
+    """Carry out a model's tool call by the executor; pause the graph where it needs an approval.
 
     Args:
-        messages: the conversation so far. Without one the person's last question stands for it.
+        messages: the conversation so far; if empty, the person's question is the only text of theirs.
     """
     call_id = call["id"] or ""
     approval = run.waiting.get(call_id)
@@ -133,7 +133,7 @@ class GovernedTool(BaseTool):
 
 
 def governed_tools(executor: Executor) -> list[BaseTool]:
-    """Every tool of the executor, to be given to a graph of your own: whatever that does, the policy holds."""
+    """Return every tool of the executor for your own graph; each call goes through the policy."""
     return [
         GovernedTool(**{name: getattr(tool, name) for name in SAID_OF_A_TOOL}, inner=tool, executor=executor)
         for tool in executor.tools
@@ -141,19 +141,19 @@ def governed_tools(executor: Executor) -> list[BaseTool]:
 
 
 def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
-    """The number of a tool call among those of the conversation, from 1: the same after a crash or a pause."""
+    """Return the number of a tool call in the conversation, from 1; it stays the same after a crash or a pause."""
     calls = [call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
     return len(calls) - calls[::-1].index(call_id) if call_id in calls else len(calls) + 1
 
 
 def from_person(text: str) -> HumanMessage:
-    """A message that counts as the person's own words. Others in the name of a person, such as a summary that a middleware writes
-    with a model, do not."""
+    """Return a message that counts as the person's own words. Other human messages, such as a summary by a
+    middleware, do not."""
     return HumanMessage(text, id=f"{PERSON}{uuid4().hex}")
 
 
 def as_person(message: AnyMessage) -> AnyMessage:
-    """A message that a client told; its user's count as the person's own words."""
+    """Return a client's message; if it is a human message, it counts as the person's own words."""
     id_of_person = f"{PERSON}{uuid4().hex}"
     return message.model_copy(update={"id": id_of_person}) if isinstance(message, HumanMessage) else message
 
@@ -163,13 +163,13 @@ def words_of_person(messages: Sequence[AnyMessage]) -> list[str]:
 
 
 def outcomes_of(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
-    """What the executor gave in this turn."""
+    """Return the executor's outcomes of this turn."""
     return recorded_outcomes(this_turn(messages))
 
 
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
-    """What the executor gave in these messages. A tool that passes by it can put nothing in its place: what counts as issued is
-    declared of the executor's tools, by the name under which the message was made."""
+    """Return the executor's outcomes in these messages. The name of the outcome's tool must be the message's, so
+    that a tool that bypasses the executor cannot forge one."""
     artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
     made = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
     return tuple(ToolOutcome(**outcome) for outcome in made)
@@ -181,20 +181,20 @@ def _artifact_of(message: AnyMessage) -> dict[str, Any]:
 
 
 def approvals_of(messages: Sequence[AnyMessage]) -> frozenset[str]:
-    """Ids of the approvals by which calls of this turn went on."""
+    """Return the ids of the approvals with which calls of this turn resumed."""
     artifacts = map(_artifact_of, this_turn(messages))
     return frozenset(artifact["approval_id"] for artifact in artifacts if artifact.get("approval_id"))
 
 
 def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
-    """The messages from the person's last one on."""
+    """Return the messages from the last human one on."""
     starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
     return messages[starts[-1] :] if starts else messages
 
 
 def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
-    """The message with an id for each call, and an error beside each call whose arguments are no JSON, so that the model can
-    make it again."""
+    """Return the message with an id for each tool call, and an error for each call whose arguments are no JSON
+    object."""
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
         return [message]
     calls: list[ToolCallDict] = []
@@ -217,12 +217,12 @@ def _writes_its_calls(message: BaseMessage, offered: Sequence[BaseTool | dict[st
 
 
 def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as they can be stored and sent."""
+    """Return the arguments without characters that cannot be encoded in UTF-8."""
     return cast("dict[str, Any]", json.loads(encodable(json.dumps(arguments, ensure_ascii=False))))
 
 
 def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | None) -> ToolMessage:
-    """The outcome for the model: its text, and its data where the text does not show them."""
+    """Return the outcome for the model: its text, and its data where the text does not contain it."""
     content, data, data_is_shown = outcome.content, "", False
     if outcome.status == "done" and outcome.artifact is not None:
         data = json.dumps(outcome.artifact, ensure_ascii=False, default=str)

@@ -1,4 +1,4 @@
-"""Each call of the model and of a tool as a step that can be watched while it happens, and is kept with the run."""
+"""Steps for people who watch the run: one for each call of the model or of a tool, stored with the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestration.run.run import Run, current_run
 
 
 class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Goes first, so that it sees what the others made of a call."""
+    """Reports steps. Stands first, so that it sees the result of the other middleware."""
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         run, begun_s, outcome, detail = current_run(), time.perf_counter(), "failed", ""
@@ -43,7 +43,7 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
             with span("tool", layer="orchestration", attributes={names.STEP: name}):
                 try:
                     message = await handler(request)
-                except GraphBubbleUp as caught:  # it waits for a person, which is no failure of the span
+                except GraphBubbleUp as caught:  # it waits for a person; the span has not failed
                     pause = caught
             if pause is not None:
                 outcome = "waiting"

@@ -1,1 +1,1 @@
-"""Where people are told that an approval waits for them, a file each."""
+"""Notifiers, one file each: they tell people that an approval waits."""

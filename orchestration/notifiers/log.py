@@ -1,4 +1,4 @@
-"""One line in the log for each approval that waits: whoever reads the log decides it on the page or by `make approvals`."""
+"""A notifier that logs a line for each approval that waits, to be decided on the page or by `make approvals`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Options(Section):
 
 
 class LogNotifier:
-    """Needs nothing and reaches nobody who does not look."""
+    """Logs notices. It needs no set-up, and reaches only those who read the log."""
 
     def announce(self, notice: ApprovalNotice) -> None:
         logger.info(

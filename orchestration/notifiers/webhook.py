@@ -1,4 +1,4 @@
-"""A signed POST to an address of yours, which hands it on to a chat, a pager or a ticket.
+"""A notifier that sends a signed POST to your address, for a chat, a pager or a ticket.
 
     [orchestration.notifier]
     use = "webhook"
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     import httpx2
 
 BASE64 = "whsec_"
-"""How a secret in base64 begins, by the specification; any other is taken as it is written."""
+"""Prefix of a secret in base64, by the specification; any other secret is used as it is."""
 LEAST_SECRET = 24
 REPLY_BYTES = 64 << 10
 
 
 class Options(Section):
     url: str
-    """https, or http on this machine."""
+    """The address: https, or http on this machine."""
     secret: SecretStr
-    """At least 24 characters, shared with the receiver."""
+    """A secret of at least 24 characters, shared with the receiver."""
     timeout_s: float = Field(default=5, gt=0, le=60)
 
     @field_validator("url")
@@ -72,7 +72,7 @@ class Options(Section):
 
 
 class WebhookNotifier:
-    """Follows no redirect: whoever answers at the address would otherwise choose who hears of it."""
+    """Posts notices. It follows no redirects, which would let the receiver choose who gets them."""
 
     def __init__(self, options: Options, clock: Clock, client: httpx2.Client) -> None:
         self._url, self._clock, self._client = options.url, clock, client
@@ -103,7 +103,7 @@ class WebhookNotifier:
 
 
 def sign(key: bytes, message_id: str, timestamp: str, body: str) -> str:
-    """The header `webhook-signature` of the specification: version 1, HMAC-SHA256 in base64."""
+    """Return the header `webhook-signature` of the specification: version 1, HMAC-SHA256 in base64."""
     digest = hmac.digest(key, f"{message_id}.{timestamp}.{body}".encode(), hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
 

@@ -1,14 +1,14 @@
-"""The plan by the nearest example: parts of the request against what the tools say of themselves, without a language model.
+"""A planner by nearest example, without a language model.
 
     [orchestration.planner]
     use = "classifier"
     floor = 0.6
 
-Each part of the request is compared with the examples that the tools declare, with questions of knowledge and with wishes for a
-person; the arguments are read from the words by the patterns of the tools' schemas. For models that cannot plan.
+Each part of the request is compared with the tools' examples, with questions for the documents and with wishes for a
+person; arguments are read by the patterns of the tools' schemas. For chat models that cannot plan.
 
-A tool declares `examples` (a few requests in a person's words), and may declare `questions` that sound like it and are
-none (for a refund tool: "How long does a refund take?") and with `opens` the first words by which people ask for it.
+A tool declares `examples` (a few requests in a person's words), and may declare `questions` that only sound like
+requests (for a refund tool: "How long does a refund take?") and `opens`, a pattern of first words that ask for it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ TALK = (
     "How can you help me?",
     "Who are you?",
 )
-"""What asks for nothing but a word about what can be asked."""
+"""Greetings and questions about the assistant, which get a fixed reply."""
 
 FOREIGN = (
     "the question is not in English, and what it asks for was read by lists of English words: a chat model that calls tools reads "
@@ -78,7 +78,7 @@ FOREIGN = (
 )
 
 _JOINT = r"(?:and\s++then|and\s++also|and|then|also|plus)\s++"
-_BREAK = re.compile(  # a run of blanks is looked at once, from its beginning: a question may hold thousands
+_BREAK = re.compile(  # linear: a run of blanks, of which there may be thousands, is matched once
     rf"(?:(?<!\s)\s++)?[,;]\s++(?:{_JOINT})?|(?<!\s)\s++{_JOINT}", re.IGNORECASE
 )
 _ASKS = re.compile(
@@ -88,39 +88,39 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _ALONE = 4
-"""Words that a question needs to stand for itself: "and how long?" belongs to what it follows."""
+"""Least words of a question that stands alone; "and how long?" belongs to the part before it."""
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
 ALIKE = 0.02
-"""Scores that differ by less may come out the other way round on another processor."""
+"""Difference below which the order of two scores may depend on the processor."""
 
 
 class Options(Section):
-    """The defaults are for all-MiniLM-L6-v2 and requests in English. With another embedder or language, set yours on questions
-    of your own: a tool that is taken too often, or not at all, is seen in the plan of each answer."""
+    """The defaults are for all-MiniLM-L6-v2 and requests in English. With another embedder or language, tune them on
+    your own requests; the plan in each answer shows the scores."""
 
     floor: float = Field(default=0.6, ge=0, le=1)
-    """The least cosine of a request's part and the nearest example of a tool."""
+    """Least cosine of a part of the request and a tool's nearest example."""
     margin: float = Field(default=0.15, ge=0, le=1)
-    """By how much the nearest example must be nearer than the nearest question of knowledge."""
+    """Least lead in cosine of the nearest example over the nearest question for the documents."""
     identified: float = Field(default=0.3, ge=0, le=1)
-    """What an identifier that the tool asks for and the request holds counts."""
+    """Bonus on the cosine where the request has an identifier that the tool takes."""
     acts: float = Field(default=0.5, ge=0, le=1)
-    """The least cosine, without the identifier, for a tool with an effect: acting where nobody asked is far worse than not acting."""
+    """Least cosine, without the bonus, for a tool with an effect: acting unasked is far worse than not acting."""
     knowledge: tuple[str, ...] = Field(default=KNOWLEDGE, min_length=1)
-    """Questions that documents answer, whatever the subject; those of a tool's subject belong to its `questions`."""
+    """Questions that documents answer, whatever the subject; those about a tool's subject belong in its `questions`."""
     person: tuple[str, ...] = Field(default=PERSON, min_length=1)
     """Wishes that only a person can meet."""
     talk: tuple[str, ...] = Field(default=TALK, min_length=1)
-    """What asks for nothing but a word about what can be asked."""
+    """Greetings and questions about the assistant, which get a fixed reply."""
 
 
 class ClassifierPlanner:
-    """Nearest example, with a floor and a margin; needs no training and no language model.
+    """Plans by nearest example, with a floor and a margin; needs no training and no language model.
 
-    A tool with an effect is compared with the words alone that ask for something (`orchestration.language.intent`).
+    A tool with an effect is compared only with the words that ask for something (`orchestration.language.intent`).
 
-    A request is cut where a sentence ends or something is joined to it; a part with a tool or a question of its own is a
-    step, every other part belongs to the one before it.
+    A request is cut at ends of sentences and at joints. A part with a tool or question of its own becomes a step; every
+    other part joins the one before it.
     """
 
     asks_model = False
@@ -154,7 +154,7 @@ class ClassifierPlanner:
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
-        """Judge what each stretch asks for; all are embedded in one call."""
+        """Judge what each part asks for; all are embedded in one call."""
         knowledge = [*self._options.knowledge, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
@@ -170,13 +170,13 @@ class ClassifierPlanner:
     def _judge_part(
         self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]
     ) -> _Part:
-        """`near` is the nearest of each group to the stretch, `asked` to what of it asks for something. That is compared with
-        those questions of knowledge alone that have the form of a request ("Can I get a refund?")."""
+        """Judge one part. `near` has the greatest cosine of each group to the part, `asked` to its asking words;
+        those are compared only with questions in the form of a request ("Can I get a refund?")."""
         against, _, person, talk, *tool_scores = near
         otherwise = f"to questions for the documents {against:.2f}"
         enough = max(self._options.floor, against + self._options.margin)
         sounds = [self._score(part, tool, cosine) for tool, cosine in zip(tools, tool_scores, strict=True)]
-        # Of a tool with an effect for which nobody asks, 0.
+        # 0 for a tool with an effect that nobody asks for
         scores = [self._request_score(part, tool, *two) for tool, *two in zip(tools, asked[4:], sounds, strict=True)]
         best = max(scores, default=0.0)
         if person >= enough and person > best:
@@ -186,7 +186,7 @@ class ClassifierPlanner:
         if not tools:
             return replace(part, reason="no tools")
         first = tools[sounds.index(max(sounds))]
-        # Of tools that score alike, the one whose name is said: a processor's last bits must not decide.
+        # Of tools with nearly equal scores, prefer the one whose name is said: rounding must not decide.
         said = {*part.asked.casefold().split()}
         alike = [at for at, score in enumerate(scores) if score >= best - ALIKE and said & {*tools[at].name.split("_")}]
         at = max(alike or range(len(scores)), key=scores.__getitem__)
@@ -215,13 +215,13 @@ class ClassifierPlanner:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A stretch of the request and what it asks for: a tool, a person, or (neither) something to know."""
+    """A part of the request and what it asks for: a tool, a person, or (neither) knowledge."""
 
     text: str
-    """The words as they were judged; `span` is their place in the request."""
+    """The words that were judged; `span` is their place in the request."""
     span: tuple[int, int]
     asked: str = ""
-    """Those of them that ask for something to be done."""
+    """The words that ask for something to be done."""
     question: bool = False
     """Whether it holds a question."""
     refused: bool = False
@@ -229,7 +229,7 @@ class _Part:
     tool: BaseTool | None = None
     person: bool = False
     reply: Literal["", "talk", "unasked"] = ""
-    """Nothing is to be done: it is a greeting, or an effect is spoken of that nobody asks for."""
+    """The fixed reply where nothing is to be done: to a greeting, or to an effect that is mentioned but not asked for."""
     reason: str = ""
 
     @property
@@ -238,7 +238,7 @@ class _Part:
 
 
 def clauses(question: str) -> list[tuple[int, int]]:
-    """Spans of the stretches of a request that may be parts of their own; none where there is only one.
+    """Return the spans of a request that may be parts of their own; empty where there is only one.
 
     >>> question = "Who has key A-12, and how long may it be kept?"
     >>> [question[start:end] for start, end in clauses(question)]
@@ -253,7 +253,7 @@ def clauses(question: str) -> list[tuple[int, int]]:
 
 
 def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
-    """A request with the only identifier of the whole question in the place of its "it".
+    """Replace "it" in a request by the only identifier of the whole question.
 
     A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
     """
@@ -279,7 +279,7 @@ def _make_part(question: str, span: tuple[int, int], read_as: Sequence[Clause], 
 
 
 def _nearest(vector: Any, references: Iterable[Any], groups: Sequence[Sequence[str]]) -> list[float]:
-    """The greatest cosine to a text of each group; `known` are their vectors, one after the other."""
+    """Return the greatest cosine to a text of each group; `references` are the texts' vectors in order."""
     similarities = iter(float(reference @ vector) for reference in references)
     return [max(next(similarities) for _ in group) for group in groups]
 
@@ -299,10 +299,10 @@ def _opens(text: str, tool: BaseTool) -> bool:
 
 
 def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
-    """The pieces with a tool or a question of their own; what stands between them goes with what it follows.
+    """Return the pieces with a tool or a question of their own; others are merged into the one before.
 
-    So does a question that points at a tool's result ("and what did it cost?"), and a tool that lacks an argument in a
-    request that is none for a tool as a whole.
+    Merged are also a question about a tool's result ("and what did it cost?"), and a tool that lacks an argument if the
+    request as a whole is for no tool.
     """
     parts: list[_Part] = []
     for piece in pieces:
@@ -335,7 +335,7 @@ def _longer(part: _Part, piece: _Part, question: str) -> _Part:
 
 
 def _same(part: _Part, piece: _Part) -> bool:
-    """Whether it is the same request once more, with no identifier of its own."""
+    """Whether the piece repeats the part's request without an identifier of its own."""
     if part.tool is None or part.tool is not piece.tool:
         return False
     old, new = identifiers(part.text, part.tool), identifiers(piece.text, part.tool)
@@ -343,7 +343,7 @@ def _same(part: _Part, piece: _Part) -> bool:
 
 
 def _names_another(piece: _Part, tool: BaseTool) -> bool:
-    """Whether it asks for the same once more: an identifier, and a few words at most ("and R-2002 by 2 days")."""
+    """Whether the piece asks the tool for another identifier in a few words ("and R-2002 by 2 days")."""
     if not piece.asked or piece.question or not (codes := identifiers(piece.text, tool)):
         return False
     words = re.sub(r"\bplease\b", "", piece.text, flags=re.IGNORECASE).split()
@@ -365,7 +365,7 @@ def _plan_of_several(question: str, parts: Sequence[_Part], allowed: frozenset[s
 
 
 def _share_arguments(step: PlanStep, steps: Sequence[PlanStep]) -> PlanStep:
-    """Give a step what another step of the same tool states and it lacks: "Extend R-2001 and R-2002 by 2 days"."""
+    """Fill arguments that the step lacks from other steps of the same tool: "Extend R-2001 and R-2002 by 2 days"."""
     shared = {}
     for name in step.missing:
         stated = [each.arguments[name] for each in steps if each.tool == step.tool and name in each.arguments]

@@ -1,11 +1,11 @@
-"""The same plan for every request: the tools that the options name, and then the documents.
+"""A planner with one plan for every request: the tools of the options, then the documents.
 
     [orchestration.planner]
     use = "fixed"
     tools = ["order_status"]
 
-For a system that only answers questions, and for one whose every request takes the same way. A tool is called where the request
-states all that it needs; its arguments are read from the person's words alone, never from the options.
+For a system that only answers questions, or treats all requests alike. A tool is called where the request states all
+its required arguments; they are read from the person's words alone.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from orchestration.run.run import Run
 
 class Options(Section):
     tools: tuple[str, ...] = ()
-    """Tools that look something up, in the order in which they are called."""
+    """Read tools, in the order of their calls."""
     documents: bool = True
-    """Whether the documents are asked too; they are in any case where no tool can be called."""
+    """Whether documents are searched too; they always are where no tool can be called."""
 
 
 class FixedPlanner:
-    """Decides nothing, so that it cannot be talked into anything."""
+    """Makes the configured plan. It decides nothing, so no words can mislead it."""
 
     asks_model = False
 
@@ -56,7 +56,7 @@ class FixedPlanner:
 
 
 def build(options: Options, context: AgentParts) -> FixedPlanner:
-    """Raises InvalidSetting for a tool that is not there, or that has an effect."""
+    """Raises InvalidSetting: a tool of the options does not exist or has an effect."""
     by_name = {tool.name: tool for tool in context.executor.tools}
     for name in options.tools:
         if name not in by_name:

@@ -1,10 +1,10 @@
-"""The plan as the chat model writes it, under a JSON schema in which only our tools and their arguments exist.
+"""A planner by the chat model, under a JSON schema that allows only our tools and their arguments.
 
     [orchestration.planner]
     use = "model"
 
-It is a proposal: the executor checks every call like any other, and nothing that is read later can add a step. After a
-failure the model may plan again once; it is told which steps failed and how, in our words, never what a tool returned.
+The plan is a proposal: the executor checks every call as usual, and nothing read later can add a step. After a failure
+the model may plan again once; it is told in our words which steps failed and how, never a tool's text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ProposedPlan(BaseModel):
 
 
 class ModelPlanner:
-    """The chat model plans freely; needs one that keeps to a JSON schema."""
+    """Plans by the chat model, which must keep to a JSON schema."""
 
     asks_model = True
 
@@ -92,7 +92,7 @@ class ModelPlanner:
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
-    """The JSON schema of a plan with these tools: no other tool and no other argument can be written under it."""
+    """Return the JSON schema of a plan that allows only these tools and their arguments."""
     after = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": STEPS}, "maxItems": STEPS}
     answer = _object(kind={"const": "answer"}, ask={"type": "string"}, after=after)
     calls = [
@@ -124,7 +124,7 @@ def _list_tools(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
 
 def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
     """Raises:
-    UpstreamMalformed: it has no step where it needs one, or a step waits for itself or a later one.
+    UpstreamMalformed: the plan lacks steps, or a step waits for itself or a later one.
     """
     if proposed.decision in ("refuse", "hand_over"):
         return Plan(route=proposed.decision, made_by="model", reason=proposed.reason)
@@ -139,7 +139,7 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
             planned = PlanStep(step_id=str(number), kind="answer", ask=step.ask.strip() or question)
         elif step.tool in by_name:
             planned = tool_step(str(number), by_name[step.tool], step.arguments, ask=question)
-        else:  # the executor refuses what nobody may call, and the refusal is in the audit
+        else:  # the executor refuses an unknown tool, and audits that
             planned = PlanStep(step_id=str(number), kind="act", ask=question, tool=step.tool, arguments=step.arguments)
         steps.append(planned.model_copy(update={"after": after}))
     if not steps:

@@ -1,1 +1,1 @@
-"""What is put before a language model: texts in Markdown files, and the frames that keep documents data."""
+"""Prompts: texts in Markdown files, and frames that mark documents as data."""

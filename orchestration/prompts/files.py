@@ -1,7 +1,7 @@
-"""Prompts are Markdown files: those beside this one, and over them those of a folder of yours, for all tenants or for one.
+"""Prompts as Markdown files: those beside this one, replaced by those of your folder, for all tenants or for one.
 
-They begin with `name`, `version` and `measured_on` between lines of `---`, and are read and checked when the system starts. What a
-model is told and what people read where no model writes are both among them. `{reason}` and the like are filled in.
+A file begins with `name`, `version` and `measured_on` between lines of `---`, and is checked when the system starts.
+The files hold instructions to models and fixed texts for people. Places such as `{reason}` are filled in.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Prompt:
 
     @property
     def label(self) -> str:
-        """Name, version and digest, for spans and reports: `tool_calling@1 3f2a9c1b`."""
+        """Name, version and digest of the prompt, for spans and reports: `tool_calling@1 3f2a9c1b`."""
         return f"{self.name}@{self.version} {hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
 
     @property
     def places(self) -> frozenset[str]:
-        """The names in braces that are filled in."""
+        """The names in braces, to be filled in."""
         return frozenset(_PLACE.findall(self.text))
 
     def fill(self, **values: str) -> str:
-        """The text with each name in braces replaced by its value. Other braces stay as they are.
+        """Return the text with each name in braces replaced by its value. Other braces stay.
 
         >>> Prompt("refusal", "1", 'Not here. {reason} {"json": 1}').fill(reason="Too late {x}.")
         'Not here. Too late {x}. {"json": 1}'
@@ -47,18 +47,18 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Every prompt by its name, as each tenant has it."""
+    """All prompts by name, for everybody and for single tenants."""
 
     everybody: Mapping[str, Prompt]
     tenants: Mapping[str, Mapping[str, Prompt]]
-    """All of them for each tenant that has some otherwise."""
+    """All prompts of each tenant that replaces some."""
 
     def of(self, tenant: str) -> Mapping[str, Prompt]:
-        """The prompts of this tenant, by name."""
+        """Return the prompts of this tenant, by name."""
         return self.tenants.get(tenant, self.everybody)
 
     def with_text(self, name: str, text: str) -> Prompts:
-        """The same with another text for everybody, where a program and not a file says it."""
+        """Return a copy with another text of one prompt for everybody, for programs."""
 
         def put_text(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
             return {**prompts, name: replace(prompts[name], text=text)}
@@ -67,7 +67,7 @@ class Prompts:
         return Prompts(put_text(self.everybody), tenants)
 
     def labels(self) -> dict[str, str]:
-        """Version and digest of each, by name; of what a tenant has otherwise, by tenant and name."""
+        """Return the label of each prompt by name, and of a tenant's replacements by "tenant/name"."""
         labels = {name: prompt.label for name, prompt in self.everybody.items()}
         for tenant, prompts in self.tenants.items():
             own = {name: prompt for name, prompt in prompts.items() if prompt != self.everybody[name]}
@@ -76,8 +76,8 @@ class Prompts:
 
 
 def open_prompts(settings: PromptSettings) -> Prompts:
-    """Read and check them all. Raises InvalidSetting: a folder is missing, or a file in it does not fit the one in whose place it is
-    to stand."""
+    """Read and check all prompts. Raises InvalidSetting: a folder is missing, or a file in it replaces no prompt or
+    has other places."""
     bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
     everybody = bundled | _replacements(settings.folder, bundled, "folder")
     tenants = {
@@ -89,10 +89,10 @@ def open_prompts(settings: PromptSettings) -> Prompts:
 
 @cache
 def read_prompt(name: str, folder: Path = FOLDER) -> Prompt:
-    """The prompt in `folder/name.md`.
+    """Read the prompt in `folder/name.md`.
 
     Raises:
-        InvalidSetting: there is no such file, or its head does not name it and its version.
+        InvalidSetting: the file is missing, or its head lacks its name or version.
     """
     path = folder / f"{name}.md"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What is put before a language model that is asked once: a prompt, and the frame that keeps documents data.
+"""Messages of single calls of a chat model: a prompt, and frames that mark documents as data.
 
 The prompts are short on purpose: the bundled model has 135 M parameters and loses long instructions.
 """
@@ -16,25 +16,25 @@ from orchestration.prompts.files import Prompt
 
 
 def answer_from(prompt: Prompt, question: str, passages: Sequence[str]) -> list[BaseMessage]:
-    """The messages that ask for an answer from `passages`, numbered from 1. Those that seem to give orders are marked."""
+    """Return the messages that ask for an answer from `passages`, numbered from 1. Those that seem to give orders are marked."""
     framed = "\n".join(f"[{number}] {_evidence(text)}" for number, text in enumerate(passages, 1))
     return [SystemMessage(prompt.text), HumanMessage(f"{framed}\n\nQuestion: {question}")]
 
 
 def plan_for(prompt: Prompt, question: str, tools: Sequence[tuple[str, str]]) -> list[BaseMessage]:
-    """The messages that ask for a plan with `tools` (name, description)."""
+    """Return the messages that ask for a plan with `tools` (name, description)."""
     listed = "\n".join(f"- {name}: {description}" for name, description in tools) or "- none"
     return [SystemMessage(f"{prompt.text}\n{listed}"), HumanMessage(question)]
 
 
 def object_from(prompt: Prompt, question: str, text: str, known: Mapping[str, Any]) -> list[BaseMessage]:
-    """The messages that ask for an object from `text`, of which some fields are known already."""
+    """Return the messages that ask for an object from `text`, with the `known` fields."""
     hint = f"\nKnown already: {json.dumps(known)}" if known else ""
     return [SystemMessage(prompt.text), HumanMessage(f"<evidence>{_data(text)}</evidence>\n\n{question}{hint}")]
 
 
 def marks_of(rubric: str, conversation: str, evidence: Sequence[str], answer: str) -> list[BaseMessage]:
-    """The messages that ask a judge for its marks; `rubric` tells it which."""
+    """Return the messages that ask a judge for the marks of `rubric`."""
     framed = "\n".join(f"<evidence>{_data(text)}</evidence>" for text in evidence) or "<evidence></evidence>"
     marked = f"<conversation>{_data(conversation)}</conversation>\n<answer>{_data(answer)}</answer>"
     return [SystemMessage(rubric), HumanMessage(f"{framed}\n{marked}\nMark this answer.")]
@@ -46,5 +46,5 @@ def _evidence(text: str) -> str:
 
 
 def _data(text: str) -> str:
-    """One line that cannot close its own frame."""
+    """Return the text as one line that cannot close its frame."""
     return " ".join(text.split()).replace("<", "(").replace(">", ")")

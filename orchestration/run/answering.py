@@ -1,4 +1,4 @@
-"""An agent's stream: a producer behind an iterator, its last event collected for callers that do not stream, its errors."""
+"""Streams of events: a producer behind an iterator, the last event for callers that do not stream, errors as events."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ T = TypeVar("T")
 async def answer(
     agent: Agent, request: AnswerRequest, principal: Principal, *, seen: Callable[[Event], None] | None = None
 ) -> Answer:
-    """Run one request to its end. `seen` is called with each event as it comes.
+    """Run one request to its end and return its answer. `seen` is called with each event as it comes.
 
     Raises:
-        RequestError: it is refused. ComponentError: a part failed on the way; `retryable` says whether to try again.
+        RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again.
     """
     return await _last(agent.stream(request, principal), seen)
 
 
 async def resume(agent: Agent, decision: Decision, principal: Principal) -> Answer:
-    """Decide an approval and let the run that waits for it go on. Raises as `Agent.resume` and `answer` do."""
+    """Decide an approval, continue the run that waits for it and return its answer. Raises as `Agent.resume` and `answer`."""
     return await _last(agent.resume(decision, principal))
 
 
@@ -47,7 +47,7 @@ async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | No
 
 
 async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
-    """Yield what `produce` emits while it runs in a task of its own. Its exception passes on; closing the iterator cancels it and waits.
+    """Yield what `produce` emits while it runs in a task of its own. Re-raise its exception; closing the iterator cancels it and waits.
 
     Spans, timeouts and cancellation then have one context, however and wherever the iterator is consumed or closed.
     """
@@ -66,12 +66,12 @@ async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]])
         await task
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # the failure of an abandoned producer has no reader
+        with suppress(asyncio.CancelledError, Exception):  # nobody reads the error of an abandoned producer
             await task
 
 
 def error_event(error: SixplyError) -> Event:
-    """`error` as the last event of a stream, in the words that callers may read; the log has the operator's."""
+    """Return `error` as the last event of a stream, with its public message; the full message goes to the log."""
     if error.public != str(error):
         log.error("%s: %s", error.code, error)
     details = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
@@ -79,7 +79,7 @@ def error_event(error: SixplyError) -> Event:
 
 
 def error_of(event: Event) -> SixplyError:
-    """The error behind an `error` event, of the class that bears its code."""
+    """Return the error behind an `error` event, of the class with its code."""
     error_class = next((kind for kind in _kinds(ComponentError) if kind.code == event.code), ComponentError)
     return error_class(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
 

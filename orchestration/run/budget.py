@@ -1,4 +1,4 @@
-"""What one run may use up: steps, tokens, money and seconds. Reserved before each call, settled after it."""
+"""The limits of one run: steps, tokens, US dollars and seconds. Reserved before each call, settled after it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from foundation.errors import BudgetExceeded
 from orchestration.settings import BudgetSettings
 
 Reservation = tuple[int, Decimal]
-"""Tokens and dollars that a call under way may turn out to use."""
+"""Tokens and US dollars set aside for a call under way."""
 
 
 class Budget:
-    """Counts what a run used and reserved, and stops it before the next call, never in the middle of one.
+    """Counts what a run has used and reserved, and refuses the next call where it does not fit. A call under way is never stopped.
 
     `max_usd` is the caller's own limit; the lower of the two holds. A call may cost more than was reserved for it, so
-    the overspend is bounded by one call for each that runs at the same time.
+    the overspend is at most that of the calls under way.
     """
 
     def __init__(self, limits: BudgetSettings, clock: Clock, *, max_usd: float | None = None) -> None:
@@ -26,15 +26,15 @@ class Budget:
         self.usd = self._reserved_usd = Decimal(0)
 
     def step(self) -> None:
-        """Count one step of the plan. Raises BudgetExceeded: the steps or the seconds are used up."""
+        """Count one step of the plan. Raises BudgetExceeded: no steps or seconds are left."""
         if self.steps >= self._limits.steps:
             raise BudgetExceeded(f"The {self._limits.steps} steps of this run are used up.", limit="steps")
         self.remaining_s()
         self.steps += 1
 
     def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
-        """Set aside what a call may need; what comes back is for `settle`. Raises BudgetExceeded: it, together with what is used and
-        reserved, does not fit."""
+        """Set aside what a call may need and return the reservation for `settle`. Raises BudgetExceeded: it does not
+        fit beside what is used and reserved."""
         self.remaining_s()
         if self.tokens + self._reserved_tokens + tokens > self._limits.tokens:
             raise BudgetExceeded(
@@ -51,18 +51,18 @@ class Budget:
         return tokens, usd
 
     def settle(self, reservation: Reservation, *, tokens: int, usd: Decimal) -> None:
-        """Replace what was set aside by what was used; 0 for a call that never came about."""
+        """Replace a reservation by what the call used; 0 where no call was made."""
         self._reserved_tokens -= reservation[0]
         self._reserved_usd -= reservation[1]
         self.tokens += tokens
         self.usd += usd
 
     def fits(self, *, tokens: int) -> bool:
-        """Whether a call of so many tokens would still be let through."""
+        """Whether a call of `tokens` tokens still fits."""
         return self.tokens + self._reserved_tokens + tokens <= self._limits.tokens and self.usd < self._usd_limit
 
     def remaining_s(self) -> float:
-        """Seconds left, more than 0. Raises BudgetExceeded: none are left."""
+        """Return the seconds left, more than 0. Raises BudgetExceeded: none are left."""
         remaining = self._limits.seconds - (self._clock.monotonic_s() - self._begun_s)
         if remaining <= 0:
             raise BudgetExceeded(f"The {self._limits.seconds:g} seconds of this run are used up.", limit="seconds")

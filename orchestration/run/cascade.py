@@ -1,6 +1,6 @@
-"""Cheaper models first: a question goes up to the next one where the answer of a cheaper one is not sure enough.
+"""A cascade of models: a question goes up to a dearer model where the answer of a cheaper one is not good enough.
 
-A cheaper model answers from documents alone. It calls no tool, and where its answer is not taken it leaves no conversation behind.
+A cheaper model answers from documents alone and calls no tool. Where its answer is not taken, its conversation is deleted.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from orchestration.run.answering import error_event, stream_from
 from orchestration.run.wrapping import AgentWrapper
 
 ENDED = frozenset({"refuse", "hand_over", "reply"})
-"""Routes of a plan that end a run without an answer, as they should."""
+"""Routes of a plan that rightly end a run without an answer: no dearer model is asked."""
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """What an agent is built from whose answers may not be taken. A run of it that needs a tool ends there, and the question goes up."""
+    """Return the parts of a cheaper agent: no memory, no scorer, and a tool call raises Forbidden, so that the question goes up."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
@@ -39,10 +39,10 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
 
 
 class CascadeAgent(AgentWrapper):
-    """The `cheaper` agents by the names of their models, the cheapest first, before `inner`, which answers all the rest.
+    """Asks the `cheaper` agents, by the names of their models, the cheapest first, then `inner`, which answers the rest.
 
-    Only a question that stands alone is asked of them: a conversation, an image, and what needs tools or a format of a client go to
-    the last one at once. Its answer tells what the trials cost, too.
+    They are asked only a question that stands alone: a conversation, an image, and a request with tools, instructions
+    or a format of a client go to `inner` at once. The cost of an answer includes the trials before it.
     """
 
     def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, up_below: float) -> None:
@@ -84,8 +84,8 @@ def stands_alone(request: AnswerRequest) -> bool:
 
 
 def why_up(answer: Answer, up_below: float) -> str | None:
-    """Why an answer of a cheaper model is not taken; `None` where it is. What the documents were asked is sure with a confidence of
-    `up_below` or more."""
+    """Return why an answer of a cheaper model is not taken; `None` where it is. An answer from documents needs a
+    confidence of at least `up_below`."""
     plan = answer.plan
     if plan and plan.route in ENDED:
         return None
@@ -101,7 +101,7 @@ def why_up(answer: Answer, up_below: float) -> str | None:
 
 
 async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Sequence[Event]:
-    """All events of a run; the last one is an answer or an error, also where it was refused."""
+    """Return all events of a run; the last one is an answer or an error, also where the request was refused."""
     events: list[Event] = []
     try:
         async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as stream:
@@ -119,7 +119,7 @@ async def _forget(agent: Agent, events: Sequence[Event], principal: Principal) -
 
 
 def _with_trials(event: Event, trials: Sequence[Answer], name: str, reasons: Sequence[str]) -> Event:
-    """The event; an answer says who wrote it, why it went up, and what the trials before it cost as well."""
+    """Return the event, its answer with the model that wrote it, the reasons of `went_up` and the cost of trials."""
     if event.answer is None:
         return event
     answers = [event.answer, *trials]

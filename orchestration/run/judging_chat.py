@@ -1,4 +1,4 @@
-"""The chat model for a judge of entailment, which calls it from a thread: paid by the run that is at work, and told to nobody."""
+"""The chat model for a judge of entailment, which calls it from a thread: charged to the current run, its words not streamed."""
 # ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import UNCALLED, Run, run_at_work, running
 
 _LOOKS_S = 0.2
-"""How often a thread that waits for a reply looks whether its caller is gone."""
+"""Seconds after which a thread that waits for a reply checks again whether its caller is gone."""
 
 
 class JudgingChatModel(MeteredChatModel):
-    """`inner` for sync calls, each paid on the event loop of the run; outside of a run (a benchmark) it is made as it is.
+    """`inner` for sync calls, each charged to the run on its event loop; outside of a run, as in a benchmark, nothing is charged.
 
     Raises, besides what `inner` raises:
         BudgetExceeded: the call does not fit into what is left to the run or the day.
-        RuntimeError: it was called on the event loop, which would wait for itself.
+        RuntimeError: called on the event loop, which would wait for itself.
     """
 
     told: bool = False
@@ -49,7 +49,7 @@ class JudgingChatModel(MeteredChatModel):
         own = self.tenants.get(run.principal.tenant)
         model = MeteredChatModel(inner=own, told=False) if own else self
         if run.is_closed or run.loop is None:
-            # what is judged afterwards, such as a share of the answers, is nobody's to pay
+            # judgements after the run, such as of sampled answers, are not charged
             with on_behalf_of(run.principal.tenant):
                 return model.inner._generate(messages, stop, run_manager, **kwargs)
         if asyncio._get_running_loop() is run.loop:
@@ -70,7 +70,7 @@ class JudgingChatModel(MeteredChatModel):
 
 
 async def _pay_aside(run: Run, call: Callable[[], Awaitable[ChatResult]]) -> ChatResult:
-    """Pay beside the run: what its writer has said, and when it began to, stays what it was."""
+    """Charge a call to a copy of the run, then add its usage: the run's own `partial` and `first_token_s` stay as they are."""
     aside = replace(run, usage=UNCALLED, _local_s=0.0)
     try:
         with running(aside):

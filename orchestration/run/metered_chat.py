@@ -1,6 +1,6 @@
-"""The chat model for whoever calls it within a run: an agent of LangChain, a middleware, a graph of somebody else's.
+"""The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph.
 
-Each call is reserved, made, priced and charged to the run that is at work, and its words are told as they come.
+Each call is reserved, made, priced and charged to the current run, and its words are streamed as they come.
 """
 # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
@@ -26,24 +26,24 @@ from orchestration.language.guard import addresses_in, has_address, without_addr
 from orchestration.run.run import Chunks, Run, current_run
 
 REPLY_TOKENS = 4096
-"""Reserved for a reply that nothing limits."""
+"""Tokens reserved for a reply that nothing limits."""
 
 
 class MeteredChatModel(ChatWrapper):
-    """`inner`, paid by the run that is at work (`orchestration.run.run.current_run`).
+    """`inner`, each call charged to the current run (`orchestration.run.run.current_run`).
 
     Raises, besides what `inner` raises:
         BudgetExceeded: the call does not fit into what is left to the run or the day.
-        RuntimeError: no run is at work.
+        RuntimeError: there is no current run.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     inner: BaseChatModel
     told: bool = True
-    """Whether the caller of the agent is told the words as they come."""
+    """Whether the words are streamed to the caller of the agent."""
     response_format: dict[str, Any] | None = None
-    """A JSON schema that the provider holds its replies to, as Chat Completions have it."""
+    """The format that the provider holds its replies to, as in Chat Completions; `None`: any."""
 
     async def _agenerate(
         self,
@@ -80,27 +80,27 @@ class MeteredChatModel(ChatWrapper):
         raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
 
     def _format_arguments(self) -> dict[str, Any]:
-        """LangChain's OpenAI client would want every tool strict beside a format; what goes by `extra_body` it leaves alone."""
+        """Use `extra_body` where there is one: LangChain's OpenAI client otherwise wants strict tools."""
         wanted = {"response_format": self.response_format} if self.response_format else {}
         if "extra_body" not in type(self.primary).model_fields or getattr(self.primary, "use_responses_api", False):
             return wanted
         return {"extra_body": {**(getattr(self.primary, "extra_body", None) or {}), **wanted}} if wanted else {}
 
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
-        """What a reply may have as far as it is stated. What a model could write at most, a hundred thousand tokens of many, is no estimate."""
+        """Return the tokens to reserve for a reply: its stated limit, else `REPLY_TOKENS` or the model's maximum, whichever is lower."""
         ours = (getattr(self.primary, name, None) for name in ("max_tokens", *OTHER_LIMITS))
         limits = [limit for limit in (kwargs.get("max_tokens"), *ours) if isinstance(limit, int) and limit > 0]
         return min(limits or (REPLY_TOKENS, (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS))
 
     @property
     def primary(self) -> BaseChatModel:
-        """The model that answers unless it fails."""
+        """The model that answers first, before any fallback."""
         return self.inner.described_model if isinstance(self.inner, ChatWrapper) else self.inner
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
-        """Raises NotImplementedError: the model calls no tools."""
+        """Bind tools in the format of `inner`. Raises NotImplementedError: the model calls no tools."""
         return cast("Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.inner, tools, tool_choice, **kwargs)))
 
     @property
@@ -109,8 +109,8 @@ class MeteredChatModel(ChatWrapper):
 
 
 class Teller:
-    """Tells the words of one call of the model as they come, a whole word at a time: an address that nothing which was read
-    contains could carry away what a client shows, and is known only by its whole word."""
+    """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not
+    read: a client that opens such a link could leak the conversation, and only a whole word shows it."""
 
     def __init__(self, run: Run, messages: Sequence[BaseMessage], *, told: bool) -> None:
         self._run, self._messages, self._told, self._word = run, messages, told, ""
@@ -136,8 +136,8 @@ class Teller:
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
-    """What the model may take an address from: the person's question, passages, results of tools. Other messages may hold words of
-    its own, such as what it is asked to repair."""
+    """Return the texts that the model may take an address from: the question, passages, results of tools. Other
+    messages may hold the model's own words, such as a draft to repair."""
     results = [message.text for message in messages if isinstance(message, ToolMessage)]
     return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *results]
 

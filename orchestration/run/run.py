@@ -1,4 +1,4 @@
-"""One run of an agent: who asks, what it may use up, and the single way to the chat model."""
+"""One run of an agent: its caller, its budget, and the single way to the chat model."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ if TYPE_CHECKING:  # composing imports this module
 
 _PICODOLLAR = Decimal("1e-12")
 REPLY_TOKENS = 256
-"""Reserved for a reply whose length the call does not limit."""
+"""Tokens reserved for a reply whose length the call does not limit."""
 
 
 _current: ContextVar[Run | None] = ContextVar("run", default=None)
 Chunks = AsyncGenerator[AIMessageChunk, None]
 
 UNCALLED = Usage(input_tokens=0, output_tokens=0)
-"""The usage of a run that has not called its language model: that is known, and what a provider did not say is not."""
+"""The usage of a run that has not called its language model. Zeros, not `None`, which means that a provider did not report it."""
 
 
 @dataclass
@@ -61,8 +61,8 @@ class _Spent:
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """Lives as long as one call of `stream` or `resume`; nothing of it is stored. What it holds of documents is asked for again, under
-    the caller's rights of that moment, when a run goes on in another process."""
+    """What one call of `stream` or `resume` knows and has used; nothing of it is stored. When a run goes on in
+    another process, its documents are read again under the rights that the caller then has."""
 
     parts: AgentParts
     principal: Principal
@@ -73,46 +73,46 @@ class Run:
     degraded: list[str] = field(default_factory=list)
     unsupported: list[Unsupported] = field(default_factory=list)
     drafts: list[DraftOutcome] = field(default_factory=list)
-    """What became of each text that the chat model wrote for the answer."""
+    """The fate of each text that the chat model wrote for the answer."""
     prompts: dict[str, str] = field(default_factory=dict)
-    """The prompts that were used, by name: version and digest of each."""
+    """Labels (version and digest) of the prompts that were used, by name."""
     usage: Usage = UNCALLED
     state: State = field(default_factory=lambda: cast("State", {}))
-    """What was known when the run began: the conversation, and the day that is asked about."""
+    """The stored state when the run began: the conversation, and the day that is asked about."""
     request: AnswerRequest | None = None
-    """What was asked; `None` where a run goes on after a decision."""
+    """The request; `None` where a run goes on after a decision."""
     must_call: str = ""
-    """What the client wants called in the first reply: any of its tools, or one by its name; empty: it wants nothing."""
+    """The tool that the client wants called in the first reply: `any`, or its name; empty: none."""
     client_calls: list[ToolCall] = field(default_factory=list)
     """Calls of the client's tools that wait for their results."""
     waiting: dict[str, Approval] = field(default_factory=dict)
-    """The approval that each tool call waited for when the run was taken up again, by the id of the call."""
+    """The approvals that tool calls waited for when the run was resumed, by the id of the call."""
     passages: dict[str, Hit] = field(default_factory=dict)
-    """What a tool-calling agent has read, by the id of the passage."""
+    """Passages that a tool-calling agent has read, by id."""
     numbers: dict[str, int] = field(default_factory=dict)
-    """The number under which each passage was shown to the model, by the id of the passage."""
+    """The number under which each passage was shown to the model, by the passage's id."""
     summaries: dict[str, str] = field(default_factory=dict)
     """Summaries of earlier turns, each by the id of the last message that it covers."""
     hits: list[Hit] | None = None
     prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
-    """Searches that were begun before anybody asked for them, by their queries."""
+    """Searches begun while the plan is made, by their queries."""
     evidence: list[Evidence] | None = None
     question: str = ""
-    """What `evidence` was judged against."""
+    """The query that `evidence` was judged against."""
     draft: Draft | None = None
     plan: Plan | None = None
     results: dict[str, Result] = field(default_factory=dict)
-    """What came of the steps that are done, by their ids: given where a budget ends the run."""
+    """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""
     new_passages: int = 0
     """Passages that the last search found and no search before it."""
     partial: str = ""
-    """What the last call of the chat model had said when it broke off; empty where it did not."""
+    """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None
-    """Where it runs, for threads that have something done there."""
+    """The event loop of the run, for threads that submit work to it."""
     calls: int = 0
     """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None
-    """When the chat model said its first word of text, after the run began."""
+    """Seconds from the run's beginning to the chat model's first text; `None` before it."""
     _costs: list[Decimal | None] = field(default_factory=list)
     _local_s: float = 0.0
     _begun_s: float = field(default_factory=time.perf_counter)
@@ -120,17 +120,17 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run; stands still once it is closed."""
+        """Wall time of the run so far, or until it was closed."""
         return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
 
     @property
     def is_closed(self) -> bool:
-        """Whether all of it is charged."""
+        """Whether the run has ended and is charged in full."""
         return self._seconds is not None
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """The sum of what was charged, or `None` if part of it has no price."""
+        """Sum of all charges; `None` if one of them has no price."""
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
@@ -139,7 +139,7 @@ class Run:
         return ", ".join(sorted(self.prompts.values()))
 
     def prompt(self, name: str) -> Prompt:
-        """A prompt as the tenant of this run has it. The trace says which were used."""
+        """Return the tenant's version of a prompt, and note its label for the trace."""
         prompt = self.parts.prompts.of(self.principal.tenant)[name]
         self.prompts[name] = prompt.label
         return prompt
@@ -154,12 +154,12 @@ class Run:
         max_tokens: int = REPLY_TOKENS,
         schema: Mapping[str, Any] | None = None,
     ) -> AIMessage:
-        """One call of the chat model: reserved, made, priced, charged, settled. Cancelling it leaves the provider.
+        """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream.
 
-        `schema` is a JSON schema that the model is to keep to, by whichever way it has; the reply may still break it.
+        `schema` is a JSON schema for the reply, passed on in the way that the model offers; the reply may still break it.
 
         Raises:
-            BudgetExceeded: it does not fit into what is left to this run or this day, or the seconds ran out while it was under way.
+            BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during it.
             ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
 
@@ -178,8 +178,8 @@ class Run:
         max_tokens: int,
         seen: Callable[[AIMessageChunk], None] = lambda _: None,
     ) -> AIMessage:
-        """Make one call of the chat model by `open_stream`, and pay for it. `seen` is told of each piece as it comes. Raises as
-        `generate`."""
+        """Make one call of the chat model by `open_stream`, and charge it. `seen` is called with each chunk. Raises
+        as `generate`."""
         expected = self._expected_call(messages, max_tokens)
         heard: list[AIMessageChunk] = []
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
@@ -189,7 +189,7 @@ class Run:
                     await self._listen(open_stream, heard, seen)
             except (SixplyError, asyncio.CancelledError) as error:
                 self.partial = "".join(chunk.text for chunk in heard)
-                if heard or not isinstance(error, ComponentError):  # a provider bills what it did until we left
+                if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
                     self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
                 raise
             message = cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
@@ -200,7 +200,7 @@ class Run:
 
     @asynccontextmanager
     async def _reserve(self, tokens: int, usd: Decimal | None) -> AsyncIterator[_Spent]:
-        """Room for a call in the budget of this run and in that of the day; settled by what was spent."""
+        """Reserve a call in the budgets of this run and of the day; on exit, settle with what the yielded `_Spent` says."""
         spent, shared = _Spent(), self.parts.spending
         reservation = self.budget.reserve(tokens=tokens, usd=usd or Decimal(0))
         try:
@@ -216,7 +216,7 @@ class Run:
     async def _listen(
         self, open_stream: Callable[[], Chunks], heard: list[AIMessageChunk], seen: Callable[[AIMessageChunk], None]
     ) -> None:
-        """Read the stream to its end, so that silence is noticed and what was said before a failure is known in `heard`."""
+        """Read the stream to its end into `heard`, which after a failure holds the chunks before it."""
         try:
             async with asyncio.timeout(self.budget.remaining_s()), aclosing(open_stream()) as chunks:
                 async for chunk in chunks:
@@ -228,7 +228,7 @@ class Run:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
 
     def join(self, aside: Run) -> None:
-        """Add up what was used by a copy of this run that began with nothing used."""
+        """Add the usage of a copy of this run that began with none."""
         self._use(aside.usage)
         self._local_s += aside._local_s
         self.first_token_s = min(filter(None, (self.first_token_s, aside.first_token_s)), default=None)
@@ -238,16 +238,16 @@ class Run:
             self.usage = usage if self.usage is UNCALLED else self.usage + usage
 
     def note(self, what: str) -> None:
-        """Remember, once, what is worse than configured."""
+        """Add to `degraded`, once, what is worse than configured."""
         if what not in self.degraded:
             self.degraded.append(what)
 
     def reuse(self, found: Recalled) -> None:
-        """Put on record that an earlier answer is given again, which costs no model."""
+        """Record a charge of 0 for an earlier answer that is given again."""
         self._record("cached", found.kind, usd=Decimal(0), basis=f"answer {found.answer_id} given again")
 
     def close(self) -> None:
-        """Charge the machine's time that no local model call has been charged for. A second call does nothing."""
+        """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""
         if self._seconds is not None:
             return
         for unread in self.prefetched_searches.values():
@@ -310,7 +310,7 @@ class Run:
 
 @contextmanager
 def running(run: Run) -> Iterator[None]:
-    """Make it the run that `current_run` gives to whatever is called inside."""
+    """Make `run` the current run of all code inside."""
     with suppress(RuntimeError):
         run.loop = asyncio.get_running_loop()
     token = _current.set(run)
@@ -321,12 +321,12 @@ def running(run: Run) -> Iterator[None]:
 
 
 def run_at_work() -> Run | None:
-    """The run that is at work here, if there is one."""
+    """Return the current run; `None` outside of one."""
     return _current.get()
 
 
 def current_run() -> Run:
-    """The run that is at work here. Raises RuntimeError: there is none: this was called outside an agent."""
+    """Return the current run. Raises RuntimeError: there is none, as outside an agent."""
     run = run_at_work()
     if run is None:
         raise RuntimeError("No run is at work here. Call this inside `with running(run):`, as the agents do.")
@@ -338,14 +338,14 @@ def _tokens_of(call: Call) -> int:
 
 
 async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
-    """A whole reply as a stream of one piece."""
+    """Yield a whole reply as one chunk."""
     message = await reply
     yield AIMessageChunk(**message.model_dump(exclude={"type"}))
 
 
 def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    """What came of a call that did not end. Its tokens are counted by us, but for what the provider has reported: some
-    tell at the beginning what they have read, and all of them at the end what they wrote."""
+    """Return the message of a call that broke off. Output tokens are estimated, and so are input tokens unless the
+    provider reported them at the start, as some do."""
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
     wrote = count_tokens_approximately([AIMessage(text)]) if text else 0
@@ -355,9 +355,9 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
-    """The model bound to `schema` in its own way, without the parser behind it: the reply is checked by who asked.
+    """Return the model bound to `schema` in its own way, without LangChain's parser: the caller checks the reply.
 
-    A model without such a way is called as it is; the prompt has told it what is wanted.
+    A model that cannot be bound is returned as it is; the prompt states the schema.
     """
     try:
         structured = chat.with_structured_output(dict(schema))

@@ -1,6 +1,6 @@
-"""What tenants may spend on model calls in a day: reserved before a call, settled after it, by all runs together.
+"""Daily budgets of tenants for model calls: reserved before a call, settled after it, by all runs together.
 
-The sums stand in one SQLite file, which every process on the data folder shares and which survives a restart. The days are
+The sums are in one SQLite file, which all processes on the data folder share and which survives a restart. The days are
 those of UTC. `orchestration.run.budget` is the same for a single run.
 """
 
@@ -47,7 +47,7 @@ SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
 """
 PICO = 10**12
 _GRACE_S = 60.0
-"""Seconds beyond those of a run after which what is still reserved belongs to a process that was killed."""
+"""Seconds after the time limit of a run when a reservation is dropped: its process was killed."""
 
 
 class SqliteSpending:
@@ -57,7 +57,7 @@ class SqliteSpending:
         self._file = SqliteFile(path, STORE)
         self._limits, self._time = limits, SteadyTime(clock)  # a day does not end because the clock is set ahead
         self._warned: set[tuple[str, str]] = set()
-        """(day, whose budget) that a line was logged about."""
+        """(day, name of the budget) for which a warning was logged."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
         tenant, now = principal.tenant, self._time.now()
@@ -102,16 +102,16 @@ class SqliteSpending:
         await self._file.run(book)
 
     async def today(self, tenant: str | None = None) -> tuple[int, Decimal]:
-        """Tokens and dollars of a tenant, or of all, what is reserved included."""
+        """Return the tokens and US dollars used or reserved today by a tenant; `None`: by all."""
         tokens, picodollars = await self._file.run(lambda connection: _sum_used(connection, self._day, tenant))
         return tokens, Decimal(picodollars) / PICO
 
     def system_share(self) -> float:
-        """How much of the day's budget for all is used or reserved; 0 where there is none. For operators, at each scrape."""
+        """Return the share of the day's budget for all tenants that is used or reserved; 0 where there is no budget."""
         return _share(self._limits.day, self._file.run_now(lambda connection: _sum_used(connection, self._day, None)))
 
     def fullest_share(self) -> float:
-        """How much the tenant that is nearest to its limit has used or reserved of it."""
+        """Return the used or reserved share of the tenant that is nearest to its daily limit."""
 
         tenants = "SELECT tenant FROM spent WHERE day = ? UNION SELECT tenant FROM reserved WHERE day = ?"
 
@@ -135,13 +135,13 @@ class SqliteSpending:
 
 
 def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> tuple[int, int]:
-    """Tokens and picodollars of a tenant, or of all."""
+    """Return the tokens and picodollars used or reserved by a tenant; `None`: by all."""
     tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
     return tokens, picodollars
 
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
-    """The used share of the limit that is nearer; `used` are tokens and picodollars. A limit of nothing is used up."""
+    """Return the higher used share of the two limits; `used` are tokens and picodollars. A limit of 0 counts as used up."""
     picodollars = None if limits.usd is None else float(limits.usd) * PICO
     shares = [
         amount / limit if limit else 1.0
@@ -152,7 +152,7 @@ def _share(limits: DayLimits, used: tuple[int, int]) -> float:
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
-    """Raises BudgetExceeded: `more` does not fit; both are tokens and picodollars."""
+    """Raise BudgetExceeded where `more` does not fit; `used` and `more` are tokens and picodollars."""
     says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
     if limits.tokens is not None and used[0] + more[0] > limits.tokens:
         raise BudgetExceeded(says.format(name, used[0], limits.tokens, "tokens", more[0]), limit="tokens_per_day")

@@ -1,6 +1,6 @@
-"""What a run knows and what came of it, as plain data that any checkpointer can keep.
+"""The state of a run and its result, as plain data that any checkpointer can store.
 
-Passages are not among it: what a person may read is asked again when a run goes on.
+Passages are not stored: when a run goes on, they are searched again under the person's present rights.
 """
 
 from __future__ import annotations
@@ -30,77 +30,77 @@ class Result(TypedDict):
     path: str
     citations: list[dict[str, Any]]
     nearest: NotRequired[list[dict[str, Any]]]
-    """Documents to look at, where the evidence was too thin."""
+    """Documents close to the question, where the evidence was too thin to answer."""
     is_json: NotRequired[bool]
-    """The text is the JSON that a client asked for."""
+    """Whether the text is the JSON that a client asked for."""
 
 
 class Done(TypedDict):
-    """What came of one step of the plan. `outcome` is the executor's, where a tool was called."""
+    """The result of one step of the plan. `outcome` is the executor's; `None` where no tool was called."""
 
     result: Result
     outcome: dict[str, Any] | None
 
 
 def merge_done(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, Done]:
-    """What steps that run side by side add; `None` begins anew."""
+    """Merge the results of parallel steps; `None` empties them."""
     return {} if new is None else {**old, **new}
 
 
 def longer(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Steps that ran side by side each tell of all that had ended by then; none begins anew."""
+    """Keep the longer list of steps: each parallel step reports all that had ended by then. An empty list starts over."""
     return new if not new or len(new) > len(old) else old
 
 
 class State(TypedDict, total=False):
     owner: dict[str, Any]
     turns: list[dict[str, str]]
-    """The last questions and answers of the conversation; `summary` has what is left of those before them."""
+    """The last questions and answers of the conversation; `summary` holds what is kept of earlier ones."""
     summary: list[str]
     clarifying: dict[str, Any]
-    """The request that a question back was asked about: question, asked (word for word), tool, missing."""
+    """The request that a question back asks to complete: question, asked (word for word), tool, missing; empty: none."""
 
     answer_id: str
     thread_id: str
     question: str
     asked: str
-    """The request word for word: the question, below the one that it completes where it answers a question back."""
+    """The request word for word: the question, and above it the one that it completes after a question back."""
     known: list[dict[str, Any]]
-    """What is remembered of the person, as it was when they asked."""
+    """Remembered facts about the person, as of the time of the question."""
     client: dict[str, Any]
-    """What the program through which the person asks wants of this request: `ClientOptions`."""
+    """`ClientOptions`: what the client program wants of this request."""
     compose: str
     as_of: str
-    """The day whose versions of the documents are asked for; empty: today's."""
+    """The day (ISO) whose versions of the documents are searched; empty: today."""
     plan: dict[str, Any]
     started: list[str]
-    """Steps of the plan that have been begun."""
+    """Ids of the steps of the plan that have begun."""
     batch: list[str]
-    """Tool steps to begin now, side by side."""
+    """Ids of the steps to begin now, in parallel."""
     asking: list[str]
-    """Steps that the documents are being searched for; `query` is their question."""
+    """Ids of the steps that are being answered from documents; `query` is their question."""
     done: Annotated[dict[str, Done], merge_done]
     step: str
-    """The tool step that a branch works on."""
+    """Id of the tool step that a branch works on."""
     part: Result | None
-    """What the documents gave for `asking`."""
+    """The result from documents for the steps in `asking`; `None`: none yet."""
     legs: list[str]
-    """What is searched for beside the query: the single questions of one that holds several, and a follow-up as asked."""
+    """Searches beside the query: the single questions of a compound one, and a follow-up word for word."""
     query: str
     rewrites: int
     confidence: float
     gate: str
     approval_id: str
     trace: str
-    """Where the run began, as a `traceparent`: what goes on later, in whatever process, belongs to the same trace."""
+    """The `traceparent` of the run's beginning, so that a resumed run, in any process, joins the same trace."""
     steps: Annotated[list[dict[str, Any]], longer]
-    """What this run has done so far, in this process or in one that was killed."""
+    """Steps of this run so far, in this process or in one that was killed."""
     waiting: str
-    """The step that the approval is for."""
+    """Id of the step that waits for the approval."""
     since: int
-    """The ledger's sequence before anything was looked up in it."""
+    """The ledger's sequence before the first search of this run."""
     cached: str
-    """How the result was recalled from an earlier answer: exact or semantic; empty: it was made."""
+    """How an earlier answer was matched: exact or semantic; empty: the answer is new."""
     first_answer_id: str
     result: Result | None
 
@@ -132,18 +132,18 @@ def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_
 
 @dataclass(frozen=True, slots=True)
 class StoredThread:
-    """What is stored of a conversation."""
+    """The stored state of a conversation, and what its last run waits for."""
 
     state: State
-    """Empty where nothing is."""
+    """Empty where nothing is stored."""
     waits: bool = False
-    """The run waits for a person."""
+    """Whether the run waits for a person or for results of the client."""
     waits_for: frozenset[str] = frozenset()
-    """Ids of the approvals that the run waits for; of one that was cut off, those that it went on from."""
+    """Ids of the approvals that the run waits for; after a cut-off, those that it had resumed from."""
     unfinished: bool = False
-    """The last run has not come to its end: it waits, or was cut off."""
+    """Whether the last run has not ended: it waits, or was cut off."""
     calls: frozenset[str] = frozenset()
-    """Ids of the calls whose results the run waits for from the client."""
+    """Ids of the client's tool calls whose results the run waits for."""
 
     def belongs_to(self, principal: Principal) -> bool:
         owner = self.state.get("owner", {})
@@ -156,7 +156,7 @@ def owner_of(state: State) -> Principal:
 
 
 def day_of(state: State) -> date | None:
-    """The day whose versions are asked for; `None`: today's."""
+    """Return the day whose versions of the documents are searched; `None`: today."""
     day = state.get("as_of")
     return date.fromisoformat(day) if day else None
 
@@ -174,9 +174,9 @@ def as_result(
 
 
 def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
-    """One result of those of the steps, in the order of the plan: their texts below each other, citations renumbered.
+    """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered.
 
-    It waits while one of them does; it is answered where one was; else the last one tells why not. `None`: there is none.
+    The status is "waiting" if one of them is, else "answered" if one is, else that of the last. `None`: no results.
     """
     parts: list[Result] = []
     repeated = {step.step_id.removesuffix("b") for step in plan.steps if step.step_id.endswith("b")}  # told once

@@ -28,16 +28,16 @@ T = TypeVar("T")
 
 
 def plain_data_only() -> JsonPlusSerializer:
-    """Only plain data and LangGraph's own types are ever read back: an unknown type in the store is data, not something to
-    import and call (LANGGRAPH_STRICT_MSGPACK is off by default)."""
+    """Return a serializer that reads back only plain data and LangGraph's own types, so that a tampered store cannot
+    make it import and call others (LANGGRAPH_STRICT_MSGPACK is off by default)."""
     return JsonPlusSerializer(allowed_msgpack_modules=None)
 
 
 class ThreadedSaver(_Saver):
-    """Stands before a synchronous saver in the list of bases."""
+    """A mixin with the async methods of a saver, listed before a synchronous saver among the bases."""
 
     def translate_errors(self) -> AbstractContextManager[None]:
-        """The store's errors as ours."""
+        """Translate the store's errors into ours."""
         raise NotImplementedError
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

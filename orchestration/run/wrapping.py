@@ -1,4 +1,4 @@
-"""Agents around an agent: each sees the events on their way out. One breaks off what an operator stops, one chooses by tenant."""
+"""Wrappers of an agent that see its events on their way out. One stops runs at a kill switch, one chooses the agent by tenant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestration.run.answering import error_event, stream_from
 
 
 class AgentWrapper:
-    """An `Agent` around `inner`. What it does not define itself is that of `inner`."""
+    """An `Agent` around `inner`, which provides every attribute that the wrapper lacks."""
 
     def __init__(self, inner: Agent) -> None:
         self.inner = inner
@@ -28,7 +28,7 @@ class AgentWrapper:
         return getattr(self.inner, name)
 
     def of(self, principal: Principal) -> Agent:
-        """The agent that answers this caller."""
+        """Return the agent that answers this caller."""
         del principal
         return self.inner
 
@@ -43,7 +43,7 @@ class AgentWrapper:
                 yield event
 
     async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        """The events of one run of `principal`; it closes `events` when it is closed."""
+        """Yield the events of one run of `principal`; close `events` when closed."""
         del principal
         async with aclosing(events) as source:  # type: ignore[type-var]
             async for event in source:
@@ -51,8 +51,8 @@ class AgentWrapper:
 
 
 class StoppableAgent(AgentWrapper):
-    """Looks at the switches before a run, before each event and while none comes, and ends the run where they are off: a model that
-    is writing is left at once, and what it did until then is paid.
+    """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
+    once, and what it used is charged. The switches are read before the run, before each event and in between.
 
     Raises, beside what the agent inside raises:
         Stopped: the caller's tenant, or everything, is stopped.
@@ -87,8 +87,8 @@ class StoppableAgent(AgentWrapper):
 
 
 class TenantAgents(AgentWrapper):
-    """The agent of the caller's tenant where its chat model is its own, else `inner`. A conversation and an approval belong to one
-    tenant."""
+    """Passes each call to the agent of the caller's tenant, where the tenant has its own chat model, else to
+    `inner`."""
 
     def __init__(self, inner: Agent, tenants: Mapping[str, Agent]) -> None:
         super().__init__(inner)
@@ -99,13 +99,13 @@ class TenantAgents(AgentWrapper):
 
     @property
     def conversations(self) -> ConversationStore:
-        """Raises AttributeError where the agent keeps none."""
+        """The conversations of the caller's tenant. Raises AttributeError: the agent keeps none."""
         cast("Any", self.inner).conversations  # noqa: B018
         return _TenantConversations(self)
 
 
 class _TenantConversations:
-    """The conversations of the caller's agent, which knows what is busy there."""
+    """The conversations of the caller's agent; only that agent knows which of them are busy."""
 
     def __init__(self, agents: TenantAgents) -> None:
         self._agents = agents

@@ -1,1 +1,1 @@
-"""Sources of tools, a file each."""
+"""Sources of tools, one file each."""

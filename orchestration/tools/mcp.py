@@ -1,4 +1,4 @@
-"""The tools of any MCP server, called through the executor like all others.
+"""Tools of an MCP server, called through the executor like all others.
 
     [[orchestration.tools]]
     use = "mcp"
@@ -7,8 +7,8 @@
     [orchestration.tools.tools.read_file]
     effect = false                                          # what is not declared is an effect and needs an approval
 
-The connection lives in a thread with a loop of its own, since callers come from several, and is made again when it breaks.
-A server that describes its tools otherwise after that is not called any more: somebody must look first.
+The connection lives in a thread with its own event loop, since callers run on several, and is restored when it breaks.
+A server that then describes its tools differently is no longer called: an operator must look first.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, Tool
 
 IDEMPOTENCY_KEY = "sixply/idempotency-key"
-"""In a call's `_meta`, for servers that keep it."""
+"""Key in a call's `_meta`, for servers that heed it."""
 PAGES = 50
 
 
 class Options(ForeignOptions):
     command: tuple[str, ...] = ()
-    """Start this program and talk through its standard input and output."""
+    """A server program to start, with its arguments; it talks over standard input and output."""
     env: Mapping[str, str] = {}
-    """For that program, besides the few variables that it inherits."""
+    """Environment variables for that program, besides the few that it inherits."""
     env_from: Mapping[str, str] = {}
-    """The same, from our own environment: their name -> ours."""
+    """Environment variables copied from ours: their name -> ours."""
     url: str = Field(default="", pattern=r"^(https?://.+)?$")
-    """Or talk to a server there (streamable HTTP)."""
+    """Or the address of a server (streamable HTTP)."""
     connect_timeout_s: float = Field(default=20, gt=0)
 
 
@@ -95,7 +95,7 @@ def _text(result: CallToolResult) -> str:
 
 
 class _Session:
-    """One connection, kept open in a thread of its own."""
+    """A connection, kept open in its own thread."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -109,7 +109,7 @@ class _Session:
         self._thread.start()
 
     def connect(self) -> list[Tool]:
-        """Connect, and list what the server has. Raises InvalidSetting: there is no such program, or nothing that speaks MCP."""
+        """Connect and return the server's tools. Raises InvalidSetting: the server cannot be started or reached, or does not speak MCP."""
         try:
             client = self._do(self._ensure_connected()).result(self._options.connect_timeout_s + 5)
             listed: list[Tool] = self._do(_list_tools(client)).result(self._options.connect_timeout_s)
@@ -121,7 +121,7 @@ class _Session:
         return listed
 
     async def call(self, name: str, arguments: dict[str, Any], meta: Any) -> CallToolResult:
-        """Call from any loop. Raises ToolException where the call was certainly not made."""
+        """Call a tool, from any loop. Raises ToolException: the call was certainly not made."""
 
         async def there() -> CallToolResult:
             from mcp import MCPError
@@ -160,7 +160,7 @@ class _Session:
         return self._client
 
     async def _connect(self) -> None:
-        """The connection is entered and left in one task, as anyio demands."""
+        """Connect. One task enters and leaves the connection, as anyio requires."""
         ready: asyncio.Future[Client] = self._loop.create_future()
         self._stop = asyncio.Event()
         self._open = self._loop.create_task(self._hold_open(ready, self._stop))
@@ -216,7 +216,7 @@ class _Session:
 
 
 async def _list_tools(client: Client) -> list[Tool]:
-    """List every tool of the server, page by page."""
+    """Return every tool of the server, page by page."""
     tools: list[Tool] = []
     cursor: str | None = None
     for _ in range(PAGES):

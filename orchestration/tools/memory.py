@@ -1,4 +1,4 @@
-"""Remember something of the person who asks, tell what is remembered, and forget it.
+"""Tools to remember facts about the caller, to list them, and to forget them.
 
     [[orchestration.tools]]
     use = "memory"
@@ -6,8 +6,8 @@
     # policy.toml
     unasked = ["remember", "forget"]
 
-With `unasked`, what stands in the person's own words is remembered at once, and anything else needs an approval: a text from
-a document or another tool, or a model's own wording. Without it, everything needs one.
+With `unasked`, facts in the person's own words are remembered at once; text of a document or a tool, or a model's
+wording, needs an approval. Without it, everything needs one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OPENS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"
     r"(?:\s+for (?:later|me|next time))?(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
-"""How people ask for it in so many words; what follows is the fact."""
+"""First words that ask to remember something; the fact follows."""
 FORGETS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
     r"(?:\s*,)?(?:\s+that\b|\s*:)\s*"
@@ -84,7 +84,7 @@ def _own_words(description: str) -> Any:
 
 
 class Memory:
-    """Acts for the caller alone, whom the executor puts into the RunnableConfig."""
+    """The tools' functions. They act for the caller alone, whom the executor puts into the RunnableConfig."""
 
     def __init__(self, facts: SqliteFacts) -> None:
         self._facts = facts
@@ -103,7 +103,7 @@ class Memory:
     def forget(
         self, fact: Annotated[str, _own_words("what to forget")], config: RunnableConfig
     ) -> tuple[str, dict[str, Any]]:
-        """Forget only what is meant beyond doubt: the one fact in which everything stands that was said of it."""
+        """Forget the one fact that has all the terms of the request; nothing where several or none have."""
         person = _caller(config)["principal"]
         about = terms(_strip_opening(FORGETS, fact))
         meant = [known_fact for known_fact in self._facts.of(person) if about and about <= terms(known_fact.text)]
@@ -125,7 +125,7 @@ class Memory:
 
 
 def _strip_opening(opening: str, request: str) -> str:
-    """The fact without the words that ask for it to be remembered or forgotten."""
+    """Return the fact without the words that ask to remember or forget it."""
     return re.sub(opening, "", request, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
 
 

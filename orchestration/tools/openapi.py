@@ -1,4 +1,4 @@
-"""The operations of an HTTP API as tools, from its OpenAPI document (3.0 or 3.1, JSON or YAML).
+"""Tools from the operations of an HTTP API, by its OpenAPI document (3.0 or 3.1, JSON or YAML).
 
     [[orchestration.tools]]
     use = "openapi"
@@ -7,9 +7,9 @@
     base_url = "https://depot.example/api"    # the only place that is called; the document's own `servers` do not count
     headers_from = { Authorization = "DEPOT_TOKEN" }
 
-GET and HEAD are reads, everything else is an effect. A path, query or header parameter is an argument of its own, and so is
-each field of a JSON object that is the body; a body that is anything else is the argument `body`. All of them are checked
-against the document before anything is sent.
+GET and HEAD are reads, everything else is an effect. Each path, query or header parameter is an argument, and so is
+each field of a JSON object as body; any other body is the argument `body`. All are checked against the document before
+anything is sent.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 READS = ("get", "head")
 METHODS = (*READS, "post", "put", "patch", "delete")
 NOT_DONE = range(400, 500)
-"""The API refused: by HTTP's meaning nothing has happened."""
+"""Statuses of a refusal, after which nothing has happened."""
 OWN_HEADERS = frozenset({"accept", "content-type", "authorization", "idempotency-key", "host", "cookie"})
-"""Ours to set, or nobody's: a document that lists them as parameters makes no arguments of them."""
+"""Headers that are never arguments, even if the document lists them: we set them, or nobody does."""
 SHOWN_CHARACTERS = 4_000
 FORM = frozenset(
     {"type", "properties", "required", "title", "description", "example", "examples", "additionalProperties"}
 )
-"""What the schema of a body may say for its fields to be arguments of their own."""
+"""Keywords that a body's schema may have for its fields to be arguments."""
 
 
 class Options(ForeignOptions):
@@ -58,19 +58,19 @@ class Options(ForeignOptions):
     base_url: str = Field(pattern=r"^https?://[^?#]+$")
     timeout_s: float = Field(default=20, gt=0)
     max_bytes: int = Field(default=1_000_000, gt=0)
-    """Of a response; a longer one is an error."""
+    """Most bytes of a response; a longer one is an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the document, ready to be called."""
+    """An operation of the document."""
 
     name: str
     method: str
     path: str
     description: str
     places: Mapping[str, str]
-    """Argument -> path, query, header, `field` of the body, or the whole `body`."""
+    """Argument -> its place: path, query, header, `field` of the body, or the whole `body`."""
     schema: Mapping[str, Any]
 
 
@@ -96,8 +96,8 @@ def build(options: Options, context: Context) -> ToolSet:
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
-    """The operations of an OpenAPI document. Headers in `fixed` are no arguments. Raises InvalidSetting: there is no such file, it
-    is not OpenAPI 3, or it uses what is not supported here."""
+    """Return the operations of an OpenAPI document. Headers in `fixed` are no arguments. Raises InvalidSetting: the
+    file cannot be read, is not OpenAPI 3, or uses something unsupported."""
     document = _document(spec)
     schemas = _convert_schema(document.get("components", {}).get("schemas", {}))
     paths = document.get("paths", {}).items()
@@ -166,13 +166,13 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
 
 
 def _is_form(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema says that something is an object of these fields, and nothing more."""
+    """Whether a schema describes an object with fixed fields, and nothing else."""
     only = schema.keys() <= FORM and schema.get("additionalProperties") in (None, False)
     return only and schema.get("type") == "object" and bool(schema.get("properties"))
 
 
 def _resolve_reference(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
-    """The object behind a reference inside the document."""
+    """Return the object behind a reference inside the document."""
     seen = 0
     while isinstance(value, Mapping) and "$ref" in value:
         at: Any = document
@@ -186,7 +186,7 @@ def _resolve_reference(document: Mapping[str, Any], value: Any) -> dict[str, Any
 
 
 def _convert_schema(schema: Any) -> Any:
-    """A schema of the document as JSON Schema 2020-12: references to where we keep them, and 3.0's `nullable`."""
+    """Convert a schema of the document to JSON Schema 2020-12: references to `$defs`, and 3.0's `nullable` and exclusive bounds."""
     if isinstance(schema, list):
         return [_convert_schema(item) for item in schema]
     if not isinstance(schema, Mapping):
@@ -233,7 +233,7 @@ def _caller(client: httpx2.Client, operation: Operation, options: Options) -> An
 def _request(
     client: httpx2.Client, operation: Operation, arguments: Mapping[str, Any], key: str | None
 ) -> httpx2.Request:
-    """Build the request, with every argument in its place. A path parameter cannot leave its segment, nor a header its line."""
+    """Build the request. A path parameter cannot leave its segment, nor a header its line."""
     path, query, headers = operation.path, {}, {"Accept": "application/json"}
     body: Any = {} if "field" in operation.places.values() else None
     for name, value in arguments.items():

@@ -1,4 +1,4 @@
-"""Chunkers, a file each. LangChain's splitters are taken in by their dotted name."""
+"""Chunkers, one file each. LangChain's text splitters can be named by their dotted path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def adopt(built: Any, part: Part) -> Any:
-    """What `foundation.components` calls with a class of the ecosystem: see `retrieval.text.splitters`."""
+    """Adopt a class of the ecosystem, for `foundation.components`; see `retrieval.text.splitters`."""
     from retrieval.text.splitters import adopt as take_in
 
     return take_in(built, part)

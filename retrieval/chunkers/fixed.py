@@ -1,7 +1,7 @@
-"""Windows of equally many words with an overlap, whatever the structure: for transcripts, and to compare with.
+"""A chunker with windows of equally many words and an overlap, whatever the structure: for transcripts, and as a baseline.
 
-A word is a run of at most 16 letters and digits, a sign, or one character of a script without spaces, so that a window is
-about equally much for an embedder in every script.
+A word is a run of at most 16 letters and digits, a sign, or one character of a script without spaces, so that a window
+has a similar number of tokens in every script.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400
 
 class Options(Section):
     window_words: int = Field(default=160, ge=10, le=2_000)
-    """The default leaves room for headings among the 256 tokens that the bundled embedder reads."""
+    """Words of a window. The default leaves room for headings among the 256 tokens that the bundled embedder reads."""
     overlap_words: int = Field(default=30, ge=0)
-    """Words of the window before with which a window begins."""
+    """Words that a window repeats from the one before."""
 
     @model_validator(mode="after")
     def _moves_on(self) -> Options:
@@ -34,7 +34,7 @@ class Options(Section):
 
 
 class FixedChunker:
-    """Deterministic: the same document gives the same passages under the same ids."""
+    """Cuts a document into windows of words. Deterministic: equal documents get equal passages and ids."""
 
     def __init__(self, options: Options) -> None:
         self._window, self._step = options.window_words, options.window_words - options.overlap_words

@@ -1,6 +1,6 @@
-"""Cuts a document along its structure: a heading opens a section, and a section is cut into passages of even length.
+"""The default chunker: a heading opens a section, and a section is cut into passages of even length.
 
-Even, so that none of them is a meaningless rest; the default suits embedders that read 256 tokens, headings included.
+Even lengths leave no meaningless rest. The defaults suit embedders that read 256 tokens, headings included.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from retrieval.contract import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 _ROW_ALLOWANCE = 1.5
-"""A table row may be this much longer than the target before it is cut like prose."""
+"""Factor by which a table row may exceed the target before it is cut like prose."""
 
 
 class Options(Section):
     target_characters: int = Field(default=900, ge=100, le=20_000)
-    """Passages are at most this long, except a table row, which is kept whole a little beyond it."""
+    """Most characters of a passage; a table row may be a little longer."""
     min_characters: int = Field(default=200, ge=0)
-    """A last passage shorter than this joins the one before it."""
+    """Characters below which a last passage joins the one before it."""
     overlap_sentences: int = Field(default=0, ge=0, le=5)
-    """Sentences of the passage before it, within the same section, with which a passage begins."""
+    """Sentences that a passage repeats from the one before, within a section."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Options:
@@ -37,11 +37,11 @@ class Options(Section):
 
 
 _Piece = tuple[int, int]
-"""Where a block, or a part of a long one that is never cut again, begins and ends."""
+"""The span of a block, or of a part of a long one, which is not cut again."""
 
 
 class StructureChunker:
-    """The default chunker. Deterministic: the same document gives the same passages under the same ids."""
+    """Cuts a document along its structure. Deterministic: equal documents get equal passages and ids."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -80,7 +80,7 @@ class StructureChunker:
             groups[-1].append(piece)
         end, rest = groups[-1][-1][1], groups[-1][0][0]
         if len(groups) > 1 and end - rest < self._options.min_characters and end - groups[-2][0][0] <= 1.25 * target:
-            groups[-2:] = [groups[-2] + groups[-1]]  # anything longer would not be read to its end
+            groups[-2:] = [groups[-2] + groups[-1]]  # embedders would not read a longer one to its end
         count = self._options.overlap_sentences
         if not count:
             return groups
@@ -93,7 +93,7 @@ def build(options: Options, context: Context) -> StructureChunker:
 
 
 def _at_words(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
-    """A sentence without an end (a list of numbers, a script without spaces) is cut at white space, or else anywhere."""
+    """Cut an overlong sentence (a list of numbers, a script without spaces) at white space, else anywhere."""
     while end - start > longest:
         cut = text.rfind(" ", start + longest // 2, start + longest)
         cut = cut if cut > start else start + longest

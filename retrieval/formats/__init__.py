@@ -1,1 +1,1 @@
-"""What several document formats have in common."""
+"""Code that parsers of several document formats share."""

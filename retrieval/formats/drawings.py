@@ -1,4 +1,4 @@
-"""Diagrams and charts, which the Office programs draw alike in documents, slides and sheets: their words and numbers."""
+"""Words and numbers of diagrams and charts, which are alike in Office documents, slides and sheets."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 DRAWINGS_VERSION = 0
-"""Raise it with the output: it is part of the version of each parser that uses this file."""
+"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _MADE_UP = "description automatically generated"
 FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]*\]")
-"""What a number format shows as it stands, or leaves room for."""
+"""Parts of a number format that are shown literally, or only leave room."""
 FORMAT_CONDITION = re.compile(r"\[[<>=]")
 
 
 def parse_xml(content: bytes) -> ET.Element:
-    """The root element of a part; an empty one where it is damaged.."""
+    """Return the root element of a part; an empty one where it is damaged."""
     try:
         return ET.fromstring(content)  # noqa: S314 - a package that declares entities was refused
     except ET.ParseError:
@@ -28,7 +28,7 @@ def parse_xml(content: bytes) -> ET.Element:
 
 
 def choose_alternatives(root: Any) -> None:
-    """Put in the place of each choice between an old and a new form what a current program shows, which is the new one."""
+    """Replace each choice between an old and a new form by the new one, which current programs show."""
     for either in list(root.iter(f"{_MC}AlternateContent")):
         shown = next((choice for choice in either if len(choice)), None)
         parent = either.getparent()
@@ -38,7 +38,7 @@ def choose_alternatives(root: Any) -> None:
 
 
 def drop_hidden(root: Any) -> None:
-    """Take out the shapes that are not shown."""
+    """Remove hidden shapes."""
     for properties in list(root.iter("{*}cNvPr")):
         shape = properties.getparent().getparent()
         if properties.get("hidden") in ("1", "true") and shape is not None and shape.getparent() is not None:
@@ -46,7 +46,7 @@ def drop_hidden(root: Any) -> None:
 
 
 def words(paragraph: Any) -> str:
-    """Of a paragraph in a drawing: its text, fields and formulas; a line break is white space."""
+    """Return the text, fields and formulas of a paragraph in a drawing; a line break is a space."""
     return "".join(
         (node.text or "") if str(node.tag).endswith("}t") else " " if str(node.tag).endswith("}br") else ""
         for node in paragraph.iter()
@@ -54,14 +54,14 @@ def words(paragraph: Any) -> str:
 
 
 def description(properties: Any) -> str:
-    """What a picture shows, in the words of its author, for readers who do not see it; `properties` are its `cNvPr`.
-    What a program guessed is no description."""
+    """Return the author's alternative text of a picture, from its `cNvPr` (`properties`); empty where a program
+    generated it."""
     description_text = str(properties.get("descr", "")) if properties is not None else ""
     return "" if _MADE_UP in description_text.lower() else description_text
 
 
 def diagram(content: bytes) -> list[str]:
-    """The paragraphs of a SmartArt diagram's data part, from its root down."""
+    """Return the paragraphs of a SmartArt diagram's data part, from its root down."""
     root = parse_xml(content)
     points = {point.get("modelId"): point for point in root.iterfind(".//{*}pt")}
     below = defaultdict(list)
@@ -84,7 +84,7 @@ def diagram(content: bytes) -> list[str]:
 
 
 def chart(content: bytes) -> tuple[str, list[list[list[str]]]]:
-    """A chart's title, and of each of its plots the numbers behind it: a row of names, then one for each category."""
+    """Return a chart's title, and for each of its plots a table: a row of names, then one for each category."""
     root = parse_xml(content)
     title = root.find("{*}chart/{*}title")
     title_text = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
@@ -103,7 +103,7 @@ def _plot(series: list[Any]) -> list[list[str]]:
 
 
 def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:
-    """What a series holds as its name, categories or values. Of categories of several levels, the innermost."""
+    """Yield (index, text) of a series' name, categories or values; of multi-level categories the innermost level."""
     for kind in kinds:
         for held in series.iterfind(f"{{*}}{kind}"):
             level = held.find(".//{*}lvl")
@@ -119,7 +119,7 @@ def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:
 
 
 def _figure(value: str, *, shares: bool) -> str:
-    """A number without the noise of its floating point, and a share as per cent."""
+    """Return a number without floating-point noise, and a share as per cent."""
     try:
         number = float(value)
     except ValueError:
@@ -128,7 +128,7 @@ def _figure(value: str, *, shares: bool) -> str:
 
 
 def is_share(number_format: str) -> bool:
-    """Whether a number format shows a number in hundredths: the sign in its words says nothing of that, and where its
-    sections have conditions, all must agree."""
+    """Whether a number format shows per cent. A literal sign does not count, and where its sections have conditions,
+    all must agree."""
     sections = FORMAT_LITERAL.sub("", number_format).split(";")
     return all("%" in section for section in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))

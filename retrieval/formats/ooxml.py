@@ -1,6 +1,6 @@
-"""What every format that is a ZIP package of XML files shares: the checks before a library may open it, and what it lacks.
+"""Packages of XML files (OOXML): checks before a library may open one, and repairs.
 
-Nothing is ever unpacked to the disk. A name that leads out of the package is refused all the same: no office program
+Nothing is unpacked to the disk; a name that leads out of the package is refused all the same, since no office program
 writes one.
 """
 
@@ -20,24 +20,24 @@ from foundation.errors import DocumentRefused
 from retrieval.formats.drawings import parse_xml
 
 OOXML_VERSION = 0
-"""Raise it with the output: it is part of the version of each parser that uses this file."""
+"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_EXPANSION = 100
-"""Unpacked size against packed size. Office files reach about 20; zip bombs begin at several hundred."""
+"""Most ratio of unpacked to packed size. Office files reach about 20; zip bombs begin at several hundred."""
 _MAX_MEMBERS = 10_000
 _XML = (".xml", ".rels", ".opf", ".xhtml", ".html", ".ncx")
 _ENTITY = re.compile(rb"<!ENTITY")
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
-"""How the names of the strict kind of Open XML begin. Our libraries know those of the usual kind, which differ no further."""
+"""Prefix of the namespaces of Strict Open XML. Our libraries know only the transitional ones, which differ no further."""
 _TYPES = "[Content_Types].xml"
 _DECLARATIONS = 65_536
-"""Bytes of each XML file in which a declaration of entities is looked for: it stands before the first element."""
+"""Bytes of each XML file that are searched for entity declarations, which precede the first element."""
 
 
 def open_package(
     content: bytes, name: str, what: str, library: Callable[[IO[bytes]], Any], troubles: tuple[type[Exception], ...]
 ) -> Any:
-    """What `library` makes of a package; `troubles` are how it says that it cannot. Raises as `check_package`."""
+    """Check and mend a package, and open it by `library`; `troubles` are the library's errors. Raises as `check_package`."""
     check_package(content, name, what)
     try:
         return library(io.BytesIO(mend(content)))
@@ -46,7 +46,7 @@ def open_package(
 
 
 def core_title(document: Any) -> str | None:
-    """The title in the properties. Broken ones are no reason to refuse the text."""
+    """Return the title in the properties; `None` where they are broken, which is no reason to refuse the text."""
     try:
         return str(document.core_properties.title)
     except (KeyError, ValueError, AttributeError):
@@ -72,9 +72,8 @@ def check_package(content: bytes, name: str, what: str) -> None:
 
 
 def mend(content: bytes) -> bytes:
-    """A checked package as our libraries need it, which are stricter than the Office programs: under the usual names if
-    it is of the strict kind, without references to members that it lacks or that are told by letters of another case, and
-    with a type for each of its members."""
+    """Repair a checked package for our libraries, which are stricter than the Office programs: convert Strict
+    namespaces, drop references to missing members, correct the case of others, and add missing content types."""
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())
         spelt = {name.lower(): name for name in present} | {name: name for name in present}
@@ -97,7 +96,7 @@ def mend(content: bytes) -> bytes:
 
 
 def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> bytes:
-    """The relations that lead to a member, as it is `spelt`; empty if that is all of them."""
+    """Return the relations without those that lead nowhere, in the members' spelling; empty if nothing changed."""
     root = parse_xml(relations)
     folder = posixpath.dirname(posixpath.dirname(name))
     changed = False
@@ -115,7 +114,7 @@ def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> 
 
 
 def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -> bytes:
-    """The list of types with one for each member, as it is `spelt`; empty if it was complete."""
+    """Return the list of types with one for each member, in the members' spelling; empty if nothing changed."""
     root = parse_xml(types)
     changed = False
     for override in root.iterfind("{*}Override"):
@@ -136,7 +135,7 @@ def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -
 
 
 def malformed_document(name: str, what: str, why: object) -> DocumentRefused:
-    """`what` it should be, and `why` it is not."""
+    """Return the refusal of a malformed document; `what` it should be, and `why` it is not."""
     return DocumentRefused(f'"{name}" is not a readable {what}: {str(why) or type(why).__name__}.', reason="malformed")
 
 

@@ -1,7 +1,7 @@
-"""What every parser shares: bytes to characters, characters to clean text, and the draft that becomes a `Parsed`.
+"""Shared by all parsers: decoding of bytes, cleaning of text, and the draft that becomes a `Parsed`.
 
-Inside a block other than code there is no line break, and between two blocks there always is one, so that later stages may
-take a line break as a border without knowing where the text came from.
+A block other than code has no line breaks, and between two blocks there always is one, so that later stages can treat a
+line break as a border in every format.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
 
 TEXT_VERSION = 0
-"""Raise it with the output: it is part of the version of each parser that uses this file."""
+"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
@@ -41,15 +41,15 @@ _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "}
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
-"""What no text is full of. Joiners and variation selectors are not among them: a line of emoji may hold one a letter."""
+"""Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many."""
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
 def clean(text: str) -> str:
-    """Text without anything that a reader cannot see, in Unicode form C, with line ends as a single newline.
+    """Remove invisible characters; normalise to Unicode form C, and line ends to a newline.
 
-    Zero-width, control and direction characters, ANSI sequences and lone surrogates are removed: they are how a
-    document says one thing to a person and another to a program.
+    Zero-width, control and direction characters, ANSI sequences and lone surrogates are removed: they let a document
+    say one thing to a person and another to a program.
     """
     if _PRINTABLE_ASCII.fullmatch(text):  # most text is; this is ten times as fast
         return text
@@ -77,7 +77,7 @@ _ALPHABETS = tuple(
         ("äöüßàâãçéèêëîïôõœùûñáíóúåæø", ("mac_roman",)),  # the western ones, as a Macintosh did
     )
 )
-"""What words of Latin script hold besides ASCII, language by language, and how Windows and others wrote it."""
+"""The letters besides ASCII of languages in Latin script, with the encodings in use for them."""
 _LETTER = "[^\\W\\d_¹²³]"
 _MISPLACED = re.compile(
     r"[¡¿“”„‚«‹»›€°§£©®™²³ºª](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
@@ -88,12 +88,12 @@ _MISPLACED = re.compile(
     rf"|(?<=£)(?!(?:[km]|bn)\b)(?={_LETTER})"
     r"|(?<=¿)(?!(?:(?![.!?]\s)[^¿]){1,300}\?))"
 )
-"""Marks where no text has them, and words of another encoding have letters: Polish "ł", "ż" and "Ł" read as western
-"³", "¿" and "£", or "ö" and "ä" of DOS as quotation marks."""
+"""Marks in places where only a wrong encoding puts them: Polish "ł", "ż" and "Ł" read as western "³", "¿" and "£",
+or "ö" and "ä" of DOS as quotation marks."""
 _ASCII = bytes(range(128))
 _ASCII_LETTERS = string.ascii_letters.encode()
 _FITS = 0.98
-"""Share of those letters that must be of one alphabet; the rest are names of elsewhere."""
+"""Share of the non-ASCII letters that must be of one alphabet; the rest are foreign names."""
 _SAID_AND_MEANT = {
     "iso8859-1": "cp1252",
     "ascii": "cp1252",
@@ -109,8 +109,8 @@ _SAID_AND_MEANT = {
 
 
 def decode_declared(content: bytes, encoding: str) -> str | None:
-    """Characters by the encoding that a page or mail declares, in the larger one that its name stands for, as browsers
-    read it (WHATWG, Encoding Standard); `None` where it is unknown or not true."""
+    """Decode by the declared encoding of a page or mail, or its superset as in browsers (WHATWG, Encoding Standard);
+    `None` where it is unknown or wrong."""
     try:
         codec = codecs.lookup(encoding).name
         return content.decode(_SAID_AND_MEANT.get(codec, codec))
@@ -119,10 +119,10 @@ def decode_declared(content: bytes, encoding: str) -> str | None:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Characters of a text file of any usual encoding.
+    """Decode a text file of any usual encoding.
 
     Raises:
-        DocumentRefused: "binary", when it is no text.
+        DocumentRefused: reason "binary": it is no text.
     """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
@@ -137,8 +137,8 @@ def decode(content: bytes, name: str) -> str:
 
 
 def _without_mark(content: bytes, name: str) -> str:
-    """UTF-16 or UTF-32 that lacks its mark: read rightly, it is all words, in few blocks of the code. Any other zero means a
-    binary file."""
+    """Decode UTF-16 or UTF-32 without a byte order mark: in the right encoding, all characters are readable and of
+    few Unicode blocks. Any other file with zeros is binary."""
     sample = content[:4096]
     blocks_by_encoding: dict[str, int] = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -170,11 +170,11 @@ def _guess(content: bytes, name: str) -> str:
 
 
 def _latin(content: bytes) -> str | None:
-    """Words of a language in Latin script, which are mostly ASCII letters and hold no other letters than their alphabet;
-    `None` if these are none. A guess by frequencies takes French for Baltic and Polish for French.
+    """Decode text of a language in Latin script: mostly ASCII letters, and no others than those of its alphabet; `None`
+    if it is none. Guesses by frequency mistake French for Baltic and Polish for French.
 
-    Where several fit, the one with the fewest misplaced marks is meant. All of these encodings have a byte a letter, so
-    that counting the bytes once is enough for all of them.
+    Where several encodings fit, the one with the fewest misplaced marks is used. All have one byte per letter, so that
+    the bytes are counted once for all.
     """
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
@@ -198,7 +198,7 @@ def _latin(content: bytes) -> str | None:
 
 
 def _by_shifts(content: bytes) -> str | None:
-    """Japanese, Chinese or Korean in seven bits, as mails have it: sequences that begin with an escape shift to it."""
+    """Decode Japanese, Chinese or Korean in seven bits with escape sequences, as in mails; `None` if it is none."""
     if b"\x1b$" not in content or not content.isascii():
         return None
     for encoding in ("iso2022_kr",) if b"\x1b$)C" in content else ("iso2022_jp_2", "iso2022_jp_3"):
@@ -222,7 +222,7 @@ def _binary(name: str) -> DocumentRefused:
 
 
 class Draft:
-    """A document while it is being parsed: blocks are added in reading order, `finish` makes the `Parsed` of them."""
+    """A document under construction: blocks are added in reading order, and `finish` returns the `Parsed`."""
 
     def __init__(self, name: str, limits: ParseLimits) -> None:
         self.name = name
@@ -269,15 +269,14 @@ class Draft:
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> None:
-        """Append a table, a row a block.
+        """Append a table, each row as a block.
 
-        Each row carries its column names ("Plan: Basic; Price: 9 EUR"), so that it means the same when it is found,
-        quoted and read alone. Without column names the cells are separated by bars.
+        Each row includes its column names ("Plan: Basic; Price: 9 EUR"), so that it can be understood alone. Without
+        column names the cells are separated by bars.
 
         Args:
             rows: Cells by row; ragged rows are allowed.
-            header: Whether the first row holds column names; `None` decides by how it looks, and rather says no: a
-                wrong column name makes a row false, a missing one only makes it terse.
+            header: Whether the first row has column names; `None`: decided by its looks, in doubt no, since a wrong name makes a row false and a missing one only terse.
         """
         filled = [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
         if not filled:
@@ -285,15 +284,15 @@ class Draft:
         if header is None:
             header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
         names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
-        kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # one column only lays out a page
+        kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # a single column is page layout
         for row in body:
             self.add(kind, row_text(row, names), page=page)
 
     def sheet(self, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
-        """Append what stands on a sheet: tables, parted by blank rows, with the captions above them.
+        """Append the tables of a sheet, separated by blank rows, with the captions above them.
 
         Raises:
-            DocumentRefused: "too_large", as soon as there are too many rows.
+            DocumentRefused: reason "too_large": there are too many rows.
         """
         table: list[list[str]] = []
         for row in rows:
@@ -313,7 +312,7 @@ class Draft:
         self.table(cells, header=looks_like_header(cells), page=page)
 
     def include(self, parsed: Parsed, *, below: int) -> None:
-        """Append another document under a heading of level `below`, such as a mail's attachment."""
+        """Append another document, such as an attachment, under a heading of level `below`."""
         for block in parsed.blocks:
             level = min(block.level + below, 6) if block.level else 0
             self.add(block.kind, parsed.text[block.start : block.end], level=level, page=block.page)
@@ -323,10 +322,10 @@ class Draft:
         return any(block.level == level for block in self._blocks)
 
     def finish(self, *, title: str | None = None, pages: int | None = None) -> Parsed:
-        """The parsed document.
+        """Return the parsed document.
 
         Raises:
-            DocumentRefused: "empty", when no block was added.
+            DocumentRefused: reason "empty": no block was added.
         """
         if not self._blocks:
             raise DocumentRefused(
@@ -346,7 +345,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class FormatParser:
-    """A `Parser` made of a function that reads a file's bytes into a draft."""
+    """A `Parser` from a function that reads bytes into a draft."""
 
     suffixes: tuple[str, ...]
     version: str
@@ -358,7 +357,7 @@ class FormatParser:
 
 
 def row_text(row: Sequence[str], names: Sequence[str]) -> str:
-    """One table row as a line that can stand alone.
+    """Return a table row as a line that can be understood alone.
 
     >>> row_text(["Basic", "", "9 EUR"], ["Plan", "Seats", "Price"])
     'Plan: Basic; Price: 9 EUR'
@@ -370,7 +369,7 @@ def row_text(row: Sequence[str], names: Sequence[str]) -> str:
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row reads as column names: short, different, without figures, with a body below."""
+    """Whether the first row looks like column names: short, distinct, without figures, with rows below."""
     first = [cell for cell in rows[0] if cell] if rows else []
     return (
         len(rows) > 1
@@ -382,14 +381,14 @@ def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
-    """A line with a single cell above a wider table is its caption, not a row."""
+    """Whether the first row is a caption: a single cell above a wider table."""
     widest = max(len([cell for cell in row if cell]) for row in rows[:20])
     return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1
 
 
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Only the first row, which may hold the names, is filled up: a wide row among many short ones would make a cell of each
-    column in all of them."""
+    """Drop empty columns. Only the first row, which may have the names, is padded: a single wide row would otherwise
+    pad all others."""
     used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
     rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
     if rows_cut:
@@ -398,7 +397,7 @@ def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:
-    """Whether some column holds mostly figures: then the words above it can only be its name."""
+    """Whether some column has mostly figures, so that the words above it must be its name."""
     filled = Counter(column for row in body for column, cell in enumerate(row) if cell)
     figures = Counter(column for row in body for column, cell in enumerate(row) if re.search(r"\d", cell))
     return any(figures[column] > count / 2 for column, count in filled.items())

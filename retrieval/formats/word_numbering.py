@@ -1,6 +1,6 @@
-"""The numbers that Word shows before headings, clauses and list items ("3.2", "(b)"), and keeps as rules instead of text.
+"""Numbers of headings, clauses and list items in Word ("3.2", "(b)"), which it stores as rules instead of text.
 
-The rules are those of ECMA-376, part 1, 17.9. python-docx hands over the XML that holds them, and does not count.
+The rules are those of ECMA-376, part 1, 17.9. python-docx gives access to their XML, and does not count.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 from retrieval.formats.drawings import parse_xml
 
 NUMBERING_VERSION = 0
-"""Raise it with the output: it is part of the version of each parser that uses this file."""
+"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}  # fmt: skip
 _LARGEST = 32_767
 """Word's own limit."""
 _LEVELS = 9
-"""Of a list; Word knows no more."""
+"""Most levels of a list, as in Word."""
 _LONGEST = 80
-"""Characters of a number. Nobody cites a longer one, and a file may repeat it in each of its lines."""
+"""Most characters of a number. Nobody cites a longer one, and a hostile file may repeat it in each line."""
 
 
 def numbers(document: Any) -> Iterator[tuple[Any, str]]:
-    """Each numbered paragraph of a python-docx document and its number, such as "3.2". Bullets are none, and neither is what
-    is written in a way that is not known here, such as "Three"."""
+    """Yield each numbered paragraph of a python-docx document with its number, such as "3.2". Bullets and unknown
+    number formats, such as "Three", are left out."""
     lists = _lists(document)
     styles = _styles(document, lists)
     counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -58,26 +58,26 @@ class _Level:
     start: int
     kind: str
     text: str
-    """With %1 for the number of the uppermost level, and so on."""
+    """Template with %1 for the number of the top level, and so on."""
     follows: int
-    """It begins anew after any of so many uppermost levels."""
+    """Number of top levels after any of which it restarts."""
     digits: bool
-    """Whether it shows the numbers of the other levels in digits too."""
+    """Whether the numbers of all levels are shown in digits."""
     style: str
-    """Paragraphs of this style stand at this level."""
+    """The paragraph style of this level."""
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
     levels: Mapping[int, _Level]
     counted_with: str
-    """Lists of one name go on counting where the other stopped."""
+    """Name of the counter; lists with the same one continue each other."""
     anew: tuple[int, ...]
-    """The levels at which this one does not."""
+    """Levels that restart with this list."""
 
 
 def related_roots(document: Any) -> Iterator[tuple[str, Any]]:
-    """The kind of each part that belongs to a document, such as "footnotes", and its root."""
+    """Yield the kind of each related part, such as "footnotes", and its root element."""
     for relation in document.part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
         if kind in ("numbering", "footnotes", "endnotes") and not relation.is_external:
@@ -85,7 +85,7 @@ def related_roots(document: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _lists(document: Any) -> dict[str, _List]:
-    """By the name under which paragraphs refer to them."""
+    """Return the lists by the id under which paragraphs refer to them."""
     root = next((root for kind, root in related_roots(document) if kind == "numbering"), None)
     if root is None:
         return {}
@@ -132,7 +132,7 @@ def _level(element: Any) -> _Level:
 
 
 def styles_by_descent(document: Any) -> Iterator[tuple[str, str, Any]]:
-    """Each style's name, that of the one which it is based on, and its element; what it is based on comes first."""
+    """Yield each style's id, the id of its base, and its element; a base comes before its styles."""
     styles = {
         style.get(f"{_W}styleId", ""): (value_of(style, "basedOn"), style)
         for style in document.styles.element.iterfind(f"{_W}style")
@@ -148,8 +148,8 @@ def styles_by_descent(document: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
-    """The name of its list and the level in it, of each style; a style may leave the level to the list, and both to the one
-    that it is based on."""
+    """Return the list id and the level of each style; a style may take its level from the list, and both from its
+    base."""
     places: dict[str, tuple[str, str]] = {}
     for style, based_on, element in styles_by_descent(document):
         name, level = places.get(based_on, ("", ""))
@@ -161,12 +161,12 @@ def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, s
 
 
 def _is_taken_out(paragraph: Any) -> bool:
-    """Whether not even its end is shown, so that it does not count."""
+    """Whether the paragraph is deleted, moved or hidden, so that it does not count."""
     return any(is_on(paragraph, f"pPr/rPr/{mark}") for mark in ("del", "moveFrom", "vanish"))
 
 
 def is_on(element: Any, path: str) -> bool:
-    """Whether there is such a mark below an element, and it does not say that it is off."""
+    """Whether a toggle property is present below an element, and not off."""
     mark = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
     return mark is not None and mark.get(f"{_W}val", "true") not in ("0", "false", "off")
 
@@ -208,11 +208,11 @@ def _spell(number: int, kind: str) -> str | None:
 
 
 def value_of(element: Any, path: str) -> str:
-    """What an element below this one says; empty where there is none."""
+    """Return the value (`w:val`) of an element below this one; empty where there is none."""
     child = element.find("/".join(f"{_W}{step}" for step in path.split("/")))
     return str(child.get(f"{_W}val", "")) if child is not None else ""
 
 
 def _number(text: str | None) -> int:
-    """0 for what is none; a file may hold one of thousands of digits."""
+    """Return the number, at most `_LARGEST`; 0 where the text is none."""
     return min(int(text), _LARGEST) if text and len(text) < 10 and text.isdecimal() else 0

@@ -1,1 +1,1 @@
-"""Judging whether the evidence is enough to answer, and whether a sentence is supported by what it cites."""
+"""Grounding: is the evidence enough to answer, and do citations support each sentence?"""

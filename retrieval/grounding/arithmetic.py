@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - words of many scripts are the subject
-"""Figures that a sentence works out from two others: their sum, their difference, or a percentage."""
+"""Arithmetic in claims: figures that are the sum, difference or percentage of two others."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SAME = 1e-9
 
 
 def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: Sequence[Quantity]) -> bool:
-    """Whether the figure of a sentence follows from two given ones by one step of which the sentence speaks.
+    """Whether a sentence's figure follows from two given ones by a single step that the sentence mentions.
 
     Args:
         text: the sentence.
-        own: the given figures that stand in it.
-        others: those that stand nearby. One without a unit counts little there, because small numbers meet by chance.
+        own: the given figures in the sentence.
+        others: given figures nearby. Those without a unit count only for a figure with one, since small numbers match by chance.
     """
     near = [*own, *(other for other in others if other.dimension or figure.dimension)]
     if figure.dimension == _PERCENT:
@@ -61,7 +61,7 @@ def _dimensions(pair: tuple[Quantity, Quantity]) -> set[str]:
 
 
 def _alike(figure: Quantity, given: Quantity) -> bool:
-    """Whether both count the same, as far as the given one says what it counts."""
+    """Whether both have the same dimension, or the given one has none."""
     return given.dimension in (figure.dimension, "")
 
 
@@ -71,7 +71,7 @@ def _has_sum(total: Quantity, first: Quantity, second: Quantity) -> bool:
 
 
 def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) -> bool:
-    """Whether it is the one in percent of the other, or by how many the one is more or less, as exactly as it is written."""
+    """Whether the figure is one quantity in percent of the other, or their difference in percent, to its written precision."""
     _, _, decimals = re.sub(r"[^\d.,]", "", text[figure.start : figure.end]).replace(",", ".").partition(".")
     half = 0.5 * 10 ** -len(decimals) + _SAME
     return any(
@@ -83,7 +83,7 @@ def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) ->
 
 
 def _is_part(figure: Quantity, share: Quantity, whole: Quantity) -> bool:
-    """Whether it is so many percent of the whole, or the whole with so many more or less."""
+    """Whether the figure is `share` percent of the whole, or the whole plus or minus that."""
     return any(
         isclose(of * part, value, rel_tol=_SAME)
         for value, percent, of in product(figure.readings, share.readings, whole.readings)

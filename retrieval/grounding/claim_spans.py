@@ -1,9 +1,8 @@
 # ruff: noqa: RUF001 - phrases of many scripts are the subject
-"""Markdown to its claims: the sentences, list items and table rows that state something, with their places.
+"""Claims of a Markdown answer: the sentences, list items and table rows that state something, with their spans.
 
-CommonMark's blocks come from markdown-it; what stands inside a block is read line by line, so that every place is one of
-the answer as it was written. Headings, code, questions, greetings, offers, introductions of lists and "the documents do not
-say" are no claims.
+markdown-it finds the blocks; their content is read line by line, so that spans refer to the answer as written.
+Headings, code, questions, greetings, offers, introductions of lists and "the documents do not say" are no claims.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ MARKER = re.compile(_MARKER)
 _MARKERS_FIRST = re.compile(rf"(?:\s*(?:{_MARKER}))+(?:[ \t]*[.\u3002])?")
 _NUMBER = re.compile(r"(\d+)(?:\s?[\u2013-]\s?\^?(\d+))?")
 _LEFT_OVER = re.compile(r"\(?\d{1,2}[.)]")
-"""The number of an item, without the item."""
+"""A list number without its item."""
 _MOST_IN_RANGE = 20
 
 _LIST_SIGN = re.compile(r"[\s>]*(?:(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.)])\s+)?(?:\[[ xX]\]\s+)?")
@@ -37,7 +36,7 @@ _SIGNS = re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)|~~|`+|</?[A-Za-z][^<>\n
 _CELL_BORDER = re.compile(r"\s*(?<!\\)\|\s*")
 _SPACES = re.compile(r"\s+")
 _WIDE_LINE = 60
-"""From this length on a line may end because it is full, and the sentence goes on in the next one."""
+"""Characters from which a line may end because it is full, with its sentence going on in the next."""
 
 _INTRODUCES = (":", "\uff1a")
 _ASKS = ("?", "\uff1f", "\u061f")
@@ -101,18 +100,18 @@ _GOES_ON = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A claim as it was written: its place in the answer, its words, and the numbers that it cites."""
+    """A claim: its span in the answer, its plain text, and the passage numbers that it cites."""
 
     start: int
     end: int
     text: str
     markers: tuple[int, ...]
     inherited: tuple[int, ...] = ()
-    """Of a statement without markers: those of its paragraph, list item or row, else of the sentence that introduces it."""
+    """Markers for a statement without its own: those of its paragraph, list item or row, else of the sentence that introduces it."""
 
 
 def split_statements(answer: str) -> list[Statement]:
-    """The claims of `answer` in order; they do not overlap. Linear in the length of the answer."""
+    """Return the claims of `answer` in order, without overlap. Linear in the length of the answer."""
     line_starts = [0]
     for line in answer.split("\n"):
         line_starts.append(line_starts[-1] + len(line) + 1)
@@ -142,8 +141,8 @@ def _markdown() -> MarkdownIt:
 
 
 def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[tuple[list[tuple[int, int]], bool]]:
-    """Of each block that may state something the spans of its sentences, and whether it is inside of a list or a table, which
-    may have been introduced by the sentence before it. A line that is given twice, as the cells of a row are, is read once."""
+    """Yield for each block the spans of its sentences, and whether it is in a list or table, which the sentence
+    before may introduce. A line that the parser returns twice, such as a table row for each cell, is read once."""
     depth = heading = head = 0
     read_to = 0
     normalised = answer.replace("\r", " ").replace("\0", " ").replace("\x0b", " ").replace("\x0c", " ")
@@ -165,8 +164,8 @@ def _change(token: Token, *kinds: str) -> int:
 
 
 def _sentences(answer: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Spans of the sentences of a block, its list sign left out. Markers that follow a full stop belong to the sentence
-    before them. A row of a table is one sentence."""
+    """Yield the spans of a block's sentences, without its list sign. Markers after a full stop belong to the
+    sentence before. A table row is one sentence."""
     sign = _LIST_SIGN.match(answer, start, end)
     start = sign.end() if sign else start
     text = answer[start:end]
@@ -187,7 +186,7 @@ def _sentences(answer: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _join_lines(text: str) -> str:
-    """The text with blanks for the line ends inside sentences: where the next line goes on in lower case, or the line is full."""
+    """Replace line ends inside sentences by blanks: where the next line begins in lower case, or the line is full."""
     lines = text.split("\n")
     joined = [lines[0]]
     for before, line in pairwise(lines):
@@ -215,8 +214,8 @@ def _numbers(marker: str) -> Iterator[int]:
 
 
 def plain_text(raw: str) -> str:
-    """The words of a piece of Markdown: without markers, signs, list numbers and the addresses of links; the cells of a row
-    with semicolons between them.
+    """Return the words of a piece of Markdown, without markers, signs, list numbers and link addresses; cells of a row
+    are joined by semicolons.
 
     >>> plain_text("- **Returns**: within [30 days](https://x.example/a) of `delivery` [1][2].")
     'Returns: within 30 days of delivery.'
@@ -230,7 +229,7 @@ def plain_text(raw: str) -> str:
 
 
 def _blank_numbering(text: str) -> str:
-    """The text with blanks for the numbers of a list that stands in one line: 1. 2. 3."""
+    """Blank the numbers of a list within one line: 1. 2. 3."""
     numbers = list(_NUMBERED_INLINE.finditer(text))
     if [int(match[1]) for match in numbers[:2]] != [1, 2]:
         return text

@@ -1,7 +1,7 @@
-"""Whether a sentence says what its quotes say: the judge's probability, lowered by what speaks against it in so many words.
+"""Support of a sentence by its quotes: the judge's probability, lowered by rules for figures, names and denials.
 
-A figure or a name that the quotes lack, and a denial, lower what any judge says by a fixed share: judged claims hold too few of
-them to learn from, and they are the errors that read well.
+A figure or name that the quotes lack, and a denial, reduce any judge's score by a fixed factor: training data has too
+few of these errors, and they read well.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from foundation.text.sentences import sentence_spans
 from models.contract import EntailmentJudge
 
 _SAYS_THE_SAME = 0.6
-"""Share of its terms from which a part of the quotes says nearly the same, so that a denial contradicts it."""
+"""Share of a sentence's terms from which a part of the quotes says nearly the same, so that a denial contradicts."""
 _WRONG, _FOREIGN = 0.5, 0.7
-"""What is left of a score where a figure is unknown or something is denied, and where a name is unknown."""
+"""Factors on a score where a figure is unknown or something is denied, and where a name is unknown."""
 
 
 def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: EntailmentJudge) -> list[float]:
-    """How sure it is, from 0 to 1, that all the quotes together support each sentence; the judge is asked once. A sentence
-    without a word, or without quotes, is not supported.
+    """Return the probability, from 0 to 1, that all quotes together support each sentence, in one call of the judge. A
+    sentence without words, or without quotes, gets 0.
 
     Raises:
         ComponentError: the judge failed.
@@ -35,8 +35,8 @@ def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: Entailmen
 
 
 def _left_of(sentence: str, parts: dict[str, frozenset[str]]) -> float:
-    """The share of a judge's score that is left where a figure or a name is in none of the parts of the quotes, or where the
-    sentence denies what all those say that say nearly the same, or they deny it."""
+    """Return the factor on a judge's score: below 1 where a figure or name is in no part of the quotes, or where the
+    sentence and all parts that say nearly the same differ in a denial."""
     claimed, quotes = terms(sentence), " ".join(parts)
     quoted_terms, lowered = terms(quotes), quotes.lower()
     alike = [part for part, own in parts.items() if not claimed or len(claimed & own) / len(claimed) >= _SAYS_THE_SAME]

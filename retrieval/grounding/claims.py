@@ -1,8 +1,8 @@
-"""The check of a written answer: each of its claims held against the passages that it cites.
+"""The check of a written answer: each claim against the passages that it cites.
 
-What stands in a passage word for word is anchored there. Otherwise figures, names and denials are compared with the
-sentences that say nearly the same, and only where these find nothing does a trained judge decide. Nothing of the answer
-is changed: a claim that does not hold comes back with what was found.
+A claim found word for word in a passage is anchored there. Otherwise figures, names and denials are compared with the
+sentences that say nearly the same, and only where these rules find nothing does a trained judge decide. The answer is
+not changed: a failing claim is returned with the finding.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from retrieval.grounding.names import unknown_names
 from retrieval.grounding.texts import Text
 
 _MIN_WORDING = 0.25
-"""The same share, below which a claim is marked in a language that the bundled embedder does not read."""
+"""Share of a claim's terms in its nearest sentences below which it is marked, in a language that the bundled judge does not read."""
 _NEAREST = 4
-"""Sentences that a claim is compared with, their neighbours beside them."""
+"""Number of nearest sentences that a claim is compared with, besides their neighbours."""
 _MOST_ANCHORS = 3
 _LONGEST_QUOTE = 120
-"""Words of a claim that is looked for word for word."""
+"""Most words of a claim that is searched word for word."""
 _BEFORE = 600
-"""Characters of the answer before a claim from whose figures it may work out its own."""
+"""Characters of the answer before a claim whose figures it may calculate with."""
 _FEW_TERMS = 3
-"""With fewer, an answer is judged together with its question."""
+"""Number of terms below which a claim is judged together with the question."""
 _ENGLISH = 0.12
-"""Share of English function words from which a text is English."""
+"""Share of English function words from which a text counts as English."""
 _MANY_WORDS = 8
-"""So many have one that is English alone, if they are English: "no", "me" and "a" are Spanish, too."""
+"""Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are Spanish too."""
 _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What the writer was shown, under the number that it cites it by."""
+    """A passage that the writer was shown, under the number by which it is cited."""
 
     number: int
     text: str
     headings: str = ""
-    """Title and heading path, from which a sentence may take its subject."""
+    """Title and heading path, which may name a sentence's subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Where a claim stands: `text[start:end]` of the passage with this number."""
+    """The span that supports a claim: `text[start:end]` of the passage with this number."""
 
     passage: int
     start: int
@@ -62,27 +62,27 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A sentence, list item or table row of an answer that states something: `answer[start:end]`, its markers included."""
+    """A sentence, list item or table row of an answer that states something: `answer[start:end]`, with its markers."""
 
     start: int
     end: int
     text: str
-    """Without markers and Markdown signs."""
+    """The claim without markers and Markdown signs."""
     cited: tuple[int, ...]
-    """The passages whose markers stand in it and exist."""
+    """Numbers of the existing passages that it cites."""
     anchors: tuple[Anchor, ...] = ()
     finding: str = ""
-    """Empty: it holds. Else `figure`, `name`, `denied`, `unsupported` or `unknown_marker`."""
+    """`figure`, `name`, `denied`, `unsupported` or `unknown_marker`; empty: the claim holds."""
     detail: str = ""
-    """For the writer, in order to repair it."""
+    """An explanation for the writer, to repair the claim."""
 
 
 def check_answer(
     answer: str, passages: Sequence[Passage], *, known: Sequence[str] = (), question: str = "", grounding: Grounding
 ) -> list[Claim]:
-    """The claims of a Markdown answer in order, each with where it stands or with what is wrong with it.
+    """Check the claims of a Markdown answer; return them in order, each with its anchors or its finding.
 
-    A claim without a marker is held against what its paragraph, list item or row cites, and without any against every
+    A claim without markers is checked against the citations of its paragraph, list item or row, else against every
     passage. `known` are other texts that the answer may rest on, such as results of tools.
 
     Raises:
@@ -111,7 +111,7 @@ def _in_context(claim: Text, question: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """`text` is that of the passage from `start` to `end`; of number 0 is what no marker names."""
+    """The sentence from `start` to `end` of a passage; number 0 stands for the `known` texts."""
 
     passage: int
     place: int
@@ -121,7 +121,7 @@ class _Sentence:
 
 
 class _Shown:
-    """What the answer may rest on, read once however many claims there are."""
+    """The texts that the answer may rest on, read once for all claims."""
 
     def __init__(self, passages: Sequence[Passage], known: Sequence[str], question: str) -> None:
         self.passages = {passage.number: passage for passage in passages}
@@ -137,7 +137,7 @@ class _Shown:
         return [sentence for number in (*numbers, 0) for sentence in self._sentences[number]]
 
     def evidence(self, numbers: tuple[int, ...]) -> Text:
-        """All that a claim on these passages may take its figures and names from."""
+        """Return all text from which a claim on these passages may take figures and names."""
         if numbers not in self._evidence:
             headings = [passage.headings for passage in self.passages.values()]
             texts = [self.passages[number].text for number in numbers]
@@ -153,7 +153,7 @@ def _split(number: int, text: str) -> list[_Sentence]:
 
 
 class _Draft:
-    """A statement with what was found about it, each thing when it is first asked for."""
+    """A statement with its findings, computed when first needed."""
 
     def __init__(self, statement: Statement, shown: _Shown, before: Text) -> None:
         self.statement = statement
@@ -179,20 +179,20 @@ class _Draft:
 
     @cached_property
     def nearest(self) -> list[_Sentence]:
-        """The sentences that share most of the claim's terms, best first."""
+        """The sentences that share the most terms with the claim, best first."""
         shares = [sentence.content.share(self.claim) for sentence in self._sentences]
         best = sorted(range(len(shares)), key=lambda at: -shares[at])[:_NEAREST]
         return [self._sentences[at] for at in best if shares[at]]
 
     @cached_property
     def nearest_texts(self) -> list[str]:
-        """What the judge reads: few sentences, because reading them is nearly all of the time that a check takes."""
+        """The texts for the judge: few sentences, since judging takes nearly all of a check's time."""
         headings = dict.fromkeys(self._shown.passages[s.passage].headings for s in self.nearest if s.passage)
         return [*(sentence.content.text for sentence in self.nearest), *filter(None, headings)]
 
     @cached_property
     def quotes(self) -> list[str]:
-        """The nearest sentences with their neighbours, and the headings of their passages."""
+        """The nearest sentences, their neighbours, and headings of the passages."""
         chosen = {(s.passage, s.place) for s in self.nearest}
         near = chosen | {(passage, place + step) for passage, place in chosen for step in (-1, 1)}
         headings = [self._shown.passages[number].headings for number in self._numbers[:_NEAREST]]
@@ -200,7 +200,7 @@ class _Draft:
 
     @cached_property
     def contradiction(self) -> tuple[str, str]:
-        """What the claim says otherwise than its passages: the finding, and what to tell the writer."""
+        """The contradiction of claim and passages that a rule finds: finding and detail; both empty: none."""
         claim, near = self.claim, Text("\n".join(self.quotes))
         if figures := wrong_figures(claim, self._evidence, near, self._before):
             others = alternatives(claim, near)
@@ -221,18 +221,18 @@ class _Draft:
 
     @cached_property
     def wording(self) -> float:
-        """Share of the claim's terms in its nearest sentences together."""
+        """Share of the claim's terms in `quotes` together."""
         return Text(" ".join(self.quotes)).share(self.claim)
 
     @property
     def can_be_judged(self) -> bool:
-        """Whether nothing is found yet, and the bundled judge reads the language."""
+        """Whether no rule has decided, and the bundled judge reads the language."""
         decided = bool(self.anchored_word_for_word or self.contradiction[0])
         return bool(self.claim.terms) and not decided and self._same_language and self._evidence_is_english
 
     @cached_property
     def _same_language(self) -> bool:
-        """By their short words, which two languages seldom share."""
+        """Whether claim and evidence are in one language, by their short words, which languages seldom share."""
         if in_latin_letters(self.claim.text) != in_latin_letters(self._evidence.text):
             return False
         if self._evidence_is_english == _is_english(self.claim) and not in_latin_letters(self.claim.text):
@@ -251,7 +251,7 @@ class _Draft:
         return _is_english(self._evidence)
 
     def finish(self, *, doubted: bool) -> Claim:
-        """The claim. `doubted`: the judge did not find it supported."""
+        """Return the checked claim. `doubted`: the judge did not find it supported."""
         statement, passages = self.statement, self._shown.passages
         finding, detail = "", ""
         if not self.anchored_word_for_word:
@@ -275,7 +275,7 @@ class _Draft:
         return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
 
     def _anchors(self) -> tuple[Anchor, ...]:
-        """Word for word, else the sentences that hold the claim's terms between them."""
+        """Return the word-for-word anchor, else the sentences that together have the claim's terms."""
         if self.anchored_word_for_word:
             return self.anchored_word_for_word
         anchors: list[Anchor] = []

@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001 - words of many scripts are the subject
-"""What a claim says the other way than its passages: a word changed in what is nearly a copy, a denial, an opposite.
+"""Contradictions of a claim and its passages: a word changed in a near-copy, a denial, an opposite.
 
-Everything here is found by rule and can be told to the writer in words. What is merely not said is left to a judge.
+All are found by rules and can be explained to the writer. A claim that the passages merely do not state is left to a judge.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from retrieval.grounding.names import is_known
 from retrieval.grounding.texts import Text, tokens_of
 
 _SAYS_THE_SAME = 0.6
-"""Share of a claim's terms from which a sentence says nearly the same, so that what it says otherwise contradicts."""
+"""Share of a claim's terms from which a sentence says nearly the same, so that a difference contradicts."""
 _ABOUT_THE_SAME = 0.45
-"""The same share, where the words that are denied stand in both."""
+"""The same share, where both have the denied words."""
 _CLEARLY_THE_SAME = 0.7
-"""The same share, where a single opposite word decides."""
+"""Share of a claim's terms, where a single opposite word decides."""
 _AROUND = 5
-"""Words on either side of what is denied among which the other text must deny it too."""
+"""Words on either side of a term within which a text counts as denying it."""
 _COPIED = 0.6
 """Share of a claim's words from which it is a copy of the sentence with changes."""
 _MOST_CHANGED = 5
-"""Words on either side of one change; more are another statement."""
+"""Most words of a change on either side; more make another statement."""
 _MOST_TOKENS = 300
-"""Longer sentences are not compared word by word: that takes the square of their length."""
+"""Most tokens of a sentence that is compared word by word, which takes quadratic time."""
 _COPIES = 2
-"""Of the nearest sentences, those that a claim may be a copy of."""
+"""Number of nearest sentences that a claim may be a copy of."""
 _WITHOUT = frozenset("without ohne sin без".split())  # noqa: SIM905
-"""They deny a circumstance and no predicate."""
+"""Words that deny a circumstance and not the predicate."""
 _CONDITIONS = frozenset("if when unless whether wenn falls ob si cuando если когда".split())  # noqa: SIM905
 _NOT_ONLY = frozenset(
     "only just merely simply always necessarily all every everyone guaranteed nur immer sólo solo siempre только всегда 仅 只".split()  # noqa: SIM905
 )
-"""A denial before them leaves most of the statement standing."""
+"""Words that a denial before them only limits, so that most of the statement still holds."""
 _DENIES = re.compile(
     r"\b(?:not|never|none|neither|nor|cannot|without|nobody|nothing|nowhere|no)\b|n['’]t\b"
     r"|\b(?:nicht|nie|niemals|kein(?:e[nmrs]?)?|ohne|nichts)\b|\b(?:nunca|jamás|ninguna?|ningún|sin|tampoco)\b"
@@ -56,7 +56,7 @@ _NEGATIVE_MEANING = re.compile(
     r"|difficult|hard|neither|nur|außer|nein|sondern|fehl\w*|s[oó]lo|sino|pero|aunque|только|кроме|но|однако|если)\b|[只仅但除禁拒缺]",
     re.IGNORECASE,
 )
-"""Words that deny without a denial: where one stands near by, a rule cannot tell."""
+"""Words of negative meaning; near one of them, the rules do not decide."""
 _OPPOSITES = """more/less/fewer higher/lower larger/smaller bigger/smaller greater/less before/after first/last
 increas/decreas/reduc above/below most/least highest/lowest largest/smallest biggest/smallest always/never maximum/minimum faster/slower
 longer/shorter earlier/later better/worse north/south northern/southern east/west eastern/western improv/worsen all/none older/younger
@@ -73,12 +73,12 @@ for _group in map(frozenset, (group.split("/") for group in _OPPOSITES.split()))
 _STEMS = tuple(
     "increas decreas reduc improv worsen enabl disabl oppos refus prohibit prevent accept reject allow".split()  # noqa: SIM905
 )
-"""Stems among them: of a word that begins so, the ending does not count."""
+"""Stems in `_OPPOSITES`; endings of words that begin with one are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a claim says in the place of what its passages say; `finding` is `figure`, `name` or `denied`."""
+    """A claim's words in place of those of its passages; `finding` is `figure`, `name` or `denied`."""
 
     finding: str
     claimed: str
@@ -86,7 +86,7 @@ class Change:
 
 
 def change_in_copies(claim: Text, sentences: Sequence[Text], evidence: Text) -> Change | None:
-    """Of a claim that is nearly a copy of one of the sentences, what it changed."""
+    """Return the change in a claim that is nearly a copy of one of the sentences; `None`: there is none."""
     own = tokens_of(_LEADING_ANSWER.sub("", claim.text))
     for sentence in sentences[:_COPIES]:
         for changed, original in _differences(own, sentence.tokens):
@@ -97,7 +97,7 @@ def change_in_copies(claim: Text, sentences: Sequence[Text], evidence: Text) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some words of a sentence, from the place `start`, and the one that follows."""
+    """Some words of a sentence, from index `start`, and the one that follows."""
 
     words: list[str]
     start: int
@@ -106,7 +106,7 @@ class _Part:
 
 
 def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Part]]:
-    """Where a copy is not like its original; nothing, where it is no copy."""
+    """Yield the differences of a copy and its original; nothing if it is no copy."""
     if not own or len(own) > _MOST_TOKENS or len(theirs) > _MOST_TOKENS:
         return
     claimed, stated = [word.lower() for word in own], [word.lower() for word in theirs]
@@ -137,7 +137,7 @@ def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, ev
 
 
 def _is_denied(changed: _Part, original: _Part, claim: Text) -> bool:
-    """Whether one of the two denies what the other says, and they are otherwise the same."""
+    """Whether exactly one of the two is a denial, and they are otherwise the same."""
     if _denies(changed.words) == _denies(original.words) or _CONDITIONS & {word.lower() for word in claim.tokens}:
         return False
     both = [*changed.words, *original.words]
@@ -147,7 +147,7 @@ def _is_denied(changed: _Part, original: _Part, claim: Text) -> bool:
 
 
 def _has_name(part: _Part, sentence: Text, evidence: Text) -> bool:
-    """A capital that only begins the sentence makes no name."""
+    """Whether the part has a name. A capital at the beginning of a sentence alone makes none."""
     names = [word for word in part.words if _is_name(word)]
     if part.start == 0 and names[:1] == sentence.tokens[:1]:
         inside = re.search(rf"[^\W\d_A-Z],? {re.escape(names[0])}\b", evidence.text)
@@ -173,7 +173,7 @@ def _is_name(word: str) -> bool:
 
 
 def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | None:
-    """The sentence that says the claim's predicate the other way: one of the two denies it, and only one."""
+    """Return the sentence that contradicts the claim because exactly one of the two denies the predicate; `None`: there is none."""
     stated = Text(_LEADING_ANSWER.sub("", claim.text))
     near = [s for s in sentences if s.share(stated) >= _ABOUT_THE_SAME and not s.text.rstrip().endswith(("?", "？"))]
     alike = [sentence for sentence in near if sentence.share(stated) >= _SAYS_THE_SAME]
@@ -190,7 +190,7 @@ def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | Non
 
 
 def _leaves_out_a_denial(claim: Text, sentence: Text, others: Sequence[Text]) -> bool:
-    """Whether the sentence denies what the claim says, and no other sentence says it too."""
+    """Whether the sentence denies what the claim states, and no other sentence states it."""
     return any(
         len(scope) > 1
         and scope <= claim.terms
@@ -205,7 +205,7 @@ def _denies_at_all(text: str) -> bool:
 
 
 def _scopes(text: str) -> list[frozenset[str]]:
-    """For each denial the terms that it is about: the two content words after it, else the one before it."""
+    """Return for each denial its terms: of the two content words after it, else of the one before it."""
     scopes = []
     for match in _DENIES.finditer(text):
         following = words(text[match.end() : match.end() + 60])[:5]
@@ -220,8 +220,8 @@ def _scopes(text: str) -> list[frozenset[str]]:
 
 
 def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> bool:
-    """Whether the text denies, or says in a word of negative meaning, what is in question: within a few words of all its
-    terms, or of one of them."""
+    """Whether the text has a denial or a word of negative meaning within a few words of the scope: of all its terms
+    (`whole`), or of one."""
     for place, term in enumerate(text.token_terms):
         if term not in scope:
             continue
@@ -233,7 +233,7 @@ def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> 
 
 
 def change_in_context(claim: Text, near: Text) -> Change | None:
-    """A number or a comparing word that takes the place of another one between the same words."""
+    """Return a number or comparing word that replaces another between the same words; `None`: there is none."""
     if len(claim.tokens) > _MOST_TOKENS:
         return None
     lowered = [token.lower() for token in near.tokens]
@@ -263,8 +263,8 @@ def _is_missing_from(number: str, claimed: Sequence[str], claim: Text, near: Tex
 
 
 def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterator[tuple[list[str], list[str]]]:
-    """The words before and after `place` by which it is found in another text: two before, two after, or one on each side. At
-    least one of them is no function word."""
+    """Yield the words before and after `place` by which it is found in another text: two before, two after, or one
+    on each side. At least one of them is no function word."""
     lowered = [token.lower() for token in tokens]
     for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
         left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]
@@ -280,7 +280,7 @@ def _between(before: list[str], after: list[str], tokens: Sequence[str]) -> Iter
 
 
 def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
-    """A word of the claim whose opposite stands in a sentence that says nearly the same, about the same words."""
+    """Return a word whose opposite is in a sentence that says nearly the same, next to the same words; `None`: there is none."""
     own, stated = _places_by_key(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
     comparing = [(key, place) for key, place in own.items() if key in _OPPOSITE and key not in stated]
     for sentence in sentences[:_COPIES]:

@@ -1,10 +1,10 @@
-"""From hits to the sentences that answer, how far to trust them, and whether a written sentence is supported by them.
+"""Evidence: the sentences of hits that answer, the confidence in them, and their support of written sentences.
 
-A sentence is chosen by a weighted sum of what can be said in words: how well each token of the question finds its like
-in the sentence (late interaction), similarity of meaning, coverage of the question's rare terms, the kind of answer
-asked for, rank and score of the document. With the default weights (`[retrieval.grounding.weights]`)
-the first sentence holds the answer in 85 % of SQuAD questions over six documents, one of the first three in 95 %;
-without the late interaction in 83 %.
+Sentences are ranked by a weighted sum of explainable signals: how well each token of the question is matched in the
+sentence (late interaction), cosine similarity, coverage of the question's rare terms, the kind of answer asked for,
+rank and score of the document. With the default weights (`[retrieval.grounding.weights]`) the first sentence holds the
+answer in 85 % of SQuAD questions over six documents, one of the first three in 95 %; without the late interaction in 83
+%.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from retrieval.grounding.claim_support import support_of
 from retrieval.settings import GroundingSettings, SentenceWeights
 
 _MOST_EMBEDDED = 32
-"""Sentences that are embedded for one question, the most promising by wording and rank: nearly all of an answer's time.
-Down to 24 the measured figures above stay the same; the rest is for questions in words of their own."""
+"""Most sentences that are embedded for one question, the best by wording and rank, since embedding takes nearly all
+of an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'."""
 _CONTEXT_CHARACTERS = 80
 FAR_BEHIND = 2.0
-"""The most points that a document's score counts as behind the best one: two standard deviations are far behind, and a retriever with
-another scale cannot decide by itself."""
+"""Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
+retriever with another scale from deciding alone."""
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
-"""A line of front matter: `Effective from: 1 July 2026`. Of a table's rows the columns are parted by semicolons."""
+"""A line of front matter, such as `Effective from: 1 July 2026`. Table rows differ: they have semicolons."""
 _ROOM = 40
-"""Words that a sentence with a colon and what it introduces may have together: a short answer has no room for more."""
+"""Most words of a sentence with a colon and what it introduces; a short answer has no room for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence of a hit; one that ends with a colon, together with what it introduces. `text == document text[start:end]`;
-    `score` from 0 to 1 compares across questions."""
+    """A sentence of a hit; one that ends with a colon includes what it introduces. `text == document
+    text[start:end]`; `score` from 0 to 1 compares across questions."""
 
     hit: Hit
     start: int
@@ -48,31 +48,31 @@ class Evidence:
     text: str
     score: float
     similarity: float = 0.0
-    """Cosine of question and sentence under its heading."""
+    """Cosine of the question and the sentence with its heading."""
     coverage: float = 0.0
-    """Share of the question's terms, weighted by rarity, that the sentence and the one before it contain."""
+    """Share of the question's terms, weighted by rarity, in the sentence, the one before it and the heading."""
     matched: tuple[float, ...] = ()
-    """How well it matches each part of the question, weighted so that the sum is at most 1. The parts are tokens where
-    the embedder gives a vector a token, otherwise terms; both for a question in other than Latin letters."""
+    """Match with each part of the question, weighted so that the sum is at most 1. Parts are tokens where the
+    embedder gives a vector per token, else terms; both for a question in other than Latin letters."""
 
 
 @dataclass(frozen=True)
 class _Candidate:
     hit: Hit
     rank: int
-    """Of its document, from 1."""
+    """Rank of its document, from 1."""
     behind: float
-    """By how much the score of its document is below the best one."""
+    """Difference of its document's score and the best one."""
     start: int
     end: int
-    """Of the sentence with what it introduces."""
+    """End of the sentence with what it introduces."""
     text: str
-    """Of the sentence alone."""
+    """Text of the sentence alone."""
     terms: frozenset[str]
     before: frozenset[str]
-    """Terms of the sentence before, which pronouns refer to, and of the heading."""
+    """Terms of the sentence before it, to which pronouns refer, and of the heading."""
     versions: frozenset[str]
-    """That title and headings name; that the text names, where they name none."""
+    """Versions named in title and headings, else in the text."""
 
     @property
     def in_context(self) -> str:
@@ -81,7 +81,7 @@ class _Candidate:
 
 
 _Compared = tuple[float, float, tuple[float, ...]]
-"""What the embedder says of a candidate and the question: the similarity, the closeness of all parts, and `Evidence.matched`."""
+"""The embedder's comparison of a candidate with the question: similarity, closeness of all parts, and `Evidence.matched`."""
 
 
 def _headings_of(hit: Hit) -> str:
@@ -94,10 +94,9 @@ class _SupportsAll:
 
 
 class Grounding:
-    """Evidence and confidence with one embedder, support by one judge. Calls the embedder once or twice for each judgement.
+    """Finds evidence and its confidence by an embedder, and support by a judge. Each judgement calls the embedder once or twice.
 
-    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with any other, the question's terms
-    take the place of its tokens.
+    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens.
     """
 
     def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
@@ -106,11 +105,11 @@ class Grounding:
         self.settings = settings
 
     def without_judge(self) -> Grounding:
-        """The same with a judge that supports everything: for sentences about which only figures and names decide."""
+        """Return a copy whose judge supports everything, for checks by rules alone."""
         return Grounding(self._embedder, _SupportsAll(), self.settings)
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
-        """The sentences of `hits` that answer best, best first, at most `limit`. Hits of one document stand together.
+        """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be adjacent.
 
         Raises:
             ComponentError: the embedder failed.
@@ -150,10 +149,10 @@ class Grounding:
         return [(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
     def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
-        """How sure it is, from 0 to 1, that the evidence answers the question at all. No evidence: 0.
+        """Return the confidence, from 0 to 1, that the evidence answers the question; 0 without evidence.
 
-        Half of it, where the question names something that the passages around the evidence do not: what is said of others
-        may sound like the answer.
+        It is halved where the question names something that the passages of the evidence do not: statements about
+        others may sound like an answer.
         """
         if not evidence:
             return 0.0
@@ -165,14 +164,14 @@ class Grounding:
         return sure / 2 if unmet_names(question, around) else sure
 
     def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
-        """How sure the judge alone is of each sentence, which comes with quotes of its own; it is asked once. Raises as `support`
-        does."""
+        """Return the judge's support of each sentence by its own quotes, without rules, in one call. Raises as
+        `support`."""
         return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
 
     def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
-        """How sure it is that all the quotes support each sentence, from 0 to 1; without quotes, or without a word, 0.
+        """Return the support of each sentence by all the quotes, from 0 to 1; 0 without quotes or words.
 
-        Give the headings of a quote with it where a sentence may take its subject from there.
+        Include the headings of a quote where they may name a sentence's subject.
 
         Raises:
             ComponentError: the judge failed.
@@ -180,12 +179,12 @@ class Grounding:
         return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
-        """The citation of a piece of evidence under the number by which an answer refers to it."""
+        """Return the citation of a piece of evidence, with the number by which the answer refers to it."""
         return cite_span(evidence.hit, marker, evidence.start, evidence.text)
 
 
 def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
-    """The citation of `quote`, which begins at the character `start` of the document."""
+    """Return the citation of `quote`, which begins at character `start` of the document."""
     return Citation(
         marker=marker,
         document_id=hit.chunk.document_id,
@@ -200,12 +199,12 @@ def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
 
 
 def title_of(hit: Hit) -> str:
-    """What a person knows the document of a hit by."""
+    """Return the title of a hit's document: its title, else its first heading, else its uri."""
     return hit.source.title or (hit.chunk.heading_path[0] if hit.chunk.heading_path else hit.source.uri)
 
 
 def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
-    """Of a sentence of more than `most` words the part that holds most of the question's rare terms, the first of equals."""
+    """Cut a sentence of more than `most` words to the part with most of the question's rare terms, the first of equals."""
     if word_count(evidence.text) <= most:
         return evidence
     spans = parts_of(evidence.text, most)
@@ -216,7 +215,7 @@ def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
 
 
 def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
-    """Each sentence once, even where passages overlap."""
+    """Yield each sentence once, even where passages overlap."""
     seen: set[tuple[str, int, int]] = set()
     ranks: dict[str, int] = {}
     best = max((hit.score for hit in hits), default=0.0)
@@ -233,7 +232,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
             place = (hit.chunk.document_id, hit.chunk.start + start, hit.chunk.start + end)
             sentence_terms = terms(text)
             front = front and ";" not in text and _LABELLED.match(text) is not None
-            around = frozenset() if front else before | heading  # front matter says nothing of what its title names
+            around = frozenset() if front else before | heading  # front matter does not describe its title's subject
             if place not in seen:
                 seen.add(place)
                 yield _Candidate(hit, rank, best - hit.score, place[1], until, text, sentence_terms, around, named)
@@ -241,8 +240,8 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
 
 
 def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
-    """Where the first sentence ends; if a colon ends it, where that ends which it introduces: what follows up to the next
-    paragraph, as far as there is room."""
+    """Return the end of the first sentence; after a colon, the end of what it introduces, up to the next paragraph
+    and `_ROOM` words."""
     start, end = spans[0]
     if not text[start:end].endswith((":", "\uff1a")):
         return end
@@ -254,15 +253,15 @@ def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candidate]:
-    """The candidates worth embedding: by wording and rank, when there are too many for one question."""
+    """Return the candidates to embed: all, or the best by wording and rank if there are too many."""
     if len(candidates) <= _MOST_EMBEDDED:
         return list(candidates)
     return sorted(candidates, key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))[:_MOST_EMBEDDED]
 
 
 def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:
-    """Shape (sentences, tokens of the question): the cosine of the nearest token, weighted. A token counts the less the better it
-    matches all the sentences, as an inverse document frequency would have it, and the weights sum up to 1."""
+    """Return shape (sentences, tokens of the question): the weighted cosine of the nearest token. As with an inverse
+    document frequency, a token that matches all sentences well weighs less; the weights sum to 1."""
     nearest = nearest_tokens(query_tokens, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6
     return np.asarray(nearest * (weights / weights.sum()))
@@ -271,7 +270,7 @@ def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Ve
 def _judge(
     question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: SentenceWeights, *, stray: bool
 ) -> Evidence:
-    """`stray`: its passage is not about the version that is asked for, and another one is."""
+    """Score a candidate. `stray`: its passage is about another version than the question, and another candidate's is not."""
     similarity, closeness, matched = compared
     own = rarity.coverage(candidate.terms)
     near = rarity.coverage(candidate.terms | candidate.before)

@@ -1,4 +1,4 @@
-"""The numbers of a claim that its passages do not have, or have of something else."""
+"""Wrong figures: numbers of a claim that its passages lack, or have for something else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retrieval.grounding.texts import WORD, Text
 from retrieval.text.quantities import Quantity, read_quantities
 
 _NEARLY = 0.06
-"""How far a number may be from what it rounds, where the claim says "about"."""
+"""Relative deviation of a rounded number, where the claim says "about"."""
 _APPROXIMATE = re.compile(
     r"\b(?:about|around|approximately|roughly|nearly|almost|over|more than|less than|under|up to|at least|some|circa|ca|etwa|rund|fast|"
     r"knapp|über|unos|unas|casi|cerca de|aproximadamente|más de|около|почти|примерно|более|свыше)\W*$|(?:约|大约|近|超过|将近)$",
@@ -20,23 +20,23 @@ _APPROXIMATE = re.compile(
 )
 _LABELS = ("step", "schritt", "paso", "шаг", "步骤", "option", "#")
 _LABEL = 12
-"""Characters in front of its number that a label has at most."""
+"""Most characters of a label before its number."""
 _SAME, _ROUNDED = 1e-9, 0.02
 _CALENDAR = {"month", "day"}
 _AROUND = 60
-"""Characters before a conversion among which what it converts stands."""
+"""Characters before a conversion in which the converted number is searched."""
 _FACTORS = (0.6214, 0.3861, 2.2046, 3.2808, 2.54, 2.4711)
 _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
-"""Miles, square miles, pounds, feet, inches, acres."""
+"""Factors between metric units and miles, square miles, pounds, feet, inches, acres, both ways."""
 
 
 def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list[str]:
-    """The numbers of the claim that the evidence does not have, or has of something else, and that do not follow from two that
-    it has.
+    """Return the numbers of the claim that the evidence lacks or has for something else, and that do not follow from
+    two others.
 
     Args:
-        near: the sentences that say nearly the same.
-        before: what the answer says before the claim.
+        near: the evidence sentences that say nearly the same.
+        before: the text of the answer before the claim.
     """
     distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
     wrong = [
@@ -55,7 +55,7 @@ def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list
 
 
 def _is_label(text: str, quantity: Quantity) -> bool:
-    """Words without a unit are no figures: "the first of two". Nor is the number of a step."""
+    """Whether the number is no figure: a word without a unit ("the first of two"), or the number of a step."""
     if quantity.spelled and not quantity.dimension:
         return True
     return quantity.start < _LABEL and text[: quantity.start].rstrip().lower().endswith(_LABELS)
@@ -89,7 +89,7 @@ def _tolerance(text: str, quantity: Quantity) -> float:
 
 
 def _is_converted(quantity: Quantity, text: str) -> bool:
-    """Whether it stands in brackets behind a number of which it is the conversion: 100 km (62 miles)."""
+    """Whether it is a conversion in brackets of the number before it: 100 km (62 miles)."""
     if not text.endswith("(", 0, quantity.start):
         return False
     before = read_quantities(text[max(0, quantity.start - _AROUND) : quantity.start])
@@ -99,7 +99,7 @@ def _is_converted(quantity: Quantity, text: str) -> bool:
 
 
 def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
-    """Whether they may mean the same. A number without a unit is compared as it is written."""
+    """Whether the two may mean the same. A number without a unit is compared as written."""
     if first.dimension == second.dimension:
         factors = {1.0}
     elif {first.dimension, second.dimension} & _CALENDAR or (first.dimension and second.dimension):
@@ -114,21 +114,21 @@ def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
 
 
 def _counted_thing(text: str, quantity: Quantity) -> str:
-    """What a number without a unit counts: the word after it."""
+    """Return the beginning of the word after a number, which it counts; empty: there is none."""
     match = WORD.match(text, quantity.end + 1) if text[quantity.end : quantity.end + 1] in (" ", "-") else None
     word = match[0].lower() if match else ""
     return "" if word in FUNCTION_WORDS or not word[:1].isalpha() else word[:5]
 
 
 def are_equal(number: str, claim: Text, other: str, near: Text) -> bool:
-    """Whether a number of the claim and one of the passages mean the same where they stand with their units."""
+    """Whether a number of the claim and one of the passages mean the same, with their units."""
     claimed = [quantity for quantity in claim.quantities if number in claim.text[quantity.start : quantity.end]]
     stated = [quantity for quantity in near.quantities if other in near.text[quantity.start : quantity.end]]
     return any(_equal(first, second, _tolerance(claim.text, first)) for first in claimed for second in stated)
 
 
 def alternatives(claim: Text, near: Text) -> list[str]:
-    """The numbers of the nearest sentences that count the same as one of the claim's, to tell the writer."""
+    """Return the numbers of the nearest sentences with a dimension of the claim's, to tell the writer."""
     alike = [q for q in near.quantities if q.dimension in {claimed.dimension for claimed in claim.quantities}]
     others = [q for q in alike if not any(_equal(q, claimed) for claimed in claim.quantities)]
     return list(dict.fromkeys(near.text[quantity.start : quantity.end].strip() for quantity in others))

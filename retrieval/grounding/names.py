@@ -1,4 +1,4 @@
-"""The names and codes of a claim that its passages do not have in any form."""
+"""Unknown names: names and codes of a claim that its passages have in no form."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MANY_CAPITALS = 0.34
 _AROUND = 40
 _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
-"""What two forms of a name may end with: Germany and German, Italy and Italian."""
+"""Endings of two forms of a name: Germany and German, Italy and Italian."""
 _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
 def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
-    """Names and codes of the claim that the evidence does not have in any form. `codes_alone`: it is in another language, which writes
-    names in its own way, and other words with capitals."""
+    """Return the names and codes of the claim that the evidence has in no form. `codes_alone`: the evidence is in
+    another language, which spells names and capitals differently, so only codes count."""
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
     known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
     names = [name for name in dict.fromkeys(_names(claim.text)) if not codes_alone or _CODE.fullmatch(name)]
@@ -72,7 +72,7 @@ def is_known(name: str, evidence: Text) -> bool:
     """
     lowered = name.lower()
     if len(re.sub(r"\W", "", name)) < 3 and name.isupper():
-        return True  # too short to tell anything
+        return True  # too short to decide
     if name[:-1].isupper() and name.endswith("s") and lowered[:-1] in evidence.spellings:
         return True
     if lowered in evidence.spellings or re.sub(r"[-_.]", "", lowered) in evidence.spellings:

@@ -1,4 +1,4 @@
-"""A text with what is read from it once, however many claims it is compared with."""
+"""A text with cached readings of it, for comparison with many claims."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\
 
 
 def tokens_of(text: str) -> list[str]:
-    """Words and figures as they stand there; Chinese and Japanese characters one by one."""
+    """Return words and figures as written; Chinese and Japanese characters one by one."""
     return _TOKEN.findall(text)
 
 
 @dataclass(frozen=True)
 class Text:
-    """A sentence or several, with what was read from it once."""
+    """One or several sentences, with cached readings."""
 
     text: str
 
@@ -48,12 +48,12 @@ class Text:
 
     @cached_property
     def token_terms(self) -> list[str]:
-        """For each token its term; empty for function words."""
+        """The term of each token; empty for function words."""
         return [next(iter(terms(token)), "") for token in self.tokens]
 
     @cached_property
     def spellings(self) -> frozenset[str]:
-        """Words as they stand there and in parts, codes without their hyphens, the initials of capitalised runs."""
+        """Words whole and in parts, codes without hyphens, initials of capitalised runs; lower case."""
         spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(self.text)}
         spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
         return frozenset(
@@ -73,10 +73,10 @@ class Text:
         return grouped
 
     def share(self, claim: Text) -> float:
-        """Of the claim's terms, those that stand here."""
+        """Return the share of the claim's terms in this text."""
         return len(claim.terms & self.terms) / len(claim.terms) if claim.terms else 0.0
 
 
 def initials_of(run: str) -> str:
-    """Of a run of capitalised words: "United Kingdom" is "uk"."""
+    """Return the initials of a run of capitalised words: "United Kingdom" gives "uk"."""
     return "".join(word[0] for word in re.findall(r"[A-Z][\w’']*", run)).lower()

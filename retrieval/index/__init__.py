@@ -1,1 +1,1 @@
-"""Keeping the vector index in step with the ledger: opening, catching up, rebuilding, exact search."""
+"""The vector index: opening, catching up with the ledger, rebuilding, exact search."""

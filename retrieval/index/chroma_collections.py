@@ -1,8 +1,8 @@
-"""The shelves of an embedded Chroma: a collection with a graph for each tenant and set of groups that has many vectors.
+"""The collections of an embedded Chroma: a shelf with a graph for each tenant and set of groups that has many vectors.
 
-Chroma filters by first listing every record that may be shown: 17 ms a query at 5,000 chunks and 130 ms at 30,000. So
-nothing is filtered by rights here. A search walks only along the shelves that its scope admits (2 to 5 ms each); a stranger's
-vectors are not even compared.
+Chroma filters by first listing every permitted record: 17 ms a query at 5,000 chunks and 130 ms at 30,000. So rights
+are no filter here: a search visits only the shelves that its scope admits (2 to 5 ms each), and other vectors are never
+compared.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 _STATE, _COMPLETE = "state", "whole_to"
-"""The second under another name than in earlier formats, whose indexes are thus filled anew."""
+"""Names of the state collection and of its sequence; earlier formats had another one, so their indexes are filled anew."""
 PAGE = 1000
-"""So many vectors are read or written at a time."""
+"""Number of vectors that are read or written at a time."""
 _WRITES = 3
 _EQUALS = 4
 _SAME = 1e-5
-"""Times that a record is written before we give up; nearest records that prove one to be reached; the distance below
-which two vectors count as equal."""
+"""Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are
+equal."""
 
 
 class Options(Section):
     folder: Path = Path("index")
-    """Below the data folder."""
+    """The folder, relative to the data folder."""
     max_neighbors: int = Field(default=32, ge=2)
     ef_construction: int = Field(default=200, ge=1)
     ef_search: int = Field(default=400, ge=1)
-    """Breadth of the graph, of its building and of its search; they count when a shelf is created. Chroma's own 16, 100
-    and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these find nearly all, at twice the building time."""
+    """HNSW parameters, used when a shelf is created. Chroma's own 16, 100 and 100 find 7 of the 10 nearest among
+    50,000 near-duplicates; these find nearly all, at twice the building time."""
     exact_up_to: int = Field(default=20_000, ge=0)
-    """Shelves of up to so many vectors are kept in memory and searched without a graph (`retrieval.index.exact_search`): 1.5 KB for
-    a vector of 384 numbers, and no more than five times so many of all shelves together. The write with which a shelf outgrows
-    this waits until its graph is built."""
+    """Most vectors of a shelf that is kept in memory and searched without a graph (`retrieval.index.exact_search`),
+    at 1.5 KB for 384 dimensions; all shelves together hold at most five times as many. The write with which a shelf
+    outgrows this waits until its graph is built."""
 
 
 class Collections:
-    """The shelves in Chroma. One thread at a time changes them, while others may search."""
+    """The shelves in Chroma. One thread at a time may change them, while others search."""
 
     def __init__(self, store: Path, options: Options) -> None:
         self._options = options
@@ -66,14 +66,14 @@ class Collections:
             if _COMPLETE not in (self._state.metadata or {}):  # of an earlier format
                 self.clear()
         except BaseException:
-            self._client.close()  # whoever tries again opens one of its own
+            self._client.close()  # a retry opens its own client
             raise
 
     def __contains__(self, access: Access) -> bool:
         return access in self._shelves
 
     def add(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """A new shelf with these. It counts when it is complete: what is left of one that failed is thrown away."""
+        """Create a shelf with these items. It is used once complete; the rest of a failed attempt is deleted first."""
         if _name_of(access) in {listed.name for listed in self._client.list_collections()}:
             self._client.delete_collection(_name_of(access))
         readers = {"tenant": access[0], "groups": json.dumps(sorted(access[1]))}
@@ -93,20 +93,20 @@ class Collections:
         for batch in batch_iterate(PAGE, items):
             _write_and_check(shelf, batch)
         shelf.modify(metadata={**readers, "complete": True})
-        self._shelves = self._shelves | {access: shelf}  # put together anew: searches are walking along the old ones
+        self._shelves = self._shelves | {access: shelf}  # a new dict, since searches iterate over the old one
 
     def put(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """Add vectors to a shelf that is there."""
+        """Add or replace vectors of an existing shelf."""
         _write_and_check(self._shelves[access], items)
 
     def delete(self, chunk_ids: Sequence[str], *, but: Access | None = None) -> None:
-        """From all shelves `but` one."""
+        """Delete chunks from all shelves except `but`."""
         for access, shelf in self._shelves.items():
             if access != but and (present := shelf.get(ids=list(chunk_ids), include=[])["ids"]):
                 shelf.delete(ids=present)
 
     def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
-        """The best of each shelf that `scope` admits."""
+        """Yield (chunk id, cosine similarity) of the best hits of each shelf that `scope` admits."""
         where = None if isinstance(wanted, bool) else cast("Any", _condition(wanted))
         query = np.asarray(vector, dtype=np.float32)[None, :]
         for shelf in [shelf for access, shelf in self._shelves.items() if scope.admits(*access)]:
@@ -116,12 +116,12 @@ class Collections:
 
     @property
     def position(self) -> tuple[int, str]:
-        """Sequence and stamp."""
+        """The ledger's sequence and stamp up to which the index is complete."""
         state: Any = self._state.metadata
         return int(state[_COMPLETE]), str(state["stamp"])
 
     def set_sequence(self, sequence: int, stamp: str) -> None:
-        """Kept in the same database as the vectors, so that it cannot reach the disk before them."""
+        """Store sequence and stamp in the database of the vectors, so that they cannot reach the disk before these."""
         self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
 
     def count(self) -> int:
@@ -129,7 +129,7 @@ class Collections:
 
     def clear(self) -> None:
         names = {listed.name for listed in self._client.list_collections()}
-        for name in (_STATE, *sorted(names - {_STATE})):  # first what says that the others are complete
+        for name in (_STATE, *sorted(names - {_STATE})):  # first the state, which says that the others are complete
             self._client.delete_collection(name)
         self._look_around()
 
@@ -168,8 +168,8 @@ def _name_of(access: Access) -> str:
 
 
 def _records_of(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
-    """What is known of each, never empty, which Chroma would refuse. It merges what it is given with what it has, so
-    names that are gone are taken away one by one."""
+    """Return Chroma's metadata of each item, never empty, which Chroma refuses. Since Chroma merges it with the old
+    one, removed names are set to `None`."""
     before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
     gone: dict[str, dict[str, Stored | None]] = {
         chunk_id: dict.fromkeys(metadata or {})
@@ -193,8 +193,8 @@ def _condition(where: Where) -> dict[str, Any]:
 
 
 def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
-    """Write, then look whether each can be found. In about one of a hundred runs of small writes Chroma 1.5.9 counts a record
-    that no search reaches; taken off and written again, it is reached.
+    """Write the items and check that a search reaches each. In about one of a hundred runs of small writes, Chroma
+    1.5.9 stores a record that no search reaches until it is deleted and written again.
     """
     ids = [item.chunk_id for item in items]
     vectors, metadatas = np.stack([item.vector for item in items]), _records_of(shelf, items)
@@ -213,7 +213,7 @@ def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
 
 
 def _unreachable(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
-    """Places of those whose own vector leads neither to them nor to enough of their equals."""
+    """Return the indices of records that a search for their own vector does not reach, nor enough equal ones."""
     result = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
     return [
         place

@@ -1,7 +1,7 @@
-"""Vectors in memory, compared one by one: whatever is stored is found.
+"""Exact search: vectors in memory, all of which are compared, so that whatever is stored is found.
 
-A graph cannot promise that. Each insertion and deletion changes links near by, and a vector whose last link went is
-counted and not reached. Up to some ten thousand vectors it is not even faster.
+A graph cannot promise that: insertions and deletions change its links, and a vector without links is never reached. Up
+to some ten thousand vectors it is not faster either.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from retrieval.filters import Value, Where, matches, restored_attributes, simpli
 log = logging.getLogger(__name__)
 
 Access = tuple[str, frozenset[str]]
-"""Tenant and groups, whose vectors stand together on a *shelf*."""
+"""(tenant, groups). Vectors with the same readers form a *shelf*."""
 
 
 @dataclass(frozen=True)
 class Rows:
     ids: Sequence[str]
     matrix: Vectors
-    """Rows of unit length."""
+    """Shape (ids, dimensions), rows of unit length."""
 
     def nearest(self, vector: Vectors, limit: int, among: Collection[str] | None) -> Iterator[tuple[str, float]]:
-        """The best first, with their cosine similarities; only those `among`, where given."""
+        """Yield (id, cosine similarity) of the nearest rows, best first; only ids `among`, unless it is `None`."""
         if limit <= 0 or not self.ids:
             return
         # `matrix @ vector` would wake the threads of BLAS: four searches at once then took 2.2 ms each for 10,000 rows
@@ -50,7 +50,7 @@ class Rows:
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """The nearest of several shelves. What is on the move stands on two of them."""
+    """Merge the hits of several shelves. A chunk that is being moved is on two of them, and counted once."""
     similarities: dict[str, float] = {}
     for chunk_id, similarity in hits:
         similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))
@@ -58,12 +58,12 @@ def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float
 
 
 class _Shelf:
-    """It is stacked when it is next searched after a write: an ingest writes often and searches little."""
+    """The vectors of one shelf. The matrix is built at the first search after a write, since an ingest writes often."""
 
     def __init__(self) -> None:
         self.vectors: dict[str, Vectors] = {}
         self.known: dict[str, Mapping[str, Value]] = {}
-        """What is known of the document of each, to filter by. Passages of a document share it."""
+        """Filterable attributes of each chunk; passages of a document share one mapping."""
         self._rows: Rows | None = None
 
     def put(self, item: VectorItem) -> None:
@@ -84,11 +84,11 @@ class _Shelf:
 
     def stack(self, names: Sequence[str], matrix: Vectors) -> None:
         self._rows = Rows(names, matrix)
-        self.vectors = dict(zip(names, matrix, strict=True))  # lets go of what it was stacked from
+        self.vectors = dict(zip(names, matrix, strict=True))  # frees the single vectors
 
 
 class ExactIndex:
-    """See `retrieval.contract.VectorIndex`. Searches see the whole of what one write changes, or nothing of it."""
+    """A `VectorIndex` in memory. A search sees all of a write or nothing of it."""
 
     def __init__(self, name: str = "The index in memory") -> None:
         self._name = name
@@ -97,7 +97,7 @@ class ExactIndex:
         self._shelf_of: dict[str, Access] = {}
         self._sequence, self._stamp = 0, ""
         self._changed = True
-        """Since it was loaded."""
+        """Whether it has changed since it was loaded."""
         self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -121,7 +121,7 @@ class ExactIndex:
         return best(self.hits(vector, scope, limit, simplify(where)), limit)
 
     def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
-        """The best of each shelf that `scope` admits; `wanted` is a simplified filter."""
+        """Yield the best hits of each shelf that `scope` admits; `wanted` is a simplified filter."""
         with self._open():
             admitted = [(shelf.rows(), shelf.known) for access, shelf in self._shelves.items() if scope.admits(*access)]
         query = np.asarray(vector, dtype=np.float32)
@@ -151,12 +151,12 @@ class ExactIndex:
             self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
-        """Let go of the vectors."""
+        """Drop the vectors; further calls raise StoreUnavailable."""
         with self._lock:
             self._shelves, self._shelf_of, self._closed = {}, {}, True
 
     def largest(self) -> tuple[Access, int] | None:
-        """The shelf with most vectors, and how many these are."""
+        """Return the shelf with the most vectors, and their number; `None`: there is none."""
         with self._open():
             sizes = ((access, len(shelf.vectors)) for access, shelf in self._shelves.items())
             return max(sizes, key=lambda size: size[1], default=None)
@@ -170,10 +170,10 @@ class ExactIndex:
             return [VectorItem(0, name, *access, vector, shelf.known[name]) for name, vector in shelf.vectors.items()]
 
     def save(self, path: Path) -> None:
-        """What `load` reads, in one file, whole or not at all; nothing where that is what was loaded.
+        """Write the index to one file, atomically, unless it is unchanged since `load`.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         if not self._changed:
             return
@@ -190,11 +190,11 @@ class ExactIndex:
             np.savez(new, text, *(stacked.matrix for stacked in rows))
             new.replace(path)
         except BaseException:
-            new.unlink(missing_ok=True)  # half of one would take the room that others need
+            new.unlink(missing_ok=True)  # a partial file would fill the disk
             raise
 
     def load(self, path: Path) -> None:
-        """Take what was saved; nothing where there is no such file, or it cannot be read."""
+        """Read a saved index; it stays empty where the file is missing or cannot be read."""
         try:
             with np.load(path) as arrays:
                 text, *matrices = arrays.values()
@@ -242,7 +242,7 @@ class ExactIndex:
 
 
 def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
-    """Each set of attributes once, and which one every passage has."""
+    """Return each distinct set of attributes once, and for every passage the index of its set."""
     sets = {id(attributes): attributes for attributes in known.values()}
     places = {key: place for place, key in enumerate(sets)}
     return list(map(stored_attributes, sets.values())), [places[id(attributes)] for attributes in known.values()]

@@ -1,4 +1,4 @@
-"""One process owns an embedded index. Two writers lose each other's vectors without any error."""
+"""Ownership of an embedded index by one process: two writers would lose each other's vectors without any error."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from foundation.errors import StoreInUse, StoreUnavailable
 
 PATIENCE_S = 2.0
-"""One question after another must not meet while the first one closes."""
+"""Seconds to wait for the lock, so that a command can follow another that is still closing."""
 
 
 class Ownership:
-    """A lock file that names its owner. The kernel lets go of it when the process dies, so it cannot become stale."""
+    """A lock file with the owner's pid. The kernel releases it when the process dies, so it cannot become stale."""
 
     def __init__(self, path: Path, *, what: str) -> None:
-        """Wait a little for an owner who is about to let go.
+        """Take the lock, waiting at most `PATIENCE_S`.
 
         Raises:
-        StoreInUse: another process, or another part of this one, owns it; with the owner's pid.
+        StoreInUse: another process, or another part of this one, owns it; the text names its pid.
         StoreUnavailable: the folder cannot be made or written.
         """
         try:
@@ -53,7 +53,7 @@ class Ownership:
             time.sleep(PATIENCE_S / 40)
 
     def release(self) -> None:
-        """A second call does nothing."""
+        """Release the lock. A second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -1,6 +1,6 @@
-"""Keeps the vector index true to the ledger: opened only if sound, caught up, rebuilt when in doubt.
+"""Maintenance of the vector index: opened only if sound, caught up with the ledger, rebuilt when in doubt.
 
-The index is a cache. Whatever is wrong with it is mended from the vectors in the ledger; nothing is embedded again.
+The index is a cache: it is repaired from the vectors in the ledger, and nothing is embedded again.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprin
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Where the layers lie. A child process must import them from whatever folder it is started in."""
+"""The folder of the layers, from which a child process imports them wherever it is started."""
 BEGIN_S, PROBE_S = 300, 60
-"""How long a probe may take to import what it needs, on a busy machine, and then to read."""
+"""Seconds that a probe may take for its imports, on a busy machine, and then for reading."""
 PROBING = "probing\n"
-"""What a probe prints when it has imported all that it needs and begins to read."""
+"""The line that a probe prints after its imports, before it reads."""
 BLOCK = 1 << 20
 HOLLOW = 16 << 20
-"""Smaller files are read whatever they claim."""
+"""Bytes up to which a file is never taken for hollow."""
 READINGS = 5
-"""Of what an index says of itself, before it is taken for a foreign one."""
+"""Readings of an index's stamp that must all mismatch before it counts as foreign."""
 REINDEX_BATCH = 256
-"""Chunks that are embedded and committed together."""
+"""Number of chunks that are embedded and committed together."""
 
 
 class Seal:
-    """A digest of an index folder, taken when it was closed in order and broken while it is open."""
+    """A checksum of an index folder, written when it is closed properly and deleted while it is open."""
 
     def __init__(self, path: Path, folder: Path) -> None:
         self._path, self._folder = path, folder
 
     def write(self) -> None:
-        """All or nothing: half a seal would look like a damaged index. A hollow one gets none and is looked at when it is
-        next opened."""
+        """Write the checksum, atomically: half a one would look like a damaged index. A hollow index gets none, so
+        that it is probed at the next start."""
         if not hollow(self._folder):
             new = self._path.with_suffix(".new")
             new.write_text(self._digest(), encoding="ascii")
@@ -61,7 +61,7 @@ class Seal:
         self._path.unlink(missing_ok=True)
 
     def intact(self) -> bool | None:
-        """Whether nothing changed since; `None` without a seal: the last owner did not close in order."""
+        """Whether the folder is unchanged since; `None`: there is no checksum, so the last owner did not close properly."""
         try:
             digest = self._path.read_text(encoding="ascii").rpartition("\n")[2]
         except FileNotFoundError:
@@ -83,23 +83,22 @@ def _files(folder: Path) -> list[Path]:
 
 
 def hollow(folder: Path) -> bool:
-    """Whether a file claims to be far larger than what was ever written to it. A damaged graph can claim more than the disk
-    holds, and whoever reads it to its end is busy for hours."""
+    """Whether a file is far larger than its blocks on disk. A damaged graph can claim more than the disk holds, and
+    would take hours to read."""
     states = [file.stat() for file in _files(folder)]
     return any(state.st_size > HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
 
 
 def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> bool:
-    """Make sure that `folder` may be opened: an intact seal, or a child process that survives reading it. The command
-    `probe` prints `PROBING` before it reads. True if the seal is intact; whoever opens the folder must break it.
+    """Make sure that `folder` may be opened: by an intact seal, or a child process that survives reading it. The command `probe`
+    prints `PROBING` before it reads. Return whether the seal is intact; the caller must break it before opening the folder.
 
-    Otherwise the folder is moved to `quarantine-<time>` beside it, in place of an earlier one: the latest is enough to
-    find out what happened, and several would fill the disk.
+    A damaged folder is moved to `quarantine-<time>` beside it, which replaces an earlier one: the latest is enough to
+    find the cause, and several would fill the disk.
 
     Raises:
-        StoreUnavailable: the probe ended before it began to read. That says nothing about the folder, which stays.
-        StorageFull: it cannot be read, and there is no room for another. A full disk alone makes a sound index unreadable,
-            so the folder stays.
+        StoreUnavailable: the probe ended before it began to read, which says nothing about the folder; it stays.
+        StorageFull: it cannot be read, and there is no room for another. A full disk can make a sound index unreadable, so the folder stays.
     """
     if not folder.exists():
         seal.break_()
@@ -119,7 +118,7 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
 
 
 def _demand_room(folder: Path) -> None:
-    """For an index as large as the one in `folder` is on the disk."""
+    """Raise where the disk has no room for another index of the size of `folder`."""
     needed = max(BLOCK, sum(file.stat().st_blocks * 512 for file in _files(folder)))
     if (free := room_at(folder)) < needed:
         raise StorageFull(
@@ -155,16 +154,16 @@ def _survives(probe: Sequence[str]) -> bool:
 
 
 def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerprint:
-    """What the configured embedder (`use` is its name in stack.toml) and chunker would write."""
+    """Return the fingerprint of the configured embedder (`use` is its name in stack.toml) and chunker."""
     vectors = probe(embedder)
     return Fingerprint(embedder=use, dimensions=len(vectors[0]), probe=vectors, chunker=chunker.version)
 
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
-    """Refuse an index of another embedder or chunker; bring the vector index up to the ledger.
+    """Check the fingerprint of the ledger, and bring the vector index up to it.
 
     Raises:
-        FingerprintMismatch: the ledger was written with something else; both sides are named.
+        FingerprintMismatch: another embedder or chunker wrote the ledger; the text names both sides.
     """
     stored = ledger.fingerprint()
     if stored is None or not ledger.chunk_count():
@@ -186,14 +185,14 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
-    """Apply to the index what the ledger has committed since the index was last complete.
+    """Apply the ledger's changes since the index was last complete.
 
-    A kill in between loses nothing: the sequence moves last, and both steps may be done twice. An index whose stamp the
-    ledger does not know was filled from another ledger, from a copy that went another way, before a reindex, or so long
-    ago that the deletions since are forgotten: it is filled anew.
+    A kill in between loses nothing: the sequence is set last, and both steps can be repeated. An index with a stamp
+    that the ledger does not know is filled anew: it is of another ledger, of a copy that diverged, from before a
+    reindex, or so old that the deletions since are forgotten.
 
-    One process at a time where several share the index: what one has read of the ledger must not be written over what
-    another has read later, and the sequence and its stamp must not move while they are compared.
+    Where processes share the index, one at a time does this, so that none overwrites what another has read later, and
+    sequence and stamp do not change while they are compared.
     """
     with _alone(vectors):
         _catch_up(ledger, vectors)
@@ -219,19 +218,19 @@ def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
 
 
 def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
-    """Whether the index was filled from this ledger. Other processes may move the sequence of a shared one and its stamp
-    between our two readings, so one pair that does not fit says nothing."""
+    """Whether the index was filled from this ledger. Another process may change sequence and stamp between our two
+    reads, so a single mismatch proves nothing."""
     return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
 
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """What a reindex did. A document that was written to while it ran counts each time."""
+    """The counts of a reindex. A document that was changed meanwhile counts each time."""
 
     documents: int
-    """Cut and embedded by this run."""
+    """Documents that this run cut and embedded."""
     kept: int
-    """Found as an earlier run, that was stopped, had left them."""
+    """Documents that an earlier, stopped run had finished."""
 
 
 def reindex(
@@ -242,13 +241,12 @@ def reindex(
     fingerprint: Fingerprint,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Reindexed:
-    """Cut and embed every stored document anew, beside the present ones, and put them in their place at the end.
+    """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end.
 
-    Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it goes on where it was when
-    it is called again for the same fingerprint. `progress` is told how many of the old passages are done, and of how many.
+    Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes when called
+    again with the same fingerprint. `progress` is called with the number of old passages done, and their total.
 
-    What other parsers would read differently is not seen, because the ledger holds texts and not files: each document
-    keeps what read it, and is read anew when it is next ingested.
+    Nothing is parsed again, since the ledger holds texts and not files: newer parsers are used at the next ingest.
     """
     beside = ledger.beside()
     started = beside.fingerprint()
@@ -269,14 +267,14 @@ def reindex(
 
 
 class _Building:
-    """The ledger beside, as it is brought up to the present one, in one pass or more."""
+    """The second ledger of a reindex, brought up to the present one in one or more passes."""
 
     def __init__(
         self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Callable[[int, int], None]
     ) -> None:
         self._beside, self._chunker, self._embedder, self._progress = beside, chunker, embedder, progress
         self._through: set[str] = set()
-        """Documents that this run has seen."""
+        """Ids of documents that this run has seen."""
         self.documents = self.kept = 0
 
     def go_through(self, entries: Iterable[Entry], *, of: int) -> None:
@@ -314,8 +312,8 @@ class _Building:
 
 
 class SameParts:
-    """Notices that somebody reindexed the ledger for other parts than ours while we run: our vectors would mean nothing to
-    it, nor its vectors to us. Looks closer only when the ledger has changed."""
+    """Detects that the ledger was reindexed with other parts while this process runs, so that its vectors and ours
+    cannot be compared. It reads the fingerprint only when the ledger has changed."""
 
     def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
         self._ledger, self._fingerprint = ledger, fingerprint
@@ -323,7 +321,7 @@ class SameParts:
 
     def check(self) -> None:
         """Raises:
-        IndexRebuilding: the ledger has another fingerprint now.
+        IndexRebuilding: the ledger's fingerprint is another one now.
         """
         now = self._ledger.sequence()
         if now == self._seen:
@@ -339,7 +337,7 @@ class SameParts:
 
 
 def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:
-    """The vectors of each document's chunks, all embedded in one call, because a model is fastest on full batches."""
+    """Return the vectors of each document's chunks, embedded in one call, since a model is fastest on full batches."""
     vectors = embed(embedder, [chunk.indexed_text for chunks in documents for chunk in chunks])
     ends = list(accumulate(len(chunks) for chunks in documents))
     return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]

@@ -1,1 +1,1 @@
-"""Taking in documents: from files and web addresses to chunks in the ledger and the index."""
+"""Ingest: documents from files and web addresses to chunks in the ledger and the index."""

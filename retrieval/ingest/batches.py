@@ -1,4 +1,4 @@
-"""What an ingest offers to the ledger, in batches, and what it reports about them."""
+"""Batches of an ingest, and its report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from retrieval.contract import Refusal, Source
 from retrieval.ingest.preparation import Item
 
 UNDER_WAY = 2
-"""Batches that are embedded or wait for it, so that few documents are held at a time, however many come."""
+"""Most batches that are being embedded or wait for it, so that few documents are in memory at a time."""
 SENT_ITEMS = 64
-"""Of those that are prepared and committed together, at most."""
+"""Most items that are prepared and committed together."""
 SENT_BYTES = 1 << 19
-"""What they may weigh together before another batch begins."""
+"""Bytes of a batch from which another one begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,21 @@ class Offer:
     item: Item
     content_hash: str = ""
     new: bool | None = None
-    """Whether it replaces nothing; `None` while another item of the same document is on its way before it."""
+    """Whether it replaces nothing; `None`: unknown, since an earlier item of the same document is under way."""
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """What became of the items; each of them is in exactly one of the first four."""
+    """The counts of an ingest. Each item is in exactly one of the first four."""
 
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     refused: tuple[Refusal, ...] = ()
     chunks: int = 0
-    """Passages written."""
+    """Number of passages written."""
     embedded: int = 0
-    """Passages embedded; the others were stored already, in an earlier version or under another name."""
+    """Number of passages embedded; the others were stored before, in an earlier version or under another name."""
     seconds: float = 0.0
 
     @property
@@ -46,7 +46,7 @@ class IngestReport:
 
 
 def group_offers(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
-    """No document twice in one, because a batch is committed as a whole."""
+    """Group offers into batches, no document twice in one, since a batch is committed as a whole."""
     batch: dict[str, Offer] = {}
     size = 0
     for offer in offers:
@@ -61,5 +61,5 @@ def group_offers(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
 
 
 def name_key(source: Source) -> str:
-    """What two documents that may replace each other share."""
+    """Return a key that documents which may replace each other share."""
     return f"{source.tenant}\0{source.uri}"

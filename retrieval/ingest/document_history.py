@@ -1,11 +1,11 @@
-"""What an offered document replaces, and what it said on earlier days: a replaced text is kept as a dated version.
+"""Replacement of documents, and their history: a replaced text is kept as a dated version.
 
-A name is not enough to replace a document: it is the one of that name with the same readers, or else the only one of that
-name that the writer may read. One that the writer may not read is left alone, and two documents then share the name.
+An offer replaces the document with its name and readers, else the only one with its name that the writer may read.
+Documents that the writer may not read are left alone, so that two may share a name.
 
-The version in force keeps the document's name; an earlier one has its day behind it, `policy.md@2025-03-14`. What was stored
-and replaced on one day leaves no version: days are what one can ask about. An earlier version goes when the document is
-deleted, and is read by those who could read it and may read the document as it is now: its readers only become fewer.
+The version in force keeps the document's name; an earlier one is named with its day, `policy.md@2025-03-14`. A text
+stored and replaced on one day leaves no version, since questions ask about days. Earlier versions are deleted with the
+document, and are read by those who may read both that version and the document now.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Sour
 from retrieval.tables.row_codec import VERSION
 
 AMBIGUOUS = "ambiguous"
-"""Reason of a refusal: several documents have the name."""
+"""Reason of a refusal: several documents have the offer's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done in one transaction."""
+    """Changes to the ledger for one transaction."""
 
     entries: list[Entry]
     gone: list[str]
-    """Ids of the documents that the entries stand for under another id."""
+    """Ids of stored documents that the entries replace under another id."""
 
 
 def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
-    """The stored document that an offer of somebody with this scope replaces. Whoever may read the offer may read what has
-    its id, because both have the same readers.
+    """Return the stored document that an offer by a writer with this scope replaces; `None`: it is new. A document with
+    the offer's id has the same readers, so it needs no check.
 
     Raises:
-        DocumentRefused: several of that name may be meant.
+        DocumentRefused: several documents have that name.
     """
     if same := ledger.find(offer.document_id):
         return same
@@ -57,13 +57,13 @@ def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) ->
 
 
 def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None) -> list[Document]:
-    """The tenant's documents of that name that `scope` may read."""
+    """Return the tenant's documents with that name that `scope` may read."""
     return [document for document in ledger.documents_where(tenant, uri=uri) if document.source.is_readable(scope)]
 
 
 def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
-    """What puts `new` in the place of what is stored: itself, with the day from which on it is in force, and the earlier
-    versions that change with it. With `keep` the replaced text becomes one."""
+    """Return the change that replaces a document by `new`: `new` with the day from which it is in force, and earlier
+    versions that change with it. With `keep`, the replaced text becomes such a version."""
     gone = {replaced.document_id}
     stored = ledger.entry(replaced.document_id)
     since = replaced.source.effective_from or replaced.ingested_at.date()
@@ -90,24 +90,24 @@ def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, tod
 
 
 def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
-    """The earlier versions of a document that were kept when it was replaced, whoever may read them: they follow it."""
+    """Return the kept earlier versions of a document. No scope is applied."""
     return ledger.documents_where(document.source.tenant, version_of=document.document_id)
 
 
 def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Source:
-    """Under a name that nothing but another version of this document has: two documents may share a name and a day."""
+    """Return the source with a name that no other document has, since two documents may share a name and a day."""
     while source.document_id not in own and ledger.find(source.document_id):
         source = replace(source, uri=f"{source.uri}+")
     return source
 
 
 def _as_earlier(version: Source, now: Source) -> Source:
-    """What is known of the document now, for those who could read the version and may read the document."""
+    """Return the version's source with the document's present attributes, for those who may read both."""
     data_class = BOTH.join(sorted({*version.data_class.split(BOTH), *now.data_class.split(BOTH)}))
     attributes = {key: value for key, value in now.attributes.items() if key != DATA_CLASS}
     if data_class != UNCLASSIFIED:
         attributes[DATA_CLASS] = data_class
-    groups = version.groups or now.groups  # no group means everybody, so where no common one is left, nobody is named
+    groups = version.groups or now.groups  # no group means everybody, so no common group needs NOBODY
     if version.groups and now.groups:
         groups = version.groups & now.groups or frozenset({NOBODY})
     return replace(version, groups=groups, attributes=attributes, series=now.series, version_of=now.document_id)

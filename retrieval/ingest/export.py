@@ -1,8 +1,8 @@
-"""A ledger as one file, and back: documents, their passages and vectors, so that nothing is embedded again.
+"""Export and import of a ledger as one file, with passages and vectors, so that nothing is embedded again.
 
-JSON Lines, packed where the name ends in `.gz`: what it is and who wrote the vectors, a document a line, and at last the
-counts and the digest of all lines before. It is read to its end and checked before anything is written. Not in it:
-refusals, and when each document was stored.
+The file is JSON Lines, compressed if its name ends in `.gz`: a header with format and fingerprint, one document per
+line, and last the counts and the digest of all lines before. An import checks the whole file before it writes. Refusals
+and the times of storage are not exported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from retrieval.tables import row_codec
 FORMAT = "sixply-ledger"
 VERSION = 3
 BATCH = 256
-"""Passages that are committed together."""
+"""Number of passages that are committed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class Transfer:
     documents: int
     chunks: int
     bytes: int
-    """Of the file."""
+    """Size of the file."""
     digest: str
     unchanged: int = 0
-    """Documents that the ledger had already, alike."""
+    """Documents that the ledger already had unchanged."""
 
 
 def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
-    """Write every document of every tenant. A file of that name is replaced when the new one is whole. `progress` is
-    told how many passages are done.
+    """Write every document of every tenant. An existing file is replaced when the new one is complete. `progress` is
+    called with the number of passages done.
 
     Raises:
         InvalidSetting: the file cannot be written.
-        InvalidRequest: the ledger has no fingerprint yet: nothing was ever ingested.
+        InvalidRequest: nothing was ever ingested, so the ledger has no fingerprint.
     """
     fingerprint = ledger.fingerprint()
     if fingerprint is None:
@@ -66,11 +66,11 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
-    """Take every document of an exported file; one that is there already, by tenant, uri and readers, is replaced, whole.
+    """Store every document of an exported file. It replaces the one with the same tenant, uri and readers.
 
     Raises:
-        InvalidRequest: no such file, or it is not whole, or altered. Nothing was written.
-        FingerprintMismatch: its vectors were written by another embedder or chunker than the ledger's.
+        InvalidRequest: the file is missing, incomplete or altered. Nothing was written.
+        FingerprintMismatch: another embedder or chunker than the ledger's wrote it.
     """
     checked = verify(path)
     header, rows = _rows(path)
@@ -103,7 +103,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def verify(path: Path) -> Transfer:
-    """Read the whole file and compare its digest and counts with what its last line says.
+    """Read the whole file and compare its digest and counts with its last line.
 
     Raises:
         InvalidRequest: see `import_ledger`.
@@ -134,7 +134,7 @@ def _end(documents: int, chunks: int, digest: hashlib.blake2b) -> dict[str, Any]
 def _write(
     ledger: DocumentLedger, fingerprint: Fingerprint, file: IO[bytes], progress: Callable[[int], None] | None
 ) -> dict[str, Any]:
-    """The last line."""
+    """Write all lines, and return the counts and digest of the last one."""
     digest = hashlib.blake2b(digest_size=32)
     documents = chunks = 0
 

@@ -1,7 +1,7 @@
-"""A document from an address, without becoming somebody's way into the network behind this machine.
+"""Fetching of documents from web addresses, guarded against server-side request forgery (SSRF).
 
-Whoever may name an address could make us call what only we can reach: a cloud's metadata, a database on loopback, a
-printer. So this is off until `[retrieval.fetching] enabled = true`, and then:
+An address could make us call what only this machine can reach: a cloud's metadata, a database on loopback, a printer.
+So fetching is off until `[retrieval.fetching] enabled = true`, and then:
 
 - scheme, port and, where a list is given, host are those allowed; an address with a password in it is refused;
 - the name is resolved once, *every* address that it has must be public, and the connection goes to the address that was
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     import httpx2
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to the addresses that it has, as texts."""
+"""(host, port) -> its IP addresses, as texts."""
 
 _SECTION = "[retrieval.fetching]"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _INTERNET = ipaddress.ip_network("2000::/3")
-"""All IPv6 addresses that are given out. Outside of it Python calls some global that nobody routes, or a site of its own."""
+"""All assigned public IPv6 addresses. Outside of it Python calls some addresses global that are site-local or not routed."""
 _SPECIAL = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "2002::/16",  # 6to4: carries an IPv4 address, and what that leads to cannot be told from here
+        "2002::/16",  # 6to4: embeds an IPv4 address, whose target is unknown here
         "2001::/23",  # protocol assignments: Teredo, which carries one too, ORCHID, anycast of the nearest router
         "3fff::/20",  # documentation (RFC 9637), which Python 3.11 to 3.14 do not all know
         "2620:4f:8000::/48",  # AS112, a sink
@@ -53,9 +53,9 @@ _SPECIAL = tuple(
         "192.52.193.0/24",  # the nearest multicast relay
     )
 )
-"""Of the registries of special-purpose addresses (RFC 6890), what Python calls global and what holds no documents."""
+"""Networks from the special-purpose registries (RFC 6890) that Python calls global and that serve no documents."""
 _VAGUE = ("application/octet-stream", "binary/octet-stream", "text/plain", "")
-"""Types that servers send for what they do not know: here the suffix of the address decides."""
+"""Media types that servers send for unknown files; the suffix of the address then decides."""
 _SUFFIXES = {
     "application/csv": ".csv",
     "application/x-ndjson": ".ndjson",
@@ -70,10 +70,10 @@ _SUFFIXES = {
 @dataclass(frozen=True, slots=True)
 class Fetched:
     address: str
-    """As it was asked for; the name of the document."""
+    """The requested address, which names the document."""
     content: bytes
     name: str
-    """A file name whose suffix chooses the parser."""
+    """File name, whose suffix chooses the parser."""
     media_type: str
 
     def source(self, tenant: str, groups: frozenset[str]) -> Source:
@@ -83,14 +83,14 @@ class Fetched:
 
 
 def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: Resolve | None = None) -> Fetched:
-    """What the address holds. Not for a running event loop: call it in a thread.
+    """Fetch a document. It runs an event loop, so call it in a thread where one is running.
 
     Raises:
         PolicyDenied: fetching is off, or this address is not allowed.
-        InvalidRequest: no address.
-        DocumentRefused: "unsupported", a type that no parser reads.
+        InvalidRequest: it is no address, or holds a password.
+        DocumentRefused: reason "unsupported": no parser reads its type.
         TooLarge: more than `max_bytes`.
-        UpstreamDown, UpstreamTimeout: it could not be had.
+        UpstreamDown, UpstreamTimeout: the server failed or was too slow.
     """
     if not settings.enabled:
         raise PolicyDenied(
@@ -128,7 +128,7 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
 async def _request_to_checked_ip(
     client: httpx2.AsyncClient, address: str, settings: FetchingSettings, resolve: Resolve
 ) -> httpx2.Request:
-    """A request to the checked IP address that names the host as if it had been asked: for TLS, and for the server."""
+    """Build a request to the checked IP address, with the host name for TLS and the Host header."""
     scheme, host, port, path = _parts(address, settings)
     ip = await _checked_ip(host, port, settings, resolve)
     shown = f"[{ip}]" if ":" in ip else ip
@@ -137,7 +137,7 @@ async def _request_to_checked_ip(
         "Host": host if port == default else f"{host}:{port}",
         "User-Agent": "sixply-ingest",
         "Accept": "*/*",
-        "Accept-Encoding": "identity",  # what would have to be unpacked could be a bomb
+        "Accept-Encoding": "identity",  # compressed content could be a bomb
     }
     url = f"{scheme}://{shown}:{port}{path}"
     return client.build_request("GET", url, headers=headers, extensions={"sni_hostname": host})
@@ -192,7 +192,7 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(ip: str) -> bool:
-    """Whether anybody on the internet could call this address.
+    """Whether the IP address is public.
 
     >>> is_public("93.184.216.34"), is_public("127.0.0.1"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
     (True, False, False, False)

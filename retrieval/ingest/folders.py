@@ -1,4 +1,4 @@
-"""A folder of files as documents to ingest, with what `sources.jsonl` knows about them."""
+"""Ingest from a folder of files, with the metadata of `sources.jsonl`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 
 
 class Described(BaseModel):
-    """A line of `sources.jsonl`; `path` is relative to the folder."""
+    """A line of `sources.jsonl`: the metadata of one file. `path` is relative to the folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class Described(BaseModel):
     effective_from: date | None = None
     published: date | None = None
     attributes: dict[str, str | bool | float] = {}
-    """What else is known, to filter by; a text such as 2026-01-15 is a day."""
+    """Attributes to filter by; a text such as 2026-01-15 is a day."""
 
     def source(self, uri: str, tenant: str, origin: str) -> Source:
         return Source(
@@ -57,12 +57,12 @@ class Described(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FolderItems:
-    """The files of a folder as documents. They are counted at once and read one by one, each when its turn comes."""
+    """The files of a folder as items to ingest. They are listed at once, and each is read when it is iterated."""
 
     origin: str
-    """By which its documents are known in the ledger."""
+    """The folder's path, stored as `Source.origin` of its documents."""
     unlisted: Mapping[str, Refused]
-    """Folders below it that cannot be looked into. What was stored from there counts as still standing in them."""
+    """Subfolders that cannot be listed. Documents stored from them count as present."""
     _files: Mapping[str, Path]
     _described: Mapping[str, Described]
     _tenant: str
@@ -74,7 +74,7 @@ class FolderItems:
 
     @property
     def files_without_tenant(self) -> list[str]:
-        """The files of which no line says a tenant, so that they belong to the one that was given."""
+        """Files without a tenant in `sources.jsonl`, which get the default tenant."""
         return [name for name in self._files if not (name in self._described and self._described[name].tenant)]
 
     def __contains__(self, uri: object) -> bool:
@@ -84,7 +84,7 @@ class FolderItems:
         return len(self._files)
 
     def __iter__(self) -> Iterator[Item]:
-        """A file that cannot be read, or must not, comes without content and says why: it stops none of the others."""
+        """Yield an item for each file. A file that cannot or must not be read yields one without content and with the reason."""
         for name, path in self._files.items():
             described = self._described.get(name, Described(path=name))
             source = described.source(name, self._tenant, self.origin)
@@ -92,14 +92,13 @@ class FolderItems:
 
 
 def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> FolderItems:
-    """Every file below `folder`, in the order of their paths; hidden ones and `sources.jsonl` itself are left out.
+    """List the files below `folder`, sorted by path, without hidden ones and `sources.jsonl`.
 
     `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
-    list belongs to `tenant` and is titled by its own text. `max_bytes` are read of a file at most; a longer one is refused.
+    list belongs to `tenant` and takes its title from its text. A file of more than `max_bytes` is refused.
 
     Raises:
-        InvalidRequest: no such folder, or it cannot be looked into; a sources.jsonl that cannot be read; a line of it that
-            is wrong or describes no file.
+        InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is wrong or describes no file.
     """
     try:
         if not folder.is_dir():
@@ -121,20 +120,20 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
 
 @dataclass(frozen=True, slots=True)
 class FolderChanges:
-    """What reading a folder again has changed in the ledger, by uri."""
+    """Changes in the ledger after a folder was ingested again, by uri."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...]
-    """The old name and the new one. The old one is still stored."""
+    """(old name, new name). The old one is still stored."""
     removed: tuple[str, ...]
-    """No longer in the folder, and still stored."""
+    """Names that are no longer in the folder, and still stored."""
     gone: tuple[Document, ...]
-    """What stands behind the old names and the removed ones."""
+    """The documents of the old names in `renamed` and of those in `removed`."""
 
 
 def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
-    """What is stored of a folder, by tenant and uri."""
+    """Return the stored documents of a folder, by tenant and uri."""
     documents = [
         document
         for tenant in sorted(folder.tenants)
@@ -144,8 +143,8 @@ def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document
 
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
-    """Compares with what `of_folder` gave before the ingest. A document is renamed where one of the same tenant and text is
-    new and it is gone."""
+    """Compare the ledger with `before`, the result of `of_folder` before the ingest. A document that is gone counts
+    as renamed where a new one has its tenant and text."""
     after = of_folder(ledger, folder)
     new = [document for key, document in after.items() if key not in before]
     gone = [document for document in after.values() if document.source.uri not in folder]
@@ -177,8 +176,8 @@ def _same_text(ledger: DocumentLedger, first: Document, second: Document) -> boo
 
 
 def _document_name(path: Path) -> str:
-    """The path as a document's name. File systems know names that are not text; those get their bytes escaped, and so do the
-    backslashes of a name that would read like one of them."""
+    """Return the path as a document's name. Bytes that are not UTF-8 are escaped, and so are backslashes that would
+    read like such an escape."""
     name = os.fsencode(path.as_posix())
     text = name.decode("utf-8", errors="backslashreplace")
     if _ESCAPED.search(text):
@@ -187,8 +186,8 @@ def _document_name(path: Path) -> str:
 
 
 def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
-    """A file as a document. One that has no content says why: it cannot be read, is longer than `max_bytes`, or is a link
-    that leads out of the folder `within`."""
+    """Read a file as an item. It has no content but a reason where the file cannot be read, is longer than
+    `max_bytes`, or is a link that leads out of the folder `within`."""
     name = _document_name(Path(path.name))
     try:
         return Item(source, _content(path, name, max_bytes, within), name)
@@ -197,14 +196,14 @@ def read_item(path: Path, source: Source, *, max_bytes: int | None = None, withi
 
 
 def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) -> bytes:
-    """Of no more than `max_bytes`, however much a file grows while it is read."""
+    """Read a file, at most `max_bytes` and one more, even if it grows meanwhile."""
     try:
         target = _target(path)
         if within and not target.is_relative_to(within):
             raise DocumentRefused(
                 f'"{name}" is a link that leads out of its folder. Replace it by the file itself.', reason="outside"
             )
-        if not target.is_file():  # reading a pipe would wait for whoever writes into it
+        if not target.is_file():  # reading a pipe would block until somebody writes
             raise _no_file(name)
         with os.fdopen(_open_below(target, within), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -227,8 +226,8 @@ def _no_file(name: str) -> DocumentRefused:
 
 
 def _open_below(target: Path, within: Path | None) -> int:
-    """The descriptor of a file that was found to stand in the folder `within`. No link is followed on the way down to it:
-    whoever may write there could put one in the place of the file, or of a folder above it, after that was found."""
+    """Open a file that was checked to be below `within`, without following links: one may have replaced the file, or
+    a folder above it, since the check."""
     flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
     if within is None:
         return os.open(target, flags)
@@ -245,17 +244,17 @@ def _open_below(target: Path, within: Path | None) -> int:
 
 
 def _target(path: Path) -> Path:
-    """Where a path leads, through whatever links. Raises OSError, for links in a circle too, where `Path.resolve` of Python
-    3.12 has an error of its own."""
+    """Resolve all links of a path. Raises OSError, also for circular links, for which `Path.resolve` raises other
+    errors."""
     return Path(os.path.realpath(path, strict=True))
 
 
 def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
-    """What is not a folder itself, and the folders that cannot be looked into. It keeps a list of those that wait: Python
-    3.11 would call itself for each, and a thousand may lie in one another.
+    """Return the files, and the subfolders that cannot be listed. It is iterative because Python 3.11 walks
+    recursively, and a thousand folders may be nested.
 
     Raises:
-        InvalidRequest: `folder` is one of them.
+        InvalidRequest: `folder` itself cannot be listed.
     """
     root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
     while waiting:
@@ -280,7 +279,7 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
 
 
 def _is_folder_below(link: Path, root: Path) -> bool:
-    """Whether a link leads to a folder below `root`, whose files are read where they stand."""
+    """Whether a link leads to a folder below `root`, whose files are listed there anyway."""
     try:
         target = _target(link)
         return target.is_dir() and target.is_relative_to(root)
@@ -289,7 +288,7 @@ def _is_folder_below(link: Path, root: Path) -> bool:
 
 
 def _read_descriptions(folder: Path) -> Mapping[str, Described]:
-    # also one that cannot be read, such as a link to nowhere: without it, what it restricts would be open
+    # lexists also finds a broken link: ignoring the file would open what it restricts
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
         return {}

@@ -1,4 +1,4 @@
-"""What state the documents are in: where they come from, which are old, which say the same, how large it all is."""
+"""The state of the stored documents: their sources, stale ones, near-duplicates, statistics."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from retrieval.contract import Document, DocumentLedger, Refusal
 from retrieval.ingest.sandbox import find_newer_parser
 
 _WORDS = 4
-"""Words of a shingle: shorter ones are shared by texts that only speak of the same thing."""
+"""Words of a shingle; shorter ones are shared by texts that are merely about the same subject."""
 _PERMUTATIONS = 128
 _LOOSER = 0.15
-"""Candidates are looked for this far below the threshold, so that an estimate which is a little too low loses no pair."""
+"""Margin below the threshold for candidates, so that a low estimate loses no pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """A folder or site that documents were read from; `origin` is empty for uploads and single files."""
+    """Totals of a folder or site that documents come from; `origin` is empty for uploads and single files."""
 
     origin: str
     documents: int
     chunks: int
     characters: int
     latest: datetime
-    """When the newest of its documents was stored."""
+    """Time when its newest document was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A document in force whose content is older than allowed. `review_on` is the day on which it became so."""
+    """A document in force whose content is older than allowed, since the day `review_on`."""
 
     uri: str
     title: str
     tenant: str
     dated: date
-    """When it was published, or took effect, or else was stored."""
+    """The later of the days of publication and effect, else the day of storage."""
     days: int
     review_on: date
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two documents that say the same: the share of all their shingles that they have in common."""
+    """Two near-duplicate documents, with their Jaccard similarity."""
 
     a: str
     b: str
     similarity: float
     same_series: bool
-    """They are versions of one another, and meant to be alike."""
+    """Whether they are versions of one document, and meant to be alike."""
 
 
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
-    """By origin, the largest first."""
+    """Summarise the documents by origin, the largest first."""
     by_origin: defaultdict[str, list[Document]] = defaultdict(list)
     for document in documents:
         by_origin[document.source.origin].append(document)
@@ -75,8 +75,8 @@ def sources(documents: Sequence[Document]) -> list[SourceSummary]:
 
 
 def stale(documents: Iterable[Document], *, today: date, after_days: int) -> list[Stale]:
-    """Documents in force that have not changed for `after_days`, the oldest first. One that is superseded, or whose day
-    has not come, is not answered from and needs no review."""
+    """Return the documents in force that are at least `after_days` old, the oldest first. Superseded and future ones
+    answer no questions and need no review."""
     overdue = []
     for document in documents:
         source = document.source
@@ -90,7 +90,7 @@ def stale(documents: Iterable[Document], *, today: date, after_days: int) -> lis
 
 
 def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
-    """How much there is; `outdated` are the documents that a newer parser would read, by its version."""
+    """Return counts; `outdated` has the documents that a newer parser would read differently, by its version."""
     sources = [document.source for document in documents]
     chunks = sum(document.chunks for document in documents)
     characters = sum(document.characters for document in documents)
@@ -109,8 +109,7 @@ def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> di
 
 
 def count_outdated(documents: Iterable[Document]) -> dict[str, int]:
-    """Documents that a newer parser would read differently, by its version. Earlier versions of a document stay as they
-    are."""
+    """Count the documents that a newer parser would read differently, by its version; earlier versions are left out."""
     newer = (find_newer_parser(document.source.uri, document.parsers) for document in documents)
     return dict(sorted(Counter(filter(None, newer)).items()))
 
@@ -123,7 +122,7 @@ def near_duplicates(
     threshold: float = 0.8,
     progress: Callable[[int], None] | None = None,
 ) -> list[Pair]:
-    """Pairs of documents whose Jaccard similarity over shingles of four words is at least `threshold`, most alike first.
+    """Return the pairs of documents whose Jaccard similarity over shingles of four words is at least `threshold`, highest first.
 
     Candidates come from MinHash signatures in bands (Broder 1997; Leskovec, Rajaraman and Ullman 2014, chapter 3), so
     the time grows with the documents and not with their pairs; each candidate is then compared exactly.
@@ -152,7 +151,7 @@ def near_duplicates(
 
 
 def shingles(text: str) -> set[str]:
-    """Runs of four words, as keyword search knows words: without case, and in scripts without spaces too.
+    """Return the runs of four words, split and folded as in keyword search, also in scripts without spaces.
 
     >>> sorted(shingles("The Moon lamp runs for hours"))
     ['lamp runs for hours', 'moon lamp runs for', 'the moon lamp runs']

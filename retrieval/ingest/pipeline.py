@@ -1,7 +1,7 @@
-"""Documents into the ledger: parse, cut, embed, commit; then the vector index catches up.
+"""The ingest pipeline: parse, cut, embed, commit to the ledger; then the vector index catches up.
 
-Embedding takes nearly all of the time, so the passages of many documents are embedded together and none twice. A document
-is acknowledged when its transaction has committed; the index follows and may fail without losing anything.
+Embedding takes nearly all of the time, so the passages of many documents are embedded together and none twice. A document is
+reported as stored once its transaction has committed; the index follows and may fail without losing anything.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ log = logging.getLogger(__name__)
 
 Outcomes = Iterator[list[Prepared | Refused]]
 Demand = Callable[[], object]
-"""Raises where an ingest may not go on."""
+"""A check that raises where an ingest may not go on."""
 
 
 def go_on() -> None:
-    """The `Demand` of whoever is never stopped."""
+    """The `Demand` that never stops an ingest."""
 
 
 class Ingestor:
-    """Adds, replaces and deletes documents. Safe to share between threads: they parse and embed side by side, and
-    commit one after the other."""
+    """Adds, replaces and deletes documents. Safe to share between threads, which parse and embed in parallel and
+    commit one at a time."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Ingestor:
         workers: Workers | None = None,
         keep_replaced: bool = True,
     ) -> None:
-        """`refused` keeps what is refused for `retry`; without it that is sent again by whoever has it. `workers` prepare
-        what `ingest` takes, and this process commits it. `keep_replaced`: what a document said on earlier days stays, for
-        who asks for such a day."""
+        """`refused` stores refused files for `retry`; `None`: they must be sent again. `workers` prepare the
+        documents of `ingest`, and this process commits them. `keep_replaced`: replaced texts are kept as dated
+        versions."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
@@ -77,15 +77,15 @@ class Ingestor:
     def ingest(
         self, items: Iterable[Item], *, scope: Scope | None = None, progress: Callable[[int], None] | None = None
     ) -> IngestReport:
-        """Take every item. A document that cannot be taken is recorded with its reason and stops none of the others.
+        """Ingest every item. A document that is refused is recorded with its reason, and the others go on.
 
-        `scope` is what the writer may read. Nothing else is replaced or superseded, nor anything stored that they could not
-        read themselves. `None` is the owner of the machine, who may read everything. `progress` is told how many items are
-        done.
+        `scope` is what the writer may read; `None`: everything, for the owner of the machine. Only documents in it are
+        replaced or superseded, and only documents that the writer could read are stored. `progress` is called with the
+        number of items done.
 
         Raises:
             Forbidden: the writer could not read a document of these groups or this class.
-            ComponentError: the embedder or the ledger failed. What was committed before stays; nothing is half-written.
+            ComponentError: the embedder or the ledger failed. Documents committed before stay; none is half-written.
         """
         if self._workers:
             return self._take(items, self._workers.prepare, scope, progress=progress)
@@ -96,11 +96,11 @@ class Ingestor:
             embedding.shutdown(cancel_futures=True)
 
     def ingest_one(self, item: Item, *, scope: Scope | None, demand: Demand = go_on) -> Document:
-        """Take one document of somebody who may read `scope`, as `ingest` does. `demand` is asked before its passages are embedded
-        and right before anything is written: what it raises ends the ingest, and nothing has been stored.
+        """Ingest one document and return it as stored. `demand` is called before its passages are embedded and right
+        before anything is written; if it raises, nothing is stored.
 
         Raises:
-            DocumentRefused: it cannot be taken; the refusal has been recorded.
+            DocumentRefused: the document is refused; the refusal has been recorded.
             Forbidden: as `ingest`.
             ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
@@ -115,7 +115,7 @@ class Ingestor:
         return stored
 
     def retry(self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] | None = None) -> IngestReport:
-        """Try the refused documents of these tenants that `scope` could read again, as they were offered.
+        """Ingest again the stored refused files of these tenants that `scope` could read.
 
         Raises:
             As `ingest`.
@@ -124,11 +124,11 @@ class Ingestor:
         return self.ingest((item for item in items if item.source.is_readable(scope)), scope=scope, progress=progress)
 
     def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
-        """Whether there was such a document, or a refusal of one, that `scope` may read. Afterwards nobody finds it, nor its
-        earlier versions. What `scope` may not read stays, and is not told from what does not exist.
+        """Delete a document that `scope` may read, with its earlier versions and refusals; return whether there was
+        one. Documents that `scope` may not read stay, and are treated as if they did not exist.
 
         Raises:
-            Conflict: several documents have that name; `document_id` says which is meant.
+            Conflict: several documents have that name; `document_id` must say which.
         """
         with self._committing:
             named = readable(self._ledger, tenant, uri, scope)
@@ -175,7 +175,7 @@ class Ingestor:
                 under_way += Counter()  # forgets those at 0
                 if progress:
                     progress(report.handled_count)
-            if not (report.added or report.replaced):  # an index that stayed behind follows all the same
+            if not (report.added or report.replaced):  # an index that is behind catches up all the same
                 self._commit([], scope, go_on)
         report.seconds = self._clock.monotonic_s() - started
         return report
@@ -188,10 +188,10 @@ class Ingestor:
         scope: Scope | None,
         progress: Callable[[int], None] | None,
     ) -> Iterator[Offer]:
-        """Of the items, those that are to be prepared."""
+        """Yield offers for the items that have to be prepared."""
         for item in items:
             key = name_key(item.source)
-            if under_way[key]:  # what the ledger holds says nothing yet: it is asked when this item's turn comes
+            if under_way[key]:  # checked against the ledger later, once the earlier item is stored
                 offer: Offer | None = Offer(item)
             else:
                 offer = self._unless_unchanged(item, report, scope)
@@ -206,7 +206,7 @@ class Ingestor:
         digest = hash_item(item)
         try:
             replaced = find_replaced(self._ledger, item.source, scope)
-        except DocumentRefused as error:  # told to the writer alone: others may not read what it speaks of
+        except DocumentRefused as error:  # only for the writer: others may not read the documents it names
             report.refused += (self._refusal(item.source, Refused(error.reason, str(error))),)
             return None
         if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
@@ -217,7 +217,7 @@ class Ingestor:
     def _prepare_ahead(
         self, embedding: ThreadPoolExecutor, scope: Scope | None, batches: Iterator[list[Item]]
     ) -> Outcomes:
-        """One batch is embedded while the next is cut and the one before it is committed."""
+        """Embed a batch while the next one is cut and the one before it is committed."""
         under_way: deque[Future[list[Prepared | Refused]]] = deque()
         for batch in batches:
             cuts = self.preparation.split(batch)
@@ -228,8 +228,8 @@ class Ingestor:
             yield under_way.popleft().result()
 
     def _embed(self, cuts: Sequence[Cut | Refused], scope: Scope | None, demand: Demand) -> list[Prepared | Refused]:
-        """Each text once, and none of which its tenant has a vector already that the writer may know of. That those are of
-        this embedder is made sure when the system opens, and by `same_parts` before anything is committed."""
+        """Embed each text once, except those with a stored vector that the writer may read. `same_parts` ensures
+        before a commit that stored vectors are of this embedder."""
         demand()
         texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for cut in cuts:
@@ -298,7 +298,7 @@ class Ingestor:
             changes = [self._change(offer, scope) for offer in offers]
             entries = [entry for change in changes for entry in change.entries]
             gone = [key for change in changes for key in change.gone]
-            demand()  # behind the lock: others may have been written for long meanwhile
+            demand()  # inside the lock, since other commits may have taken long
             if entries:
                 self._ledger.put(entries, gone=gone)
             crash_point("after_commit")
@@ -306,12 +306,12 @@ class Ingestor:
         self._forget([*gone, *(offer.source.document_id for offer in offers)])
 
     def _change(self, offer: Entry, scope: Scope | None) -> Change:
-        """What has to change for it, looked up when nobody else writes."""
+        """Return the change that stores an offer. Called under the commit lock, when nobody else writes."""
         today = self._clock.now().date()
         replaced = find_replaced(self._ledger, offer.source, scope)
         change = Change([offer], [])
         if replaced is not None:
-            reread = replaced.content_hash == offer.content_hash  # what a newer parser finds is no later version
+            reread = replaced.content_hash == offer.content_hash  # the text of a newer parser is no later version
             if reread:
                 offer = replace(offer, ingested_at=replaced.ingested_at)
             keep = self._keep_replaced and not reread
@@ -329,8 +329,8 @@ class Ingestor:
                 self._refused.forget(document_id)
 
     def _follow(self) -> None:
-        """Bring the index up to the ledger. When it cannot, the commit stands: the index is behind, which readiness
-        shows, keyword search finds the document already, and the next commit or start makes up for it."""
+        """Bring the index up to the ledger. If that fails, the commit stands: readiness shows that the index is
+        behind, keyword search already finds the document, and the next commit or start catches up."""
         try:
             catch_up(self._ledger, self._vectors)
         except ComponentError as error:
@@ -338,10 +338,10 @@ class Ingestor:
 
 
 def demand_readable(source: Source, scope: Scope | None) -> None:
-    """What somebody stores they can read.
+    """Demand that a writer could read what they store.
 
     Raises:
-        Forbidden: a document of these groups and this class would be out of their sight.
+        Forbidden: `scope` has not the document's groups or class.
     """
     if not source.is_readable(scope):
         groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"

@@ -1,4 +1,4 @@
-"""What becomes of a document without a ledger, here or in a worker elsewhere: it is parsed, cut and embedded."""
+"""The preparation of documents, which needs no ledger and can run in a worker: parse, cut, embed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrieval.index.maintenance import embed_chunks
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why an item cannot be taken: `DocumentRefused` as a value that can travel."""
+    """A refusal of an item: `DocumentRefused` as a value that can be sent between processes."""
 
     reason: str
     message: str
@@ -30,7 +30,7 @@ class Item:
     content: bytes
     name: str
     unread: Refused | None = None
-    """Why there is no content."""
+    """The reason why `content` was not read; `None` where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,23 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that can be made of an item without a ledger."""
+    """An item that is parsed, cut and embedded."""
 
     parsed: Parsed
     chunks: list[Chunk]
     vectors: Vectors
     embedded: int
-    """Passages that were embedded for it."""
+    """Number of passages that were embedded for it."""
 
 
 class Preparation:
-    """Parse, cut, embed: what an ingest does without a ledger, and so can do anywhere."""
+    """The steps of an ingest that need no ledger: parse, cut, embed."""
 
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
     def split(self, items: Sequence[Item]) -> list[Cut | Refused]:
-        """Each of them as passages, or why it holds none."""
+        """Parse and cut the items; a refused one becomes `Refused`."""
         cuts: list[Cut | Refused] = []
         for item in items:
             try:
@@ -80,7 +80,7 @@ class Preparation:
         return Cut(item.source.tenant, parsed, chunks)
 
     def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
-        """What becomes of each of them. Raises ComponentError."""
+        """Prepare the items. Raises ComponentError: the embedder failed."""
         cuts = self.split(items)
         vectors = iter(embed_chunks(self._embedder, [cut.chunks for cut in cuts if isinstance(cut, Cut)]))
         return [
@@ -90,22 +90,22 @@ class Preparation:
 
 
 class Workers(Protocol):
-    """Processes elsewhere that do a `Preparation` with the same parts."""
+    """Processes on other machines that run a `Preparation` with the same parts."""
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """What becomes of each batch, in their order. It reads a bounded number of batches ahead of what it has given, and
-        what a worker had when it died is done again by another one.
+        """Yield the prepared batches, in order. It reads a bounded number of batches ahead, and repeats the batch of a
+        worker that died on another one.
 
         Raises:
             ComponentError: no worker can be reached, or the embedder failed there.
-            FingerprintMismatch: a worker has other parts than we have.
+            FingerprintMismatch: a worker has other parts than this process.
         """
         ...
 
 
 def hash_item(item: Item) -> str:
-    """Of the bytes and of everything that is known about them: new access rights are a change, too. The folder that it was
-    read from is not, which may be moved."""
+    """Return the digest of an item's bytes and metadata, so that new access rights are a change too. The folder is
+    left out, since it may be moved."""
     source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
     source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
     digest = hashlib.blake2b(item.content, digest_size=32)

@@ -1,8 +1,7 @@
-"""The bytes of refused documents, kept so that they can be tried again: after a limit was raised, a package installed, a
-parser mended.
+"""Refused files, kept to be tried again: after a limit was raised, a package installed, a parser mended.
 
-One file a document, readable for its owner only; nothing ever opens it but the parsing process. When the folder is full
-the oldest make room: they can still be listed, but must be sent again.
+One file per document, readable for its owner only; only the parsing process ever parses it. When the folder is full,
+the oldest are deleted: their refusals stay listed, but the files must be sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from retrieval.tables import row_codec
 log = logging.getLogger(__name__)
 
 FOLDER = "refused"
-"""Below the data folder."""
+"""The folder, in the data folder."""
 
 
 def _erase(data_dir: Path, person: Person) -> int:
@@ -44,13 +43,13 @@ STORE = Store(
 
 
 class RefusedFiles:
-    """Keeps at most `max_mb` megabytes; 0 keeps nothing. Safe to share between threads: each file is written whole."""
+    """Stores refused files, at most `max_mb` megabytes; 0: none. Safe to share between threads, since files are replaced atomically."""
 
     def __init__(self, folder: Path, *, max_mb: float) -> None:
         self._folder, self._max_bytes = folder, int(max_mb * 1_000_000)
 
     def keep(self, item: Item) -> bool:
-        """Whether it is kept now. A disk that is full or read-only costs the second try, not the batch."""
+        """Store an item and return whether that worked. A full or read-only disk does not stop the batch."""
         packed = _pack(item)
         if len(packed) > self._max_bytes:
             return False
@@ -74,7 +73,7 @@ class RefusedFiles:
         self._path(document_id).unlink(missing_ok=True)
 
     def items(self, *tenants: str) -> Iterator[Item]:
-        """What is kept of these tenants, by uri."""
+        """Yield the stored items of these tenants, sorted by uri."""
         heads = []
         for path in self._files():
             if source := (head := _head(path)).get("source"):

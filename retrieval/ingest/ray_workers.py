@@ -1,7 +1,7 @@
-"""Documents are parsed, cut and embedded by the machines of a Ray cluster, `[foundation.cluster] use = "ray"`.
+"""Workers on a Ray cluster that parse, cut and embed documents: `[foundation.cluster] use = "ray"`.
 
-The tasks hold no store: what they give back is committed here, in the order in which it was sent, so that a task which is
-lost with its machine and done again leaves no trace. Ray Data wants all documents before it begins; ours come one by one.
+The tasks have no store: this process commits their results in the order of sending, so that a task which is lost with
+its machine can be repeated. Ray Data is not used because it needs all documents before it begins.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from retrieval.settings import ParsingSettings, RetrievalSettings
 
 AHEAD = 3
-"""Batches under way for each worker: one that it has, one that waits for it, one that waits for its turn to be stored."""
+"""Batches under way for each worker: one in work, one queued, one waiting to be stored."""
 RETRIES = 10
-"""Of a batch whose worker died. A document that kills every worker must end the ingest, not go round for ever."""
+"""Most retries of a batch whose worker died, so that a document which kills every worker ends the ingest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """What a worker builds, and what that must come to."""
+    """The parts that a worker builds, and the fingerprint that they must have."""
 
     embedder: Part
     chunker: Part
@@ -49,7 +49,7 @@ class _Parts:
 
 
 class RayWorkers:
-    """`Workers` on a cluster that may grow and shrink while they work. Reaches for it when it is first used."""
+    """`Workers` on a cluster that may grow and shrink meanwhile. Connects at the first use."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RayWorkers:
         self._ours = False
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """See `Workers`."""
+        """Prepare batches on the cluster, as `Workers` says."""
         import ray
 
         self._ours = connect(self._cluster) or self._ours
@@ -98,7 +98,7 @@ class RayWorkers:
             yield _results_of(under_way.popleft())
 
     def close(self) -> None:
-        """Leave the cluster, if it was us who joined it."""
+        """Leave the cluster, if this object joined it."""
         if self._ours:
             import ray
 
@@ -108,7 +108,7 @@ class RayWorkers:
 
 def demand_ray() -> None:
     """Raises:
-    MissingDependency: it is not installed.
+    MissingDependency: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingDependency(
@@ -118,12 +118,12 @@ def demand_ray() -> None:
 
 
 def connect(cluster: ClusterSettings) -> bool:
-    """Join the cluster; whether this process had not joined one before.
+    """Join the cluster; return `False` where this process has joined one before.
 
     Raises:
-        StoreUnavailable: nobody answers at its address.
+        StoreUnavailable: no cluster answers at its address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
 
     if ray.is_initialized():
@@ -158,16 +158,16 @@ def _results_of(prepared: Any) -> list[Prepared | Refused]:
 
 
 def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
-    """The task."""
+    """Prepare one batch: the task that runs on a worker."""
     return preparation_of(parts).prepare(items)
 
 
 @lru_cache(maxsize=1)
 def preparation_of(parts: bytes) -> Preparation:
-    """The parts of this worker process, which are kept for its next tasks; the process that parses ends with it.
+    """Build the parts of this worker process, cached for its next tasks. Its parsing process ends with it.
 
     Raises:
-        FingerprintMismatch: they would make other vectors or passages than those of the process that stores them.
+        FingerprintMismatch: the parts differ from those of the process that stores the results.
     """
     from langchain_core.embeddings import Embeddings
 

@@ -1,8 +1,8 @@
-"""Bytes of unknown origin to structured text, in a child process that may be killed.
+"""A sandbox for parsers: a child process with limits turns bytes of unknown origin into structured text.
 
-A parser is the first code that touches a stranger's file. Its child has a cap on memory, processor time and wall time, may
-write no file, and has none of our keys and passwords; it answers in JSON, never in pickle, so that a parser which has been
-taken over cannot run code here. A child that is killed, dies or has grown fat is replaced at the next document.
+A parser is the first code that touches a stranger's file. The child has limits on memory, processor time and wall time,
+may write no file, and has none of our keys and passwords; it answers in JSON, never in pickle, so that a hijacked
+parser cannot run code here. A child that is killed, dies or has grown too large is replaced at the next document.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and 
     from retrieval.settings import ParsingSettings
 
 _KILLED = (-9, -15)
-"""How a process ends that another one kills, where it is not we who do: the system for want of memory, or a node of a cluster
-that is taken away and ends the children of its workers first. That says nothing about the document."""
+"""Exit codes of a child that somebody else killed: the system for lack of memory, or a cluster node on its way down.
+They say nothing about the document."""
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""What the child has of our environment: enough to find Python and its libraries."""
+"""Environment variables that the child inherits: enough to find Python and its libraries."""
 
 
 def supported_suffixes() -> list[str]:
-    """Suffixes of the formats that some file in `parsers/` reads, sorted."""
+    """Return the suffixes that the files in `parsers/` read, sorted."""
     return sorted(_registry(ParseLimits()))
 
 
 def parser_versions() -> frozenset[str]:
-    """Of the parsers of all formats."""
+    """Return the versions of all parsers."""
     return frozenset(parser.version for parser in _registry(ParseLimits()).values())
 
 
 def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
-    """The version of the parser that would read a document of this name differently now: that parser, or the one of an
-    attachment, is none of those that read it. `None` too where nothing notes which did, or nothing would read it now."""
+    """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
+    the document (`parsers`). `None`: nothing is newer, `parsers` is empty, or no parser reads the name."""
     parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
     if parser is None or not parsers:
         return None
@@ -58,7 +58,7 @@ def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
 
 @cache
 def _registry(limits: ParseLimits) -> dict[str, Parser]:
-    """Suffix -> parser. The folder is the registry; nothing heavy is imported before a parser parses."""
+    """Return suffix -> parser for all files in the folder. Heavy libraries are imported only when a parser parses."""
     by_suffix: dict[str, Parser] = {}
     for module in pkgutil.iter_modules(parsers.__path__):
         parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
@@ -67,7 +67,7 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
 
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
-    """Parse in this process, without protection: for the child, and for content that we wrote ourselves.
+    """Parse in this process, without protection: for the child, and for trusted content.
 
     Raises:
         DocumentRefused: with the reason.
@@ -89,13 +89,13 @@ def _parser_for(name: str, limits: ParseLimits) -> Parser:
 
 
 class _KilledFromOutside(DocumentRefused):
-    """The first time, the document is parsed once more; the second time, it counts as the cause."""
+    """The child was killed from outside. The document is parsed once more; a second time, it counts as the cause."""
 
     code = DocumentRefused.code
 
 
 class ParserPool:
-    """Parses documents one at a time in a child process. Safe to share between threads."""
+    """Parses documents, one at a time, in a child process. Safe to share between threads."""
 
     def __init__(self, settings: ParsingSettings) -> None:
         self._settings = settings
@@ -104,14 +104,14 @@ class ParserPool:
         self._child: subprocess.Popen[bytes] | None = None
 
     def parse(self, content: bytes, name: str) -> Parsed:
-        """The text of `content` with its structure; the suffix of `name` says the format.
+        """Parse `content` into text and structure; the suffix of `name` says the format.
 
         Raises:
             DocumentRefused: reason "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb",
                 "too_many_pages", "timeout" or "crashed". The next call works after any of them.
             MissingDependency: the parser's package is not installed.
         """
-        name = " ".join(clean(name).split())[-200:]  # it is repeated in messages and logs, and strangers choose it
+        name = " ".join(clean(name).split())[-200:]  # strangers choose the name, and messages and logs repeat it
         _parser_for(name, self._limits)
         if len(content) > self._settings.max_bytes:
             raise DocumentRefused(
@@ -134,7 +134,7 @@ class ParserPool:
 
     @property
     def pid(self) -> int | None:
-        """Of the child, for whoever watches what it uses; `None` while there is none."""
+        """Process id of the child, to watch its usage; `None` while there is none."""
         child = self._child
         return child.pid if child is not None else None
 
@@ -166,7 +166,7 @@ class ParserPool:
             return _exchange(child, content, name, self._limits, self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
             ended = None
-            if not isinstance(error, ValueError):  # it closed its pipe: how it ended, before we end it ourselves
+            if not isinstance(error, ValueError):  # it closed its pipe: get its exit code before we kill it
                 with suppress(subprocess.TimeoutExpired):
                     ended = child.wait(timeout=1)
             self._end_child()
@@ -196,7 +196,7 @@ class ParserPool:
         child.kill()
         child.wait()
         for pipe in (child.stdin, child.stdout):
-            with suppress(BrokenPipeError):  # what was left to write is of no use to a dead child
+            with suppress(BrokenPipeError):  # the child is dead, so unsent data do not matter
                 pipe and pipe.close()
 
 
@@ -235,11 +235,11 @@ def _read_answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def _serve(memory_mb: int) -> None:
-    """The child: answer requests until the parent closes the pipe or disappears."""
+    """Run the child: answer requests until the parent closes the pipe or disappears."""
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not stand between our answers
+    os.dup2(2, 1)  # prints of libraries must not mix with our answers
     _cap("RLIMIT_AS", memory_mb << 20)
-    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):  # a document that has taken over its parser finds nowhere to stay
+    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):  # a hijacked parser can write no files
         _cap(written, 0)
     while line := source.readline():
         request = json.loads(line)
@@ -270,7 +270,7 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
 
 
 def _cap(name: str, most: int, *, for_good: bool = True) -> None:
-    """Windows has no such limits and macOS refuses some; those of time and size still hold there."""
+    """Set a resource limit of this process. Windows has none and macOS refuses some; limits of time and size still hold there."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -279,7 +279,7 @@ def _cap(name: str, most: int, *, for_good: bool = True) -> None:
 
 
 def _address_space_mb() -> float:
-    """What the memory cap counts. Memory that one document left behind must not be missing to the next one."""
+    """Return the address space in use in MB, which the memory limit counts; 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:

@@ -1,1 +1,1 @@
-"""Document ledgers, a file each: the truth about what is stored."""
+"""Document ledgers, one file each: the source of truth for documents."""

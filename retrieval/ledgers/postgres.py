@@ -1,10 +1,10 @@
 # ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
 """The document ledger in PostgreSQL, with the keyword index in the same transactions: for several processes or machines.
 
-One transaction writes at a time, in all processes together, so that the numbers of the sequence are committed in their
-order; readers never wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` knows
-neither how rare a word is nor how long the passages are. Words are stemmed by the
-server's own Snowball dictionary and prepared by `foundation.text.tokens`, so that both ledgers find the same.
+One transaction writes at a time, across all processes, so that sequence numbers are committed in order; readers never
+wait. The keyword index is a table of postings, ranked by BM25 in the query, because `ts_rank` ignores the rarity of
+words and the length of passages. Words are prepared by `foundation.text.tokens` and stemmed by the server's Snowball
+dictionary, so that both ledgers find the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SEARCH = f"""
   WHERE {PostgresTables.conditions.in_scope} AND {PostgresTables.conditions.in_force} /* where */
   ORDER BY r.score DESC, c.chunk_id LIMIT :limit"""
 _K1, _B = 1.2, 0.75
-"""Of BM25, as SQLite's FTS5 has them."""
+"""The parameters of BM25, as in SQLite's FTS5."""
 
 
 STORE = Store(name="documents", stays=DOCUMENTS_STAY)

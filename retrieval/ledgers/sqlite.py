@@ -1,8 +1,8 @@
 # ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
 """The document ledger in one SQLite file, with the keyword index (FTS5) in the same transactions.
 
-Durable by SQLite's own promise: write-ahead log, `synchronous=FULL`. One writer at a time; readers never wait for it.
-Every chunk and every deletion draws the next number of one sequence, by which a vector index catches up.
+Durability is SQLite's: write-ahead log, `synchronous=FULL`. One writer at a time; readers never wait for it. Every
+chunk and every deletion gets the next number of one sequence, by which a vector index catches up.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _SEARCH = f"""
   CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
   CROSS JOIN documents AS d ON d.document_id = c.document_id
   WHERE {SqliteTables.conditions.in_scope} AND {SqliteTables.conditions.in_force} /* where */ LIMIT :limit"""
-"""All matches are ranked, and the best walked through until enough of them may be shown; asking of every match whether it may
+"""All matches are ranked first, and access is checked from the best on until there are enough; checking every match
 takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
 
 
 class Options(Section):
     file: str = "ledger.sqlite"
-    """Below the data folder."""
+    """The file, relative to the data folder."""
     busy_timeout_s: float = Field(default=5.0, ge=0)
-    """How long to wait for another process that is writing."""
+    """Seconds to wait for another process that is writing."""
     heading_weight: float = Field(default=1.0, ge=0)
-    """What a word in a heading counts for in keyword search, against 1 in the text."""
+    """Weight of a word in a heading in keyword search, against 1 in the text."""
 
 
 class SqliteLedger(TablesLedger):
@@ -75,7 +75,7 @@ class SqliteLedger(TablesLedger):
                 Path(f"{self._beside_path}{suffix}").unlink(missing_ok=True)
 
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
-        """Any of them, each quoted, so that none is taken for FTS5's syntax. A word that stands there twice counts twice."""
+        """Bind the words joined by OR, each quoted so that none is FTS5 syntax. A repeated word counts twice."""
         return {"weight": self._options.heading_weight, "expression": " OR ".join(f'"{word}"' for word in words)}
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class SqliteLedger(TablesLedger):
 
     @contextmanager
     def _reading(self, *, steady: bool = False) -> Iterator[SqliteTables]:
-        del steady  # one statement reads one moment, whatever is written meanwhile
+        del steady  # each statement reads a snapshot
         with self._database.reading() as connection:
             yield SqliteTables(connection)
 
@@ -104,6 +104,6 @@ def stores(options: Options) -> tuple[SqliteStore, ...]:
 
 
 def store_in(options: Options) -> SqliteStore:
-    """The ledger, and the one that is written anew beside it."""
+    """Describe the store: the ledger, and the one of a reindex beside it."""
     beside = Path(options.file).with_name(f"{Path(options.file).stem}-reindex{Path(options.file).suffix}")
     return SqliteStore(name="documents", file=options.file, files=(f"{beside}*",), stays=DOCUMENTS_STAY)

@@ -1,1 +1,1 @@
-"""Parsers, a file for each format, found by the suffix of a document's name."""
+"""Parsers, one file per format, chosen by the suffix of a document's name."""

@@ -13,7 +13,7 @@ from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
-"""A first line that tells Excel the separator."""
+"""A first line that declares the separator for Excel."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
@@ -36,7 +36,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _delimiter(text: str) -> str:
-    """The separator under which the first rows agree best on a number of columns.
+    """Return the separator under which the first rows agree best on a number of columns.
 
     The standard library's Sniffer guesses from letters where a column of prose is present; counting does not.
     """

@@ -25,10 +25,10 @@ from retrieval.formats.word_numbering import (
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _WRAPPERS = tuple(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
-"""What stands around paragraphs, rows and cells: content controls, accepted changes, marks."""
+"""Wrappers of paragraphs, rows and cells: content controls, accepted changes, marks."""
 _PLAIN = ("paragraph", 0)
 _BODY_TEXT = 9
-"""The outline level of what is no heading."""
+"""The outline level of body text."""
 _MOST_COLUMNS = 63
 """Word's own limit."""
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -53,8 +53,8 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _settle(document: Any) -> None:
-    """Takes out what only old programs show, which repeats what stands before it, and writes out the numbers of headings
-    and list items, which stand in tables alone too."""
+    """Remove fallbacks for old programs, which repeat the text before them, and write out the numbers of headings
+    and list items."""
     for fallback in list(document.element.body.iter(_FALLBACK)):
         fallback.getparent().remove(fallback)
     for paragraph, number in list(numbers(document)):
@@ -66,7 +66,7 @@ def _settle(document: Any) -> None:
 
 
 class _Walk:
-    """Paragraphs and tables in order to blocks."""
+    """Adds paragraphs and tables to the draft, in order."""
 
     def __init__(self, draft: Draft, document: Any) -> None:
         self._draft = draft
@@ -81,7 +81,7 @@ class _Walk:
                 self._add_paragraph(element)
             elif max(map(len, rows), default=0) > 1:
                 self._add_table(element, rows)
-            else:  # it only frames what stands in it
+            else:  # a frame around its content
                 for cell in (cell for row in rows for cell in row):
                     self.over(cell)
                 continue
@@ -135,8 +135,8 @@ def _inside(parent: Any, *tags: str) -> Iterator[Any]:
 
 
 def _styles(document: Any) -> dict[str, tuple[str, int]]:
-    """What the paragraphs of each style are: their kind, and their level if they are headings. A style is what its name or
-    its outline level says, or else what the one is that it is based on, or else an item if it is numbered."""
+    """Return the block kind of each style, and the level of headings: by the style's name or outline level, else by
+    its base; a numbered one of neither is an item."""
     kinds: dict[str, tuple[str, int]] = {}
     for style, based_on, element in styles_by_descent(document):
         kind = _kind_of(element) or kinds.get(based_on, _PLAIN)
@@ -156,7 +156,7 @@ def _kind_of(style: Any) -> tuple[str, int] | None:
 
 
 def _notes(document: Any) -> dict[tuple[str, str | None], str]:
-    """What stands in foot and end notes, by the tag that refers to it and its number."""
+    """Return the text of foot and end notes, by the referring tag and the note's number."""
     notes: dict[tuple[str, str | None], str] = {}
     for kind, root in related_roots(document):
         tag = kind.removesuffix("s")
@@ -170,9 +170,9 @@ def _is_merged(cell: Any) -> bool:
 
 
 def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
-    """The words of a row by columns. A cell that reaches down over several rows stands in each of these that has words of
-    its own, so that a row means the same alone; `above` remembers it. One over several columns stands in the first of them,
-    or, if they are to be `spread`, in each."""
+    """Return the text of a row by columns. A cell over several rows is repeated in each that has text of its own, so
+    that a row can be understood alone; `above` holds it. A cell over several columns is put into the first, or if
+    `spread` into each."""
     words: list[str] = []
     own = ""
     for cell in row:
@@ -192,8 +192,8 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
 
 
 def _words(element: Any) -> str:
-    """The visible words: deleted text has another tag, what was moved away or hidden is left out, as is how a character is
-    pronounced, and a drawing's fallback repeats what stands before it."""
+    """Return the visible text, without deleted, moved and hidden text, pronunciation guides, and fallbacks of
+    drawings."""
     words: list[str] = []
     for node in element:
         if node.tag in (f"{_W}t", f"{_M}t"):

@@ -16,7 +16,7 @@ from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEPTH = 3
-"""A mail in a mail in a mail is read; what lies deeper is named."""
+"""Depth to which mails within mails are read; deeper ones are only named."""
 _ATTACHMENTS = 50
 _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
 
@@ -26,10 +26,10 @@ def build(limits: ParseLimits) -> FormatParser:
 
 
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
-    """`depth` counts the mails in which it lies, with itself."""
+    """Parse a mail; `depth` counts the mails around it and itself."""
     if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
         content = decode(content, draft.name).encode()
-    content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # else the first line is taken for the body's
+    content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # otherwise the first line counts as the body
     if not content:
         return draft.finish()
     mail = message_from_bytes(content, policy=policy.compat32)
@@ -77,7 +77,7 @@ def _parse_attachment(part: Message, draft: Draft, depth: int) -> Parsed:
 
 
 def header(mail: Message, name: str) -> str:
-    """A header's words, decoded; one that is encoded wrongly comes back as it stands."""
+    """Return a header, decoded; a wrongly encoded one as it is."""
     from email.header import decode_header, make_header
 
     raw = next((str(value) for key, value in mail.raw_items() if key.lower() == name.lower()), "")
@@ -88,12 +88,12 @@ def header(mail: Message, name: str) -> str:
             raw = str(mail.get(name, ""))
     try:
         return str(make_header(decode_header(raw)))
-    except (ValueError, LookupError):  # a charset that nobody knows, base64 that is none
+    except (ValueError, LookupError):  # an unknown charset, or invalid base64
         return raw
 
 
 def _parts(mail: Message) -> Iterator[Message]:
-    """The leaves that a reader is shown: of alternatives the plain one, else the richest that has text."""
+    """Yield the leaves that a reader sees: of alternatives the plain one, else the richest with text."""
     if mail.get_content_type() == "message/rfc822" or not mail.is_multipart():
         yield mail
         return
@@ -120,7 +120,7 @@ def _is_attached(part: Message) -> bool:
 
 
 def _file_name(part: Message) -> str:
-    """Its last part only, shortened: it is text from a stranger, and nothing is ever stored under it."""
+    """Return the last part of the file name, shortened, since a stranger chose it. Nothing is stored under it."""
     raw_name = part.get_filename() or ""
     name = " ".join(collapse_rfc2231_value(raw_name).replace("\\", "/").rpartition("/")[2].split())[-120:]
     if name:
@@ -136,4 +136,4 @@ def _text(part: Message, name: str) -> str:
         return ""
     charset = str(part.get_content_charset() or "utf-8")
     text = decode_declared(content, charset)
-    return decode(content, name) if text is None else text  # mails often declare what they are not
+    return decode(content, name) if text is None else text  # the declared charset is often wrong

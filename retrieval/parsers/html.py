@@ -29,11 +29,11 @@ _BLOCKS = frozenset(
     main ol p pre section summary table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - reads best as text
 )
 _MOST_COLUMNS = 100
-"""A table of more is left as it is: nobody reads it, and trafilatura takes time by the square of a row's cells."""
+"""Most columns of a table whose spans are filled; trafilatura's time is quadratic in the cells of a row."""
 _REPEATED = 200
-"""Characters. Longer ones are a paragraph beside the rows that it spans, and no name of theirs."""
+"""Most characters of a cell that is repeated; a longer one is a paragraph beside its rows, not their name."""
 _ENOUGH = 0.7
-"""trafilatura is believed if it keeps this share of the words outside of links. It loses whole sections of short pages."""
+"""Least share of the words outside of links that trafilatura must keep; it loses whole sections of short pages."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
@@ -41,8 +41,8 @@ def build(limits: ParseLimits) -> FormatParser:
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
-    """The main content is found by trafilatura. Where it loses too much, or nothing is to be stripped, the body is walked
-    through without what its tags call furniture."""
+    """Parse the main content that trafilatura finds; where it loses too much, the body without the elements that its
+    tags call furniture."""
     from lxml import etree, html
 
     source = _XML_DECLARATION.sub("", clean(_decode(content, draft.name)))
@@ -70,13 +70,13 @@ def _decode(content: bytes, name: str) -> str:
         text = decode_declared(content, declared[1].decode("ascii"))
         if text is not None:
             return text
-    return decode(content, name)  # pages often declare what they are not; then the bytes decide
+    return decode(content, name)  # the declared encoding is often wrong
 
 
 def _main_content(source: str) -> Any:
-    """What trafilatura keeps, or `None`.
+    """Return the tree that trafilatura keeps; `None`: nothing.
 
-    Its fallbacks for short pages flatten the structure, so short pages must count as long enough.
+    Its fallbacks for short pages flatten the structure, so the least size is set to 1.
     """
     import trafilatura
     from trafilatura.settings import DEFAULT_CONFIG
@@ -90,7 +90,7 @@ def _main_content(source: str) -> Any:
 
 
 def _as_html(content: Any) -> Any:
-    """trafilatura's tree under the tags of HTML. What lies in a cell stays the words of the cell, and code in a line its words."""
+    """Rename trafilatura's tags to those of HTML. The content of a cell stays its text, and so does inline code."""
     inside_cells = set(content.iterfind(".//cell//*"))
     for element in content.iter():
         rend, parent = element.get("rend", ""), element.getparent()
@@ -112,7 +112,7 @@ def _as_html(content: Any) -> Any:
 
 
 def _without_hidden(document: Any) -> bool:
-    """Takes out what a reader does not see; whether there was any."""
+    """Remove hidden elements; return whether there were any."""
     hidden = [
         element
         for element in document.iter()
@@ -126,7 +126,7 @@ def _without_hidden(document: Any) -> bool:
 
 
 def _body(document: Any) -> Any:
-    """What may be content: the one `main`, or else the body, without what tags, roles and names call furniture."""
+    """Return the only `main`, else the body, without elements that tags, roles or names call furniture."""
     mains = document.findall(".//main")
     body = next(iter(mains if len(mains) == 1 else document.findall("body")), document)
     for element in list(body.iter()):
@@ -150,7 +150,7 @@ def _is_enough(content: Any, body: Any) -> bool:
 
 
 def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
-    """trafilatura takes the first heading for the site's name where it is no h1."""
+    """Add the first heading if trafilatura dropped it: it takes one other than h1 for the site's name."""
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
     words = " ".join("".join(first.itertext()).split()) if first is not None else ""
     if first is not None and words and words not in " ".join("".join(content.itertext()).split()):
@@ -158,7 +158,7 @@ def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
 
 
 def _walk(draft: Draft, parent: Any, kind: str = "paragraph") -> None:
-    """Blocks in order; words between them are paragraphs of their own, or belong to the list item around them."""
+    """Add the blocks in order. Text between them becomes paragraphs, or belongs to the list item around it."""
     loose: list[str] = [parent.text or ""]
     for element in parent:
         if element.tag in _BLOCKS or any(inner.tag in _BLOCKS for inner in element.iterdescendants()):
@@ -188,7 +188,7 @@ def _walk_one(draft: Draft, element: Any) -> None:
 
 
 def _number(item: Any) -> None:
-    """Steps keep their number, which other steps refer to."""
+    """Write out the number of an ordered list's item, to which other steps may refer."""
     if not "".join(item.itertext()).strip():
         return
     number, begin = 1 + len(list(item.itersiblings("li", preceding=True))), item
@@ -198,14 +198,14 @@ def _number(item: Any) -> None:
 
 
 def _words(element: Any) -> str:
-    """With white space where a line or a block ends."""
+    """Return an element's text, with white space where a line or block ends."""
     for inner in element.iterdescendants("br", *_BLOCKS):
         inner.tail = f" {inner.tail or ''}"
     return "".join(element.itertext())
 
 
 def _holds_data(table: Any) -> bool:
-    """Whether it is more than the frame of a page."""
+    """Whether a table has data, rather than being a page's layout."""
     return next(table.iterdescendants("table", "h1", "h2", "h3", "h4", "ul", "ol"), None) is None
 
 
@@ -214,13 +214,13 @@ def _is_head(row: Any) -> bool:
 
 
 def _without_spans(document: Any, name: str, most: int) -> bool:
-    """Gives each row of a table a cell of its own in each column; whether there was one that reached over several.
+    """Fill the spans of tables, so that each row has a cell in each column; return whether there were any.
 
-    A cell that reaches down stands in each row below it that has words of its own, so that a row means the same alone. One
-    over several columns stands in the first of them and, if it is a name, in each. Rows of names become one.
+    A cell over several rows is repeated in each that has text of its own, so that a row can be understood alone. One
+    over several columns stays in the first and, in a header, is repeated in each. Header rows become one.
 
     Raises:
-        DocumentRefused: "too_large": that would write more than `most` characters and cells.
+        DocumentRefused: reason "too_large": this would write more than `most` characters and cells.
     """
     any_spans, written = False, 0
     for table in list(document.iter("table")):
@@ -250,7 +250,7 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
 
 
 def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:
-    """Row by row, how much was written again."""
+    """Fill a group of rows; yield for each the amount of repeated text."""
     above: dict[int, tuple[int, str]] = {}  # by column, the row in which it ends and its words
     for place, row in enumerate(rows):
         own = list(row.iterchildren("td", "th"))
@@ -282,8 +282,8 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
 
 
 def _widest(rows: list[Any]) -> int:
-    """The cells of the widest row, with those that reach down into it; a number in a tag costs its writer nothing, and no
-    cell reaches further than this."""
+    """Return the number of cells of the widest row, with those that reach down into it. It bounds `colspan`, which a
+    page may set to anything."""
     change = [0] * (len(rows) + 1)
     for place, row in enumerate(rows):
         for cell in row.iterchildren("td", "th"):

@@ -1,6 +1,6 @@
-"""JSON and JSON Lines: every object as "path: value" pairs, so that a value is never read without its name.
+"""JSON and JSON Lines: every object as "path: value" pairs, so that each value has its name.
 
-Each object of the list that a file is about is a record of its own, below the list's path as a heading.
+Each object of a file's main list is a record, below the list's path as a heading.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 
 _ROW_CHARACTERS = 600
-"""An object that fits into one passage stays one line; a larger one gets a line for each of its values."""
+"""Most characters of an object on one line; a larger one gets a line for each value."""
 _WRAPPERS = 8
-"""A list of records is looked for so many objects deep; what lies deeper is a value of the record around it."""
+"""Depth of objects to which lists of records are searched; deeper ones are values of the record around them."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
@@ -30,13 +30,13 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         for heading, record in _records(decode(content, draft.name), draft.name, lines=lines):
             draft.add("heading", heading, level=2)
             _add(draft, record)
-    except RecursionError as error:  # newer Pythons read more levels than they let a function walk
+    except RecursionError as error:  # newer Pythons parse deeper nesting than they can recurse
         raise DocumentRefused(f'"{draft.name}" is nested too deeply. Flatten it.', reason="malformed") from error
     return draft.finish()
 
 
 def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:
-    """Each record, with the heading that begins at it or nothing."""
+    """Yield (heading, record); the heading is empty where none begins."""
     if not text.strip():
         return
     if not lines and not _is_lines(text):
@@ -54,7 +54,7 @@ def _with_heading(records: list[Any], heading: str) -> Iterator[tuple[str, Any]]
 
 
 def _unwrap(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """What an object says itself, then what it is wrapped around: the lists of objects in it and in its objects."""
+    """Yield an object's own values, then the lists of objects in it and in its objects."""
     if not _wraps(value, depth):
         yield path, value
         return
@@ -72,7 +72,7 @@ def _wraps(value: Any, depth: int) -> bool:
 
 
 def _is_lines(text: str) -> bool:
-    """Whether the first two lines are an object each, as JSON Lines under the name of JSON."""
+    """Whether each of the first two lines is an object, as in JSON Lines with the suffix of JSON."""
     first = [line.strip() for line in text.split("\n", 50) if line.strip()][:2]
     return len(first) == 2 and all(line[0] + line[-1] == "{}" for line in first)
 
@@ -95,7 +95,7 @@ def _add(draft: Draft, record: Any) -> None:
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Leaves as (dotted path, text). A list of plain values is one leaf; nulls and empty ones say nothing."""
+    """Yield the leaves as (dotted path, text). A list of plain values is one leaf; nulls and empty values are left out."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flatten(inner, f"{path}.{key}" if path else str(key))

@@ -28,7 +28,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 class _Walk:
-    """Tokens in order to blocks. It remembers which lists are open and, inside a table, the rows so far."""
+    """Adds the blocks of tokens to the draft. It keeps the open lists and, inside a table, the rows so far."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
@@ -77,7 +77,7 @@ class _Walk:
             self._draft.add("paragraph", text)
 
     def _with_number(self, text: str) -> str:
-        """Steps keep their number, which other steps refer to; bullets carry nothing."""
+        """Put the number of an ordered list's item before its text, since other steps may refer to it."""
         number, begins = self._numbers[-1], self._item_begins
         self._item_begins = False
         if not begins or number is None:
@@ -87,10 +87,9 @@ class _Walk:
 
 
 def without_markup(html: str) -> str:
-    """The text with a space in place of each comment and tag; one that nothing closes is text.
+    """Replace each comment and tag by a space; an unclosed one is text.
 
-    It looks for each kind of end until there is none, and so goes over the text three times at most. An expression would
-    look again from every `<`.
+    Linear: it passes over the text at most three times, where a regular expression would search again from every `<`.
     """
     words, at, comments_end = list[str](), 0, True
     while (begin := html.find("<", at)) >= 0:
@@ -107,7 +106,7 @@ def without_markup(html: str) -> str:
 
 
 def plain(tokens: Sequence[Token]) -> str:
-    """The words of inline tokens: the text of links, the description of images, code without its quotes."""
+    """Return the text of inline tokens: of links, descriptions of images, code without its quotes."""
     words = []
     for token in tokens:
         if token.type in ("softbreak", "hardbreak"):

@@ -1,6 +1,6 @@
 """PDF: text page by page, with headings from the outline and from type sizes, and table rows from positions.
 
-A PDF holds only words at places, and what a reader would join is joined here: lines, broken words, cells on one base line.
+A PDF has only words at positions; lines, hyphenated words and cells on one base line are joined here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _BULLET = re.compile(r"^(?:[•‣▪◦●○■\uf0b7·–-]\s+|\(?\d{1,3}[.)]\s)")
 _LARGER = 1.12
-"""A heading's type against the body's. Smaller differences are rounding of scaled fonts."""
+"""Least ratio of a heading's type size to the body's; smaller differences are rounding of scaled fonts."""
 _HEADING_CHARACTERS = 150
-"""What is longer is large text, not a heading."""
+"""Most characters of a heading; longer ones are large text."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What stands on one base line: its cells from left to right, and where its last words begin."""
+    """A line of text on one base line: its cells from left to right, and the start of its last words."""
 
     text: str
     size: float
@@ -72,7 +72,7 @@ def _open(content: bytes, name: str) -> PdfReader:
 
 
 def page_lines(page: PageObject) -> list[Line]:
-    """The page's lines in reading order, cells on one base line together."""
+    """Return the page's lines in reading order, cells on one base line together."""
     lines: list[Line] = []
     open_line = False
 
@@ -94,7 +94,7 @@ def page_lines(page: PageObject) -> list[Line]:
 
 
 def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
-    """Start a line, or go on with the last one: within it, as its next words, or as its next cell."""
+    """Start a line, or continue the last one with further words or a further cell."""
     last = lines[-1] if lines else None
     beside = last is not None and abs(last.y - new.y) < 0.3 * max(new.size, 1) and new.x > last.x
     if last is None or not (goes_on or beside):
@@ -111,12 +111,12 @@ def _with(line: Line, new: Line, cells: list[str]) -> Line:
 
 
 def _right(line: Line) -> float:
-    """Roughly where the line's last words end. A font's true widths are often missing; rather too far than too near."""
+    """Estimate the right end of the line's last words, rather too far than too near; true font widths are often missing."""
     return line.x + line.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in line.last)
 
 
 def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
-    """Pages without the running heads and feet: edge lines that return, figures aside, on most of the pages."""
+    """Remove running heads and feet: edge lines that recur, apart from figures, on most pages."""
     if len(pages) < 3:
         return pages
 
@@ -132,7 +132,7 @@ def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
 
 
 class _Headings:
-    """Knows which lines are headings, and of which level."""
+    """Decides which lines are headings, and of which level."""
 
     def __init__(self, pages: list[list[Line]], outline: dict[str, int]) -> None:
         sizes = Counter[float]()
@@ -155,7 +155,7 @@ def _key(text: str) -> str:
 
 
 def _outline(reader: PdfReader) -> dict[str, int]:
-    """Titles of the outline with their depth. A broken one is no reason to refuse the text."""
+    """Return the titles of the outline with their depth; empty where it is broken, which is no reason to refuse the text."""
     levels: dict[str, int] = {}
 
     def walk(entries: Any, level: int) -> None:
@@ -172,7 +172,7 @@ def _outline(reader: PdfReader) -> dict[str, int]:
 
 
 def _title(reader: PdfReader) -> str | None:
-    """The title in the metadata, unless an editor filled in the name of a file."""
+    """Return the title in the metadata, unless it is a file name or an editor's default."""
     title = ""
     with suppress(Exception):
         title = str((reader.metadata and reader.metadata.title) or "")
@@ -180,7 +180,7 @@ def _title(reader: PdfReader) -> str | None:
 
 
 def _filled_in(reader: PdfReader) -> list[tuple[str, str]]:
-    """What was written into the text and choice fields of a form. A broken form is no reason to refuse the text."""
+    """Return (label, value) of a form's filled text and choice fields; empty where the form is broken."""
     with suppress(Exception):
         fields = (reader.get_fields() or {}).items()
         filled = [(name, field) for name, field in fields if field.get("/FT") in ("/Tx", "/Ch") and field.get("/V")]
@@ -204,7 +204,7 @@ def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int)
 
 
 def _groups(lines: list[Line], headings: _Headings) -> Iterator[list[Line]]:
-    """Lines that belong together: a table, a heading over several lines, a paragraph."""
+    """Yield groups of lines that belong together: a table, a heading over several lines, a paragraph."""
     lengths = sorted(len(line.text) for line in lines)
     full = 0.75 * lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
     group: list[Line] = []
@@ -227,7 +227,7 @@ def _goes_on(last: Line, line: Line, headings: _Headings, full: float) -> bool:
 
 
 def join_lines(lines: Sequence[str]) -> str:
-    """Lines as one paragraph; a word that a hyphen breaks at the margin is put together.
+    """Join lines to a paragraph; words hyphenated at the margin are put together.
 
     >>> join_lines(["a long para-", "graph of", "text"])
     'a long paragraph of text'

@@ -1,6 +1,6 @@
 """PowerPoint presentations: slide by slide, its title as a heading, then its shapes from top to bottom, then the notes.
 
-Hidden slides and shapes are left out, as everything is that a reader does not see.
+Hidden slides and shapes are left out.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 _UNTITLED = "PowerPoint Presentation"
-"""What the program itself fills in."""
+"""The title that the program fills in by default."""
 _NO_BULLET = "{http://schemas.openxmlformats.org/drawingml/2006/main}buNone"
 _FURNITURE = ("sldNum", "dt", "ftr", "hdr")
-"""The number, the date, the foot and the head, which every slide repeats."""
+"""Placeholders that every slide repeats: number, date, foot and head."""
 _ABOUT_ONE_HEIGHT = 137_160
-"""EMU, a seventh of an inch: what a hand that drags boxes into a row is off by, and less than a line of text."""
+"""EMU, a seventh of an inch: the inaccuracy of boxes dragged into a row, and less than a line of text."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
@@ -70,7 +70,7 @@ def _add_slide(draft: Draft, slide: Any, number: int) -> None:
 
 
 def _in_reading_order(shapes: Any) -> Iterator[Any]:
-    """From top to bottom; what begins at about one height, from left to right. A group's shapes stand together."""
+    """Yield shapes from top to bottom, those of about one height from left to right; a group's shapes together."""
     band: list[Any] = []
     for shape in sorted(shapes, key=lambda box: box.top or 0):
         if band and (shape.top or 0) - (band[0].top or 0) > _ABOUT_ONE_HEIGHT:
@@ -107,7 +107,7 @@ def _add_shape(draft: Draft, shape: Any, number: int) -> None:
 
 
 def _related_part(shape: Any, tag: str, attribute: str) -> bytes | None:
-    """The part in which a chart or diagram of this shape lies, if it is there."""
+    """Return the package part of this shape's chart or diagram; `None`: there is none."""
     reference = shape._element.find(f".//{{*}}graphicData/{{*}}{tag}")  # noqa: SLF001 - not offered otherwise
     if reference is None:
         return None
@@ -122,7 +122,7 @@ def _cell(cell: Any) -> str:
 
 
 def _add_text(draft: Draft, shape: Any, number: int) -> None:
-    """In the body of a slide every paragraph is an item unless it says that it is none; elsewhere, none is."""
+    """Add a shape's paragraphs. In a slide's body each is an item unless it has no bullet; elsewhere only indented ones are."""
     body = shape.is_placeholder and shape.placeholder_format.type is not None and shape.placeholder_format.idx > 0
     for paragraph in shape.text_frame.paragraphs:
         element = paragraph._p  # noqa: SLF001 - not offered otherwise

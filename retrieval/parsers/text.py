@@ -17,7 +17,7 @@ def build(limits: ParseLimits) -> FormatParser:
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
-    """`.log` keeps every line for itself; the others join lines that were only wrapped at a margin."""
+    """Parse a text. In `.log` every line is a paragraph; otherwise lines that were wrapped at a margin are joined."""
     log = PurePath(draft.name).suffix.lower() == ".log"
     for stanza in re.split(r"\n\s*\n", clean(decode(content, draft.name))):
         lines = [line for line in stanza.split("\n") if line.strip()]
@@ -43,7 +43,7 @@ def _add(draft: Draft, lines: list[str]) -> None:
 
 
 def _add_items(draft: Draft, lines: list[str]) -> None:
-    """A line without a bullet goes on with the item above it, if it is indented, or else stands alone."""
+    """Add a list. An indented line without a bullet continues the item above; others stand alone."""
     kind, current = "paragraph", list[str]()
     for line in lines:
         bullet = _ITEM.match(line)
@@ -66,7 +66,7 @@ def _heading_level(lines: list[str]) -> int:
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether the line ends are a margin's and not the author's: full lines that do not end with their sentence."""
+    """Whether the lines were wrapped at a margin: they are full, and seldom end with a sentence."""
     if len(lines) < 2:
         return True
     lengths = [len(line) for line in lines[:-1]]

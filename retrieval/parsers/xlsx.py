@@ -1,7 +1,7 @@
 """Excel workbooks: each sheet under its name, its rows with their column names; the values as they were last computed.
 
-Hidden sheets, rows, columns and shapes are left out, as everything is that a reader does not see. What is folded or filtered
-away is read: its mark stands on the sheet, and a click shows it.
+Hidden sheets, rows, columns and shapes are left out. Folded and filtered rows are read, since the sheet shows that they
+exist and a click opens them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_docu
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 _MOST_ROWS = 1_048_576
-"""Excel's own limit. A file may number its rows as it likes, and each missing one is walked through."""
+"""Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time."""
 _MOST_COLUMNS = 16_384
 _AROUND_THE_CELLS = (
     (re.compile(r"xl/worksheets/.*\.xml"), rb"\A(?>(.*?</(?:\w+:)?sheetData>)).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
@@ -38,12 +38,12 @@ _AROUND_THE_CELLS = (
     ),
     (re.compile(r"xl/workbook\.xml"), rb"\A(?>(.*?)<(?:\w+:)?definedNames\b).*</(?:\w+:)?definedNames>", rb"\1"),
 )
-"""Rules and names that say nothing of a cell's value, and that openpyxl may refuse a workbook for. From the first of them to
-the last: a search that began anew at each would take time by the square of their number."""
+"""(member, pattern, replacement) for rules and names that openpyxl may refuse a workbook for and that no value
+depends on. A pattern runs from the first to the last of them, so that it stays linear."""
 _SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
-"""What stands in a format up to the next semicolon: first how a positive number is shown, then a negative one."""
+"""A section of a number format, up to a semicolon: first that of positive numbers, then of negative ones."""
 _PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]*)[^\]]*\]|[_*].|\[[^\]]*\]|([$€£¥₹\s])")
-"""What stands around the digits: words, signs, currencies, the room that another sign takes, the look."""
+"""Parts of a format around the digits: words, signs, currencies, padding, looks."""
 _DIGIT = re.compile(r"[0#?]")
 _SCALED = re.compile(r"[0#?],+(?![0#?])")
 _SIGNS_AT_THE_NUMBER = ("$", "£", "¥", "₹")
@@ -86,7 +86,7 @@ def _read_workbook(draft: Draft, content: bytes) -> Parsed:
 
 
 def _cells_alone(content: bytes) -> bytes:
-    """The package with nothing but the cells, their styles and their strings."""
+    """Return the package with only the cells, their styles and their strings."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as package, zipfile.ZipFile(out, "w") as written:
         for name in package.namelist():
@@ -99,7 +99,7 @@ def _cells_alone(content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """What a package holds of a sheet."""
+    """The package members that belong to a sheet."""
 
     package: zipfile.ZipFile
     present: frozenset[str]
@@ -107,8 +107,8 @@ class _Members:
     sheet: str
 
     def related_roots(self, kind: str) -> Iterator[Any]:
-        """The roots of those that belong to it, such as each "table". Each once, and one after the other: a small file may
-        refer to a large member a thousand times."""
+        """Yield the root of each related member of a kind, such as "table", once: a small file may refer to a large
+        member a thousand times."""
         folder, name = posixpath.split(self.sheet)
         relations = f"{folder}/_rels/{name}.rels"
         names: dict[str, None] = {}
@@ -121,7 +121,7 @@ class _Members:
 
 
 def _text_boxes(drawing: Any) -> list[str]:
-    """The paragraphs of the shapes that lie on a sheet."""
+    """Return the paragraphs of the shapes on a sheet."""
     paragraphs: list[str] = []
     waiting = [drawing]
     while waiting:
@@ -135,8 +135,8 @@ def _text_boxes(drawing: Any) -> list[str]:
 
 
 def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
-    """The rows and columns that are hidden, neither folded nor filtered away. openpyxl does not tell of them where it reads
-    a sheet row by row."""
+    """Return the hidden rows and columns, without folded and filtered ones. openpyxl does not report them when it
+    reads row by row."""
     rows: list[int] = []
     columns: set[int] = set()
     filtered = [
@@ -177,12 +177,12 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
 
 
 def _whole(text: str | None) -> int:
-    """0 for what is no number, or too large for a place."""
+    """Return the number; 0 where the text is none, or too large for a position."""
     return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 
 def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
-    """A sheet without a value adds nothing, not even its name."""
+    """Add a sheet, unless it has no values."""
     boxes = [text for drawing in members.related_roots("drawing") for text in _text_boxes(drawing)]
     rows = _rows(sheet, *_hidden_lines(members))
     first = next((row for row in rows if any(row)), None)
@@ -201,8 +201,8 @@ def _rows(sheet: Any, hidden: Collection[int], hidden_columns: Collection[int]) 
 
 
 def _words(cell: Any) -> str:
-    """The value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per cent, numbers
-    with their unit or leading zeros."""
+    """Return the value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per
+    cent, numbers with unit or leading zeros."""
     value, number_format = cell.value, str(cell.number_format or "")
     shows_nothing = number_format and not number_format.strip("; ")  # a format of semicolons alone
     if value is None or shows_nothing:
@@ -226,14 +226,14 @@ def _number(value: float, number_format: str) -> str:
     positive, negative = _sections(number_format)
     before, after, width = _around(positive)
     if value < 0 and (words := _around(negative)) and _letters(words) not in ([], _letters((before, after))):
-        value, (before, after, width) = -value, words  # they say that it is negative
+        value, (before, after, width) = -value, words  # the words say that it is negative
     number = f"{value:.15g}" if isinstance(value, float) else str(value)
     return f"{before}{number.zfill(width) if number.isdecimal() else number}{after}"
 
 
 @lru_cache(maxsize=1024)
 def _sections(number_format: str) -> tuple[str, str]:
-    """How a format shows a positive number, and a negative one where that is said without a condition."""
+    """Return a format's sections for positive and for negative numbers; the latter is empty where there is none or it has a condition."""
     first = _SECTION.match(number_format)
     positive = first[0] if first is not None else ""
     second = _SECTION.match(number_format, len(positive) + 1)
@@ -247,8 +247,8 @@ def _letters(around: Sequence[str | int]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _around(shown: str) -> tuple[str, str, int]:
-    """What a section of a format shows before and after a number, and how many digits a whole one has at least. Nothing
-    where it scales the number or depends on it, since its unit is then not that of the value."""
+    """Return the text before and after a number in a section of a format, and its least number of digits. Empty
+    where the format scales the number or depends on it, since its unit is then not that of the value."""
     plain = FORMAT_LITERAL.sub("", shown)
     digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda match: "_" * len(match[0]), shown))]
     if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):
@@ -266,6 +266,6 @@ def _around(shown: str) -> tuple[str, str, int]:
 
 
 def _words_in_format(part: str) -> str:
-    """The words in a part of a format, or nothing where they are signs alone."""
+    """Return the words in a part of a format; empty where it has only signs."""
     words = "".join(next(filter(None, match.groups()), "") for match in _PIECE.finditer(part))
     return words if _SAYS_SOMETHING.search(words) else ""

@@ -1,1 +1,1 @@
-"""Finding passages by words and by meaning."""
+"""Search for passages by keywords and vectors."""

@@ -12,21 +12,21 @@ import numpy as np
 from retrieval.contract import Hit
 
 _NO_SPREAD = 1e-9
-"""Scores that differ by less are equal: rounding must not be blown up to an opinion."""
+"""Deviation below which all scores count as equal, so that rounding is not amplified."""
 
 
 def standard_score_fusion(
     legs: Mapping[str, Mapping[str, float]], *, weights: Mapping[str, float], floors: Mapping[str, float]
 ) -> list[tuple[str, float]]:
-    """Weighted sum of each leg's standard scores, best first; ties stand in the order of first appearance.
+    """Return the weighted sums of each search's standard scores, best first; ties in order of first appearance.
 
-    `legs` has each leg's scores by name, higher is better, on any scale. What a leg did not return stands at its floor:
-    the score that it can have had at most. Mean and deviation are those over all names of all legs, so that a leg whose
-    best hit stands far out says more than one whose hits are all alike, which ranks forget. A leg that tells nothing
-    apart adds nothing.
+    `legs` has the scores of each search by name, higher is better, on any scale. A name that a search did not return
+    gets its floor, the most that its score can be. Mean and deviation are over all names of all searches, so that an
+    outstanding hit counts more than one among equals, which rank fusion ignores. A search whose scores are all equal
+    adds nothing.
 
-    Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Standard scores for fusing: Montague and Aslam,
-    "Relevance Score Normalization for Metasearch", CIKM 2001.
+    Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Source: Montague and Aslam, "Relevance Score
+    Normalization for Metasearch", CIKM 2001.
 
     >>> fused = standard_score_fusion(
     ...     {"words": {"x": 9.0, "y": 1.0}, "meaning": {"y": 0.6, "z": 0.5}},
@@ -45,7 +45,7 @@ def standard_score_fusion(
 
 
 def standard_scores(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """How many deviations each value stands above the mean; all zero where there is no difference."""
+    """Return each value's deviations above the mean; all zero where the values are equal."""
     column = np.array(values, dtype=np.float64)
     if not len(column):
         return column
@@ -55,10 +55,10 @@ def standard_scores(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[
 
 
 def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60) -> list[tuple[str, float]]:
-    """Sum of 1 / (k + rank) over the rankings, best first; ties stand in the order of first appearance.
+    """Return the sums of 1 / (k + rank) over the rankings, best first; ties in order of first appearance.
 
-    What most systems do, and what `bench-retrieval` compares with. Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
-    outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
+    The common method, against which `bench-retrieval` compares. Source: Cormack, Clarke and Büttcher, "Reciprocal Rank
+    Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
 
     >>> [name for name, _ in reciprocal_rank_fusion({"a": ["x", "y"], "b": ["y", "z"]})]
     ['y', 'x', 'z']
@@ -71,7 +71,7 @@ def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60
 
 
 def in_one_ranking(searches: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """The hits of several searches, by the reciprocal ranks of their documents; each passage once, a document's together."""
+    """Merge the hits of several searches by the reciprocal ranks of their documents; each passage once, those of a document together."""
     ranked: dict[str, list[str]] = {}
     passages: dict[str, dict[str, Hit]] = defaultdict(dict)
     for place, hits in enumerate(searches):

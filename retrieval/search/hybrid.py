@@ -1,4 +1,4 @@
-"""A query to permitted evidence: keywords and vectors over the whole corpus, fused by score, one passage a document."""
+"""Hybrid search: keywords and vectors over the whole corpus, fused by score, one passage per document."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from retrieval.settings import RankingSettings
 
 KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000
-"""Passages at which a leg stops looking for more documents."""
+"""Most passages that keyword or vector search fetches to find more documents."""
 
 _Worded = Sequence[tuple[str, float, str]]
-"""Ids of passages with the words, best first, with their scores and documents."""
+"""Keyword hits: (chunk id, score, document id), best first."""
 _Near = Sequence[tuple[str, float]]
-"""Ids of passages whose vectors are near, best first, with their scores. The index knows less of documents than the ledger."""
+"""Vector hits: (chunk id, cosine similarity), best first. The index does not know their documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """What one search found that may be seen, best first: the scores of passages, and each document by its best one."""
+    """The visible hits of one search: the scores of passages, and of documents by their best passage, best first."""
 
     passages: Mapping[str, float]
     documents: Mapping[str, float]
     floor: float
-    """Where what it did not return stands: at the score that it can have had at most. An index that had no more to return
-    is behind the ledger with what it lacks, and nothing is known of that: it stands in the middle."""
+    """Score for documents that it did not return: the most that theirs can be. Documents that an exhausted vector
+    index lacks are not indexed yet, so they get the mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """A document, its passages with the one first that the legs together rank highest, and its rank in each leg."""
+    """A document with its fused score, its passages, best first, and its rank in each search."""
 
     score: float
     passages: Sequence[str]
@@ -54,13 +54,12 @@ class _Ranked:
 
 
 class HybridRetriever:
-    """Ranks documents, and shows each by its best passage.
+    """Ranks documents by keyword and vector search, and returns each by its best passage.
 
-    Both legs are filtered by scope inside their own search. What the index returns is looked up in the ledger under the
-    same scope and date before it is ranked, and what is shown is checked once more here: an index that is wrong or stale
-    cannot show what the ledger forbids.
+    Both searches filter by scope. Vector hits are looked up in the ledger under the same scope and date before they are
+    ranked, and results are checked once more, so that a wrong or stale index cannot reveal what the ledger forbids.
 
-    Keywords are searched while the query is embedded, which takes about as long, in a thread of `beside`.
+    Keyword search runs in a thread of `beside` while the query is embedded, which takes about as long.
     """
 
     def __init__(
@@ -89,8 +88,7 @@ class HybridRetriever:
         per_document: int = 1,
         where: Where | None = None,
     ) -> list[Hit]:
-        """See `retrieval.contract.Retriever`. With `per_document` above 1, further passages of a document follow its
-        best one; `limit` counts documents all the same.
+        """Return hits as `retrieval.contract.Retriever` says.
 
         Raises:
             InvalidRequest: the query is blank.
@@ -130,7 +128,8 @@ class HybridRetriever:
 
     @contextmanager
     def _run_beside(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
-        """The search goes on beside what is done within, and is over when that fails."""
+        """Run a search in a thread during the block; yield a function that waits for its result. If the block fails, the search is
+        cancelled or awaited."""
         future = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
         try:
             yield future.result
@@ -151,12 +150,12 @@ class HybridRetriever:
         depth: int,
         enough: int,
     ) -> tuple[dict[str, _Leg], dict[str, str]]:
-        """For each leg passages from `enough` documents, if there are so many, and the document of each passage. They
-        are asked for more than was found at `depth` only where the passages of one long document, or of versions out of
-        force, which the index does not know of, crowd out the others.
+        """Return the hits of each search, from `enough` documents if there are so many, and the document of each
+        passage. The searches are repeated with a greater depth only where one long document, or versions out of force,
+        which the index does not know, crowd out the others.
 
-        The index is asked `in_classes` once documents of a class that the scope lacks are in the way. The ledger keeps
-        to the classes by itself; an index takes half as long again with a filter, and most searches need none.
+        The vector search filters by class only once documents of forbidden classes are among its hits, since a filter
+        makes it half as slow again and most searches need none.
         """
         in_classes = False
         while True:
@@ -180,7 +179,7 @@ class HybridRetriever:
             worded, near = by_keyword(depth), by_vector(depth, in_classes)
 
     def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
-        """Whether any of these would be seen but for the class of its document."""
+        """Whether any of the passages is hidden only by the class of its document."""
         if scope.classes is None or not passages:
             return False
         return bool(self._ledger.documents_of(passages, replace(scope, classes=None), as_of=as_of))
@@ -193,7 +192,7 @@ class HybridRetriever:
     def _read_passages(
         self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
     ) -> list[list[Hit]]:
-        """The passages to show of each document, looked up and checked once more."""
+        """Read the passages to return of each document, and check once more that they may be shown."""
         wanted = [passage for document in ranked for passage in document.passages[:per_document]]
         hits = self._ledger.hits(wanted, scope, as_of=as_of)
         permitted = {key: hit for key, hit in hits.items() if _may_show(hit.source, scope, where)}
@@ -208,8 +207,8 @@ class HybridRetriever:
         return [passages for passages in shown if passages]
 
     def _rerank(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
-        """The first documents in the order of both the fusion and the reranker. The scores, which only order, stay where
-        they were."""
+        """Reorder the first documents by a blend of fusion and reranker. The scores keep their places, since they
+        only order."""
         if self._reranker is None:
             return documents
         top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
@@ -223,7 +222,7 @@ class HybridRetriever:
 
 
 def _in_classes(scope: Scope, where: Where | None) -> Where | None:
-    """`where`, and only the classes of documents that the scope has."""
+    """Add to `where` the condition on the classes of the scope."""
     listed = scope.listed_classes
     if listed is None:
         return where
@@ -237,7 +236,7 @@ def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
 
 
 def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *, whole: bool) -> _Leg:
-    """`whole`: the leg had no more to return, so that everything else has none of the words, or no vector yet."""
+    """Make the result of one search. `whole`: it had no more hits, so all other documents lack the words, or a vector."""
     documents: dict[str, float] = {}
     for passage, score in passages.items():
         documents.setdefault(owners[passage], score)

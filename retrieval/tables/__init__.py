@@ -1,1 +1,1 @@
-"""How documents stand in the tables of a ledger: what a row holds, and who is shown it."""
+"""Documents in the tables of a ledger: rows, and the conditions of who sees them."""

@@ -1,4 +1,4 @@
-"""A connection to the tables of a ledger: one spelling of statements and values, whichever database keeps them."""
+"""A connection to the tables of a ledger, with one spelling of statements and values for all databases."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ Values = Mapping[str, Any]
 
 
 class TablesConnection(ABC):
-    """What is bound in a statement is spelled `:name`; its values are lists, days and times as Python has them."""
+    """A connection of one database. Bound values are spelled `:name`; they are Python's lists, dates and times."""
 
     conditions: ClassVar[Conditions]
-    """Who is shown which document."""
+    """The SQL conditions of who may see a document."""
     JOIN: ClassVar[str]
-    """Joins tables in the order in which they are written."""
+    """The join that keeps tables in the written order."""
     BY_CHUNK_ID: ClassVar[str] = ""
-    """Behind a table of passages that are looked up by their ids."""
+    """An index hint after a table of passages that is looked up by ids."""
     READ_FINGERPRINT: ClassVar[str]
     WRITE_FINGERPRINT: ClassVar[str]
-    """`:text` is put in place of what stands there."""
+    """The statement that stores the fingerprint `:text` in place of the old one."""
 
     @abstractmethod
     def execute(self, query: str, values: Values | None = None) -> Any:
-        """Gives a cursor, as databases do."""
+        """Execute a statement and return a cursor."""
 
     @abstractmethod
     def execute_many(self, query: str, rows: Sequence[Values]) -> None: ...
 
     @abstractmethod
     def stream(self, query: str, values: Values | None = None) -> Iterator[Any]:
-        """Rows that are not held in memory together."""
+        """Yield rows without holding all in memory."""
 
     @staticmethod
     @abstractmethod
     def unnest(name: str) -> str:
-        """The bound list of that name as a table `wanted`, with a `value` and its place as `key`."""
+        """Return SQL for the bound list `name` as a table `wanted` with columns `value` and `key` (its index)."""
 
     @staticmethod
     @abstractmethod
     def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
-        """A single condition of a filter on a document `d`."""
+        """Return the SQL of a single filter condition on a document `d`."""
 
     @abstractmethod
     def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None: ...
 
     @abstractmethod
     def insert_chunks(self, rows: Sequence[dict[str, Any]], chunks: Sequence[Chunk]) -> None:
-        """Store passages and index their words; `rows` have the columns that both databases share."""
+        """Store passages and index their words. `rows` have the columns that all databases share."""
 
     @abstractmethod
     def delete_chunks(self, document_id: str) -> list[str]:
-        """Delete a document's passages with their words. Their ids, in the order of their numbers."""
+        """Delete a document's passages and their words; return their ids in the order of their sequence numbers."""
 
     @abstractmethod
     def delete_documents(self) -> None:
-        """All of them, with their passages, their words and the history of changes. Refusals stay."""
+        """Delete all documents with passages, words and the history of changes. Refusals stay."""

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""A document ledger in tables: what is the same whichever database keeps them."""
+"""A document ledger in tables: the part that all databases share."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from retrieval.tables.rows import Numbers, last_number
 from retrieval.tables.scope import bind_scope
 
 MOST_WORDS = 128
-"""A longer query is searched by its first words; the vector leg reads no further either."""
+"""Most words of a query that keyword search uses; vector search reads no further either."""
 
 
 class TablesLedger(ABC):
-    """A `DocumentLedger` but for what opens, empties and closes the database."""
+    """A `DocumentLedger` without the methods that open, empty and close a database."""
 
     tables: ClassVar[type[TablesConnection]]
     _search: ClassVar[str]
-    """Ids of passages with their scores and documents, best first. A filter stands where it has `/* where */`."""
+    """The query of keyword search: (chunk id, score, document id), best first. A filter replaces `/* where */`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     @abstractmethod
     def _reading(self, *, steady: bool = False) -> AbstractContextManager[TablesConnection]:
-        """`steady`: all that is read is of one moment."""
+        """Open a connection for reading; `steady`: all reads see one snapshot."""
 
     @abstractmethod
     def _writing(self, *, patient: bool = False) -> AbstractContextManager[TablesConnection]:
-        """A transaction, alone among all processes. `patient`: without a limit of time."""
+        """Open a write transaction, exclusive among all processes; `patient`: without a time limit."""
 
     @abstractmethod
     def beside(self, *, fresh: bool = False) -> Self: ...
 
     @abstractmethod
     def _remove_beside(self) -> None:
-        """Delete what `beside` opens."""
+        """Delete the ledger that `beside` opens."""
 
     @abstractmethod
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
-        """What `_search` is bound with to find any of the words."""
+        """Return the values to bind in `_search` to find any of the words."""
 
     # Writing
 
@@ -159,7 +159,7 @@ class TablesLedger(ABC):
         return {row[1]: Hit(row_codec.read_chunk(row[1:9]), rows.read_source(row[9:]), 0.0) for row in chunk_rows}
 
     def _chunks(self, columns: str, chunk_ids: Sequence[str], scope: Scope, as_of: date | None) -> list[Any]:
-        """Rows of those that `scope` may see and that are in force."""
+        """Return rows of the chunks that `scope` may see and that are in force."""
         if scope.sees_nothing or not chunk_ids:
             return []
         query = f"""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
 _VERSION = 5
-"""Of the schema and of `foundation.text.tokens`, in whose form the postings are written. Raise it when either changes."""
+"""Version of the schema and of the words in the postings. Raise it when the schema or `foundation.text.tokens` changes."""
 _KEY, _KEYS = 'text COLLATE "C"', 'text[] COLLATE "C"'
 _TYPES = {"key": _KEY, "keys": _KEYS, "day": "date", "time": "timestamptz", "number": "bigint", "bytes": "bytea"}
 _SCHEMA = f"""
@@ -55,9 +55,9 @@ CREATE TABLE format (version integer NOT NULL);
 INSERT INTO format VALUES ({_VERSION});
 """
 _LONGEST = 64
-"""Characters of a word that count: what is longer is no word, and an index cannot hold it."""
+"""Characters to which a word is cut; an index cannot hold very long ones."""
 _PAGE = 500
-"""Rows fetched at a time from a stream."""
+"""Number of rows fetched at a time from a stream."""
 _CONDITIONS = conditions(
     no_groups="'{}'",
     reader_groups=lambda doc: f"{doc}.groups && :groups::text[]",
@@ -91,7 +91,7 @@ class PostgresTables(TablesConnection):
             cursor.executemany(_placeholders(query), rows)
 
     def stream(self, query: str, values: Values | None = None) -> Iterator[Any]:
-        """Through a cursor in the server, a page at a time."""
+        """Yield rows from a server-side cursor, a page at a time."""
         with self._connection.cursor(name="stream") as cursor:
             cursor.itersize = _PAGE
             yield from cursor.execute(_placeholders(query), values)
@@ -152,7 +152,7 @@ class PostgresTables(TablesConnection):
 
     def delete_documents(self) -> None:
         for table in ("postings", "chunks", "filterable", "documents", "deletions", "commits"):
-            self._connection.execute(f"DELETE FROM {table}".encode())  # TRUNCATE would not let readers pass
+            self._connection.execute(f"DELETE FROM {table}".encode())  # TRUNCATE would block readers
         self._connection.execute("UPDATE totals SET chunks = 0, words = 0")
 
     def _count(self, chunks: int, length: int) -> None:
@@ -160,10 +160,10 @@ class PostgresTables(TablesConnection):
 
 
 def make_tables(connection: Connection) -> None:
-    """Make the tables where there are none.
+    """Create the tables if there are none.
 
     Raises:
-        StoreUnavailable: they are of another format.
+        StoreUnavailable: the tables have another format.
     """
     if connection.execute("SELECT to_regclass('format')").fetchone() == (None,):
         connection.execute(_SCHEMA.encode())
@@ -176,7 +176,7 @@ def make_tables(connection: Connection) -> None:
 
 
 def fold_word(word: str) -> str:
-    """In lower case and without accents; marks of other scripts are letters."""
+    """Return a word in lower case, without accents; marks of other scripts are kept, as letters."""
     if not word.isascii():
         decomposed = unicodedata.normalize("NFD", word)
         word = unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
@@ -185,5 +185,5 @@ def fold_word(word: str) -> str:
 
 @lru_cache(maxsize=256)
 def _placeholders(query: str) -> str:
-    """With `%(name)s` for `:name`, as psycopg wants it. `::` is a cast, and a name of an attribute has a colon in its quotes."""
+    """Replace `:name` by psycopg's `%(name)s`, but not the cast `::`, nor a colon inside quotes."""
     return re.sub(r"'[^']*'|(?<!:):([a-z]\w*)", lambda match: f"%({match[1]})s" if match[1] else match[0], query)

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""How the nouns of this layer are written in a ledger, whichever database keeps it."""
+"""Encoding of documents, passages and fingerprints for a ledger, the same in all databases."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, So
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 VERSION = "version "
-"""Before the content hash of an earlier version: no offer has such a one, so that an offer of its name is taken."""
+"""Prefix of the content hash of an earlier version, so that it equals the hash of no offer."""
 SOURCE = (
     "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
     "d.version_of, d.writer_reads"
 )
-"""Columns of a document `d` from which its source is read."""
+"""Columns of a document `d` that `rows.read_source` reads."""
 CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 """Columns of a passage `c` that `read_chunk` reads."""
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
-"""Under which the class of a document stands among its attributes."""
+"""Name of the document's class among its stored attributes."""
 
 
 _DAYS = ("effective_from", "published")
@@ -36,7 +36,7 @@ def insert_statement(table: str, columns: Collection[str]) -> str:
 
 
 def outline(parsed: Parsed) -> str:
-    """A document's structure, without its text."""
+    """Return a document's structure, without its text, as JSON."""
     blocks = [(block.kind, block.start, block.end, block.level, block.page) for block in parsed.blocks]
     return json.dumps({"title": parsed.title, "pages": parsed.pages, "blocks": blocks}, separators=(",", ":"))
 
@@ -53,28 +53,28 @@ def read_chunk(row: Sequence[Any]) -> Chunk:
 
 
 def source_fields(source: Source) -> dict[str, Any]:
-    """What is known of a document, as JSON holds it."""
+    """Return the fields of a source as JSON values."""
     days = {name: getattr(source, name) and getattr(source, name).isoformat() for name in _DAYS}
     own = {"groups": sorted(source.groups), "attributes": stored_attributes(source.attributes)}
     return asdict(source) | own | days
 
 
 def read_source(fields: Mapping[str, Any]) -> Source:
-    """What `source_fields` was made from."""
+    """Return the source from the fields of `source_fields`."""
     days = {name: date.fromisoformat(fields[name]) for name in _DAYS if fields[name]}
     own = {"groups": frozenset(fields["groups"]), "attributes": restored_attributes(fields["attributes"])}
     return Source(**{**fields, **own, **days})
 
 
 def scope_text(scope: Scope | None) -> str | None:
-    """What somebody may read, beside their tenant; `None` for the owner of the machine, who may read everything."""
+    """Return a scope as JSON, without its tenant; `None` for the owner of the machine, who reads everything."""
     if scope is None:
         return None
     return json.dumps({"groups": sorted(scope.groups), "classes": scope.listed_classes})
 
 
 def digest(text: str) -> str:
-    """Names what was embedded."""
+    """Return the digest of an embedded text."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""Rows of the ledger, written and read: documents, passages, refusals, the fingerprint and the numbers of changes."""
+"""Reading and writing of a ledger's rows: documents, passages, refusals, fingerprint, numbers of changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
 
 SOURCE_COLUMNS = 12
-"""Of `row_codec.SOURCE`."""
+"""Number of columns in `row_codec.SOURCE`."""
 _DOCUMENT = (
     "document_id", "tenant", "uri", "groups", "title", "media_type", "series", "effective_from", "published", "origin",
     "attributes", "content_hash", "characters", "chunks", "ingested_at", "version_of", "writer_reads", "parsers", "text",
@@ -26,16 +26,16 @@ _DOCUMENT = (
 _CHUNK = (
     "sequence", "chunk_id", "document_id", "position", "start", "end", "page", "heading_path", "text", "digest", "embedding",
 )  # fmt: skip
-"""Columns that both databases have."""
+"""Columns of passages that all databases have."""
 _REFUSAL = ("document_id", "tenant", "uri", "groups", "class", "reason", "message", "at")
 
 REMEMBERED = 100_000
-"""Numbers for which deletions and stamps are kept. An index that is further behind is filled anew, which costs no more than
-following so many changes."""
+"""Number of last changes whose deletions and stamps are kept. An index further behind is filled anew, which costs no
+more than applying so many changes."""
 
 
 class Numbers:
-    """Draws the next numbers of changes, by which a vector index catches up, within a transaction."""
+    """Draws sequence numbers of changes within a transaction, by which a vector index catches up."""
 
     def __init__(self, connection: TablesConnection) -> None:
         self._connection = connection
@@ -46,7 +46,7 @@ class Numbers:
         return self._last
 
     def save(self) -> None:
-        """Stamp the transaction, and forget what only an index far behind would ask for."""
+        """Stamp the transaction, and delete stamps and deletions older than `REMEMBERED` changes."""
         if self._last > self._first:
             stamped = {"last": self._last, "stamp": uuid4().hex}
             self._connection.execute("INSERT INTO commits VALUES (:last, :stamp)", stamped)
@@ -56,7 +56,7 @@ class Numbers:
 
 
 def last_number(connection: TablesConnection) -> int:
-    """Of the last committed change; 0 where there is none."""
+    """Return the number of the last committed change; 0: there is none."""
     return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM commits").fetchone()[0])
 
 
@@ -114,7 +114,7 @@ def read_entries(connection: TablesConnection, which: str, values: Values) -> It
 
 
 def delete_document(connection: TablesConnection, key: str, numbers: Numbers) -> bool:
-    """Whether there was one, or a refusal."""
+    """Delete a document and its refusal; return whether there was one."""
     removed = remove_document(connection, key, numbers)
     return delete_refusal(connection, key) or removed
 

@@ -1,4 +1,4 @@
-"""The tables that every ledger has, written once; each database adds its own types, its indexes and its keyword index."""
+"""The tables of every ledger; each database adds its types, indexes and keyword index."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ CREATE TABLE IF NOT EXISTS commits (sequence {number} PRIMARY KEY, stamp text NO
 
 
 def shared_tables(**types: str) -> str:
-    """The statements in the types of a database. `searched` is the column of passages that only its keyword index needs."""
+    """Return the statements with a database's types. `searched` is the column of passages for its keyword index."""
     return _TABLES.format(**types)

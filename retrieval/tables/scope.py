@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""Who is shown which document: conditions that stand inside every query, and what is bound in them."""
+"""Access conditions inside every query of a ledger, and their bound values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from foundation.types import EVERY_TENANT, Scope
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Conditions on a document `d`. They stand inside every query that answers somebody, so that no row out of scope is ever
-    ranked, counted or cut off by a limit."""
+    """SQL conditions on a document `d`. They are part of every query for a reader, so that no row out of scope is
+    ever ranked, counted or takes a place within a limit."""
 
     in_scope: str
     readable: str
-    """For those who write: `in_scope` of their own tenant, or everything."""
+    """For writers: `in_scope` within their tenant, or everything."""
     in_force: str
 
 
@@ -32,12 +32,11 @@ def conditions(
     as_of: str,
     before_all: str,
 ) -> Conditions:
-    """The conditions as a database spells them.
+    """Return the conditions in a database's SQL.
 
     Args:
-        reader_groups: the groups of a table of documents, whose alias is put in, meet those of the reader; `writer_groups`:
-            those of `d` meet those that the writer of `newer` could read.
-        data_class: the class of such a document; `reader_classes`, `writer_classes`: this class may be seen.
+        reader_groups: the groups of a document, by its table's alias, overlap those of the reader; `writer_groups`: those of `d` overlap those of the writer of `newer`.
+        data_class: the class of a document, by alias; `reader_classes`, `writer_classes`: that class may be seen.
         before_all: a day before all others.
     """
 
@@ -69,7 +68,7 @@ def conditions(
 
 
 def bind_scope(scope: Scope | None) -> dict[str, Any]:
-    """What is bound in the conditions; without a scope, for those who write, everything is readable."""
+    """Return the values to bind in the conditions; without a scope everything is readable."""
     if scope is None:
         return {"everything": True, "groups": [], "classes": None}
     groups = sorted(scope.groups)

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
-"""The tables of the ledger in SQLite. It has neither lists nor days: they are kept as JSON and as text."""
+"""The tables of the ledger in SQLite, with lists as JSON and dates as text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from retrieval.tables.schema import shared_tables
 from retrieval.tables.scope import conditions
 
 _VERSION = 8
-"""Of the schema, and of the form in which the keyword index is written. Raise it when either changes."""
+"""Version of the schema and of the keyword index. Raise it when either changes."""
 _SEARCHABLE = "searchable_7"
-"""The name in SQL of `foundation.text.tokens.searchable`, in whose form the keyword index is written. A process of an older
-version that still runs does not know it: its writes fail, and do not mix two forms."""
+"""SQL name of `foundation.text.tokens.searchable`, which prepares texts for the keyword index. A running process of
+an older version lacks this function, so its writes fail instead of mixing two forms."""
 _TYPES = {"key": "TEXT", "keys": "TEXT", "day": "TEXT", "time": "TEXT", "number": "INTEGER", "bytes": "BLOB"}
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -124,17 +124,17 @@ class SqliteTables(TablesConnection):
 
 
 def set_up(connection: sqlite3.Connection) -> None:
-    """Make a new connection one of a ledger."""
+    """Set up a new connection for a ledger."""
     connection.row_factory = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.create_function(_SEARCHABLE, 1, searchable, deterministic=True)
 
 
 def make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables where there are none, all or nothing; two processes may meet here.
+    """Create the tables if there are none, atomically: two processes may do so at once.
 
     Raises:
-        StoreUnavailable: they are of another format.
+        StoreUnavailable: the tables have another format.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:

@@ -1,1 +1,1 @@
-"""Splitting documents into sections, and texts that other splitters cut."""
+"""Sections of documents, quantities in texts, and LangChain's splitters."""

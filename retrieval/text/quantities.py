@@ -1,8 +1,7 @@
-"""Numbers of a text with what they count: figures, number words, dates and times in several languages.
+"""Quantities in a text: figures with units, number words, dates and times, in several languages.
 
-A number that can be read in two ways, as "1.500" in English and German, keeps both readings, so that a comparison never
-fails for the way of writing. CLDR's data (babel) parse a number whose language is known; here it is not, and a
-sentence may mix two.
+A number with two readings, as "1.500" in English and German, keeps both, so that comparisons do not fail for the
+notation. CLDR's data (babel) parse numbers of a known language; here it is unknown, and a sentence may mix two.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _SPELLINGS: dict[str, dict[float, str]] = {
     "bytes": {1: "byte bytes", 1e3: "kb", 1e6: "mb", 1e9: "gb", 1e12: "tb"},
     "tokens": {1: "token tokens"},
 }
-"""Of the units, by what they measure and how many of the smallest unit of that they are."""
+"""Spellings of units, by dimension and factor to its smallest unit."""
 _UNITS = {
     spelling: (dimension, factor)
     for dimension, units in _SPELLINGS.items()
@@ -96,11 +95,11 @@ for _list in (
     _MONTHS |= {word: place for place, word in enumerate(_list.split(), 1) if word != "_"}
 
 EVERY_MONTH = frozenset(_MONTHS)
-"""Names of months in every language here."""
+"""Names of months in all languages of this module."""
 _NUMBER = re.compile(r"\d{1,3}(?:([,.'’\u00a0\u202f\u2009 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*")
 _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
 _IN_NAME = re.compile(r"[^\W\d_\u3040-\u9fff][-.]?$")
-"""Before a number that is part of a name: GPT-4, B12."""
+"""The character before a number that is part of a name: GPT-4, B12."""
 _TIME = re.compile(
     r"(?<![\d:.])([01]?\d|2[0-4])(?:[:.]([0-5]\d))?\s?(a\.?m\b|p\.?m\b|uhr\b|o['’]clock)|(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?::00)?(?![\d:])",
     re.IGNORECASE,
@@ -114,7 +113,7 @@ _NAMED_MONTH = re.compile(
     re.IGNORECASE,
 )
 _ALSO_WORDS = ("may", "march", "mar", "mai", "mayo", "jan", "jun")
-"""Months that are a verb or another word where they begin with a small letter and name no day."""
+"""Months that are other words where they are in lower case and name no day."""
 _BEFORE_MAY = re.compile(
     r"\b(?:in|of|since|until|by|early|late|mid|last|this|next|from|to|and|during)[\s-]$", re.IGNORECASE
 )
@@ -138,22 +137,22 @@ _ZH_POWERS = {"十": 10, "百": 100, "千": 1000}
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number of a text: `text[start:end]`, its unit included."""
+    """A number in a text: `text[start:end]`, with its unit."""
 
     start: int
     end: int
     readings: frozenset[float]
-    """The values that the writing may mean, in the smallest unit of its dimension."""
+    """The values that the notation may mean, in the smallest unit of the dimension."""
     dimension: str = ""
-    """What its unit measures, `month`, `day` and `clock` for dates and times; empty where none is known."""
+    """The dimension of its unit; `month`, `day` or `clock` for dates and times; empty: unknown."""
     factor: float = 1.0
-    """How many of the smallest unit the written one is."""
+    """Size of the written unit in the smallest one."""
     spelled: bool = False
-    """Written as a word: "two"."""
+    """Whether it is written as a word: "two"."""
 
 
 def read_quantities(text: str) -> list[Quantity]:
-    """The numbers of a text in order.
+    """Return the quantities of a text in order.
 
     >>> [(q.dimension, sorted(q.readings)) for q in read_quantities("14 days, 1,500 km, 2 pm on March 3")]
     [('time', [1209600.0]), ('length', [1500.0, 1500000.0]), ('clock', [840.0]), ('month', [3.0]), ('day', [303.0])]
@@ -243,7 +242,7 @@ def _figure(text: str, match: re.Match[str]) -> Quantity:
 
 
 def _readings(number: str) -> set[float]:
-    """The values of a number as it may be read in one country or another.
+    """Return the values that a number has in the notations of different countries.
 
     >>> sorted(_readings("1.500")), sorted(_readings("1,234.5")), sorted(_readings("10,000,000"))
     ([1.5, 1500.0], [1234.5], [10000000.0])
@@ -260,7 +259,7 @@ def _readings(number: str) -> set[float]:
 
 
 def _unit_after(text: str, end: int) -> tuple[str, float, float, int]:
-    """Dimension, power of ten, factor of the unit and end of what follows a number: "million km"."""
+    """Return dimension, power of ten, unit factor and end of the words after a number: "million km"."""
     power = 1.0
     for _ in range(3):
         match = _AFTER.match(text, end)

@@ -1,4 +1,4 @@
-"""A document as sections under their headings: what chunkers share, whatever they cut by."""
+"""Sections of a document under their headings, for all chunkers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from retrieval.contract import Block, Chunk, Parsed, chunk_id
 
 _HEADING_CHARACTERS = 120
-"""Headings are repeated in front of every passage; a paragraph that somebody set as a heading must not crowd it out."""
+"""Most characters of a heading, which is repeated before every passage: a paragraph set as a heading must not crowd it out."""
 
 
 @dataclass
 class Section:
-    """A heading's path and what stands under it before the next heading."""
+    """A heading's path and the blocks under it, up to the next heading."""
 
     path: tuple[str, ...]
     heading: Block | None = None
@@ -22,7 +22,7 @@ class Section:
 
 
 def sections(parsed: Parsed) -> list[Section]:
-    """Sections with text. A heading that nothing follows is kept as text: no word of a document may be lost."""
+    """Return the sections with text. A heading without text below is kept as text, so that no word is lost."""
     title = (parsed.title or "").strip()
     open_headings: list[tuple[int, str]] = []
     result = [Section(_path(title, []))]
@@ -39,7 +39,7 @@ def sections(parsed: Parsed) -> list[Section]:
 
 
 def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ...], span: tuple[int, int]) -> Chunk:
-    """The chunk of `parsed.text[span[0]:span[1]]`; its id changes with its document, its place and its text."""
+    """Return the chunk of `parsed.text[span[0]:span[1]]`."""
     start, end = span
     text = parsed.text[start:end]
     return Chunk(
@@ -55,7 +55,7 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
 
 
 def _page_at(blocks: Sequence[Block], start: int) -> int | None:
-    """The page on which the character at `start` stands; blocks are in order."""
+    """Return the page of the character at `start`; `blocks` are in order."""
     at = bisect_right(blocks, start, key=lambda block: block.end)
     return blocks[at].page if at < len(blocks) else None
 

@@ -1,7 +1,7 @@
 """LangChain's text splitters as chunkers: `use = "langchain_text_splitters:RecursiveCharacterTextSplitter"`.
 
-A splitter gives texts and a citation needs spans, so each text is found again in the section that was split. One that
-writes its texts anew (lower case, decoded tokens) cannot be cited from and is refused with that reason.
+A splitter returns texts and a citation needs spans, so each text is searched in its section. A splitter that changes
+texts (lower case, decoded tokens) is refused, since its passages could not be cited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Span = tuple[int, int]
 
 
 class SplitterChunker:
-    """A `Chunker` that cuts each section of a document with a splitter of LangChain's."""
+    """A `Chunker` that cuts each section of a document with a LangChain splitter."""
 
     def __init__(self, splitter: TextSplitter, part: Part) -> None:
         self._splitter, self._use = splitter, part.use
@@ -52,7 +52,7 @@ class SplitterChunker:
         return sorted([*spans, *_left_out(text, spans)])
 
     def _place(self, text: str, words: str, before: Span | None) -> Span:
-        """The first place where it may begin: what repeats itself would else be found too early."""
+        """Return the first span after the previous one; repeated text would otherwise be found too early."""
         at = text.find(words, self._earliest(before))
         if at < 0:
             raise InvalidSetting(
@@ -70,7 +70,7 @@ class SplitterChunker:
 
 
 def _left_out(text: str, spans: Sequence[Span]) -> Iterator[Span]:
-    """Stretches between the pieces that hold words: a splitter that drops its separators must lose none."""
+    """Yield spans between the pieces that have text, since a splitter may drop its separators."""
     end = 0
     for start, stop in [*spans, (len(text), len(text))]:
         gap = text[end:start]
@@ -81,7 +81,7 @@ def _left_out(text: str, spans: Sequence[Span]) -> Iterator[Span]:
 
 
 def adopt(built: Any, part: Part) -> Any:
-    """`built` itself, or the chunker that it becomes if it is a splitter."""
+    """Return `built`, wrapped as a chunker if it is a splitter."""
     from langchain_text_splitters import TextSplitter
 
     return SplitterChunker(built, part) if isinstance(built, TextSplitter) else built

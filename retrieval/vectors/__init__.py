@@ -1,1 +1,1 @@
-"""Vector indexes, a file each: caches that the ledger can fill anew."""
+"""Vector indexes, one file each: caches that are filled from the ledger."""

@@ -1,12 +1,12 @@
-"""Small shelves in memory, large ones in Chroma, embedded: a cache of the ledger's vectors.
+"""A vector index with small shelves in memory and large ones in embedded Chroma.
 
-A shelf holds the vectors of one tenant and set of groups. Up to `exact_up_to` of them are compared one by one, in memory, and
-saved when the index is closed; after a kill they are caught up with from the ledger. A shelf that outgrows this goes to Chroma,
-which is imported and opened only then.
+A shelf has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
+memory, and saved when the index is closed; after a kill it is filled from the ledger. A larger shelf moves to Chroma,
+which is imported only then.
 
-Measured with Chroma 1.5.9: a kill in the middle of a write can leave files that crash whoever reads them, and two writers lose
-vectors without an error. So one process owns the folder, Chroma's is probed in a child process before it is opened (unless
-its seal says that nothing changed since it was closed), and a damaged one is put aside; the ledger fills a new one.
+Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
+without an error. So one process owns the folder; Chroma's part is probed in a child process before it is opened (unless
+its seal shows that it is unchanged since it was closed), and a damaged one is put aside and filled anew.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from retrieval.index.lock import Ownership
 from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
 
 FILE = "rows-2.npz"
-"""Of the small shelves, with the number of its format: a file of another one is as good as none."""
+"""File of the small shelves, with the number of its format; files of other formats are ignored."""
 TOGETHER = 5
-"""All shelves in memory have at most so many times the vectors of the largest."""
+"""Factor on `exact_up_to` for the most vectors of all shelves in memory."""
 _SAMPLED = 20
-"""The probe searches for one vector in so many."""
+"""The probe searches for one vector in this many."""
 
 
 class ChromaVectorIndex:
-    """See `retrieval.contract.VectorIndex`."""
+    """A `VectorIndex` in memory and embedded Chroma."""
 
     _large: Collections | None = None
 
@@ -58,7 +58,7 @@ class ChromaVectorIndex:
         self._changing = threading.RLock()
         self._gate = threading.Condition()
         self._inside = 0
-        """Calls that are using the index; the gate guards this and whether it is closed."""
+        """Number of calls in progress; `_gate` guards it and `_closed`."""
         self._closed = False
         self._small = ExactIndex(f"The vector index {folder}")
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
@@ -98,7 +98,7 @@ class ChromaVectorIndex:
         with self._use():
             if limit <= 0 or wanted is False:
                 return []
-            hits = list(self._small.hits(vector, scope, limit, wanted))  # first: a shelf moves from here to there
+            hits = list(self._small.hits(vector, scope, limit, wanted))  # first, since shelves move from here to Chroma
             if self._large:
                 hits += self._large.hits(vector, scope, limit, wanted)
             return best(hits, limit)
@@ -126,8 +126,8 @@ class ChromaVectorIndex:
                 self._large.clear()
 
     def close(self) -> None:
-        """Refuse whoever comes from now on, wait for those inside, then save, close, seal and let another own the folder: what
-        still ran would change files behind the seal. A second call does nothing."""
+        """Refuse new calls, wait for those in progress, which would change files behind the seal, then save, close,
+        seal and release the folder. A second call does nothing."""
         with self._changing:
             with self._gate:
                 if self._closed:
@@ -135,7 +135,7 @@ class ChromaVectorIndex:
                 self._closed = True
                 self._gate.wait_for(lambda: not self._inside)
             try:
-                with suppress(OSError):  # for lack of room, say: what was saved last is caught up with
+                with suppress(OSError):  # such as a full disk; the last saved file is then caught up
                     self._small.save(self._file)
                 self._small.close()
                 if self._large:
@@ -145,7 +145,7 @@ class ChromaVectorIndex:
 
     def _close_chroma(self, chroma: Collections) -> None:
         empty = False
-        with suppress(Exception):  # Chroma raises many kinds; a broken index is closed as well as that can be done
+        with suppress(Exception):  # Chroma raises many kinds; a broken index is closed all the same
             empty = not chroma.count()
         chroma.close()
         if empty:
@@ -155,13 +155,13 @@ class ChromaVectorIndex:
                 self._seal.write()
 
     def _position(self) -> tuple[int, str]:
-        """Up to where both parts are complete."""
+        """Return the sequence and stamp up to which both parts are complete."""
         with self._use():
             small = self._small.sequence(), self._small.stamp()
             return min(small, self._large.position) if self._large else small
 
     def _open_what_is_there(self) -> None:
-        with ThreadPoolExecutor(1) as beside:  # the import takes about as long as the look at the files
+        with ThreadPoolExecutor(1) as beside:  # the import takes about as long as the probe
             beside.submit(importlib.import_module, "chromadb.api.rust")
             probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
             keep_or_quarantine(self._store, self._seal, probe=probe)
@@ -171,7 +171,7 @@ class ChromaVectorIndex:
             return
         large = self._open_chroma()
         for access in self._small.shelves():
-            if access in large:  # it has moved since the small ones were saved
+            if access in large:  # it moved to Chroma after the small shelves were saved
                 self._small.delete([item.chunk_id for item in self._small.shelf(access)])
 
     def _open_chroma(self) -> Collections:
@@ -255,8 +255,8 @@ def stores(options: Options) -> tuple[Store, ...]:
 
 
 def _probe(store: Path) -> None:
-    """Read every vector, and search for some. A damaged store kills the process that does it, or has holes: vectors
-    that it counts and cannot give, or gives as zeros. Takes about a second for each 10,000 vectors."""
+    """Read every vector, and search for some. A damaged store kills the reading process, or has vectors that are
+    missing or zero. Takes about a second per 10,000 vectors."""
     for shelf in list_shelves(open_client(store)):
         for offset in range(0, shelf.count(), PAGE):
             page = shelf.get(limit=PAGE, offset=offset, include=["embeddings"])["embeddings"]

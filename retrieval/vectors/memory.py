@@ -1,6 +1,6 @@
-"""Exact search in memory: nothing to install and nothing to lose, rebuilt from the ledger's vectors at each start.
+"""A vector index with exact search in memory, filled from the ledger at each start; needs no installation.
 
-Good for tests, for small corpora (a few ten thousand chunks), and as the yardstick of an approximate index.
+For tests, for small corpora (a few ten thousand chunks), and as a baseline for approximate indexes.
 """
 
 from __future__ import annotations

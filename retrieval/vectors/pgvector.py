@@ -1,9 +1,9 @@
 # ruff: noqa: S608 - statements are put together from constants of this file; every value is bound
-"""PostgreSQL with pgvector: an index that several processes and machines share, and that no crash can damage.
+"""A vector index in PostgreSQL with pgvector, shared by processes and machines and safe against crashes.
 
-An HNSW graph in the database, walked on until enough vectors have passed the filter (`hnsw.iterative_scan`); pgvector
-gives up after `hnsw.max_scan_tuples`, and then the few that a narrow scope admits are compared one by one. So a search
-returns as many as there are, never fewer because of the filter. Needs pgvector 0.8 (Debian: postgresql-17-pgvector).
+An HNSW graph is scanned until enough vectors pass the filter (`hnsw.iterative_scan`); pgvector gives up after
+`hnsw.max_scan_tuples`, and then the few vectors of a narrow scope are searched exactly. So a filter never makes a
+search return fewer than there are. Needs pgvector 0.8 (Debian: postgresql-17-pgvector).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1000
 _MOST_INDEXED = 2000
-"""Dimensions that pgvector can index. Longer vectors are searched exactly, one by one."""
+"""Most dimensions that pgvector can index. Longer vectors are searched exactly."""
 _MOST_BREADTH = 1000
 
 _TABLE = """
@@ -58,7 +58,7 @@ class Options(PostgresOptions):
     max_neighbors: int = Field(default=16, ge=2, le=100)
     ef_construction: int = Field(default=128, ge=4, le=1000)
     ef_search: int = Field(default=200, ge=1, le=_MOST_BREADTH)
-    """Breadth of the graph, of its building and of its search. The first two count when the index is filled anew."""
+    """HNSW parameters; the first two take effect when the index is rebuilt."""
 
 
 class PgVectorIndex:
@@ -99,7 +99,7 @@ class PgVectorIndex:
                 if _one(connection, _PREPARE_SEARCH, (str(breadth),)) is None:
                     return []
                 rows = connection.execute(query, values).fetchall()
-                if len(rows) < limit:  # too few of the graph's nearest may be shown: look at those that may
+                if len(rows) < limit:  # the graph gave too few permitted hits: search these exactly
                     connection.execute("SET LOCAL enable_indexscan = off")
                     rows = connection.execute(query, values).fetchall()
         except StoreUnavailable as error:
@@ -122,7 +122,7 @@ class PgVectorIndex:
 
     @contextmanager
     def alone(self, *, patient: bool = False) -> Iterator[None]:
-        """By a lock in the server, which goes with our connection if we die."""
+        """Lock the index in the server; the lock ends with the connection."""
         with self._database.transaction() as connection:
             lock = "SELECT pg_advisory_xact_lock('vectors_state'::regclass::oid::bigint)"
             with without_time_limit(connection) if patient else nullcontext():
@@ -142,7 +142,7 @@ class PgVectorIndex:
         self._database.close()
 
     def _index(self) -> None:
-        """Made behind the first vectors, which is several times faster than before them; until then, searches are exact."""
+        """Create the index after the first vectors, which is several times faster than before; until then, searches are exact."""
         with self._database.transaction() as connection:
             if not _is_made(connection, "vectors") or _is_made(connection, "vectors_by_direction"):
                 return

@@ -1,9 +1,9 @@
-"""Qdrant: a server by its address, or the client's local mode inside this process.
+"""A vector index in Qdrant: on a server, or in the client's local mode inside this process.
 
-Local mode searches exactly, in memory, and is filled from the ledger at each start. It could keep a folder, but commits
-every point by itself (20 ms each here) and reads its file back with pickle, which executes whatever a stranger wrote there.
-Qdrant wants UUIDs for names: a chunk's is derived from its id, which stands in the payload. The sequence is a point of the
-same collection, so that it cannot reach the disk before the vectors.
+Local mode searches exactly, in memory, and is filled from the ledger at each start. Its folder option is not used: it
+commits every point alone (20 ms each) and reads its file with pickle, which executes whatever is in it. Qdrant needs
+UUIDs as ids: a chunk's is derived from its id, which is in the payload. The sequence is a point of the same collection,
+so that it cannot reach the disk before the vectors.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 
 _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
 _STATE = str(uuid5(_NAMES, "state"))
-"""No chunk's: theirs are made from "chunk" and the id."""
+"""Id of the point with sequence and stamp; it equals no chunk's, which are made from "chunk" and the id."""
 _BATCH = 500
 _FORMAT = 2
-"""Of the payloads. A collection of an earlier one is filled anew."""
+"""Format of the payloads. A collection of an earlier one is filled anew."""
 
 
 class Options(Section):
     url: str | None = None
-    """Of a server, e.g. `http://localhost:6333`. Without one: local mode."""
+    """Address of a server, e.g. `http://localhost:6333`. Unset: local mode."""
     api_key: SecretStr | None = None
     collection: str = Field(default="sixply", min_length=1)
     timeout_s: int = Field(default=30, ge=1)
 
 
 class QdrantVectorIndex:
-    """See `retrieval.contract.VectorIndex`. The collection is made with the first vectors, whose length it takes."""
+    """A `VectorIndex` in Qdrant. The collection is created with the first vectors, whose length it takes."""
 
     def __init__(self, options: Options) -> None:
         """Raises:
-        StoreUnavailable: there is no server at the address.
+        StoreUnavailable: no server answers at the address.
         """
         self._options = options
         self._name = options.collection
         self._where = options.url or "in this process"
         self._state_before: dict[str, Any] = {}
-        """The sequence and stamp of an empty index, until vectors come and make the collection."""
+        """Sequence and stamp of an empty index, until the first vectors create the collection."""
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
         try:
@@ -128,7 +128,7 @@ class QdrantVectorIndex:
             client.delete_collection(self._name)
 
     def close(self) -> None:
-        """A second call does nothing."""
+        """Close the client. A second call does nothing."""
         with self._one_at_a_time:
             client, self._client = self._client, None
             if client is not None:
@@ -209,12 +209,12 @@ def _payload(item: VectorItem) -> dict[str, Any]:
 
 
 def _field(name: str) -> str:
-    """As Qdrant reads no path in it."""
+    """Return a payload field name that Qdrant does not parse as a path."""
     return f"known_{name.encode().hex()}"
 
 
 def _filter(scope: Scope, where: Where | bool) -> Any:
-    """Inside the search: a stranger's vectors are never ranked. An empty list of groups is "empty" for Qdrant."""
+    """Return the filter inside the search, so that vectors out of scope are never ranked. Qdrant calls an empty list of groups "empty"."""
     from qdrant_client import models
 
     for_all = models.IsEmptyCondition(is_empty=models.PayloadField(key="groups"))
