@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import InvalidRequest
+from retrieval.contract import VectorIndex
 from serving.parts import ports, scaffold
 from serving.parts.ports import Port
 
@@ -74,7 +75,7 @@ def test_every_method_of_a_protocol_is_there_with_its_promise() -> None:
     text = scaffold.source(Port("retrieval.vectors"), "acme")
     for method in ("upsert", "delete", "search", "sequence", "set_sequence", "count", "clear", "close"):
         assert f"    def {method}(" in text
-    assert '"""The ledger sequence up to which this index is complete; 0 for an empty one."""' in text
+    assert f'"""{VectorIndex.sequence.__doc__}"""' in text
     assert "def build(options: Options, context: Context) -> VectorIndex:" in text
 
 
