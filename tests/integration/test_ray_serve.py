@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -51,6 +52,8 @@ from tests.integration.test_api_openai import (  # noqa: F401
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 240
+PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+"""On a busy machine a proxy needs longer to start than the five seconds after which Ray takes it for dead."""
 STREAMS = 12
 
 
@@ -77,7 +80,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     told = folder / "told.json"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.doubles.on_ray", folder, told],
+            [sys.executable, "-m", "tests.doubles.on_ray", folder, told], env={**os.environ, **PATIENT},
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
     try:
