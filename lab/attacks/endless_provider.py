@@ -24,6 +24,8 @@ SENT = "sent.jsonl"
 PART = 100_000
 MOST = 60_000_000
 """Bytes after which it gives up."""
+PACE = 20_000_000
+"""Bytes that it sends in a second at most."""
 TALKS_S, PAUSE_S = 12.0, 0.1
 
 
@@ -93,3 +95,6 @@ class _Endless(Quiet):
         self.wfile.write(part)
         self.wfile.flush()
         self._sent += len(part)
+        time.sleep(
+            len(part) / PACE
+        )  # so that a busy reader is not outrun by what its socket takes in: that would count as read

@@ -21,8 +21,8 @@ use = "lab.attacks.endless_provider:build"
 attempts = 1
 breaker_failures = 100
 """
-TEXT_BYTES, BODY_BYTES = 10_000_000, 45_000_000
-"""More than may be sent of a text and of any reply, with what is on the way in the buffers of a socket: over 20 MB on a busy machine."""
+TEXT_BYTES, BODY_BYTES = 10_000_000, 30_000_000
+"""More than may be sent of a text and of any reply, with what is on the way in the buffers of a socket."""
 STOPPED_S = TALKS_S / 2
 SCHEMA = {
     "type": "object",
