@@ -58,9 +58,7 @@ def open_models(
         watch_embedder, watch_reranker, watch_judge: wrap the part in tracing.
         pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
-    Raises:
-        ConfigurationError: a part cannot be built, or policy allows none of the models.
-    """
+    Raises ConfigurationError: a part cannot be built, or policy allows none of the models."""
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
         demand_one_of([str(shared.options.get("model", shared.use))], {})

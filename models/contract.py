@@ -41,12 +41,8 @@ class Reranker(Protocol):
     """Scores texts against a query; it neither drops nor reorders them."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return one score per text, in input order; higher is better. No texts give an empty list.
-
-        Raises:
-            ComponentError: the model behind it failed.
-        """
-        ...
+        """Return one score per text, in input order; higher is better. No texts give an empty list. Raises
+        ComponentError: the model behind it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +61,7 @@ class EntailmentJudge(Protocol):
 
         A premise may be several sentences. Where either side has no words, the probability is 0.
 
-        Raises:
-            ComponentError: the model behind it failed, or its reply cannot be parsed.
-        """
-        ...
+        Raises ComponentError: the model behind it failed, or its reply cannot be parsed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,4 +101,3 @@ class PriceSource(Protocol):
 
     def price(self, call: Call) -> Price:
         """Return the price of `call` at its time; that of an unknown model has `usd=None`."""
-        ...

@@ -44,11 +44,8 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
 
     Uses the embedder's `embed_array` where it has one, which avoids lists of Python floats.
 
-    Raises:
-        UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
-            direction (all zero, or not finite).
-        ComponentError: the embedder failed; the vendor's exception is the cause.
-    """
+    Raises UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
+    direction (all zero, or not finite). ComponentError: the embedder failed; the vendor's exception is the cause."""
     check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -73,10 +70,8 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     """Return for each text the vectors of its tokens, at least one, shape (tokens, dimensions), rows of unit length,
     for late interaction (Khattab and Zaharia 2020). `None`: the embedder offers none.
 
-    Raises:
-        UpstreamMalformed: the number of results is wrong, or one has no token.
-        ComponentError: the embedder failed; the vendor's exception is the cause.
-    """
+    Raises UpstreamMalformed: the number of results is wrong, or one has no token. ComponentError: the embedder failed;
+    the vendor's exception is the cause."""
     check()
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):

@@ -99,9 +99,7 @@ def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
     another base of the same shapes without an error, with worse replies. An adapter that does not name its base is
     accepted; llama.cpp checks its shapes.
 
-    Raises:
-        WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base.
-    """
+    Raises WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base."""
     verify(path, sha256)
     fields = _text_fields(path)
     if (fields.get("general.type"), fields.get("adapter.type")) != ("adapter", "lora"):

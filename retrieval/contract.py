@@ -1,15 +1,14 @@
-"""The ports of layer 3. Its data classes are in `retrieval/documents.py`.
+"""The ports of layer 3. What they take and return is in `retrieval/documents.py`.
 
 The ledger is the source of truth: it commits documents, versions, chunks, embeddings and the keyword index in one
-transaction. The vector index is a cache of it that may be deleted at any time. Ledger and index apply scopes *in* their
-queries, and the retriever checks the results once more.
+transaction. The vector index is a cache of it that may be deleted at any time. Both apply scopes *in* their queries, and
+the retriever checks the results once more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol, runtime_checkable
 
@@ -27,12 +26,14 @@ from retrieval.documents import (
     Fingerprint,
     Hit,
     Parsed,
+    ParseLimits,
     Refusal,
     Source,
+    VectorItem,
     Vectors,
     chunk_id,
 )
-from retrieval.filters import Value, Where
+from retrieval.filters import Where
 
 __all__ = [
     "DATA_CLASS", "DOCUMENTS_STAY", "KNOWN", "OF_THE_LEDGER", "Block", "Chunk", "Chunker", "Citation",
@@ -41,36 +42,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ParseLimits:
-    """Limits that a parser enforces itself. Memory and time are limited from outside."""
-
-    pages: int = 500
-    """Most pages, slides or sheets."""
-    characters: int = 5_000_000
-    blocks: int = 200_000
-    """Most headings, paragraphs, items and rows; a sheet of a million short rows passes the other limits."""
-
-
 @runtime_checkable
 class Parser(Protocol):
-    """Parses bytes to structured text. Runs in a child process with limits, so it need not defend itself against hostile input.
+    """Parses bytes to structured text, in a child process with limits: it need not defend itself against hostile input.
 
-    One file per format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`; the suffix of a document's name
-    picks it.
+    One file per format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`, picked by a name's suffix.
     """
 
     suffixes: tuple[str, ...]
     """Suffixes that it reads, in lower case with the dot."""
     version: str
-    """Name and number, such as `markdown 3`, stored with each document. Change it when the output changes: only
-    those documents are then parsed again at their next ingest."""
+    """Name and number, such as `markdown 3`. Where the output changes, change it: its documents are then parsed again."""
 
     def parse(self, content: bytes, name: str) -> Parsed:
-        """Raises:
-        DocumentRefused: `reason` says why.
-        """
-        ...
+        """Raises DocumentRefused: `reason` says why."""
 
 
 @runtime_checkable
@@ -84,59 +69,48 @@ class Chunker(Protocol):
 
 @runtime_checkable
 class DocumentLedger(Protocol):
-    """The store of documents. Every method is atomic; once it returns, its change is committed.
+    """The store of documents. Every method is atomic; once it returns, its change is committed. Methods without a scope
+    are for writers, who must have checked what may be read.
 
-    Raises, from every method:
-        StoreUnavailable: the store is locked, unreadable or unreachable. StorageFull: a write does not fit.
+    Every method raises StoreUnavailable (locked, unreadable or unreachable) or StorageFull (a write does not fit).
     """
 
     def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
-        """Store all entries or none, and delete the documents and refusals with the ids `gone` in the same transaction.
+        """Store all entries or none, and delete documents and refusals with the ids `gone` in the same transaction.
         An entry replaces the document with its id and clears its refusal.
 
-        Raises:
-            InvalidRequest: a text cannot be stored, as with a lone surrogate.
+        Raises InvalidRequest: a text cannot be stored, as with a lone surrogate.
         """
-        ...
 
     def refuse(self, refusal: Refusal) -> None:
-        """Store a refusal. A document with its id stays, without its content hash, so that offering its old content
-        again stores it and clears the refusal.
-        """
-        ...
+        """Store a refusal. A document with its id stays, without its content hash, so that its old content is stored
+        again when it is offered, which clears the refusal."""
 
     def delete(self, document_id: str) -> bool:
         """Delete a document and its refusal; return whether there was one. Afterwards nobody finds anything of it."""
-        ...
 
     def find(self, document_id: str) -> Document | None:
-        """Return a document by its id, for writers. It applies no scope: the caller must have checked that it may be read."""
-        ...
+        """Return a document by its id."""
 
     def documents(self, scope: Scope) -> list[Document]: ...
 
     def documents_where(
         self, tenant: str, *, uri: str | None = None, origin: str | None = None, version_of: str | None = None
     ) -> list[Document]:
-        """Return a tenant's documents with that uri, origin or later version, sorted by uri. For writers: it applies no scope."""
-        ...
+        """Return a tenant's documents with that uri, origin or later version, sorted by uri."""
 
     def refusals(self, scope: Scope) -> list[Refusal]:
         """Return the refusals of documents that `scope` could read."""
-        ...
 
     def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
-        """Return a tenant's refusals with that uri. For writers: it applies no scope."""
-        ...
+        """Return a tenant's refusals with that uri."""
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         """Return a document's whole text; `None` where it is absent or out of scope."""
-        ...
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
-        """Return the document id of each chunk that `hits` would return, without reading the chunks. It is called
-        for every candidate of a query, and must take less than a millisecond for some hundreds."""
-        ...
+        """Return the document id of each chunk that `hits` would return, in under a millisecond for some hundreds: it
+        is called for every candidate of a query."""
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         """Return the chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order of
@@ -144,9 +118,7 @@ class DocumentLedger(Protocol):
 
         In force is the newest version of a tenant's series whose date has come; without a series, any document whose
         date has come or that has none. A document outside `scope` supersedes nothing, nor does one supersede what its
-        writer could not read (`Source.writer_reads`), unless both are versions of one document.
-        """
-        ...
+        writer could not read (`Source.writer_reads`), unless both are versions of one document."""
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
@@ -154,130 +126,83 @@ class DocumentLedger(Protocol):
         """Return (chunk id, score, document id) of chunks in scope, in force and matching `where`, best first. Scores
         are above 0 and on an interval scale, since they are fused with those of the vectors.
 
-        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike,
-        so that words are found in every script.
-        """
-        ...
+        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike."""
 
     def entry(self, document_id: str) -> Entry | None:
-        """Return a stored document as it was put; for writers, as `find`."""
-        ...
+        """Return a stored document as it was put."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield every stored document with its chunks and vectors, for a reindex or an export."""
-        ...
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         """Yield every stored vector with a sequence number above `after`, in order."""
-        ...
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         """Yield the ids of chunks removed after the sequence number `after`, which must still have a `stamp`. A chunk
-        added again is in `embeddings` too, so delete first and then add.
-        """
-        ...
+        added again is in `embeddings` too, so delete first and then add."""
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of
-        this tenant that `scope` may read. For writers, so that nothing is embedded twice. Other texts are left out,
-        since the time of an upload would reveal that they are stored.
-        """
-        ...
+        this tenant that `scope` may read, so that nothing is embedded twice. Others are left out, since the time of an
+        upload would reveal that they are stored."""
 
     def sequence(self) -> int:
         """Return the number of the last committed change; it only grows."""
-        ...
 
     def stamp(self, sequence: int) -> str | None:
-        """Return an id of the change with this number and of the history before it. It differs in another ledger, or in
-        a restored copy that has changed since. `None` where no transaction ended at that number, or its deletions are
-        forgotten.
-        """
-        ...
+        """Return an id of the change with this number and of the history before it, which differs in another ledger and
+        in a restored copy that has changed since. `None`: no transaction ended there, or its deletions are forgotten."""
 
     def document_count(self) -> int: ...
-
     def chunk_count(self) -> int: ...
-
     def fingerprint(self) -> Fingerprint | None: ...
-
     def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
 
     def beside(self, *, fresh: bool = False) -> DocumentLedger:
-        """Open a second ledger in which a reindex is built while this one serves. It persists when closed and opened
-        again, in any process; `fresh` empties it.
-        """
-        ...
+        """Open the second ledger, in which a reindex is built while this one serves. It persists when closed; `fresh`
+        empties it."""
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
-        """Replace documents and fingerprint by those of `beside`, in one transaction and as one change of the sequence.
-        Refusals stay; earlier stamps are forgotten, so that every vector index is filled anew. `beside` is then emptied
-        and closed. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile.
-        """
-        ...
+        """Replace documents and fingerprint by those of `beside`, in one transaction and as one change of the sequence;
+        then empty and close `beside`. Refusals stay; earlier stamps are forgotten, so that every vector index is filled
+        anew. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile."""
 
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class VectorItem:
-    """A chunk's vector with the fields that the index filters by."""
-
-    sequence: int
-    chunk_id: str
-    tenant: str
-    groups: frozenset[str]
-    vector: Vectors
-    """Shape (dimensions,)."""
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    """`Source.filterable` of its document."""
-
-
 @runtime_checkable
 class VectorIndex(Protocol):
-    """A disposable cache of the ledger's vectors. Callers need not know the store's batch limits.
-
-    Several threads call it at once. Errors of the store, and vectors of another size, raise `StoreUnavailable` with
-    their cause.
-    """
+    """A disposable cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of
+    the store, and vectors of another size, raise `StoreUnavailable` with their cause."""
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         """Add each item, or replace the one with its chunk id, including tenant, groups and attributes."""
-        ...
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         """Delete vectors; unknown ids are ignored."""
-        ...
 
     def search(
         self, vector: Vectors, scope: Scope, *, limit: int, where: Where | None = None
     ) -> list[tuple[str, float]]:
         """Return (chunk id, cosine similarity), best first, filtered by `scope` and `where` inside the search."""
-        ...
 
     def sequence(self) -> int:
         """Return the ledger sequence up to which this index is complete; 0 if empty."""
-        ...
 
     def stamp(self) -> str:
         """Return the stamp that was passed to `set_sequence`; empty for an empty index."""
-        ...
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Declare the index complete up to `sequence`. `stamp` is the ledger's for that number, by which an index of
-        another ledger is recognised. An index that loses its vectors must lose both.
-        """
-        ...
+        another ledger is recognised. An index that loses its vectors must lose both."""
 
     def count(self) -> int: ...
 
     def clear(self) -> None:
         """Delete every vector, the sequence and its stamp."""
-        ...
 
     def close(self) -> None:
         """Close the index. A second call does nothing; other methods then raise `StoreUnavailable`."""
-        ...
 
 
 @runtime_checkable
@@ -287,10 +212,7 @@ class SharedIndex(Protocol):
     def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
         """Lock the index against other writers; searches do not wait. It is not reentrant.
 
-        Raises:
-            StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit.
-        """
-        ...
+        Raises StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit."""
 
 
 @runtime_checkable
@@ -307,13 +229,7 @@ class Retriever(Protocol):
         per_document: int = 1,
         where: Where | None = None,
     ) -> list[Hit]:
-        """Return the best passage of each of the `limit` best documents, best first. `as_of=None` means today's versions.
+        """Return the best passage of each of the `limit` best documents, best first; nothing for an empty scope.
+        `as_of=None` means today's versions. With `per_document` above 1, a document's further passages follow its best.
 
-        With `per_document` above 1, a document's further passages follow its best one; `limit` counts documents.
-
-        An empty scope gives an empty list.
-
-        Raises:
-            ComponentError: a store or the embedder failed.
-        """
-        ...
+        Raises ComponentError: a store or the embedder failed."""

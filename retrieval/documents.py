@@ -20,6 +20,17 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """Limits that a parser enforces itself. Memory and time are limited from outside."""
+
+    pages: int = 500
+    """Most pages, slides or sheets."""
+    characters: int = 5_000_000
+    blocks: int = 200_000
+    """Most headings, paragraphs, items and rows; a sheet of a million short rows passes the other limits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A block of a parsed document: a heading (level 1 to 6), a paragraph, a list item, a table row or code."""
 
@@ -82,9 +93,7 @@ class Source:
     documents in that scope."""
 
     def __post_init__(self) -> None:
-        """Raises:
-        InvalidRequest: an attribute has a reserved or empty name, or a value that cannot be compared.
-        """
+        """Raises InvalidRequest: an attribute has a reserved or empty name, or a value that cannot be compared."""
         for key, value in self.attributes.items():
             if kind_of(value) != "text" and key == DATA_CLASS:
                 raise InvalidRequest(f"The class of a document is a word, such as internal; found {value!r}.")
@@ -175,6 +184,20 @@ class Refusal:
     def source(self) -> Source:
         """Source of the offered document, without its title, dates and other attributes."""
         return Source(self.uri, self.tenant, self.groups, attributes={DATA_CLASS: self.data_class})
+
+
+@dataclass(frozen=True, slots=True)
+class VectorItem:
+    """A chunk's vector with the fields that the index filters by."""
+
+    sequence: int
+    chunk_id: str
+    tenant: str
+    groups: frozenset[str]
+    vector: Vectors
+    """Shape (dimensions,)."""
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    """`Source.filterable` of its document."""
 
 
 @dataclass(frozen=True, slots=True)

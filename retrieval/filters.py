@@ -160,9 +160,7 @@ def bind_filter(
 
 
 def kind_of(value: Value) -> str:
-    """Raises:
-    InvalidRequest: the value cannot be compared.
-    """
+    """Raises InvalidRequest: the value cannot be compared."""
     match value:
         case bool():
             return "truth"

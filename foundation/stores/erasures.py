@@ -69,11 +69,8 @@ class Erasures:
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
-        """Attribute the work inside, also in its threads and tasks, to `person`.
-
-        Raises:
-            PersonErased: they are being erased, or were since the surrounding work began.
-        """
+        """Attribute the work inside, also in its threads and tasks, to `person`. Raises PersonErased: they are being
+        erased, or were since the surrounding work began."""
         mark = mark_of(person)
         if any(acting.mark == mark for acting in _acting.get()):
             demand()
@@ -104,9 +101,7 @@ class Erasures:
             self._write(mark, Note(now.count, now.at_ns))
 
     def note(self, mark: str) -> Note:
-        """Raises:
-        StoreUnavailable: the file cannot be read, so erasures are unknown.
-        """
+        """Raises StoreUnavailable: the file cannot be read, so erasures are unknown."""
         return self._notes().get(mark, Note())
 
     def total(self) -> int:
@@ -128,11 +123,8 @@ class Erasures:
 
 
 def demand() -> None:
-    """Raise where a person for whom this work is done was erased since it began.
-
-    Raises:
-        PersonErased: one of them was.
-    """
+    """Raise where a person for whom this work is done was erased since it began. Raises PersonErased: one of them
+    was."""
     if is_erased():
         raise PersonErased(
             "What is kept of you was erased while this was at work, so nothing of it is kept. Ask again."

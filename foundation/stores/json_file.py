@@ -38,11 +38,8 @@ class JsonFile(Generic[T]):
         self._content: T | None = None
 
     def load(self) -> T | None:
-        """Return the content; `None` where there is no file.
-
-        Raises:
-            Unreadable: the file cannot be read, or its content is invalid.
-        """
+        """Return the content; `None` where there is no file. Raises Unreadable: the file cannot be read, or its content
+        is invalid."""
         try:
             status = self.path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -58,11 +55,8 @@ class JsonFile(Generic[T]):
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Lock the file against other writers, also in other processes; read, change and write inside.
-
-        Raises:
-            StorageFull, StoreUnavailable: the lock file cannot be created.
-        """
+        """Lock the file against other writers, also in other processes; read, change and write inside. Raises
+        StorageFull, StoreUnavailable: the lock file cannot be created."""
         with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
@@ -79,9 +73,8 @@ class JsonFile(Generic[T]):
         On a full disk no second file can be created. Content that fits is then written over the present file, which a
         reader in that moment, or after a crash in it, may find `Unreadable`.
 
-        Raises:
-            StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the folder cannot be written.
-        """
+        Raises StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the
+        folder cannot be written."""
         padded = json.dumps(content, indent=1).encode().ljust(size)
         try:
             with translate_errors(self.path):

@@ -54,9 +54,7 @@ class Postgres:
         says how a person is erased from it, or why not. `types` registers further types with a new connection;
         `settings` are passed to it, e.g. `autocommit`.
 
-        Raises:
-            StoreUnavailable: the server cannot be reached or refuses the connection.
-        """
+        Raises StoreUnavailable: the server cannot be reached or refuses the connection."""
         from psycopg_pool import ConnectionPool
 
         self._options, self.store = options, store
@@ -79,11 +77,7 @@ class Postgres:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction that an exception rolls back.
-
-        Raises:
-            As `translate_errors`.
-        """
+        """Yield a connection in a transaction that an exception rolls back. Raises as `translate_errors`."""
         with self.translate_errors(), self.pool.connection() as connection:
             yield connection
 
@@ -93,12 +87,8 @@ class Postgres:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Translate the errors of psycopg into ours.
-
-        Raises:
-            StoreUnavailable: the server is down, too slow or refuses the request. StorageFull: its disk is full.
-            InvalidRequest: a text has a lone surrogate.
-        """
+        """Translate the errors of psycopg into ours. Raises StoreUnavailable: the server is down, too slow or refuses
+        the request. StorageFull: its disk is full. InvalidRequest: a text has a lone surrogate."""
         import psycopg
 
         try:

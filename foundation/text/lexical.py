@@ -16,10 +16,11 @@ from foundation.text.tokens import arabic_stems, latin_spelling
 AnswerKind = Literal["figure", "date", "name", "any"]
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
+# A capitalised word inside a sentence. The characters before it are matched possessively, so that the search stays
+# linear.
 _INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
-"""A capitalised word inside a sentence. The characters before it are matched possessively, so that the search stays linear."""
+# Share of capitalised words from which capitals name nothing; English prose has about a tenth
 _MANY_CAPITALS = 0.2
-"""Share of capitalised words from which capitals name nothing; English prose has about a tenth."""
 _SIGNS = (
     "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
 )
@@ -36,9 +37,9 @@ _UNSPACED = re.compile(
 )
 _VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
+# Words that share this many letters count as the same: measured a little better than an English stemmer at matching
+# questions with sentences, and it does not depend on the language.
 _PREFIX = 5
-"""Words that share this many letters count as the same: measured a little better than an English stemmer at matching
-questions with sentences, and it does not depend on the language."""
 
 FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
@@ -91,12 +92,12 @@ _DATE = re.compile(
     r"centur(?:y|ies)|today|tomorrow|yesterday|hours?|days?|weeks?|months?|years?|noon|midnight|morning|evening)\b",
     re.IGNORECASE,
 )
+# Opening pronouns that refer back; not "It is necessary to ..." and "This guide ...", which name their subject
 _REFERS_BACK = re.compile(
     r"\W*(?:(?:it|they|he|she)\b(?!(?:['’]s| is| was) \w+ (?:to|that)\b)|(?:its|their)\b|(?:this|that|these|those) "
     r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|means?|happens?|applies|apply)\b)",
     re.IGNORECASE,
 )
-"""Opening pronouns that refer back; not "It is necessary to ..." and "This guide ...", which name their subject."""
 _ASKS: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (
     (
         "figure",

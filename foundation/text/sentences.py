@@ -11,14 +11,15 @@ from foundation.machine.deadline import check
 
 FOREIGN_STOPS = "。！？｡؟۔।॥։።፧។៕။"  # noqa: RUF001 - full-width signs are meant
 """Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese."""
+# A foreign full stop with closing marks; Japanese reported speech in quotation marks continues. Greek has a semicolon
+# as question mark.
 _FOREIGN_STOP = re.compile(
     rf"(?:[{FOREIGN_STOPS}]|．(?!\d))[{FOREIGN_STOPS}．」』）】”’\"')\]]*+(?!(?<=[」』])と)"  # noqa: RUF001 - as above
     r"|(?<=[\u0370-\u03ff\u1f00-\u1fff]);(?=\s|$)"
 )
-"""A foreign full stop with closing marks; Japanese reported speech in quotation marks continues. Greek has a semicolon as question mark."""
 _THAI_BORDER = re.compile(r"(?<=[\u0e00-\u0eff\d])\s+(?=[\u0e00-\u0eff])")
+# Least characters of a Thai or Lao sentence, which ends with a space, as names and numbers do too
 _THAI_SENTENCE = 40
-"""Least characters of a Thai or Lao sentence, which ends with a space, as names and numbers do too."""
 
 _ORDINAL = re.compile(
     r"(?i:\b(?:d(?:er|ie|as|en|em|es)|[iav]m|vom|zu[mr]|beim|ab|bis|seit|eine?[mnrs]?))\s+(?:\d{1,3}|[IVX]+)\.$"
@@ -27,15 +28,15 @@ _BEFORE_MONTH = re.compile(r"\b\d\d?\.$")
 _MONTH = re.compile(
     r"(?:J[aä]nner|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
 )
+# Characters on both sides of a full stop that are considered
 _AROUND = 40
-"""Characters on both sides of a full stop that are considered."""
 _SHORT = re.compile(r"(?:^|[\s(\[„“\"'])([^\s\d]{1,5})\.$")
 _MOST_BEFORE_FIGURE = 4
+# Abbreviations of titles and addresses, before a name; none is a word that ends sentences
 _ABBREVIATIONS = frozenset(
     """dra sra srta mme mlle mgr inż ul pl św sv nr bd kl cad sok mah pgs ts ths tp βλ κα δρ αγ ул пр пл
     им гр проф акад डॉ प्रो पं""".split()  # noqa: RUF001, SIM905 - a word list reads as text
 )
-"""Abbreviations of titles and addresses, before a name; none is a word that ends sentences."""
 
 _LABELLED_ROW = re.compile(r"[^:;.]{1,60}: [^;]*; [^:;]{1,60}: ")
 _LONGEST_ROW = 600
@@ -46,8 +47,8 @@ _DENSE = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003f
 _LONG = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _SPACED = re.compile(r"\S+")
 _UNSPACED = re.compile(f"[{_DENSE}{_LONG}]")
+# A word; without spaces, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer count as one
 _WORD = re.compile(rf"[{_DENSE}]{{1,2}}[^\w\s]*|[{_LONG}]{{1,5}}[^\w\s]*|[^\s{_DENSE}{_LONG}]+")
-"""A word; without spaces, two characters of Chinese and Japanese or five of Thai, Lao, Burmese and Khmer count as one."""
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

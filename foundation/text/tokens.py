@@ -30,18 +30,19 @@ _ARABIC_SPELLING = str.maketrans(
 _AND = "\u0648"
 _PREFIXES = ("بال", "كال", "فال", "لل", "ال")
 _SUFFIXES = ("ها", "ان", "ات", "ون", "ين", "يه", "ه", "ي")  # noqa: RUF001 - Arabic is meant
+# Cutting words to five letters conflates forms nearly as well as a stemmer for each language: McNamee, Nicholas and
+# Mayfield, "Addressing Morphological Variation in Alphabetic Languages", SIGIR 2009.
 _INFLECTED = re.compile(r"([\u0370-\u03ff\u0400-\u052f\u0531-\u0587]{5})[\u0370-\u03ff\u0400-\u052f\u0531-\u0587]+")
-"""Cutting words to five letters conflates forms nearly as well as a stemmer for each language: McNamee, Nicholas and
-Mayfield, "Addressing Morphological Variation in Alphabetic Languages", SIGIR 2009."""
 
+# Spellings of CLDR's transform Latin-ASCII for letters that Unicode does not decompose, so that folding accents leaves
+# them.
 _LATIN_SPELLING = str.maketrans(
     {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ẞ": "SS", "þ": "th", "Þ": "TH"}
     | dict(zip("øØłŁđĐðÐħĦŧŦŋŊı", "oOlLdDdDhHtTnNi", strict=True))
 )
-"""Spellings of CLDR's transform Latin-ASCII for letters that Unicode does not decompose, so that folding accents leaves them."""
 
+# Letters below this one are Latin, including those with marks; Latin ones above are too few to matter
 _AFTER_LATIN = "\u0370"
-"""Letters below this one are Latin, including those with marks; Latin ones above are too few to matter."""
 
 _FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do

@@ -73,8 +73,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         self._tokenizer = tokenizer
         self._threads = threads
         self._batch_size = batch_size
+        # The first one's request comes first
         self._idle: queue.PriorityQueue[tuple[int, Any]] = queue.PriorityQueue()
-        """The first one's request comes first."""
         self._compiling = threading.Lock()
         self._compiled_for = 1
         compiler = ThreadPoolExecutor(1, thread_name_prefix="compile-encoder")

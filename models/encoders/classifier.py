@@ -39,10 +39,7 @@ class ClassifierOptions(Section):
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in
     order. Check it: the library gives a model that is no classifier a head of random weights, with a mere warning.
-
-    Raises:
-        WeightsInvalid: weights or configuration are missing or pickled.
-    """
+    Raises WeightsInvalid: weights or configuration are missing or pickled."""
     file = weights.checked_folder(path) / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))

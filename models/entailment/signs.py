@@ -30,8 +30,9 @@ WEIGHTS = Path(__file__).with_name("signs.json")
 SIGNS = ("similarity", "matched", "matched_by_one", "least_matched", "coverage", "coverage_by_one", "words")
 MOST_COMPARED = 24
 """Most sentences of the premise that a sentence is compared with: those that share most of its terms."""
+# Divisor for the worst-matched part of a sentence's tokens, a quarter, which is a sign of its own: often one word is
+# wrong.
 _LEAST = 4
-"""Divisor for the worst-matched part of a sentence's tokens, a quarter, which is a sign of its own: often one word is wrong."""
 _LONG = 40
 Parts = dict[str, frozenset[str]]
 """The distinct sentences of a premise, with their terms."""
@@ -52,11 +53,8 @@ class SignsJudge:
         self._embedder, self._curve = embedder, curve
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word.
-
-        Raises:
-            ComponentError: the embedder failed.
-        """
+        """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word. Raises
+        ComponentError: the embedder failed."""
         rows = self.signs(pairs)
         return [
             0.0 if row is None else 1.0 if _is_verbatim(*pair) else self._curve.score(row)

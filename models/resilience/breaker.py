@@ -24,11 +24,8 @@ class Breaker:
         return self._failures >= self._limit
 
     def admit(self) -> None:
-        """Admit a call; its outcome must be reported by one of the `record_` methods.
-
-        Raises:
-            UpstreamDown: the breaker is open, or a trial is under way; `retry_after_s` says how long to wait.
-        """
+        """Admit a call; its outcome must be reported by one of the `record_` methods. Raises UpstreamDown: the breaker
+        is open, or a trial is under way; `retry_after_s` says how long to wait."""
         with self._lock:
             if not self.is_open:
                 return

@@ -18,6 +18,8 @@ from foundation.errors import (
     UpstreamTimeout,
 )
 
+# Name of an exception class -> our class, by the first listed class in the method resolution order. Names avoid imports
+# of vendors' packages.
 _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.TimeoutError": UpstreamTimeout,
     "langchain_core.exceptions.ModelTimeoutError": UpstreamTimeout,
@@ -57,8 +59,6 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.AttributeError": UpstreamMalformed,
     "builtins.LookupError": UpstreamMalformed,
 }
-"""Name of an exception class -> our class, by the first listed class in the method resolution order. Names avoid
-imports of vendors' packages."""
 
 _STATUSES: Mapping[int, type[ComponentError]] = {408: UpstreamTimeout, 429: UpstreamLimited, 504: UpstreamTimeout}
 

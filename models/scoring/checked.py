@@ -36,11 +36,8 @@ def chosen_reranker(part: object) -> Reranker | None:
 
 
 def reranker_of(part: object) -> Reranker:
-    """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked.
-
-    Raises:
-        InvalidSetting: the part is neither.
-    """
+    """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked. Raises
+    InvalidSetting: the part is neither."""
     if isinstance(part, BaseDocumentCompressor):
         return CheckedReranker(Compressor(part))
     if isinstance(part, Reranker):
@@ -59,12 +56,8 @@ class CheckedReranker:
         self.model_name = name_of(inner)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return the scores of `inner`, checked.
-
-        Raises:
-            UpstreamMalformed: the number of scores is wrong, or one is not finite.
-            ComponentError: the model behind it failed; the vendor's exception is the cause.
-        """
+        """Return the scores of `inner`, checked. Raises UpstreamMalformed: the number of scores is wrong, or one is not
+        finite. ComponentError: the model behind it failed; the vendor's exception is the cause."""
         with translate_errors(self.model_name):
             readable_query, *readable_texts = readable([query, *texts])
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
@@ -84,12 +77,9 @@ class CheckedJudge:
         self.model_name = name_of(inner)
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return the probabilities of `inner`, checked; 0 where a side has no words.
-
-        Raises:
-            UpstreamMalformed: the number of probabilities is wrong, or one is not from 0 to 1.
-            ComponentError: the model behind it failed; the vendor's exception is the cause.
-        """
+        """Return the probabilities of `inner`, checked; 0 where a side has no words. Raises UpstreamMalformed: the
+        number of probabilities is wrong, or one is not from 0 to 1. ComponentError: the model behind it failed; the
+        vendor's exception is the cause."""
         asked = {place: pair for place, pair in enumerate(pairs) if all(map(words, pair))}
         if not asked:
             return [0.0] * len(pairs)

@@ -36,11 +36,7 @@ class LogisticCurve:
 
     @classmethod
     def of(cls, stored: dict[str, Any], names: Sequence[str]) -> LogisticCurve:
-        """Return the curve from the values of `as_dict`.
-
-        Raises:
-            KeyError, TypeError: a sign is missing, or the bias.
-        """
+        """Return the curve from the values of `as_dict`. Raises KeyError, TypeError: a sign is missing, or the bias."""
         signs = [stored["signs"][name] for name in names]
         means, deviations, weights = (
             np.array([sign[key] for sign in signs]) for key in ("mean", "deviation", "weight")

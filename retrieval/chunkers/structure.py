@@ -17,8 +17,8 @@ from foundation.text.sentences import sentence_spans
 from retrieval.contract import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
+# Factor by which a table row may exceed the target before it is cut like prose
 _ROW_ALLOWANCE = 1.5
-"""Factor by which a table row may exceed the target before it is cut like prose."""
 
 
 class Options(Section):
@@ -36,8 +36,8 @@ class Options(Section):
         return self
 
 
+# The span of a block, or of a part of a long one, which is not cut again
 _Piece = tuple[int, int]
-"""The span of a block, or of a part of a long one, which is not cut again."""
 
 
 class StructureChunker:

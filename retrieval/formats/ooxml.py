@@ -22,16 +22,16 @@ from retrieval.formats.drawings import parse_xml
 OOXML_VERSION = 0
 """Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# Most ratio of unpacked to packed size. Office files reach about 20; zip bombs begin at several hundred.
 _MAX_EXPANSION = 100
-"""Most ratio of unpacked to packed size. Office files reach about 20; zip bombs begin at several hundred."""
 _MAX_MEMBERS = 10_000
 _XML = (".xml", ".rels", ".opf", ".xhtml", ".html", ".ncx")
 _ENTITY = re.compile(rb"<!ENTITY")
+# Prefix of the namespaces of Strict Open XML. Our libraries know only the transitional ones, which differ no further.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
-"""Prefix of the namespaces of Strict Open XML. Our libraries know only the transitional ones, which differ no further."""
 _TYPES = "[Content_Types].xml"
+# Bytes of each XML file that are searched for entity declarations, which precede the first element
 _DECLARATIONS = 65_536
-"""Bytes of each XML file that are searched for entity declarations, which precede the first element."""
 
 
 def open_package(
@@ -54,10 +54,8 @@ def core_title(document: Any) -> str | None:
 
 
 def check_package(content: bytes, name: str, what: str) -> None:
-    """Raises:
-    DocumentRefused: "encrypted"; "malformed", no package at all; "bomb", it unpacks to far more than it is, or declares
-        XML entities, which no office program does; "unsafe", a member's name leads out of the package.
-    """
+    """Raises DocumentRefused: "encrypted"; "malformed", no package at all; "bomb", it unpacks to far more than it is,
+    or declares XML entities, which no office program does; "unsafe", a member's name leads out of the package."""
     if content.startswith(_OLE):
         if "EncryptedPackage".encode("utf-16-le") in content:
             raise _encrypted_document(name)

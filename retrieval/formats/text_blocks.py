@@ -40,8 +40,8 @@ _JOINERS = re.compile(r"(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0
 _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "}
 )
+# Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
-"""Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many."""
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -59,6 +59,7 @@ def clean(text: str) -> str:
 
 
 _MARKS = frozenset("¡¿“”„‘’‚–—…«»‹›€°§£©®™·•²³ºª\xa0")  # noqa: RUF001 - these are meant
+# The letters besides ASCII of languages in Latin script, with the encodings in use for them
 _ALPHABETS = tuple(
     (frozenset(letters + letters.upper()) | _MARKS, encodings)
     for letters, encodings in (
@@ -77,8 +78,9 @@ _ALPHABETS = tuple(
         ("äöüßàâãçéèêëîïôõœùûñáíóúåæø", ("mac_roman",)),  # the western ones, as a Macintosh did
     )
 )
-"""The letters besides ASCII of languages in Latin script, with the encodings in use for them."""
 _LETTER = "[^\\W\\d_¹²³]"
+# Marks in places where only a wrong encoding puts them: Polish "ł", "ż" and "Ł" read as western "³", "¿" and "£", or
+# "ö" and "ä" of DOS as quotation marks.
 _MISPLACED = re.compile(
     r"[¡¿“”„‚«‹»›€°§£©®™²³ºª](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
     rf"(?<={_LETTER}.)(?={_LETTER})"
@@ -88,12 +90,10 @@ _MISPLACED = re.compile(
     rf"|(?<=£)(?!(?:[km]|bn)\b)(?={_LETTER})"
     r"|(?<=¿)(?!(?:(?![.!?]\s)[^¿]){1,300}\?))"
 )
-"""Marks in places where only a wrong encoding puts them: Polish "ł", "ż" and "Ł" read as western "³", "¿" and "£",
-or "ö" and "ä" of DOS as quotation marks."""
 _ASCII = bytes(range(128))
 _ASCII_LETTERS = string.ascii_letters.encode()
+# Share of the non-ASCII letters that must be of one alphabet; the rest are foreign names
 _FITS = 0.98
-"""Share of the non-ASCII letters that must be of one alphabet; the rest are foreign names."""
 _SAID_AND_MEANT = {
     "iso8859-1": "cp1252",
     "ascii": "cp1252",
@@ -119,11 +119,7 @@ def decode_declared(content: bytes, encoding: str) -> str | None:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Decode a text file of any usual encoding.
-
-    Raises:
-        DocumentRefused: reason "binary": it is no text.
-    """
+    """Decode a text file of any usual encoding. Raises DocumentRefused: reason "binary": it is no text."""
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
@@ -233,9 +229,7 @@ class Draft:
         self._end = 0
 
     def count_pages(self, pages: int, what: str) -> None:
-        """Raises:
-        DocumentRefused: "too_many_pages".
-        """
+        """Raises DocumentRefused: "too_many_pages"."""
         if pages > self.limits.pages:
             raise DocumentRefused(
                 f'"{self.name}" has {pages} {what}, more than {self.limits.pages}. Split it, or raise '
@@ -244,11 +238,8 @@ class Draft:
             )
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
-        """Append a block. White space is collapsed, except in code; a block without text is left out.
-
-        Raises:
-            DocumentRefused: "too_large", as soon as the text outgrows its limit.
-        """
+        """Append a block. White space is collapsed, except in code; a block without text is left out. Raises
+        DocumentRefused: "too_large", as soon as the text outgrows its limit."""
         text = clean(text)
         text = text.strip("\n").rstrip() if kind == "code" else " ".join(text.split())
         if not text.strip():
@@ -289,11 +280,8 @@ class Draft:
             self.add(kind, row_text(row, names), page=page)
 
     def sheet(self, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
-        """Append the tables of a sheet, separated by blank rows, with the captions above them.
-
-        Raises:
-            DocumentRefused: reason "too_large": there are too many rows.
-        """
+        """Append the tables of a sheet, separated by blank rows, with the captions above them. Raises DocumentRefused:
+        reason "too_large": there are too many rows."""
         table: list[list[str]] = []
         for row in rows:
             if any(cell.strip() for cell in row):
@@ -322,11 +310,7 @@ class Draft:
         return any(block.level == level for block in self._blocks)
 
     def finish(self, *, title: str | None = None, pages: int | None = None) -> Parsed:
-        """Return the parsed document.
-
-        Raises:
-            DocumentRefused: reason "empty": no block was added.
-        """
+        """Return the parsed document. Raises DocumentRefused: reason "empty": no block was added."""
         if not self._blocks:
             raise DocumentRefused(
                 f'"{self.name}" contains no text. If it is a scan, recognise its text first and send that.',

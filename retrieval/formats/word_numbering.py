@@ -18,12 +18,12 @@ NUMBERING_VERSION = 0
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}  # fmt: skip
+# Word's own limit
 _LARGEST = 32_767
-"""Word's own limit."""
+# Most levels of a list, as in Word
 _LEVELS = 9
-"""Most levels of a list, as in Word."""
+# Most characters of a number. Nobody cites a longer one, and a hostile file may repeat it in each line.
 _LONGEST = 80
-"""Most characters of a number. Nobody cites a longer one, and a hostile file may repeat it in each line."""
 
 
 def numbers(document: Any) -> Iterator[tuple[Any, str]]:

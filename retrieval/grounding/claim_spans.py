@@ -25,8 +25,8 @@ _MARKER = r"\[\^?\d{1,3}(?:\s?[,;\u2013-]\s?\^?\d{1,3})*\](?!\()|\u3010\d{1,3}(?
 MARKER = re.compile(_MARKER)
 _MARKERS_FIRST = re.compile(rf"(?:\s*(?:{_MARKER}))+(?:[ \t]*[.\u3002])?")
 _NUMBER = re.compile(r"(\d+)(?:\s?[\u2013-]\s?\^?(\d+))?")
+# A list number without its item
 _LEFT_OVER = re.compile(r"\(?\d{1,2}[.)]")
-"""A list number without its item."""
 _MOST_IN_RANGE = 20
 
 _LIST_SIGN = re.compile(r"[\s>]*(?:(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.)])\s+)?(?:\[[ xX]\]\s+)?")
@@ -35,8 +35,8 @@ _LINK = re.compile(r"!?\[([^\[\]\n]{0,400})\]\([^()\s]{0,2000}(?:\s+\"[^\"\n]{0,
 _SIGNS = re.compile(r"\*{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)|~~|`+|</?[A-Za-z][^<>\n]{0,200}>|\\(?=[^\w\s])")
 _CELL_BORDER = re.compile(r"\s*(?<!\\)\|\s*")
 _SPACES = re.compile(r"\s+")
+# Characters from which a line may end because it is full, with its sentence going on in the next
 _WIDE_LINE = 60
-"""Characters from which a line may end because it is full, with its sentence going on in the next."""
 
 _INTRODUCES = (":", "\uff1a")
 _ASKS = ("?", "\uff1f", "\u061f")

@@ -12,19 +12,15 @@ from foundation.text.lexical import denies, figures, names, terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import EntailmentJudge
 
+# Share of a sentence's terms from which a part of the quotes says nearly the same, so that a denial contradicts
 _SAYS_THE_SAME = 0.6
-"""Share of a sentence's terms from which a part of the quotes says nearly the same, so that a denial contradicts."""
+# Factors on a score where a figure is unknown or something is denied, and where a name is unknown
 _WRONG, _FOREIGN = 0.5, 0.7
-"""Factors on a score where a figure is unknown or something is denied, and where a name is unknown."""
 
 
 def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: EntailmentJudge) -> list[float]:
     """Return the probability, from 0 to 1, that all quotes together support each sentence, in one call of the judge. A
-    sentence without words, or without quotes, gets 0.
-
-    Raises:
-        ComponentError: the judge failed.
-    """
+    sentence without words, or without quotes, gets 0. Raises ComponentError: the judge failed."""
     premise = "\n\n".join(quotes)
     parts = {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
     supports = judge.support([(premise, sentence) for sentence in sentences])

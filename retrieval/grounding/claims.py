@@ -22,21 +22,23 @@ from retrieval.grounding.figures import alternatives, wrong_figures
 from retrieval.grounding.names import unknown_names
 from retrieval.grounding.texts import Text
 
+# Share of a claim's terms in its nearest sentences below which it is marked, in a language that the bundled judge does
+# not read.
 _MIN_WORDING = 0.25
-"""Share of a claim's terms in its nearest sentences below which it is marked, in a language that the bundled judge does not read."""
+# Number of nearest sentences that a claim is compared with, besides their neighbours
 _NEAREST = 4
-"""Number of nearest sentences that a claim is compared with, besides their neighbours."""
 _MOST_ANCHORS = 3
+# Most words of a claim that is searched word for word
 _LONGEST_QUOTE = 120
-"""Most words of a claim that is searched word for word."""
+# Characters of the answer before a claim whose figures it may calculate with
 _BEFORE = 600
-"""Characters of the answer before a claim whose figures it may calculate with."""
+# Number of terms below which a claim is judged together with the question
 _FEW_TERMS = 3
-"""Number of terms below which a claim is judged together with the question."""
+# Share of English function words from which a text counts as English
 _ENGLISH = 0.12
-"""Share of English function words from which a text counts as English."""
+# Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are
+# Spanish too.
 _MANY_WORDS = 8
-"""Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are Spanish too."""
 _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -85,9 +87,7 @@ def check_answer(
     A claim without markers is checked against the citations of its paragraph, list item or row, else against every
     passage. `known` are other texts that the answer may rest on, such as results of tools.
 
-    Raises:
-        ComponentError: the embedder failed.
-    """
+    Raises ComponentError: the embedder failed."""
     shown = _Shown(passages, known, question)
     drafts = [
         _Draft(statement, shown, Text(answer[max(0, statement.start - _BEFORE) : statement.start]))

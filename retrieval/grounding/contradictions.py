@@ -16,29 +16,29 @@ from retrieval.grounding.figures import are_equal
 from retrieval.grounding.names import is_known
 from retrieval.grounding.texts import Text, tokens_of
 
+# Share of a claim's terms from which a sentence says nearly the same, so that a difference contradicts
 _SAYS_THE_SAME = 0.6
-"""Share of a claim's terms from which a sentence says nearly the same, so that a difference contradicts."""
+# The same share, where both have the denied words
 _ABOUT_THE_SAME = 0.45
-"""The same share, where both have the denied words."""
+# Share of a claim's terms, where a single opposite word decides
 _CLEARLY_THE_SAME = 0.7
-"""Share of a claim's terms, where a single opposite word decides."""
+# Words on either side of a term within which a text counts as denying it
 _AROUND = 5
-"""Words on either side of a term within which a text counts as denying it."""
+# Share of a claim's words from which it is a copy of the sentence with changes
 _COPIED = 0.6
-"""Share of a claim's words from which it is a copy of the sentence with changes."""
+# Most words of a change on either side; more make another statement
 _MOST_CHANGED = 5
-"""Most words of a change on either side; more make another statement."""
+# Most tokens of a sentence that is compared word by word, which takes quadratic time
 _MOST_TOKENS = 300
-"""Most tokens of a sentence that is compared word by word, which takes quadratic time."""
+# Number of nearest sentences that a claim may be a copy of
 _COPIES = 2
-"""Number of nearest sentences that a claim may be a copy of."""
+# Words that deny a circumstance and not the predicate
 _WITHOUT = frozenset("without ohne sin без".split())  # noqa: SIM905
-"""Words that deny a circumstance and not the predicate."""
 _CONDITIONS = frozenset("if when unless whether wenn falls ob si cuando если когда".split())  # noqa: SIM905
+# Words that a denial before them only limits, so that most of the statement still holds
 _NOT_ONLY = frozenset(
     "only just merely simply always necessarily all every everyone guaranteed nur immer sólo solo siempre только всегда 仅 只".split()  # noqa: SIM905
 )
-"""Words that a denial before them only limits, so that most of the statement still holds."""
 _DENIES = re.compile(
     r"\b(?:not|never|none|neither|nor|cannot|without|nobody|nothing|nowhere|no)\b|n['’]t\b"
     r"|\b(?:nicht|nie|niemals|kein(?:e[nmrs]?)?|ohne|nichts)\b|\b(?:nunca|jamás|ninguna?|ningún|sin|tampoco)\b"
@@ -48,6 +48,7 @@ _DENIES = re.compile(
 _LEADING_ANSWER = re.compile(
     r"\A\W*(?:(?:yes|no|nein|ja|sí|si|да|нет)\b|是的|不是|不|是)\s*[,.;:!，。–—-]\s*", re.IGNORECASE
 )
+# Words of negative meaning; near one of them, the rules do not decide
 _NEGATIVE_MEANING = re.compile(
     r"\b(?:un(?!it|iv|der|til|ion|iq|less)\w{4,}|in(?:correct|valid|sufficient|complete|active|ability|eligible|accessible|capable)\w*"
     r"|im(?:possible|proper)\w*|dis(?!t|cu|cov|pla|ea|tri)\w{4,}|non\w*|fail\w*|lack\w*|except\w*|exclud\w*|prohibit\w*|forbid\w*"
@@ -56,7 +57,6 @@ _NEGATIVE_MEANING = re.compile(
     r"|difficult|hard|neither|nur|außer|nein|sondern|fehl\w*|s[oó]lo|sino|pero|aunque|только|кроме|но|однако|если)\b|[只仅但除禁拒缺]",
     re.IGNORECASE,
 )
-"""Words of negative meaning; near one of them, the rules do not decide."""
 _OPPOSITES = """more/less/fewer higher/lower larger/smaller bigger/smaller greater/less before/after first/last
 increas/decreas/reduc above/below most/least highest/lowest largest/smallest biggest/smallest always/never maximum/minimum faster/slower
 longer/shorter earlier/later better/worse north/south northern/southern east/west eastern/western improv/worsen all/none older/younger
@@ -70,10 +70,10 @@ más/menos mayor/menor antes/después primero/último norte/sur siempre/nunca m�
 _OPPOSITE: dict[str, frozenset[str]] = {}
 for _group in map(frozenset, (group.split("/") for group in _OPPOSITES.split())):
     _OPPOSITE |= {_word: _OPPOSITE.get(_word, frozenset()) | _group - {_word} for _word in _group}
+# Stems in `_OPPOSITES`; endings of words that begin with one are ignored
 _STEMS = tuple(
     "increas decreas reduc improv worsen enabl disabl oppos refus prohibit prevent accept reject allow".split()  # noqa: SIM905
 )
-"""Stems in `_OPPOSITES`; endings of words that begin with one are ignored."""
 
 
 @dataclass(frozen=True, slots=True)

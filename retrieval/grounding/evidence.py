@@ -24,17 +24,17 @@ from retrieval.contract import Citation, Hit
 from retrieval.grounding.claim_support import support_of
 from retrieval.settings import GroundingSettings, SentenceWeights
 
+# Most sentences that are embedded for one question, the best by wording and rank, since embedding takes nearly all of
+# an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'.
 _MOST_EMBEDDED = 32
-"""Most sentences that are embedded for one question, the best by wording and rank, since embedding takes nearly all
-of an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'."""
 _CONTEXT_CHARACTERS = 80
 FAR_BEHIND = 2.0
 """Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
 retriever with another scale from deciding alone."""
+# A line of front matter, such as `Effective from: 1 July 2026`. Table rows differ: they have semicolons.
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
-"""A line of front matter, such as `Effective from: 1 July 2026`. Table rows differ: they have semicolons."""
+# Most words of a sentence with a colon and what it introduces; a short answer has no room for more
 _ROOM = 40
-"""Most words of a sentence with a colon and what it introduces; a short answer has no room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ class _Candidate:
         return f"{heading[:_CONTEXT_CHARACTERS]}: {self.text}" if heading else self.text
 
 
+# The embedder's comparison of a candidate with the question: similarity, closeness of all parts, and
+# `Evidence.matched`.
 _Compared = tuple[float, float, tuple[float, ...]]
-"""The embedder's comparison of a candidate with the question: similarity, closeness of all parts, and `Evidence.matched`."""
 
 
 def _headings_of(hit: Hit) -> str:
@@ -109,11 +110,8 @@ class Grounding:
         return Grounding(self._embedder, _SupportsAll(), self.settings)
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
-        """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be adjacent.
-
-        Raises:
-            ComponentError: the embedder failed.
-        """
+        """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be
+        adjacent. Raises ComponentError: the embedder failed."""
         candidates = list(_candidates(hits))
         if not candidates:
             return []
@@ -173,9 +171,7 @@ class Grounding:
 
         Include the headings of a quote where they may name a sentence's subject.
 
-        Raises:
-            ComponentError: the judge failed.
-        """
+        Raises ComponentError: the judge failed."""
         return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:

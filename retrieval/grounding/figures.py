@@ -11,23 +11,23 @@ from retrieval.grounding.arithmetic import is_worked_out
 from retrieval.grounding.texts import WORD, Text
 from retrieval.text.quantities import Quantity, read_quantities
 
+# Relative deviation of a rounded number, where the claim says "about"
 _NEARLY = 0.06
-"""Relative deviation of a rounded number, where the claim says "about"."""
 _APPROXIMATE = re.compile(
     r"\b(?:about|around|approximately|roughly|nearly|almost|over|more than|less than|under|up to|at least|some|circa|ca|etwa|rund|fast|"
     r"knapp|über|unos|unas|casi|cerca de|aproximadamente|más de|около|почти|примерно|более|свыше)\W*$|(?:约|大约|近|超过|将近)$",
     re.IGNORECASE,
 )
 _LABELS = ("step", "schritt", "paso", "шаг", "步骤", "option", "#")
+# Most characters of a label before its number
 _LABEL = 12
-"""Most characters of a label before its number."""
 _SAME, _ROUNDED = 1e-9, 0.02
 _CALENDAR = {"month", "day"}
+# Characters before a conversion in which the converted number is searched
 _AROUND = 60
-"""Characters before a conversion in which the converted number is searched."""
 _FACTORS = (0.6214, 0.3861, 2.2046, 3.2808, 2.54, 2.4711)
+# Factors between metric units and miles, square miles, pounds, feet, inches, acres, both ways
 _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
-"""Factors between metric units and miles, square miles, pounds, feet, inches, acres, both ways."""
 
 
 def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list[str]:

@@ -15,8 +15,8 @@ _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
 _MANY_CAPITALS = 0.34
 _AROUND = 40
 _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
+# Endings of two forms of a name: Germany and German, Italy and Italian
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
-"""Endings of two forms of a name: Germany and German, Italy and Italian."""
 _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")

@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
+# Names of the state collection and of its sequence; earlier formats had another one, so their indexes are filled anew
 _STATE, _COMPLETE = "state", "whole_to"
-"""Names of the state collection and of its sequence; earlier formats had another one, so their indexes are filled anew."""
 PAGE = 1000
 """Number of vectors that are read or written at a time."""
 _WRITES = 3
 _EQUALS = 4
+# Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal
 _SAME = 1e-5
-"""Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are
-equal."""
 
 
 class Options(Section):

@@ -96,8 +96,8 @@ class ExactIndex:
         self._shelves: dict[Access, _Shelf] = {}
         self._shelf_of: dict[str, Access] = {}
         self._sequence, self._stamp = 0, ""
+        # Whether it has changed since it was loaded
         self._changed = True
-        """Whether it has changed since it was loaded."""
         self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -170,11 +170,8 @@ class ExactIndex:
             return [VectorItem(0, name, *access, vector, shelf.known[name]) for name, vector in shelf.vectors.items()]
 
     def save(self, path: Path) -> None:
-        """Write the index to one file, atomically, unless it is unchanged since `load`.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Write the index to one file, atomically, unless it is unchanged since `load`. Raises OSError: the file cannot
+        be written."""
         if not self._changed:
             return
         with self._open():

@@ -96,10 +96,9 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
     A damaged folder is moved to `quarantine-<time>` beside it, which replaces an earlier one: the latest is enough to
     find the cause, and several would fill the disk.
 
-    Raises:
-        StoreUnavailable: the probe ended before it began to read, which says nothing about the folder; it stays.
-        StorageFull: it cannot be read, and there is no room for another. A full disk can make a sound index unreadable, so the folder stays.
-    """
+    Raises StoreUnavailable: the probe ended before it began to read, which says nothing about the folder; it stays.
+    StorageFull: it cannot be read, and there is no room for another. A full disk can make a sound index unreadable, so
+    the folder stays."""
     if not folder.exists():
         seal.break_()
         folder.mkdir(parents=True)
@@ -160,11 +159,8 @@ def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerpr
 
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
-    """Check the fingerprint of the ledger, and bring the vector index up to it.
-
-    Raises:
-        FingerprintMismatch: another embedder or chunker wrote the ledger; the text names both sides.
-    """
+    """Check the fingerprint of the ledger, and bring the vector index up to it. Raises FingerprintMismatch: another
+    embedder or chunker wrote the ledger; the text names both sides."""
     stored = ledger.fingerprint()
     if stored is None or not ledger.chunk_count():
         ledger.set_fingerprint(fingerprint)
@@ -273,8 +269,8 @@ class _Building:
         self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Callable[[int, int], None]
     ) -> None:
         self._beside, self._chunker, self._embedder, self._progress = beside, chunker, embedder, progress
+        # Ids of documents that this run has seen
         self._through: set[str] = set()
-        """Ids of documents that this run has seen."""
         self.documents = self.kept = 0
 
     def go_through(self, entries: Iterable[Entry], *, of: int) -> None:
@@ -320,9 +316,7 @@ class SameParts:
         self._seen = -1
 
     def check(self) -> None:
-        """Raises:
-        IndexRebuilding: the ledger's fingerprint is another one now.
-        """
+        """Raises IndexRebuilding: the ledger's fingerprint is another one now."""
         now = self._ledger.sequence()
         if now == self._seen:
             return

@@ -34,11 +34,8 @@ class Change:
 
 def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
     """Return the stored document that an offer by a writer with this scope replaces; `None`: it is new. A document with
-    the offer's id has the same readers, so it needs no check.
-
-    Raises:
-        DocumentRefused: several documents have that name.
-    """
+    the offer's id has the same readers, so it needs no check. Raises DocumentRefused: several documents have that
+    name."""
     if same := ledger.find(offer.document_id):
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)

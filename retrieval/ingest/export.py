@@ -42,12 +42,8 @@ class Transfer:
 
 def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
     """Write every document of every tenant. An existing file is replaced when the new one is complete. `progress` is
-    called with the number of passages done.
-
-    Raises:
-        InvalidSetting: the file cannot be written.
-        InvalidRequest: nothing was ever ingested, so the ledger has no fingerprint.
-    """
+    called with the number of passages done. Raises InvalidSetting: the file cannot be written. InvalidRequest: nothing
+    was ever ingested, so the ledger has no fingerprint."""
     fingerprint = ledger.fingerprint()
     if fingerprint is None:
         raise InvalidRequest("The ledger is empty: there is nothing to export. Ingest first: make ingest SRC=folder")
@@ -66,12 +62,9 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] | None = None) -> Transfer:
-    """Store every document of an exported file. It replaces the one with the same tenant, uri and readers.
-
-    Raises:
-        InvalidRequest: the file is missing, incomplete or altered. Nothing was written.
-        FingerprintMismatch: another embedder or chunker than the ledger's wrote it.
-    """
+    """Store every document of an exported file. It replaces the one with the same tenant, uri and readers. Raises
+    InvalidRequest: the file is missing, incomplete or altered. Nothing was written. FingerprintMismatch: another
+    embedder or chunker than the ledger's wrote it."""
     checked = verify(path)
     header, rows = _rows(path)
     theirs = row_codec.fingerprint(json.dumps(header["fingerprint"]))
@@ -103,11 +96,8 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def verify(path: Path) -> Transfer:
-    """Read the whole file and compare its digest and counts with its last line.
-
-    Raises:
-        InvalidRequest: see `import_ledger`.
-    """
+    """Read the whole file and compare its digest and counts with its last line. Raises InvalidRequest: see
+    `import_ledger`."""
     digest = hashlib.blake2b(digest_size=32)
     documents = chunks = 0
     last = b"{}"

@@ -37,8 +37,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _SECTION = "[retrieval.fetching]"
 _REDIRECTS = (301, 302, 303, 307, 308)
+# All assigned public IPv6 addresses. Outside of it Python calls some addresses global that are site-local or not
+# routed.
 _INTERNET = ipaddress.ip_network("2000::/3")
-"""All assigned public IPv6 addresses. Outside of it Python calls some addresses global that are site-local or not routed."""
+# Networks from the special-purpose registries (RFC 6890) that Python calls global and that serve no documents
 _SPECIAL = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -53,9 +55,8 @@ _SPECIAL = tuple(
         "192.52.193.0/24",  # the nearest multicast relay
     )
 )
-"""Networks from the special-purpose registries (RFC 6890) that Python calls global and that serve no documents."""
+# Media types that servers send for unknown files; the suffix of the address then decides
 _VAGUE = ("application/octet-stream", "binary/octet-stream", "text/plain", "")
-"""Media types that servers send for unknown files; the suffix of the address then decides."""
 _SUFFIXES = {
     "application/csv": ".csv",
     "application/x-ndjson": ".ndjson",

@@ -97,9 +97,8 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
     list belongs to `tenant` and takes its title from its text. A file of more than `max_bytes` is refused.
 
-    Raises:
-        InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is wrong or describes no file.
-    """
+    Raises InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is
+    wrong or describes no file."""
     try:
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
@@ -251,11 +250,7 @@ def _target(path: Path) -> Path:
 
 def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
     """Return the files, and the subfolders that cannot be listed. It is iterative because Python 3.11 walks
-    recursively, and a thousand folders may be nested.
-
-    Raises:
-        InvalidRequest: `folder` itself cannot be listed.
-    """
+    recursively, and a thousand folders may be nested. Raises InvalidRequest: `folder` itself cannot be listed."""
     root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
     while waiting:
         here = waiting.pop()

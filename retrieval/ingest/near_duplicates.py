@@ -13,11 +13,11 @@ from foundation.types import Scope
 from retrieval.contract import Document, DocumentLedger, Refusal
 from retrieval.ingest.sandbox import find_newer_parser
 
+# Words of a shingle; shorter ones are shared by texts that are merely about the same subject
 _WORDS = 4
-"""Words of a shingle; shorter ones are shared by texts that are merely about the same subject."""
 _PERMUTATIONS = 128
+# Margin below the threshold for candidates, so that a low estimate loses no pair
 _LOOSER = 0.15
-"""Margin below the threshold for candidates, so that a low estimate loses no pair."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,10 +83,8 @@ class Ingestor:
         replaced or superseded, and only documents that the writer could read are stored. `progress` is called with the
         number of items done.
 
-        Raises:
-            Forbidden: the writer could not read a document of these groups or this class.
-            ComponentError: the embedder or the ledger failed. Documents committed before stay; none is half-written.
-        """
+        Raises Forbidden: the writer could not read a document of these groups or this class. ComponentError: the
+        embedder or the ledger failed. Documents committed before stay; none is half-written."""
         if self._workers:
             return self._take(items, self._workers.prepare, scope, progress=progress)
         embedding = ThreadPoolExecutor(1, "ingest-embed")
@@ -99,11 +97,8 @@ class Ingestor:
         """Ingest one document and return it as stored. `demand` is called before its passages are embedded and right
         before anything is written; if it raises, nothing is stored.
 
-        Raises:
-            DocumentRefused: the document is refused; the refusal has been recorded.
-            Forbidden: as `ingest`.
-            ComponentError: the embedder or the ledger failed; nothing has been stored.
-        """
+        Raises DocumentRefused: the document is refused; the refusal has been recorded. Forbidden: as `ingest`.
+        ComponentError: the embedder or the ledger failed; nothing has been stored."""
         prepare = partial(map, lambda batch: self._embed(self.preparation.split(batch), scope, demand))
         report = self._take([item], prepare, scope, demand=demand)
         if report.refused:
@@ -115,21 +110,14 @@ class Ingestor:
         return stored
 
     def retry(self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] | None = None) -> IngestReport:
-        """Ingest again the stored refused files of these tenants that `scope` could read.
-
-        Raises:
-            As `ingest`.
-        """
+        """Ingest again the stored refused files of these tenants that `scope` could read. Raises as `ingest`."""
         items = self._refused.items(*tenants) if self._refused else iter(())
         return self.ingest((item for item in items if item.source.is_readable(scope)), scope=scope, progress=progress)
 
     def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
         """Delete a document that `scope` may read, with its earlier versions and refusals; return whether there was
-        one. Documents that `scope` may not read stay, and are treated as if they did not exist.
-
-        Raises:
-            Conflict: several documents have that name; `document_id` must say which.
-        """
+        one. Documents that `scope` may not read stay, and are treated as if they did not exist. Raises Conflict:
+        several documents have that name; `document_id` must say which."""
         with self._committing:
             named = readable(self._ledger, tenant, uri, scope)
             documents = [document for document in named if document_id in (None, document.document_id)]
@@ -338,11 +326,8 @@ class Ingestor:
 
 
 def demand_readable(source: Source, scope: Scope | None) -> None:
-    """Demand that a writer could read what they store.
-
-    Raises:
-        Forbidden: `scope` has not the document's groups or class.
-    """
+    """Demand that a writer could read what they store. Raises Forbidden: `scope` has not the document's groups or
+    class."""
     if not source.is_readable(scope):
         groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"
         raise Forbidden(

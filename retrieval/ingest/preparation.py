@@ -94,13 +94,8 @@ class Workers(Protocol):
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         """Yield the prepared batches, in order. It reads a bounded number of batches ahead, and repeats the batch of a
-        worker that died on another one.
-
-        Raises:
-            ComponentError: no worker can be reached, or the embedder failed there.
-            FingerprintMismatch: a worker has other parts than this process.
-        """
-        ...
+        worker that died on another one. Raises ComponentError: no worker can be reached, or the embedder failed there.
+        FingerprintMismatch: a worker has other parts than this process."""
 
 
 def hash_item(item: Item) -> str:

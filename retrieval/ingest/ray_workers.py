@@ -60,9 +60,7 @@ class RayWorkers:
         seed: int,
         fingerprint: Fingerprint,
     ) -> None:
-        """Raises:
-        MissingDependency: Ray is not installed.
-        """
+        """Raises MissingDependency: Ray is not installed."""
         demand_ray()
         self._cluster = cluster
         self.parts = pickle.dumps(  # what every task is told
@@ -107,9 +105,7 @@ class RayWorkers:
 
 
 def demand_ray() -> None:
-    """Raises:
-    MissingDependency: Ray is not installed.
-    """
+    """Raises MissingDependency: Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise MissingDependency(
             '[foundation.cluster] use = "ray" needs the Python package "ray", which is not installed. '
@@ -118,11 +114,8 @@ def demand_ray() -> None:
 
 
 def connect(cluster: ClusterSettings) -> bool:
-    """Join the cluster; return `False` where this process has joined one before.
-
-    Raises:
-        StoreUnavailable: no cluster answers at its address.
-    """
+    """Join the cluster; return `False` where this process has joined one before. Raises StoreUnavailable: no cluster
+    answers at its address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
 
@@ -164,11 +157,8 @@ def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
 
 @lru_cache(maxsize=1)
 def preparation_of(parts: bytes) -> Preparation:
-    """Build the parts of this worker process, cached for its next tasks. Its parsing process ends with it.
-
-    Raises:
-        FingerprintMismatch: the parts differ from those of the process that stores the results.
-    """
+    """Build the parts of this worker process, cached for its next tasks. Its parsing process ends with it. Raises
+    FingerprintMismatch: the parts differ from those of the process that stores the results."""
     from langchain_core.embeddings import Embeddings
 
     chosen: _Parts = pickle.loads(parts)  # noqa: S301 - from the process that started this one

@@ -30,11 +30,11 @@ from retrieval.tables import row_codec
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
     from retrieval.settings import ParsingSettings
 
+# Exit codes of a child that somebody else killed: the system for lack of memory, or a cluster node on its way down.
+# They say nothing about the document.
 _KILLED = (-9, -15)
-"""Exit codes of a child that somebody else killed: the system for lack of memory, or a cluster node on its way down.
-They say nothing about the document."""
+# Environment variables that the child inherits: enough to find Python and its libraries
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""Environment variables that the child inherits: enough to find Python and its libraries."""
 
 
 def supported_suffixes() -> list[str]:
@@ -67,11 +67,8 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
 
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
-    """Parse in this process, without protection: for the child, and for trusted content.
-
-    Raises:
-        DocumentRefused: with the reason.
-    """
+    """Parse in this process, without protection: for the child, and for trusted content. Raises DocumentRefused: with
+    the reason."""
     parser = _parser_for(name, limits)
     parsed = parser.parse(content, name)
     return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
@@ -104,13 +101,9 @@ class ParserPool:
         self._child: subprocess.Popen[bytes] | None = None
 
     def parse(self, content: bytes, name: str) -> Parsed:
-        """Parse `content` into text and structure; the suffix of `name` says the format.
-
-        Raises:
-            DocumentRefused: reason "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb",
-                "too_many_pages", "timeout" or "crashed". The next call works after any of them.
-            MissingDependency: the parser's package is not installed.
-        """
+        """Parse `content` into text and structure; the suffix of `name` says the format. Raises DocumentRefused: reason
+        "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb", "too_many_pages", "timeout" or
+        "crashed". The next call works after any of them. MissingDependency: the parser's package is not installed."""
         name = " ".join(clean(name).split())[-200:]  # strangers choose the name, and messages and logs repeat it
         _parser_for(name, self._limits)
         if len(content) > self._settings.max_bytes:

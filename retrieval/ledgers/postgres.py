@@ -40,8 +40,8 @@ _SEARCH = f"""
   JOIN documents AS d ON d.document_id = c.document_id
   WHERE {PostgresTables.conditions.in_scope} AND {PostgresTables.conditions.in_force} /* where */
   ORDER BY r.score DESC, c.chunk_id LIMIT :limit"""
+# The parameters of BM25, as in SQLite's FTS5
 _K1, _B = 1.2, 0.75
-"""The parameters of BM25, as in SQLite's FTS5."""
 
 
 STORE = Store(name="documents", stays=DOCUMENTS_STAY)

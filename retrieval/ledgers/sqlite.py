@@ -23,6 +23,8 @@ from retrieval.contract import DOCUMENTS_STAY
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
 
+# All matches are ranked first, and access is checked from the best on until there are enough; checking every match
+# takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps.
 _SEARCH = f"""
   SELECT c.chunk_id, ranked.score, c.document_id
   FROM (
@@ -32,8 +34,6 @@ _SEARCH = f"""
   CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
   CROSS JOIN documents AS d ON d.document_id = c.document_id
   WHERE {SqliteTables.conditions.in_scope} AND {SqliteTables.conditions.in_force} /* where */ LIMIT :limit"""
-"""All matches are ranked first, and access is checked from the best on until there are enough; checking every match
-takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps."""
 
 
 class Options(Section):

@@ -12,8 +12,8 @@ from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
+# A first line that declares the separator for Excel
 _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
-"""A first line that declares the separator for Excel."""
 
 
 def build(limits: ParseLimits) -> FormatParser:

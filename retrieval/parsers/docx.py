@@ -24,13 +24,13 @@ from retrieval.formats.word_numbering import (
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+# Wrappers of paragraphs, rows and cells: content controls, accepted changes, marks
 _WRAPPERS = tuple(f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
-"""Wrappers of paragraphs, rows and cells: content controls, accepted changes, marks."""
 _PLAIN = ("paragraph", 0)
+# The outline level of body text
 _BODY_TEXT = 9
-"""The outline level of body text."""
+# Word's own limit
 _MOST_COLUMNS = 63
-"""Word's own limit."""
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
 _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "del", "rt")))

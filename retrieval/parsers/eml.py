@@ -15,8 +15,8 @@ from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, dec
 from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
+# Depth to which mails within mails are read; deeper ones are only named
 _DEPTH = 3
-"""Depth to which mails within mails are read; deeper ones are only named."""
 _ATTACHMENTS = 50
 _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
 

@@ -28,12 +28,12 @@ _BLOCKS = frozenset(
     """address article blockquote body center dd details div dl dt figcaption figure footer header h1 h2 h3 h4 h5 h6 hr li
     main ol p pre section summary table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - reads best as text
 )
+# Most columns of a table whose spans are filled; trafilatura's time is quadratic in the cells of a row
 _MOST_COLUMNS = 100
-"""Most columns of a table whose spans are filled; trafilatura's time is quadratic in the cells of a row."""
+# Most characters of a cell that is repeated; a longer one is a paragraph beside its rows, not their name
 _REPEATED = 200
-"""Most characters of a cell that is repeated; a longer one is a paragraph beside its rows, not their name."""
+# Least share of the words outside of links that trafilatura must keep; it loses whole sections of short pages
 _ENOUGH = 0.7
-"""Least share of the words outside of links that trafilatura must keep; it loses whole sections of short pages."""
 
 
 def build(limits: ParseLimits) -> FormatParser:
@@ -219,9 +219,7 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
     A cell over several rows is repeated in each that has text of its own, so that a row can be understood alone. One
     over several columns stays in the first and, in a header, is repeated in each. Header rows become one.
 
-    Raises:
-        DocumentRefused: reason "too_large": this would write more than `most` characters and cells.
-    """
+    Raises DocumentRefused: reason "too_large": this would write more than `most` characters and cells."""
     any_spans, written = False, 0
     for table in list(document.iter("table")):
         rows = list(table.iter("tr"))

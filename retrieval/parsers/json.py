@@ -14,10 +14,10 @@ from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 
+# Most characters of an object on one line; a larger one gets a line for each value
 _ROW_CHARACTERS = 600
-"""Most characters of an object on one line; a larger one gets a line for each value."""
+# Depth of objects to which lists of records are searched; deeper ones are values of the record around them
 _WRAPPERS = 8
-"""Depth of objects to which lists of records are searched; deeper ones are values of the record around them."""
 
 
 def build(limits: ParseLimits) -> FormatParser:

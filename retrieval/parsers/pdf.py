@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
 _BULLET = re.compile(r"^(?:[•‣▪◦●○■\uf0b7·–-]\s+|\(?\d{1,3}[.)]\s)")
+# Least ratio of a heading's type size to the body's; smaller differences are rounding of scaled fonts
 _LARGER = 1.12
-"""Least ratio of a heading's type size to the body's; smaller differences are rounding of scaled fonts."""
+# Most characters of a heading; longer ones are large text
 _HEADING_CHARACTERS = 150
-"""Most characters of a heading; longer ones are large text."""
 
 
 @dataclass(frozen=True)

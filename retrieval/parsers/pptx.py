@@ -23,13 +23,13 @@ from retrieval.formats.drawings import (
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
+# The title that the program fills in by default
 _UNTITLED = "PowerPoint Presentation"
-"""The title that the program fills in by default."""
 _NO_BULLET = "{http://schemas.openxmlformats.org/drawingml/2006/main}buNone"
+# Placeholders that every slide repeats: number, date, foot and head
 _FURNITURE = ("sldNum", "dt", "ftr", "hdr")
-"""Placeholders that every slide repeats: number, date, foot and head."""
+# EMU, a seventh of an inch: the inaccuracy of boxes dragged into a row, and less than a line of text
 _ABOUT_ONE_HEIGHT = 137_160
-"""EMU, a seventh of an inch: the inaccuracy of boxes dragged into a row, and less than a line of text."""
 
 
 def build(limits: ParseLimits) -> FormatParser:

@@ -26,9 +26,11 @@ from retrieval.formats.drawings import DRAWINGS_VERSION, FORMAT_CONDITION, FORMA
 from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
+# Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time.
 _MOST_ROWS = 1_048_576
-"""Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time."""
 _MOST_COLUMNS = 16_384
+# (member, pattern, replacement) for rules and names that openpyxl may refuse a workbook for and that no value depends
+# on. A pattern runs from the first to the last of them, so that it stays linear.
 _AROUND_THE_CELLS = (
     (re.compile(r"xl/worksheets/.*\.xml"), rb"\A(?>(.*?</(?:\w+:)?sheetData>)).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
     (
@@ -38,12 +40,10 @@ _AROUND_THE_CELLS = (
     ),
     (re.compile(r"xl/workbook\.xml"), rb"\A(?>(.*?)<(?:\w+:)?definedNames\b).*</(?:\w+:)?definedNames>", rb"\1"),
 )
-"""(member, pattern, replacement) for rules and names that openpyxl may refuse a workbook for and that no value
-depends on. A pattern runs from the first to the last of them, so that it stays linear."""
+# A section of a number format, up to a semicolon: first that of positive numbers, then of negative ones
 _SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
-"""A section of a number format, up to a semicolon: first that of positive numbers, then of negative ones."""
+# Parts of a format around the digits: words, signs, currencies, padding, looks
 _PIECE = re.compile(r"\"([^\"]*)\"|\\(.)|\[\$([^\]-]*)[^\]]*\]|[_*].|\[[^\]]*\]|([$€£¥₹\s])")
-"""Parts of a format around the digits: words, signs, currencies, padding, looks."""
 _DIGIT = re.compile(r"[0#?]")
 _SCALED = re.compile(r"[0#?],+(?![0#?])")
 _SIGNS_AT_THE_NUMBER = ("$", "£", "¥", "₹")

@@ -11,8 +11,8 @@ import numpy as np
 
 from retrieval.contract import Hit
 
+# Deviation below which all scores count as equal, so that rounding is not amplified
 _NO_SPREAD = 1e-9
-"""Deviation below which all scores count as equal, so that rounding is not amplified."""
 
 
 def standard_score_fusion(

@@ -27,10 +27,10 @@ KEYWORD, VECTOR = "keyword", "vector"
 DEEPEST = 5000
 """Most passages that keyword or vector search fetches to find more documents."""
 
+# Keyword hits: (chunk id, score, document id), best first
 _Worded = Sequence[tuple[str, float, str]]
-"""Keyword hits: (chunk id, score, document id), best first."""
+# Vector hits: (chunk id, cosine similarity), best first. The index does not know their documents.
 _Near = Sequence[tuple[str, float]]
-"""Vector hits: (chunk id, cosine similarity), best first. The index does not know their documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,7 @@ class HybridRetriever:
         per_document: int = 1,
         where: Where | None = None,
     ) -> list[Hit]:
-        """Return hits as `retrieval.contract.Retriever` says.
-
-        Raises:
-            InvalidRequest: the query is blank.
-        """
+        """Return hits as `retrieval.contract.Retriever` says. Raises InvalidRequest: the query is blank."""
         if not query.strip():
             raise InvalidRequest("The query is empty. Ask for something.")
         if self._same_parts:

@@ -29,8 +29,8 @@ class TablesLedger(ABC):
     """A `DocumentLedger` without the methods that open, empty and close a database."""
 
     tables: ClassVar[type[TablesConnection]]
+    # The query of keyword search: (chunk id, score, document id), best first. A filter replaces `/* where */`.
     _search: ClassVar[str]
-    """The query of keyword search: (chunk id, score, document id), best first. A filter replaces `/* where */`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -23,8 +23,8 @@ from retrieval.tables.scope import conditions
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
+# Version of the schema and of the words in the postings. Raise it when the schema or `foundation.text.tokens` changes.
 _VERSION = 5
-"""Version of the schema and of the words in the postings. Raise it when the schema or `foundation.text.tokens` changes."""
 _KEY, _KEYS = 'text COLLATE "C"', 'text[] COLLATE "C"'
 _TYPES = {"key": _KEY, "keys": _KEYS, "day": "date", "time": "timestamptz", "number": "bigint", "bytes": "bytea"}
 _SCHEMA = f"""
@@ -54,10 +54,10 @@ CREATE FUNCTION stem(word text) RETURNS text LANGUAGE sql STABLE AS
 CREATE TABLE format (version integer NOT NULL);
 INSERT INTO format VALUES ({_VERSION});
 """
+# Characters to which a word is cut; an index cannot hold very long ones
 _LONGEST = 64
-"""Characters to which a word is cut; an index cannot hold very long ones."""
+# Number of rows fetched at a time from a stream
 _PAGE = 500
-"""Number of rows fetched at a time from a stream."""
 _CONDITIONS = conditions(
     no_groups="'{}'",
     reader_groups=lambda doc: f"{doc}.groups && :groups::text[]",
@@ -160,11 +160,7 @@ class PostgresTables(TablesConnection):
 
 
 def make_tables(connection: Connection) -> None:
-    """Create the tables if there are none.
-
-    Raises:
-        StoreUnavailable: the tables have another format.
-    """
+    """Create the tables if there are none. Raises StoreUnavailable: the tables have another format."""
     if connection.execute("SELECT to_regclass('format')").fetchone() == (None,):
         connection.execute(_SCHEMA.encode())
     version = connection.execute("SELECT version FROM format").fetchone()

@@ -23,10 +23,10 @@ _DOCUMENT = (
     "attributes", "content_hash", "characters", "chunks", "ingested_at", "version_of", "writer_reads", "parsers", "text",
     "outline",
 )  # fmt: skip
+# Columns of passages that all databases have
 _CHUNK = (
     "sequence", "chunk_id", "document_id", "position", "start", "end", "page", "heading_path", "text", "digest", "embedding",
 )  # fmt: skip
-"""Columns of passages that all databases have."""
 _REFUSAL = ("document_id", "tenant", "uri", "groups", "class", "reason", "message", "at")
 
 REMEMBERED = 100_000

@@ -20,11 +20,11 @@ from retrieval.tables.connection import TablesConnection, Values
 from retrieval.tables.schema import shared_tables
 from retrieval.tables.scope import conditions
 
+# Version of the schema and of the keyword index. Raise it when either changes.
 _VERSION = 8
-"""Version of the schema and of the keyword index. Raise it when either changes."""
+# SQL name of `foundation.text.tokens.searchable`, which prepares texts for the keyword index. A running process of an
+# older version lacks this function, so its writes fail instead of mixing two forms.
 _SEARCHABLE = "searchable_7"
-"""SQL name of `foundation.text.tokens.searchable`, which prepares texts for the keyword index. A running process of
-an older version lacks this function, so its writes fail instead of mixing two forms."""
 _TYPES = {"key": "TEXT", "keys": "TEXT", "day": "TEXT", "time": "TEXT", "number": "INTEGER", "bytes": "BLOB"}
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -131,11 +131,8 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 def make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables if there are none, atomically: two processes may do so at once.
-
-    Raises:
-        StoreUnavailable: the tables have another format.
-    """
+    """Create the tables if there are none, atomically: two processes may do so at once. Raises StoreUnavailable: the
+    tables have another format."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.executescript(_SCHEMA)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from foundation.text.lexical import MONTHS, SHORT_MONTHS
 
+# Spellings of units, by dimension and factor to its smallest unit
 _SPELLINGS: dict[str, dict[float, str]] = {
     "time": {
         0.001: "ms millisecond milliseconds millisekunden milisegundos миллисекунд 毫秒",
@@ -49,7 +50,6 @@ _SPELLINGS: dict[str, dict[float, str]] = {
     "bytes": {1: "byte bytes", 1e3: "kb", 1e6: "mb", 1e9: "gb", 1e12: "tb"},
     "tokens": {1: "token tokens"},
 }
-"""Spellings of units, by dimension and factor to its smallest unit."""
 _UNITS = {
     spelling: (dimension, factor)
     for dimension, units in _SPELLINGS.items()
@@ -98,8 +98,8 @@ EVERY_MONTH = frozenset(_MONTHS)
 """Names of months in all languages of this module."""
 _NUMBER = re.compile(r"\d{1,3}(?:([,.'’\u00a0\u202f\u2009 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*")
 _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
+# The character before a number that is part of a name: GPT-4, B12
 _IN_NAME = re.compile(r"[^\W\d_\u3040-\u9fff][-.]?$")
-"""The character before a number that is part of a name: GPT-4, B12."""
 _TIME = re.compile(
     r"(?<![\d:.])([01]?\d|2[0-4])(?:[:.]([0-5]\d))?\s?(a\.?m\b|p\.?m\b|uhr\b|o['’]clock)|(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?::00)?(?![\d:])",
     re.IGNORECASE,
@@ -112,8 +112,8 @@ _NAMED_MONTH = re.compile(
     r"(?:\s+(\d{1,2})(?:st|nd|rd|th)?(?![\d:]))?",
     re.IGNORECASE,
 )
+# Months that are other words where they are in lower case and name no day
 _ALSO_WORDS = ("may", "march", "mar", "mai", "mayo", "jan", "jun")
-"""Months that are other words where they are in lower case and name no day."""
 _BEFORE_MAY = re.compile(
     r"\b(?:in|of|since|until|by|early|late|mid|last|this|next|from|to|and|during)[\s-]$", re.IGNORECASE
 )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from retrieval.contract import Block, Chunk, Parsed, chunk_id
 
+# Most characters of a heading, which is repeated before every passage: a paragraph set as a heading must not crowd it
+# out.
 _HEADING_CHARACTERS = 120
-"""Most characters of a heading, which is repeated before every passage: a paragraph set as a heading must not crowd it out."""
 
 
 @dataclass

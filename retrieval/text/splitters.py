@@ -31,9 +31,7 @@ class SplitterChunker:
         self.version = f"{part.use} {options} of {version('langchain-text-splitters')}"
 
     def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
-        """Raises:
-        InvalidSetting: the splitter changes the text.
-        """
+        """Raises InvalidSetting: the splitter changes the text."""
         chunks: list[Chunk] = []
         for section in sections(parsed):
             first, last = section.blocks[0].start, section.blocks[-1].end

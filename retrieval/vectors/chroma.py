@@ -40,8 +40,8 @@ FILE = "rows-2.npz"
 """File of the small shelves, with the number of its format; files of other formats are ignored."""
 TOGETHER = 5
 """Factor on `exact_up_to` for the most vectors of all shelves in memory."""
+# The probe searches for one vector in this many
 _SAMPLED = 20
-"""The probe searches for one vector in this many."""
 
 
 class ChromaVectorIndex:
@@ -50,15 +50,13 @@ class ChromaVectorIndex:
     _large: Collections | None = None
 
     def __init__(self, folder: Path, options: Options) -> None:
-        """Raises:
-        StoreInUse: another process owns the folder.
-        """
+        """Raises StoreInUse: another process owns the folder."""
         self._options = options
         self._file, self._store = folder / FILE, folder / "chroma"
         self._changing = threading.RLock()
         self._gate = threading.Condition()
+        # Number of calls in progress; `_gate` guards it and `_closed`
         self._inside = 0
-        """Number of calls in progress; `_gate` guards it and `_closed`."""
         self._closed = False
         self._small = ExactIndex(f"The vector index {folder}")
         self._owner = Ownership(folder / "owner.lock", what="The vector index")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from foundation.stores.postgres import Connection
 
 _BATCH = 1000
+# Most dimensions that pgvector can index. Longer vectors are searched exactly.
 _MOST_INDEXED = 2000
-"""Most dimensions that pgvector can index. Longer vectors are searched exactly."""
 _MOST_BREADTH = 1000
 
 _TABLE = """

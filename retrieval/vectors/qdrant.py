@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
+# Id of the point with sequence and stamp; it equals no chunk's, which are made from "chunk" and the id
 _STATE = str(uuid5(_NAMES, "state"))
-"""Id of the point with sequence and stamp; it equals no chunk's, which are made from "chunk" and the id."""
 _BATCH = 500
+# Format of the payloads. A collection of an earlier one is filled anew.
 _FORMAT = 2
-"""Format of the payloads. A collection of an earlier one is filled anew."""
 
 
 class Options(Section):
@@ -50,14 +50,12 @@ class QdrantVectorIndex:
     """A `VectorIndex` in Qdrant. The collection is created with the first vectors, whose length it takes."""
 
     def __init__(self, options: Options) -> None:
-        """Raises:
-        StoreUnavailable: no server answers at the address.
-        """
+        """Raises StoreUnavailable: no server answers at the address."""
         self._options = options
         self._name = options.collection
         self._where = options.url or "in this process"
+        # Sequence and stamp of an empty index, until the first vectors create the collection
         self._state_before: dict[str, Any] = {}
-        """Sequence and stamp of an empty index, until the first vectors create the collection."""
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
         try:
