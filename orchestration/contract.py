@@ -58,9 +58,6 @@ class Agent(Protocol):
 class Planner(Protocol):
     """Makes a plan from the person's words alone, before any document is read."""
 
-    asks_model: bool
-    """Whether it calls the chat model, which is slow: a first search then runs meanwhile."""
-
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         """Return a plan with `tools`. The caller may use those in `allowed`; others may be planned, and are then refused.
 

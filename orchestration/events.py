@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -193,17 +193,17 @@ class AuditRecord(Noun):
     decided_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """One priced use of a model or machine, for the cost ledger in observability."""
 
-    layer: Layer
+    layer: Layer = "orchestration"
     kind: str
     """chat, embeddings, rerank, tool, machine, or cached (an earlier answer)."""
     part: str
-    model: str
-    usage: Usage
-    seconds: float
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
     usd: Decimal | None
     basis: str
     tenant: str

@@ -22,7 +22,7 @@ from orchestration.contract import AgentParts
 from orchestration.events import Step as Told
 from orchestration.flow import planned_agent
 from orchestration.flow.document_steps import Work as Step
-from orchestration.flow.planned_agent import report, run_step
+from orchestration.flow.planned_agent import run_step
 from orchestration.memory.follow_ups import stands_alone
 from orchestration.requests import Noun, PlanStep
 from orchestration.run.run import Run
@@ -113,7 +113,7 @@ class TeamAgent(RoundsAgent):
         message = Message(sender="supervisor", task="call", step_id=state.get("step") or state["waiting"])
         branch = self._shares.branch(run, message.to)
         try:
-            with self._at_work(message, state, branch):
+            with self._at_work(message, branch):
                 await journal.take(name, step, branch, extra)
         finally:
             run.join(branch)
@@ -140,7 +140,7 @@ class TeamAgent(RoundsAgent):
         try:
             while desk.message.to != "supervisor":
                 desk.run.budget = self._shares.budget(run, desk.message.to)
-                with self._at_work(desk.message, desk.state, desk.run):
+                with self._at_work(desk.message, desk.run):
                     await desk.hand_on(await self._crew[desk.message.to](desk))
         finally:
             run.join(desk.run)
@@ -153,9 +153,9 @@ class TeamAgent(RoundsAgent):
         }
         await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **closed})
 
-    def _at_work(self, message: Message, state: KnownState, run: Run) -> AbstractContextManager[object]:
+    def _at_work(self, message: Message, run: Run) -> AbstractContextManager[object]:
         detail = f"{message.sender} to {message.to}, step {message.step_id}: {message.task}"
-        report(Told(name="hand_off", detail=detail), state, run)
+        run.report(Told(name="hand_off", detail=detail))
         attributes = {names.AGENT_NAME: message.to, names.STEP: message.task}
         return span(names.INVOKE_AGENT, message.to, layer="orchestration", attributes=attributes)
 

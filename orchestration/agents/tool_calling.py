@@ -72,7 +72,7 @@ class ToolCallingAgent(MessageAgent):
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
             *([client.ClientToolsMiddleware()] if client else []),
             PolicyMiddleware(parts.executor),
-            *([EvidenceMiddleware(parts, parts.ledger)] if options.documents else []),
+            *([EvidenceMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
             CitationMiddleware(
                 parts.grounding,

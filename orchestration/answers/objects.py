@@ -7,7 +7,6 @@ the end.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
-from orchestration.answers.patterns import bound_validator
+from orchestration.answers.patterns import check_schema, find_mistake
 from orchestration.answers.structured import Object, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.audit import SqliteAudit
@@ -35,7 +34,7 @@ from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
-from retrieval.contract import Citation
+from retrieval.contract import Citation, Hit
 from retrieval.grounding.evidence import Evidence
 
 SENTENCES = 8
@@ -44,8 +43,8 @@ SENTENCES = 8
 CHARACTERS, ITEMS = 120, 8
 """Most characters of a text and items of a list that the model writes, where the schema sets no limit."""
 
-FIELDS, SCHEMA_CHARACTERS = 100, 50_000
-"""Most fields of an object, and most characters of its JSON schema."""
+FIELDS = 100
+"""Most fields of an object."""
 
 READING_S = 10.0
 """Most seconds for extracting fields; an ordinary object takes less than one."""
@@ -167,32 +166,17 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     Raises:
         InvalidRequest: it is no JSON schema of an object, too long, or has a reference or such a pattern.
     """
-    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
-    from jsonschema.exceptions import best_match
+    from jsonschema import FormatChecker
 
-    try:
-        if (length := len(json.dumps(schema, ensure_ascii=False))) > SCHEMA_CHARACTERS:
-            raise InvalidRequest(
-                f"A schema has at most {SCHEMA_CHARACTERS:,} characters; this one has {length:,}. Ask for less at once."
-            )
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
-    except (OverflowError, RecursionError) as error:
-        raise InvalidRequest(f"This JSON schema cannot be read: {error}.") from error
-    if schema.get("type") != "object":
-        raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
+    check_schema(schema)
     _demand_plain(schema)
     formats = FormatChecker(("date", "email"))  # a time needs a zone there, which no text names
-    validator = bound_validator(Draft202012Validator)(schema, format_checker=formats)
 
     class Fitting(RootModel[dict[str, Any]]):
         @model_validator(mode="after")
         def fits(self) -> Fitting:
-            if (mistake := best_match(validator.iter_errors(self.root))) is not None:
-                raise ValueError(
-                    f"{'.'.join(map(str, mistake.absolute_path)) or 'the object'} breaks {mistake.validator}"
-                )
+            if mistake := find_mistake(self.root, schema, formats):
+                raise ValueError(mistake)
             return self
 
         @classmethod
@@ -262,7 +246,7 @@ async def _make_object(
 ) -> dict[str, Any]:
     citations: tuple[Citation, ...] = ()
     if text is None:
-        evidence = await in_thread_within(run.budget.remaining_s(), _evidence, question, run)
+        evidence = await run.in_thread(_best_sentences, question, await run.search(question), run)
         if not evidence:
             return {"failure": "insufficient_evidence", "told": "The documents that you may read do not say this."}
         text = " ".join(item.text for item in evidence)
@@ -279,13 +263,11 @@ async def _make_object(
     return {"object": filled, "read": tuple(values), "written": written, "citations": citations}
 
 
-def _evidence(question: str, run: Run) -> list[Evidence]:
+def _best_sentences(question: str, hits: Sequence[Hit], run: Run) -> list[Evidence]:
     """Return the best sentences of the best document, in reading order; empty where the evidence is too thin."""
-    parts, settings = run.parts, run.parts.settings.answers
-    scope = parts.executor.policy.scope(run.principal)
-    hits = parts.retriever.retrieve(question, scope, limit=settings.evidence, per_document=settings.passages)
-    evidence = parts.grounding.evidence(question, hits, limit=SENTENCES)
-    if not evidence or parts.grounding.confidence(question, evidence) < parts.grounding.settings.min_evidence:
+    grounding = run.parts.grounding
+    evidence = grounding.evidence(question, hits, limit=SENTENCES)
+    if not evidence or grounding.confidence(question, evidence) < grounding.settings.min_evidence:
         return []
     best = evidence[0].hit.chunk.document_id  # an object is about one thing
     return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)

@@ -1,18 +1,24 @@
-"""Time limits for foreign patterns and JSON schemas, which come from callers or servers of tools."""
+"""Patterns and JSON schemas of strangers, callers or servers of tools, searched and checked within a time limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import regex
 
 from foundation.errors import InvalidRequest
 from foundation.machine import deadline
 
+if TYPE_CHECKING:
+    from jsonschema import FormatChecker, ValidationError
+
 PATTERN_S = 1.0
 """Most seconds of one search for a foreign pattern."""
+SCHEMA_CHARACTERS = 50_000
+"""Most characters of a caller's JSON schema."""
 
 T = TypeVar("T")
 
@@ -20,11 +26,10 @@ T = TypeVar("T")
 def in_time(pattern: str, search: Callable[..., T]) -> T:
     """Run `search`, a search for `pattern` by the library `regex`, with a `timeout`, and return its result.
 
-    `re` can block all threads for hours; `regex` takes a time limit and releases the lock.
-
     Raises:
         InvalidRequest: the search took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed.
     """
+    # `re` can block all threads for hours; `regex` takes a time limit and releases the lock
     try:
         return search(timeout=min(PATTERN_S, deadline.remaining_s()))
     except TimeoutError as error:
@@ -35,10 +40,41 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
         ) from error
 
 
-def bound_validator(validator: Any) -> Any:
-    """Return a JSON schema validator with a time limit for patterns that checks the deadline at each keyword: a list
-    and a schema of some thousand parts each have millions of pairs."""
-    from jsonschema.exceptions import ValidationError
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Check a caller's schema. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an object,
+    is too long, or refers to something outside of it or endlessly to itself."""
+    from jsonschema import Draft202012Validator, SchemaError
+    from referencing.exceptions import Unresolvable
+
+    try:
+        if (length := len(json.dumps(schema, ensure_ascii=False))) > SCHEMA_CHARACTERS:
+            raise InvalidRequest(
+                f"A schema has at most {SCHEMA_CHARACTERS:,} characters; this one has {length:,}. Ask for less at once."
+            )
+        Draft202012Validator.check_schema(schema)
+        if schema.get("type") != "object":
+            raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
+        find_mistake({}, schema)
+    except SchemaError as error:
+        raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
+    except (Unresolvable, RecursionError, OverflowError) as error:
+        raise InvalidRequest(
+            "This JSON schema cannot be read: it refers to itself without an end or to something that is not in it, or a "
+            "number in it is too large."
+        ) from error
+
+
+def find_mistake(value: Any, schema: Mapping[str, Any], formats: FormatChecker | None = None) -> str:
+    """Return where a value breaks which keyword of a schema; empty where it fits."""
+    error = find_error(value, schema, formats)
+    path = ".".join(map(str, error.absolute_path)) if error else ""
+    return f"{path or 'the object'} breaks {error.validator}" if error else ""
+
+
+def find_error(value: Any, schema: Mapping[str, Any], formats: FormatChecker | None = None) -> ValidationError | None:
+    """Return the error that says best why a value does not fit a schema; `None` where it fits."""
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
 
     def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
@@ -52,5 +88,8 @@ def bound_validator(validator: Any) -> Any:
 
         return check_time_first
 
-    keywords = {**validator.VALIDATORS, "pattern": pattern}
-    return extend(validator, {name: looking_at_the_time(keyword) for name, keyword in keywords.items()})
+    # at each keyword: a list and a schema of some thousand parts each have millions of pairs
+    keywords = {**Draft202012Validator.VALIDATORS, "pattern": pattern}
+    bound = extend(Draft202012Validator, {name: looking_at_the_time(keyword) for name, keyword in keywords.items()})
+    # no registry: references are resolved inside of the schema alone
+    return best_match(bound(schema, format_checker=formats).iter_errors(value))

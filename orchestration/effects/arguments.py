@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from orchestration.actions import ToolMetadata
-from orchestration.answers.patterns import bound_validator
+from orchestration.answers.patterns import find_error
 
 _ROUNDING = Decimal("1e-12")
 """Relative error that a float amount may have."""
@@ -32,6 +32,19 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
     """
     canonical = json.dumps([tool, tenant, dict(arguments)], sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def hash_unchecked(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
+    """Return the hash of arguments as a model sent them; empty where they have no canonical form."""
+    try:
+        return arguments_hash(tool, tenant, arguments)
+    except (TypeError, ValueError):
+        return ""
+
+
+def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
+    """Return an entry of the tool's `ToolMetadata`."""
+    return (tool.metadata or {}).get(name, default)
 
 
 def demand_described(tool: BaseTool) -> None:
@@ -113,9 +126,6 @@ def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
 
 
 def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Check by jsonschema, which gets no registry and so resolves references inside the schema alone."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
     from referencing.exceptions import Unresolvable
 
     try:
@@ -126,7 +136,7 @@ def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     properties = schema.get("properties", {}).items()
     fitting = {name: value["default"] for name, value in properties if "default" in value} | plain
     try:
-        mistake = best_match(bound_validator(Draft202012Validator)(schema).iter_errors(fitting))
+        mistake = find_error(fitting, schema)
     except InvalidRequest as error:
         raise UnfitArguments(f"{tool.name} was not called: {error}") from error
     except Unresolvable as error:

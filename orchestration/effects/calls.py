@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from foundation.output.rendering import encodable, one_line
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolOutcome
-from orchestration.effects.arguments import arguments_hash
+from orchestration.effects.arguments import arguments_hash, metadata_of
 from orchestration.effects.effect_log import effect_key
 
 CALL_ID = "call_id"
@@ -61,7 +61,7 @@ class Call:
         return f"ap-{self.key[:32]}"
 
     def metadata_value(self, name: str, default: Any) -> Any:
-        return (self.tool.metadata or {}).get(name, default)
+        return metadata_of(self.tool, name, default)
 
 
 def keep_plain(artifact: Any) -> Any:

@@ -13,7 +13,7 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.arguments import UnfitArguments, arguments_hash, check_arguments
+from orchestration.effects.arguments import UnfitArguments, arguments_hash, check_arguments, metadata_of
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import RULES, Denial
 from orchestration.events import AuditRecord
@@ -25,7 +25,7 @@ class Decisions:
 
     _tools: dict[str, BaseTool]
     _policy: PolicySettings
-    _approvals: SqliteApprovals
+    approvals: SqliteApprovals
     _audit: SqliteAudit
     _stops: Stops | None
 
@@ -52,7 +52,7 @@ class Decisions:
         changes: dict[str, Any] = {"note": decision.note, "edited": edited}
         if edited is not None:
             changes["edited_hash"] = arguments_hash(approval.tool, approval.tenant, edited)
-        decided = await self._approvals.decide(
+        decided = await self.approvals.decide(
             decision.approval_id, principal.tenant, approve=decision.approve, by=principal.subject, **changes
         )
         crash_point("decided")
@@ -76,7 +76,7 @@ class Decisions:
 
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
         """Return the approval, if the caller may decide it. Raises NotFound, Forbidden: as `decide`."""
-        approval = await self._approvals.get(approval_id, principal.tenant)
+        approval = await self.approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
         if not principal.roles & set(self._policy.approvers):
@@ -100,7 +100,7 @@ class Decisions:
             raise Conflict(f"There is no tool {approval.tool} any more. Reject the approval.")
         try:
             fitting = check_arguments(tool, decision.arguments)
-            if preview := (tool.metadata or {}).get("preview"):
+            if preview := metadata_of(tool, "preview", None):
                 await asyncio.to_thread(preview, fitting, Principal(approval.requested_by, approval.tenant))
         except (UnfitArguments, ToolException) as error:
             raise InvalidRequest(f"It cannot be approved with these arguments: {error}") from error

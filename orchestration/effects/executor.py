@@ -1,9 +1,8 @@
 """The executor: the only code that calls tools.
 
-It checks the caller (an allow-list by role, deny by default), the arguments (the tool's schema, nothing unknown), the
-permission (an effect needs an approval of exactly this call or, where the policy lists it as `unasked`, arguments
-traced to the person's own words) and repetition (the effect log; a cap on the calls of a run). Every call, refusal and
-decision is in the audit before its outcome is returned.
+It checks the caller, the arguments, the permission (an effect needs an approval of exactly this call or, where the policy
+lists it as `unasked`, arguments traced to the person's own words) and repetition. Every call, refusal and decision is in
+the audit before its outcome is returned.
 
 A tool describes itself by `ToolMetadata`. It reads the caller from the RunnableConfig: `configurable["principal"]`, and for an effect
 `["idempotency_key"]` and `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
@@ -36,6 +35,8 @@ from orchestration.effects.arguments import (
     arguments_hash,
     check_arguments,
     demand_described,
+    hash_unchecked,
+    metadata_of,
 )
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import (
@@ -61,8 +62,8 @@ from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
+# the doubt about every effect where orchestration/effects/provenance.py was deleted
 UNTRACED = "nothing here tells where its values come from"
-"""The doubt about every effect where orchestration/effects/provenance.py was deleted."""
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
@@ -88,9 +89,10 @@ class Executor(Decisions):
         for tool in tools:
             demand_described(tool)
         self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
-        self.approvals = self._approvals = approvals
-        self._effects, self._audit, self._clock, self._stops, self._announce = effects, audit, clock, stops, announce
+        self.approvals, self._effects, self._audit = approvals, effects, audit
+        self._clock, self._stops, self._announce = clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
+        # weak: a lock is gone when nobody acts under its key any more
         self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -124,14 +126,9 @@ class Executor(Decisions):
         `call_id` is the model's id of the call: another call with the same key is told that it was done before. The
         argument values are traced to `origin`.
         """
-        if not self.count_call(run_id):
-            return await self._refuse(tool, arguments, principal, run_id, reason="limit")
-        ruling = self._ruling(tool, principal)
-        if not ruling.allowed or tool not in self._tools:
-            reason: Denial = "tenant" if ruling.rule.startswith("tenants.") else "role"
-            return await self._refuse(tool, arguments, principal, run_id, reason=reason, rule=ruling.rule)
-        if stopped := self._stop_reason(self._tools[tool], principal):
-            return await self._refuse(tool, arguments, principal, run_id, reason="stopped", why=stopped)
+        if refusal := self._refuse_caller(tool, principal, run_id):
+            hashed = hash_unchecked(tool, principal.tenant, arguments)
+            return await self._record_outcome(refusal, principal, run_id, hashed)
         try:
             fitting = check_arguments(self._tools[tool], arguments)
         except UnfitArguments as error:
@@ -151,11 +148,29 @@ class Executor(Decisions):
         granted = outcome.approval
         return await self._record_outcome(outcome, principal, run_id, granted.granted_hash if granted else call.hash)
 
+    def _refuse_caller(self, tool: str, principal: Principal, run_id: str) -> ToolOutcome | None:
+        """Return a refusal where the caller may not call the tool, whatever its arguments; else `None`."""
+        reason: Denial
+        rule = ""
+        # counted before it is ruled on, so that a model that asks for forbidden tools in circles ends as well
+        if not self.count_call(run_id):
+            reason, content = "limit", self.too_many_calls
+        elif not (ruling := self._ruling(tool, principal)).allowed or tool not in self._tools:
+            reason, content, rule = "role", f"Your role may not use {tool}. Ask a colleague who may.", ruling.rule
+            if rule.startswith("tenants."):
+                reason, content = "tenant", f"{tool} is not open to your organisation. Ask the operator."
+        elif stopped := self._stop_reason(self._tools[tool], principal):
+            reason, content = "stopped", f"Nothing was done. {stopped}"
+        else:
+            return None
+        return ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule or RULES[reason])
+
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not call.metadata_value("effect", True):
             return await self._invoke(call, {})
         approval_id = approval.approval_id if approval else call.approval_id  # an equal call may have been decided on
-        stored = await self._approvals.get(approval_id, call.principal.tenant)
+        # the stored one counts, never the one in the caller's hand
+        stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
         if stored is not None and call.metadata_value("completed", None):
@@ -176,10 +191,9 @@ class Executor(Decisions):
         provenance = load_if_there("orchestration.effects.provenance")
         reasons = provenance.doubts(call.tool, call.arguments, call.origin, self._tools) if provenance else [UNTRACED]
         if call.tool.name not in self._policy.unasked:
-            to_look_at = provenance and provenance.without_what_was_read(
-                reasons, call.tool, call.arguments, call.origin
-            )
-            return await self._ask(call, to_look_at or [])
+            if provenance:
+                reasons = provenance.without_what_was_read(reasons, call.tool, call.arguments, call.origin)
+            return await self._ask(call, reasons if provenance else [])
         if reasons:
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)
@@ -203,7 +217,7 @@ class Executor(Decisions):
         if reasons:
             described += f" Careful, this is not what the person said: {', '.join(reasons)}."
         now = self._clock.now()
-        approval = await self._approvals.request(
+        approval = await self.approvals.request(
             Approval(
                 approval_id=call.approval_id,
                 thread_id=call.thread_id,
@@ -218,6 +232,7 @@ class Executor(Decisions):
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )
         )
+        # completing the arguments changed the hash, and that call may have been decided on before
         if approval.status != "pending":
             return await self._carry_out(call, approval)
         self._announce(approval)
@@ -240,25 +255,30 @@ class Executor(Decisions):
             stored, begun_before = None, True  # in a run cut off; the tool itself keeps the key from acting twice
         if stored is not None:
             return as_done_before(call, stored)
-        if approval is not None and self._clock.now() >= approval.expires_at:
-            await self._effects.abandon(call.key)
-            return deny(call, "expired", "The approval has expired. Ask for it again.")
-        if stopped := self._stop_reason(call.tool, call.principal):  # again: a stop may have come since the check
-            await self._effects.abandon(call.key)
-            return deny(call, "stopped", stopped)
-        if not begun_before and (refusal := await self._forbidden(call)):  # else its own effect may forbid it now
+        if refusal := await self._refuse_now(call, approval, begun_before=begun_before):
             await self._effects.abandon(call.key)
             return refusal
         crash_point("before_effect")
         extra = {"idempotency_key": call.key, "approved_by": approval.decided_by if approval else ""}
         outcome = await self._invoke(call, extra)
         crash_point("after_effect")
+        # after a time-out or an unknown failure the key stays begun: nobody knows whether it happened
         if outcome.status == "done":
             await self._effects.finish(call.key, {**outcome.model_dump(mode="json"), CALL_ID: call.call_id})
         elif outcome.reason == "tool":
             await self._effects.abandon(call.key)
         crash_point("after_ledger")
         return outcome
+
+    async def _refuse_now(self, call: Call, approval: Approval | None, *, begun_before: bool) -> ToolOutcome | None:
+        """Return a refusal where something has changed since the approval; else `None`."""
+        if approval is not None and self._clock.now() >= approval.expires_at:
+            return deny(call, "expired", "The approval has expired. Ask for it again.")
+        # again: a stop may have come since the check
+        if stopped := self._stop_reason(call.tool, call.principal):
+            return deny(call, "stopped", stopped)
+        # what was begun before may itself be the reason why it is forbidden now
+        return None if begun_before else await self._forbidden(call)
 
     async def _invoke(self, call: Call, extra: Mapping[str, Any]) -> ToolOutcome:
         request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
@@ -301,7 +321,7 @@ class Executor(Decisions):
             return ""
         try:
             self._stops.demand("tenant", principal.tenant)
-            if (tool.metadata or {}).get("effect", True):
+            if metadata_of(tool, "effect", True):
                 self._stops.demand("effects")
         except Stopped as error:
             return str(error)
@@ -309,8 +329,9 @@ class Executor(Decisions):
 
     def count_call(self, run_id: str) -> bool:
         """Count one more call of the run, and return whether the policy allows it. Tools that bypass the executor,
-        such as document search, are counted too. Only the last `COUNTED_RUNS` runs are remembered."""
+        such as document search, are counted too."""
         self._calls[run_id] = self._calls.pop(run_id, 0) + 1
+        # runs do not say when they end, so the oldest counts go
         while len(self._calls) > COUNTED_RUNS:
             self._calls.popitem(last=False)
         return self._calls[run_id] <= self._policy.calls_per_run
@@ -318,31 +339,6 @@ class Executor(Decisions):
     @property
     def too_many_calls(self) -> str:
         return f"This run has made its {self._policy.calls_per_run} tool calls. Ask again, for less at a time."
-
-    async def _refuse(
-        self,
-        tool: str,
-        arguments: Mapping[str, Any],
-        principal: Principal,
-        run_id: str,
-        *,
-        reason: Denial,
-        rule: str = "",
-        why: str = "",
-    ) -> ToolOutcome:
-        content = {
-            "role": f"Your role may not use {tool}. Ask a colleague who may.",
-            "tenant": f"{tool} is not open to your organisation. Ask the operator.",
-            "stopped": f"Nothing was done. {why}",
-            "limit": self.too_many_calls,
-        }[reason]
-        rule = rule or RULES[reason]
-        outcome = ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule)
-        try:
-            hashed = arguments_hash(tool, principal.tenant, arguments)
-        except (TypeError, ValueError):  # a refusal must not depend on what was sent
-            hashed = ""
-        return await self._record_outcome(outcome, principal, run_id, hashed)
 
     async def _record_outcome(
         self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str

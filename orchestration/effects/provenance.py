@@ -29,7 +29,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
-from orchestration.effects.arguments import schema_of
+from orchestration.effects.arguments import metadata_of, schema_of
 from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in
@@ -70,11 +70,11 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     `tools` are all tools by name: their metadata says which of their results our own systems issue.
     """
     words = Words(origin.words)
-    verbs = _get_metadata(tool, "asked_by", ())
-    if verbs and not _is_asked(origin.words, verbs, verbs_of(_get_metadata(tool, "examples", ()))):
+    verbs = metadata_of(tool, "asked_by", ())
+    if verbs and not _is_asked(origin.words, verbs, verbs_of(metadata_of(tool, "examples", ()))):
         return [f"nobody asked to {verbs[0]}"]
-    trace = _Trace(words, origin, tools, own=_get_metadata(tool, "reach", "outward") == "own")
-    roles: Mapping[str, Role] = _get_metadata(tool, "arguments", {})
+    trace = _Trace(words, origin, tools, own=metadata_of(tool, "reach", "outward") == "own")
+    roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
     properties = schema_of(tool).get("properties", {})
     return [
@@ -265,7 +265,7 @@ class _Trace:
 
     def _trusted_fields(self, result: ToolOutcome) -> Sequence[str]:
         tool = self.tools.get(result.tool)
-        return _get_metadata(tool, "trusted", ()) if tool else ()
+        return metadata_of(tool, "trusted", ()) if tool else ()
 
 
 def _records(data: Any, fields: Sequence[str]) -> Iterator[list[str]]:
@@ -290,10 +290,6 @@ def _leaves(value: Any) -> list[str]:
     if isinstance(value, Mapping | list | tuple):
         return [leaf for item in (value.values() if isinstance(value, Mapping) else value) for leaf in _leaves(item)]
     return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
-
-
-def _get_metadata(tool: BaseTool, name: str, default: Any) -> Any:
-    return (tool.metadata or {}).get(name, default)
 
 
 def _fold(text: str) -> str:

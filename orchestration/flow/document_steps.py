@@ -9,7 +9,6 @@ from typing import Any
 
 from foundation import names
 from foundation.errors import ComponentError
-from foundation.machine.deadline import in_thread_within
 from foundation.tracing import annotate
 from models.pricing import is_local
 from orchestration.answers.compose import draft_extractive, draft_generative, render, salvage_partial, verify
@@ -107,26 +106,13 @@ class DocumentSteps:
     @_fails_alone
     async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
         queries = [state["query"], *(state.get("legs") or [])]
-        searched = await asyncio.gather(*(self._search(query, state, run) for query in queries))
+        wider = 2 if state["rewrites"] > 1 else 1
+        searched = await asyncio.gather(*(run.search(query, wider=wider) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
         run.new_passages = len(fresh)
         run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
-
-    async def _search(self, query: str, state: State, run: Run) -> list[Hit]:
-        if not state["rewrites"] and (ahead := run.prefetched_searches.pop(query, None)) is not None:
-            return await ahead
-        return await self._run_search(query, state, run)
-
-    async def _run_search(self, query: str, state: State, run: Run) -> list[Hit]:
-        search = self._parts.retriever.retrieve
-        wider = 2 if state["rewrites"] > 1 else 1
-        documents, passages = wider * self._settings.evidence, wider * self._settings.passages
-        scope = self._parts.executor.policy.scope(run.principal)
-        return await in_thread_within(
-            run.budget.remaining_s(), search, query, scope, limit=documents, per_document=passages, as_of=day_of(state)
-        )
 
     @_fails_alone
     async def grade(self, state: State, run: Run) -> tuple[State, str]:
@@ -145,10 +131,9 @@ class DocumentSteps:
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
-        hits = run.hits if run.hits is not None else await self._search(state["query"], state, run)
+        hits = run.hits if run.hits is not None else await run.search(state["query"])
         run.question = state["query"]
-        left_s = run.budget.remaining_s()
-        run.evidence = await in_thread_within(left_s, evidence_of, state["query"], hits, self._parts.grounding)
+        run.evidence = await run.in_thread(evidence_of, state["query"], hits, self._parts.grounding)
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
@@ -192,7 +177,7 @@ class DocumentSteps:
     async def verify(self, state: State, run: Run) -> tuple[State, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)
-        checked = await in_thread_within(run.budget.remaining_s(), verify, draft, evidence, self._parts.grounding)
+        checked = await run.in_thread(verify, draft, evidence, self._parts.grounding)
         if checked is not None:
             text, citations = render(checked, evidence, self._parts.grounding)
             for warning in warnings_about(citations):

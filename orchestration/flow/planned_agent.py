@@ -14,7 +14,7 @@ from foundation.tracing import span
 from foundation.types import Principal
 from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts, Planner
-from orchestration.events import Answer, Event, Step
+from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.flow.document_steps import Work
 from orchestration.flow.steps import Steps
@@ -76,15 +76,9 @@ async def run_step(name: str, work: Work, state: State, run: Run) -> State:
     """Run one step: count, trace and report it. Return its update of the state."""
     crash_point(f"{name}_begun")
     run.budget.step()
-    begun_s = time.perf_counter()
-    outcome: Literal["done", "failed", "waiting"] = "failed"
-    detail = ""
-    try:
-        with span(name, layer="orchestration", attributes={names.STEP: name}):
-            update, detail = await work(state, run)
-        outcome = _outcome(update)
-    finally:
-        report(Step(name=name, detail=detail, outcome=outcome, ms=(time.perf_counter() - begun_s) * 1000), state, run)
+    with run.watch(name) as watch, span(name, layer="orchestration", attributes={names.STEP: name}):
+        update, watch.detail = await work(state, run)
+        watch.outcome = _outcome(update)
     crash_point(f"{name}_done")
     return {**update, "steps": [done.model_dump() for done in run.steps]}
 
@@ -94,7 +88,7 @@ async def gather_results(steps: Steps, state: State, run: Run) -> State:
     begun_s = time.perf_counter()
     update, changed = await steps.gather(state, run)
     if changed:
-        report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun_s) * 1000), state, run)
+        run.report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun_s) * 1000))
     return update
 
 
@@ -105,11 +99,6 @@ def close_turn(state: State) -> State:
     text = result["text"] if result else ""
     turns, summary = append_turn(state.get("turns") or [], state.get("summary") or [], state["question"], text)
     return {"turns": turns, "summary": summary}
-
-
-def report(step: Step, state: State, run: Run) -> None:
-    run.steps.append(step)
-    run.emit(Event(kind="step", thread_id=state["thread_id"], step=step))
 
 
 def _outcome(update: State) -> Literal["done", "failed", "waiting"]:

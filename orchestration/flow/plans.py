@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
+from orchestration.effects.arguments import metadata_of
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 
@@ -35,7 +36,7 @@ def fixed_plan(question: str, reason: str) -> Plan:
 
 def is_effect(tool: BaseTool) -> bool:
     """Whether the tool changes something; the default is yes."""
-    return bool((tool.metadata or {}).get("effect", True))
+    return bool(metadata_of(tool, "effect", True))
 
 
 def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:

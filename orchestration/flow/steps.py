@@ -46,12 +46,6 @@ class Steps(DocumentSteps):
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
         state = cast("State", {**state, "known": await self._recall_facts(run)})
         question = self._full_question(state)
-        if self._planners[0].asks_model:
-            # Start the search that a plan to answer from documents needs, while the model plans. The planner sees nothing of it;
-            # a plan without that search ignores it.
-            query = self.in_context(question, state)
-            run.prefetched_searches[query] = ahead = asyncio.create_task(self._run_search(query, state, run))
-            ahead.add_done_callback(lambda done: done.cancelled() or done.exception())  # where nobody else reads it
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state, run)

@@ -12,9 +12,8 @@ from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
 from foundation.errors import UpstreamMalformed
-from foundation.machine.deadline import in_thread_within
 from models.pricing import empty_reply_of
-from orchestration.events import Event, Unsupported
+from orchestration.events import Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware
 from orchestration.middleware.instructions import client_options
@@ -72,7 +71,7 @@ class CitationMiddleware(RequestMiddleware):
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
         shown = run.passages  # as far as the caller may read them
         passages = {number: shown[chunk_id] for chunk_id, number in run.numbers.items() if chunk_id in shown}
-        claims = await in_thread_within(run.budget.remaining_s(), self._check, message.text, passages, state, run)
+        claims = await run.in_thread(self._check, message.text, passages, state, run)
         wrong = [claim for claim in claims if claim.finding]
         if wrong and tries < self._repairs:
             listed = "\n".join(f"- {claim.text} ({claim.detail or claim.finding})" for claim in wrong)
@@ -116,9 +115,9 @@ class CitationMiddleware(RequestMiddleware):
         for warning in warnings_about(written.citations):
             run.note(warning)
         for citation in written.citations:
-            run.emit(Event(kind="citation", citation=citation))
+            run.tell("citation", citation=citation)
         for claim in written.unsupported:
-            run.emit(Event(kind="check", check=claim))
+            run.tell("check", check=claim)
         run.unsupported = written.unsupported
         run.drafts.append("marked" if written.unsupported else "shown")
         if claims and not any(isinstance(message, ToolMessage) for message in messages):

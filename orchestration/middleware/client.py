@@ -16,9 +16,9 @@ from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMe
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langgraph.types import interrupt
 
-from foundation.errors import InvalidRequest, UpstreamMalformed
+from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
-from orchestration.answers.patterns import bound_validator
+from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
@@ -76,8 +76,6 @@ def name_of(tool: dict[str, Any]) -> str:
 
 
 UNCHECKED = "the values of this JSON were not held against what was read"
-SCHEMA_CHARACTERS = 50_000
-"""Most characters of a client's JSON schema."""
 
 
 class FormatMiddleware(RequestMiddleware):
@@ -103,7 +101,7 @@ class FormatMiddleware(RequestMiddleware):
         if wanted is None or not isinstance(message, AIMessage) or message.tool_calls or not message.text.strip():
             return None
         text = json_of(message)
-        mistake = await in_thread_within(VALIDATING_S, find_mistake, text, schema_in(wanted))
+        mistake = await in_thread_within(VALIDATING_S, _mistake_in, text, schema_in(wanted))
         if not mistake:
             run.note(UNCHECKED)
             result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
@@ -122,42 +120,13 @@ def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     return schema
 
 
-def find_mistake(text: str, schema: Mapping[str, Any] | None) -> str:
-    """Return why the text is no JSON object of the schema; empty where it is one. Called off the event loop."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
+def _mistake_in(text: str, schema: Mapping[str, Any] | None) -> str:
+    """Return why the text is no JSON object of the schema; empty where it is one."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         return f"it is no JSON ({error})"
-    if not isinstance(content, dict):
-        return "it is no JSON object"
-    mistake = best_match(bound_validator(Draft202012Validator)(schema or {}).iter_errors(content))
-    if mistake is None:
-        return ""
-    return f"{'.'.join(map(str, mistake.absolute_path)) or 'the object'} breaks {mistake.validator}"
-
-
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Check a client's schema. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an object,
-    is too long, or refers to something outside of it or endlessly to itself."""
-    from jsonschema import Draft202012Validator, SchemaError
-    from referencing.exceptions import Unresolvable
-
-    if (length := len(json.dumps(schema))) > SCHEMA_CHARACTERS:
-        raise InvalidRequest(f"A schema has at most {SCHEMA_CHARACTERS:,} characters; this one has {length:,}.")
-    if schema.get("type") != "object":
-        raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
-    try:
-        Draft202012Validator.check_schema(schema)
-        find_mistake("{}", schema)
-    except SchemaError as error:
-        raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
-    except (Unresolvable, RecursionError, OverflowError) as error:
-        raise InvalidRequest(
-            "The schema refers to itself without an end, or to something that is not in it."
-        ) from error
+    return find_mistake(content, schema or {}) if isinstance(content, dict) else "it is no JSON object"
 
 
 def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:

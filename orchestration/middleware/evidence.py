@@ -15,8 +15,6 @@ from langchain_core.messages import AnyMessage
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
-from foundation.machine.deadline import in_thread_within
-from orchestration.contract import AgentParts
 from orchestration.language.guard import instructs_reader
 from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import Run, current_run
@@ -42,8 +40,8 @@ Part = Annotated[
 class EvidenceMiddleware(RequestMiddleware):
     """Offers `search_documents` and `open_document`, and shows the model their passages."""
 
-    def __init__(self, parts: AgentParts, ledger: DocumentLedger) -> None:
-        self._parts, self._ledger = parts, ledger
+    def __init__(self, ledger: DocumentLedger) -> None:
+        self._ledger = ledger
         search = (
             "Search the organisation's documents. Search again with other words where the first search does not answer."
         )
@@ -56,40 +54,22 @@ class EvidenceMiddleware(RequestMiddleware):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         run.numbers = passage_numbers(request.messages)
-        await self._load(run)
-        shown = [_show(message, run) for message in request.messages]
-        return request.override(messages=shown)
-
-    async def _load(self, run: Run) -> None:
-        """Read the passages that this run lacks and the caller may see."""
+        # read anew in each run: the caller may have lost a right since
         missing = [chunk_id for chunk_id in run.numbers if chunk_id not in run.passages]
         if missing:
-            scope = self._parts.executor.policy.scope(run.principal)
-            hits = await in_thread_within(
-                run.budget.remaining_s(), self._ledger.hits, missing, scope, as_of=day_of(run.state)
-            )
-            run.passages.update(hits)
+            run.passages |= await run.in_thread(self._ledger.hits, missing, run.scope, as_of=day_of(run.state))
+        return request.override(messages=[_show(message, run) for message in request.messages])
 
     async def _search(self, query: Query) -> tuple[str, dict[str, Any]]:
-        run, settings = current_run(), self._parts.settings.answers
-        scope = self._parts.executor.policy.scope(run.principal)
-        hits = await in_thread_within(
-            run.budget.remaining_s(),
-            self._parts.retriever.retrieve,
-            query,
-            scope,
-            limit=settings.evidence,
-            per_document=settings.passages,
-            as_of=day_of(run.state),
-        )
-        return _note_hits(hits, run)
+        run = current_run()
+        return _note_hits(await run.search(query), run)
 
     async def _open(self, passage: Passage, part: Part = 0) -> tuple[str, dict[str, Any]]:
         run = current_run()
         hit = next((hit for hit in run.passages.values() if run.numbers.get(hit.chunk.chunk_id) == passage), None)
         if hit is None:
             raise ToolException(f"There is no passage {passage}. Search first, and open one of the passages found.")
-        return await in_thread_within(run.budget.remaining_s(), self._read_on, hit, part, run)
+        return await run.in_thread(self._read_on, hit, part, run)
 
     def _read_on(self, hit: Hit, part: int, run: Run) -> tuple[str, dict[str, Any]]:
         entry = self._ledger.entry(hit.chunk.document_id)
@@ -100,8 +80,7 @@ class EvidenceMiddleware(RequestMiddleware):
         wanted = [chunk.chunk_id for chunk in entry.chunks[first : first + PART]]
         if not wanted:
             raise ToolException(f"The document has {-(-count // PART)} parts; there is no part {part}.")
-        scope = self._parts.executor.policy.scope(run.principal)
-        hits = self._ledger.hits(wanted, scope, as_of=day_of(run.state))
+        hits = self._ledger.hits(wanted, run.scope, as_of=day_of(run.state))
         content, artifact = _note_hits([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run)
         return f"Passages {first + 1} to {first + len(wanted)} of {count}. {content}", artifact
 

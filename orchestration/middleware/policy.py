@@ -25,7 +25,7 @@ from langgraph.types import interrupt
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
-from orchestration.events import Event, ToolCall
+from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
 from orchestration.run.run import Run, current_run
 
@@ -93,7 +93,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
             return _as_message(call, outcome, approval)
         approval = outcome.approval
         _tell(run, call, "waiting", outcome.content)
-        run.emit(Event(kind="approval", thread_id=run.state.get("thread_id"), approval=approval))
+        run.tell("approval", approval=approval)
     waits = {"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"}
     interrupt(waits)  # raises; the run goes on at the top, with the decided approval in `run.waiting`
     raise AssertionError("A call that waits goes on only once its approval was decided.")
@@ -249,8 +249,7 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
 
 def _tell(run: Run, call: ToolCallDict, status: str, content: str = "") -> None:
     details: dict[str, Any] = {"arguments": call["args"], "status": status, "content": content[:SHOWN]}
-    told = ToolCall(call_id=call["id"] or "", tool=call["name"], **details)
-    run.emit(Event(kind="tool", thread_id=run.state.get("thread_id"), tool=told))
+    run.tell("tool", tool=ToolCall(call_id=call["id"] or "", tool=call["name"], **details))
 
 
 def _name(tool: BaseTool | dict[str, Any]) -> str:

@@ -123,8 +123,6 @@ class ClassifierPlanner:
     other part joins the one before it.
     """
 
-    asks_model = False
-
     def __init__(self, embedder: Embeddings, options: Options) -> None:
         self._embedder = embedder
         self._options = options

@@ -33,8 +33,6 @@ class Options(Section):
 class FixedPlanner:
     """Makes the configured plan. It decides nothing, so no words can mislead it."""
 
-    asks_model = False
-
     def __init__(self, options: Options) -> None:
         self._options = options
 

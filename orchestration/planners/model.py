@@ -55,8 +55,6 @@ class ProposedPlan(BaseModel):
 class ModelPlanner:
     """Plans by the chat model, which must keep to a JSON schema."""
 
-    asks_model = True
-
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         usable = [tool for tool in tools if tool.name in allowed]
         proposed = await generate_object(

@@ -21,7 +21,6 @@ from pydantic import ConfigDict
 from foundation.output.rendering import encodable
 from models.resilience.bindings import OTHER_LIMITS, ChatWrapper, bound_arguments
 from models.resilience.streams import stream_of
-from orchestration.events import Event
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
@@ -131,8 +130,7 @@ class Teller:
             return
         run, text = self._run, encodable(text)
         token = without_addresses(text, self._addresses) if has_address(text) else text
-        told = {"round": run.calls, "thread_id": run.state.get("thread_id"), "answer_id": run.answer_id}
-        run.emit(Event(kind="token", token=token, **told))
+        run.tell("token", token=token, round=run.calls, answer_id=run.answer_id)
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:

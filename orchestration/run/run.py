@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import UsageMetadata
@@ -19,8 +19,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from foundation.errors import BudgetExceeded, ComponentError, SixplyError
+from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
-from foundation.types import Principal, Usage
+from foundation.types import Principal, Scope, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
@@ -31,7 +32,7 @@ from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Reca
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
-from orchestration.run.state import abstain
+from orchestration.run.state import abstain, day_of
 from retrieval.contract import Hit
 
 if TYPE_CHECKING:  # composing imports this module
@@ -46,6 +47,8 @@ REPLY_TOKENS = 256
 
 _current: ContextVar[Run | None] = ContextVar("run", default=None)
 Chunks = AsyncGenerator[AIMessageChunk, None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 UNCALLED = Usage(input_tokens=0, output_tokens=0)
 """The usage of a run that has not called its language model. Zeros, not `None`, which means that a provider did not report it."""
@@ -57,6 +60,14 @@ class _Spent:
 
     tokens: int = 0
     usd: Decimal | None = Decimal(0)
+
+
+@dataclass
+class Watch:
+    """What is told of a step that is being taken."""
+
+    detail: str = ""
+    outcome: Literal["done", "failed", "skipped", "waiting"] = "failed"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -94,8 +105,6 @@ class Run:
     summaries: dict[str, str] = field(default_factory=dict)
     """Summaries of earlier turns, each by the id of the last message that it covers."""
     hits: list[Hit] | None = None
-    prefetched_searches: dict[str, asyncio.Task[list[Hit]]] = field(default_factory=dict)
-    """Searches begun while the plan is made, by their queries."""
     evidence: list[Evidence] | None = None
     question: str = ""
     """The query that `evidence` was judged against."""
@@ -143,6 +152,40 @@ class Run:
         prompt = self.parts.prompts.of(self.principal.tenant)[name]
         self.prompts[name] = prompt.label
         return prompt
+
+    @property
+    def scope(self) -> Scope:
+        """The documents that the caller may read now."""
+        return self.parts.executor.policy.scope(self.principal)
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in a thread, for at most the seconds that are left. Raises BudgetExceeded: they ran out."""
+        return await in_thread_within(self.budget.remaining_s(), work, *args, **kwargs)
+
+    async def search(self, query: str, *, wider: int = 1) -> list[Hit]:
+        """Search the documents that the caller may read, as of the day that is asked about."""
+        search, answers = self.parts.retriever.retrieve, self.parts.settings.answers
+        documents, passages = wider * answers.evidence, wider * answers.passages
+        as_of = day_of(self.state)
+        return await self.in_thread(search, query, self.scope, limit=documents, per_document=passages, as_of=as_of)
+
+    def tell(self, kind: Any, **content: Any) -> None:
+        """Emit an event of this conversation."""
+        self.emit(Event(kind=kind, thread_id=self.state.get("thread_id"), **content))
+
+    def report(self, step: Step) -> None:
+        self.steps.append(step)
+        self.tell("step", step=step)
+
+    @contextmanager
+    def watch(self, name: str) -> Iterator[Watch]:
+        """Time the step inside and report it when it ends; it has failed unless the block says otherwise."""
+        watch, begun_s = Watch(), time.perf_counter()
+        try:
+            yield watch
+        finally:
+            ms = (time.perf_counter() - begun_s) * 1000
+            self.report(Step(name=name, detail=watch.detail, outcome=watch.outcome, ms=ms))
 
     def nothing_found(self, nearest: Sequence[NearDocument] = ()) -> Result:
         return abstain(self.prompt("nothing_found").text, nearest)
@@ -250,8 +293,6 @@ class Run:
         """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""
         if self._seconds is not None:
             return
-        for unread in self.prefetched_searches.values():
-            unread.cancel()
         self._seconds = time.perf_counter() - self._begun_s
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
@@ -288,13 +329,6 @@ class Run:
 
     def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         self._costs.append(usd)
-        defaults: dict[str, Any] = {
-            "layer": "orchestration",
-            "model": "",
-            "usage": Usage(),
-            "seconds": 0.0,
-            "at": self.parts.clock.now(),
-        }
         charge = Charge(
             kind=kind,
             part=part,
@@ -303,7 +337,7 @@ class Run:
             subject=self.principal.subject,
             answer_id=self.answer_id,
             trace_id=trace_id(),
-            **defaults | details,
+            **{"at": self.parts.clock.now()} | details,
         )
         self.parts.meter.record(charge)
 

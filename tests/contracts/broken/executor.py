@@ -60,7 +60,7 @@ class KeepsApprovalsForever(Executor):
 
 class LetsAnybodyDecide(Executor):
     async def may_decide(self, approval_id: str, principal: Principal) -> Approval:
-        found = await self._approvals.get(approval_id, principal.tenant)
+        found = await self.approvals.get(approval_id, principal.tenant)
         assert found is not None
         return found
 

@@ -20,7 +20,6 @@ class Healthy:
     """Calls the first tool whose identifier is stated, and then asks the documents."""
 
     caught_by: str | None = None
-    asks_model = False
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Any, *, allowed: frozenset[str]) -> Plan:
         del run

@@ -12,8 +12,9 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from foundation.errors import InvalidRequest, NotFound
 from orchestration.actions import Decision
+from orchestration.answers.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.events import Answer
-from orchestration.middleware.client import ONE_AT_A_TIME, SCHEMA_CHARACTERS, UNCHECKED, check_schema
+from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED
 from orchestration.middleware.instructions import FORBIDDEN
 from orchestration.requests import AnswerRequest, ClientOptions
 from tests.doubles.orchestration import LEAD, NORTH, POLICY, SOUTH, World
