@@ -21,9 +21,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
 from orchestration.flow.base_agent import Begin, config_of
 from orchestration.flow.document_steps import Work as Step
-from orchestration.flow.planned_agent import PlannedAgent, close_turn, gather_results, run_step
+from orchestration.flow.planned_agent import PlannedAgent, close_turn, run_step
 from orchestration.run.run import Run
-from orchestration.run.state import State, StoredThread, longer, merge_done, status_of
+from orchestration.run.state import State, StoredThread, longer, merge_done, status_of, waits_for_of
 
 Work = Coroutine[Any, Any, None]
 
@@ -50,7 +50,7 @@ class RoundsAgent(PlannedAgent):
             return StoredThread({})
         state = cast("State", stored.checkpoint["channel_values"])
         waits = status_of(state) == "waiting"
-        return StoredThread(state, waits=waits, unfinished=waits or not status_of(state))
+        return StoredThread(state, waits, waits_for_of(state), unfinished=waits or not status_of(state))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         journal = Journal(self._parts.checkpoints, config)
@@ -61,7 +61,7 @@ class RoundsAgent(PlannedAgent):
             await journal.take("plan", self._steps.plan, run, ends=_UNSEARCHED)
         while not journal.state["result"]:
             await side_by_side(self._round(journal, run))
-            news = await gather_results(self._steps, journal.state, run)
+            news = await self._steps.gather(journal.state, run)
             await journal.write(cast("KnownState", {**news, **(_UNSEARCHED if news.get("asking") else {})}))
         return journal.state
 

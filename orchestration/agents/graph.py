@@ -25,10 +25,10 @@ from langgraph.types import Command, Send, interrupt
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
 from orchestration.flow.document_steps import Work
-from orchestration.flow.planned_agent import Options, PlannedAgent, close_turn, gather_results, run_step
+from orchestration.flow.planned_agent import Options, PlannedAgent, close_turn, run_step
 from orchestration.flow.steps import Steps
 from orchestration.run.run import Run
-from orchestration.run.state import State, StoredThread, status_of
+from orchestration.run.state import State, StoredThread, status_of, waits_for_of
 
 __all__ = ["GraphAgent", "Options", "build", "picture"]
 
@@ -45,8 +45,8 @@ class GraphAgent(PlannedAgent):
     async def _load_thread(self, thread_id: str) -> StoredThread:
         snapshot = await self._graph.aget_state(config_of(thread_id))
         ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # no node resumes another agent's
-        unfinished = ours and bool(snapshot.next)
-        return StoredThread(cast("State", snapshot.values), waits=bool(snapshot.interrupts), unfinished=unfinished)
+        state, waits = cast("State", snapshot.values), bool(snapshot.interrupts)
+        return StoredThread(state, waits, waits_for_of(state), unfinished=ours and bool(snapshot.next))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
@@ -71,7 +71,7 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
         return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
 
     async def gather(state: State, runtime: Runtime[Run]) -> State:
-        return await gather_results(steps, state, runtime.context)
+        return await steps.gather(state, runtime.context)
 
     async def finish(state: State) -> State:
         return close_turn(state)

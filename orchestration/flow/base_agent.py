@@ -130,14 +130,13 @@ class DurableAgent(ABC):
         thread = await self._load_thread(thread_id)
         if not thread.belongs_to(principal):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
-        approvals = self._parts.executor.approvals
-        waits_for = (thread.waits_for or {thread.state.get("approval_id") or ""}) if thread.waits else ()
-        awaited = [await approvals.get(approval_id, principal.tenant) for approval_id in waits_for]
-        if pending := next((approval for approval in awaited if approval and approval.status == "pending"), None):
-            raise Conflict(
-                f'This conversation waits for a decision: "{pending.reason}" Until somebody has approved or rejected that, '
-                "ask in another conversation."
-            )
+        for approval_id in thread.waits_for if thread.waits else ():
+            approval = await self._parts.executor.approvals.get(approval_id, principal.tenant)
+            if approval and approval.status == "pending":
+                raise Conflict(
+                    f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected '
+                    "that, ask in another conversation."
+                )
         cut_off = thread.unfinished and not thread.waits and thread.state["question"] == question
         return thread.state if cut_off else None
 
@@ -145,7 +144,7 @@ class DurableAgent(ABC):
         self, decision: Decision, approval: Approval, kept: StoredThread, principal: Principal
     ) -> None:
         """Take the decision, or record the same one again where its run was cut off; raise otherwise."""
-        waiting = kept.unfinished and approval.approval_id in (kept.waits_for or {kept.state.get("approval_id")})
+        waiting = kept.unfinished and approval.approval_id in kept.waits_for
         if approval.status == "expired":
             raise expired_error(approval)
         if approval.status == "pending":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from foundation import names
@@ -14,7 +13,7 @@ from foundation.tracing import span
 from foundation.types import Principal
 from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts, Planner
-from orchestration.events import Answer, Step
+from orchestration.events import Answer
 from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.flow.document_steps import Work
 from orchestration.flow.steps import Steps
@@ -81,15 +80,6 @@ async def run_step(name: str, work: Work, state: State, run: Run) -> State:
         watch.outcome = _outcome(update)
     crash_point(f"{name}_done")
     return {**update, "steps": [done.model_dump() for done in run.steps]}
-
-
-async def gather_results(steps: Steps, state: State, run: Run) -> State:
-    """Gather the results of finished steps; report a step only where the plan was changed."""
-    begun_s = time.perf_counter()
-    update, changed = await steps.gather(state, run)
-    if changed:
-        run.report(Step(name="replan", detail=changed, ms=(time.perf_counter() - begun_s) * 1000))
-    return update
 
 
 def close_turn(state: State) -> State:

@@ -21,8 +21,6 @@ REPLANNED = "planned anew"
 STEPS = 6
 """Most steps of a plan; further parts of a request join the last one."""
 
-BROKE = ("failed (unknown)", "failed (timeout)")
-"""Details of failed steps that are worth one more try."""
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 """A reference such as `$1.order_id`: the field `order_id` of the result of step 1."""
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
@@ -59,43 +57,22 @@ def ready_steps(plan: Plan, started: Iterable[str]) -> list[PlanStep]:
 
 
 def adapt_plan(plan: Plan) -> Plan:
-    """Adapt the plan to failures: a lookup that broke is tried once more; steps that need a failed one are skipped.
-
-    A plan of the model has no automatic retries: the model plans again. Effects are never retried, since they may have happened.
-    """
-    steps, changes = list(plan.steps), list(plan.changes)
-    for step in plan.steps if plan.made_by != "model" else ():
-        again = f"{step.step_id}b"
-        broke = step.kind == "look_up" and step.outcome == "failed" and step.detail in BROKE
-        if broke and not step.step_id.endswith("b") and again not in [each.step_id for each in steps]:
-            fresh = step.model_copy(update={"step_id": again, "outcome": "planned", "detail": ""})
-            steps.insert(steps.index(step) + 1, fresh)
-            steps = [_wait_for_instead(each, step.step_id, again) for each in steps]
-            changes.append(f"step {step.step_id} broke and is tried once more as {again}")
-    for place, step in enumerate(steps):
-        lost = [each.step_id for each in steps if each.step_id in step.after and each.outcome in ("failed", "skipped")]
+    """Leave out the steps that need one that was not done."""
+    steps, changes = {step.step_id: step for step in plan.steps}, list(plan.changes)
+    for step in plan.steps:
+        lost = [before for before in step.after if before in steps and steps[before].outcome in ("failed", "skipped")]
         if step.outcome == "planned" and lost:
-            steps[place] = step.model_copy(update={"outcome": "skipped", "detail": f"step {lost[0]} was not done"})
-            changes.append(f"step {step.step_id} is left out: step {lost[0]} was not done")
-    return plan.model_copy(update={"steps": tuple(steps), "changes": tuple(changes)})
-
-
-def _wait_for_instead(step: PlanStep, old: str, new: str) -> PlanStep:
-    if step.outcome != "planned" or old not in step.after:
-        return step
-    arguments = {
-        name: value.replace(f"${old}.", f"${new}.") if isinstance(value, str) else value
-        for name, value in step.arguments.items()
-    }
-    after = tuple(new if before == old else before for before in step.after)
-    return step.model_copy(update={"after": after, "arguments": arguments})
+            why = f"step {lost[0]} was not done"
+            steps[step.step_id] = step.model_copy(update={"outcome": "skipped", "detail": why})
+            changes.append(f"step {step.step_id} is left out: {why}")
+    return plan.model_copy(update={"steps": tuple(steps.values()), "changes": tuple(changes)})
 
 
 def resolve_arguments(arguments: Mapping[str, Any], outcomes: Mapping[str, ToolOutcome]) -> dict[str, Any]:
     """Replace every reference in the arguments by the field of that step's result; a dangling one stays as it is."""
     references = {name: REFERENCE.fullmatch(value) for name, value in arguments.items() if isinstance(value, str)}
-    found = {name: _follow_reference(match, outcomes) for name, match in references.items() if match}
-    return {**arguments, **found}
+    values = {name: _follow_reference(match, outcomes) for name, match in references.items() if match}
+    return {**arguments, **values}
 
 
 def fill_references(text: str, outcomes: Mapping[str, ToolOutcome]) -> str:

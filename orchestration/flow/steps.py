@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from foundation.output.rendering import markdown, one_line
 from foundation.tracing import annotate
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.contract import AgentParts, Planner
+from orchestration.events import Step
 from orchestration.flow.document_steps import SEVERAL, DocumentSteps
 from orchestration.flow.plans import (
     REPLANNED,
@@ -32,6 +34,8 @@ from orchestration.run.run import Run
 from orchestration.run.state import Done, Result, State, abstain, as_result, combine_results, outcome_label, result_of
 
 _LONGEST_REASON = 300
+BROKE = ("unknown", "timeout")
+"""Reasons of a failure that may be gone at the next try."""
 
 
 class Steps(DocumentSteps):
@@ -141,12 +145,9 @@ class Steps(DocumentSteps):
         annotate(names.PLAN_CHANGES, len(plan.changes))
         return {"plan": plan.model_dump(mode="json")}
 
-    async def gather(self, state: State, run: Run) -> tuple[State, str]:
-        """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready.
-
-        The detail is empty unless the plan was changed.
-        """
-        before = Plan(**state["plan"])
+    async def gather(self, state: State, run: Run) -> State:
+        """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
+        begun_s, before = time.perf_counter(), Plan(**state["plan"])
         update: State = {}
         if (part := state.get("part")) is not None and state.get("asking"):
             answered: dict[str, Done] = {step_id: {"result": part, "outcome": None} for step_id in state["asking"]}
@@ -159,8 +160,10 @@ class Steps(DocumentSteps):
         update |= self._launch_steps(plan, state)
         running = set(update["started"]) - done.keys()
         update["result"] = None if running else self._overall_result(plan, done, run)
-        detail = plan.changes[-1] if len(plan.changes) > len(before.changes) else ""
-        return update | self._record_plan(plan, run), detail
+        if len(plan.changes) > len(before.changes):
+            ms = (time.perf_counter() - begun_s) * 1000
+            run.report(Step(name="replan", detail=plan.changes[-1], ms=ms))
+        return update | self._record_plan(plan, run)
 
     async def _adapt_after_failures(self, plan: Plan, state: State, run: Run) -> Plan:
         changed = adapt_plan(plan)
@@ -193,11 +196,14 @@ class Steps(DocumentSteps):
             result = abstain(self._question_back(step, run))
             run.results[step.step_id] = result
             return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
-        outcome = await self._call(state, step, run, None)
+        outcome, tries = await self._call(state, step, run, None), ""
+        # a lookup that broke is tried once more; an effect never, since it may have happened
+        if step.kind == "look_up" and outcome.reason in BROKE:
+            outcome, tries = await self._call(state, step, run, None), ", at the second try"
         waiting: State = {}
         if outcome.approval:
             waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
-        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}"
+        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}{tries}"
 
     async def effect(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of({**state, "step": state["waiting"]})

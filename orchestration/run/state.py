@@ -161,6 +161,11 @@ def day_of(state: State) -> date | None:
     return date.fromisoformat(day) if day else None
 
 
+def waits_for_of(state: State) -> frozenset[str]:
+    """Return the approval for which a planned run waits or waited: it has one at a time."""
+    return frozenset(filter(None, [state.get("approval_id")]))
+
+
 def status_of(state: State) -> str:
     result = state.get("result")
     return result["status"] if result else ""
@@ -179,17 +184,13 @@ def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     The status is "waiting" if one of them is, else "answered" if one is, else that of the last. `None`: no results.
     """
     parts: list[Result] = []
-    repeated = {step.step_id.removesuffix("b") for step in plan.steps if step.step_id.endswith("b")}  # told once
     for step in plan.steps:
         result = results.get(step.step_id)
-        if (
-            result is not None and step.step_id not in repeated and result not in parts
-        ):  # a search may serve several steps
+        # told once, since one search may serve several steps
+        if result is not None and result not in parts:
             parts.append(result)
-    if not parts:
-        return None
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return parts[0] if parts else None
     texts: list[str] = []
     citations: list[dict[str, Any]] = []
     for part in parts:

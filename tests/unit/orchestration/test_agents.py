@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
@@ -74,6 +75,23 @@ async def test_a_reply_without_words_is_paid_and_said(world: World) -> None:
     assert (given.status, given.path, given.drafts) == ("answered", "extractive", ())
     assert given.degraded == ("language model unavailable: upstream_malformed",)
     assert (given.usage.input_tokens or 0) > 0
+
+
+async def test_a_lookup_that_broke_is_tried_once_more_and_not_twice(world: World) -> None:
+    tried: list[str] = []
+
+    def find_parcel(parcel_id: str, config: RunnableConfig) -> Any:
+        tried.append(parcel_id)
+        if len(tried) != 2:
+            raise OSError("The double's depot is gone for a moment.")
+        return type(world.depot).find_parcel(world.depot, parcel_id, config)
+
+    world.depot.find_parcel = find_parcel  # type: ignore[method-assign]
+    found = await asked(world, "Where is parcel P-123?")
+    assert (found.status, found.text, tried) == ("answered", "Parcel P-123 is at the counter.", ["P-123"] * 2)
+    assert [step.detail for step in found.steps if step.name == "tool"] == ["find_parcel: done, at the second try"]
+    broken = await asked(world, "Where is parcel P-124?")
+    assert (broken.status, tried[2:]) == ("failed", ["P-124"] * 2)
 
 
 GERMAN = "Wie viele Kilogramm darf ein Paket wiegen?"

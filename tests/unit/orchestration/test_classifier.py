@@ -147,17 +147,6 @@ def test_what_needs_a_failed_step_is_left_out_and_so_is_what_needs_that() -> Non
     )
 
 
-def test_a_read_that_broke_is_tried_once_more_and_an_effect_never() -> None:
-    broke = {"outcome": "failed", "detail": "failed (timeout)"}
-    needs = step("2", after=("1",), arguments={"parcel_id": "$1.parcel_id"})
-    plan = adapt_plan(Plan(route="several", steps=(step("1", **broke), needs)))
-    assert ids(plan.steps) == ["1", "1b", "2"]
-    assert (plan.steps[2].after, plan.steps[2].arguments) == (("1b",), {"parcel_id": "$1b.parcel_id"})
-    again = plan.model_copy(update={"steps": (plan.steps[0], step("1b", **broke), plan.steps[2])})
-    assert [one.outcome for one in adapt_plan(again).steps] == ["failed", "failed", "skipped"]
-    assert adapt_plan(Plan(route="act", steps=(step("1", "act", **broke),))).changes == ()
-
-
 def test_a_value_of_an_earlier_step_is_put_in_and_one_that_is_not_there_stays_visible() -> None:
     outcomes = {"1": ToolOutcome(tool="t", status="done", content="", artifact={"id": "P-1"})}
     assert resolve_arguments({"a": "$1.id", "b": "$1.no", "c": "$2.id", "d": 3}, outcomes) == {

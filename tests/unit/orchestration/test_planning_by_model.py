@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 
 from foundation.clock import SystemClock
-from foundation.errors import StoreUnavailable
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
@@ -91,26 +89,6 @@ async def test_independent_steps_run_side_by_side_and_are_told_in_order(world: W
     assert "30 kilograms" in rules
     assert planned(given).made_by == "model"
     assert "json_schema" in json.dumps(provider.requests[0][2]["response_format"])
-
-
-async def test_documents_are_searched_while_the_model_plans_and_not_again(world: World, ask: Ask) -> None:
-    planned_late = plan(RULES)
-
-    def after_the_search(handler: Any) -> None:
-        deadline = time.monotonic() + 60
-        while not world.retriever.queries and time.monotonic() < deadline:
-            time.sleep(0.01)
-        planned_late(handler)
-
-    given, _ = await ask(after_the_search, question=str(RULES["ask"]))
-    assert "30 kilograms" in given.text
-    assert world.retriever.queries == [RULES["ask"]]
-
-
-async def test_a_search_ahead_that_nobody_needed_harms_nothing(world: World, ask: Ask) -> None:
-    world.retriever.fails = StoreUnavailable("The double's index is down.")
-    given, _ = await ask(plan(find("P-123")))
-    assert (given.status, given.degraded) == ("answered", ())
 
 
 async def test_a_step_takes_what_an_earlier_one_found(world: World, ask: Ask) -> None:
