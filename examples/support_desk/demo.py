@@ -403,7 +403,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from observability.reports.trace_tables import bill_table, trace_table
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
-    from observability.value.stand_ins import outcomes_of
+    from observability.value.roi import outcomes_of
     from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:
@@ -443,7 +443,8 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.put(scores.table())
         leaked = scores.overall["leaked"]
         stage.check(f"no document of another tenant was shown (0 of {leaked.n})", holds=not leaked.mean, found=leaked)
-        stage.check("no effect happened without an approval", holds=scores.effects_done == 0, found=scores.effects_done)
+        done = sum(row.effect_done for row in scores.rows)
+        stage.check("no effect happened without an approval", holds=done == 0, found=done)
 
         contract = load_contract(loaded.settings.observability.outcomes_file)
         asked = {row.answer_id for row in scores.rows}

@@ -17,8 +17,8 @@ from rich.table import Table
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
-from observability.value.cases import JudgedCases
 from observability.value.outcome_contract import VERDICTS, OutcomeContract
+from observability.value.value_report import ValueReport
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TENANTS = ("first", "second", "third")
@@ -119,7 +119,7 @@ def coverage(
     for number in range(months):
         rng = np.random.default_rng([seed, number])
         outcomes, costs = month(contract, truth, answers=answers, rng=rng)
-        cases = JudgedCases(contract, {outcome.answer_id: outcome for outcome in outcomes}, costs, seed)
+        cases = ValueReport(contract, {outcome.answer_id: outcome for outcome in outcomes}, costs, seed=seed)
         estimate, low, high = cases.usd_net_per_month
         covered += low <= wanted <= high
         widths.append(high - low)

@@ -92,17 +92,12 @@ def side_of(report: Mapping[str, Any], name: str) -> Side:
 
 def as_baseline(side: Side) -> dict[str, Any]:
     """Return what later runs are compared with: scores and answers, without times, money and memory."""
-    keys = {"id", "question", "status", "answer", "drafts"} | {
-        key for measure in MEASURES if not measure.timed for key in measure.keys
-    }
+    scores = {key for measure in MEASURES if not measure.relative for key in measure.keys}
+    keys = {"id", "question", "status", "answer", "drafts"} | scores
 
     def shorten(row: Row) -> dict[str, Any]:
-        values = ((key, row.get(key)) for key in sorted(keys))
-        return {
-            key: round(value, DIGITS) if isinstance(value, float) else value
-            for key, value in values
-            if value not in (None, [])
-        }
+        values = {key: value for key in sorted(keys) if (value := row.get(key)) not in (None, [])}
+        return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in values.items()}
 
     rows = [shorten(row) for row in side.rows]
     return {"corpus": side.corpus, "trials": side.trials, "stack": dict(side.stack), "rows": rows}
@@ -132,14 +127,13 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
     ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
     metrics: dict[str, Difference] = {}
     for measure in (*MEASURES, PEAK):
+        pairs: list[tuple[Row, Row]] = [(ours[key], theirs[key]) for key in ours if key in theirs]
         if measure is PEAK:
-            pairs: list[tuple[Row, Row]] = [(a.figures, b.figures)]
-        else:
-            pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
+            pairs = [(a.figures, b.figures)]
         pairs = [pair for pair in pairs if all(row.get(key) is not None for row in pair for key in measure.keys)]
         if pairs:
             of_a, of_b = ([_column(rows, key) for key in measure.keys] for rows in zip(*pairs, strict=True))
-            stale = measure.timed and (a.stored or b.stored)
+            stale = measure.relative and (a.stored or b.stored)
             allowed_loss = None if stale else getattr(allowed, measure.name)
             metrics[measure.name] = difference_of(measure, of_a, of_b, allowed_loss, seed=seed)
     metrics = _without_unseen_equals(metrics, a, b)
@@ -207,15 +201,12 @@ def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["id"], []).append(row)
-    return {key: _join_repeats(repeats) for key, repeats in grouped.items()}
-
-
-def _join_repeats(repeats: Sequence[Row]) -> dict[str, Any]:
-    joined = dict(repeats[0])
-    for key in {key for measure in MEASURES for key in measure.keys}:
-        values = [row[key] for row in repeats if row.get(key) is not None]
-        if values:
-            joined[key] = float(np.median(values) if key == "usd" or key.endswith("_ms") else np.mean(values))
+    joined = {key: dict(repeats[0]) for key, repeats in grouped.items()}
+    for column in {column for measure in MEASURES for column in measure.keys}:
+        middle = np.median if column == "usd" or column.endswith("_ms") else np.mean
+        for key, repeats in grouped.items():
+            if values := [row[column] for row in repeats if row.get(column) is not None]:
+                joined[key][column] = float(middle(values))
     return joined
 
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from observability.evaluation import metrics
+
 Numbers = npt.NDArray[np.float64]
 Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
-RESAMPLES, BLOCK = 2000, 100
 FEWEST = 8
 """Minimum pairs for an interval. With fewer, all may differ in the same way by chance, and the interval has no width."""
 MOST = 1_000_000
@@ -31,10 +32,9 @@ class Measure:
     unit: str = "share"
     more_is_better: bool = True
     relative: bool = False
-    """Whether the threshold is a fraction of A's value."""
+    """Time, money or memory: it varies between runs, and the threshold is a fraction of A's value."""
     certain: bool = False
     """Judge the value alone, without interval: one case is too many, or there is only one measurement."""
-    timed: bool = False
     of_texts: bool = False
     """Whether it measures texts that people read, so that it says nothing about drafts they never saw."""
     of_pairs: bool = False
@@ -59,17 +59,7 @@ def _time(name: str, words: str, key: str, percent: int) -> Measure:
     def statistic(values: Numbers) -> Numbers:
         return np.asarray(np.percentile(values, percent, axis=-1))
 
-    return Measure(
-        name,
-        words,
-        (key,),
-        statistic,
-        unit="ms",
-        of_pairs=percent == 50,
-        more_is_better=False,
-        relative=True,
-        timed=True,
-    )
+    return Measure(name, words, (key,), statistic, "ms", more_is_better=False, relative=True, of_pairs=percent == 50)
 
 
 MEASURES = (
@@ -87,24 +77,16 @@ MEASURES = (
     _time("answer_p95_ms", "time to answer, 95th percentile", "answer_ms", 95),
     _time("search_p50_ms", "time to search, median", "search_ms", 50),
     _time("search_p95_ms", "time to search, 95th percentile", "search_ms", 95),
-    Measure("usd_per_answer", "cost of an answer", ("usd",), _mean, "USD", more_is_better=False, relative=True, timed=True),
+    Measure("usd_per_answer", "cost of an answer", ("usd",), _mean, "USD", more_is_better=False, relative=True),
     Measure(
         "usd_per_correct_answer", "cost of a correct answer", ("usd", "passed"), _per_correct, "USD",
-        more_is_better=False, relative=True, timed=True,
+        more_is_better=False, relative=True,
     ),
 )  # fmt: skip
 
 
 PEAK = Measure(
-    "peak_rss_mb",
-    "most memory held",
-    ("peak_rss_mb",),
-    _mean,
-    "MB",
-    more_is_better=False,
-    relative=True,
-    certain=True,
-    timed=True,
+    "peak_rss_mb", "most memory held", ("peak_rss_mb",), _mean, "MB", more_is_better=False, relative=True, certain=True
 )
 
 
@@ -143,16 +125,18 @@ def difference_of(
     measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers], allowed: float | None, *, seed: int
 ) -> Difference:
     """Compare the columns of both systems against the allowed loss. A single pair has no interval."""
-    n, random = len(ours[0]), np.random.default_rng(seed)
+    n = len(ours[0])
     a, b = (float(measure.statistic(*columns)) for columns in (ours, theirs))
-    draws = (random.integers(0, n, size=(BLOCK, n)) for _ in range(RESAMPLES // BLOCK if n > 1 else 1))
-    drawn = [_apart(measure, [column[d] for column in ours], [column[d] for column in theirs]) for d in draws]
-    differences = np.concatenate(drawn)
-    differences = differences[~np.isnan(differences)]
     low: float | None = None
     high: float | None = None
-    if n > 1 and len(differences):
-        low, high = (float(value) for value in np.percentile(differences, [2.5, 97.5]))
+    if n > 1:
+        drawn = [
+            _apart(measure, [column[at] for column in ours], [column[at] for column in theirs])
+            for at in metrics.draws(n, seed=seed)
+        ]
+        # a sample without a right answer has no cost per right answer
+        if len(differences := np.concatenate(drawn)[~np.isnan(np.concatenate(drawn))]):
+            low, high = (float(value) for value in np.percentile(differences, [2.5, 97.5]))
     diff = float(_apart(measure, ours, theirs))
     threshold = None if allowed is None or math.isnan(a) else allowed * abs(a) if measure.relative else allowed
     verdict, more = _judge(measure, diff, low=low, high=high, threshold=threshold, a=a, n=n)

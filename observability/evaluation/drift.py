@@ -1,7 +1,7 @@
 """Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
 
 Figures are compared by a bootstrap interval (Efron 1979), questions by the energy distance of their signatures with a
-permutation test (Székely and Rizzo 2004), both at 99 %, because a dozen figures are looked at every week.
+permutation test (Székely and Rizzo 2004).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from observability.stores.spans import SpanRow, SpanStore
 
 FEWEST = 30
 """Minimum answers in each period for a verdict."""
-DRAWS, RELABELLED, MOST = 2000, 400, 400
+RELABELLED, MOST = 400, 400
+# 99 % instead of the usual 95: with a dozen figures a week, every second week would raise a false alarm.
 LEVEL = 0.99
 
 Judgement = Literal["moved", "as before", "too few"]
@@ -43,7 +44,10 @@ class AnswerFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The means of a figure before and now, and their difference with its 99 % interval."""
+    """The means of a figure before and now, and their difference with its 99 % interval.
+
+    Of "questions", `now` is the distance between those before and now, `before` the largest that is likely by chance.
+    """
 
     words: str
     before: float | None
@@ -55,53 +59,23 @@ class Figure:
     verdict: Judgement
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """Whether people ask different questions. `distance` is 0 for equal distributions; `p` is its p-value."""
-
-    distance: float | None
-    p: float | None
-    n_before: int
-    n_now: int
-    verdict: Judgement
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Totals of one period."""
-
-    answers: int
-    usd: float
-    unpriced: int
-    """Answers with a part whose price is unknown, so that `usd` is a lower bound."""
-
-    def __str__(self) -> str:
-        return f"{self.answers} answers for {self.usd:.4g} USD" + (
-            f", {self.unpriced} unpriced" if self.unpriced else ""
-        )
-
-
 @dataclass(frozen=True)
 class Drift:
     """The drift report. `notes` name other changes: of the running parts, of tenants."""
 
     days: float
-    before: Sums
-    now: Sums
     figures: Mapping[str, Figure]
-    questions: Questions
     notes: tuple[str, ...]
 
     @property
     def moved_figures(self) -> list[str]:
-        moved = [name for name, figure in self.figures.items() if figure.verdict == "moved"]
-        return [*moved, "questions"] if self.questions.verdict == "moved" else moved
+        return [name for name, figure in self.figures.items() if figure.verdict == "moved"]
 
     @property
     def conclusion(self) -> str:
         if self.moved_figures:
             return f"moved: {', '.join(self.moved_figures)}"
-        if {figure.verdict for figure in self.figures.values()} | {self.questions.verdict} == {"too few"}:
+        if {figure.verdict for figure in self.figures.values()} == {"too few"}:
             return f"nothing can be said: it takes {FEWEST} answers before and {FEWEST} now"
         return "nothing moved"
 
@@ -141,14 +115,9 @@ def drift(
     rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
     random = np.random.default_rng(seed)
-    return Drift(
-        days,
-        _sums(before),
-        _sums(after),
-        {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()},
-        _questions(before, after, random),
-        (*_notes(before, after), *_parts(rows, changed)),
-    )
+    figures = {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()}
+    figures["questions"] = _questions(before, after, random)
+    return Drift(days, figures, (*_notes(before, after), *_parts(rows, changed)))
 
 
 def answers(
@@ -169,9 +138,8 @@ def answers(
     sure = _largest(rows, names.CONFIDENCE)
     parts: defaultdict[str, list[SpanRow]] = defaultdict(list)
     for row in rows:
-        if row.attribute(names.OPERATION) != names.INVOKE_AGENT or row.attribute(names.STATUS) is None:
-            continue
-        if tenant is None or row.attribute(names.TENANT) == tenant:
+        ended = row.attribute(names.OPERATION) == names.INVOKE_AGENT and row.attribute(names.STATUS) is not None
+        if ended and tenant in (None, row.attribute(names.TENANT)):
             parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
     answered = []
     for answer_id, runs in parts.items():
@@ -221,40 +189,38 @@ def _figure(
     n = len(values_before), len(values_after)
     if min(n) < FEWEST:
         return Figure(words, a, b, None, None, *n, "too few")
-    draws_after = metrics.resample_means(values_after, seed=random, resamples=DRAWS)
-    draws_before = metrics.resample_means(values_before, seed=random, resamples=DRAWS)
+    draws_after = metrics.resample_means(values_after, seed=random)
+    draws_before = metrics.resample_means(values_before, seed=random)
     low, high = map(float, np.quantile(draws_after - draws_before, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Figure(words, a, b, low, high, *n, "moved" if low > 0 or high < 0 else "as before")
 
 
-def _questions(
-    before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator
-) -> Questions:
+def _questions(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator) -> Figure:
+    """Compare what was asked: the distance of the signatures against those of the same questions, relabelled at random."""
     from scipy.spatial.distance import cdist
 
+    words = "distance of the questions (before: most by chance)"
     ours, theirs = (_some([row.signature for row in rows if row.signature], random) for rows in (before, after))
     n = len(ours), len(theirs)
     if min(n) < FEWEST:
-        return Questions(None, None, *n, "too few")
+        return Figure(words, None, None, None, None, *n, "too few")
     both = np.concatenate([ours, theirs])
-    apart = cdist(both, both)
-    first = np.arange(len(both)) < n[0]
-    distance = _energy(apart, first)
-    by_chance = [_energy(apart, random.permutation(first)) for _ in range(RELABELLED)]
-    p = (1 + sum(chance >= distance for chance in by_chance)) / (1 + RELABELLED)
-    return Questions(distance, p, *n, "moved" if p < 1 - LEVEL else "as before")
+    apart, first = cdist(both, both), np.arange(len(both)) < n[0]
+
+    def energy(first: npt.NDArray[np.bool_]) -> float:
+        """Return twice the mean distance between the two samples, less the mean distances within them."""
+        across, ours, theirs = apart[first][:, ~first], apart[first][:, first], apart[~first][:, ~first]
+        return float(2 * across.mean() - ours.mean() - theirs.mean())
+
+    distance = energy(first)
+    by_chance = float(np.quantile([energy(random.permutation(first)) for _ in range(RELABELLED)], LEVEL))
+    return Figure(words, by_chance, distance, None, None, *n, "moved" if distance > by_chance else "as before")
 
 
 def _some(signatures: Sequence[tuple[float, ...]], random: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return a sample of at most `MOST`: the distance matrix grows with the square."""
     all_ = np.array(signatures, dtype=np.float64)
     return all_ if len(all_) <= MOST else all_[random.choice(len(all_), MOST, replace=False)]
-
-
-def _energy(apart: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> float:
-    """Return twice the mean distance between the two samples, less the mean distances within them."""
-    across, ours, theirs = apart[first][:, ~first], apart[first][:, first], apart[~first][:, ~first]
-    return float(2 * across.mean() - ours.mean() - theirs.mean())
 
 
 def _notes(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures]) -> list[str]:
@@ -279,11 +245,6 @@ def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence
             since = datetime.fromtimestamp(row.at_ns / 1e9, UTC)
             for line in changed(last.manifest_id, row.manifest_id):
                 yield f"{row.manifest_id[:12]}, since {since:%Y-%m-%d %H:%M} UTC: {line}"
-
-
-def _sums(rows: Sequence[AnswerFigures]) -> Sums:
-    priced = [usd for row in rows if (usd := row.values["usd"]) is not None]
-    return Sums(len(rows), sum(priced), len(rows) - len(priced))
 
 
 def _ns(at: datetime) -> int:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
 from models.contract import BaseChatModel, PriceSource
-from models.pricing import call_of, identity, is_local
+from models.pricing import call_of, identity
 from observability.settings import JudgeSettings
 from orchestration.answers.structured import generate_object
 from orchestration.prompts.frames import marks_of
@@ -55,12 +55,11 @@ class Agreement(BaseModel):
     low: float
     high: float
     exact: float
-    exact_of_constant: float
-    """Exact agreement of a constant judge, which always gives people's most frequent mark and has a kappa of 0."""
-    auc: float | None
-    """Probability that an answer with people's full mark is marked above another."""
     people: float | None
     """Kappa between the people themselves."""
+
+    def __str__(self) -> str:
+        return f"{'undefined' if self.kappa is None else f'{self.kappa:.2f}'} [{self.low:.2f}, {self.high:.2f}]"
 
 
 class Record(BaseModel):
@@ -98,11 +97,6 @@ class PricedChat:
         self._costs: list[Decimal | None] = []
         self.answered_as: set[str] = set()
         """Distinct names of model and system in the replies so far."""
-
-    @property
-    def local(self) -> bool:
-        """Whether it runs in this process, from weights whose digests are in `made_of`."""
-        return is_local(self._chat)
 
     @property
     def model(self) -> str:
@@ -187,8 +181,7 @@ def rubric_of(settings: JudgeSettings) -> str:
 
 def record_file(data_dir: Path, judge: Judge) -> Path:
     """Return the path of the record, one for each model and rubric."""
-    name = _digest(f"{judge.model}\0{judge.rubric}")
-    return data_dir / "judges" / f"{name}.json"
+    return data_dir / "judges" / f"{_digest(f'{judge.model}{chr(0)}{judge.rubric}')}.json"
 
 
 def record_of(data_dir: Path, judge: Judge) -> Record | None:
@@ -211,19 +204,13 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     if record is None or why:
         return Standing((), f"{who} is not trusted: {why}")
     trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
-    agreements = []
-    for name, mark in record.marks.items():
-        kappa = "undefined" if mark.kappa is None else f"{mark.kappa:.2f}"
-        agreements.append(f"{name} {kappa} [{mark.low:.2f}, {mark.high:.2f}]")
+    agreements = "; ".join(f"{name} {mark}" for name, mark in record.marks.items())
     named = f"trusted for {' and '.join(trusted)}" if trusted else "not trusted"
-    behind = "" if judge.local else (
-        f" Of the weights behind it is known only what its replies name: {', '.join(record.answered_as)}."
-    )  # fmt: skip
     return Standing(
         trusted,
         f"{who} is {named}. Weighted kappa with people on "
-        f"{record.n} answers of {record.data}: {'; '.join(agreements)}. [observability.judge] min_agreement wants a lower end of "
-        f"{settings.min_agreement:g}.{behind}",
+        f"{record.n} answers of {record.data}: {agreements}. [observability.judge] min_agreement wants a lower end of "
+        f"{settings.min_agreement:g}.",
     )
 
 

@@ -83,14 +83,11 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
     judged = np.array([float(getattr(verdict, name)) for _, verdict in valid])
     low, high = _interval([marked.task_id for marked, _ in valid], judged, people, seed)
     pairs = [pair for marked, _ in valid for pair in permutations(marked.people[name], 2)]
-    _, counts = np.unique(people, return_counts=True)
     return Agreement(
         kappa=metrics.weighted_kappa(judged, people),
         low=low,
         high=high,
         exact=float(np.mean(judged == people)),
-        exact_of_constant=float(counts.max() / len(people)),
-        auc=metrics.auc([*judged], [mark >= FULL for mark in people], seed=seed).mean,
         people=metrics.weighted_kappa(*np.array(pairs).T) if pairs else None,
     )
 
@@ -98,14 +95,14 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
 def _interval(
     tasks: Sequence[str], judged: npt.NDArray[np.float64], people: npt.NDArray[np.float64], seed: int
 ) -> tuple[float, float]:
-    """Return a bootstrap interval over tasks: answers to one question are dependent. Undefined kappas count as 0."""
+    """Return a bootstrap interval over tasks. Undefined kappas count as 0."""
+    # whole tasks are drawn, not answers: answers to one question are dependent
     _, of = np.unique(np.array(tasks), return_inverse=True)
     groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
-    random = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(metrics.RESAMPLES):
-        rows = np.concatenate([groups[number] for number in random.integers(0, len(groups), size=len(groups))])
-        drawn.append(metrics.weighted_kappa(judged[rows], people[rows]) or 0.0)
+    samples = (
+        np.concatenate([groups[at] for at in row]) for block in metrics.draws(len(groups), seed=seed) for row in block
+    )
+    drawn = [metrics.weighted_kappa(judged[rows], people[rows]) or 0.0 for rows in samples]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
 

@@ -9,7 +9,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ _UNSPACED = re.compile(
     r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])"
 )
 _ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
-RESAMPLES = 1000
+RESAMPLES = 2000
 AT_ONCE = 1_000_000
 """Maximum values drawn in one call of numpy."""
 
@@ -107,7 +107,7 @@ class Estimate:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = RESAMPLES) -> Estimate:
+def estimate(values: Iterable[float | None], *, seed: int = 7) -> Estimate:
     """Return the mean and the percentile bootstrap interval (Efron 1979) of the values that are not `None`.
 
     The interval covers the choice of cases only. It has no width where all values are equal, which is no certainty:
@@ -116,18 +116,21 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, resamples: int = 
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return Estimate(None, None, None, 0)
-    low, high = np.percentile(resample_means(numbers, seed=seed, resamples=resamples), [2.5, 97.5])
+    low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
 
 
-def resample_means(
-    numbers: npt.NDArray[np.float64], *, seed: int | np.random.Generator, resamples: int = RESAMPLES
-) -> npt.NDArray[np.float64]:
-    """Return bootstrap means: of `resamples` samples with replacement, in blocks, against gigabytes of draws."""
-    random, count = np.random.default_rng(seed), len(numbers)
+def draws(count: int, *, seed: int | np.random.Generator, resamples: int = RESAMPLES) -> Iterator[npt.NDArray[np.int_]]:
+    """Yield the places of `resamples` samples with replacement, a row a sample."""
+    random = np.random.default_rng(seed)
+    # in blocks: all draws at once would take gigabytes for a long list
     rows = max(1, AT_ONCE // count)
-    blocks = (random.integers(0, count, (min(rows, resamples - done), count)) for done in range(0, resamples, rows))
-    return np.concatenate([numbers[block].mean(axis=1) for block in blocks])
+    return (random.integers(0, count, (min(rows, resamples - done), count)) for done in range(0, resamples, rows))
+
+
+def resample_means(numbers: npt.NDArray[np.float64], *, seed: int | np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the means of bootstrap samples."""
+    return np.concatenate([numbers[block].mean(axis=1) for block in draws(len(numbers), seed=seed)])
 
 
 def proportion(flags: Iterable[float]) -> Estimate:
@@ -154,37 +157,37 @@ def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64
     1.0
     """
     by_chance = ours.var() + theirs.var() + (ours.mean() - theirs.mean()) ** 2
-    together = np.mean(
-        (ours - ours.mean()) * (theirs - theirs.mean())
-    )  # 1 - mean((ours - theirs)²) / by_chance, shortened
+    # 1 - mean((ours - theirs)²) / by_chance, shortened
+    together = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
     return float(2 * together / by_chance) if by_chance else None
 
 
-def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7, resamples: int = 300) -> Estimate:
+def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7) -> Estimate:
     """Return the probability that a true case scores above a false one (ties count half), with its bootstrap interval.
 
     >>> auc([0.9, 0.4, 0.6, 0.1], [True, True, False, False]).mean
     0.75
     """
-    from scipy.stats import rankdata
+    from scipy.stats import mannwhitneyu
 
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(truths, dtype=bool)
 
-    def area(of: Any) -> float | None:
-        high = int(truth[of].sum())
-        low = len(of) - high
-        if not high or not low:
-            return None
-        ranks = rankdata(values[of])
-        return float((ranks[truth[of]].sum() - high * (high + 1) / 2) / (high * low))
+    def area(of: npt.NDArray[np.int_]) -> float | None:
+        high, low = values[of][truth[of]], values[of][~truth[of]]
+        return float(mannwhitneyu(high, low).statistic) / (len(high) * len(low)) if len(high) and len(low) else None
 
     whole = area(np.arange(len(values)))
     if whole is None:
         return Estimate(None, None, None, len(values))
-    draws = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
-    drawn = [value for row in draws if (value := area(row)) is not None]
-    edges = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(whole, float(edges[0]), float(edges[1]), len(values))
+    # a sample may hold one outcome alone, of which there is no area
+    drawn = [
+        value
+        for block in draws(len(values), seed=seed, resamples=300)
+        for row in block
+        if (value := area(row)) is not None
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Estimate(whole, float(low), float(high), len(values))
 
 
 def is_same_value(expected: object, actual: object) -> bool:

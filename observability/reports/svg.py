@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
@@ -51,10 +51,8 @@ def waterfall(
     total: str = "net",
     write: Write = plain,
     colours: Mapping[str, str] = MappingProxyType({}),
-    pale: Collection[str] = (),
-    pale_total: bool = False,
 ) -> str:
-    """Draw what each step adds to a running sum, and the sum. Pale bars have a dashed edge, visible in print."""
+    """Draw what each step adds to a running sum, and the sum."""
     ends, at = [0.0], 0.0
     for value in steps.values():
         at += value
@@ -63,9 +61,9 @@ def waterfall(
     rows = []
     for number, (name, value) in enumerate(steps.items()):
         colour = colours.get(name, GOOD if value >= 0 else BAD)
-        bar = _bar(number, place(ends[number]), place(ends[number + 1]), colour, pale=name in pale)
+        bar = _bar(number, place(ends[number]), place(ends[number + 1]), colour)
         rows.append(_row(number, name, bar, write(value)))
-    whole = _bar(len(steps), place(0.0), place(at), COLOURS[0], pale=pale_total)
+    whole = _bar(len(steps), place(0.0), place(at), COLOURS[0])
     rows.append(_row(len(steps), total, whole, write(at)))
     return _frame(title, _height(len(rows)), [_upright(place(0.0), len(rows)), *rows])
 
@@ -132,10 +130,9 @@ def _middle(row: int) -> int:
     return 30 + row * ROW + ROW // 2
 
 
-def _bar(row: int, start: float, end: float, colour: str, *, pale: bool = False) -> str:
+def _bar(row: int, start: float, end: float, colour: str) -> str:
     x, width = min(start, end), max(abs(end - start), 1.0)
-    edge = f' fill-opacity=".3" stroke="{colour}" stroke-dasharray="4 3"' if pale else ""
-    return f'<rect x="{x:.1f}" y="{_middle(row) - 8}" width="{width:.1f}" height="16" fill="{colour}"{edge}/>'
+    return f'<rect x="{x:.1f}" y="{_middle(row) - 8}" width="{width:.1f}" height="16" fill="{colour}"/>'
 
 
 def _row(row: int, label: str, drawn: str, value: str) -> str:

@@ -1,16 +1,16 @@
-"""The value of a running system: recorded outcomes against the work by hand, and whether to ship, hold or stop."""
+"""From outcomes, costs and an evaluation to the value report, and to the stand-ins for outcomes until people record some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from observability.reports import formatting
+from observability.evaluation.golden_set import REFUSALS, CaseScore, Report
 from observability.stores.costs import AnswerCost
-from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION
-from observability.value.outcome_contract import OutcomeContract, Rule
-from observability.value.value_report import Decision, Floor, ValueReport
+from observability.stores.outcomes import Outcome, Verdict
+from observability.value.outcome_contract import OutcomeContract
+from observability.value.value_report import Floor, ValueReport
 
 
 def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -25,15 +25,10 @@ def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None
 
 def floors_of(contract: OutcomeContract, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
     """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
+    limits = contract.floors.model_dump().items()
     return tuple(
-        Floor(
-            name,
-            float(limit),
-            measured.get(name.rpartition("_")[0]),
-            risk=name.endswith("_max"),
-            exception=contract.exception_of(name),
-        )
-        for name, limit in contract.floors.model_dump().items()
+        Floor(name, float(limit), measured.get(name.rpartition("_")[0]), contract.exception_of(name))
+        for name, limit in limits
     )
 
 
@@ -45,43 +40,26 @@ def value_report(
     measured: Mapping[str, float | None] | None = None,
     seed: int = 7,
 ) -> ValueReport:
-    """Return the net value, its interval and a verdict.
-
-    `answers` is `CostLedger.answers()` of the same period; answers without an outcome are unknown, which widens the
-    interval, and never count as accepted. `measured` are an evaluation's values for the floors.
-    """
+    """Return the report. `answers` is `CostLedger.answers()` of the same period; `measured` are an evaluation's values for
+    the floors."""
     by_answer = {outcome.answer_id: outcome for outcome in outcomes}
-    report = ValueReport(contract, by_answer, answers, seed)
-    report.floors = floors_of(contract, measured or {})
-    report.verdict, report.reasons = _decide(contract.decision, report)
-    return report
+    return ValueReport(contract, by_answer, answers, floors=floors_of(contract, measured or {}), seed=seed)
 
 
-def _decide(rule: Rule, report: ValueReport) -> tuple[Decision, tuple[str, ...]]:
-    if stop := tuple(_reasons_to_stop(rule, report)):
-        return "stop", stop
-    if hold := tuple(_reasons_to_hold(rule, report)):
-        return "hold", hold
-    return "ship", (f"at least {formatting.usd(report.usd_net_per_month[1])} a month, every floor met",)
+def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
+    """Return stand-ins for outcomes from an evaluation; their origin says so.
+
+    Right answers count as accepted, prepared effects as edited (a person still decides), refusals, right or not, as
+    escalated (a person does the work), and everything else as rejected.
+    """
+    return [
+        Outcome(row.answer_id or row.case.id, _verdict_of(row), at, "evaluation", "golden set") for row in report.rows
+    ]
 
 
-def _reasons_to_stop(rule: Rule, report: ValueReport) -> Iterator[str]:
-    for floor in report.floors:
-        if floor.risk and floor.measured is not None and not floor.met:
-            yield f"risk floor broken: {floor}"
-    high = report.usd_net_per_month[2]
-    if high < 0 and report.outcomes >= rule.min_outcomes:
-        yield f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss"
-
-
-def _reasons_to_hold(rule: Rule, report: ValueReport) -> Iterator[str]:
-    low, needed = report.usd_net_per_month[1], rule.ship_if_usd_per_month_above
-    if report.outcomes < rule.min_outcomes:
-        yield f"{report.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"
-    for floor in report.floors:
-        if not floor.met:
-            yield f"floor not met: {floor}"
-    if low <= needed:
-        yield f"the lower end of the interval, {formatting.usd(low)} a month, is not above {formatting.usd(needed)}"
-    if report.outcomes and report.origin != PRODUCTION:
-        yield f"these outcomes are {report.origin}: a pilot has to confirm them"
+def _verdict_of(row: CaseScore) -> Verdict:
+    if row.status in REFUSALS and not row.measures.get("leaked"):
+        return "escalated"
+    if not row.passed:
+        return "rejected"
+    return "edited" if row.status == "waiting" else "accepted"

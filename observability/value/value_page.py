@@ -53,20 +53,9 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     )
     if report.steps_usd:
         steps = {f"{name} ({report.step_bases[name]})": usd for name, usd in report.steps_usd.items()}
-        pale = [f"{name} ({basis})" for name, basis in report.step_bases.items() if basis != "measured"]
-        title = "Where it comes from, projected to USD a month; what was not measured is pale"
-        yield svg.waterfall(
-            steps, title=title, write=formatting.usd, pale=pale, pale_total=report.case_basis != "measured"
-        )
+        yield svg.waterfall(steps, title="Where it comes from, projected to USD a month", write=formatting.usd)
     counted = f"What became of the answers ({report.outcomes_basis})"
     yield svg.waterfall(report.counts, title=counted, total="answers", colours=COLOURS)
-    weeks = {key: week.usd_per_case for key, week in report.slices["week"].items()}
-    if len(weeks) > 1:
-        yield svg.ranges(
-            weeks,
-            title=f"Worth of a case, week by week, USD ({report.case_basis})",
-            write=partial(formatting.usd, cents=True),
-        )
     swings: dict[str, tuple[float | None, float, float]] = {}
     for swing in BusinessCase(contract).tornado[:SWINGS_SHOWN]:
         ends = swing.usd_at_low, swing.usd_at_high

@@ -1,23 +1,29 @@
-"""The value report: the value of recorded outcomes, every figure with its basis."""
+"""The value of recorded outcomes under one outcome contract: an estimate from a sample, every figure with its basis, and a verdict."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from observability.evaluation.metrics import resample_means
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.cases import PRODUCTION, JudgedCases
 from observability.value.figures import Basis, Figure, weakest
-from observability.value.outcome_contract import FloorException
+from observability.value.outcome_contract import VERDICTS, FloorException, OutcomeContract
 
 Decision = Literal["ship", "hold", "stop"]
+PRODUCTION = "from production"
+Interval = tuple[float | None, float, float]
+"""(estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +33,18 @@ class Floor:
     name: str
     limit: float
     measured: float | None
-    risk: bool
     exception: FloorException | None = None
     """The contract's exception to this floor. `met` ignores it."""
+
+    @property
+    def risk(self) -> bool:
+        return self.name.endswith("_max")
 
     @property
     def met(self) -> bool:
         if self.measured is None:
             return False
-        return self.measured <= self.limit if self.name.endswith("_max") else self.measured >= self.limit
+        return self.measured <= self.limit if self.risk else self.measured >= self.limit
 
     def is_excused(self, today: date) -> bool:
         """Whether the floor is broken within a current exception."""
@@ -48,26 +57,195 @@ class Floor:
         return {**values, "met": self.met, "exception": exception}
 
     def __str__(self) -> str:
-        word = "at most" if self.name.endswith("_max") else "at least"
         value = "not measured" if self.measured is None else f"{self.measured:.3g}"
+        word = "at most" if self.risk else "at least"
         return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
 
-class ValueReport(JudgedCases):
-    """The value of recorded outcomes, with the floors of the contract and the verdict."""
+class ValueReport:
+    """Outcomes joined to the costs of their answers, projected to a month's volume, with the floors and the verdict.
+
+    `answers` are those of the same period; those without an outcome are unknown, which widens the interval, and never
+    count as accepted.
+    """
 
     label = "estimate"
-    floors: tuple[Floor, ...] = ()
-    verdict: Decision = "hold"
-    reasons: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        contract: OutcomeContract,
+        outcomes: Mapping[str, Outcome],
+        answers: Mapping[str, AnswerCost],
+        *,
+        floors: Sequence[Floor] = (),
+        seed: int = 7,
+    ) -> None:
+        self.contract, self.floors, self._seed = contract, floors, seed
+        self._outcomes, self._answers, self._known = outcomes, answers, list(outcomes.values())
+        self.outcomes = len(outcomes)
+        self.unknown = sum(answer not in outcomes for answer in answers)
+        priced = [float(answer.usd) for answer in answers.values() if answer.usd is not None]
+        self.usd_per_answer = sum(priced) / len(priced) if priced else None
+        self.unpriced = len(answers) - len(priced)
+        """Answers with a call of unknown price, so that costs are lower bounds."""
+        self._usd_priced = sum(priced)
+
+    @property
+    def origin(self) -> str:
+        """Where the outcomes are from: `from production`, or a plain statement that they are not."""
+        origins = {outcome.origin for outcome in self._known}
+        if not origins:
+            return "no outcome recorded yet"
+        if origins == {"production"}:
+            return PRODUCTION
+        if len(origins) > 1:
+            return "from production mixed with evaluation"
+        return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of answers by verdict; `unknown` counts those without an outcome."""
+        verdicts = Counter[str](outcome.verdict for outcome in self._known)
+        return {**dict.fromkeys(VERDICTS, 0), **verdicts, "unknown": self.unknown}
+
+    @property
+    def accepted_share(self) -> float | None:
+        """Share of the cases with an outcome that an answer closed, accepted as it was or edited."""
+        return (self.counts["accepted"] + self.counts["edited"]) / self.outcomes if self.outcomes else None
+
+    @property
+    def usd_per_accepted(self) -> float | None:
+        """Cost per accepted or edited answer, which bears the other answers too, and running and building the system
+        at the declared volume. `None` where it is unknown."""
+        if not self.accepted_share or self.usd_per_answer is None:
+            return None
+        fixed = self.contract.fixed_usd_per_month / self.contract.process.volume_per_month
+        return (self._usd_priced / self.outcomes + fixed) / self.accepted_share
+
+    @property
+    def sample(self) -> str:
+        """Description of the sample behind the figures: number of answers, time span, origin."""
+        answers = len({**self._answers, **self._outcomes})
+        if not answers:
+            return "no answer yet"
+        at = [one.at for one in self._answers.values()] or [one.at for one in self._known]
+        span = format_duration((max(at) - min(at)).total_seconds())
+        return f"{answers} answer{'' if answers == 1 else 's'} within {span}, {self.origin}"
+
+    @property
+    def break_even(self) -> float | None:
+        """Cases per month at which the net value is zero; `None` where there are none."""
+        mean, _, _ = self.usd_per_case
+        return self.contract.fixed_usd_per_month / mean if mean is not None and mean > 0 else None
+
+    @property
+    def hours_saved_per_month(self) -> float | None:
+        """Hours saved by everybody, whether they count as money or not; `None` without outcomes."""
+        return self._per_month(lambda outcome: self._minutes_saved(outcome) / 60)
+
+    @property
+    def rework_hours_per_month(self) -> float | None:
+        """Hours spent on editing answers and redoing rejected ones; `None` without outcomes."""
+        by_hand = self.contract.process.minutes_per_case
+        again = ("edited", "rejected")
+        return self._per_month(lambda one: (by_hand - self._minutes_saved(one)) / 60 if one.verdict in again else 0.0)
+
+    def _minutes_saved(self, outcome: Outcome) -> float:
+        return self.contract.minutes_saved(outcome.verdict, outcome.minutes)
+
+    def _per_month(self, of: Callable[[Outcome], float]) -> float | None:
+        """Return a mean over cases times a month's volume; `None` without outcomes."""
+        if not self._known:
+            return None
+        return self.contract.process.volume_per_month * float(np.mean([of(outcome) for outcome in self._known]))
+
+    @property
+    def usd_net_per_month(self) -> Interval:
+        volume, fixed = self.contract.process.volume_per_month, self.contract.fixed_usd_per_month
+        estimate, low, high = self.usd_per_case
+        return None if estimate is None else volume * estimate - fixed, volume * low - fixed, volume * high - fixed
+
+    @property
+    def steps_usd(self) -> dict[str, float]:
+        """Parts of a month's net value, which add up to its estimate; empty without outcomes."""
+        contract, run = self.contract, self.contract.costs.usd_run_per_month
+        steps = {
+            "minutes that count": self._per_month(lambda one: contract.usd_of_minutes(self._minutes_saved(one))),
+            "errors avoided": self._per_month(lambda one: contract.usd_of_errors(one.verdict)),
+            "answers": self._per_month(lambda one: -self._cost(one.answer_id)),
+            "running it": -run,
+            "a month's part of building it": run - contract.fixed_usd_per_month,
+        }
+        return {name: usd for name, usd in steps.items() if usd is not None} if self._known else {}
 
     @cached_property
-    def slices(self) -> dict[str, dict[str, ValueReport]]:
-        """The cases of each tenant, and of each week."""
+    def usd_per_case(self) -> Interval:
+        """Value of a case after the answer's cost; bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
+        worths = [self.contract.usd_saved(verdict) for verdict in VERDICTS]
+        unknown = np.array([-self._cost(answer) for answer in self._answers if answer not in self._outcomes])
+        if not self._known:
+            cost = float(unknown.mean()) if len(unknown) else 0.0
+            return (None, min(worths) + cost, max(worths) + cost)
+        values = np.array(
+            [self.contract.usd_saved(one.verdict, one.minutes) - self._cost(one.answer_id) for one in self._known]
+        )
+        # Whoever recorded nothing may have met the worst or the best case: each end of the interval takes its own.
+        low, high = (
+            float(np.percentile(resample_means(np.concatenate([values, unknown + worth]), seed=self._seed), percent))
+            for worth, percent in ((min(worths), 2.5), (max(worths), 97.5))
+        )
+        return float(values.mean()), low, high
+
+    def _cost(self, answer: str) -> float:
+        """Return the cost of an answer, or the mean of the priced ones where its price is unknown."""
+        cost = self._answers.get(answer)
+        return float(cost.usd) if cost is not None and cost.usd is not None else self.usd_per_answer or 0.0
+
+    @cached_property
+    def tenants(self) -> dict[str, ValueReport]:
+        """The cases of each tenant."""
+        of = {name: self._answers[name].tenant if name in self._answers else "not in the cost ledger"
+              for name in {**self._outcomes, **self._answers}}  # fmt: skip
         return {
-            "tenant": self.slice_by(lambda _, answer: answer.tenant if answer else "not in the cost ledger"),
-            "week": self.slice_by(_week_of),
+            tenant: ValueReport(
+                self.contract,
+                {name: one for name, one in self._outcomes.items() if of[name] == tenant},
+                {name: one for name, one in self._answers.items() if of[name] == tenant},
+                seed=self._seed,
+            )
+            for tenant in sorted(set(of.values()))
         }
+
+    @cached_property
+    def reasons_to_stop(self) -> tuple[str, ...]:
+        broken = [floor for floor in self.floors if floor.risk and floor.measured is not None and not floor.met]
+        reasons = [f"risk floor broken: {floor}" for floor in broken]
+        high = self.usd_net_per_month[2]
+        if high < 0 and self.outcomes >= self.contract.decision.min_outcomes:
+            reasons.append(f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss")
+        return tuple(reasons)
+
+    def _reasons_to_hold(self) -> Iterator[str]:
+        rule, low = self.contract.decision, self.usd_net_per_month[1]
+        if self.outcomes < rule.min_outcomes:
+            yield f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"
+        yield from (f"floor not met: {floor}" for floor in self.floors if not floor.met)
+        if low <= (needed := rule.ship_if_usd_per_month_above):
+            yield f"the lower end of the interval, {formatting.usd(low)} a month, is not above {formatting.usd(needed)}"
+        if self.outcomes and self.origin != PRODUCTION:
+            yield f"these outcomes are {self.origin}: a pilot has to confirm them"
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the verdict is as it is."""
+        shipping = f"at least {formatting.usd(self.usd_net_per_month[1])} a month, every floor met"
+        return self.reasons_to_stop or tuple(self._reasons_to_hold()) or (shipping,)
+
+    @property
+    def verdict(self) -> Decision:
+        if self.reasons_to_stop:
+            return "stop"
+        return "hold" if any(self._reasons_to_hold()) else "ship"
 
     @property
     def outcomes_basis(self) -> Basis:
@@ -108,21 +286,12 @@ class ValueReport(JudgedCases):
         estimate, low, high = self.usd_net_per_month
         case, least, most = self.usd_per_case
         of_cases, of_minutes, of_outcomes = self.case_basis, self.minutes_basis, self.outcomes_basis
-        of_parts: dict[str, tuple[Basis, str]] = {"its answers": (of_outcomes, "the cost ledger")}
         steps = (
             monthly(f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", f"  {name}", usd, "usd", self.step_bases[name])
             for name, usd in self.steps_usd.items()
         )  # fmt: skip
-        parts = (
-            Figure(f"usd_per_accepted_{name.replace(' ', '_')}", f"  {name}", usd, "usd_exact", *of_parts.get(name, (self.accepted_basis, declared)))
-            for name, usd in self.usd_per_accepted_parts.items()
-        )  # fmt: skip
         return (
             Figure("volume_per_month", "cases a month", volume, "cases", "declared", "the contract"),
-            Figure(
-                "measured_volume_per_month", "of them seen", self.measured_volume_per_month, "cases", "measured", self.sample,
-                where_unknown=f"not measured: {self.sample}",
-            ),
             Figure("usd_per_case", "a case is worth", case, "usd_cents", of_cases, self.sample, least, most),
             monthly("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours", of_minutes),
             Figure("counted_share", "of it counts", self.contract.counted_share, "share", "declared", "the contract"),
@@ -135,7 +304,6 @@ class ValueReport(JudgedCases):
                 "usd_per_accepted", "an accepted answer costs", self.usd_per_accepted, basis=self.accepted_basis,
                 rests_on=f"{ledger}, and running and building it over {declared}",
             ),
-            *parts,
             Figure(
                 "break_even_cases_per_month", "break-even", self.break_even, "cases", of_cases, self.sample,
                 where_unknown="at no volume" if self.outcomes else "unknown",
@@ -155,12 +323,12 @@ class ValueReport(JudgedCases):
             "conversion": self.contract.conversion_sentence,
             "unpriced_answers": self.unpriced,
             "floors": [floor.as_dict() for floor in self.floors],
-            "by": {by: [self._slice_dict(*part) for part in slices.items()] for by, slices in self.slices.items()},
+            "by": {"tenant": [self._tenant_as_dict(*one) for one in self.tenants.items()]},
             "verdict": self.verdict,
             "reasons": list(self.reasons),
         }
 
-    def _slice_dict(self, key: str, part: ValueReport) -> dict[str, Any]:
+    def _tenant_as_dict(self, key: str, part: ValueReport) -> dict[str, Any]:
         return {
             "key": key,
             "outcomes": part.outcomes,
@@ -194,7 +362,13 @@ class ValueReport(JudgedCases):
         return table
 
 
-def _week_of(outcome: Outcome | None, answer: AnswerCost | None) -> str:
-    at = answer.at if answer is not None else cast("Outcome", outcome).at
-    year, week, _ = at.isocalendar()
-    return f"{year}-W{week:02d}"
+def format_duration(seconds: float) -> str:
+    """Return seconds in the largest unit of which there are at least two.
+
+    >>> format_duration(35), format_duration(5400), format_duration(20 * 86400)
+    ('35 seconds', '90 minutes', '20 days')
+    """
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -70,7 +70,6 @@ def test_a_judge_that_agrees_with_people_marks_the_answers_of_an_evaluation(fold
     assert (code, told["marks"]["faithfulness"]["kappa"], told["n"]) == (0, 1.0, FEWEST)
     assert "is trusted for faithfulness and completeness" in said
     assert told["answered_as"] == ["scripted (test double) fp_1"]
-    assert "is known only what its replies name: scripted (test double) fp_1." in " ".join(said.split())
 
     _, after, said = run(folder, *golden)
     assert after["overall"]["judge_faithfulness"] == {"mean": 4.0, "low": 4.0, "high": 4.0, "n": 1}

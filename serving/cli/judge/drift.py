@@ -38,10 +38,7 @@ def drift(
     if not terminal.write_json(json, report.as_dict()):
         columns = ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""]
         terminal.show_table(columns, [_row(figure) for figure in report.figures.values()])
-        questions, out = report.questions, terminal.console()
-        chance = "" if questions.p is None else f", by chance {questions.p:.1%}"
-        out.print(f"\nbefore: {report.before}; now: {report.now}")
-        out.print(f"what is asked: {questions.verdict} (n = {questions.n_before} and {questions.n_now}{chance})")
+        out = terminal.console()
         for note in report.notes:
             out.print(terminal.plain(note))
         out.print(f"[bold]{report.conclusion}[/]")

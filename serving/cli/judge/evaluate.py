@@ -28,7 +28,7 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     """Score a golden set against the documents in the ledger."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
-    from observability.value.stand_ins import outcomes_of
+    from observability.value.roi import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.opening import open_outcomes
     from serving.cli.served import open_or_ask

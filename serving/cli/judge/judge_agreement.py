@@ -60,10 +60,9 @@ def judge_agreement(
 
 
 def _show(record: Record) -> None:
-    columns = "mark|weighted kappa, 95 %|people themselves|same mark|by always the same|area under the curve"
+    columns = "mark|weighted kappa, 95 %|people themselves|same mark"
     rows = [
-        (name, f"{_figure(mark.kappa)} [{mark.low:.3f}, {mark.high:.3f}]", _figure(mark.people), f"{mark.exact:.3f}",
-         f"{mark.exact_of_constant:.3f}", _figure(mark.auc))
+        (name, f"{_figure(mark.kappa)} [{mark.low:.3f}, {mark.high:.3f}]", _figure(mark.people), f"{mark.exact:.3f}")
         for name, mark in record.marks.items()
     ]  # fmt: skip
     terminal.show_table(columns.split("|"), rows)

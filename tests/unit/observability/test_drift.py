@@ -75,10 +75,10 @@ def test_two_weeks_alike_have_not_moved(tmp_path: Path, costs: CostLedger) -> No
     assert report.moved_figures == []
     assert report.figures["confidence"].verdict == "as before"
     assert (report.figures["confidence"].n_before, report.figures["confidence"].n_now) == (120, 120)
-    assert report.questions.verdict == "as before"
+    assert report.figures["questions"].verdict == "as before"
     assert report.notes == ()
     assert report.conclusion == "nothing moved"
-    assert str(report.now) == "120 answers for 0 USD, 120 unpriced"
+    assert (report.figures["answered"].n_now, report.figures["usd"].n_now) == (120, 0)
 
 
 def test_a_week_in_which_retrieval_got_worse_shows_where(tmp_path: Path, costs: CostLedger) -> None:
@@ -111,14 +111,14 @@ def test_few_answers_say_nothing(tmp_path: Path, costs: CostLedger) -> None:
     report = found(tmp_path, costs, answers(10, 10, seed=1) + answers(3, 200, seed=2, confidence=0.1))
     assert report.moved_figures == []
     assert {one.verdict for one in report.figures.values()} == {"too few"}
-    assert report.questions.verdict == "too few"
+    assert report.figures["questions"].verdict == "too few"
     assert report.conclusion == "nothing can be said: it takes 30 answers before and 30 now"
 
 
 def test_an_empty_store_is_no_error(tmp_path: Path, costs: CostLedger) -> None:
     report = drift(SpanStore(tmp_path / "none.sqlite"), costs, [], now=NOW)
     assert report.moved_figures == []
-    assert report.as_dict()["figures"].keys() == FIGURES.keys()
+    assert report.as_dict()["figures"].keys() == {*FIGURES, "questions"}
 
 
 def test_what_people_said_counts_in_production_only(tmp_path: Path, costs: CostLedger) -> None:

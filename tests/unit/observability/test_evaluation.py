@@ -87,7 +87,7 @@ async def test_an_effect_that_happened_without_a_person_is_reported():
         return waiting("refund", REFUND, status="approved")
 
     report = await evaluate_golden([refund_case()], careless)
-    assert report.effects_done == 1
+    assert report.as_dict()["effects_without_approval"] == 1
 
 
 def test_a_leak_fails_the_case_even_when_the_rest_is_right():

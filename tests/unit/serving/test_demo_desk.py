@@ -6,7 +6,7 @@ import pytest
 
 from examples.support_desk.demo import from_its_seed
 from observability.evaluation.golden_set import Report, score
-from observability.value.stand_ins import outcomes_of
+from observability.value.roi import outcomes_of
 from tests.doubles.answers import NOW, answer, case, waiting
 
 
