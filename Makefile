@@ -8,6 +8,8 @@ BIN := .venv/bin
 programs := serving.cli.main
 MAKEFLAGS += --no-builtin-rules
 
+comma := ,
+
 define demo_text
 
   make demo           the whole system at work on example documents, with what it saw and checked; about a minute
@@ -43,7 +45,7 @@ Code
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
   make clean          remove what runs have written, keep .venv and weights
 
-The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups, `make lab` those that prove this template, and `make new`.
+The other commands go by make too: `.venv/bin/sixply --help` lists them all in groups$(if $(wildcard lab),$(comma) `make lab` those that prove this template$(comma) and `make new`).
 `.venv/bin/sixply COMMAND --help` says what a command takes: its --tenant is TENANT=name here, its --plan PLAN=1.
 endef
 
