@@ -59,10 +59,8 @@ class ToolMetadata(TypedDict, total=False):
 
 
 class Approval(Noun):
-    """A requested or decided permission for one effect, bound to exactly these arguments.
-
-    An approver may grant other arguments than requested. Both stay on record; the granted ones run.
-    """
+    """A permission for one effect, bound to exactly these arguments; an approver may grant others, which then run, and
+    both stay on record."""
 
     approval_id: str
     thread_id: str

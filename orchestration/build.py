@@ -51,8 +51,7 @@ def open_orchestration(
 ) -> Orchestration:
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened.
 
-    The executor checks `stops` before each call. Each audit record names the chat model, or that of the tenant from
-    `tenant_models`, and `manifest_id`.
+    Each audit record names the chat model, or that of the tenant from `tenant_models`, and `manifest_id`.
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))

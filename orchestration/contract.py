@@ -1,8 +1,4 @@
-"""The ports of layer 4. Its data classes are in `requests`, `actions` and `events`.
-
-Tools are LangChain's `BaseTool`, whose `metadata` is a `ToolMetadata`; only the executor calls them. Checkpoints are
-LangGraph's `BaseCheckpointSaver`.
-"""
+"""The ports of layer 4. Tools are LangChain's `BaseTool` with `ToolMetadata`, checkpoints LangGraph's `BaseCheckpointSaver`."""
 
 from __future__ import annotations
 
@@ -32,10 +28,8 @@ if TYPE_CHECKING:  # plain classes, not ports, which import this module
 
 @runtime_checkable
 class Agent(Protocol):
-    """Answers questions. A refused request raises before the first event; a later failure ends the stream with an `error` event.
-
-    Closing the iterator cancels the work.
-    """
+    """Answers questions. A refused request raises before the first event; a later failure ends the stream with an `error`
+    event. Closing the iterator cancels the work."""
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         """Run one request. Asked again in a conversation whose run was cut off, the same question resumes at its last step.

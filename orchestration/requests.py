@@ -82,8 +82,8 @@ class PlanStep(Noun):
 class Plan(Noun):
     """The route and steps by which a request is met, made from the person's words alone.
 
-    `several` has more than one step. `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing was asked) end
-    the run at once; only a `refuse` with a step goes to the executor, which records the refusal in the audit.
+    `clarify`, `refuse`, `hand_over` (to a person) and `reply` (nothing was asked) end the run at once; only a `refuse` with a
+    step goes to the executor, which records the refusal in the audit.
     """
 
     route: Route

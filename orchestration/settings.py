@@ -9,8 +9,8 @@ from pydantic import Field
 
 from foundation.settings import Part, Section
 
+# A wildcard in the policy: every role, tenant or name
 EVERYBODY = "*"
-"""A wildcard in the policy: every role, tenant or name."""
 
 
 class AnswerSettings(Section):

@@ -1,7 +1,6 @@
 """The agent that fits the chat model: `tool_calling` where the model's profile says that it calls tools, else `graph`.
 
-The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`. Where neither
-says anything, the log warns: a strong model may be underused.
+The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`.
 """
 
 from __future__ import annotations

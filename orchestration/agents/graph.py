@@ -106,7 +106,7 @@ def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
 
 
 async def _wait_for_a_person(state: State) -> State:
-    """Pause until `resume`. The decision is read from the approvals, never from the resume value."""
+    # the decision is read from the approvals, never from the value that resumes
     interrupt({"approval_id": state["approval_id"]})
     return {}
 

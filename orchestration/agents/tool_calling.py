@@ -1,7 +1,6 @@
 """An agent for a chat model that calls tools: LangChain's `create_agent`, with one middleware for each concern.
 
-The model searches, reads on, calls tools, also in parallel, asks back, and writes a cited answer in Markdown. A
-conversation is a LangGraph thread with all of its messages; an approval is an interrupt, after which the run resumes.
+A conversation is a LangGraph thread with all of its messages; an approval is an interrupt, after which the run resumes.
 """
 
 from __future__ import annotations
@@ -98,7 +97,6 @@ class ToolCallingAgent(MessageAgent):
 
 
 def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
-    """Return the names of all tools. Raise where two have the same one."""
     names = Counter(tool.name for tool in tools)
     if doubled := [name for name, times in names.items() if times > 1]:
         raise InvalidSetting(
@@ -109,7 +107,7 @@ def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
 
 
 def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence[str]) -> None:
-    """Raise where instructions and tools take more than half of the model's window, if that is known."""
+    # the other half is for the conversation
     window = (parts.chat.profile or {}).get("max_input_tokens")
     described = [
         *(SystemMessage(parts.prompts.everybody[name].text) for name in prompts),

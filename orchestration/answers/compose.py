@@ -1,8 +1,4 @@
-"""Answers from evidence, every sentence of which is covered by an exact span.
-
-`draft_extractive` quotes sentences, `draft_generative` lets the chat model write. `verify` checks every sentence of a
-draft, and `render` numbers its citations.
-"""
+"""Answers from evidence, quoted or written, every sentence of which is covered by an exact span."""
 
 from __future__ import annotations
 
@@ -23,20 +19,20 @@ from retrieval.contract import Citation
 from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrow
 
 SENTENCES = 3
+# Most words of an extractive answer; of a longer first sentence only the part that answers is quoted
 WORDS = 40
-"""Most words of an extractive answer; of a longer first sentence only the part that answers is quoted."""
+# Most sentences and words of an answer to a question that asks for several things
 SENTENCES_TO_SEVERAL, WORDS_TO_SEVERAL = 4, 60
-"""Most sentences and words of an answer to a question that asks for several things."""
 REPLY_TOKENS = 120
+# Share of the best quote's score that a further quote must reach
 _NEAR = 0.85
-"""Share of the best quote's score that a further quote must reach."""
+# Weight of what a further quote matches of the question beyond the quotes before it
 _NEW = 3.0
-"""Weight of what a further quote matches of the question beyond the quotes before it."""
 _OTHER_DOCUMENT = 0.1
 _ALIKE = 0.6
 _CIRCLES = 2
+# Number of quotes with the question's rarest word that outweigh a first quote without it
 _OUTNUMBERED = 2
-"""Number of quotes with the question's rarest word that outweigh a first quote without it."""
 _ENDS = (".", "!", "?", "]", ")", '"', "”", "」", "』", *FOREIGN_STOPS)
 _ASKS = r"(?:who|whom|whose|what|which|when|where|why|how|can|could|do|does|did|is|are|may|must|should|will|would)"
 _SEVERAL = re.compile(
@@ -50,8 +46,7 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
     """Quote the best sentence, and those that are nearly as good, match more of the question and do not repeat it.
 
     They come from one document; a question that asks for several things gets a longer answer, also from several
-    documents with similar scores. Lines of a list and neighbouring sentences keep their order, and a sentence that
-    refers back is quoted with the one before it, where there is room.
+    documents with similar scores. A sentence that refers back is quoted with the one before it, where there is room.
     """
     several = _SEVERAL.search(question) is not None
     whole, most = evidence, WORDS_TO_SEVERAL if several else WORDS
@@ -73,11 +68,8 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
 
 
 async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
-    """Let the chat model write from the evidence, and split its reply into sentences and their markers.
-
-    Raises:
-        BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
-    """
+    """Let the chat model write from the evidence, and split its reply into sentences and their markers. Raises
+    BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing."""
     messages = answer_from(run.prompt("answer"), question, [item.text for item in evidence])
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
     if not reply.text.strip():
@@ -92,15 +84,9 @@ def salvage_partial(text: str, evidence: Sequence[Evidence]) -> Draft | None:
 
 
 def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
-    """Return the draft with a supporting citation for every sentence; `None` where one has none.
-
-    A quote supports itself. A written sentence must be supported by what it cites, or by the best of the evidence,
-    which it then cites: a small model forgets markers more often than facts. Evidence that seems to give orders is
-    shown in quotation marks, and replaces what a model wrote from it alone.
-
-    Raises:
-        ComponentError: the embedder failed.
-    """
+    """Return the draft with a supporting citation for every sentence; `None` where one has none. Evidence that seems to
+    give orders is shown in quotation marks, and replaces what a model wrote from it alone. Raises ComponentError: the
+    embedder failed."""
     checked: list[Sentence] = []
     for sentence in draft.sentences:
         if draft.path == "extractive":
@@ -136,7 +122,6 @@ def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
 
 
 def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
-    """Return the quote, in quotation marks where it seems to give orders to its reader."""
     parts = [sentence.part] if sentence.part else [evidence[index] for index in sentence.cited]
     orders = any(instructs_reader(part.text) for part in parts)
     return replace(sentence, text=as_quotation(sentence.text)) if orders else sentence
@@ -250,7 +235,7 @@ def _supporting(sentence: Sentence, evidence: Sequence[Evidence], grounding: Gro
 
 
 def _is_derailed(text: str) -> bool:
-    """Whether the text runs in circles or repeats the prompt's frame, as small models do in words that are supported."""
+    # small models run in circles and repeat the prompt's frame, in words that are supported
     words = text.casefold().split()
     runs = Counter(zip(words, words[1:], words[2:], strict=False))
     return "<evidence" in text or any(times > _CIRCLES for times in runs.values())

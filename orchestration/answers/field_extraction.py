@@ -1,10 +1,8 @@
 """Extraction of an object's fields from a text: numbers, dates, choices, patterns, names. No language model is used.
 
-Every kind of field has candidates in the text. One assignment over all of them matches candidates to fields: by
-nearness to the words of the field's name and description, by meaning, and by order. No two fields get the same span,
-and a field without a candidate is not filled.
-
-Text and schema come from strangers: every step is linear in their lengths, and every loop checks the deadline.
+One assignment matches all candidates to all fields: by nearness to the words of the field's name and description, by
+meaning, and by order. Text and schema come from strangers: every step is linear in their lengths, and every loop
+checks the deadline.
 """
 
 from __future__ import annotations
@@ -34,16 +32,16 @@ from orchestration.answers.text_values import (
 )
 from orchestration.language.stated_arguments import by_pattern, has_word
 
+# A string field of this `maxLength` or more, or described as free text, takes a sentence; a shorter one a phrase
 FREE_TEXT = 100
-"""A string field of this `maxLength` or more, or described as free text, takes a sentence; a shorter one a phrase."""
+# Number of words on each side of a candidate that are embedded with it
 WINDOW = 6
-"""Number of words on each side of a candidate that are embedded with it."""
+# Most characters on each side for those words, since text without spaces is one long word
 WINDOW_CHARACTERS = 400
-"""Most characters on each side for those words, since text without spaces is one long word."""
+# Number of texts that are embedded between two checks of the deadline
 BATCH = 64
-"""Number of texts that are embedded between two checks of the deadline."""
+# Least score of a match for an optional field; a required one takes the best there is
 ENOUGH = 0.6
-"""Least score of a match for an optional field; a required one takes the best there is."""
 _NEAR, _ORDER, _CAPITALS = 0.6, 0.1, 0.3
 
 _FREE = re.compile(
@@ -89,11 +87,7 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
 
 def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
     """Return the values that the text has for the fields, without optional ones that match too little and required ones
-    without a candidate.
-
-    Raises:
-        ComponentError: the embedder failed.
-    """
+    without a candidate. Raises ComponentError: the embedder failed."""
     from scipy.optimize import linear_sum_assignment
 
     reading = Reading(text)
@@ -172,7 +166,6 @@ def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
 
 
 def _places_of(values: Iterable[Any], text: str) -> bytearray:
-    """Mark each character of the text that is in one of these values."""
     used = bytearray(len(text))
     for value in values:
         check()
@@ -228,7 +221,6 @@ def _is_free(field: Field) -> bool:
 
 
 def _within(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """Return a check whether a value keeps the limits of its schema."""
     from jsonschema import Draft202012Validator
 
     limits = {key: schema[key] for key in _LIMITS if key in schema}
@@ -272,8 +264,6 @@ def _embed_batches(texts: Sequence[str], embedder: Embeddings) -> Any:
 
 
 class _Around:
-    """A span of text among the words of its sentence."""
-
     def __init__(self, reading: Reading, start: int, end: int) -> None:
         check()
         text = reading.text

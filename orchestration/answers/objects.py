@@ -1,8 +1,6 @@
 """Answers as objects: valid against a schema, or a failure that says why.
 
-`field_extraction` first reads what the text states, since reading does not invent. Only required fields that it did not
-find are left to the chat model, under a schema in which the found values are fixed. The whole object is validated at
-the end.
+What the text states is read first, since reading does not invent; the chat model writes only required fields that are left.
 """
 
 from __future__ import annotations
@@ -37,26 +35,26 @@ from orchestration.run.run import Run
 from retrieval.contract import Citation, Hit
 from retrieval.grounding.evidence import Evidence
 
+# Most sentences of documents that an object is made from
 SENTENCES = 8
-"""Most sentences of documents that an object is made from."""
 
+# Most characters of a text and items of a list that the model writes, where the schema sets no limit
 CHARACTERS, ITEMS = 120, 8
-"""Most characters of a text and items of a list that the model writes, where the schema sets no limit."""
 
+# Most fields of an object
 FIELDS = 100
-"""Most fields of an object."""
 
+# Most seconds for extracting fields; an ordinary object takes less than one
 READING_S = 10.0
-"""Most seconds for extracting fields; an ordinary object takes less than one."""
 
+# Most ways to try a caller's pattern at one place of a text, and the number that a * or + counts for
 WAYS, ENDLESS = 10_000, 5_000
-"""Most ways to try a caller's pattern at one place of a text, and the number that a * or + counts for."""
 PLAIN = (
     f"it must be a regular expression of at most {CHARACTERS} characters without a repeated group or a back reference, and "
     f"there must be at most {WAYS:,} ways to try it: a * or + counts {ENDLESS:,}, a ? or a | two, {{2,5}} four."
 )
+# A part of a pattern: an escaped character, a class, the start of a special group, a repeat, any other character
 _PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|\{\d*,?\d*\}|.", re.DOTALL)
-"""A part of a pattern: an escaped character, a class, the start of a special group, a repeat, any other character."""
 
 Failure = Literal["insufficient_evidence", "budget", "model"]
 
@@ -97,9 +95,8 @@ class Objects:
     ) -> ObjectAnswer[Object]:
         """Fill an object of `schema` from `text`, or from the documents that answer `question`.
 
-        Raises:
-            InvalidRequest: the question is blank, the schema has no fields or too many, or one of its patterns takes too long in the text.
-            Stopped: the caller's tenant, or everything, is stopped.
+        Raises InvalidRequest (the question is blank, the schema has no fields or too many, or a pattern takes too long in the
+        text), Stopped (the caller's tenant, or everything, is stopped).
         """
 
         def demand() -> None:
@@ -159,13 +156,8 @@ async def _answer_as(
 
 
 def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
-    """Return a pydantic model of the objects of a caller's JSON schema.
-
-    References (`$ref`) and patterns that can backtrack for long are refused.
-
-    Raises:
-        InvalidRequest: it is no JSON schema of an object, too long, or has a reference or such a pattern.
-    """
+    """Return a pydantic model of the objects of a caller's JSON schema. Raises InvalidRequest: it is no JSON schema of an
+    object, too long, or has a reference or a pattern that can backtrack for long."""
     from jsonschema import FormatChecker
 
     check_schema(schema)
@@ -295,7 +287,7 @@ def _narrow_schema(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict
 
 
 def _bound_schema(schema: Any) -> Any:
-    """Limit every text and list of the schema, since a small model may never stop by itself."""
+    # a small model may never stop by itself, so every text and list gets an end
     if isinstance(schema, list):
         return [_bound_schema(part) for part in schema]
     if not isinstance(schema, Mapping):

@@ -15,20 +15,17 @@ from foundation.machine import deadline
 if TYPE_CHECKING:
     from jsonschema import FormatChecker, ValidationError
 
+# Most seconds of one search for a foreign pattern
 PATTERN_S = 1.0
-"""Most seconds of one search for a foreign pattern."""
+# Most characters of a caller's JSON schema
 SCHEMA_CHARACTERS = 50_000
-"""Most characters of a caller's JSON schema."""
 
 T = TypeVar("T")
 
 
 def in_time(pattern: str, search: Callable[..., T]) -> T:
-    """Run `search`, a search for `pattern` by the library `regex`, with a `timeout`, and return its result.
-
-    Raises:
-        InvalidRequest: the search took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed.
-    """
+    """Run `search`, a search for `pattern` by the library `regex`, with a `timeout`, and return its result. Raises
+    InvalidRequest: it took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed."""
     # `re` can block all threads for hours; `regex` takes a time limit and releases the lock
     try:
         return search(timeout=min(PATTERN_S, deadline.remaining_s()))

@@ -1,8 +1,4 @@
-"""Structured output of a chat model: valid against a pydantic model, or a typed failure.
-
-The model gets the schema by its own structured output (a JSON schema that constrains the reply, or a forced tool call).
-The reply is validated here too, repaired once by the model, and never guessed.
-"""
+"""Structured output of a chat model: valid against a pydantic model, or a typed failure. It is repaired once, never guessed."""
 
 from __future__ import annotations
 
@@ -21,10 +17,10 @@ Object = TypeVar("Object", bound=BaseModel)
 
 REPLY_TOKENS = 400
 REPAIR = "That does not fit: {wrong}. Reply again with the corrected JSON alone."
+# Most seconds for checking one reply against a schema, which may be a caller's
 VALIDATING_S = 10.0
-"""Most seconds for checking one reply against a schema, which may be a caller's."""
+# Most mistakes that the model is told at once
 _SHOWN = 3
-"""Most mistakes that the model is told at once."""
 
 
 class Writes(Protocol):
@@ -43,13 +39,9 @@ async def generate_object(
     shape: Mapping[str, Any] | None = None,
     max_tokens: int = REPLY_TOKENS,
 ) -> Object:
-    """Return the reply of `by`'s chat model to `messages` as an object of `schema`.
-
-    `shape` is a narrower JSON schema for the model; `None`: that of `schema`.
-
-    Raises:
-        UpstreamMalformed: neither the reply nor its repair is valid. BudgetExceeded, ComponentError: as `by.generate`.
-    """
+    """Return the reply of `by`'s chat model to `messages` as an object of `schema`; `shape` is a narrower JSON schema for
+    the model. Raises UpstreamMalformed: neither the reply nor its repair is valid; BudgetExceeded, ComponentError: as
+    `by.generate`."""
     wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     conversation: list[BaseMessage] = list(messages)
     for last in (False, True):
@@ -76,6 +68,6 @@ def json_of(reply: AIMessage) -> str:
 
 
 def _describe_errors(error: ValidationError) -> str:
-    """Return the mistakes without the values, which a person may have written."""
+    # without the values, which a person may have written
     mistakes = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
     return "; ".join(f"{'.'.join(map(str, mistake['loc'])) or 'the reply'}: {mistake['msg']}" for mistake in mistakes)

@@ -54,8 +54,7 @@ def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signatu
 
 
 def _migrate(connection: Connection) -> None:
-    """Run the migrations of `PostgresSaver.setup`, which is unsafe when two processes run it at once and whose
-    CONCURRENTLY fails in a transaction."""
+    # not `PostgresSaver.setup`: unsafe when two processes run it at once, and its CONCURRENTLY fails in a transaction
     first, *_ = PostgresSaver.MIGRATIONS
     connection.execute(first)
     done = connection.execute("SELECT coalesce(max(v), -1) FROM checkpoint_migrations").fetchone()

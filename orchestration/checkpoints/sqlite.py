@@ -28,9 +28,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
     """`SqliteSaver` with async methods, durable writes, strict deserialisation, and our errors."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        """Raises:
-        StoreUnavailable: the file cannot be opened. StorageFull: the disk is full.
-        """
+        """Raises StoreUnavailable: the file cannot be opened. StorageFull: the disk is full."""
         self._path = path
         with self.translate_errors():
             connection = connect(path, store_in(path), timeout_s=busy_timeout_s)

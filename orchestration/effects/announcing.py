@@ -10,8 +10,8 @@ from foundation.errors import SixplyError
 from orchestration.actions import Approval, ApprovalNotice
 from orchestration.contract import ApprovalNotifier
 
+# Most announcements in the queue; an address that is down must not fill the memory
 MOST_WAITING = 100
-"""Most announcements in the queue; an address that is down must not fill the memory."""
 
 logger = logging.getLogger(__name__)
 

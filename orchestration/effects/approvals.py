@@ -104,11 +104,8 @@ class SqliteApprovals:
         edited: Mapping[str, Any] | None = None,
         edited_hash: str = "",
     ) -> Approval:
-        """Store a decision; exactly one of two simultaneous ones wins.
-
-        Raises:
-            NotFound: no such approval in this tenant. Gone: it has expired. Conflict: somebody has decided it.
-        """
+        """Store a decision; exactly one of two simultaneous ones wins. Raises NotFound: no such approval in this tenant. Gone:
+        it has expired. Conflict: somebody has decided it."""
 
         def settle(connection: sqlite3.Connection) -> Approval:
             approval = self._find(connection, approval_id, tenant)
@@ -164,7 +161,7 @@ class SqliteApprovals:
         return self._expire(connection, Approval.model_validate_json(row["body"])) if row else None
 
     def _expire(self, connection: sqlite3.Connection, approval: Approval) -> Approval:
-        """Return the approval, stored as expired where it is late, so that a clock set back revives nothing."""
+        # stored, so that a clock that is set back revives nothing
         if approval.status != "pending" or self._clock.now() < approval.expires_at:
             return approval
         expired = approval.model_copy(update={"status": "expired"})
@@ -177,10 +174,7 @@ class SqliteApprovals:
 
 def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
     """Map each waiting approval's id to another approval of exactly the same call: the latest approved one, else the
-    one that waits longest. Approving both would do it twice.
-
-    `waiting` is oldest first, `decided` newest first, as the store returns them.
-    """
+    one that waits longest. `waiting` is oldest first, `decided` newest first, as the store returns them."""
     first_of_call: dict[tuple[str, str], Approval] = {}
     for approval in decided:
         if approval.status == "approved":

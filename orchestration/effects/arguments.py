@@ -16,8 +16,8 @@ from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from orchestration.actions import ToolMetadata
 from orchestration.answers.patterns import find_error
 
+# Relative error that a float amount may have
 _ROUNDING = Decimal("1e-12")
-"""Relative error that a float amount may have."""
 
 
 class UnfitArguments(ValueError):
@@ -48,9 +48,7 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
 
 
 def demand_described(tool: BaseTool) -> None:
-    """Raises:
-    InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument.
-    """
+    """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     from jsonschema import Draft202012Validator, SchemaError
 
     schema: Any = tool.tool_call_schema

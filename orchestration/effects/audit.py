@@ -1,9 +1,8 @@
 """The audit log: every tool call, decision and answer, written before its outcome is returned, never changed afterwards.
 
-Records form a hash chain: each has the SHA-256 of its canonical JSON and the hash before it. An edited, dropped or
-reordered record breaks the chain. To detect a missing end, its head (the number of records and the last hash) is also
-kept in a file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can
-forge it (docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
+Records form a hash chain. To detect a missing end, its head (the number of records and the last hash) is also kept in a
+file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can forge it
+(docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
 """
 
 from __future__ import annotations
@@ -34,13 +33,14 @@ from orchestration.events import Answer, AuditRecord, Event
 from orchestration.run.answering import error_event
 from orchestration.run.wrapping import AgentWrapper
 
+# The hash before the first record
 BEGINNING = "0" * 64
-"""The hash before the first record."""
 TRIGGERS = {
     f"chain_is_not_{what}": f"CREATE TRIGGER chain_is_not_{what} BEFORE {act} ON chain\n"
     "    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
     for what, act in (("edited", "UPDATE"), ("deleted", "DELETE"))
 }
+# The tables. The column `tenant` is a copy for people; queries use the tenant in `body`, which the hash covers
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS chain (
     number   INTEGER PRIMARY KEY,
@@ -54,7 +54,6 @@ DROP INDEX IF EXISTS chain_by_tenant;
 CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
-"""The tables. The column `tenant` is a copy for people; queries use the tenant in `body`, which the hash covers."""
 STORE = SqliteStore(
     name="audit",
     file="audit.sqlite",
@@ -188,11 +187,7 @@ class Verification:
 
 def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
     """Verify the chain in the file at `path` against its kept head, a head `known` from elsewhere, and `witnesses` from
-    other stores.
-
-    Raises:
-        StoreUnavailable: there is no audit, or the file is no SQLite file with one.
-    """
+    other stores. Raises StoreUnavailable: there is no audit, or the file is no SQLite file with one."""
     stored_head = _read_head(head_file(path))
     heads: dict[int, set[str]] = defaultdict(set)
     for head in (stored_head, known, *witnesses):
@@ -228,12 +223,8 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
 
 
 def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
-    """Return (time, record) of a trace, oldest first, with the decisions on its approvals, which are taken outside of
-    it. Empty where there is no audit.
-
-    Raises:
-        StoreUnavailable: the file is no SQLite file with an audit.
-    """
+    """Return (time, record) of a trace, oldest first, with the decisions on its approvals; empty where there is no audit.
+    Raises StoreUnavailable: the file is no SQLite file with an audit."""
     if not path.exists():
         return []
     bodies = [json.loads(row[2]) for row in _rows(path, f'"trace_id":"{trace}"')]
@@ -257,7 +248,6 @@ def _last_head(connection: sqlite3.Connection) -> Head:
 
 
 def _lacking_triggers(path: Path) -> list[str]:
-    """Return the names of the triggers that an existing chain lacks or has changed."""
     try:
         with closing(connect_to_read(path)) as database:
             present = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'table')"))
@@ -279,7 +269,7 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 
 
 def _keep(path: Path, head: Head) -> None:
-    """Write the head to the file beside the chain, unless another process has written a later one."""
+    # two processes may write at once: a later head must not be replaced by an earlier one
     with translate_errors(path):
         lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
         try:

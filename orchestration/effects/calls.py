@@ -16,12 +16,13 @@ from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.arguments import arguments_hash, metadata_of
 from orchestration.effects.effect_log import effect_key
 
+# Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
-"""Key beside a result in the effect log: the id of the model's call that did it."""
 
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
 ]
+# The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
     "stopped": "stops",
@@ -31,7 +32,6 @@ RULES: Mapping[Denial, str] = {
     "expired": "approval_expires_h",
     "own": "four_eyes",
 }
-"""The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,12 +32,9 @@ class Decisions:
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve with the requested or other arguments, or reject; exactly once.
 
-        Raises:
-            NotFound: no such approval in the caller's tenant. Forbidden: none of the caller's roles may decide, or they
-                would approve what they asked for themselves.
-            Gone: it has expired. Conflict: somebody has decided it already.
-            InvalidRequest: the tool does not take the edited arguments.
-            Stopped: effects are stopped, so nothing can be approved; it still waits.
+        Raises NotFound (no such approval in the caller's tenant), Forbidden (none of the caller's roles may decide, or they would
+        approve what they asked for themselves), Gone (expired), Conflict (decided already), InvalidRequest (the tool does not
+        take the edited arguments), Stopped (effects are stopped; it still waits).
         """
         approval = await self.may_decide(decision.approval_id, principal)
         if decision.approve and self.is_own(approval, principal.subject):
@@ -66,7 +63,7 @@ class Decisions:
         await self._record(decided, outcome="decided", reason=reason, arguments_hash=decided.granted_hash, **by)
 
     async def _record(self, approval: Approval, **entry: Any) -> None:
-        """Write an audit record. Its `run_id` is the conversation, since an approval does not know its run; the call's own record does."""
+        # an approval does not know its run, so the record names the conversation; the call's own record names the run
         entry |= {"tenant": approval.tenant, "tool": approval.tool, "approval_id": approval.approval_id}
         await self._audit.record(AuditRecord(act="decision", run_id=approval.thread_id, **entry))
 
@@ -90,7 +87,6 @@ class Decisions:
         return self._policy.four_eyes and (decider or "").casefold() == approval.requested_by.casefold()
 
     async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:
-        """Return the edited arguments, checked; `None` where nothing is changed."""
         if decision.arguments is None:
             return None
         if not decision.approve:

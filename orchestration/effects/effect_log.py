@@ -43,7 +43,6 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
 
 
 def _without_words(result: Mapping[str, Any]) -> str:
-    """Return the result that replaces an erased one."""
     return json.dumps({"tool": result.get("tool", ""), "status": "done", "content": "What was done here was erased."})
 
 

@@ -4,8 +4,8 @@ It checks the caller, the arguments, the permission (an effect needs an approval
 lists it as `unasked`, arguments traced to the person's own words) and repetition. Every call, refusal and decision is in
 the audit before its outcome is returned.
 
-A tool describes itself by `ToolMetadata`. It reads the caller from the RunnableConfig: `configurable["principal"]`, and for an effect
-`["idempotency_key"]` and `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
+A tool reads its caller from the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
+`["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
 """
 
 from __future__ import annotations
@@ -122,9 +122,8 @@ class Executor(Decisions):
     ) -> ToolOutcome:
         """Call `tool` and return the outcome, which may be a refusal or a failure of the tool. Broken stores raise.
 
-        `step` numbers the tool calls of the run `run_id`: an effect happens once for its run, step and arguments.
-        `call_id` is the model's id of the call: another call with the same key is told that it was done before. The
-        argument values are traced to `origin`.
+        An effect happens once for its run, `step` and arguments. `call_id` is the model's id of the call: another call with the
+        same key is told that it was done before. The argument values are traced to `origin`.
         """
         if refusal := self._refuse_caller(tool, principal, run_id):
             hashed = hash_unchecked(tool, principal.tenant, arguments)

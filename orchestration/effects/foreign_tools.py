@@ -1,8 +1,7 @@
 """Foreign tools, described by an MCP server or an OpenAPI document, and the operator's declarations about them.
 
-A description is outside text that a model reads: invisible characters are removed, it is cut, and dropped where it gives orders.
-A tool whose name, argument or choice gives orders is refused until the operator describes it. Whether a tool has an effect, and
-the roles of its arguments, come from our own configuration alone; by default a tool is an effect that needs an approval.
+Their texts are cleaned, since a model reads them. Whether a tool has an effect, and the roles of its arguments, come from
+our own configuration alone; by default a tool is an effect that needs an approval.
 """
 
 from __future__ import annotations
@@ -126,7 +125,6 @@ def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
 
 
 def _texts_that_stay(value: Any) -> Iterator[str]:
-    """Yield the keys and values of a cleaned schema that stay as they are."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):

@@ -1,7 +1,7 @@
 """The policy: what `policy.toml` allows, and by which rule. The executor and `make policy` use the same rulings.
 
-A tool must be listed by a role of the caller and by the tenant; so must the class of a document; a model by the tenant.
-What no list names is denied.
+What no list names is denied: a tool must be listed by a role of the caller and by the tenant; so must the class of a
+document; a model by the tenant.
 """
 
 from __future__ import annotations
@@ -105,7 +105,6 @@ class Policy:
                 )
 
     def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:
-        """Return the name of the section that holds for a tenant, and its rules."""
         tenants = self._settings.tenants
         name = tenant if tenant in tenants else EVERYBODY
         return f"tenants.{name}", tenants.get(name, TenantRules())

@@ -36,8 +36,8 @@ from orchestration.language.stated_arguments import arguments_in
 
 _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
+# The full stop of a sentence that the next one follows without a space, which would read as an address
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
-"""The full stop of a sentence that the next one follows without a space, which would read as an address."""
 _LOOSE = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NEGATES = re.compile(
@@ -59,16 +59,14 @@ _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_MONTH})\b(?:,?\s+(\d{{4}}))?")
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
 _NUMBER_NOUNS = frozenset({"id", "number", "no", "nr", "num"})
+# Characters from which a field counts as prose, which identifies nothing
 _LONG_TEXT = 120
-"""Characters from which a field counts as prose, which identifies nothing."""
 _IDENTIFIER_DIGITS = 6
 
 
 def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]) -> list[str]:
     """Return the reasons for which a person must approve this effect; empty where every value is traced to the caller.
-
-    `tools` are all tools by name: their metadata says which of their results our own systems issue.
-    """
+    The metadata of `tools`, all tools by name, says which of their results our own systems issue."""
     words = Words(origin.words)
     verbs = metadata_of(tool, "asked_by", ())
     if verbs and not _is_asked(origin.words, verbs, verbs_of(metadata_of(tool, "examples", ()))):
@@ -204,7 +202,7 @@ class _Trace:
         return self.own or all(number in issued or self.said.hold(number) for number in long_numbers(text))
 
     def _follows_its_noun(self, name: str, value: str) -> bool:
-        """Whether the word before a short number says what it numbers; alone it is too ambiguous."""
+        # a short number alone is too ambiguous: the word before it must say what it numbers
         nouns = _NUMBER_NOUNS | set(_LOOSE.findall(name.replace("_", " ").casefold()))
         return any(word == value and noun in nouns for noun, word in pairwise(self.said.loose))
 
@@ -293,7 +291,6 @@ def _leaves(value: Any) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    """Normalise the text: NFKC, case folded, invisible characters dropped."""
     return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").casefold()
 
 
@@ -302,7 +299,7 @@ def _references(kind: re.Pattern[str], folded: str) -> list[str]:
 
 
 def _tokens(folded: str) -> list[str]:
-    """Split folded text into words; addresses, links and dates stay whole."""
+    # addresses, links and dates stay whole
     words = (token.strip(".:!?*…") for token in _STRICT.findall(folded))
     return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).rstrip("/"))]
 
@@ -312,12 +309,10 @@ def _parts(tokens: Sequence[str]) -> list[str]:
 
 
 def _line(words: Sequence[str]) -> str:
-    """Join the words with line ends, which no word contains."""
     return "\n".join(["", *words, ""])
 
 
 def _stands_in(part: Sequence[str], line: str) -> bool:
-    """Whether the line has these words in a row."""
     return bool(part) and _line(part) in line
 
 

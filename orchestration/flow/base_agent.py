@@ -1,13 +1,11 @@
-"""The base of every agent: admission of requests, ownership of conversations, decisions, and the events and answer of a
-run. An agent adds `_load_thread` and `_take_steps`.
-"""
+"""The base of every agent: admission, ownership of conversations, decisions, and the events and answer of a run."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
@@ -21,7 +19,7 @@ from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
-from orchestration.events import Answer, Event, NearDocument, Step
+from orchestration.events import Answer, Event, Step
 from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
 from orchestration.requests import AnswerRequest, Plan
@@ -29,17 +27,18 @@ from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
 from orchestration.run.state import Result, State, StoredThread, as_result, day_of, fresh, owner_of
-from retrieval.contract import Citation
 
+# key in a checkpoint's metadata: the agent that wrote it
 MADE_BY = "agent"
-"""Key in a checkpoint's metadata: the agent that wrote it."""
-
+# How a run begins: new, after a decision, with the results of a client, or after its process was cut off
 Begin = Literal["new", "decided", "results", "cut off"]
-"""How a run begins: new, after a decision, with the results of a client, or after its process was cut off."""
 
 
 class DurableAgent(ABC):
-    """An `Agent` whose runs can resume. A conversation belongs to one person and has one run at a time."""
+    """An `Agent` whose runs can resume. A conversation belongs to one person and has one run at a time.
+
+    An agent adds `_load_thread` and `_take_steps`.
+    """
 
     name: ClassVar[str]
     own_tools: frozenset[str] | None = None
@@ -72,6 +71,7 @@ class DurableAgent(ABC):
         thread_id = self._thread_of(request) or uuid4().hex
         with self._claim_thread(thread_id):
             begin, state = await self._begin(request, thread_id, principal)
+            # closed with this stream, so that a caller who leaves cancels the run
             async with aclosing(self._events(begin, state, principal, request)) as events:
                 async for event in events:
                     yield event
@@ -82,6 +82,7 @@ class DurableAgent(ABC):
             thread = await self._load_thread(approval.thread_id)
             await self._take_decision(decision, approval, thread, principal)
             begin: Begin = "decided" if thread.waits else "cut off"
+            # the run goes on under the rights of its owner: the approver only decides
             async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
                 async for event in events:
                     yield event
@@ -100,15 +101,14 @@ class DurableAgent(ABC):
         state["client"] = request.client.model_dump(mode="json")
         return "new", state
 
-    # -- admission ---------------------------------------------------------------------------------------------------
-
     def _check_question(self, question: str) -> str:
+        most = self._settings.max_question_characters
         if not question.strip():
             raise InvalidRequest("The question is empty. Ask something.")
-        if len(question) > self._settings.max_question_characters:
+        if len(question) > most:
             raise TooLarge(
-                f"The question has {len(question)} characters; at most {self._settings.max_question_characters} are "
-                "taken. Shorten it, or add the text as a document and ask about that."
+                f"The question has {len(question)} characters; at most {most} are taken. Shorten it, or add the text as a "
+                "document and ask about that."
             )
         return question.strip()
 
@@ -141,34 +141,32 @@ class DurableAgent(ABC):
         return thread.state if cut_off else None
 
     async def _take_decision(
-        self, decision: Decision, approval: Approval, kept: StoredThread, principal: Principal
+        self, decision: Decision, approval: Approval, thread: StoredThread, principal: Principal
     ) -> None:
         """Take the decision, or record the same one again where its run was cut off; raise otherwise."""
-        waiting = kept.unfinished and approval.approval_id in kept.waits_for
+        waits = thread.unfinished and approval.approval_id in thread.waits_for
         if approval.status == "expired":
             raise expired_error(approval)
-        if approval.status == "pending":
-            if not waiting and kept.unfinished:
-                raise Conflict(
-                    f"The run that asked for this was cut off before it waited. {approval.requested_by} must ask the same "
-                    f"again in conversation {approval.thread_id}; then it can be decided."
-                )
-            if not waiting:
-                raise NotFound("The run that asked for this is lost. Ask for it again.")
+        if approval.status == "pending" and waits:
             await self._parts.executor.decide(decision, principal)
-        elif not waiting or not _repeats_decision(decision, approval):
-            raise already_decided_error(approval)
-        else:
+        elif approval.status == "pending" and thread.unfinished:
+            raise Conflict(
+                f"The run that asked for this was cut off before it waited. {approval.requested_by} must ask the same "
+                f"again in conversation {approval.thread_id}; then it can be decided."
+            )
+        elif approval.status == "pending":
+            raise NotFound("The run that asked for this is lost. Ask for it again.")
+        # the process may have been killed between the decision and the run that it continues
+        elif waits and _repeats_decision(decision, approval):
             await self._parts.executor.record_decision(approval, principal)
-
-    # -- one run -----------------------------------------------------------------------------------------------------
+        else:
+            raise already_decided_error(approval)
 
     def _events(
         self, begin: Begin, state: State, principal: Principal, request: AnswerRequest | None
     ) -> AsyncGenerator[Event, None]:
         async def produce(emit: Callable[[Event], None]) -> None:
             max_usd = request.max_usd if request else None
-            choice = request.client.tool_choice if request else "auto"
             run = Run(
                 parts=self._parts,
                 principal=principal,
@@ -177,7 +175,6 @@ class DurableAgent(ABC):
                 emit=emit,
                 state=state,
                 request=request,
-                must_call="" if choice in ("auto", "none") else choice,
                 steps=[Step(**step) for step in state.get("steps") or []],
                 plan=Plan(**state["plan"]) if state.get("plan") else None,
             )
@@ -194,11 +191,11 @@ class DurableAgent(ABC):
             names.ANSWER_ID: run.answer_id,
             names.TENANT: run.principal.tenant,
         }
-        spanned = span(
-            names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=state.get("trace") or ""
-        )
+        parent = state.get("trace") or ""
+        spanned = span(names.INVOKE_AGENT, self.name, layer="orchestration", attributes=attributes, parent=parent)
         try:
-            with self._erasures.acting_for(owner_of(state)), spanned as current:  # the approver is somebody else
+            # for the owner of the conversation: an approver is somebody else
+            with self._erasures.acting_for(owner_of(state)), spanned as current:
                 if begin == "new":
                     state["trace"] = here()
                 else:
@@ -215,13 +212,14 @@ class DurableAgent(ABC):
         except SixplyError as error:
             run.emit(error_event(error))
             return
-        self._tell_text(answer, run)
+        if self._tells_at_the_end(answer, run):
+            for word in answer.text.split(" "):
+                run.emit(Event(kind="token", token=f"{word} "))
         run.emit(Event(kind="answer", answer=answer))
 
-    def _tell_text(self, answer: Answer, run: Run) -> None:
-        """Emit the words of an answer that is shown only once it is checked."""
-        for word in answer.text.split(" "):
-            run.emit(Event(kind="token", token=f"{word} "))
+    def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:  # noqa: ARG002 - others look at them
+        """Whether the words are emitted only now that the answer is checked."""
+        return True
 
     async def _answer(self, begin: Begin, state: State, run: Run) -> Answer:
         values = state
@@ -247,16 +245,13 @@ class DurableAgent(ABC):
             first_token_s=run.first_token_s,
             trace_id=trace_id(),
             approval=await self._approval(values.get("approval_id") or "", run),
-            citations=tuple(Citation(**citation) for citation in result["citations"]),
             unsupported=tuple(run.unsupported),
             drafts=tuple(run.drafts),
             calls=tuple(run.client_calls),
-            is_json=result.get("is_json", False),
-            nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,
             as_of=day_of(state),
-            **{key: result[key] for key in ("status", "stop_reason", "text", "path")},
+            **cast("dict[str, Any]", result),
         )
         await self._remember(answer, values, run)
         return answer
@@ -266,10 +261,9 @@ class DurableAgent(ABC):
         return await self._parts.executor.approvals.get(approval_id, tenant) if approval_id else None
 
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:  # noqa: B027 - most agents keep nothing
-        """Store an answer for later askers of the same question, where the agent does that."""
+        """Store an answer for later askers of the same question."""
 
     async def _answer_within_budget(self, run: Run, error: BudgetExceeded) -> Result:
-        """Return the answer of a run whose budget is used up."""
         run.note(budget_note(error.limit))
         return as_result("failed", "budget", f"{error} No answer was found before that.")
 

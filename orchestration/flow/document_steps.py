@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -25,11 +26,11 @@ from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, title_
 from retrieval.search.fusion import in_one_ranking
 
 SENTENCES_OF_EVIDENCE = 12
+# Number of evidence sentences that the chat model is shown
 PASSAGES = 6
-"""Number of evidence sentences that the chat model is shown."""
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
+# Most documents named to a person whose question could not be answered
 NEAREST = 3
-"""Most documents named to a person whose question could not be answered."""
 NEAR = 0.75
 """Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
 another subject."""
@@ -58,20 +59,15 @@ class DocumentSteps:
     """The document steps. Each returns its update of the state and a detail for people who watch the run."""
 
     def __init__(self, parts: AgentParts, *, writes: bool | None) -> None:
-        self._parts = parts
-        self._settings = parts.settings.answers
+        self._parts, self._settings = parts, parts.settings.answers
         self._writes = not is_local(parts.chat) if writes is None else writes
 
-    # -- earlier answers ---------------------------------------------------------------------------------------------
-
     def recalls(self, state: State) -> bool:
-        """Whether earlier answers are looked up: for the first question of a conversation that asks only for an
-        answer from documents. Calls of tools are always made anew."""
-        if self._parts.memory is None or day_of(state) is not None:
-            return False
-        personal = state.get("turns") or state.get("legs")  # such questions are read with personal context
+        """Whether earlier answers are looked up: for the first question of a conversation, if it asks the documents alone."""
+        # turns and legs are personal context, with which the question is read
+        anybodys = not (state.get("turns") or state.get("legs") or day_of(state))
         kinds = [step["kind"] for step in state["plan"].get("steps", ())]
-        return not personal and state["plan"].get("route") == "answer" and kinds == ["answer"]
+        return self._parts.memory is not None and anybodys and kinds == ["answer"]
 
     async def recall(self, state: State, run: Run) -> tuple[State, str]:
         memory = self._parts.memory
@@ -82,26 +78,23 @@ class DocumentSteps:
         except ComponentError:
             run.note("earlier answers could not be looked up")
             return {}, "could not be reached"
+        update: State = {"since": since}
         if earlier is None:
-            return {"since": since}, "new"
+            return update, "new"
         run.reuse(earlier)
         part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
-        update: State = {"since": since, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}
-        return update, earlier.kind
+        return {**update, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}, earlier.kind
 
     async def remember(self, answer: Answer, state: State, run: Run) -> None:
         """Store an answer that is complete, not degraded, and made from documents alone."""
-        memory = self._parts.memory
+        memory, since = self._parts.memory, state.get("since")
         answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
         whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
-        if memory is None or not whole or not state.get("since"):
+        if memory is None or not whole or not since:
             return
-        try:
-            await memory.remember(answer, compose=state["compose"], principal=run.principal, since=state["since"])
-        except ComponentError:
-            return  # the next question reports it
-
-    # -- documents ---------------------------------------------------------------------------------------------------
+        # the next question reports a cache that is down
+        with suppress(ComponentError):
+            await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
     @_fails_alone
     async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
@@ -122,8 +115,8 @@ class DocumentSteps:
         enough = self._parts.grounding.settings.min_evidence
         low = confidence < enough
         update: State = {"confidence": confidence}
-        searched = run.hits is not None  # else the run was cut off since, and new hits are unknown
-        nothing_new = state["rewrites"] > 0 and searched and run.new_passages == 0
+        # without hits the run was cut off since, and what is new is unknown
+        nothing_new = state["rewrites"] > 0 and run.hits is not None and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
             update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
         compared = f"{'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
@@ -138,13 +131,10 @@ class DocumentSteps:
         return run.evidence
 
     async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
-        """Prepare another search: first with other words, then for more documents and passages.
-
-        The evidence is graded by the same words, so a question that stands alone takes only names from the one before
-        it: evidence for that one must not pass as an answer to this.
-        """
+        """Prepare another search: first with other words, then for more documents and passages."""
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
+        # names alone: evidence is graded by these words, and that for the last question must not pass as an answer to this one
         if earlier and stands_alone(state["question"]):
             earlier = " ".join(entity_names(earlier))
         detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
@@ -157,8 +147,6 @@ class DocumentSteps:
         return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
     async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
-        """Return the draft of the model, or quotes. Where only the model may write and it breaks off, return its
-        whole sentences, noted as incomplete."""
         alone = state["compose"] == "generative"
         if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
@@ -217,7 +205,5 @@ def _nearest(evidence: Sequence[Evidence]) -> list[NearDocument]:
     for hit in hits:
         if hits[0].score - hit.score < FAR_BEHIND:
             best.setdefault(hit.chunk.document_id, hit)
-    return [
-        NearDocument(document_id=hit.chunk.document_id, uri=hit.source.uri, title=title_of(hit))
-        for hit in [*best.values()][:NEAREST]
-    ]
+    ranked = [*best.items()][:NEAREST]
+    return [NearDocument(document_id=name, uri=hit.source.uri, title=title_of(hit)) for name, hit in ranked]

@@ -167,7 +167,6 @@ class MessageAgent(DurableAgent):
         return [*begun, *given_up, *map(as_person, [HumanMessage(cast("Any", asked)), *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
-        """Resume the calls whose approvals are decided or whose results were sent; the others still wait."""
         snapshot = await self._graph.aget_state(config)
         results = run.request.results if run.request else {}
         decided: dict[str, Any] = {}
@@ -183,9 +182,8 @@ class MessageAgent(DurableAgent):
                     decided[item.id] = True
         return Command(resume=decided)
 
-    def _tell_text(self, answer: Answer, run: Run) -> None:
-        if self._checked or not run.calls or answer.is_json:
-            super()._tell_text(answer, run)
+    def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
+        return self._checked or not run.calls or answer.is_json
 
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:

@@ -18,13 +18,13 @@ from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 
 REPLANNED = "planned anew"
+# Most steps of a plan; further parts of a request join the last one
 STEPS = 6
-"""Most steps of a plan; further parts of a request join the last one."""
 
+# A reference such as `$1.order_id`: the field `order_id` of the result of step 1
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
-"""A reference such as `$1.order_id`: the field `order_id` of the result of step 1."""
+# Words that refer back: a part of a request with one of them is not understood alone
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
-"""Words that refer back: a part of a request with one of them is not understood alone."""
 
 
 def fixed_plan(question: str, reason: str) -> Plan:

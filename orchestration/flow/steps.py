@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
+
+from langchain_core.tools import BaseTool
 
 from foundation import names
 from foundation.errors import ComponentError
@@ -34,8 +36,8 @@ from orchestration.run.run import Run
 from orchestration.run.state import Done, Result, State, abstain, as_result, combine_results, outcome_label, result_of
 
 _LONGEST_REASON = 300
+# Reasons of a failure that may be gone at the next try
 BROKE = ("unknown", "timeout")
-"""Reasons of a failure that may be gone at the next try."""
 
 
 class Steps(DocumentSteps):
@@ -45,10 +47,9 @@ class Steps(DocumentSteps):
         super().__init__(parts, writes=writes)
         self._planners = tuple(planners)
 
-    # -- the plan ----------------------------------------------------------------------------------------------------
-
     async def plan(self, state: State, run: Run) -> tuple[State, str]:
-        state = cast("State", {**state, "known": await self._recall_facts(run)})
+        facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
+        state = cast("State", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
         question = self._full_question(state)
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
@@ -62,10 +63,6 @@ class Steps(DocumentSteps):
         if ended is None:
             update |= self._launch_steps(plan, state)
         return update | self._record_plan(plan, run), detail
-
-    async def _recall_facts(self, run: Run) -> list[dict[str, Any]]:
-        remembered = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
-        return [fact.model_dump(mode="json") for fact in remembered]
 
     async def _make_plan(self, question: str, run: Run) -> Plan:
         """Return the plan of the first planner that does not fail, else the fixed one; failures are noted in the answer."""
@@ -92,9 +89,12 @@ class Steps(DocumentSteps):
         return None
 
     def _question_back(self, step: PlanStep, run: Run) -> str:
-        tool = next((tool for tool in self._parts.executor.tools if tool.name == step.tool), None)
-        names = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
-        return run.prompt("ask_back").fill(missing="; and ".join(names))
+        tool = self._tool(step.tool)
+        lacking = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
+        return run.prompt("ask_back").fill(missing="; and ".join(lacking))
+
+    def _tool(self, name: str) -> BaseTool | None:
+        return next((tool for tool in self._parts.executor.tools if tool.name == name), None)
 
     def _full_question(self, state: State) -> str:
         """Return the question in full: with the request that it completes, where it answers a question back; else
@@ -105,11 +105,10 @@ class Steps(DocumentSteps):
 
     def _completes_request(self, state: State) -> bool:
         open_question = state.get("clarifying") or {}
-        tool = next((tool for tool in self._parts.executor.tools if tool.name == open_question.get("tool")), None)
+        tool = self._tool(open_question.get("tool", ""))
         return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
 
     def _launch_steps(self, plan: Plan, state: State) -> State:
-        """Begin the steps that are ready: tool steps in parallel, and beside them one search for all questions."""
         steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
         questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
@@ -118,6 +117,7 @@ class Steps(DocumentSteps):
             "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
         }
         if questions:
+            # one search for all of them, whose answer each gets
             outcomes = _outcomes(state)
             asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
             question = query_of(asks, plan, self._full_question(state))
@@ -188,8 +188,6 @@ class Steps(DocumentSteps):
             run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
         return result
 
-    # -- tools -------------------------------------------------------------------------------------------------------
-
     async def tool(self, state: State, run: Run) -> tuple[State, str]:
         step = _step_of(state)
         if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
@@ -213,7 +211,7 @@ class Steps(DocumentSteps):
         return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
     async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
-        """Call the step's tool. Only the person's own words in this conversation can steer an effect."""
+        # only the person's own words in this conversation can steer an effect
         outcomes = _outcomes(state)
         words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
         return await self._parts.executor.call(
@@ -264,11 +262,10 @@ def _outline(plan: Plan) -> str:
 
 
 def _earlier_questions(state: State) -> list[str]:
-    """Return the earlier questions that this conversation keeps, oldest first."""
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
 
 
 def _harmless_reason(plan: Plan) -> str:
-    """Return a plan's reason as one plain line without links: a model may have been made to write anything there."""
+    # a model may have been made to write anything there: links, markup, line ends
     reason = without_foreign_urls(one_line(plan.reason), ())
     return markdown(reason[:_LONGEST_REASON])

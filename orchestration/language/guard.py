@@ -31,6 +31,7 @@ _ADDRESSED = (
 _INSTRUCTION = re.compile("|".join(f"(?:{pattern})" for pattern in _ADDRESSED), re.IGNORECASE | re.DOTALL)
 REMOVED = "[address removed]"
 _HOST = r"(?:[a-z0-9-]{1,63}\.){1,8}(?:[a-z]{2,24}|xn--[a-z0-9-]{1,59})"
+# The beginning of an address in a normalised word (`_comparable`)
 _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]{0,20}://"  # of any scheme
     r"|(?<![a-z0-9])(?:https?|wss?|ftps?|file):(?=[^\s,;.])"  # with any number of slashes, which browsers forgive
@@ -39,11 +40,10 @@ _ADDRESS = re.compile(
     r"|(?<![\w.])www\."
     rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=[/?#]\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
 )
-"""The beginning of an address in a normalised word (`_comparable`)."""
+# Separators of words in text that may be JSON or HTML
 _BETWEEN = re.compile(r"[\s\"<>]+")
-"""Separators of words in text that may be JSON or HTML."""
+# A character that every address has; a fast filter for long texts
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
-"""A character that every address has; a fast filter for long texts."""
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
 
 _CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
@@ -131,7 +131,7 @@ def _address_in(word: str) -> tuple[int | None, str]:
 
 
 def _comparable(text: str) -> str:
-    """Normalise as browsers do: decode entities and percents, fold width and case, drop invisible characters."""
+    # as browsers read it: entities and percents decoded, width and case folded, invisible characters dropped
     shown = text
     for _ in range(3):  # entities of entities
         shown = unquote(html.unescape(shown))

@@ -77,12 +77,13 @@ _TEXT = (
     r"(?:e-?mails?|mails?|messages?|letters?|texts?|sentences?|instructions?|posts?|reviews?|comments?|quotes?|pages?"
     r"|documents?|paragraphs?|prompts?|scripts?|transcripts?)"
 )
+# The end of a clause whose colon introduces somebody else's text: "Summarise the mail from Ann:"
 _OF_A_TEXT = re.compile(
     rf"\b(?:this|that|these|the|an?|our|their|his|her|following)\s+(?:\S+\s+){{0,2}}{_TEXT}(?:\s+\w+){{0,3}}\s*$",
     re.IGNORECASE,
 )
-"""The end of a clause whose colon introduces somebody else's text: "Summarise the mail from Ann:"."""
 _TO_YOU = r"(?:[^.!?]{0,40}?\b(?:you|me|us)\s+(?:(?:please|kindly|just|to|mind)\s+)*)?"
+# First words of a clause that make the rest no request; "supposed" is tried first
 _HEADS = {
     "report": re.compile(
         rf"{_TO_YOU}(?P<verb>(?:translat|summari[sz]|paraphras|rephras|compos|transcrib|quot|analy[sz])(?:e|ing)|writ(?:e|ing)"
@@ -101,7 +102,7 @@ _HEADS = {
         re.IGNORECASE,
     ),
 }
-"""First words of a clause that make the rest no request; "supposed" is tried first."""
+# Words by which a sentence waits for a later confirmation
 _NOT_NOW = re.compile(
     r"\b(?:if|after|until|till|once|when|whenever|unless|as\s+soon\s+as|provided(?:\s+that)?)\s+(?:i|we|my\s+\w+)\s+"
     r"(?:(?:\w+ly|first|then|do)\s+)?"
@@ -113,7 +114,6 @@ _NOT_NOW = re.compile(
     r"|\bhypothetical(?:ly)?\b",
     re.IGNORECASE,
 )
-"""Words by which a sentence waits for a later confirmation."""
 _WISH = re.compile(
     r"\b(?:please|pls|plz|kindly|must|should|ought|needs?|ha(?:s|ve)\s+to)\b"
     r"|\b(?:i|we)\b.{0,30}?\b(?:want|like|love|wish|hope|request|require|demand|ask|asking|appreciate|grateful|insist|expect)\b",
@@ -127,8 +127,9 @@ _TO_KNOW = re.compile(
 )
 # An unclosed quotation runs to the end of the text: searching for its end at each mark is quadratic.
 _QUOTED = re.compile(r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[^»]*(?:»|\Z)|»[^«»]*«|\"[^\"]*\"")
+# Words that begin a new request, whatever the clause before it is
 _ANEW = re.compile(r"\b(?:please|instead|i|we)\b", re.IGNORECASE)
-"""Words that begin a new request, whatever the clause before it is."""
+# Verbs that ask for the contrary of what follows, unless a tool serves that verb
 _REVERSES = (
     "stop",
     "cancel",
@@ -143,7 +144,6 @@ _REVERSES = (
     "forget",
     "ignore",
 )
-"""Verbs that ask for the contrary of what follows, unless a tool serves that verb."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from retrieval.contract import Citation
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
+# Key in the metadata of checkpoints: the mark of the person who began the conversation
 BEGUN_BY = "begun_by"
-"""Key in the metadata of checkpoints: the mark of the person who began the conversation."""
 BEFORE_THE_FIRST_NODE = -1
+# LangGraph's channel for the values of interrupts
 INTERRUPT = "__interrupt__"
-"""LangGraph's channel for the values of interrupts."""
 ERASED = "their conversations: questions, answers and quotes"
 ERASED_BUT = (
     "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"

@@ -1,8 +1,7 @@
 """Facts about a person, remembered beyond one conversation. The person can list, correct and erase them.
 
-The tool `remember` (orchestration/tools/memory.py) writes a fact through the executor: in the person's own words, or
-with an approval. Text of a document or tool never becomes a fact by itself. Facts help to search; they do not count as
-the person's words, so they cannot steer an effect.
+The tool `remember` writes a fact through the executor, in the person's own words or with an approval. Facts help to search;
+they do not count as the person's words, so they cannot steer an effect.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from foundation.types import Principal
 from orchestration.memory.follow_ups import entity_names
 from orchestration.requests import Fact
 
+# The file, in the data folder
 FILE = "facts.sqlite"
-"""The file, in the data folder."""
 CHARACTERS = 300
+# Most facts of one person
 MOST = 100
-"""Most facts of one person."""
 _MINE = re.compile(r"\b(?:i|we|my|our|ours|mine|us|me)\b", re.IGNORECASE)
 
 SCHEMA = """
@@ -57,11 +56,8 @@ class SqliteFacts:
         self._clock, self._new_id = clock, new_id
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
-        """Store a fact, once for each `key`, and return it.
-
-        Raises:
-            InvalidRequest: the text is blank or too long, or the person has `MOST` facts.
-        """
+        """Store a fact, once for each `key`, and return it. Raises InvalidRequest: the text is blank or too long, or the
+        person has `MOST` facts."""
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
 
         def insert(connection: sqlite3.Connection) -> Fact:

@@ -1,8 +1,7 @@
 """The memory of a conversation, and the reading of follow-up questions with it.
 
-The subject of a question such as "and how long may I keep it?" is in the person's earlier questions. Answers are never
-used: they quote documents, and a document must not steer the next search. The last turns are kept whole; of earlier
-ones, a summary keeps the questions that stand alone, since a chain of follow-ups depends on the last of them.
+Answers are never used: they quote documents, and a document must not steer the next search. The last turns are kept whole;
+of earlier ones, a summary keeps the questions that stand alone, since a chain of follow-ups depends on the last of them.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from langchain_core.tools import BaseTool
 from foundation.text.lexical import names, terms
 from orchestration.language.stated_arguments import identifiers
 
+# Number of last turns that are kept whole
 TURNS = 6
-"""Number of last turns that are kept whole."""
+# Most characters of an earlier answer that are kept
 ANSWER_CHARACTERS = 1_000
-"""Most characters of an earlier answer that are kept."""
+# Most questions in a summary
 SUMMARY = 6
-"""Most questions in a summary."""
+# Most characters of a question in a summary
 QUESTION_CHARACTERS = 200
-"""Most characters of a question in a summary."""
+# Most questions of a client's conversation that are read for its summary; a request may hold thousands
 LOOKED_BACK = 50
-"""Most questions of a client's conversation that are read for its summary; a request may hold thousands."""
+# A question with fewer content words depends on what was said before
 FEW = 3
-"""A question with fewer content words depends on what was said before."""
 
 _POINTS = re.compile(
     r"\b(?:it|its|that|this|them|they|their|these|those|there|ones?|he|she|his|her|him|others?|another|else|same|such|too|"
@@ -35,6 +34,7 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _OPENS = re.compile(r"\W*(?:and|but|also|so|or|what about|how about|what if|then|ok|okay)\b", re.IGNORECASE)
+# A question that asks the same of another thing, such as "what about scanners?"
 _REPLACES = re.compile(
     r"\W*(?:(?:and|but|or|so|then|ok|okay)\W+)?(?:what|how) about\b.+"
     r"|\W*(?:and|or)\s++(?:(?:on|in|for|with|of|to|from|at|by|about)\s++)?"
@@ -42,7 +42,6 @@ _REPLACES = re.compile(
     r"[\w'’-]++\s*+){1,4}\W*",
     re.IGNORECASE | re.DOTALL,
 )
-"""A question that asks the same of another thing, such as "what about scanners?"."""
 _IT = re.compile(r"\b(?:it|its|(?:that|this|the same) one)\b", re.IGNORECASE)
 _PRODUCT = re.compile(r"(?<![\w-])(?:[A-Z]{2,}[\w-]*|[A-Za-z]+-?\d[\w-]*)")
 
@@ -90,10 +89,8 @@ def entity_names(text: str) -> list[str]:
 
 
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
-    """Replace "it" in the question by the identifier that it stands for: the only one in the last earlier question with any.
-
-    So "Please return it" after "Who has key A-12?" is a request that a tool can meet.
-    """
+    """Replace "it" by the identifier that it stands for, the only one in the last earlier question with any: "Please
+    return it" after "Who has key A-12?" is a request that a tool can meet."""
     if not _IT.search(question) or _identifiers(question, tools):
         return question
     candidates = next((identified for text in reversed(earlier) if (identified := _identifiers(text, tools))), ())
@@ -112,10 +109,7 @@ def append_turn(
 
 def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
     """Return turns and summary of a conversation that the client keeps, from its questions, oldest first, each cut to
-    `longest` characters. Its answers are left out: they may not be ours.
-
-    The summary is made from the `LOOKED_BACK` questions before the last turns, each cut to `QUESTION_CHARACTERS`.
-    """
+    `longest` characters. Its answers are left out: they may not be ours."""
     turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
     earlier = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
     return turns, [*islice(filter(stands_alone, earlier), SUMMARY)][::-1]

@@ -45,7 +45,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 def _without_calls(message: BaseMessage) -> BaseMessage:
-    """Return the message without tool calls, which the model may make even when told not to."""
+    # the model may make calls even when told not to
     if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
         return AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
     return message

@@ -26,8 +26,8 @@ from retrieval.grounding.claims import Claim, Passage, check_answer
 from retrieval.grounding.evidence import Grounding, cite_span, title_of
 
 MARK = "[?]"
+# Findings that the judge of entailment makes
 OF_PASSAGES = frozenset({"denied", "unsupported"})
-"""Findings that the judge of entailment makes."""
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -81,11 +81,7 @@ class CitationMiddleware(RequestMiddleware):
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
     def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
-        """Return the statements of the text, each with its finding.
-
-        A statement without citations is also checked against results of tools, which the model puts in its own words:
-        there only an unknown figure or name counts. Where nothing was read, only unknown markers count.
-        """
+        """Return the statements of the text, each with its finding."""
         headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
         shown = [Passage(number, hit.chunk.text, headings[number]) for number, hit in passages.items()]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]

@@ -1,7 +1,7 @@
 """Options of clients of the vendors' APIs: tools that the client carries out, and answers as JSON.
 
-A client's tools are offered to the model beside ours. A call of one pauses the run until the client sends its result, which is
-read but vouches for no argument of an effect. JSON is asked of the model, checked, and rewritten once, else an error.
+A call of a client's tool pauses the run until the client sends its result, which is read but vouches for no argument of an
+effect. JSON is asked of the model, checked, and rewritten once, else an error.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ class ClientToolsMiddleware(RequestMiddleware):
         if not _names(client):
             return request
         changes: dict[str, Any] = {"tools": [*request.tools, *client.tools]}
-        if run.must_call and not run.calls:  # the client's choice is about its own tools, and about the first reply
-            changes = {"tools": list(client.tools), "tool_choice": run.must_call}
+        choice = run.request.client.tool_choice if run.request else "auto"
+        # the client's choice is about its own tools, and about the first reply
+        if choice != "auto" and not run.calls:
+            changes = {"tools": list(client.tools), "tool_choice": choice}
         if not client.parallel_tool_calls:
             changes["model_settings"] = {**request.model_settings, "parallel_tool_calls": False}
         return request.override(**changes)
@@ -62,7 +64,6 @@ class ClientToolsMiddleware(RequestMiddleware):
 
 
 def _is_first(call: ToolCallDict, messages: Sequence[AnyMessage], client: ClientOptions) -> bool:
-    """Whether the call is the first one of a client's tool in its reply."""
     reply = next(message for message in reversed(messages) if isinstance(message, AIMessage))
     return call["id"] == next(made["id"] for made in reply.tool_calls if made["name"] in _names(client))
 
@@ -121,7 +122,6 @@ def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _mistake_in(text: str, schema: Mapping[str, Any] | None) -> str:
-    """Return why the text is no JSON object of the schema; empty where it is one."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -130,7 +130,7 @@ def _mistake_in(text: str, schema: Mapping[str, Any] | None) -> str:
 
 
 def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:
-    """Return the model with its own structured output where its profile has it. Its words are not streamed before the check."""
+    # its words are not streamed before the check
     if not isinstance(model, MeteredChatModel):
         return model
     native = wanted["type"] == "json_schema" and (model.profile or {}).get("structured_output")

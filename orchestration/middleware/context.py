@@ -1,7 +1,6 @@
 """The model's context window: long results are shown in part, to be read on, and old turns are summarised.
 
-The checkpoints keep the whole conversation; only the model's requests are shortened, and their beginning stays the same
-from call to call, so that a provider's prompt cache holds.
+The checkpoints keep the whole conversation; only the model's requests are shortened.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from foundation.errors import ComponentError
 from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import current_run
 
+# Share of the window that one tool result may take, at four characters a token
 RESULT_SHARE = 0.1
-"""Share of the window that one tool result may take, at four characters a token."""
+# Tokens of the window where the model's profile does not say
 WINDOW = 32_000
-"""Tokens of the window where the model's profile does not say."""
+# Share of the window that the conversation may take; the rest is for what this turn reads and writes
 SHARE = 0.6
-"""Share of the window that the conversation may take; the rest is for what this turn reads and writes."""
 SUMMARY_TOKENS = 600
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
@@ -94,7 +93,6 @@ class ContextMiddleware(RequestMiddleware):
 
 
 def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:
-    """Replace the oldest tool results by a note until the messages fit."""
     results = [place for place, message in enumerate(messages) if isinstance(message, ToolMessage)]
     for place in results[:-1]:
         if count_tokens_approximately(messages) <= room:

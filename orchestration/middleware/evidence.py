@@ -1,7 +1,6 @@
 """Documents as tools: `search_documents` and `open_document`. They return numbered passages, which the answer cites.
 
 Checkpoints hold the ids of passages and no text: each run reads the text again under the caller's present rights.
-Passages are numbered in the order in which the conversation met them, so that numbers stay the same.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from orchestration.run.state import day_of
 from retrieval.contract import DocumentLedger, Hit
 from retrieval.grounding.evidence import title_of
 
+# Number of passages that `open_document` shows at once
 PART = 8
-"""Number of passages that `open_document` shows at once."""
 NOTHING = "No document that the person may read matches."
 GONE = "This passage can no longer be read: the document was changed, removed or closed to this person."
 
@@ -102,7 +101,6 @@ def _note_hits(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
 
 
 def _show(message: AnyMessage, run: Run) -> AnyMessage:
-    """Return the message with the text of its passages."""
     chunk_ids = _chunks_of(message)
     if not chunk_ids:
         return message

@@ -40,7 +40,6 @@ class InstructionsMiddleware(RequestMiddleware):
         return request.override(system_message=SystemMessage("\n\n".join(part for part in parts if part)))
 
     def _of_client(self, run: Run) -> str:
-        """Return the client's instructions in their frame; empty where there are none or the operator forbids them."""
         instructions = client_options(run).instructions
         if instructions and not self._client:
             run.note(FORBIDDEN)

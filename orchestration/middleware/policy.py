@@ -1,8 +1,4 @@
-"""Tool calls by the executor; a call that needs an approval pauses the run until a person has decided.
-
-An effect is keyed by the answer and its arguments, so that after a crash or a pause it happens once. A model that
-repeats an effect is told that it is done; a lookup is made again.
-"""
+"""Tool calls by the executor; a call that needs an approval pauses the run until a person has decided."""
 
 from __future__ import annotations
 
@@ -29,8 +25,8 @@ from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
 from orchestration.run.run import Run, current_run
 
+# Prefix of the ids of messages that the person wrote. No model chooses an id
 PERSON = "person-"
-"""Prefix of the ids of messages that the person wrote. No model chooses an id."""
 WRITTEN = (
     "the model wrote a call of a tool into its text, so it was not made: its server does not read the model's calls (vLLM: "
     "--enable-auto-tool-choice and the --tool-call-parser of the model)"
@@ -38,12 +34,12 @@ WRITTEN = (
 _CALL_SIGNS = re.compile(r"<\|?tool_?calls?|\[TOOL_CALLS\]|<function=|<\uff5ctool", re.IGNORECASE)
 _CALL_AS_JSON = re.compile(r'"name"\s*:\s*"([\w-]+)"\s*,\s*"(?:arguments|parameters)"\s*:')
 SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
+# Number of the person's last messages that an approver reads: the request, and what completed it
 LATEST = 3
-"""Number of the person's last messages that an approver reads: the request, and what completed it."""
+# Most characters of a result in an event
 SHOWN = 500
-"""Most characters of a result in an event."""
+# Most characters of a result that are stored
 LONGEST_RESULT = 1_000_000
-"""Most characters of a result that are stored."""
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -79,11 +75,8 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run) -> ToolMessage:
-    """Carry out a model's tool call by the executor; pause the graph where it needs an approval.
-
-    Args:
-        messages: the conversation so far; if empty, the person's question is the only text of theirs.
-    """
+    """Carry out a model's tool call by the executor; pause the graph where it needs an approval. Without `messages`, the
+    conversation so far, the person's question is the only text of theirs."""
     call_id = call["id"] or ""
     approval = run.waiting.get(call_id)
     if approval is None or approval.status != "pending":
@@ -217,7 +210,6 @@ def _writes_its_calls(message: BaseMessage, offered: Sequence[BaseTool | dict[st
 
 
 def _encodable(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments without characters that cannot be encoded in UTF-8."""
     return cast("dict[str, Any]", json.loads(encodable(json.dumps(arguments, ensure_ascii=False))))
 
 

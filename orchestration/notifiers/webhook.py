@@ -5,8 +5,7 @@
     url = "https://hooks.example.com/approvals"
 
 The secret comes from the environment, SIXPLY__ORCHESTRATION__NOTIFIER__SECRET. Headers and signature are those of the Standard
-Webhooks specification 1.0, which libraries in most languages check. The id is that of the approval: after a crash the same may be
-announced twice.
+Webhooks specification 1.0; the id is that of the approval: after a crash the same may be announced twice.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from orchestration.contract import ApprovalNotifier
 if TYPE_CHECKING:
     import httpx2
 
+# Prefix of a secret in base64, by the specification; any other secret is used as it is
 BASE64 = "whsec_"
-"""Prefix of a secret in base64, by the specification; any other secret is used as it is."""
 LEAST_SECRET = 24
 REPLY_BYTES = 64 << 10
 

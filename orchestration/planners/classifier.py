@@ -1,14 +1,12 @@
-"""A planner by nearest example, without a language model.
+"""A planner by nearest example, without a language model, for chat models that cannot plan.
 
     [orchestration.planner]
     use = "classifier"
     floor = 0.6
 
-Each part of the request is compared with the tools' examples, with questions for the documents and with wishes for a
-person; arguments are read by the patterns of the tools' schemas. For chat models that cannot plan.
-
-A tool declares `examples` (a few requests in a person's words), and may declare `questions` that only sound like
-requests (for a refund tool: "How long does a refund take?") and `opens`, a pattern of first words that ask for it.
+Each part of the request is compared with the tools' `examples`, with questions for the documents (also the tools'
+`questions`, which only sound like requests) and with wishes for a person; `opens` is a pattern of first words that always
+ask for the tool. Arguments are read by the patterns of the tools' schemas.
 """
 
 from __future__ import annotations
@@ -41,6 +39,7 @@ from orchestration.language.stated_arguments import (
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
 
+# Questions that documents answer, whatever the subject
 KNOWLEDGE = (
     "What is the policy on this?",
     "How do I set this up?",
@@ -50,8 +49,8 @@ KNOWLEDGE = (
     "Am I allowed to do that?",
     "What is the difference between the two?",
 )
-"""Questions that documents answer, whatever the subject."""
 
+# Wishes that only a person can meet
 PERSON = (
     "I want to speak to a human.",
     "Can I talk to a real person?",
@@ -59,8 +58,8 @@ PERSON = (
     "Connect me with your manager.",
     "I don't want to talk to a bot, give me a colleague of yours.",
 )
-"""Wishes that only a person can meet."""
 
+# Greetings and questions about the assistant, which get a fixed reply
 TALK = (
     "Hello",
     "Good morning",
@@ -70,7 +69,6 @@ TALK = (
     "How can you help me?",
     "Who are you?",
 )
-"""Greetings and questions about the assistant, which get a fixed reply."""
 
 FOREIGN = (
     "the question is not in English, and what it asks for was read by lists of English words: a chat model that calls tools reads "
@@ -87,11 +85,11 @@ _ASKS = re.compile(
     r"|(?:please\s+)?(?:tell me|let me know|explain)\s",
     re.IGNORECASE,
 )
+# Least words of a question that stands alone; "and how long?" belongs to the part before it
 _ALONE = 4
-"""Least words of a question that stands alone; "and how long?" belongs to the part before it."""
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
+# Difference below which the order of two scores may depend on the processor
 ALIKE = 0.02
-"""Difference below which the order of two scores may depend on the processor."""
 
 
 class Options(Section):
@@ -115,9 +113,7 @@ class Options(Section):
 
 
 class ClassifierPlanner:
-    """Plans by nearest example, with a floor and a margin; needs no training and no language model.
-
-    A tool with an effect is compared only with the words that ask for something (`orchestration.language.intent`).
+    """Plans by nearest example, with a floor and a margin.
 
     A request is cut at ends of sentences and at joints. A part with a tool or question of its own becomes a step; every
     other part joins the one before it.
@@ -152,7 +148,6 @@ class ClassifierPlanner:
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
-        """Judge what each part asks for; all are embedded in one call."""
         knowledge = [*self._options.knowledge, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
@@ -251,10 +246,7 @@ def clauses(question: str) -> list[tuple[int, int]]:
 
 
 def _insert_identifier(piece: str, question: str, tools: Sequence[BaseTool]) -> str:
-    """Replace "it" in a request by the only identifier of the whole question.
-
-    A question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests.
-    """
+    # a question and a remark ("it arrived broken") keep their words: with an identifier they would look like requests
     names = tuple(dict.fromkeys(name for tool in tools for name in identifiers(question, tool)))
     if len(names) != 1 or _ASKS.match(piece) or POINTS.match(piece) or names[0] in piece.upper():
         return piece

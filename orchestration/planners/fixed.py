@@ -4,8 +4,7 @@
     use = "fixed"
     tools = ["order_status"]
 
-For a system that only answers questions, or treats all requests alike. A tool is called where the request states all
-its required arguments; they are read from the person's words alone.
+A tool is called where the request states all its required arguments; they are read from the person's words alone.
 """
 
 from __future__ import annotations

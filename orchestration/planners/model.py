@@ -3,8 +3,8 @@
     [orchestration.planner]
     use = "model"
 
-The plan is a proposal: the executor checks every call as usual, and nothing read later can add a step. After a failure
-the model may plan again once; it is told in our words which steps failed and how, never a tool's text.
+The executor checks every call as usual. After a failure the model may plan again once; it is told in our words which
+steps failed and how, never a tool's text.
 """
 
 from __future__ import annotations
@@ -121,9 +121,6 @@ def _list_tools(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
 
 
 def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
-    """Raises:
-    UpstreamMalformed: the plan lacks steps, or a step waits for itself or a later one.
-    """
     if proposed.decision in ("refuse", "hand_over"):
         return Plan(route=proposed.decision, made_by="model", reason=proposed.reason)
     by_name = {tool.name: tool for tool in tools}

@@ -1,7 +1,6 @@
 """Prompts as Markdown files: those beside this one, replaced by those of your folder, for all tenants or for one.
 
-A file begins with `name`, `version` and `measured_on` between lines of `---`, and is checked when the system starts.
-The files hold instructions to models and fixed texts for people. Places such as `{reason}` are filled in.
+A file begins with `name`, `version` and `measured_on` between lines of `---`. Places such as `{reason}` are filled in.
 """
 
 from __future__ import annotations
@@ -89,11 +88,7 @@ def open_prompts(settings: PromptSettings) -> Prompts:
 
 @cache
 def read_prompt(name: str, folder: Path = FOLDER) -> Prompt:
-    """Read the prompt in `folder/name.md`.
-
-    Raises:
-        InvalidSetting: the file is missing, or its head lacks its name or version.
-    """
+    """Read the prompt in `folder/name.md`. Raises InvalidSetting: the file is missing, or its head lacks its name or version."""
     path = folder / f"{name}.md"
     if not path.is_file():
         names = [other.stem for other in folder.glob("*.md")]

@@ -1,7 +1,4 @@
-"""Messages of single calls of a chat model: a prompt, and frames that mark documents as data.
-
-The prompts are short on purpose: the bundled model has 135 M parameters and loses long instructions.
-"""
+"""Messages of single calls of a chat model: a prompt, and frames that mark documents as data."""
 
 from __future__ import annotations
 
@@ -46,5 +43,5 @@ def _evidence(text: str) -> str:
 
 
 def _data(text: str) -> str:
-    """Return the text as one line that cannot close its frame."""
+    # one line that cannot close its frame
     return " ".join(text.split()).replace("<", "(").replace(">", ")")

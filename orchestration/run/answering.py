@@ -22,11 +22,8 @@ T = TypeVar("T")
 async def answer(
     agent: Agent, request: AnswerRequest, principal: Principal, *, seen: Callable[[Event], None] | None = None
 ) -> Answer:
-    """Run one request to its end and return its answer. `seen` is called with each event as it comes.
-
-    Raises:
-        RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again.
-    """
+    """Run one request to its end and return its answer. `seen` is called with each event as it comes. Raises
+    RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again."""
     return await _last(agent.stream(request, principal), seen)
 
 
@@ -47,10 +44,8 @@ async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | No
 
 
 async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
-    """Yield what `produce` emits while it runs in a task of its own. Re-raise its exception; closing the iterator cancels it and waits.
-
-    Spans, timeouts and cancellation then have one context, however and wherever the iterator is consumed or closed.
-    """
+    """Yield what `produce` emits while it runs in a task of its own. Re-raise its exception; closing the iterator cancels
+    it and waits."""
     queue: asyncio.Queue[T | None] = asyncio.Queue()
 
     async def work() -> None:

@@ -8,16 +8,14 @@ from foundation.clock import Clock
 from foundation.errors import BudgetExceeded
 from orchestration.settings import BudgetSettings
 
+# Tokens and US dollars set aside for a call under way
 Reservation = tuple[int, Decimal]
-"""Tokens and US dollars set aside for a call under way."""
 
 
 class Budget:
-    """Counts what a run has used and reserved, and refuses the next call where it does not fit. A call under way is never stopped.
-
-    `max_usd` is the caller's own limit; the lower of the two holds. A call may cost more than was reserved for it, so
-    the overspend is at most that of the calls under way.
-    """
+    """Counts what a run has used and reserved, and refuses the next call where it does not fit. A call may cost more than
+    was reserved for it, so the overspend is at most that of the calls under way. `max_usd` is the caller's own limit; the
+    lower of the two holds."""
 
     def __init__(self, limits: BudgetSettings, clock: Clock, *, max_usd: float | None = None) -> None:
         self._limits, self._clock, self._begun_s = limits, clock, clock.monotonic_s()

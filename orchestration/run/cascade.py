@@ -1,7 +1,4 @@
-"""A cascade of models: a question goes up to a dearer model where the answer of a cheaper one is not good enough.
-
-A cheaper model answers from documents alone and calls no tool. Where its answer is not taken, its conversation is deleted.
-"""
+"""A cascade of models: a question goes up to a dearer model where the answer of a cheaper one is not good enough."""
 
 from __future__ import annotations
 
@@ -23,8 +20,8 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.wrapping import AgentWrapper
 
+# Routes of a plan that rightly end a run without an answer: no dearer model is asked
 ENDED = frozenset({"refuse", "hand_over", "reply"})
-"""Routes of a plan that rightly end a run without an answer: no dearer model is asked."""
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:

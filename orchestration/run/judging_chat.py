@@ -20,17 +20,14 @@ from orchestration.effects.policy import on_behalf_of
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import UNCALLED, Run, run_at_work, running
 
+# Seconds after which a thread that waits for a reply checks again whether its caller is gone
 _LOOKS_S = 0.2
-"""Seconds after which a thread that waits for a reply checks again whether its caller is gone."""
 
 
 class JudgingChatModel(MeteredChatModel):
-    """`inner` for sync calls, each charged to the run on its event loop; outside of a run, as in a benchmark, nothing is charged.
-
-    Raises, besides what `inner` raises:
-        BudgetExceeded: the call does not fit into what is left to the run or the day.
-        RuntimeError: called on the event loop, which would wait for itself.
-    """
+    """`inner` for sync calls, each charged to the run on its event loop; outside of a run, as in a benchmark, nothing is
+    charged. Raises, besides what `inner` raises, BudgetExceeded (the call does not fit into what is left to the run or the
+    day), RuntimeError (called on the event loop, which would wait for itself)."""
 
     told: bool = False
     tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)
@@ -70,7 +67,7 @@ class JudgingChatModel(MeteredChatModel):
 
 
 async def _pay_aside(run: Run, call: Callable[[], Awaitable[ChatResult]]) -> ChatResult:
-    """Charge a call to a copy of the run, then add its usage: the run's own `partial` and `first_token_s` stay as they are."""
+    # a copy of the run is charged, so that the run's own `partial` and `first_token_s` stay as they are
     aside = replace(run, usage=UNCALLED, _local_s=0.0)
     try:
         with running(aside):

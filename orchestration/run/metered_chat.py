@@ -1,7 +1,4 @@
-"""The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph.
-
-Each call is reserved, made, priced and charged to the current run, and its words are streamed as they come.
-"""
+"""The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph."""
 # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
@@ -24,17 +21,14 @@ from models.resilience.streams import stream_of
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
+# Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
-"""Tokens reserved for a reply that nothing limits."""
 
 
 class MeteredChatModel(ChatWrapper):
-    """`inner`, each call charged to the current run (`orchestration.run.run.current_run`).
-
-    Raises, besides what `inner` raises:
-        BudgetExceeded: the call does not fit into what is left to the run or the day.
-        RuntimeError: there is no current run.
-    """
+    """`inner`, each call reserved, streamed and charged to the current run (`orchestration.run.run.current_run`). Raises,
+    besides what `inner` raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError
+    (there is no current run)."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -79,7 +73,7 @@ class MeteredChatModel(ChatWrapper):
         raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
 
     def _format_arguments(self) -> dict[str, Any]:
-        """Use `extra_body` where there is one: LangChain's OpenAI client otherwise wants strict tools."""
+        # in `extra_body` where there is one: LangChain's OpenAI client otherwise wants strict tools
         wanted = {"response_format": self.response_format} if self.response_format else {}
         if "extra_body" not in type(self.primary).model_fields or getattr(self.primary, "use_responses_api", False):
             return wanted

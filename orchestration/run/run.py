@@ -41,8 +41,8 @@ if TYPE_CHECKING:  # composing imports this module
     from retrieval.grounding.evidence import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
+# Tokens reserved for a reply whose length the call does not limit
 REPLY_TOKENS = 256
-"""Tokens reserved for a reply whose length the call does not limit."""
 
 
 _current: ContextVar[Run | None] = ContextVar("run", default=None)
@@ -50,8 +50,8 @@ Chunks = AsyncGenerator[AIMessageChunk, None]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# The usage of a run that has not called its language model. Zeros, not `None`, which means that a provider did not report it
 UNCALLED = Usage(input_tokens=0, output_tokens=0)
-"""The usage of a run that has not called its language model. Zeros, not `None`, which means that a provider did not report it."""
 
 
 @dataclass
@@ -92,8 +92,6 @@ class Run:
     """The stored state when the run began: the conversation, and the day that is asked about."""
     request: AnswerRequest | None = None
     """The request; `None` where a run goes on after a decision."""
-    must_call: str = ""
-    """The tool that the client wants called in the first reply: `any`, or its name; empty: none."""
     client_calls: list[ToolCall] = field(default_factory=list)
     """Calls of the client's tools that wait for their results."""
     waiting: dict[str, Approval] = field(default_factory=dict)
@@ -200,10 +198,8 @@ class Run:
         """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream.
 
         `schema` is a JSON schema for the reply, passed on in the way that the model offers; the reply may still break it.
-
-        Raises:
-            BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during it.
-            ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
+        Raises BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during
+        it. ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
 
         def open_stream() -> Chunks:
@@ -372,14 +368,12 @@ def _tokens_of(call: Call) -> int:
 
 
 async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
-    """Yield a whole reply as one chunk."""
     message = await reply
     yield AIMessageChunk(**message.model_dump(exclude={"type"}))
 
 
 def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    """Return the message of a call that broke off. Output tokens are estimated, and so are input tokens unless the
-    provider reported them at the start, as some do."""
+    # output tokens are estimated; input tokens too, unless the provider reported them at the start, as some do
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
     wrote = count_tokens_approximately([AIMessage(text)]) if text else 0
@@ -389,10 +383,8 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
-    """Return the model bound to `schema` in its own way, without LangChain's parser: the caller checks the reply.
-
-    A model that cannot be bound is returned as it is; the prompt states the schema.
-    """
+    """Return the model bound to `schema` in its own way, without LangChain's parser, since the caller checks the reply. A
+    model that cannot be bound is returned as it is; the prompt states the schema."""
     try:
         structured = chat.with_structured_output(dict(schema))
     except NotImplementedError:

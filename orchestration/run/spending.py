@@ -1,7 +1,6 @@
-"""Daily budgets of tenants for model calls: reserved before a call, settled after it, by all runs together.
+"""Daily budgets of tenants for model calls: reserved before a call, settled after it, by all runs together. Days are UTC.
 
-The sums are in one SQLite file, which all processes on the data folder share and which survives a restart. The days are
-those of UTC. `orchestration.run.budget` is the same for a single run.
+The sums are in one SQLite file, which all processes on the data folder share and which survives a restart.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
 ) WHERE day = ? AND (? IS NULL OR tenant = ?)
 """
 PICO = 10**12
+# Seconds after the time limit of a run when a reservation is dropped: its process was killed
 _GRACE_S = 60.0
-"""Seconds after the time limit of a run when a reservation is dropped: its process was killed."""
 
 
 class SqliteSpending:
@@ -135,7 +134,6 @@ class SqliteSpending:
 
 
 def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> tuple[int, int]:
-    """Return the tokens and picodollars used or reserved by a tenant; `None`: by all."""
     tokens, picodollars = connection.execute(USED, (day, tenant, tenant)).fetchone()
     return tokens, picodollars
 
@@ -152,7 +150,6 @@ def _share(limits: DayLimits, used: tuple[int, int]) -> float:
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
-    """Raise BudgetExceeded where `more` does not fit; `used` and `more` are tokens and picodollars."""
     says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
     if limits.tokens is not None and used[0] + more[0] > limits.tokens:
         raise BudgetExceeded(says.format(name, used[0], limits.tokens, "tokens", more[0]), limit="tokens_per_day")

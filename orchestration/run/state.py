@@ -1,7 +1,4 @@
-"""The state of a run and its result, as plain data that any checkpointer can store.
-
-Passages are not stored: when a run goes on, they are searched again under the person's present rights.
-"""
+"""The state of a run and its result, as plain data that any checkpointer can store; it holds no passages."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from retrieval.contract import Citation
 
 
 class Result(TypedDict):
-    """The part of an Answer that the graph decides."""
+    """The fields of an `Answer` that the agent decides."""
 
     status: str
     stop_reason: str
@@ -30,9 +27,7 @@ class Result(TypedDict):
     path: str
     citations: list[dict[str, Any]]
     nearest: NotRequired[list[dict[str, Any]]]
-    """Documents close to the question, where the evidence was too thin to answer."""
     is_json: NotRequired[bool]
-    """Whether the text is the JSON that a client asked for."""
 
 
 class Done(TypedDict):
@@ -106,28 +101,23 @@ class State(TypedDict, total=False):
 
 
 def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:
+    """Return the state in which a run begins; what it does not name stays from the turn before."""
     roles, groups = sorted(principal.roles), sorted(principal.groups)
-    empty: dict[str, Any] = {
-        **{key: [] for key in ("known", "started", "batch", "asking", "legs", "steps")},
-        **dict.fromkeys(("gate", "approval_id", "trace", "waiting", "cached", "first_answer_id"), ""),
-        **dict.fromkeys(("done", "part", "result")),
-    }
-    new: State = {
+    new = {
+        # by name: the credential must not be stored
         "owner": {"subject": principal.subject, "tenant": principal.tenant, "roles": roles, "groups": groups},
         "answer_id": uuid4().hex,
         "thread_id": thread_id,
-        "question": question,
-        "asked": question,
-        "query": question,
-        "client": {},
-        "plan": {},
+        **dict.fromkeys(("question", "asked", "query"), question),
         "compose": compose,
         "as_of": as_of.isoformat() if as_of else "",
-        "rewrites": 0,
-        "confidence": 0.0,
-        "since": 0,
+        **{key: {} for key in ("client", "plan")},
+        **{key: [] for key in ("known", "started", "batch", "asking", "legs", "steps")},
+        **dict.fromkeys(("gate", "approval_id", "trace", "waiting", "cached", "first_answer_id"), ""),
+        **dict.fromkeys(("rewrites", "confidence", "since"), 0),
+        **dict.fromkeys(("done", "part", "result")),
     }
-    return cast("State", empty | new)
+    return cast("State", new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +169,8 @@ def as_result(
 
 
 def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
-    """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered.
-
-    The status is "waiting" if one of them is, else "answered" if one is, else that of the last. `None`: no results.
-    """
+    """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered. `None`: no
+    results. The status is "waiting" if one of them is, else "answered" if one is, else that of the last."""
     parts: list[Result] = []
     for step in plan.steps:
         result = results.get(step.step_id)

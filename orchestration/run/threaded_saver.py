@@ -1,8 +1,4 @@
-"""The async half of a synchronous LangGraph saver: each call in a thread, bound to no event loop.
-
-LangGraph's asynchronous savers bind themselves to the loop in which they were made, while a command line runs one loop a
-command and an API another.
-"""
+"""The async half of a synchronous LangGraph saver: each call in a thread, bound to no event loop."""
 
 from __future__ import annotations
 

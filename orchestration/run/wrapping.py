@@ -52,11 +52,7 @@ class AgentWrapper:
 
 class StoppableAgent(AgentWrapper):
     """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
-    once, and what it used is charged. The switches are read before the run, before each event and in between.
-
-    Raises, beside what the agent inside raises:
-        Stopped: the caller's tenant, or everything, is stopped.
-    """
+    once, and what it used is charged. Raises Stopped, beside what the agent inside raises."""
 
     def __init__(self, inner: Agent, stops: Stops) -> None:
         super().__init__(inner)
@@ -105,7 +101,7 @@ class TenantAgents(AgentWrapper):
 
 
 class _TenantConversations:
-    """The conversations of the caller's agent; only that agent knows which of them are busy."""
+    # only the agent of the tenant knows which of its conversations are busy
 
     def __init__(self, agents: TenantAgents) -> None:
         self._agents = agents

@@ -7,8 +7,7 @@
     [orchestration.tools.tools.read_file]
     effect = false                                          # what is not declared is an effect and needs an approval
 
-The connection lives in a thread with its own event loop, since callers run on several, and is restored when it breaks.
-A server that then describes its tools differently is no longer called: an operator must look first.
+A server that describes its tools otherwise after a lost connection is no longer called: an operator must look first.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import CallToolResult, Tool
 
+# Key in a call's `_meta`, for servers that heed it
 IDEMPOTENCY_KEY = "sixply/idempotency-key"
-"""Key in a call's `_meta`, for servers that heed it."""
 PAGES = 50
 
 
@@ -160,7 +159,7 @@ class _Session:
         return self._client
 
     async def _connect(self) -> None:
-        """Connect. One task enters and leaves the connection, as anyio requires."""
+        # one task enters and leaves the connection, as anyio requires
         ready: asyncio.Future[Client] = self._loop.create_future()
         self._stop = asyncio.Event()
         self._open = self._loop.create_task(self._hold_open(ready, self._stop))
@@ -216,7 +215,6 @@ class _Session:
 
 
 async def _list_tools(client: Client) -> list[Tool]:
-    """Return every tool of the server, page by page."""
     tools: list[Tool] = []
     cursor: str | None = None
     for _ in range(PAGES):

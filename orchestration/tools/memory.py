@@ -6,8 +6,7 @@
     # policy.toml
     unasked = ["remember", "forget"]
 
-With `unasked`, facts in the person's own words are remembered at once; text of a document or a tool, or a model's
-wording, needs an approval. Without it, everything needs one.
+With `unasked`, facts in the person's own words are remembered at once; anything else needs an approval.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from orchestration.actions import ToolMetadata
 from orchestration.effects.foreign_tools import ToolSet
 from orchestration.memory.facts import FILE, STORE, SqliteFacts
 
+# First words that ask to remember something; the fact follows
 OPENS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:remember|note|keep in mind|make a note|don['’]t forget)"
     r"(?:\s+for (?:later|me|next time))?(?:\s*,)?(?:\s+that\b|\s*:)\s*"
 )
-"""First words that ask to remember something; the fact follows."""
 FORGETS = (
     r"\s*(?:please\s+|can you\s+|could you\s+)*(?:forget|no longer remember|(?:do not|don['’]?t|stop) remember(?:ing)?)"
     r"(?:\s*,)?(?:\s+that\b|\s*:)\s*"
@@ -125,7 +124,6 @@ class Memory:
 
 
 def _strip_opening(opening: str, request: str) -> str:
-    """Return the fact without the words that ask to remember or forget it."""
     return re.sub(opening, "", request, count=1, flags=re.IGNORECASE).strip().removesuffix(".")
 
 

@@ -8,8 +8,7 @@
     headers_from = { Authorization = "DEPOT_TOKEN" }
 
 GET and HEAD are reads, everything else is an effect. Each path, query or header parameter is an argument, and so is
-each field of a JSON object as body; any other body is the argument `body`. All are checked against the document before
-anything is sent.
+each field of a JSON object as body; any other body is the argument `body`.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ if TYPE_CHECKING:
 
 READS = ("get", "head")
 METHODS = (*READS, "post", "put", "patch", "delete")
+# Statuses of a refusal, after which nothing has happened
 NOT_DONE = range(400, 500)
-"""Statuses of a refusal, after which nothing has happened."""
+# Headers that are never arguments, even if the document lists them: we set them, or nobody does
 OWN_HEADERS = frozenset({"accept", "content-type", "authorization", "idempotency-key", "host", "cookie"})
-"""Headers that are never arguments, even if the document lists them: we set them, or nobody does."""
 SHOWN_CHARACTERS = 4_000
+# Keywords that a body's schema may have for its fields to be arguments
 FORM = frozenset(
     {"type", "properties", "required", "title", "description", "example", "examples", "additionalProperties"}
 )
-"""Keywords that a body's schema may have for its fields to be arguments."""
 
 
 class Options(ForeignOptions):
@@ -166,13 +165,11 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
 
 
 def _is_form(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema describes an object with fixed fields, and nothing else."""
     only = schema.keys() <= FORM and schema.get("additionalProperties") in (None, False)
     return only and schema.get("type") == "object" and bool(schema.get("properties"))
 
 
 def _resolve_reference(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
-    """Return the object behind a reference inside the document."""
     seen = 0
     while isinstance(value, Mapping) and "$ref" in value:
         at: Any = document
@@ -233,7 +230,7 @@ def _caller(client: httpx2.Client, operation: Operation, options: Options) -> An
 def _request(
     client: httpx2.Client, operation: Operation, arguments: Mapping[str, Any], key: str | None
 ) -> httpx2.Request:
-    """Build the request. A path parameter cannot leave its segment, nor a header its line."""
+    # a path parameter must not leave its segment, nor a header its line
     path, query, headers = operation.path, {}, {"Accept": "application/json"}
     body: Any = {} if "field" in operation.places.values() else None
     for name, value in arguments.items():
