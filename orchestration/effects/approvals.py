@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from orchestration.actions import Approval
+from foundation.types import Principal
+from orchestration.actions import Approval, Decision
+from orchestration.effects.arguments import arguments_hash
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -94,37 +96,29 @@ class SqliteApprovals:
         return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
 
     async def decide(
-        self,
-        approval_id: str,
-        tenant: str,
-        *,
-        approve: bool,
-        by: str,
-        note: str,
-        edited: Mapping[str, Any] | None = None,
-        edited_hash: str = "",
+        self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
     ) -> Approval:
         """Store a decision; exactly one of two simultaneous ones wins. Raises NotFound: no such approval in this tenant. Gone:
         it has expired. Conflict: somebody has decided it."""
 
         def settle(connection: sqlite3.Connection) -> Approval:
-            approval = self._find(connection, approval_id, tenant)
+            approval = self._find(connection, decision.approval_id, principal.tenant)
             if approval is None:
-                raise NotFound(f"There is no approval {approval_id}.")
-            if approval.status == "expired":  # an exception here would roll back the noted expiry
+                raise NotFound(f"There is no approval {decision.approval_id}.")
+            # not raised here: an exception would roll back the noted expiry
+            if approval.status == "expired":
                 return approval
             if approval.status != "pending":
                 raise already_decided_error(approval)
-            status = "approved" if approve else "rejected"
-            changes = {"status": status, "decided_by": by, "decided_at": self._clock.now(), "note": note}
-            if edited is not None:
-                changes |= {"edited": dict(edited), "edited_hash": edited_hash}
-            decided = approval.model_copy(update=changes)
-            connection.execute(
-                "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?",
-                (status, decided.model_dump_json(), approval_id),
-            )
-            return decided
+            changes = {
+                "status": "approved" if decision.approve else "rejected",
+                "decided_by": principal.subject,
+                "decided_at": self._clock.now(),
+                "note": decision.note,
+                "edited": edited,
+                "edited_hash": "" if edited is None else arguments_hash(approval.tool, approval.tenant, edited),
+            }
+            return _store(connection, approval.model_copy(update=changes))
 
         settled = await self._file.run(settle)
         if settled.status == "expired":
@@ -164,12 +158,13 @@ class SqliteApprovals:
         # stored, so that a clock that is set back revives nothing
         if approval.status != "pending" or self._clock.now() < approval.expires_at:
             return approval
-        expired = approval.model_copy(update={"status": "expired"})
-        connection.execute(
-            "UPDATE approvals SET status = 'expired', body = ? WHERE approval_id = ?",
-            (expired.model_dump_json(), approval.approval_id),
-        )
-        return expired
+        return _store(connection, approval.model_copy(update={"status": "expired"}))
+
+
+def _store(connection: sqlite3.Connection, approval: Approval) -> Approval:
+    sql = "UPDATE approvals SET status = ?, body = ? WHERE approval_id = ?"
+    connection.execute(sql, (approval.status, approval.model_dump_json(), approval.approval_id))
+    return approval
 
 
 def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:

@@ -1,4 +1,4 @@
-"""Decisions on approvals: who may take them, and their records in the audit."""
+"""Decisions on approvals, as the policy allows them, and their records in the audit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.arguments import UnfitArguments, arguments_hash, check_arguments, metadata_of
+from orchestration.effects.arguments import UnfitArguments, check_arguments, metadata_of
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import RULES, Denial
+from orchestration.effects.policy import Policy
 from orchestration.events import AuditRecord
-from orchestration.settings import PolicySettings
 
 
 class Decisions:
     """The methods of the executor that decide on approvals."""
 
     _tools: dict[str, BaseTool]
-    _policy: PolicySettings
+    policy: Policy
     approvals: SqliteApprovals
     _audit: SqliteAudit
     _stops: Stops | None
@@ -46,12 +46,7 @@ class Decisions:
         if self._stops is not None and decision.approve:
             self._stops.demand("effects")
         edited = await self._check_edited(decision, approval)
-        changes: dict[str, Any] = {"note": decision.note, "edited": edited}
-        if edited is not None:
-            changes["edited_hash"] = arguments_hash(approval.tool, approval.tenant, edited)
-        decided = await self.approvals.decide(
-            decision.approval_id, principal.tenant, approve=decision.approve, by=principal.subject, **changes
-        )
+        decided = await self.approvals.decide(decision, principal, edited=edited)
         crash_point("decided")
         await self.record_decision(decided, principal)
         return decided
@@ -76,15 +71,14 @@ class Decisions:
         approval = await self.approvals.get(approval_id, principal.tenant)
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
-        if not principal.roles & set(self._policy.approvers):
-            await self._record_refusal(approval, principal, "role", "approvers")
-            needed = ", ".join(self._policy.approvers) or "none is configured"
-            raise Forbidden(f"Approvals are decided by the roles: {needed}. Ask one of them. Rule: approvers.")
+        ruling = self.policy.approver(principal)
+        if not ruling.allowed:
+            await self._record_refusal(approval, principal, "role", ruling.rule)
+            raise Forbidden(f"{ruling.why} Ask one of them. Rule: {ruling.rule}.")
         return approval
 
     def is_own(self, approval: Approval, decider: str | None) -> bool:
-        """Whether the decider is the requester and the policy wants two people. Case is ignored: directories differ in it."""
-        return self._policy.four_eyes and (decider or "").casefold() == approval.requested_by.casefold()
+        return self.policy.is_own(approval.requested_by, decider)
 
     async def _check_edited(self, decision: Decision, approval: Approval) -> dict[str, Any] | None:
         if decision.arguments is None:

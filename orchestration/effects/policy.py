@@ -1,4 +1,4 @@
-"""The policy: what `policy.toml` allows, and by which rule. The executor and `make policy` use the same rulings.
+"""The policy: what `policy.toml` allows to whom, who approves, and by which rule. The executor and `make policy` use the same rulings.
 
 What no list names is denied: a tool must be listed by a role of the caller and by the tenant; so must the class of a
 document; a model by the tenant.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from foundation.errors import InvalidSetting, ModelForbidden
@@ -42,36 +42,53 @@ class Policy:
         self._settings = settings
 
     def tool(self, name: str, principal: Principal) -> Ruling:
-        """Rule on a tool. The tenant comes first: no role allows what the tenant may not use."""
-        tenant, rules = self._of_tenant(principal.tenant)
-        if not _matches_any(name, rules.tools):
-            return _deny(f"{tenant}.tools", f'The tenant "{principal.tenant}" may not use {name}.')
         roles = sorted(principal.roles)
-        for role in roles:
-            if _matches_any(name, self._settings.roles.get(role, ())):
-                return _allow(f"roles.{role}", f'The role "{role}" may use {name}.')
+        ruling = self._by_roles(name, f"use {name}", ("tools", "roles"), roles, principal.tenant)
+        if ruling.allowed or ruling.rule.startswith("tenants."):
+            return ruling
         holders = [role for role, tools in self._settings.roles.items() if _matches_any(name, tools)]
         may = f"It is open to: {', '.join(holders)}." if holders else "No role lists it."
-        return _deny(_rules("roles", roles), f"{_phrase_roles(roles)} may not use {name}. {may}")
+        return replace(ruling, why=f"{ruling.why} {may}")
+
+    def data(self, data_class: str, principal: Principal) -> Ruling:
+        """Rule on a class of documents."""
+        roles = (EVERYBODY, *sorted(principal.roles))
+        return self._by_roles(data_class, f"see {data_class} documents", ("data", "data"), roles, principal.tenant)
+
+    def _by_roles(self, name: str, act: str, lists: tuple[str, str], roles: Sequence[str], tenant: str) -> Ruling:
+        kind, section = lists
+        own_section, rules = self._of_tenant(tenant)
+        # the tenant comes first: no role allows what the tenant may not use
+        if not _matches_any(name, getattr(rules, kind)):
+            return Ruling(allowed=False, rule=f"{own_section}.{kind}", why=f'The tenant "{tenant}" may not {act}.')
+        for role in roles:
+            if _matches_any(name, getattr(self._settings, section).get(role, ())):
+                whose = "Everybody" if role == EVERYBODY else f'The role "{role}"'
+                return Ruling(allowed=True, rule=f"{section}.{role}", why=f"{whose} may {act}.")
+        named = [role for role in roles if role != EVERYBODY]
+        rule = ", ".join(f"{section}.{role}" for role in named) or section
+        whose = " and ".join(f'The role "{role}"' for role in named) or "Nobody without a role"
+        return Ruling(allowed=False, rule=rule, why=f"{whose} may not {act}.")
 
     def model(self, name: str, tenant: str) -> Ruling:
         section, rules = self._of_tenant(tenant)
         if _matches_any(name, rules.models):
-            return _allow(f"{section}.models", f'The tenant "{tenant}" may use the model {name}.')
+            return Ruling(
+                allowed=True, rule=f"{section}.models", why=f'The tenant "{tenant}" may use the model {name}.'
+            )
         why = f'The tenant "{tenant}" may not use the model {name}. Its models: {", ".join(rules.models) or "none"}.'
-        return _deny(f"{section}.models", why)
+        return Ruling(allowed=False, rule=f"{section}.models", why=why)
 
-    def data(self, data_class: str, principal: Principal) -> Ruling:
-        """Rule on a class of documents."""
-        section, rules = self._of_tenant(principal.tenant)
-        if not _matches_any(data_class, rules.data):
-            return _deny(f"{section}.data", f'The tenant "{principal.tenant}" may not see {data_class} documents.')
-        roles = sorted(principal.roles)
-        for role in (EVERYBODY, *roles):
-            if _matches_any(data_class, self._settings.data.get(role, ())):
-                whose = "Everybody" if role == EVERYBODY else f'The role "{role}"'
-                return _allow(f"data.{role}", f"{whose} may see {data_class} documents.")
-        return _deny(_rules("data", roles), f"{_phrase_roles(roles)} may not see {data_class} documents.")
+    def approver(self, principal: Principal) -> Ruling:
+        """Rule on who decides approvals; of what they asked for themselves, `is_own` says whether they may approve it."""
+        roles = self._settings.approvers
+        why = f"Approvals are decided by the roles: {', '.join(roles) or 'none is configured'}."
+        return Ruling(allowed=bool(principal.roles & set(roles)), rule="approvers", why=why)
+
+    def is_own(self, requested_by: str, decider: str | None) -> bool:
+        """Whether the decider is the requester, where two people are wanted."""
+        # directories differ in the case of a name
+        return self._settings.four_eyes and (decider or "").casefold() == requested_by.casefold()
 
     def scope(self, principal: Principal) -> Scope:
         """Return the documents that the caller may see. Scopes are made here alone."""
@@ -112,19 +129,3 @@ class Policy:
 
 def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _rules(section: str, roles: Sequence[str]) -> str:
-    return ", ".join(f"{section}.{role}" for role in roles) or section
-
-
-def _phrase_roles(roles: Sequence[str]) -> str:
-    return " and ".join(f'The role "{role}"' for role in roles) if roles else "Nobody without a role"
-
-
-def _allow(rule: str, why: str) -> Ruling:
-    return Ruling(allowed=True, rule=rule, why=why)
-
-
-def _deny(rule: str, why: str) -> Ruling:
-    return Ruling(allowed=False, rule=rule, why=why)

@@ -188,7 +188,7 @@ async def nobody_approves_their_own(world: World, executor: Executor) -> None:
     with pytest.raises(Forbidden, match="four_eyes"):
         await executor.decide(decision, both)
     assert [record.rule for _, record in await world.audit.entries("north")][-1] == "four_eyes"
-    alone = await world.approvals.decide(decision.approval_id, "north", approve=True, by="ada", note="")
+    alone = await world.approvals.decide(decision, NORTH)
     outcome = await call(executor, "send_parcel", SEND, approval=alone)
     assert (outcome.status, outcome.reason, outcome.rule) == ("denied", "own", "four_eyes")
     assert world.depot.sent == []
