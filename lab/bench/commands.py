@@ -200,7 +200,7 @@ def bench_attacks(
             if mode == "unguarded":
                 hits = system.retriever.retrieve(question, Scope(tenant), per_document=PASSAGES)[:PASSAGES]
                 prompt = answer_from(
-                    system.parts.prompts.of(tenant)["answer"], question, [hit.chunk.text for hit in hits]
+                    system.parts.prompts.of(tenant)["graph_answer"], question, [hit.chunk.text for hit in hits]
                 )
                 reply = await system.chat.ainvoke(prompt, max_tokens=REPLY_TOKENS)
                 return attacks.Said("answered", without_markers(reply.text, range(1, PASSAGES + 1)))

@@ -33,7 +33,7 @@ def example_of(case: GoldenCase, evidence: Sequence[Evidence]) -> Example | None
     reply = gold_reply(case, evidence)
     if reply is None:
         return None
-    prompt = answer_from(read_prompt("answer"), case.question, [item.text for item in evidence])
+    prompt = answer_from(read_prompt("graph_answer"), case.question, [item.text for item in evidence])
     asked = [Message(role=_ROLES[message.type], content=message.text) for message in prompt]
     return Example(messages=(*asked, Message(role="assistant", content=reply)))
 

@@ -64,7 +64,7 @@ class ToolCallingAgent(MessageAgent):
         if parts.ledger is None:
             raise InvalidSetting("The tool-calling agent reads documents by their ledger: AgentParts(ledger=...).")
         self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
-        prompts = [name for name in PROMPTS if options.documents or name != "documents"]
+        prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
         client = load_if_there("orchestration.middleware.client")
         middleware = [
             ProgressMiddleware(),

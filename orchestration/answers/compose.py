@@ -70,7 +70,7 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
 async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
     """Let the chat model write from the evidence, and split its reply into sentences and their markers. Raises
     BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing."""
-    messages = answer_from(run.prompt("answer"), question, [item.text for item in evidence])
+    messages = answer_from(run.prompt("graph_answer"), question, [item.text for item in evidence])
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
     if not reply.text.strip():
         raise UpstreamMalformed(empty_reply_of(reply))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, cast
 from uuid import uuid4
 
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
@@ -26,8 +26,8 @@ from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.patterns import check_schema, find_mistake
 from orchestration.answers.structured import Object, generate_object
 from orchestration.contract import AgentParts
-from orchestration.effects.audit import SqliteAudit
-from orchestration.events import AuditRecord, Status, StopReason
+from orchestration.effects.audit import SqliteAudit, record_of_answer
+from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
@@ -80,6 +80,17 @@ class ObjectAnswer(Generic[Object]):
     seconds: float
     trace_id: str | None
 
+    @property
+    def status(self) -> Status:
+        if self.failure is None:
+            return "answered"
+        return "abstained" if self.failure == "insufficient_evidence" else "failed"
+
+    @property
+    def stop_reason(self) -> StopReason:
+        reasons: dict[Failure | None, StopReason] = {None: "complete", "model": "error"}
+        return reasons.get(self.failure, cast("StopReason", self.failure))
+
 
 class Objects:
     """Makes objects under the kill switches, and records each in the audit."""
@@ -114,19 +125,7 @@ class Objects:
         budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
         run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
         answer = await unless_stopped(_answer_as(schema, fields, question, text, run), demand)
-        outcome, reason = _IN_AUDIT[answer.failure]
-        await self._audit.record(
-            AuditRecord(
-                act="answer",
-                tenant=principal.tenant,
-                subject=principal.subject,
-                run_id=answer.answer_id,
-                outcome=outcome,
-                reason=reason,
-                documents=tuple(sorted({citation.document_id for citation in answer.citations})),
-                trace_id=answer.trace_id,
-            )
-        )
+        await self._audit.record(record_of_answer(answer, principal))
         return answer
 
 
@@ -223,14 +222,6 @@ def _choices(part: str) -> int | None:
         least, several, most = repeat.groups()
         return 1 if not several else ENDLESS if not most else int(most) - int(least or 0) + 1
     return None
-
-
-_IN_AUDIT: dict[Failure | None, tuple[Status, StopReason]] = {
-    None: ("answered", "complete"),
-    "insufficient_evidence": ("abstained", "insufficient_evidence"),
-    "budget": ("failed", "budget"),
-    "model": ("failed", "error"),
-}
 
 
 async def _make_object(

@@ -19,7 +19,7 @@ from contextlib import aclosing, closing
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from foundation import names
 from foundation.clock import Clock
@@ -33,12 +33,17 @@ from orchestration.events import Answer, AuditRecord, Event
 from orchestration.run.answering import error_event
 from orchestration.run.wrapping import AgentWrapper
 
+if TYPE_CHECKING:
+    from orchestration.actions import Approval
+    from orchestration.answers.objects import ObjectAnswer
+
 # The hash before the first record
 BEGINNING = "0" * 64
+_TRIGGER = """CREATE TRIGGER {} BEFORE {} ON chain
+    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"""
 TRIGGERS = {
-    f"chain_is_not_{what}": f"CREATE TRIGGER chain_is_not_{what} BEFORE {act} ON chain\n"
-    "    BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
-    for what, act in (("edited", "UPDATE"), ("deleted", "DELETE"))
+    name: _TRIGGER.format(name, act)
+    for name, act in (("chain_is_not_edited", "UPDATE"), ("chain_is_not_deleted", "DELETE"))
 }
 # The tables. The column `tenant` is a copy for people; queries use the tenant in `body`, which the hash covers
 SCHEMA = f"""
@@ -109,18 +114,14 @@ class SqliteAudit:
         manifest_id: str = "",
         tenant_models: Mapping[str, str] | None = None,
     ) -> None:
-        lacking = _lacking_triggers(path)
-        self._file = SqliteFile(path, STORE)
-        self._head = head_file(path)
+        lacking = _lacking_triggers(path)  # before the file is opened, which makes them anew
+        self._file, self._head = SqliteFile(path, STORE), head_file(path)
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
-        log.info("The audit reaches %s.", self._file.run_now(_last_head))  # a copy wherever the log goes
-        self._clock, self._model, self._tenant_models, self._manifest_id = (
-            clock,
-            model,
-            tenant_models or {},
-            manifest_id,
-        )
+        # a copy of the head wherever the log goes
+        log.info("The audit reaches %s.", self._file.run_now(_last_head))
+        self._clock, self._manifest_id = clock, manifest_id
+        self._model, self._tenant_models = model, tenant_models or {}
 
     async def record(self, entry: AuditRecord) -> None:
         """Append a record. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
@@ -204,7 +205,8 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
             problems.append(Problem(number, "reordered", f"Record {number} does not follow the one before it."))
         if stored != record_hash(number, previous, body):
             problems.append(Problem(number, "edited", f"Record {number} is not what was written."))
-        elif (written := json.loads(body).get("tenant")) != tenant:  # a query by that column would miss it
+        # the hash covers the body alone, and people look at the column
+        elif (written := json.loads(body).get("tenant")) != tenant:
             what = f'Record {number} stands below the tenant "{tenant}" and was written for "{written}".'
             problems.append(Problem(number, "edited", what))
         if heads.get(number, {stored}) != {stored}:
@@ -307,18 +309,19 @@ class AuditedAgent(AgentWrapper):
             async for event in passed:
                 if event.answer is not None:
                     try:
-                        await self._audit.record(_record_of(event.answer, principal))
+                        await self._audit.record(record_of_answer(event.answer, principal))
                     except SixplyError as error:
                         yield error_event(error)
                         return
                 yield event
 
 
-def _record_of(answer: Answer, principal: Principal) -> AuditRecord:
-    approval = answer.approval
+def record_of_answer(answer: Answer | ObjectAnswer[Any], principal: Principal) -> AuditRecord:
+    approval: Approval | None = getattr(answer, "approval", None)
     return AuditRecord(
         act="answer",
         tenant=principal.tenant,
+        # an approver resumes the run of somebody else
         subject=approval.requested_by if approval else principal.subject,
         run_id=answer.answer_id,
         outcome=answer.status,

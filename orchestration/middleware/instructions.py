@@ -14,7 +14,7 @@ from orchestration.middleware.base import RequestMiddleware
 from orchestration.requests import ClientOptions
 from orchestration.run.run import Run, current_run
 
-PROMPTS = ("persona", "documents", "tool_calling", "language", "length")
+PROMPTS = ("persona", "tool_calling_documents", "tool_calling", "language", "length")
 FORBIDDEN = "the client's instructions were not followed: the operator does not allow any"
 
 

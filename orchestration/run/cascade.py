@@ -46,10 +46,8 @@ class CascadeAgent(AgentWrapper):
         super().__init__(last)
         self.cheaper, self.name, self._up_below = cheaper, name, up_below
 
-    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(stream_from(partial(self._answer, request, principal))) as events:
-            async for event in events:
-                yield event
+    def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
+        return stream_from(partial(self._answer, request, principal))
 
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
         trials: list[Answer] = []
@@ -65,7 +63,10 @@ class CascadeAgent(AgentWrapper):
                     return
                 trials += [answer] if answer else []
                 reasons.append(f"{name}: {reason}")
-                await _forget(agent, events, principal)
+                # what is not taken is not kept either
+                if thread_id := next((event.thread_id for event in events if event.thread_id), None):
+                    with suppress(NotFound, Conflict):
+                        await cast("Any", agent).conversations.delete(thread_id, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
             left = request.max_usd and max(0.0, request.max_usd - float(sum(t.cost_usd or 0 for t in trials)))
             going_on = self.inner.stream(request.model_copy(update={"max_usd": left}), principal)
@@ -99,20 +100,11 @@ def why_up(answer: Answer, up_below: float) -> str | None:
 
 async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Sequence[Event]:
     """Return all events of a run; the last one is an answer or an error, also where the request was refused."""
-    events: list[Event] = []
     try:
         async with aclosing(cast("AsyncGenerator[Event]", agent.stream(request, principal))) as stream:
-            events = [event async for event in stream]
+            return [event async for event in stream]
     except SixplyError as error:
-        events.append(error_event(error))
-    return events
-
-
-async def _forget(agent: Agent, events: Sequence[Event], principal: Principal) -> None:
-    thread_id = next((event.thread_id for event in events if event.thread_id), None)
-    if thread_id:
-        with suppress(NotFound, Conflict):
-            await cast("Any", agent).conversations.delete(thread_id, principal)
+        return [error_event(error)]
 
 
 def _with_trials(event: Event, trials: Sequence[Answer], name: str, reasons: Sequence[str]) -> Event:

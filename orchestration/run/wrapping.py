@@ -32,15 +32,11 @@ class AgentWrapper:
         del principal
         return self.inner
 
-    async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._pass_on(self.of(principal).stream(request, principal), principal)) as events:
-            async for event in events:
-                yield event
+    def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
+        return self._pass_on(self.of(principal).stream(request, principal), principal)
 
-    async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._pass_on(self.of(principal).resume(decision, principal), principal)) as events:
-            async for event in events:
-                yield event
+    def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
+        return self._pass_on(self.of(principal).resume(decision, principal), principal)
 
     async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         """Yield the events of one run of `principal`; close `events` when closed."""
@@ -62,17 +58,16 @@ class StoppableAgent(AgentWrapper):
         def demand() -> None:
             self._stops.demand("tenant", principal.tenant)
 
-        demand()
-        passed = super()._pass_on(events, principal)
-
         async def emit_all(emit: Callable[[Event], None]) -> None:
-            async with aclosing(passed) as source:
+            async with aclosing(events) as source:  # type: ignore[type-var]
                 async for event in source:
                     emit(event)
 
         async def watch(emit: Callable[[Event], None]) -> None:
+            # also between two events: a model may think for a minute
             await unless_stopped(emit_all(emit), demand)
 
+        demand()
         try:
             async with aclosing(stream_from(watch)) as watched:
                 async for event in watched:

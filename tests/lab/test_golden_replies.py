@@ -40,7 +40,8 @@ def test_the_prompt_is_the_one_that_the_system_writes() -> None:
     assert example is not None
     system, person, reply = example.messages
     assert [system.content, person.content] == [
-        message.text for message in answer_from(read_prompt("answer"), CASE.question, [item.text for item in SHOWN])
+        message.text
+        for message in answer_from(read_prompt("graph_answer"), CASE.question, [item.text for item in SHOWN])
     ]
     assert [system.role, person.role, reply.role] == ["system", "user", "assistant"]
 

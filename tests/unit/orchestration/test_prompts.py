@@ -41,14 +41,15 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_two_questions_over_the_same_passages_differ_only_at_the_end() -> None:
     one, other = (
-        written(answer_from(read_prompt("answer"), question, PASSAGES)) for question in ("How heavy?", "Until when?")
+        written(answer_from(read_prompt("graph_answer"), question, PASSAGES))
+        for question in ("How heavy?", "Until when?")
     )
     assert one.removesuffix("How heavy?") == other.removesuffix("Until when?")
     assert all(passage in one for passage in PASSAGES)
 
 
 def test_every_prompt_begins_with_words_that_never_change_and_ends_with_the_question() -> None:
-    answering, planning, filling = (read_prompt(name) for name in ("answer", "plan", "object"))
+    answering, planning, filling = (read_prompt(name) for name in ("graph_answer", "plan", "object"))
     tools = [("find_parcel", "Finds a parcel.")]
     for one, other in (
         (answer_from(answering, "q?", ["a"]), answer_from(answering, "r?", ["b", "c"])),
@@ -87,6 +88,19 @@ async def test_what_people_read_where_no_model_writes_is_a_file_as_well(world: W
     assert handed_over.text == f"A colleague calls you back about {handed_over.answer_id}."
     nothing = await answer(world.agent(), AnswerRequest(question="Which whale sings lowest?"), NORTH)
     assert (nothing.status, nothing.text) == ("abstained", "No lo encontré.")
+
+
+def test_a_replacement_under_a_former_name_is_taken_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write(tmp_path / "prompts", "answer", "Answer in rhymes.")
+    write(folder, "documents", "Look into the documents.")
+    prompts = open_prompts(PromptSettings(folder=folder)).of("north")
+    assert prompts["graph_answer"].text == "Answer in rhymes."
+    assert prompts["tool_calling_documents"].label.startswith("tool_calling_documents@1 ")
+    assert "called graph_answer now" in caplog.text
+    write(folder, "graph_answer", "Answer in prose.")
+    assert open_prompts(PromptSettings(folder=folder)).of("north")["graph_answer"].text == "Answer in prose."
 
 
 def test_other_braces_than_those_of_a_prompt_stay_as_they_are(tmp_path: Path) -> None:

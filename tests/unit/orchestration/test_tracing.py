@@ -57,7 +57,7 @@ async def test_an_answer_is_one_readable_tree(spans: InMemorySpanExporter, data_
     attributes: dict[str, Any] = dict(root.attributes or {})
     assert attributes[names.STATUS] == "answered"
     assert attributes[names.CONVERSATION_ID] == given.thread_id
-    assert attributes[names.PROMPTS] == read_prompt("answer").label
+    assert attributes[names.PROMPTS] == read_prompt("graph_answer").label
     assert given.trace_id == f"{root.context.trace_id:032x}"
 
 
