@@ -12,23 +12,21 @@ from pydantic import BaseModel
 from models.resilience.vendor_errors import translate
 
 WORD = "BLUE"
+# A warning about a model whose profile does not say whether it calls tools
 UNKNOWN_PROFILE = (
     "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
     "the line that it gives below [models.chat]."
 )
-"""A warning about a model whose profile does not say whether it calls tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """An ability that a model has or lacks."""
+    """An ability that a model has or lacks, how it reacted, and what follows for the system."""
 
     name: str
     can: bool
     found: str
-    """The model's reaction."""
     consequence: str
-    """The consequence for the system."""
 
 
 class note_number(BaseModel):  # noqa: N801 - the tool's name
@@ -79,7 +77,7 @@ async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, if_not
 
 async def _answers(model: BaseChatModel) -> tuple[bool, str]:
     reply = await model.ainvoke([HumanMessage("Say hello in one word.")])
-    return bool(reply.text.strip()), _shorten(reply.text) or "an empty reply"
+    return bool(reply.text.strip()), reply.text.strip()[:60] or "an empty reply"
 
 
 async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:
@@ -88,7 +86,7 @@ async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:
         HumanMessage("Which day comes after Monday?"),
     ]
     reply = await model.ainvoke(asked)
-    return WORD in reply.text.upper(), _shorten(reply.text)
+    return WORD in reply.text.upper(), reply.text.strip()[:60]
 
 
 async def _streams(model: BaseChatModel) -> tuple[bool, str]:
@@ -103,7 +101,7 @@ async def _calls_tools(
 ) -> tuple[bool, str]:
     reply = await model.bind_tools([note_number]).ainvoke([HumanMessage(request)])
     calls = [call for call in reply.tool_calls if call["name"] == "note_number" and "number" in call["args"]]
-    return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {_shorten(reply.text)}"
+    return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {reply.text.strip()[:60]}"
 
 
 async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
@@ -113,7 +111,7 @@ async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
 
 async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
     found = await model.with_structured_output(Colour).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
-    return isinstance(found, Colour), _shorten(str(found))
+    return isinstance(found, Colour), str(found).strip()[:60]
 
 
 async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:
@@ -122,10 +120,6 @@ async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:
         whole = chunk if whole is None else whole + chunk  # type: ignore[assignment]
     usage = whole.usage_metadata if whole else None
     return usage is not None, f"{usage['input_tokens']} read, {usage['output_tokens']} written" if usage else "no usage"
-
-
-def _shorten(text: str) -> str:
-    return text.strip()[:60]
 
 
 TRIALS: Sequence[tuple[str, Trial, str, str]] = (

@@ -20,18 +20,15 @@ from models.settings import ModelsSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The open parts of layer 2."""
+    """The open parts of layer 2. Each chat model has its retries, fallbacks and breakers; `cheaper` are asked before `chat`,
+    the cheapest first, and `tenants` have their own."""
 
     chat: BaseChatModel
-    """The chat model and its fallbacks as one, with retries and a breaker."""
     cheaper: Sequence[BaseChatModel]
-    """Chat models of the cascade that are asked before `chat`, the cheapest first."""
     tenants: Mapping[str, BaseChatModel]
-    """Chat models of tenants that have their own, by tenant."""
     encoder: Embeddings
-    """The embedder as its adapter built it."""
+    """The embedder as its adapter built it; `embedder` has tracing."""
     embedder: Embeddings
-    """The embedder with tracing, for ingest."""
     query_embedder: Embeddings
     """The traced embedder with a cache, so that a question is embedded once."""
     reranker: Reranker | None

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> type:
-    """Import `BaseChatModel` only when it is used: that takes longer than all else that a search needs of this package."""
+    # Imported only when it is used: that takes longer than all else that a search needs of this package
     if name != "BaseChatModel":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from langchain_core.language_models import BaseChatModel
@@ -75,14 +75,13 @@ class EntailmentParts(Context):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The data of a finished model call that its price depends on."""
+    """The data of a finished model call that its price depends on. Where it ran on this machine (`local`), its time is the price."""
 
     provider: str
     model: str
     usage: Usage
     seconds: float
     local: bool
-    """Whether it ran on this machine, whose time is then its price."""
     at: datetime
 
 

@@ -42,13 +42,12 @@ class ArrayEmbeddings(Embeddings, ABC):
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
     """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; without texts, shape (0, 0).
 
-    Uses the embedder's `embed_array` where it has one, which avoids lists of Python floats.
-
     Raises UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
     direction (all zero, or not finite). ComponentError: the embedder failed; the vendor's exception is the cause."""
     check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
+    # Avoids lists of Python floats where the embedder can
     embed_array = getattr(embedder, "embed_array", None)
     readable_texts = readable(texts)
     with translate_errors(name_of(embedder)):
@@ -57,10 +56,8 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
 
 
 def embed_query(embedder: Embeddings, text: str) -> Vectors:
-    """Return the vector of a query, shape (dimensions,), float32, unit length. Raises as `embed`.
-
-    Uses the embedder's `embed_query`, because some models encode queries and passages differently.
-    """
+    """Return the vector of a query, shape (dimensions,), float32, unit length. Raises as `embed`."""
+    # By the embedder's `embed_query`, because some models encode queries and passages differently
     with translate_errors(name_of(embedder)):
         raw = embedder.embed_query(*readable([text]))
     return np.asarray(_normalise([raw], 1, embedder)[0])
@@ -110,8 +107,8 @@ def without_marks(tokens: Vectors) -> Vectors:
 
 
 def readable(texts: Sequence[str]) -> list[str]:
-    """Return texts that every tokenizer and server accepts: `?` for lone surrogates, which cannot be encoded, and a
-    blank for an empty text, which OpenAI's API and llama.cpp's server refuse."""
+    """Return texts that every tokenizer and server accepts."""
+    # Lone surrogates cannot be encoded; OpenAI's API and llama.cpp's server refuse an empty text
     return [text.encode("utf-8", "replace").decode() or " " for text in texts]
 
 

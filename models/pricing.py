@@ -60,17 +60,14 @@ def identity(model: BaseChatModel) -> tuple[str, str]:
 
 
 def is_local(model: BaseChatModel) -> bool:
-    """Whether the model runs on this machine, whose time is then its price. A class declares it with `local = True`.
-
-    An address on loopback proves nothing: a gateway to a paid provider may listen there.
-    """
+    """Whether the model runs on this machine, whose time is then its price. A class declares it with `local = True`."""
+    # An address on loopback would prove nothing: a gateway to a paid provider may listen there
     return bool(getattr(model, "local", False))
 
 
 def call_of(model: BaseChatModel, message: AIMessage, *, seconds: float, at: datetime) -> Call:
     """Return the finished call behind `message`, of the model that answered, which may be a fallback of `model`."""
-    who_answered = getattr(model, "who_answered", None)
-    answering: BaseChatModel = who_answered(message) if callable(who_answered) else model
+    answering: BaseChatModel = model.who_answered(message) if hasattr(model, "who_answered") else model
     provider, name = identity(answering)
     return Call(
         provider=provider,

@@ -20,10 +20,10 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Part
 
 SAFE_SUFFIXES = (".gguf", ".safetensors")
+# Digests by path, size, time of change and inode, in the data folder, so that gigabytes are not read at every start
 REMEMBERED = "weights.json"
-"""File in the data folder with digests by path, size, time of change and inode, so that gigabytes are not read at every start."""
+# Key in a LoRA adapter: SHA-256 of the weights that it was made for
 BASE_SHA256 = "sixply.base.sha256"
-"""Key in a LoRA adapter: SHA-256 of the weights that it was made for."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -95,18 +95,26 @@ def verify(path: Path, sha256: str | None) -> Path:
 
 
 def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
-    """Return `path` if it is a LoRA adapter in GGUF made for the weights at `base`: llama.cpp applies one made for
-    another base of the same shapes without an error, with worse replies. An adapter that does not name its base is
-    accepted; llama.cpp checks its shapes.
+    """Return `path` if it is a LoRA adapter in GGUF made for the weights at `base`, or that names no base. Raises
+    WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base."""
+    import gguf
 
-    Raises WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base."""
     verify(path, sha256)
-    fields = _text_fields(path)
+    try:
+        reader = gguf.GGUFReader(path).fields
+        text = [gguf.GGUFValueType.STRING]
+        fields = {name: str(field.contents()) for name, field in reader.items() if field.types == text}
+    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise WeightsInvalid(
+            f"{path} is no readable GGUF file: {error}. A LoRA adapter of PEFT in safetensors must be converted first: "
+            f"llama.cpp's convert_lora_to_gguf.py does."
+        ) from error
     if (fields.get("general.type"), fields.get("adapter.type")) != ("adapter", "lora"):
         raise WeightsInvalid(
             f"{path} is a GGUF file of the type {fields.get('general.type', '(none)')}, not a LoRA adapter. "
             f'Name a whole model with "path", and an adapter with "adapter".'
         )
+    # llama.cpp applies one made for another base of the same shapes without an error, with worse replies
     made_for = fields.get(BASE_SHA256)
     if made_for and made_for != (here := digest(base)):
         raise WeightsInvalid(
@@ -115,21 +123,6 @@ def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
             f'that it was made for as "path".'
         )
     return path
-
-
-def _text_fields(path: Path) -> dict[str, str]:
-    import gguf
-
-    try:
-        fields = gguf.GGUFReader(path).fields
-        return {
-            name: str(field.contents()) for name, field in fields.items() if field.types == [gguf.GGUFValueType.STRING]
-        }
-    except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
-        raise WeightsInvalid(
-            f"{path} is no readable GGUF file: {error}. A LoRA adapter of PEFT in safetensors must be converted first: "
-            f"llama.cpp's convert_lora_to_gguf.py does."
-        ) from error
 
 
 def checked_folder(path: Path) -> Path:
@@ -155,11 +148,8 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
 
 
 def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict[str, str]:
-    """Return the SHA-256 of every existing bundled file by name, and of the existing `named` files by path.
-
-    With `data_dir`, a named file that is unchanged since the last call is not read again. This is for the record of
-    what ran; the check of a pinned file (`verify`) computes its digest.
-    """
+    """Return the SHA-256 of every existing bundled file by name, and of the existing `named` files by path. With
+    `data_dir`, a named file that is unchanged since the last call is not read again; `verify` always reads."""
     files = [path for path in named if path.is_file()]
     by_name = _digests_with_memory(files, data_dir) if data_dir else {str(path): digest(path) for path in files}
     for weights in BUNDLED:

@@ -93,7 +93,6 @@ class Source:
     documents in that scope."""
 
     def __post_init__(self) -> None:
-        """Raises InvalidRequest: an attribute has a reserved or empty name, or a value that cannot be compared."""
         for key, value in self.attributes.items():
             if kind_of(value) != "text" and key == DATA_CLASS:
                 raise InvalidRequest(f"The class of a document is a word, such as internal; found {value!r}.")

@@ -25,7 +25,6 @@ from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import Principal
 
 FILE = "erased.json"
-"""The file, in the data folder."""
 
 
 def mark_of(person: Principal) -> str:
@@ -35,13 +34,12 @@ def mark_of(person: Principal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The erasures of a person."""
+    """The erasures of a person: their number, when the last one began (in nanoseconds since 1970, with which spans are
+    compared), and whether it has not ended, even if its process was killed."""
 
     count: int = 0
     at_ns: int = 0
-    """Beginning of the last erasure in nanoseconds since 1970; spans are compared with it by their time."""
     running: bool = False
-    """Whether the last erasure has not ended, even if its process was killed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,6 @@ def room_at(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
-    """Return `error` as one of ours. It names `path` and the cause, for the operator; callers of the API get `public`."""
-    return _sqlite_error(path, error) if isinstance(error, sqlite3.Error) else _os_error(path, error)
-
-
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
     """Translate errors of `path` to `StorageFull` or `StoreUnavailable`."""
@@ -35,7 +30,10 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise store_error(path, error) from error
 
 
-def _os_error(path: Path, error: OSError) -> StoreUnavailable:
+def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
+    """Return `error` as one of ours. It names `path` and the cause, for the operator; callers of the API get `public`."""
+    if isinstance(error, sqlite3.Error):
+        return _sqlite_error(path, error)
     if error.errno in NO_ROOM:
         return _full(path)
     if error.errno == errno.EROFS:

@@ -198,7 +198,6 @@ def encode_text(text: str) -> str:
 
 
 def decode_text(text: str) -> str:
-    """Decode a text of `encode_text`."""
     return _CODE.sub(lambda match: _CHARACTERS[match[0]], text) if _MARK in text else text
 
 
@@ -227,7 +226,6 @@ def _take_any_text(connection: Connection) -> None:
 
 @cache
 def _text_adapters() -> tuple[Any, ...]:
-    """Return a dumper, and loaders for texts in both formats of the protocol."""
     from psycopg.types.string import StrDumper, TextBinaryLoader, TextLoader
 
     class AnyTextDumper(StrDumper):

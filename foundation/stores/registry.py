@@ -18,16 +18,14 @@ from foundation.types import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person to be erased, with the ids of their data."""
+    """A person to be erased, with the ids of their conversations (`threads`), answers, traces and effects."""
 
     tenant: str
     subject: str
     threads: frozenset[str] = frozenset()
-    """Ids of their conversations."""
     answers: frozenset[str] = frozenset()
     traces: frozenset[str] = frozenset()
     effects: frozenset[str] = frozenset()
-    """Keys of their effects."""
 
     @property
     def mark(self) -> str:
@@ -40,15 +38,13 @@ Erase = Callable[[Path, Person], int]
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """A declaration of stored data and of their erasure."""
+    """A declaration of stored data and of their erasure: what is `erased`, and what `stays` and why."""
 
     name: str
     files: tuple[str, ...] = ()
     """Its files, as patterns below the data folder; `folder/*` matches at any depth. Empty: it is elsewhere."""
     erased: str = ""
-    """Description of the erased data."""
     stays: str = ""
-    """Description of the data that stay, and why; or why there are none of a person."""
     erase: Erase | None = None
 
     def __post_init__(self) -> None:

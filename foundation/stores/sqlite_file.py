@@ -121,11 +121,10 @@ class SqliteFile:
             self._writer = self._connect()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        """Do `work` in one `transaction`."""
         return await asyncio.to_thread(self.run_now, work, of_nobody=of_nobody)
 
     def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        """Do `work` in one `transaction`, on the caller's thread."""
+        """Do `work` in one `transaction`, on the caller's thread; `run` does it in another."""
         with self.transaction(of_nobody=of_nobody) as connection:
             return work(connection)
 

@@ -56,29 +56,8 @@ _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded
     excludes except hardly""".split()  # noqa: SIM905 - as above
 )
-NUMERALS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-]
+NUMERALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty""".split()  # noqa: SIM905 - as above
 _SPELLED = {word: str(value) for value, word in enumerate(NUMERALS[:13])}
 _QUANTITY = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundreds?|"
@@ -161,11 +140,8 @@ def _fold(text: str) -> str:
 
 def terms(text: str) -> frozenset[str]:
     """Return a text's terms: content words cut to their first letters, and whole figures."""
-    return frozenset(_term(word) for word in words(text) if word not in FUNCTION_WORDS)
-
-
-def _term(word: str) -> str:
-    return word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX]
+    content = (word for word in words(text) if word not in FUNCTION_WORDS)
+    return frozenset(word.replace(",", "") if word[:1].isdigit() else word[:_PREFIX] for word in content)
 
 
 @dataclass(frozen=True)
@@ -197,20 +173,17 @@ def asks_for(question: str) -> AnswerKind:
 
 def offers(kind: AnswerKind, sentence: str, question_words: frozenset[str]) -> bool:
     """Whether the sentence has something of that kind that is not in the question."""
-    if kind == "figure":
-        return any(
-            match.group().lower() not in question_words
-            for match in _QUANTITY.finditer(_without(sentence, question_words))
-        )
-    if kind == "date":
-        return any(match.group().lower() not in question_words for match in _DATE.finditer(sentence))
-    if kind == "name":
-        return any(name.lower() not in question_words for name in names(sentence))
-    return False
-
-
-def _without(sentence: str, question_words: frozenset[str]) -> str:
-    return _FIGURE.sub(lambda match: "" if match.group() in question_words else match.group(), sentence)
+    match kind:
+        case "figure":
+            others = _FIGURE.sub(lambda figure: "" if figure[0] in question_words else figure[0], sentence)
+            offered: Iterable[str] = _QUANTITY.findall(others)
+        case "date":
+            offered = _DATE.findall(sentence)
+        case "name":
+            offered = names(sentence)
+        case _:
+            return False
+    return any(word.lower() not in question_words for word in offered)
 
 
 def versions(text: str) -> frozenset[str]:
@@ -250,13 +223,9 @@ def unmet_names(question: str, text: str) -> frozenset[str]:
     many = len(capitals) > _MANY_CAPITALS * len(set(words(text)))
     wanted = {word for word in _CODE.findall(question) if word.lower() not in FUNCTION_WORDS}
     wanted |= set() if many else {name for name in names(question) if not _DATE.fullmatch(name)}
-    return frozenset(word for word in wanted if not _is_known(word.lower(), text_words))
-
-
-def _is_known(word: str, text_words: set[str]) -> bool:
-    if word in text_words or all(part in text_words for part in words(word)):
-        return True
-    return word.isalpha() and len(word) > _PREFIX and bool(get_close_matches(word, text_words, n=1, cutoff=0.8))
+    lacking = {word for word in wanted if word.lower() not in text_words and not text_words.issuperset(words(word))}
+    long = {word for word in lacking if word.isalpha() and len(word) > _PREFIX}
+    return frozenset(lacking - {word for word in long if get_close_matches(word.lower(), text_words, n=1, cutoff=0.8)})
 
 
 def refers_back(sentence: str) -> bool:

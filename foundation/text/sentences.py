@@ -102,8 +102,7 @@ def _words(text: str) -> list[re.Match[str]]:
 
 def _clauses(sentence: str, most: int) -> Iterator[tuple[int, int]]:
     start = 0
-    borders = [(border.start(), border.end()) for border in _CLAUSE_BORDER.finditer(sentence)]
-    for end, following in [*borders, (len(sentence), len(sentence))]:
+    for end, following in [*(border.span() for border in _CLAUSE_BORDER.finditer(sentence)), (len(sentence),) * 2]:
         words = _words(sentence[start:end])
         for at in range(0, len(words), most):
             yield start + words[at].start(), start + words[min(at + most, len(words)) - 1].end()
@@ -128,7 +127,6 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether the full stop between the two texts ends no sentence."""
     if _ORDINAL.search(before) or (_BEFORE_MONTH.search(before) and _MONTH.match(after)):
         return True
     if not (short := _SHORT.search(before)):

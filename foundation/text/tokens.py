@@ -68,12 +68,10 @@ def searchable(text: str) -> str:
 def latin_spelling(text: str) -> str:
     """Spell letters of Latin alphabets that are no accented letters as people elsewhere type them.
 
-    No library does this alone: Unidecode and anyascii write other scripts in Latin letters too, and PyICU, which has the
-    transform by itself, brings a version of ICU that differs from one machine to the next.
-
     >>> latin_spelling("Straße, Malmø, Łask")
     'Strasse, Malmo, Lask'
     """
+    # Unidecode and anyascii write other scripts in Latin letters too; PyICU's transform differs from machine to machine
     return text.translate(_LATIN_SPELLING)
 
 

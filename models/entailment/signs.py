@@ -85,9 +85,7 @@ def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
 
 
 class _Meaning:
-    """Vectors of texts and of their tokens, from one call of the embedder. Without vectors of tokens, those of
-    single words replace them."""
-
+    # Without vectors of tokens, those of single words replace them
     def __init__(self, texts: Sequence[str], embedder: Embeddings) -> None:
         tokens = embed_tokens(embedder, texts)
         if tokens is None:

@@ -253,7 +253,7 @@ class ResilientChatModel(ChatWrapper):
     async def _stream_rest(
         self, first: list[ChatGenerationChunk], chunks: Chunks, index: int, deadline: float
     ) -> Chunks:
-        """Yield a stream that has begun, under its time limits. A failure is raised and not retried, since its beginning is already out."""
+        # A failure is raised and not retried, since the beginning is already out
         breaker, name = self._breakers[index], identity(self.candidates[index])[1]
         async with aclosing(chunks):
             try:
@@ -284,7 +284,7 @@ class ResilientChatModel(ChatWrapper):
         raise failure from error
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        """Whether to retry: a retryable error, not after our own time limit, nor where the provider's wait exceeds `wait_max_s`."""
+        # Not after our own time limit, nor where the provider asks for a longer wait than anybody has
         if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
             return False
         return (error.retry_after_s or 0.0) <= self.settings.wait_max_s
@@ -296,7 +296,6 @@ class ResilientChatModel(ChatWrapper):
         return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
 
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the call's keyword arguments for one model, with tools in its own format."""
         model = self.candidates[index]
         if not kwargs.get("tools") or type(model) is type(self.primary):
             return dict(kwargs)
@@ -305,8 +304,7 @@ class ResilientChatModel(ChatWrapper):
         return others | bound_arguments(model, tools, plain_choice(kwargs.get("tool_choice")))
 
     def _check_choice(self, index: int, kwargs: Mapping[str, Any], *, called: bool) -> None:
-        """Raise where a required tool call is missing: servers silently drop tools that a model has no template for.
-        A retry would not help."""
+        # Servers silently drop tools that a model has no template for; a retry would not help
         choice = kwargs.get("tool_choice")
         if not called and choice is not None and plain_choice(choice) not in {"auto", "none"}:
             raise UpstreamMalformed(
@@ -315,7 +313,6 @@ class ResilientChatModel(ChatWrapper):
             )
 
     def _labels(self, index: int, reported: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the metadata that a reply must have and lacks."""
         labels: dict[str, Any] = {}
         if not reported.get("model_name") and not reported.get("model"):
             labels["model_name"] = identity(self.candidates[index])[1]

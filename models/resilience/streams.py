@@ -36,7 +36,6 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
 
 
 def _length(message: BaseMessage) -> int:
-    """Return the number of characters of a chunk: text, tool calls and additional fields."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
     calls = getattr(message, "tool_call_chunks", ())
     texts = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]

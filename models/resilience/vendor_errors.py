@@ -123,7 +123,6 @@ def _status(error: Exception) -> int | None:
 
 
 def _retry_after_s(error: Exception) -> float | None:
-    """Return the seconds of the header Retry-After, unchecked; `SixplyError` checks them."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     value: str = headers.get("retry-after", "") if headers is not None else ""
     with suppress(ValueError, TypeError):

@@ -1,8 +1,4 @@
-"""Wrappers that make rerankers and judges of entailment keep their port's promises: results checked, errors translated.
-
-LangChain has no rerankers but document compressors, which return documents in a new order, with or without scores, and
-may drop some. Here each text gets a score, in input order.
-"""
+"""Wrappers that make rerankers and judges of entailment keep their port's promises: results checked, errors translated."""
 
 from __future__ import annotations
 
@@ -17,8 +13,8 @@ from models.contract import EntailmentJudge, Reranker
 from models.embedding import name_of, readable
 from models.resilience.vendor_errors import translate_errors
 
+# Key in a document's metadata: the index of its text. Some compressors lose a document's id.
 PLACE = "sixply_place"
-"""Key in a document's metadata: the index of its text. Some compressors lose a document's id."""
 
 
 class KeepsOrder:
@@ -97,11 +93,10 @@ class CheckedJudge:
 
 
 class Compressor:
-    """A LangChain document compressor as a reranker.
+    """A LangChain document compressor, which returns documents in a new order and may drop some, as a reranker.
 
-    If each returned document has a number under `relevance_score`, as the vendors' rerankers write it, those are the
-    scores; otherwise they follow the order: 1, 1/2, 1/3 ... Dropped documents get a score just below the lowest.
-    """
+    The scores are the vendors' `relevance_score` if each document has one, else they follow the order: 1, 1/2, 1/3 ...
+    Dropped documents get one just below the lowest."""
 
     def __init__(self, compressor: BaseDocumentCompressor) -> None:
         self._compressor = compressor
@@ -112,19 +107,15 @@ class Compressor:
             return []  # some vendors refuse an empty list
         documents = [Document(page_content=text, metadata={PLACE: place}) for place, text in enumerate(texts)]
         ranked = list(self._compressor.compress_documents(documents, query))
+        if not all(isinstance(document.metadata.get(PLACE), int) for document in ranked):
+            raise UpstreamMalformed(
+                f"{self.model_name} returned a document without the metadata that it was given, so that it cannot be told "
+                f"which one it is. Use a compressor that keeps the metadata."
+            )
         reported = [document.metadata.get("relevance_score") for document in ranked]
         scores = [float(score) for score in reported if score is not None]
         if len(scores) < len(ranked):
             scores = [1 / (1 + rank) for rank in range(len(ranked))]
         below = math.nextafter(min(scores, default=0.0), -math.inf)
-        by_place = dict(zip(map(self._place, ranked), scores, strict=True))
+        by_place = {document.metadata[PLACE]: score for document, score in zip(ranked, scores, strict=True)}
         return [by_place.get(place, below) for place in range(len(texts))]
-
-    def _place(self, document: Document) -> int:
-        place = document.metadata.get(PLACE)
-        if not isinstance(place, int):
-            raise UpstreamMalformed(
-                f"{self.model_name} returned a document without the metadata that it was given, so that it cannot be told "
-                f"which one it is. Use a compressor that keeps the metadata."
-            )
-        return place

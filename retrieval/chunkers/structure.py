@@ -93,7 +93,6 @@ def build(options: Options, context: Context) -> StructureChunker:
 
 
 def _at_words(text: str, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Cut an overlong sentence (a list of numbers, a script without spaces) at white space, else anywhere."""
     while end - start > longest:
         cut = text.rfind(" ", start + longest // 2, start + longest)
         cut = cut if cut > start else start + longest

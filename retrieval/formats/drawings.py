@@ -119,7 +119,7 @@ def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:
 
 
 def _figure(value: str, *, shares: bool) -> str:
-    """Return a number without floating-point noise, and a share as per cent."""
+    # Without floating-point noise
     try:
         number = float(value)
     except ValueError:

@@ -94,7 +94,6 @@ def mend(content: bytes) -> bytes:
 
 
 def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> bytes:
-    """Return the relations without those that lead nowhere, in the members' spelling; empty if nothing changed."""
     root = parse_xml(relations)
     folder = posixpath.dirname(posixpath.dirname(name))
     changed = False
@@ -112,7 +111,6 @@ def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> 
 
 
 def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -> bytes:
-    """Return the list of types with one for each member, in the members' spelling; empty if nothing changed."""
     root = parse_xml(types)
     changed = False
     for override in root.iterfind("{*}Override"):

@@ -365,14 +365,12 @@ def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row is a caption: a single cell above a wider table."""
     widest = max(len([cell for cell in row if cell]) for row in rows[:20])
     return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1
 
 
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Drop empty columns. Only the first row, which may have the names, is padded: a single wide row would otherwise
-    pad all others."""
+    # Only the first row, which may have the names, is padded: a single wide row would otherwise pad all others
     used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
     rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
     if rows_cut:
@@ -381,7 +379,6 @@ def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _has_figures(body: Sequence[Sequence[str]]) -> bool:
-    """Whether some column has mostly figures, so that the words above it must be its name."""
     filled = Counter(column for row in body for column, cell in enumerate(row) if cell)
     figures = Counter(column for row in body for column, cell in enumerate(row) if re.search(r"\d", cell))
     return any(figures[column] > count / 2 for column, count in filled.items())

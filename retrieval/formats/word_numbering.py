@@ -85,7 +85,6 @@ def related_roots(document: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _lists(document: Any) -> dict[str, _List]:
-    """Return the lists by the id under which paragraphs refer to them."""
     root = next((root for kind, root in related_roots(document) if kind == "numbering"), None)
     if root is None:
         return {}
@@ -148,8 +147,6 @@ def styles_by_descent(document: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, str]]:
-    """Return the list id and the level of each style; a style may take its level from the list, and both from its
-    base."""
     places: dict[str, tuple[str, str]] = {}
     for style, based_on, element in styles_by_descent(document):
         name, level = places.get(based_on, ("", ""))
@@ -161,7 +158,6 @@ def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, s
 
 
 def _is_taken_out(paragraph: Any) -> bool:
-    """Whether the paragraph is deleted, moved or hidden, so that it does not count."""
     return any(is_on(paragraph, f"pPr/rPr/{mark}") for mark in ("del", "moveFrom", "vanish"))
 
 
@@ -214,5 +210,4 @@ def value_of(element: Any, path: str) -> str:
 
 
 def _number(text: str | None) -> int:
-    """Return the number, at most `_LARGEST`; 0 where the text is none."""
     return min(int(text), _LARGEST) if text and len(text) < 10 and text.isdecimal() else 0

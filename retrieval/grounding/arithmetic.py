@@ -61,7 +61,6 @@ def _dimensions(pair: tuple[Quantity, Quantity]) -> set[str]:
 
 
 def _alike(figure: Quantity, given: Quantity) -> bool:
-    """Whether both have the same dimension, or the given one has none."""
     return given.dimension in (figure.dimension, "")
 
 

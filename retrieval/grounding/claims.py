@@ -121,8 +121,6 @@ class _Sentence:
 
 
 class _Shown:
-    """The texts that the answer may rest on, read once for all claims."""
-
     def __init__(self, passages: Sequence[Passage], known: Sequence[str], question: str) -> None:
         self.passages = {passage.number: passage for passage in passages}
         self.known = [text for text in known if text.strip() and text != question]
@@ -153,8 +151,6 @@ def _split(number: int, text: str) -> list[_Sentence]:
 
 
 class _Draft:
-    """A statement with its findings, computed when first needed."""
-
     def __init__(self, statement: Statement, shown: _Shown, before: Text) -> None:
         self.statement = statement
         self._before = before
@@ -232,7 +228,7 @@ class _Draft:
 
     @cached_property
     def _same_language(self) -> bool:
-        """Whether claim and evidence are in one language, by their short words, which languages seldom share."""
+        # By their short words, which languages seldom share
         if in_latin_letters(self.claim.text) != in_latin_letters(self._evidence.text):
             return False
         if self._evidence_is_english == _is_english(self.claim) and not in_latin_letters(self.claim.text):
@@ -275,7 +271,6 @@ class _Draft:
         return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
 
     def _anchors(self) -> tuple[Anchor, ...]:
-        """Return the word-for-word anchor, else the sentences that together have the claim's terms."""
         if self.anchored_word_for_word:
             return self.anchored_word_for_word
         anchors: list[Anchor] = []

@@ -97,8 +97,6 @@ def change_in_copies(claim: Text, sentences: Sequence[Text], evidence: Text) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some words of a sentence, from index `start`, and the one that follows."""
-
     words: list[str]
     start: int
     following: list[str]
@@ -106,7 +104,6 @@ class _Part:
 
 
 def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Part]]:
-    """Yield the differences of a copy and its original; nothing if it is no copy."""
     if not own or len(own) > _MOST_TOKENS or len(theirs) > _MOST_TOKENS:
         return
     claimed, stated = [word.lower() for word in own], [word.lower() for word in theirs]
@@ -147,7 +144,7 @@ def _is_denied(changed: _Part, original: _Part, claim: Text) -> bool:
 
 
 def _has_name(part: _Part, sentence: Text, evidence: Text) -> bool:
-    """Whether the part has a name. A capital at the beginning of a sentence alone makes none."""
+    # A capital at the beginning of a sentence alone makes no name
     names = [word for word in part.words if _is_name(word)]
     if part.start == 0 and names[:1] == sentence.tokens[:1]:
         inside = re.search(rf"[^\W\d_A-Z],? {re.escape(names[0])}\b", evidence.text)
@@ -190,7 +187,6 @@ def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | Non
 
 
 def _leaves_out_a_denial(claim: Text, sentence: Text, others: Sequence[Text]) -> bool:
-    """Whether the sentence denies what the claim states, and no other sentence states it."""
     return any(
         len(scope) > 1
         and scope <= claim.terms

@@ -211,7 +211,6 @@ def narrow(question: str, evidence: Evidence, most: int) -> Evidence:
 
 
 def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
-    """Yield each sentence once, even where passages overlap."""
     seen: set[tuple[str, int, int]] = set()
     ranks: dict[str, int] = {}
     best = max((hit.score for hit in hits), default=0.0)
@@ -249,7 +248,6 @@ def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candidate]:
-    """Return the candidates to embed: all, or the best by wording and rank if there are too many."""
     if len(candidates) <= _MOST_EMBEDDED:
         return list(candidates)
     return sorted(candidates, key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))[:_MOST_EMBEDDED]

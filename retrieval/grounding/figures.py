@@ -99,7 +99,7 @@ def _is_converted(quantity: Quantity, text: str) -> bool:
 
 
 def _equal(first: Quantity, second: Quantity, tolerance: float = 0.0) -> bool:
-    """Whether the two may mean the same. A number without a unit is compared as written."""
+    # A number without a unit is compared as written
     if first.dimension == second.dimension:
         factors = {1.0}
     elif {first.dimension, second.dimension} & _CALENDAR or (first.dimension and second.dimension):

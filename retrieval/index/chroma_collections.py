@@ -167,8 +167,7 @@ def _name_of(access: Access) -> str:
 
 
 def _records_of(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
-    """Return Chroma's metadata of each item, never empty, which Chroma refuses. Since Chroma merges it with the old
-    one, removed names are set to `None`."""
+    # Chroma refuses empty metadata and merges it with the old one, so removed names are set to None
     before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
     gone: dict[str, dict[str, Stored | None]] = {
         chunk_id: dict.fromkeys(metadata or {})
@@ -192,9 +191,8 @@ def _condition(where: Where) -> dict[str, Any]:
 
 
 def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
-    """Write the items and check that a search reaches each. In about one of a hundred runs of small writes, Chroma
-    1.5.9 stores a record that no search reaches until it is deleted and written again.
-    """
+    # In about one of a hundred runs of small writes, Chroma 1.5.9 stores a record that no search reaches until it is
+    # deleted and written again
     ids = [item.chunk_id for item in items]
     vectors, metadatas = np.stack([item.vector for item in items]), _records_of(shelf, items)
     missing: Sequence[int] = range(len(ids))

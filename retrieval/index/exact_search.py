@@ -58,8 +58,7 @@ def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float
 
 
 class _Shelf:
-    """The vectors of one shelf. The matrix is built at the first search after a write, since an ingest writes often."""
-
+    # The matrix is built at the first search after a write, since an ingest writes often
     def __init__(self) -> None:
         self.vectors: dict[str, Vectors] = {}
         self.known: dict[str, Mapping[str, Value]] = {}
@@ -239,7 +238,6 @@ class ExactIndex:
 
 
 def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
-    """Return each distinct set of attributes once, and for every passage the index of its set."""
     sets = {id(attributes): attributes for attributes in known.values()}
     places = {key: place for place, key in enumerate(sets)}
     return list(map(stored_attributes, sets.values())), [places[id(attributes)] for attributes in known.values()]

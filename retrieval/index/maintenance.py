@@ -117,7 +117,6 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
 
 
 def _demand_room(folder: Path) -> None:
-    """Raise where the disk has no room for another index of the size of `folder`."""
     needed = max(BLOCK, sum(file.stat().st_blocks * 512 for file in _files(folder)))
     if (free := room_at(folder)) < needed:
         raise StorageFull(
@@ -214,8 +213,7 @@ def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
 
 
 def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
-    """Whether the index was filled from this ledger. Another process may change sequence and stamp between our two
-    reads, so a single mismatch proves nothing."""
+    # Another process may change sequence and stamp between our two reads, so a single mismatch proves nothing
     return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
 
 
@@ -263,8 +261,6 @@ def reindex(
 
 
 class _Building:
-    """The second ledger of a reindex, brought up to the present one in one or more passes."""
-
     def __init__(
         self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Callable[[int, int], None]
     ) -> None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from retrieval.contract import Refusal, Source
 from retrieval.ingest.preparation import Item
 
+# Most batches that are being embedded or wait for it, so that few documents are in memory at a time
 UNDER_WAY = 2
-"""Most batches that are being embedded or wait for it, so that few documents are in memory at a time."""
-SENT_ITEMS = 64
-"""Most items that are prepared and committed together."""
-SENT_BYTES = 1 << 19
-"""Bytes of a batch from which another one begins."""
+# Most items that are prepared and committed together, and bytes from which another batch begins
+SENT_ITEMS, SENT_BYTES = 64, 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,8 @@ class IngestReport:
     unchanged: int = 0
     refused: tuple[Refusal, ...] = ()
     chunks: int = 0
-    """Number of passages written."""
     embedded: int = 0
-    """Number of passages embedded; the others were stored before, in an earlier version or under another name."""
+    """Passages embedded, of the `chunks` written; the others were stored before, in an earlier version or elsewhere."""
     seconds: float = 0.0
 
     @property

@@ -92,14 +92,13 @@ def versions(ledger: DocumentLedger, document: Document) -> list[Document]:
 
 
 def _free(ledger: DocumentLedger, source: Source, own: Collection[str]) -> Source:
-    """Return the source with a name that no other document has, since two documents may share a name and a day."""
+    # Two documents may share a name and a day
     while source.document_id not in own and ledger.find(source.document_id):
         source = replace(source, uri=f"{source.uri}+")
     return source
 
 
 def _as_earlier(version: Source, now: Source) -> Source:
-    """Return the version's source with the document's present attributes, for those who may read both."""
     data_class = BOTH.join(sorted({*version.data_class.split(BOTH), *now.data_class.split(BOTH)}))
     attributes = {key: value for key, value in now.attributes.items() if key != DATA_CLASS}
     if data_class != UNCLASSIFIED:

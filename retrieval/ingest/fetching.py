@@ -1,14 +1,8 @@
 """Fetching of documents from web addresses, guarded against server-side request forgery (SSRF).
 
 An address could make us call what only this machine can reach: a cloud's metadata, a database on loopback, a printer.
-So fetching is off until `[retrieval.fetching] enabled = true`, and then:
-
-- scheme, port and, where a list is given, host are those allowed; an address with a password in it is refused;
-- the name is resolved once, *every* address that it has must be public, and the connection goes to the address that was
-  checked, so that a name which resolves otherwise a moment later changes nothing (DNS rebinding);
-- each redirect is a new address and is checked like the first;
-- proxies of the environment are not used: they would resolve the name again;
-- size, type and time are limited, and the time is that of the whole, so that a slow server cannot hold us.
+So fetching is off until `[retrieval.fetching] enabled = true`. Then the name is resolved once, *every* address that it
+has must be public, and the connection goes to the one that was checked; each redirect is checked like the first.
 """
 
 from __future__ import annotations
@@ -115,8 +109,10 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
     import httpx2
 
     here = address
+    # One limit of time for the whole, so that a slow server cannot hold us; a proxy would resolve the name again
     async with asyncio.timeout(settings.timeout_s), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
         for _ in range(settings.redirects + 1):
+            # To the address that was checked, so that a name which resolves otherwise a moment later changes nothing
             request = await _request_to_checked_ip(client, here, settings, resolve)
             response = await client.send(request, stream=True, follow_redirects=False)
             async with aclosing(response):
@@ -129,7 +125,6 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
 async def _request_to_checked_ip(
     client: httpx2.AsyncClient, address: str, settings: FetchingSettings, resolve: Resolve
 ) -> httpx2.Request:
-    """Build a request to the checked IP address, with the host name for TLS and the Host header."""
     scheme, host, port, path = _parts(address, settings)
     ip = await _checked_ip(host, port, settings, resolve)
     shown = f"[{ip}]" if ":" in ip else ip

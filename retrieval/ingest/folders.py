@@ -57,7 +57,8 @@ class Described(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FolderItems:
-    """The files of a folder as items to ingest. They are listed at once, and each is read when it is iterated."""
+    """The files of a folder as items to ingest. They are listed at once, and each is read when it is iterated; one that
+    cannot or must not be read has no content, but the reason."""
 
     origin: str
     """The folder's path, stored as `Source.origin` of its documents."""
@@ -84,7 +85,6 @@ class FolderItems:
         return len(self._files)
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield an item for each file. A file that cannot or must not be read yields one without content and with the reason."""
         for name, path in self._files.items():
             described = self._described.get(name, Described(path=name))
             source = described.source(name, self._tenant, self.origin)
@@ -92,10 +92,8 @@ class FolderItems:
 
 
 def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> FolderItems:
-    """List the files below `folder`, sorted by path, without hidden ones and `sources.jsonl`.
-
-    `sources.jsonl`, inside the folder or beside it, supplies titles, tenants, groups and dates. A file that it does not
-    list belongs to `tenant` and takes its title from its text. A file of more than `max_bytes` is refused.
+    """List the files below `folder`, sorted by path, without hidden ones. `sources.jsonl`, inside the folder or beside it,
+    supplies titles, tenants, groups and dates; other files belong to `tenant`. More than `max_bytes` are refused.
 
     Raises InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is
     wrong or describes no file."""
@@ -103,7 +101,8 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
         described = _read_descriptions(folder)
-    except OSError as error:  # without the list a file would be open to people who may not read it
+    except OSError as error:
+        # Without the list a file would be open to people who may not read it
         raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
     paths, unlisted = _list_files(folder)
     files = {_document_name(path.relative_to(folder)): path for path in paths}
@@ -133,12 +132,11 @@ class FolderChanges:
 
 def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
     """Return the stored documents of a folder, by tenant and uri."""
-    documents = [
-        document
+    return {
+        f"{tenant}\0{document.source.uri}": document
         for tenant in sorted(folder.tenants)
         for document in ledger.documents_where(tenant, origin=folder.origin)
-    ]
-    return {f"{document.source.tenant}\0{document.source.uri}": document for document in documents}
+    }
 
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
@@ -152,15 +150,14 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
         free = (candidate for candidate in new if candidate.source.uri not in names.values())
         if successor := next((candidate for candidate in free if _same_text(ledger, old, candidate)), None):
             names[old.source.uri] = successor.source.uri
+    hashes = {key: document.content_hash for key, document in before.items()}
     return FolderChanges(
-        added=tuple(document.source.uri for document in new if document.source.uri not in names.values()),
+        added=tuple(it.source.uri for it in new if it.source.uri not in names.values()),
         changed=tuple(
-            document.source.uri
-            for key, document in after.items()
-            if key in before and before[key].content_hash != document.content_hash
+            it.source.uri for key, it in after.items() if hashes.get(key, it.content_hash) != it.content_hash
         ),
         renamed=tuple(names.items()),
-        removed=tuple(document.source.uri for document in gone if document.source.uri not in names),
+        removed=tuple(it.source.uri for it in gone if it.source.uri not in names),
         gone=tuple(gone),
     )
 
@@ -168,15 +165,12 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
 def _same_text(ledger: DocumentLedger, first: Document, second: Document) -> bool:
     if (first.characters, first.source.tenant) != (second.characters, second.source.tenant):
         return False
-    texts = [
-        entry and entry.parsed.text for document in (first, second) if (entry := ledger.entry(document.document_id))
-    ]
-    return len(texts) == 2 and texts[0] == texts[1]
+    one, other = (ledger.entry(document.document_id) for document in (first, second))
+    return one is not None and other is not None and one.parsed.text == other.parsed.text
 
 
 def _document_name(path: Path) -> str:
-    """Return the path as a document's name. Bytes that are not UTF-8 are escaped, and so are backslashes that would
-    read like such an escape."""
+    # Bytes that are not UTF-8 are escaped, and so are backslashes that would read like such an escape
     name = os.fsencode(path.as_posix())
     text = name.decode("utf-8", errors="backslashreplace")
     if _ESCAPED.search(text):
@@ -195,14 +189,15 @@ def read_item(path: Path, source: Source, *, max_bytes: int | None = None, withi
 
 
 def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) -> bytes:
-    """Read a file, at most `max_bytes` and one more, even if it grows meanwhile."""
+    # At most `max_bytes` and one more, even if the file grows meanwhile
     try:
         target = _target(path)
         if within and not target.is_relative_to(within):
             raise DocumentRefused(
                 f'"{name}" is a link that leads out of its folder. Replace it by the file itself.', reason="outside"
             )
-        if not target.is_file():  # reading a pipe would block until somebody writes
+        # Reading a pipe would block until somebody writes
+        if not target.is_file():
             raise _no_file(name)
         with os.fdopen(_open_below(target, within), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -225,8 +220,7 @@ def _no_file(name: str) -> DocumentRefused:
 
 
 def _open_below(target: Path, within: Path | None) -> int:
-    """Open a file that was checked to be below `within`, without following links: one may have replaced the file, or
-    a folder above it, since the check."""
+    # One may have replaced the checked file, or a folder above it, by a link since the check
     flags = os.O_RDONLY | os.O_NONBLOCK  # and a pipe in its place could be opened without waiting
     if within is None:
         return os.open(target, flags)
@@ -243,14 +237,13 @@ def _open_below(target: Path, within: Path | None) -> int:
 
 
 def _target(path: Path) -> Path:
-    """Resolve all links of a path. Raises OSError, also for circular links, for which `Path.resolve` raises other
-    errors."""
+    # `Path.resolve` raises other errors than OSError for circular links
     return Path(os.path.realpath(path, strict=True))
 
 
 def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
-    """Return the files, and the subfolders that cannot be listed. It is iterative because Python 3.11 walks
-    recursively, and a thousand folders may be nested. Raises InvalidRequest: `folder` itself cannot be listed."""
+    """Return the files, and the subfolders that cannot be listed. Raises InvalidRequest: `folder` itself cannot be."""
+    # Python 3.11 walks recursively, and a thousand folders may be nested
     root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
     while waiting:
         here = waiting.pop()
@@ -274,7 +267,6 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
 
 
 def _is_folder_below(link: Path, root: Path) -> bool:
-    """Whether a link leads to a folder below `root`, whose files are listed there anyway."""
     try:
         target = _target(link)
         return target.is_dir() and target.is_relative_to(root)
@@ -288,27 +280,25 @@ def _read_descriptions(folder: Path) -> Mapping[str, Described]:
     if file is None:
         return {}
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")  # JSON may hold other characters that end a line elsewhere
+        # JSON may hold other characters that end a line elsewhere
+        lines = file.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
     described: dict[str, Described] = {}
     for number, line in enumerate(lines, start=1):
-        if line.strip():
-            entry = _line(file, number, line)
-            name = PurePosixPath(entry.path).as_posix()
-            if name in described:
-                raise InvalidRequest(
-                    f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
-                )
-            described[name] = entry
+        if not line.strip():
+            continue
+        try:
+            entry = Described.model_validate(json.loads(line))
+        except ValidationError as error:
+            key, why, hint = find_mistake(error, Described)
+            raise InvalidRequest(f"{file} line {number} does not fit: {key}: {why}. {hint or ''}") from error
+        except ValueError as error:
+            raise InvalidRequest(f"{file} line {number} is no JSON: {error}. Correct it.") from error
+        name = PurePosixPath(entry.path).as_posix()
+        if name in described:
+            raise InvalidRequest(
+                f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
+            )
+        described[name] = entry
     return described
-
-
-def _line(file: Path, number: int, line: str) -> Described:
-    try:
-        return Described.model_validate(json.loads(line))
-    except ValidationError as error:
-        key, why, hint = find_mistake(error, Described)
-        raise InvalidRequest(f"{file} line {number} does not fit: {key}: {why}. {hint or ''}") from error
-    except ValueError as error:
-        raise InvalidRequest(f"{file} line {number} is no JSON: {error}. Correct it.") from error

@@ -22,38 +22,37 @@ _LOOSER = 0.15
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """Totals of a folder or site that documents come from; `origin` is empty for uploads and single files."""
+    """Totals of a folder or site that documents come from, and when its newest was stored; `origin` is empty for uploads
+    and single files."""
 
     origin: str
     documents: int
     chunks: int
     characters: int
     latest: datetime
-    """Time when its newest document was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A document in force whose content is older than allowed, since the day `review_on`."""
+    """A document in force whose content is older than allowed, since the day `review_on`. `dated` is the later of the days
+    of publication and effect, else the day of storage."""
 
     uri: str
     title: str
     tenant: str
     dated: date
-    """The later of the days of publication and effect, else the day of storage."""
     days: int
     review_on: date
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two near-duplicate documents, with their Jaccard similarity."""
+    """Two near-duplicate documents, with their Jaccard similarity. Those of one series are versions, meant to be alike."""
 
     a: str
     b: str
     similarity: float
     same_series: bool
-    """Whether they are versions of one document, and meant to be alike."""
 
 
 def sources(documents: Sequence[Document]) -> list[SourceSummary]:
@@ -61,28 +60,22 @@ def sources(documents: Sequence[Document]) -> list[SourceSummary]:
     by_origin: defaultdict[str, list[Document]] = defaultdict(list)
     for document in documents:
         by_origin[document.source.origin].append(document)
-    summaries = [
-        SourceSummary(
-            origin,
-            len(group),
-            sum(document.chunks for document in group),
-            sum(document.characters for document in group),
-            max(document.ingested_at for document in group),
-        )
-        for origin, group in by_origin.items()
-    ]
+    summaries = []
+    for origin, group in by_origin.items():
+        chunks, characters = sum(it.chunks for it in group), sum(it.characters for it in group)
+        summaries.append(SourceSummary(origin, len(group), chunks, characters, max(it.ingested_at for it in group)))
     return sorted(summaries, key=lambda summary: (-summary.documents, summary.origin))
 
 
 def stale(documents: Iterable[Document], *, today: date, after_days: int) -> list[Stale]:
-    """Return the documents in force that are at least `after_days` old, the oldest first. Superseded and future ones
-    answer no questions and need no review."""
+    """Return the documents in force that are at least `after_days` old, the oldest first."""
     overdue = []
     for document in documents:
         source = document.source
         own_days = [day for day in (source.published, source.effective_from) if day is not None]
         dated = max(own_days, default=document.ingested_at.date())
         days = (today - dated).days
+        # Superseded and future ones answer no questions and need no review
         if days >= after_days and not document.superseded:
             review_on = dated + timedelta(days=after_days)
             overdue.append(Stale(source.uri, source.title, source.tenant, dated, days, review_on))
@@ -120,7 +113,7 @@ def near_duplicates(
     scope: Scope,
     *,
     threshold: float = 0.8,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Pair]:
     """Return the pairs of documents whose Jaccard similarity over shingles of four words is at least `threshold`, highest first.
 
@@ -138,12 +131,12 @@ def near_duplicates(
             signature.update_batch([word.encode("utf-8", "surrogatepass") for word in words])
             candidates.update((other, key) for other in index.query(signature))
             index.insert(key, signature)
-        if progress:
-            progress(done)
+        progress(done)
     pairs = []
     for keys in sorted(candidates):
         a, b = sorted((sources[key] for key in keys), key=lambda source: (source.uri, source.tenant))
-        similarity = jaccard(*(shingles(ledger.text(key, scope) or "") for key in keys))
+        first, second = (shingles(ledger.text(key, scope) or "") for key in keys)
+        similarity = len(first & second) / len(first | second)
         if similarity >= threshold:
             versions = a.series is not None and (a.tenant, a.series) == (b.tenant, b.series)
             pairs.append(Pair(a.uri, b.uri, round(similarity, 4), versions))
@@ -158,11 +151,3 @@ def shingles(text: str) -> set[str]:
     """
     words = words_of(text.casefold())
     return {" ".join(words[at : at + _WORDS]) for at in range(max(1, len(words) - _WORDS + 1))} if words else set()
-
-
-def jaccard(a: set[str], b: set[str]) -> float:
-    """
-    >>> jaccard({"x", "y"}, {"y", "z"})
-    0.3333333333333333
-    """
-    return len(a & b) / len(a | b) if a or b else 0.0

@@ -40,11 +40,10 @@ log = logging.getLogger(__name__)
 
 Outcomes = Iterator[list[Prepared | Refused]]
 Demand = Callable[[], object]
-"""A check that raises where an ingest may not go on."""
+"""A check that raises where an ingest may not go on; `go_on` never does."""
 
 
-def go_on() -> None:
-    """The `Demand` that never stops an ingest."""
+def go_on() -> None: ...
 
 
 class Ingestor:
@@ -75,7 +74,7 @@ class Ingestor:
         self._committing = threading.Lock()
 
     def ingest(
-        self, items: Iterable[Item], *, scope: Scope | None = None, progress: Callable[[int], None] | None = None
+        self, items: Iterable[Item], *, scope: Scope | None = None, progress: Callable[[int], None] = lambda _: None
     ) -> IngestReport:
         """Ingest every item. A document that is refused is recorded with its reason, and the others go on.
 
@@ -99,7 +98,7 @@ class Ingestor:
 
         Raises DocumentRefused: the document is refused; the refusal has been recorded. Forbidden: as `ingest`.
         ComponentError: the embedder or the ledger failed; nothing has been stored."""
-        prepare = partial(map, lambda batch: self._embed(self.preparation.split(batch), scope, demand))
+        prepare = partial(map, lambda batch: self._embed(list(map(self.preparation.split, batch)), scope, demand))
         report = self._take([item], prepare, scope, demand=demand)
         if report.refused:
             refusal = report.refused[0]
@@ -109,7 +108,9 @@ class Ingestor:
             raise Conflict(f"{item.source.uri} was deleted by somebody else just after it was stored. Add it again.")
         return stored
 
-    def retry(self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] | None = None) -> IngestReport:
+    def retry(
+        self, *tenants: str, scope: Scope | None, progress: Callable[[int], None] = lambda _: None
+    ) -> IngestReport:
         """Ingest again the stored refused files of these tenants that `scope` could read. Raises as `ingest`."""
         items = self._refused.items(*tenants) if self._refused else iter(())
         return self.ingest((item for item in items if item.source.is_readable(scope)), scope=scope, progress=progress)
@@ -143,7 +144,7 @@ class Ingestor:
         prepare: Callable[[Iterator[list[Item]]], Outcomes],
         scope: Scope | None,
         *,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
         demand: Demand = go_on,
     ) -> IngestReport:
         started, report = self._clock.monotonic_s(), IngestReport()
@@ -161,8 +162,7 @@ class Ingestor:
                 self._store(batch, outcomes, report, scope, demand)
                 under_way.subtract(name_key(offer.item.source) for offer in batch)
                 under_way += Counter()  # forgets those at 0
-                if progress:
-                    progress(report.handled_count)
+                progress(report.handled_count)
             if not (report.added or report.replaced):  # an index that is behind catches up all the same
                 self._commit([], scope, go_on)
         report.seconds = self._clock.monotonic_s() - started
@@ -174,9 +174,8 @@ class Ingestor:
         under_way: Counter[str],
         report: IngestReport,
         scope: Scope | None,
-        progress: Callable[[int], None] | None,
+        progress: Callable[[int], None],
     ) -> Iterator[Offer]:
-        """Yield offers for the items that have to be prepared."""
         for item in items:
             key = name_key(item.source)
             if under_way[key]:  # checked against the ledger later, once the earlier item is stored
@@ -186,7 +185,7 @@ class Ingestor:
             if offer:
                 under_way[key] += 1
                 yield offer
-            elif progress:
+            else:
                 progress(report.handled_count)
 
     def _unless_unchanged(self, item: Item, report: IngestReport, scope: Scope | None) -> Offer | None:
@@ -208,7 +207,7 @@ class Ingestor:
         """Embed a batch while the next one is cut and the one before it is committed."""
         under_way: deque[Future[list[Prepared | Refused]]] = deque()
         for batch in batches:
-            cuts = self.preparation.split(batch)
+            cuts = [self.preparation.split(item) for item in batch]
             under_way.append(embedding.submit(copy_context().run, self._embed, cuts, scope, go_on))
             while len(under_way) >= UNDER_WAY:
                 yield under_way.popleft().result()
@@ -216,8 +215,8 @@ class Ingestor:
             yield under_way.popleft().result()
 
     def _embed(self, cuts: Sequence[Cut | Refused], scope: Scope | None, demand: Demand) -> list[Prepared | Refused]:
-        """Embed each text once, except those with a stored vector that the writer may read. `same_parts` ensures
-        before a commit that stored vectors are of this embedder."""
+        # Stored vectors that the writer may read are not computed again; `same_parts` ensures before a commit that they
+        # are of this embedder
         demand()
         texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for cut in cuts:
@@ -257,7 +256,11 @@ class Ingestor:
                 continue
             if isinstance(outcome, Refused):
                 demand()
-                self._refuse(offer.item, outcome, report)
+                refusal = self._refusal(offer.item.source, outcome)
+                self._ledger.refuse(refusal)
+                report.refused += (refusal,)
+                if self._refused and not offer.item.unread:
+                    self._refused.keep(offer.item)
                 continue
             source = replace(offer.item.source, writer_reads=scope_text(scope))
             source = source if source.title else replace(source, title=outcome.parsed.title or source.uri)
@@ -267,13 +270,6 @@ class Ingestor:
             report.chunks += len(outcome.chunks)
             report.embedded += outcome.embedded
         self._commit(entries, scope, demand)
-
-    def _refuse(self, item: Item, refused: Refused, report: IngestReport) -> None:
-        refusal = self._refusal(item.source, refused)
-        self._ledger.refuse(refusal)
-        report.refused += (refusal,)
-        if self._refused and not item.unread:
-            self._refused.keep(item)
 
     def _refusal(self, source: Source, refused: Refused) -> Refusal:
         details = (refused.reason, refused.message, self._clock.now())
@@ -294,7 +290,7 @@ class Ingestor:
         self._forget([*gone, *(offer.source.document_id for offer in offers)])
 
     def _change(self, offer: Entry, scope: Scope | None) -> Change:
-        """Return the change that stores an offer. Called under the commit lock, when nobody else writes."""
+        # Called under the commit lock, when nobody else writes
         today = self._clock.now().date()
         replaced = find_replaced(self._ledger, offer.source, scope)
         change = Change([offer], [])
@@ -317,8 +313,8 @@ class Ingestor:
                 self._refused.forget(document_id)
 
     def _follow(self) -> None:
-        """Bring the index up to the ledger. If that fails, the commit stands: readiness shows that the index is
-        behind, keyword search already finds the document, and the next commit or start catches up."""
+        # If this fails, the commit stands: readiness shows that the index is behind, keyword search already finds the
+        # document, and the next commit or start catches up
         try:
             catch_up(self._ledger, self._vectors)
         except ComponentError as error:

@@ -59,20 +59,14 @@ class Preparation:
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
-    def split(self, items: Sequence[Item]) -> list[Cut | Refused]:
-        """Parse and cut the items; a refused one becomes `Refused`."""
-        cuts: list[Cut | Refused] = []
-        for item in items:
-            try:
-                cuts.append(self._split(item))
-            except DocumentRefused as error:
-                cuts.append(Refused(error.reason, str(error)))
-        return cuts
-
-    def _split(self, item: Item) -> Cut | Refused:
+    def split(self, item: Item) -> Cut | Refused:
+        """Parse and cut an item."""
         if item.unread:
             return item.unread
-        parsed = self._parse(item.content, item.name)
+        try:
+            parsed = self._parse(item.content, item.name)
+        except DocumentRefused as error:
+            return Refused(error.reason, str(error))
         parsed = replace(parsed, title=item.source.title or parsed.title)
         chunks = self._chunker.chunk(parsed, item.source.document_id)
         if not chunks:
@@ -81,7 +75,7 @@ class Preparation:
 
     def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
         """Prepare the items. Raises ComponentError: the embedder failed."""
-        cuts = self.split(items)
+        cuts = [self.split(item) for item in items]
         vectors = iter(embed_chunks(self._embedder, [cut.chunks for cut in cuts if isinstance(cut, Cut)]))
         return [
             cut if isinstance(cut, Refused) else Prepared(cut.parsed, cut.chunks, next(vectors), len(cut.chunks))

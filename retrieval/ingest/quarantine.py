@@ -50,7 +50,9 @@ class RefusedFiles:
 
     def keep(self, item: Item) -> bool:
         """Store an item and return whether that worked. A full or read-only disk does not stop the batch."""
-        packed = _pack(item)
+        fields = {key: it for key, it in row_codec.source_fields(item.source).items() if key not in OF_THE_LEDGER}
+        head = {"source": fields, "name": item.name, "sent_by": erasures.current_mark()}
+        packed = json.dumps(head).encode() + b"\n" + item.content
         if len(packed) > self._max_bytes:
             return False
         path = self._path(item.source.document_id)
@@ -75,7 +77,7 @@ class RefusedFiles:
     def items(self, *tenants: str) -> Iterator[Item]:
         """Yield the stored items of these tenants, sorted by uri."""
         heads = []
-        for path in self._files():
+        for path in self._folder.glob("*.refused"):
             if source := (head := _head(path)).get("source"):
                 heads.append((source["uri"], path, head))
             else:
@@ -88,23 +90,15 @@ class RefusedFiles:
     def _path(self, document_id: str) -> Path:
         return self._folder / f"{document_id}.refused"
 
-    def _files(self) -> list[Path]:
-        return list(self._folder.glob("*.refused"))
-
     def _make_room(self, size: int) -> None:
-        entries = sorted(((path.stat(), path) for path in self._files()), key=lambda entry: entry[0].st_mtime)
+        paths = self._folder.glob("*.refused")
+        entries = sorted(((path.stat(), path) for path in paths), key=lambda entry: entry[0].st_mtime)
         occupied = sum(stat.st_size for stat, _ in entries)
         for stat, path in entries:
             if occupied + size <= self._max_bytes:
                 return
             path.unlink(missing_ok=True)
             occupied -= stat.st_size
-
-
-def _pack(item: Item) -> bytes:
-    fields = {name: value for name, value in row_codec.source_fields(item.source).items() if name not in OF_THE_LEDGER}
-    head = {"source": fields, "name": item.name, "sent_by": erasures.current_mark()}
-    return json.dumps(head).encode() + b"\n" + item.content
 
 
 def _head(path: Path) -> dict[str, Any]:

@@ -37,8 +37,6 @@ RETRIES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """The parts that a worker builds, and the fingerprint that they must have."""
-
     embedder: Part
     chunker: Part
     parsing: ParsingSettings
@@ -151,7 +149,6 @@ def _results_of(prepared: Any) -> list[Prepared | Refused]:
 
 
 def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
-    """Prepare one batch: the task that runs on a worker."""
     return preparation_of(parts).prepare(items)
 
 

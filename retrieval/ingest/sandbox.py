@@ -49,7 +49,7 @@ def parser_versions() -> frozenset[str]:
 
 def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
     """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
-    the document (`parsers`). `None`: nothing is newer, `parsers` is empty, or no parser reads the name."""
+    the document (`parsers`); `None`: nothing is known to be newer."""
     parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
     if parser is None or not parsers:
         return None
@@ -58,7 +58,6 @@ def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
 
 @cache
 def _registry(limits: ParseLimits) -> dict[str, Parser]:
-    """Return suffix -> parser for all files in the folder. Heavy libraries are imported only when a parser parses."""
     by_suffix: dict[str, Parser] = {}
     for module in pkgutil.iter_modules(parsers.__path__):
         parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
@@ -76,18 +75,16 @@ def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
 
 def _parser_for(name: str, limits: ParseLimits) -> Parser:
     suffix = PurePath(name).suffix.lower()
-    parser = _registry(limits).get(suffix)
-    if parser is None:
+    if suffix not in _registry(limits):
         raise DocumentRefused(
             f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes())}.',
             reason="unsupported",
         )
-    return parser
+    return _registry(limits)[suffix]
 
 
 class _KilledFromOutside(DocumentRefused):
-    """The child was killed from outside. The document is parsed once more; a second time, it counts as the cause."""
-
+    # The document is parsed once more; a second time, it counts as the cause
     code = DocumentRefused.code
 
 
@@ -228,15 +225,17 @@ def _read_answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def _serve(memory_mb: int) -> None:
-    """Run the child: answer requests until the parent closes the pipe or disappears."""
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # prints of libraries must not mix with our answers
+    # Prints of libraries must not mix with our answers
+    os.dup2(2, 1)
     _cap("RLIMIT_AS", memory_mb << 20)
-    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):  # a hijacked parser can write no files
+    # A hijacked parser can write no files
+    for written in ("RLIMIT_FSIZE", "RLIMIT_CORE"):
         _cap(written, 0)
     while line := source.readline():
         request = json.loads(line)
-        used = os.times()  # the parent's timer does not outlive the parent: this ends a busy child that was left behind
+        # The parent's timer does not outlive the parent: this ends a busy child that was left behind
+        used = os.times()
         _cap("RLIMIT_CPU", int(used.user + used.system + request["timeout_s"]) + 2, for_good=False)
         answer = _answer(source.read(request["bytes"]), request["name"], ParseLimits(**request["limits"]))
         worn = _address_space_mb() > memory_mb / 2
@@ -263,7 +262,7 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
 
 
 def _cap(name: str, most: int, *, for_good: bool = True) -> None:
-    """Set a resource limit of this process. Windows has none and macOS refuses some; limits of time and size still hold there."""
+    # Windows has no resource limits and macOS refuses some; limits of time and size still hold there
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -272,7 +271,6 @@ def _cap(name: str, most: int, *, for_good: bool = True) -> None:
 
 
 def _address_space_mb() -> float:
-    """Return the address space in use in MB, which the memory limit counts; 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:

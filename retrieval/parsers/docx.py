@@ -66,8 +66,6 @@ def _settle(document: Any) -> None:
 
 
 class _Walk:
-    """Adds paragraphs and tables to the draft, in order."""
-
     def __init__(self, draft: Draft, document: Any) -> None:
         self._draft = draft
         self._part = document.part
@@ -156,7 +154,6 @@ def _kind_of(style: Any) -> tuple[str, int] | None:
 
 
 def _notes(document: Any) -> dict[tuple[str, str | None], str]:
-    """Return the text of foot and end notes, by the referring tag and the note's number."""
     notes: dict[tuple[str, str | None], str] = {}
     for kind, root in related_roots(document):
         tag = kind.removesuffix("s")

@@ -26,7 +26,6 @@ def build(limits: ParseLimits) -> FormatParser:
 
 
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
-    """Parse a mail; `depth` counts the mails around it and itself."""
     if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
         content = decode(content, draft.name).encode()
     content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # otherwise the first line counts as the body
@@ -120,7 +119,7 @@ def _is_attached(part: Message) -> bool:
 
 
 def _file_name(part: Message) -> str:
-    """Return the last part of the file name, shortened, since a stranger chose it. Nothing is stored under it."""
+    # A stranger chose it; nothing is stored under it
     raw_name = part.get_filename() or ""
     name = " ".join(collapse_rfc2231_value(raw_name).replace("\\", "/").rpartition("/")[2].split())[-120:]
     if name:

@@ -112,7 +112,6 @@ def _as_html(content: Any) -> Any:
 
 
 def _without_hidden(document: Any) -> bool:
-    """Remove hidden elements; return whether there were any."""
     hidden = [
         element
         for element in document.iter()
@@ -126,7 +125,6 @@ def _without_hidden(document: Any) -> bool:
 
 
 def _body(document: Any) -> Any:
-    """Return the only `main`, else the body, without elements that tags, roles or names call furniture."""
     mains = document.findall(".//main")
     body = next(iter(mains if len(mains) == 1 else document.findall("body")), document)
     for element in list(body.iter()):
@@ -150,7 +148,7 @@ def _is_enough(content: Any, body: Any) -> bool:
 
 
 def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
-    """Add the first heading if trafilatura dropped it: it takes one other than h1 for the site's name."""
+    # trafilatura takes a first heading other than h1 for the site's name, and drops it
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
     words = " ".join("".join(first.itertext()).split()) if first is not None else ""
     if first is not None and words and words not in " ".join("".join(content.itertext()).split()):
@@ -158,7 +156,6 @@ def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
 
 
 def _walk(draft: Draft, parent: Any, kind: str = "paragraph") -> None:
-    """Add the blocks in order. Text between them becomes paragraphs, or belongs to the list item around it."""
     loose: list[str] = [parent.text or ""]
     for element in parent:
         if element.tag in _BLOCKS or any(inner.tag in _BLOCKS for inner in element.iterdescendants()):
@@ -188,7 +185,7 @@ def _walk_one(draft: Draft, element: Any) -> None:
 
 
 def _number(item: Any) -> None:
-    """Write out the number of an ordered list's item, to which other steps may refer."""
+    # Other steps may refer to the number
     if not "".join(item.itertext()).strip():
         return
     number, begin = 1 + len(list(item.itersiblings("li", preceding=True))), item
@@ -198,14 +195,12 @@ def _number(item: Any) -> None:
 
 
 def _words(element: Any) -> str:
-    """Return an element's text, with white space where a line or block ends."""
     for inner in element.iterdescendants("br", *_BLOCKS):
         inner.tail = f" {inner.tail or ''}"
     return "".join(element.itertext())
 
 
 def _holds_data(table: Any) -> bool:
-    """Whether a table has data, rather than being a page's layout."""
     return next(table.iterdescendants("table", "h1", "h2", "h3", "h4", "ul", "ol"), None) is None
 
 
@@ -248,7 +243,6 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
 
 
 def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:
-    """Fill a group of rows; yield for each the amount of repeated text."""
     above: dict[int, tuple[int, str]] = {}  # by column, the row in which it ends and its words
     for place, row in enumerate(rows):
         own = list(row.iterchildren("td", "th"))
@@ -280,8 +274,7 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
 
 
 def _widest(rows: list[Any]) -> int:
-    """Return the number of cells of the widest row, with those that reach down into it. It bounds `colspan`, which a
-    page may set to anything."""
+    # It bounds `colspan`, which a page may set to anything
     change = [0] * (len(rows) + 1)
     for place, row in enumerate(rows):
         for cell in row.iterchildren("td", "th"):

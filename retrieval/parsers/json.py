@@ -36,7 +36,6 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:
-    """Yield (heading, record); the heading is empty where none begins."""
     if not text.strip():
         return
     if not lines and not _is_lines(text):
@@ -72,7 +71,7 @@ def _wraps(value: Any, depth: int) -> bool:
 
 
 def _is_lines(text: str) -> bool:
-    """Whether each of the first two lines is an object, as in JSON Lines with the suffix of JSON."""
+    # JSON Lines with the suffix of JSON
     first = [line.strip() for line in text.split("\n", 50) if line.strip()][:2]
     return len(first) == 2 and all(line[0] + line[-1] == "{}" for line in first)
 
@@ -95,7 +94,6 @@ def _add(draft: Draft, record: Any) -> None:
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the leaves as (dotted path, text). A list of plain values is one leaf; nulls and empty values are left out."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flatten(inner, f"{path}.{key}" if path else str(key))

@@ -28,8 +28,6 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 class _Walk:
-    """Adds the blocks of tokens to the draft. It keeps the open lists and, inside a table, the rows so far."""
-
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._numbers: list[int | None] = []
@@ -77,7 +75,6 @@ class _Walk:
             self._draft.add("paragraph", text)
 
     def _with_number(self, text: str) -> str:
-        """Put the number of an ordered list's item before its text, since other steps may refer to it."""
         number, begins = self._numbers[-1], self._item_begins
         self._item_begins = False
         if not begins or number is None:

@@ -94,7 +94,6 @@ def page_lines(page: PageObject) -> list[Line]:
 
 
 def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
-    """Start a line, or continue the last one with further words or a further cell."""
     last = lines[-1] if lines else None
     beside = last is not None and abs(last.y - new.y) < 0.3 * max(new.size, 1) and new.x > last.x
     if last is None or not (goes_on or beside):
@@ -111,7 +110,7 @@ def _with(line: Line, new: Line, cells: list[str]) -> Line:
 
 
 def _right(line: Line) -> float:
-    """Estimate the right end of the line's last words, rather too far than too near; true font widths are often missing."""
+    # Rather too far than too near, since true font widths are often missing
     return line.x + line.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in line.last)
 
 
@@ -132,8 +131,6 @@ def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
 
 
 class _Headings:
-    """Decides which lines are headings, and of which level."""
-
     def __init__(self, pages: list[list[Line]], outline: dict[str, int]) -> None:
         sizes = Counter[float]()
         for page in pages:
@@ -155,7 +152,7 @@ def _key(text: str) -> str:
 
 
 def _outline(reader: PdfReader) -> dict[str, int]:
-    """Return the titles of the outline with their depth; empty where it is broken, which is no reason to refuse the text."""
+    # A broken outline is no reason to refuse the text
     levels: dict[str, int] = {}
 
     def walk(entries: Any, level: int) -> None:
@@ -172,7 +169,6 @@ def _outline(reader: PdfReader) -> dict[str, int]:
 
 
 def _title(reader: PdfReader) -> str | None:
-    """Return the title in the metadata, unless it is a file name or an editor's default."""
     title = ""
     with suppress(Exception):
         title = str((reader.metadata and reader.metadata.title) or "")
@@ -180,7 +176,6 @@ def _title(reader: PdfReader) -> str | None:
 
 
 def _filled_in(reader: PdfReader) -> list[tuple[str, str]]:
-    """Return (label, value) of a form's filled text and choice fields; empty where the form is broken."""
     with suppress(Exception):
         fields = (reader.get_fields() or {}).items()
         filled = [(name, field) for name, field in fields if field.get("/FT") in ("/Tx", "/Ch") and field.get("/V")]
@@ -204,7 +199,6 @@ def _add_page(draft: Draft, lines: list[Line], headings: _Headings, number: int)
 
 
 def _groups(lines: list[Line], headings: _Headings) -> Iterator[list[Line]]:
-    """Yield groups of lines that belong together: a table, a heading over several lines, a paragraph."""
     lengths = sorted(len(line.text) for line in lines)
     full = 0.75 * lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
     group: list[Line] = []

@@ -107,7 +107,6 @@ def _add_shape(draft: Draft, shape: Any, number: int) -> None:
 
 
 def _related_part(shape: Any, tag: str, attribute: str) -> bytes | None:
-    """Return the package part of this shape's chart or diagram; `None`: there is none."""
     reference = shape._element.find(f".//{{*}}graphicData/{{*}}{tag}")  # noqa: SLF001 - not offered otherwise
     if reference is None:
         return None
@@ -122,7 +121,6 @@ def _cell(cell: Any) -> str:
 
 
 def _add_text(draft: Draft, shape: Any, number: int) -> None:
-    """Add a shape's paragraphs. In a slide's body each is an item unless it has no bullet; elsewhere only indented ones are."""
     body = shape.is_placeholder and shape.placeholder_format.type is not None and shape.placeholder_format.idx > 0
     for paragraph in shape.text_frame.paragraphs:
         element = paragraph._p  # noqa: SLF001 - not offered otherwise

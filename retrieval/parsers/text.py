@@ -66,7 +66,6 @@ def _heading_level(lines: list[str]) -> int:
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether the lines were wrapped at a margin: they are full, and seldom end with a sentence."""
     if len(lines) < 2:
         return True
     lengths = [len(line) for line in lines[:-1]]

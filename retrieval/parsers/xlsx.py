@@ -86,7 +86,6 @@ def _read_workbook(draft: Draft, content: bytes) -> Parsed:
 
 
 def _cells_alone(content: bytes) -> bytes:
-    """Return the package with only the cells, their styles and their strings."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as package, zipfile.ZipFile(out, "w") as written:
         for name in package.namelist():
@@ -99,8 +98,6 @@ def _cells_alone(content: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """The package members that belong to a sheet."""
-
     package: zipfile.ZipFile
     present: frozenset[str]
     """The names of all members."""
@@ -121,7 +118,6 @@ class _Members:
 
 
 def _text_boxes(drawing: Any) -> list[str]:
-    """Return the paragraphs of the shapes on a sheet."""
     paragraphs: list[str] = []
     waiting = [drawing]
     while waiting:
@@ -135,8 +131,7 @@ def _text_boxes(drawing: Any) -> list[str]:
 
 
 def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
-    """Return the hidden rows and columns, without folded and filtered ones. openpyxl does not report them when it
-    reads row by row."""
+    # openpyxl does not report them when it reads row by row; folded and filtered rows count as shown
     rows: list[int] = []
     columns: set[int] = set()
     filtered = [
@@ -177,12 +172,10 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
 
 
 def _whole(text: str | None) -> int:
-    """Return the number; 0 where the text is none, or too large for a position."""
     return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 
 def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
-    """Add a sheet, unless it has no values."""
     boxes = [text for drawing in members.related_roots("drawing") for text in _text_boxes(drawing)]
     rows = _rows(sheet, *_hidden_lines(members))
     first = next((row for row in rows if any(row)), None)
@@ -266,6 +259,5 @@ def _around(shown: str) -> tuple[str, str, int]:
 
 
 def _words_in_format(part: str) -> str:
-    """Return the words in a part of a format; empty where it has only signs."""
     words = "".join(next(filter(None, match.groups()), "") for match in _PIECE.finditer(part))
     return words if _SAYS_SOMETHING.search(words) else ""

@@ -35,8 +35,6 @@ _Near = Sequence[tuple[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """The visible hits of one search: the scores of passages, and of documents by their best passage, best first."""
-
     passages: Mapping[str, float]
     documents: Mapping[str, float]
     floor: float
@@ -175,7 +173,6 @@ class HybridRetriever:
             worded, near = by_keyword(depth), by_vector(depth, in_classes)
 
     def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
-        """Whether any of the passages is hidden only by the class of its document."""
         if scope.classes is None or not passages:
             return False
         return bool(self._ledger.documents_of(passages, replace(scope, classes=None), as_of=as_of))
@@ -188,7 +185,6 @@ class HybridRetriever:
     def _read_passages(
         self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None
     ) -> list[list[Hit]]:
-        """Read the passages to return of each document, and check once more that they may be shown."""
         wanted = [passage for document in ranked for passage in document.passages[:per_document]]
         hits = self._ledger.hits(wanted, scope, as_of=as_of)
         permitted = {key: hit for key, hit in hits.items() if _may_show(hit.source, scope, where)}
@@ -203,8 +199,7 @@ class HybridRetriever:
         return [passages for passages in shown if passages]
 
     def _rerank(self, query: str, documents: list[list[Hit]]) -> list[list[Hit]]:
-        """Reorder the first documents by a blend of fusion and reranker. The scores keep their places, since they
-        only order."""
+        # The scores keep their places, since they only order
         if self._reranker is None:
             return documents
         top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
@@ -218,7 +213,6 @@ class HybridRetriever:
 
 
 def _in_classes(scope: Scope, where: Where | None) -> Where | None:
-    """Add to `where` the condition on the classes of the scope."""
     listed = scope.listed_classes
     if listed is None:
         return where

@@ -159,7 +159,6 @@ class TablesLedger(ABC):
         return {row[1]: Hit(row_codec.read_chunk(row[1:9]), rows.read_source(row[9:]), 0.0) for row in chunk_rows}
 
     def _chunks(self, columns: str, chunk_ids: Sequence[str], scope: Scope, as_of: date | None) -> list[Any]:
-        """Return rows of the chunks that `scope` may see and that are in force."""
         if scope.sees_nothing or not chunk_ids:
             return []
         query = f"""

@@ -181,5 +181,5 @@ def fold_word(word: str) -> str:
 
 @lru_cache(maxsize=256)
 def _placeholders(query: str) -> str:
-    """Replace `:name` by psycopg's `%(name)s`, but not the cast `::`, nor a colon inside quotes."""
+    # Not the cast `::`, nor a colon inside quotes
     return re.sub(r"'[^']*'|(?<!:):([a-z]\w*)", lambda match: f"%({match[1]})s" if match[1] else match[0], query)

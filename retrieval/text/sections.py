@@ -56,7 +56,6 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
 
 
 def _page_at(blocks: Sequence[Block], start: int) -> int | None:
-    """Return the page of the character at `start`; `blocks` are in order."""
     at = bisect_right(blocks, start, key=lambda block: block.end)
     return blocks[at].page if at < len(blocks) else None
 

@@ -50,7 +50,7 @@ class SplitterChunker:
         return sorted([*spans, *_left_out(text, spans)])
 
     def _place(self, text: str, words: str, before: Span | None) -> Span:
-        """Return the first span after the previous one; repeated text would otherwise be found too early."""
+        # Repeated text would be found too early if the search began at the start
         at = text.find(words, self._earliest(before))
         if at < 0:
             raise InvalidSetting(
@@ -68,7 +68,7 @@ class SplitterChunker:
 
 
 def _left_out(text: str, spans: Sequence[Span]) -> Iterator[Span]:
-    """Yield spans between the pieces that have text, since a splitter may drop its separators."""
+    # A splitter may drop its separators
     end = 0
     for start, stop in [*spans, (len(text), len(text))]:
         gap = text[end:start]

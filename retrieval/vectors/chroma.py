@@ -153,7 +153,6 @@ class ChromaVectorIndex:
                 self._seal.write()
 
     def _position(self) -> tuple[int, str]:
-        """Return the sequence and stamp up to which both parts are complete."""
         with self._use():
             small = self._small.sequence(), self._small.stamp()
             return min(small, self._large.position) if self._large else small
@@ -253,8 +252,7 @@ def stores(options: Options) -> tuple[Store, ...]:
 
 
 def _probe(store: Path) -> None:
-    """Read every vector, and search for some. A damaged store kills the reading process, or has vectors that are
-    missing or zero. Takes about a second per 10,000 vectors."""
+    # A damaged store kills the reading process, or has vectors that are missing or zero. Takes a second for 10,000
     for shelf in list_shelves(open_client(store)):
         for offset in range(0, shelf.count(), PAGE):
             page = shelf.get(limit=PAGE, offset=offset, include=["embeddings"])["embeddings"]

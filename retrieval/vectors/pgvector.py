@@ -142,7 +142,7 @@ class PgVectorIndex:
         self._database.close()
 
     def _index(self) -> None:
-        """Create the index after the first vectors, which is several times faster than before; until then, searches are exact."""
+        # Building the index after the first vectors is several times faster than before; until then, searches are exact
         with self._database.transaction() as connection:
             if not _is_made(connection, "vectors") or _is_made(connection, "vectors_by_direction"):
                 return

@@ -207,12 +207,12 @@ def _payload(item: VectorItem) -> dict[str, Any]:
 
 
 def _field(name: str) -> str:
-    """Return a payload field name that Qdrant does not parse as a path."""
+    # Qdrant would parse the plain name as a path
     return f"known_{name.encode().hex()}"
 
 
 def _filter(scope: Scope, where: Where | bool) -> Any:
-    """Return the filter inside the search, so that vectors out of scope are never ranked. Qdrant calls an empty list of groups "empty"."""
+    # Inside the search, so that vectors out of scope are never ranked. Qdrant calls an empty list of groups "empty"
     from qdrant_client import models
 
     for_all = models.IsEmptyCondition(is_empty=models.PayloadField(key="groups"))
