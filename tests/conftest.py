@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,10 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_OFFLINE": "1",
 }
+
+# Images of containers often forbid bytecode, and then each of some hundred processes compiles the whole tree again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Each commit of a store waits for the disk, and that is most of what many tests take, so they write into memory.
 if "TMPDIR" not in os.environ and _takes_programs_and_room(MEMORY):

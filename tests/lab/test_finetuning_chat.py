@@ -18,6 +18,7 @@ from models import weights
 from serving.cli.judge.judge_agreement import _made_of
 from serving.settings import Loaded
 from serving.settings import load as load_settings
+from tests.lab.read_once import weights_read_once  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.real_model
 

@@ -15,6 +15,7 @@ from foundation.errors import InvalidRequest, WeightsInvalid
 from foundation.settings import Part
 from lab.tuning import chat
 from models import weights
+from tests.lab.read_once import weights_read_once  # noqa: F401 - a fixture
 
 REPLY = "The lamp is lit at nine. [1]"
 
@@ -42,6 +43,7 @@ def _tune(to: Path) -> chat.Tuned:
         to=to,
         epochs=6,
         learning_rate=3e-3,
+        threads=1,  # two of them wait for each other in a busy loop where other tests have the cores
     )
 
 

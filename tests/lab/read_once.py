@@ -1,0 +1,27 @@
+"""The bundled chat model as training reads it, read once a process: each test trains a copy of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.tuning import chat
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights_read_once() -> Iterator[None]:
+    """To undo the file's quantisation takes longer than all that these tests train."""
+    read = cache(chat._load)
+
+    def load_copy(base: Path) -> tuple[Any, Any]:
+        model, tokenizer = read(base)
+        return copy.deepcopy(model), tokenizer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat, "_load", load_copy)
+        yield
