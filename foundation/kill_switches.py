@@ -1,8 +1,7 @@
 """Kill switches: an operator's stops, in one small file that every process of a data folder reads before it acts.
 
-`effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is
-not called. `all`: nothing is done for anybody. A file that cannot be read stops everything. A stop is in force in its
-own process before it is written, and the file has `RESERVE` bytes, so that it can be written on a full disk too.
+`effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is not called.
+`all`: nothing is done for anybody. A file that cannot be read stops everything. A stop is in force in its own process before it is written.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ WORDS: dict[Kind, str] = {
     "model": 'The model "{name}"',
 }
 RESERVE = 32_768
-"""Least bytes of the file: room for some 150 stops."""
+"""Least bytes of the file: room for some 150 stops, which can so be written on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +201,3 @@ async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-Demand = Callable[[str], None]
-"""A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called."""
-
-
-def nothing_stopped(name: str) -> None:
-    """Allow every model: the `Demand` of parts without switches, in tests and benchmarks."""
-    del name

@@ -32,7 +32,7 @@ class Models:
     query_embedder: Embeddings
     """The traced embedder with a cache, so that a question is embedded once."""
     reranker: Reranker | None
-    judge: EntailmentJudge
+    judge: EntailmentJudge | None
     prices: PriceSource
 
 
@@ -45,14 +45,14 @@ def open_models(
     watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel] = lambda chat, _: chat,
-    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
+    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] | None = lambda judge: judge,
 ) -> Models:
     """Open every part of layer 2.
 
     Args:
         demand: called with a model's name before each call; raises where it may not be used.
         demand_one_of: called at the start with names of which one must be allowed, and those of tenants with their own.
-        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing.
+        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing. `watch_judge=None`: no judge is opened.
         pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
     Raises ConfigurationError: a part cannot be built, or policy allows none of the models."""
@@ -84,7 +84,9 @@ def open_models(
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,
-        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants))),
+        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants)))
+        if watch_judge
+        else None,
         prices=assembly.part("models.prices", settings.prices, PriceSource),
     )
 

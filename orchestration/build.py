@@ -10,7 +10,6 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from foundation.components import Assembly, load_if_there, load_removable
-from foundation.kill_switches import Stops
 from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
@@ -44,9 +43,9 @@ def open_orchestration(
     settings: OrchestrationSettings,
     assembly: Assembly,
     *,
-    stops: Stops,
     model: str,
     manifest_id: str,
+    stops: Any = None,
     tenant_models: Mapping[str, str] | None = None,
 ) -> Orchestration:
     """Open the parts and stores of layer 4. Raises ConfigurationError: one of them cannot be built or opened.

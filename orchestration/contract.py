@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # plain classes, not ports, which import this module
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
-    from retrieval.grounding.evidence import Grounding
 
 
 @runtime_checkable
@@ -134,7 +133,8 @@ class AgentParts(Context):
     chat: BaseChatModel
     embedder: Embeddings
     retriever: Retriever
-    grounding: Grounding
+    grounding: Any
+    """`retrieval.grounding.evidence.Grounding`"""
     executor: Executor
     checkpoints: BaseCheckpointSaver[Any]
     prices: PriceSource

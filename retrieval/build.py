@@ -10,13 +10,12 @@ from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, Context, load_removable
+from foundation.components import Assembly, Context, load_if_there, load_removable
 from foundation.settings import ClusterSettings
 from models.build import open_judge, open_reranker
 from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
-from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Workers
@@ -39,7 +38,8 @@ class Retrieval:
     vectors: VectorIndex
     ingestor: Ingestor
     retriever: HybridRetriever
-    grounding: Grounding
+    grounding: Any
+    """`retrieval.grounding.evidence.Grounding`; `None` where that file was deleted."""
 
 
 def open_retrieval(
@@ -51,7 +51,7 @@ def open_retrieval(
     encoder: Embeddings,
     encoder_part: str,
     reranker: Reranker | None,
-    judge: EntailmentJudge,
+    judge: EntailmentJudge | None,
     parse: Parse | None = None,
     workers: Callable[[Fingerprint], Workers | None] = lambda _: None,
     refused: Path | None = None,
@@ -66,6 +66,7 @@ def open_retrieval(
 
     Raises ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
     """
+    evidence = load_if_there("retrieval.grounding.evidence")
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)
     ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
@@ -100,7 +101,7 @@ def open_retrieval(
             clock=assembly.context.clock,
             same_parts=same_parts,
         ),
-        grounding=Grounding(query_embedder, judge, settings.grounding),
+        grounding=evidence and evidence.Grounding(query_embedder, judge, settings.grounding),
     )
 
 

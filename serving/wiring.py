@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation import names
-from foundation.components import load_if_there, load_removable
+from foundation.components import is_there, load_if_there, load_removable
 from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from langchain_core.tools import BaseTool
 
     from foundation.components import Assembly, Context
-    from foundation.kill_switches import Stops
-    from foundation.machine.manifest import Manifest
     from foundation.stores.erasures import Erasures
     from models.build import Models
     from models.contract import PriceSource, Reranker
@@ -41,7 +39,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.prompts.files import Prompts
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
-    from retrieval.grounding.evidence import Grounding
     from retrieval.ingest.pipeline import Ingestor
     from serving.build import Serving
     from serving.contract import Cache
@@ -52,17 +49,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """All running parts, by the name of their port."""
+    """All running parts, by the name of their port. One that is typed `Any` is `None` where its file was deleted."""
 
     settings: Settings
     origins: dict[str, str]
-    manifest: Manifest
+    manifest: Any
     context: Context
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
     outcomes: Any
-    """`observability.stores.outcomes.OutcomeStore`; `None` where that file was deleted."""
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
     """Cheaper chat models, which are tried before `chat`."""
@@ -74,23 +70,20 @@ class System:
     vectors: VectorIndex
     ingestor: Ingestor
     retriever: Retriever
-    grounding: Grounding
+    grounding: Any
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     facts: Any
-    """`orchestration.memory.facts.SqliteFacts`; `None` where that file was deleted."""
     audit: SqliteAudit
-    stops: Stops
+    stops: Any
     policy: Policy
     executor: Executor
     parts: AgentParts
     """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
     objects: Any
-    """`orchestration.answers.objects.Objects`; `None` where that file was deleted."""
     cache: Cache
     quotas: Any
-    """This and the next two: see `serving.build.Serving`."""
     idempotency: Any
     jobs: Any
     erasures: Erasures
@@ -125,8 +118,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 class _Layers:
     """Opens the layers, each with the parts of those before it."""
 
-    def __init__(self, loaded: Loaded, assembly: Assembly, run: Manifest, prompts: Prompts) -> None:
-        from foundation.kill_switches import Stops
+    def __init__(self, loaded: Loaded, assembly: Assembly, run: Any, prompts: Prompts) -> None:
         from foundation.stores.erasures import Erasures
         from models.pricing import identity
         from observability.build import open_observability
@@ -136,11 +128,14 @@ class _Layers:
         self.loaded, self.assembly, self.run, self.prompts = loaded, assembly, run, prompts
         settings, context = loaded.settings, assembly.context
         self.settings, self.context = settings, context
-        self.stops = Stops(context.data_dir / "stops.json", context.clock)
-        self.stops.reserve()
+        self.switches = load_if_there("serving.access.kill_switches")
+        self.stops = self.switches and self.switches.Stops(context.data_dir / "stops.json", context.clock)
+        if self.stops:
+            self.stops.reserve()
+        manifest_id = run.manifest_id if run else ""
         self.erasures = Erasures.of(context.data_dir)
         self.policy = Policy(settings.orchestration.policy)
-        self.watching = open_observability(settings.observability, assembly, manifest_id=run.manifest_id)
+        self.watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
         self.models = self._open_models()
         self.chat_name = "/".join(identity(self.models.chat))
         self.tenant_chat_names = {name: "/".join(identity(chat)) for name, chat in self.models.tenants.items()}
@@ -152,7 +147,7 @@ class _Layers:
             stops=self.stops,
             model=self.chat_name,
             tenant_models=self.tenant_chat_names,
-            manifest_id=run.manifest_id,
+            manifest_id=manifest_id,
         )
         self.parts = self._agent_parts()
         self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants, self.models.cheaper)
@@ -165,7 +160,8 @@ class _Layers:
         judging = load_if_there("orchestration.run.judging_chat")
 
         def demand_model(name: str) -> None:
-            self.stops.demand("model", name)
+            if self.stops:
+                self.stops.demand("model", name)
             self.policy.demand_model(name)
 
         return open_models(
@@ -176,7 +172,7 @@ class _Layers:
             watch_embedder=TracedEmbedder,
             watch_reranker=TracedReranker,
             pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
-            watch_judge=TracedJudge,
+            watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,
         )
 
     def _open_retrieval(self) -> Retrieval:
@@ -208,7 +204,7 @@ class _Layers:
             ledger=self.retrieval.ledger,
             embedder=self.models.query_embedder,
             policy=self.policy,
-            writer=f"{self.chat_name} {self.tenant_chat_names} {dict(self.run.weights)} {dict(self.run.prompts)}",
+            writer=f"{self.chat_name} {self.tenant_chat_names} {self.run and self.run.weights} {self.prompts.labels()}",
             erasures=self.erasures,
         )
 
@@ -247,11 +243,13 @@ class _Layers:
         """Return all parts. The agent is wrapped, innermost first: kill switches, audit, counting, quotas."""
         from observability.telemetry.instrument import CountedAgent
         from orchestration.effects.audit import AuditedAgent
-        from orchestration.run.wrapping import StoppableAgent
         from serving.build import QUOTAS
 
         objects = load_if_there("orchestration.answers.objects")
-        agent: Agent = CountedAgent(AuditedAgent(StoppableAgent(self.agent, self.stops), self.acting.audit))
+        agent = self.agent
+        if self.stops:
+            agent = self.switches.StoppableAgent(agent, self.stops)
+        agent = CountedAgent(AuditedAgent(agent, self.acting.audit))
         if self.serving.quotas:
             agent = load_removable(QUOTAS).QuotaAgent(agent, self.serving.quotas)
         opened = (self.watching, self.models, self.retrieval, self.acting, self.serving)
@@ -273,22 +271,22 @@ class _Layers:
 
 def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:
     """Return the digests of the weights. Hashing 190 MB takes as long as the imports, so both run at once."""
-    from models import weights
-
-    named = weights.named_in(settings.models.parts)
+    weights = load_if_there("models.weights")
     with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as hashing:
-        digests = hashing.submit(weights.digests, named, data_dir=data)
+        if weights:
+            digests = hashing.submit(weights.digests, weights.named_in(settings.models.parts), data_dir=data)
         for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
             import_module(f"{layer}.build")
-        return digests.result()
+        return digests.result() if weights else {}
 
 
 def _describe_run(
     settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context, prompts: Prompts
-) -> Manifest:
-    """Build the run manifest, and store it for `make drift`. Nothing else needs it, so a failure is only logged."""
-    from foundation.machine import manifest
-
+) -> Any:
+    """Build the run manifest, and store it for `make drift`; `None` where its file was deleted. A failure to store it is only logged."""
+    manifest = load_if_there("foundation.machine.manifest")
+    if manifest is None:
+        return None
     digest = manifest.digest_of_files([corpus]) if corpus else None
     run = manifest.build(settings, weights=weights, corpus=digest, clock=context.clock, prompts=prompts.labels())
     try:

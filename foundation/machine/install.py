@@ -264,8 +264,7 @@ def _normal(requirement: str) -> str:
 
 def _install_torch(build: str, *, use_uv: bool) -> None:
     """Install torch. On Linux the index has the CUDA build, several GB, under the plain name; uv knows the indexes of
-    the others. A configured pip (a mirror, a folder of wheels) takes precedence.
-    """
+    the others. A configured pip (a mirror, a folder of wheels) takes precedence."""
     print(f"torch: {TORCH}")
     if use_uv:
         uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON), f"--torch-backend={build}", TORCH]
@@ -350,8 +349,7 @@ def _installer(arguments: list[str]) -> list[str]:
 
 def _count(lines: IO[str], expect: int) -> str:
     """Show pip's progress: in one rewritten line on a terminal, else in a line for every 25 packages. Return the last
-    lines, where some commands report errors.
-    """
+    lines, where some commands report errors."""
     count = 0
     last: deque[str] = deque(maxlen=10)
     for line in lines:

@@ -26,7 +26,7 @@ from serving.wiring import System
 if TYPE_CHECKING:
     from lab.tuning.chat import Example, Tuned
     from observability.evaluation.golden_set import CaseScore, GoldenCase
-    from retrieval.grounding.evidence import Evidence
+    from retrieval.grounding.citing import Evidence
 
 EPOCHS = 3
 SERVED = ("answered", "answer_contained", "citation_precision", "citation_recall")

@@ -14,7 +14,8 @@ from orchestration.answers.compose import WORDS
 from orchestration.flow.document_steps import PASSAGES
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
-from retrieval.grounding.evidence import Evidence, narrow
+from retrieval.grounding.citing import Evidence
+from retrieval.grounding.evidence import narrow
 
 _ROLES = {"system": "system", "human": "user"}
 

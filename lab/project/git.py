@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from serving.cli.project.git import git, succeeds
+from serving.cli.project.update import git, succeeds
 
 AUTHOR = ("-c", "user.name=sixply", "-c", "user.email=sixply@localhost")
 """Who commits where git knows nobody."""

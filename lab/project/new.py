@@ -17,7 +17,7 @@ from lab.project.prove import prove
 from lab.project.prune import left_out_of, parts_of
 from lab.project.render import render, used_by
 from serving.cli import terminal
-from serving.cli.project.git import git, succeeds
+from serving.cli.project.update import git, succeeds
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ from lab.project.git import author_for, commit_all, unpack
 from lab.project.prove import prove
 from serving.cli import terminal
 from serving.cli.main import run
-from serving.cli.project.git import git
+from serving.cli.project.update import git
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDERER = "serving.cli.project.render"

@@ -27,7 +27,7 @@ from foundation.settings import read_toml
 from lab.project.git import commit_all, unpack
 from lab.trial import guards
 from serving.cli import terminal
-from serving.cli.project.git import git
+from serving.cli.project.update import git
 
 ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")

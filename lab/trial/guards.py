@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from serving.cli.project.git import git
+from serving.cli.project.update import git
 
 PROTECTED = (
     "*/contract.py", "tests/contracts/*", "tests/architecture/*", "tests/doubles/*", "*conftest.py", "pyproject.toml", "lab/*",

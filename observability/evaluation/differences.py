@@ -152,13 +152,10 @@ def _apart(measure: Measure, ours: Sequence[Numbers], theirs: Sequence[Numbers])
 def _judge(
     measure: Measure, diff: float, *, low: float | None, high: float | None, threshold: float | None, a: float, n: int
 ) -> tuple[Judgement, int | None]:
-    """Return the verdict. Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained enough.
-
-    A relative measure must gain as much as it might lose: with a quarter allowed, B is better at four fifths of A or
-    less. Otherwise a system compared with itself would be better by a hair every second time.
-    """
+    """Return the verdict. Worse: surely lost more than allowed. Equal: surely did not. Better: surely gained enough."""
     if threshold is None or math.isnan(diff):
         return "shown", None
+    # a relative measure must gain as much as it might lose: a quarter is allowed, so B is better at four fifths of A
     enough = threshold * abs(a) / (abs(a) + threshold) if measure.relative and a else 0.0
     sign = 1 if measure.more_is_better else -1
     gain = sign * diff

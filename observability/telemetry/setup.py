@@ -185,12 +185,9 @@ def tracers() -> _CurrentTracerProvider:
 
 
 class _OneMeter(otel_metrics.MeterProvider):
-    """Returns the same meter to every GenAI instrumentor.
+    """Returns the same meter to every GenAI instrumentor, whose metrics have the same names and different attributes."""
 
-    Their metrics have the same names and different attributes. The Prometheus exporter (0.66b2) writes metrics of a
-    second scope under the label names of the first: `provider="chat"`.
-    """
-
+    # the Prometheus exporter (0.66b2) writes metrics of a second scope under the label names of the first
     def get_meter(self, *_: Any, **__: Any) -> Meter:
         return otel_metrics.get_meter(f"{names.SERVICE}.genai")
 
@@ -217,16 +214,13 @@ def _claim_process(service_name: str) -> None:
 
 
 def _observe_langchain(*, capture_content: bool) -> None:
-    """Instrument chat models, agents, tools and LangChain retrievers with OpenTelemetry's own instrumentor.
-
-    On installation it reads from the environment whether to record content. Our settings decide, not a variable left
-    over in a shell.
-    """
+    """Instrument chat models, agents, tools and LangChain retrievers with OpenTelemetry's own instrumentor."""
     from opentelemetry.instrumentation.genai.langchain.callback_handler import OpenTelemetryLangChainCallbackHandler
 
     _forget_langchain()
     # otherwise LangChain sends every event of an asynchronous run, some thirty an answer, to a thread and waits for it
     OpenTelemetryLangChainCallbackHandler.run_inline = True
+    # it reads from the environment whether to record content; our settings decide, not a variable left over in a shell
     content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
     with _environment(content):
         _langchain().instrument(tracer_provider=tracers(), meter_provider=genai_meters())

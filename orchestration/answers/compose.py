@@ -16,7 +16,8 @@ from orchestration.language.guard import as_quotation, instructs_reader, without
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
 from retrieval.contract import Citation
-from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, narrow
+from retrieval.grounding.citing import Evidence
+from retrieval.grounding.evidence import FAR_BEHIND, Grounding, narrow
 
 SENTENCES = 3
 # Most words of an extractive answer; of a longer first sentence only the part that answers is quoted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from retrieval.grounding.evidence import Evidence
+from retrieval.grounding.citing import Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from retrieval.contract import Citation, Hit
-from retrieval.grounding.evidence import Evidence
+from retrieval.grounding.citing import Evidence
 
 # Most sentences of documents that an object is made from
 SENTENCES = 8

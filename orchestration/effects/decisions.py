@@ -8,7 +8,6 @@ from typing import Any
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from foundation.kill_switches import Stops
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
@@ -27,7 +26,8 @@ class Decisions:
     policy: Policy
     approvals: SqliteApprovals
     _audit: SqliteAudit
-    _stops: Stops | None
+    _stops: Any
+    """`foundation.kill_switches.Stops`, or `None`."""
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve with the requested or other arguments, or reject; exactly once.

@@ -24,7 +24,6 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.clock import Clock
 from foundation.components import load_if_there
 from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
-from foundation.kill_switches import Stops
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
@@ -80,7 +79,7 @@ class Executor(Decisions):
         effects: SqliteEffects,
         audit: SqliteAudit,
         clock: Clock,
-        stops: Stops | None = None,
+        stops: Any = None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
         names = Counter(tool.name for tool in tools)

@@ -20,7 +20,6 @@ from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, Step
-from orchestration.language.as_of import parse_as_of
 from orchestration.memory.conversations import BEGUN_BY, Conversations
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import error_event, stream_from
@@ -97,7 +96,7 @@ class DurableAgent(ABC):
         if state is not None:
             return "cut off", state
         compose = request.compose or self._settings.compose
-        state = fresh(question, compose, thread_id, principal, request.as_of or parse_as_of(question))
+        state = fresh(question, compose, thread_id, principal, request.as_of)
         state["client"] = request.client.model_dump(mode="json")
         return "new", state
 

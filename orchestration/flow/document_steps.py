@@ -22,7 +22,8 @@ from orchestration.memory.follow_ups import entity_names, stands_alone
 from orchestration.run.run import Run
 from orchestration.run.state import State, abstain, as_result, day_of
 from retrieval.contract import Hit
-from retrieval.grounding.evidence import FAR_BEHIND, Evidence, Grounding, title_of
+from retrieval.grounding.citing import Evidence, title_of
+from retrieval.grounding.evidence import FAR_BEHIND, Grounding
 from retrieval.search.fusion import in_one_ranking
 
 SENTENCES_OF_EVIDENCE = 12
@@ -185,7 +186,7 @@ class DocumentSteps:
 
     def thin(self, state: State) -> bool:
         """Whether the evidence is too thin to answer from."""
-        return state["confidence"] < self._parts.grounding.settings.min_evidence
+        return bool(state["confidence"] < self._parts.grounding.settings.min_evidence)
 
 
 def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:

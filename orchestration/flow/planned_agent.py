@@ -17,6 +17,7 @@ from orchestration.events import Answer
 from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.flow.document_steps import Work
 from orchestration.flow.steps import Steps
+from orchestration.language.as_of import parse_as_of
 from orchestration.memory.follow_ups import append_turn, turns_from_client
 from orchestration.requests import AnswerRequest
 from orchestration.run.run import Run
@@ -46,6 +47,8 @@ class PlannedAgent(DurableAgent):
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         begin, state = await super()._begin(request, thread_id, principal)
+        if begin == "new" and (day := request.as_of or parse_as_of(request.question)):
+            state["as_of"] = day.isoformat()
         if begin == "new" and request.earlier and not request.thread_id:
             longest = self._settings.max_question_characters
             state["turns"], state["summary"] = turns_from_client(request.earlier, longest=longest)

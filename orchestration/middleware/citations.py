@@ -11,6 +11,7 @@ from langchain.agents.middleware import ModelRequest, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
+from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed
 from models.pricing import empty_reply_of
 from orchestration.events import Unsupported
@@ -22,12 +23,12 @@ from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.contract import Citation, Hit
-from retrieval.grounding.claims import Claim, Passage, check_answer
-from retrieval.grounding.evidence import Grounding, cite_span, title_of
+from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations, title_of
 
 MARK = "[?]"
 # Findings that the judge of entailment makes
 OF_PASSAGES = frozenset({"denied", "unsupported"})
+UNCHECKED = "no statement was compared with the passage that it cites"
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -45,11 +46,9 @@ class CitationMiddleware(RequestMiddleware):
 
     state_schema = CheckedState
 
-    def __init__(
-        self, grounding: Grounding, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark"
-    ) -> None:
+    def __init__(self, grounding: Any, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark") -> None:
         self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
-        self._unjudged = grounding.without_judge()
+        self._checks = load_if_there("retrieval.grounding.claims")
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Add the findings about the last answer to the request; they are not stored in the conversation."""
@@ -82,18 +81,22 @@ class CitationMiddleware(RequestMiddleware):
 
     def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
         """Return the statements of the text, each with its finding."""
+        if not self._checks:
+            return read_citations(text, passages)
         headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
         shown = [Passage(number, hit.chunk.text, headings[number]) for number, hit in passages.items()]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
         question, stated = run.state.get("question", ""), (run.prompt("persona").text, client_options(run).instructions)
         # without a passage the judge's verdict decides nothing, and it takes seconds on long results
-        grounding = self._grounding if passages else self._unjudged
-        claims = check_answer(text, shown, known=[*read, *stated], question=question, grounding=grounding)
+        claims = self._checks.check_answer(
+            text, shown, known=[*read, *stated], question=question, grounding=self._grounding, judged=bool(passages)
+        )
         acted = bool(outcomes_of(state["messages"]))
 
         def counts(claim: Claim) -> bool:
             if not passages and not acted:
                 return claim.finding == "unknown_marker"
+            # the model puts results of tools in its own words, so without citations only unknown figures and names count
             return not acted or bool(claim.cited) or claim.finding not in OF_PASSAGES
 
         return [claim if counts(claim) else replace(claim, finding="") for claim in claims]
@@ -114,6 +117,8 @@ class CitationMiddleware(RequestMiddleware):
             run.tell("citation", citation=citation)
         for claim in written.unsupported:
             run.tell("check", check=claim)
+        if not self._checks and written.citations:
+            run.note(UNCHECKED)
         run.unsupported = written.unsupported
         run.drafts.append("marked" if written.unsupported else "shown")
         if claims and not any(isinstance(message, ToolMessage) for message in messages):

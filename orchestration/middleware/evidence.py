@@ -6,7 +6,9 @@ Checkpoints hold the ids of passages and no text: each run reads the text again 
 from __future__ import annotations
 
 import html
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any
 
 from langchain.agents.middleware import ModelRequest
@@ -19,7 +21,7 @@ from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import day_of
 from retrieval.contract import DocumentLedger, Hit
-from retrieval.grounding.evidence import title_of
+from retrieval.grounding.citing import title_of
 
 # Number of passages that `open_document` shows at once
 PART = 8
@@ -29,6 +31,9 @@ GONE = "This passage can no longer be read: the document was changed, removed or
 
 Query = Annotated[
     str, Field(min_length=1, max_length=1_000, description="what to look for, in the language of the documents")
+]
+Day = Annotated[
+    date | None, Field(description="where the person asks what was in force on a day, that day: 2024-11-30; else none")
 ]
 Passage = Annotated[int, Field(ge=1, description="the number of a passage that a search gave")]
 Part = Annotated[
@@ -53,15 +58,20 @@ class EvidenceMiddleware(RequestMiddleware):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         run.numbers = passage_numbers(request.messages)
+        searched = [message for message in request.messages if _artifact_of(message).get("day")]
+        run.days = {chunk: date.fromisoformat(_artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
         # read anew in each run: the caller may have lost a right since
-        missing = [chunk_id for chunk_id in run.numbers if chunk_id not in run.passages]
-        if missing:
-            run.passages |= await run.in_thread(self._ledger.hits, missing, run.scope, as_of=day_of(run.state))
+        missing: dict[date | None, list[str]] = defaultdict(list)
+        for chunk_id in run.numbers:
+            if chunk_id not in run.passages:
+                missing[run.days.get(chunk_id) or day_of(run.state)].append(chunk_id)
+        for day, chunk_ids in missing.items():
+            run.passages |= await run.in_thread(self._ledger.hits, chunk_ids, run.scope, as_of=day)
         return request.override(messages=[_show(message, run) for message in request.messages])
 
-    async def _search(self, query: Query) -> tuple[str, dict[str, Any]]:
+    async def _search(self, query: Query, day: Day = None) -> tuple[str, dict[str, Any]]:
         run = current_run()
-        return _note_hits(await run.search(query), run)
+        return _note_hits(await run.search(query, as_of=day), run, day)
 
     async def _open(self, passage: Passage, part: Part = 0) -> tuple[str, dict[str, Any]]:
         run = current_run()
@@ -79,8 +89,9 @@ class EvidenceMiddleware(RequestMiddleware):
         wanted = [chunk.chunk_id for chunk in entry.chunks[first : first + PART]]
         if not wanted:
             raise ToolException(f"The document has {-(-count // PART)} parts; there is no part {part}.")
-        hits = self._ledger.hits(wanted, run.scope, as_of=day_of(run.state))
-        content, artifact = _note_hits([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run)
+        day = run.days.get(hit.chunk.chunk_id)
+        hits = self._ledger.hits(wanted, run.scope, as_of=day or day_of(run.state))
+        content, artifact = _note_hits([hits[chunk_id] for chunk_id in wanted if chunk_id in hits], run, day)
         return f"Passages {first + 1} to {first + len(wanted)} of {count}. {content}", artifact
 
 
@@ -91,13 +102,18 @@ def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
 
 
 def _chunks_of(message: AnyMessage) -> list[str]:
+    return list(_artifact_of(message).get("chunks", ()))
+
+
+def _artifact_of(message: AnyMessage) -> dict[str, Any]:
     artifact = getattr(message, "artifact", None)
-    return list(artifact.get("chunks", ())) if isinstance(artifact, dict) else []
+    return artifact if isinstance(artifact, dict) else {}
 
 
-def _note_hits(hits: Sequence[Hit], run: Run) -> tuple[str, dict[str, Any]]:
+def _note_hits(hits: Sequence[Hit], run: Run, day: date | None) -> tuple[str, dict[str, Any]]:
     run.passages.update({hit.chunk.chunk_id: hit for hit in hits})
-    return (f"{len(hits)} passages." if hits else NOTHING), {"chunks": [hit.chunk.chunk_id for hit in hits]}
+    artifact = {"chunks": [hit.chunk.chunk_id for hit in hits]} | ({"day": day.isoformat()} if day else {})
+    return (f"{len(hits)} passages." if hits else NOTHING), artifact
 
 
 def _show(message: AnyMessage, run: Run) -> AnyMessage:

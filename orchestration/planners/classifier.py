@@ -289,11 +289,8 @@ def _opens(text: str, tool: BaseTool) -> bool:
 
 
 def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
-    """Return the pieces with a tool or a question of their own; others are merged into the one before.
-
-    Merged are also a question about a tool's result ("and what did it cost?"), and a tool that lacks an argument if the
-    request as a whole is for no tool.
-    """
+    """Return the pieces with a tool or a question of their own; others are merged into the one before, as are a question about
+    a tool's result ("and what did it cost?"), and a tool that lacks an argument if the whole request is for no tool."""
     parts: list[_Part] = []
     for piece in pieces:
         tools = [part.tool for part in parts if part.tool is not None]

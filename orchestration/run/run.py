@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import reduce
 from operator import add
@@ -38,7 +39,7 @@ from retrieval.contract import Hit
 if TYPE_CHECKING:  # composing imports this module
     from orchestration.answers.drafts import Draft
     from orchestration.run.state import Result, State
-    from retrieval.grounding.evidence import Evidence
+    from retrieval.grounding.citing import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
 # Tokens reserved for a reply whose length the call does not limit
@@ -100,6 +101,8 @@ class Run:
     """Passages that a tool-calling agent has read, by id."""
     numbers: dict[str, int] = field(default_factory=dict)
     """The number under which each passage was shown to the model, by the passage's id."""
+    days: dict[str, date] = field(default_factory=dict)
+    """The day that the model stated in the search for a passage, by the passage's id; absent: the run's own."""
     summaries: dict[str, str] = field(default_factory=dict)
     """Summaries of earlier turns, each by the id of the last message that it covers."""
     hits: list[Hit] | None = None
@@ -160,12 +163,12 @@ class Run:
         """Run `work` in a thread, for at most the seconds that are left. Raises BudgetExceeded: they ran out."""
         return await in_thread_within(self.budget.remaining_s(), work, *args, **kwargs)
 
-    async def search(self, query: str, *, wider: int = 1) -> list[Hit]:
-        """Search the documents that the caller may read, as of the day that is asked about."""
+    async def search(self, query: str, *, wider: int = 1, as_of: date | None = None) -> list[Hit]:
+        """Search the documents that the caller may read, as of that day, else of the one that is asked about."""
         search, answers = self.parts.retriever.retrieve, self.parts.settings.answers
         documents, passages = wider * answers.evidence, wider * answers.passages
-        as_of = day_of(self.state)
-        return await self.in_thread(search, query, self.scope, limit=documents, per_document=passages, as_of=as_of)
+        day = as_of or day_of(self.state)
+        return await self.in_thread(search, query, self.scope, limit=documents, per_document=passages, as_of=day)
 
     def tell(self, kind: Any, **content: Any) -> None:
         """Emit an event of this conversation."""

@@ -1,19 +1,16 @@
-"""Wrappers of an agent that see its events on their way out. One stops runs at a kill switch, one chooses the agent by tenant."""
+"""Wrappers of an agent that see its events on their way out. One chooses the agent by tenant."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
-from foundation.errors import Stopped
-from foundation.kill_switches import Stops, unless_stopped
 from foundation.types import Principal
 from orchestration.actions import Decision
 from orchestration.contract import Agent, ConversationStore
 from orchestration.events import Conversation, Event, Turn
 from orchestration.requests import AnswerRequest
-from orchestration.run.answering import error_event, stream_from
 
 
 class AgentWrapper:
@@ -44,37 +41,6 @@ class AgentWrapper:
         async with aclosing(events) as source:  # type: ignore[type-var]
             async for event in source:
                 yield event
-
-
-class StoppableAgent(AgentWrapper):
-    """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
-    once, and what it used is charged. Raises Stopped, beside what the agent inside raises."""
-
-    def __init__(self, inner: Agent, stops: Stops) -> None:
-        super().__init__(inner)
-        self._stops = stops
-
-    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        def demand() -> None:
-            self._stops.demand("tenant", principal.tenant)
-
-        async def emit_all(emit: Callable[[Event], None]) -> None:
-            async with aclosing(events) as source:  # type: ignore[type-var]
-                async for event in source:
-                    emit(event)
-
-        async def watch(emit: Callable[[Event], None]) -> None:
-            # also between two events: a model may think for a minute
-            await unless_stopped(emit_all(emit), demand)
-
-        demand()
-        try:
-            async with aclosing(stream_from(watch)) as watched:
-                async for event in watched:
-                    demand()
-                    yield event
-        except Stopped as error:
-            yield error_event(error)
 
 
 class TenantAgents(AgentWrapper):

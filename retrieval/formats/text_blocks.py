@@ -167,11 +167,8 @@ def _guess(content: bytes, name: str) -> str:
 
 def _latin(content: bytes) -> str | None:
     """Decode text of a language in Latin script: mostly ASCII letters, and no others than those of its alphabet; `None`
-    if it is none. Guesses by frequency mistake French for Baltic and Polish for French.
-
-    Where several encodings fit, the one with the fewest misplaced marks is used. All have one byte per letter, so that
-    the bytes are counted once for all.
-    """
+    if it is none. Where several encodings fit, the one with the fewest misplaced marks is used."""
+    # guesses by frequency mistake French for Baltic and Polish for French; all encodings have one byte per letter
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
     misplaced: dict[str, int] = {}

@@ -1,8 +1,7 @@
 """The check of a written answer: each claim against the passages that it cites.
 
-A claim found word for word in a passage is anchored there. Otherwise figures, names and denials are compared with the
-sentences that say nearly the same, and only where these rules find nothing does a trained judge decide. The answer is
-not changed: a failing claim is returned with the finding.
+A claim found word for word in a passage is anchored there. Otherwise figures, names and denials are compared with the sentences that
+say nearly the same, and only where these rules find nothing does a trained judge decide.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from functools import cached_property
 from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
+from retrieval.grounding.citing import Anchor, Claim, Passage
 from retrieval.grounding.claim_spans import Statement, split_statements
 from retrieval.grounding.contradictions import Change, change_in_context, change_in_copies, denial, opposite
 from retrieval.grounding.evidence import Grounding
@@ -43,49 +43,19 @@ _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"[^\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A passage that the writer was shown, under the number by which it is cited."""
-
-    number: int
-    text: str
-    headings: str = ""
-    """Title and heading path, which may name a sentence's subject."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """The span that supports a claim: `text[start:end]` of the passage with this number."""
-
-    passage: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A sentence, list item or table row of an answer that states something: `answer[start:end]`, with its markers."""
-
-    start: int
-    end: int
-    text: str
-    """The claim without markers and Markdown signs."""
-    cited: tuple[int, ...]
-    """Numbers of the existing passages that it cites."""
-    anchors: tuple[Anchor, ...] = ()
-    finding: str = ""
-    """`figure`, `name`, `denied`, `unsupported` or `unknown_marker`; empty: the claim holds."""
-    detail: str = ""
-    """An explanation for the writer, to repair the claim."""
-
-
 def check_answer(
-    answer: str, passages: Sequence[Passage], *, known: Sequence[str] = (), question: str = "", grounding: Grounding
+    answer: str,
+    passages: Sequence[Passage],
+    *,
+    known: Sequence[str] = (),
+    question: str = "",
+    grounding: Grounding,
+    judged: bool = True,
 ) -> list[Claim]:
     """Check the claims of a Markdown answer; return them in order, each with its anchors or its finding.
 
     A claim without markers is checked against the citations of its paragraph, list item or row, else against every
-    passage. `known` are other texts that the answer may rest on, such as results of tools.
+    passage. `known` are other texts that the answer may rest on, such as results of tools. `judged=False`: rules alone.
 
     Raises ComponentError: the embedder failed."""
     shown = _Shown(passages, known, question)
@@ -94,7 +64,7 @@ def check_answer(
         for statement in split_statements(answer)
     ]
     below = grounding.settings.judged_below
-    unsure = [draft for draft in drafts if draft.wording < below and draft.can_be_judged]
+    unsure = [draft for draft in drafts if judged and draft.wording < below and draft.can_be_judged]
     supports = grounding.supports([(_in_context(draft.claim, question), draft.nearest_texts) for draft in unsure])
     least = grounding.settings.min_claim_support
     doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < least}

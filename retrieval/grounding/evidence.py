@@ -1,10 +1,7 @@
 """Evidence: the sentences of hits that answer, the confidence in them, and their support of written sentences.
 
-Sentences are ranked by a weighted sum of explainable signals: how well each token of the question is matched in the
-sentence (late interaction), cosine similarity, coverage of the question's rare terms, the kind of answer asked for,
-rank and score of the document. With the default weights (`[retrieval.grounding.weights]`) the first sentence holds the
-answer in 85 % of SQuAD questions over six documents, one of the first three in 95 %; without the late interaction in 83
-%.
+Sentences are ranked by a weighted sum of explainable signals (`[retrieval.grounding.weights]`). With the default weights the first sentence
+holds the answer in 85 % of SQuAD questions over six documents, one of the first three in 95 %; without the late interaction in 83 %.
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, without_marks
 from retrieval.contract import Citation, Hit
+from retrieval.grounding.citing import Evidence, cite_span
 from retrieval.grounding.claim_support import support_of
 from retrieval.settings import GroundingSettings, SentenceWeights
 
@@ -35,25 +33,6 @@ retriever with another scale from deciding alone."""
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
 # Most words of a sentence with a colon and what it introduces; a short answer has no room for more
 _ROOM = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A sentence of a hit; one that ends with a colon includes what it introduces. `text == document
-    text[start:end]`; `score` from 0 to 1 compares across questions."""
-
-    hit: Hit
-    start: int
-    end: int
-    text: str
-    score: float
-    similarity: float = 0.0
-    """Cosine of the question and the sentence with its heading."""
-    coverage: float = 0.0
-    """Share of the question's terms, weighted by rarity, in the sentence, the one before it and the heading."""
-    matched: tuple[float, ...] = ()
-    """Match with each part of the question, weighted so that the sum is at most 1. Parts are tokens where the
-    embedder gives a vector per token, else terms; both for a question in other than Latin letters."""
 
 
 @dataclass(frozen=True)
@@ -89,25 +68,13 @@ def _headings_of(hit: Hit) -> str:
     return " ".join([*hit.chunk.heading_path, hit.source.title or ""])
 
 
-class _SupportsAll:
-    def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return [1.0] * len(pairs)
-
-
 class Grounding:
-    """Finds evidence and its confidence by an embedder, and support by a judge. Each judgement calls the embedder once or twice.
-
-    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens.
-    """
+    """Finds evidence and its confidence by an embedder, and support by a judge. Each judgement calls the embedder once or twice."""
 
     def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
         self._embedder = embedder
         self._judge = judge
         self.settings = settings
-
-    def without_judge(self) -> Grounding:
-        """Return a copy whose judge supports everything, for checks by rules alone."""
-        return Grounding(self._embedder, _SupportsAll(), self.settings)
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be
@@ -128,6 +95,7 @@ class Grounding:
     def _compare(self, question: str, candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Compared]:
         texts = [candidate.in_context for candidate in candidates]
         tokens = embed_tokens(self._embedder, [question, *texts])
+        # late interaction needs vectors of tokens; with other embedders, terms replace tokens
         if tokens is None:
             vectors = embed(self._embedder, texts)
             similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1).tolist()
@@ -177,26 +145,6 @@ class Grounding:
     def cite(self, evidence: Evidence, marker: int) -> Citation:
         """Return the citation of a piece of evidence, with the number by which the answer refers to it."""
         return cite_span(evidence.hit, marker, evidence.start, evidence.text)
-
-
-def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
-    """Return the citation of `quote`, which begins at character `start` of the document."""
-    return Citation(
-        marker=marker,
-        document_id=hit.chunk.document_id,
-        chunk_id=hit.chunk.chunk_id,
-        uri=hit.source.uri,
-        title=title_of(hit),
-        start=start,
-        end=start + len(quote),
-        quote=quote,
-        page=hit.chunk.page,
-    )
-
-
-def title_of(hit: Hit) -> str:
-    """Return the title of a hit's document: its title, else its first heading, else its uri."""
-    return hit.source.title or (hit.chunk.heading_path[0] if hit.chunk.heading_path else hit.source.uri)
 
 
 def narrow(question: str, evidence: Evidence, most: int) -> Evidence:

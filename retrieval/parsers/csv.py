@@ -36,11 +36,9 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _delimiter(text: str) -> str:
-    """Return the separator under which the first rows agree best on a number of columns.
+    """Return the separator under which the first rows agree best on a number of columns."""
 
-    The standard library's Sniffer guesses from letters where a column of prose is present; counting does not.
-    """
-
+    # the standard library's Sniffer guesses from letters where a column of prose is present
     def agreement(delimiter: str) -> tuple[int, int]:
         widths = Counter(len(row) for row in _read_rows(text[:20_000], delimiter)[:50] if row)
         width, rows = max(((w, n) for w, n in widths.items() if w > 1), key=lambda pair: pair[1], default=(0, 0))

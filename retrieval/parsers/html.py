@@ -74,13 +74,11 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def _main_content(source: str) -> Any:
-    """Return the tree that trafilatura keeps; `None`: nothing.
-
-    Its fallbacks for short pages flatten the structure, so the least size is set to 1.
-    """
+    """Return the tree that trafilatura keeps; `None`: nothing."""
     import trafilatura
     from trafilatura.settings import DEFAULT_CONFIG
 
+    # its fallbacks for short pages flatten the structure, so the least size is 1
     config = deepcopy(DEFAULT_CONFIG)
     config["DEFAULT"]["min_extracted_size"] = "1"
     extracted: Any = trafilatura.bare_extraction(

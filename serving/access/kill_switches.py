@@ -1,15 +1,20 @@
-"""Kill switches that take effect at once and are recorded in the audit, even where the disk fails at first."""
+"""Kill switches that take effect at once, end runs, and are recorded in the audit, even where the disk fails at first."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
-from foundation.kill_switches import Kind, Stop, Stops
+from foundation.kill_switches import Kind, Stop, Stops, unless_stopped
+from foundation.types import Principal
+from orchestration.contract import Agent
+from orchestration.events import Event
+from orchestration.run.answering import error_event, stream_from
+from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
     from orchestration.effects.audit import SqliteAudit
@@ -91,3 +96,34 @@ def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) 
 
     tenant = switch.name if switch.kind == "tenant" else NOBODY
     return AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(switch), outcome=outcome, reason=switch.why)
+
+
+class StoppableAgent(AgentWrapper):
+    """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
+    once, and what it used is charged. Raises Stopped, beside what the agent inside raises."""
+
+    def __init__(self, inner: Agent, stops: Stops) -> None:
+        super().__init__(inner)
+        self._stops = stops
+
+    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
+        def demand() -> None:
+            self._stops.demand("tenant", principal.tenant)
+
+        async def emit_all(emit: Callable[[Event], None]) -> None:
+            async with aclosing(events) as source:  # type: ignore[type-var]
+                async for event in source:
+                    emit(event)
+
+        async def watch(emit: Callable[[Event], None]) -> None:
+            # also between two events: a model may think for a minute
+            await unless_stopped(emit_all(emit), demand)
+
+        demand()
+        try:
+            async with aclosing(stream_from(watch)) as watched:
+                async for event in watched:
+                    demand()
+                    yield event
+        except Stopped as error:
+            yield error_event(error)

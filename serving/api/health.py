@@ -45,10 +45,8 @@ def metrics(_: Operator, runtime: Running) -> Response:
 
 
 def _reasons(runtime: Runtime) -> Iterator[str]:
-    """Yield a word for each part that is not ready. Anyone may read them: they name no path, host or tenant.
-
-    A language model that is down is no reason: search and extractive answers work, and each answer says so.
-    """
+    """Yield a word for each part that is not ready. Anyone may read them: they name no path, host or tenant."""
+    # a language model that is down is no reason: search and extractive answers work, and each answer says so
     if runtime.lifecycle.draining:
         yield "shutting_down"
     yield from runtime.stores.reasons()

@@ -180,13 +180,10 @@ def _outcome(report: Any) -> tuple[str, str]:
 
 
 def _sentence_of_failure(failure: Any) -> str | None:
-    """Return what a failure's own line leaves out, if anything.
-
-    For unwritten methods this is the one called first, because the cleanup after it is seldom written either. For a
-    bare assertion, it is the asserted expression.
-    """
+    """Return what a failure's own line leaves out: the first unwritten method, or the expression of a bare assertion."""
     error = failure.value
     if isinstance(error, NotImplementedError):
+        # the method called first, because the cleanup after it is seldom written either
         while isinstance(error.__context__, NotImplementedError):
             error = error.__context__
         return f"{type(error).__name__}: {error}"

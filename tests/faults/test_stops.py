@@ -27,8 +27,7 @@ from orchestration.answers.objects import Objects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from orchestration.run.wrapping import StoppableAgent
-from serving.access.kill_switches import tend_records
+from serving.access.kill_switches import StoppableAgent, tend_records
 from serving.app import create_app
 from tests.doubles import serving
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World

@@ -10,7 +10,7 @@ from lab.finetune.golden_replies import example_of, examples, gold_reply
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
-from retrieval.grounding.evidence import Evidence
+from retrieval.grounding.citing import Evidence
 from tests.doubles.orchestration import hit
 
 CASE = GoldenCase(

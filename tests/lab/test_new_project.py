@@ -25,7 +25,7 @@ from lab.project.render import prune_lock, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
-from serving.cli.project.git import git, succeeds
+from serving.cli.project.update import git, succeeds
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = read_optional(ROOT)

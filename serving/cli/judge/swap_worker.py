@@ -75,4 +75,4 @@ def _describe_stack(loaded: Loaded, system: System) -> dict[str, str]:
     from observability.evaluation.compare import WRITERS
 
     stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
-    return stack | {f"prompts.{name}": label for name, label in system.manifest.prompts.items()}
+    return stack | {f"prompts.{name}": label for name, label in system.parts.prompts.labels().items()}

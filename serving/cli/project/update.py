@@ -1,11 +1,9 @@
-"""`sixply update`: merge the template's changes into this project, whole or not at all.
-
-The newest commit of the template does the work, in a clone of it, so that fixes of the updater reach projects made before.
-"""
+"""`sixply update`: merge the template's changes into this project, whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,11 +15,10 @@ import typer
 
 from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
-from serving.cli.project.git import git, succeeds
 
 ROOT = Path(__file__).resolve().parents[3]
 UPDATER = "lab.project.update"
-"""Module in the template."""
+"""Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before."""
 
 
 def update(
@@ -74,3 +71,22 @@ def fetch_template(source: str, base: str, upstream: Path) -> None:
             f"The template at {source} has no history from {base[:12]}, which this project was made from, to its newest commit: it was "
             "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
         )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Return git's output without the final newline.
+
+    Raises:
+        InvalidRequest: git failed, with its own message.
+    """
+    if shutil.which("git") is None:
+        raise InvalidRequest("git is not installed, and a project is made and updated with it. Install git.")
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607 - the one on the path
+    if done.returncode:
+        raise InvalidRequest(f"git {' '.join(arguments)} failed in {folder}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.strip()
+
+
+def succeeds(folder: Path, *arguments: str) -> bool:
+    """Whether git succeeds; its output is ignored."""
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S607

@@ -20,7 +20,8 @@ from orchestration.prompts.frames import answer_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from orchestration.settings import BudgetSettings
-from retrieval.grounding.evidence import Evidence, Grounding
+from retrieval.grounding.citing import Evidence
+from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over
 from tests.doubles.orchestration import NORTH, World, hit

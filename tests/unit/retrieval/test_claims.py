@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.embedders.hashing import HashingEmbedder
-from retrieval.grounding.claims import Claim, Passage, check_answer
+from retrieval.grounding.citing import Claim, Passage
+from retrieval.grounding.claims import check_answer
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over

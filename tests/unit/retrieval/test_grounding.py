@@ -13,7 +13,8 @@ from foundation.components import Context, load
 from models.embedders.hashing import HashingEmbedder
 from retrieval.contract import Chunk, Hit, Source
 from retrieval.grounding import evidence as module
-from retrieval.grounding.evidence import Evidence, Grounding, narrow
+from retrieval.grounding.citing import Evidence
+from retrieval.grounding.evidence import Grounding, narrow
 from retrieval.settings import GroundingSettings
 from serving.settings import Settings
 from tests.doubles.entailment import signs_over
@@ -261,12 +262,18 @@ def test_the_same_in_other_words_is_supported(grounding: Grounding, true: str) -
     assert grounding.support([true], [RETURNS])[0] > 0.6
 
 
-def test_figures_are_the_same_in_words_and_with_separators(grounding: Grounding) -> None:
-    quote = "Two vans carry 1,500 parcels."
+class SupportsAll:
+    """A double: a judge that finds everything supported."""
 
-    two, three = grounding.without_judge().support(
-        ["2 vans carry 1500 parcels.", "3 vans carry 1500 parcels."], [quote]
-    )
+    def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [1.0] * len(pairs)
+
+
+def test_figures_are_the_same_in_words_and_with_separators() -> None:
+    quote = "Two vans carry 1,500 parcels."
+    grounding = Grounding(HashingEmbedder(256), SupportsAll(), GroundingSettings())
+
+    two, three = grounding.support(["2 vans carry 1500 parcels.", "3 vans carry 1500 parcels."], [quote])
     assert (two, three) == (1.0, 0.5)
 
 
