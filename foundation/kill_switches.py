@@ -168,8 +168,7 @@ class Stops:
 
     def find(self, kind: Kind, name: str = "") -> Stop:
         """Raises:
-        NotFound: it is not stopped.
-        """
+        NotFound: it is not stopped."""
         for stop in self.list():
             if (stop.kind, stop.name) == (kind, name):
                 return stop

@@ -38,8 +38,7 @@ class Retrieval:
     vectors: VectorIndex
     ingestor: Ingestor
     retriever: HybridRetriever
-    grounding: Any
-    """`retrieval.grounding.evidence.Grounding`; `None` where that file was deleted."""
+    grounding: Any  # retrieval.grounding.evidence.Grounding; None where that file was deleted
 
 
 def open_retrieval(

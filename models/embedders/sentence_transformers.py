@@ -45,8 +45,7 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order. The library
-        sorts texts by length, to pad little, and restores the order.
-        """
+        sorts texts by length, to pad little, and restores the order."""
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)

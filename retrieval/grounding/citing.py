@@ -68,8 +68,7 @@ class Claim:
 
 
 def read_citations(answer: str, shown: Collection[int]) -> list[Claim]:
-    """Return each line of an answer as a claim with the numbers that it cites, without a check of what it says; its
-    finding is `unknown_marker` where it cites a passage that is not `shown`."""
+    """Return each line as a claim, unchecked but for `unknown_marker`: it cites a passage that is not `shown`."""
     claims = []
     for line in _LINE.finditer(answer):
         numbers = dict.fromkeys(map(int, _MARKER.findall(line.group())))
