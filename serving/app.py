@@ -19,7 +19,6 @@ from serving.http.bodies import BodyLimits
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
 from serving.http.replies import FirstReply, give_first_reply
 from serving.runtime import Runtime
-from serving.settings import HttpSettings
 from serving.wiring import System
 
 ROUTES = (
@@ -74,18 +73,24 @@ def create_app(system: System) -> FastAPI:
         lifespan=_lifespan,
         openapi_url=None,  # ours need a key: serving/api/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
-        # FastAPI would trace requests itself; messages of failed validation can quote what a user wrote.
-        telemetry={"operation_spans": False, "logs": False, "exclude": _is_unwatched},
+        # FastAPI would trace requests itself; messages of failed validation can quote what a user wrote
+        telemetry={
+            "operation_spans": False,
+            "logs": False,
+            "exclude": lambda scope: str(scope["path"]).startswith(UNWATCHED),
+        },
     )
     app.state.runtime = runtime
-    # Innermost first: each later one wraps it.
+    # other names come from pages that rebind theirs to this machine
+    hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.names]
+    # innermost first: each later one wraps it
     if system.idempotency:
         app.add_middleware(load_removable(IDEMPOTENCY).Idempotency, store=system.idempotency)
     app.add_middleware(BodyLimits, http=settings.serving.http)
     if system.quotas:
         app.add_middleware(load_removable(QUOTAS).QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings.serving.http), www_redirect=False)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_exception_handler(FirstReply, give_first_reply)
     errors.install(app)
     for module in filter(is_there, ROUTES):
@@ -100,15 +105,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tended = switches.tend_records(runtime.system.stops, runtime.system.audit) if switches else nullcontext()
     async with tended, runtime.jobs.open() if runtime.jobs else nullcontext():
         yield
-
-
-def _hosts(http: HttpSettings) -> list[str]:
-    """Return the accepted Host headers. Others come from pages that rebind their name to this machine."""
-    return [*LOOPBACK, http.host, *http.names]
-
-
-def _is_unwatched(scope: Any) -> bool:
-    return str(scope["path"]).startswith(UNWATCHED)
 
 
 def _version() -> str:

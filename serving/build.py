@@ -31,7 +31,6 @@ class Serving:
     jobs: Any
     """`serving.jobs.store.JobStore`"""
     answers: AnswerMemory | None
-    """The cache of answers; `None` where it is off."""
 
 
 def open_serving(

@@ -26,7 +26,6 @@ log = logging.getLogger("sixply.serving")
 
 SESSIONS = "serving.access.sessions"
 MOST_PAGES = 20
-"""Maximum open pages of one person."""
 PROBED_S = 5.0
 
 
@@ -76,7 +75,6 @@ class Runtime:
     jobs: Any
     """`serving.jobs.queue.Jobs`; `None` where the system has no jobs."""
     sockets: PerPerson
-    """Limits the page's websocket connections of each person."""
     stores: StoreProbe
 
     @classmethod
@@ -107,7 +105,14 @@ class Runtime:
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
-            jobs=system.jobs and load_removable("serving.jobs.work").jobs_of(system, admission, lifecycle, allow),
+            jobs=system.jobs
+            and load_removable("serving.jobs.queue").Jobs(
+                system.jobs,
+                load_removable("serving.jobs.work").work_of(system, lifecycle),
+                admission,
+                lifecycle,
+                allow,
+            ),
             sockets=PerPerson(MOST_PAGES, "pages"),
             stores=StoreProbe(system),
         )

@@ -31,8 +31,8 @@ from serving.wiring import System
 
 STARTED_WITHIN_S = 30
 PULSE_S = 0.1
+# from the grace period to the end by force, with the stack of each thread on standard error
 LAST_S = 5.0
-"""Seconds from the grace period to the end by force, with the stack of each thread on standard error."""
 
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
@@ -109,18 +109,15 @@ class GracefulServer(uvicorn.Server):
         self.is_up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        left_s = self._left_s()
+        # the grace period began with the signal, which a busy event loop may handle late
+        late_s = 0.0 if self._told_at is None else time.monotonic() - self._told_at
+        left_s = max(self._grace_s - late_s, self._grace_s / 4)
         self._runtime.lifecycle.drain(left_s)
         self.config.timeout_graceful_shutdown = math.ceil(left_s)
         await super().shutdown(sockets)
         await self._runtime.lifecycle.cleaned_up(CLEAN_UP_S)
         self._pulse.cancel()
         gc.unfreeze()
-
-    def _left_s(self) -> float:
-        """Return the rest of the grace period. It began with the signal, which a busy event loop may handle late."""
-        late_s = 0.0 if self._told_at is None else time.monotonic() - self._told_at
-        return max(self._grace_s - late_s, self._grace_s / 4)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

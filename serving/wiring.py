@@ -93,11 +93,9 @@ class System:
 def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[System]:
     """Build every part, in layer order, and close them in reverse.
 
-    `corpus` is a folder whose digest the run manifest will contain.
-
-    Raises:
-        ConfigurationError: a part cannot be built, the weights are not the pinned ones, another process owns the
-            store, or the index was written with another embedder or chunker.
+    `corpus` is a folder whose digest the run manifest will contain. Raises ConfigurationError: a part cannot be built,
+    the weights are not the pinned ones, another process owns the store, or the index was written with another embedder
+    or chunker.
     """
     settings = loaded.settings
     context = context_of(settings)

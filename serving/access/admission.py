@@ -1,8 +1,7 @@
 """Limits on concurrent work: how much runs at once, how much may wait, and when the rest is told to come back.
 
-Each kind of work has its own places. Approvals, stops and health need none, so that an overloaded system can be watched. The queue is a
-fraction of the places: in an overload a long queue stays full, and everybody waits for its whole length. `concurrent` is the maximum; there
-are fewer places while answers take much longer together than alone, as on a machine with few cores.
+Each kind of work has its own places. There are fewer than configured while answers take much longer together than alone, as on a machine
+with few cores.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ from observability.telemetry import metrics
 Work = Literal["answers", "searches", "writes", "reads"]
 
 NEWEST = 0.1
-"""Weight of the latest time in the moving averages."""
+# places are removed while work takes more than this many times its duration alone
 SLOWER = 1.4
-"""Places are removed while work takes more than this many times its duration alone, on average."""
 FEWER = 0.9
 FEWEST = 2
 
@@ -91,6 +89,7 @@ class Admission:
         return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
 
     async def _wait(self) -> None:
+        # in proportion to the places: in an overload a long queue stays full, and everybody waits for its whole length
         if self.waiting >= self._queued * self.places // self._most:
             metrics.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
@@ -111,7 +110,6 @@ class Admission:
         self.running -= 1  # it was reserved for us; `place` counts it again
 
     def _next(self) -> None:
-        """Give free places to those who have waited longest."""
         while self._line and self.running < self.places:
             turn = self._line.popleft()
             if not turn.done():

@@ -1,7 +1,6 @@
 """Authentication by API key, and the access rule that each route declares. serving/access/jwt_tokens.py has tokens.
 
-A key is `sixply_` and 256 random bits, shown once. The keys file holds only its SHA-256: slow hashes protect secrets that can be guessed, and
-a key cannot be. Tenant, roles and groups come from the key's entry, never from a request.
+A key is `sixply_` and 256 random bits, shown once. Tenant, roles and groups come from its entry, never from a request.
 """
 
 from __future__ import annotations
@@ -107,7 +106,9 @@ class KeyStore:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(path, _parse)
+        self._file = JsonFile(
+            path, lambda entries: tuple(Key(**it | {n: tuple(it[n]) for n in ("roles", "groups")}) for it in entries)
+        )
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> KeyStore:
@@ -148,14 +149,9 @@ class KeyStore:
         return gone
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """Return the caller for an Authorization header.
-
-        `basic` also accepts the key as the password of HTTP Basic, for pages in a browser. Keep it off for requests
-        that change something: browsers attach Basic credentials to requests that other sites make.
-
-        Raises:
-            Unauthenticated: no header, another scheme, or an unknown key.
-        """
+        """Return the caller for an Authorization header. `basic` also accepts the key as the password of HTTP Basic, for
+        pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key."""
+        # keep `basic` off for what changes something: browsers attach it to requests that other sites make
         principal = self.known(_digest(credential_of(authorization or "", basic=basic)))
         if principal is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
@@ -171,7 +167,8 @@ class KeyStore:
     def known(self, digest: str) -> Principal | None:
         """Return the owner of the key with this digest, or `None`."""
         match = None
-        for key in self.list():  # all of them, even after a match: constant time
+        # all of them, even after a match: the time must not tell which was found
+        for key in self.list():
             if hmac.compare_digest(key.sha256, digest):
                 match = key
         return match.principal if match else None
@@ -198,10 +195,6 @@ class KeyStore:
 
     def _write(self, keys: Iterable[Key]) -> None:
         self._file.write([asdict(key) for key in keys])
-
-
-def _parse(entries: Any) -> tuple[Key, ...]:
-    return tuple(Key(**entry | {name: tuple(entry[name]) for name in ("roles", "groups")}) for entry in entries)
 
 
 class Callers:
@@ -231,12 +224,8 @@ class Callers:
         return self.bearer(credential)
 
     def recheck(self, principal: Principal) -> Principal:
-        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims
-        while it has not expired and its issuer's key is in the file.
-
-        Raises:
-            Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
-        """
+        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's
+        claims. Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now."""
         if not principal.credential.startswith(TOKEN):
             return self._keys.recheck(principal)
         if self._tokens is None:
@@ -272,6 +261,7 @@ def is_token(credential: str) -> bool:
 
 
 def _digest(key: str) -> str:
+    # slow hashes protect secrets that can be guessed, and a key cannot be
     return hashlib.sha256(key.encode("utf-8", errors="replace")).hexdigest()
 
 

@@ -29,7 +29,6 @@ EXPIRED = "The token has expired. Get a new one."
 UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
 LONGEST_NAME = 500
-"""Maximum characters of a subject, a tenant or a group."""
 
 
 class TokenVerifier:
@@ -69,7 +68,7 @@ class TokenVerifier:
             raise Unauthenticated("The key that the token is signed with counts no more.")
 
     def _demand_unexpired(self, expires: int) -> None:
-        """Raises Unauthenticated: the token has expired. Setting the clock back does not make it valid again."""
+        # the later of both: setting the clock back does not make it valid again
         now = max(self._clock.now(), self._time.now())
         if expires + self._settings.leeway_s <= now.timestamp():
             raise Unauthenticated(EXPIRED)
@@ -98,7 +97,6 @@ class TokenVerifier:
         return keys
 
     def _check_token(self, token: str, keys: Mapping[str, PyJWK]) -> tuple[Mapping[str, Any], str]:
-        """Return the claims, and the id of the key that signed them."""
         import jwt
 
         settings = self._settings
@@ -109,7 +107,8 @@ class TokenVerifier:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
-                algorithms=[key.algorithm_name],  # the key's algorithm, whatever the token claims
+                # the key's algorithm, whatever the token claims: else a public key would do as the secret of HS256
+                algorithms=[key.algorithm_name],
                 issuer=settings.issuer,
                 audience=settings.audience,
                 leeway=settings.leeway_s,
@@ -145,7 +144,6 @@ class TokenVerifier:
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
-    """Return the signature keys of a JWKS, by id. Secret keys are refused: with one, tokens could be forged here."""
     import jwt
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -158,6 +156,7 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
         key_id = entry.get("kid")
         if not isinstance(key_id, str) or key_id in keys:
             raise ValueError(f"each key needs a kid of its own; found {key_id!r}")
+        # with a secret key in this file, whoever reads it could forge tokens
         if entry.get("kty") == "oct" or "d" in entry:
             raise ValueError(f'the key "{key_id}" is secret: with it, tokens can be made. Keep the public one only')
         try:
@@ -173,7 +172,7 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """Return a claim by its name, or by its path, such as `realm_access.roles`."""
+    # the whole name first: some providers use names with dots, such as https://example.com/roles
     if name in claims:
         return claims[name]
     value: Any = claims
@@ -190,8 +189,8 @@ def _name(claims: Mapping[str, Any], claim: str) -> str:
 
 
 def _names(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
-    """Return the texts of a list, or of one text with spaces between."""
     value = _claim(claims, claim)
+    # one text with spaces between is how OAuth sends scopes
     names: Iterable[Any] = value.split() if isinstance(value, str) else [] if value is None else value
     if not isinstance(names, list) or not all(isinstance(name, str) and _usable(name) for name in names):
         raise Unauthenticated(f'The token\'s claim "{claim}" must be a list of texts.')

@@ -36,11 +36,8 @@ NOBODY = "-"
 
 async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
     """Throw a kill switch, then record it in the audit: stopping must not wait for a record. Return a sentence for each
-    thing that could not be written; it is retried until it is.
-
-    Raises:
-        StorageFull, StoreUnavailable: the switch works in this process only, because others cannot be told.
-    """
+    thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
+    works in this process only, because others cannot be told."""
     done = stops.add(kind, name, by=by, why=why)
     stops.unrecorded.append((done, by))
     recorded = await settle(stops, audit)

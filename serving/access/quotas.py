@@ -37,8 +37,8 @@ from serving.settings import QuotaLimits, QuotaSettings
 log = logging.getLogger("sixply.serving")
 
 COUNTED = ("/v1/", "/mcp")
+# approvals must be decided and the system must be stopped even when quotas are used up
 EXEMPT = ("/v1/approvals", "/v1/stops")
-"""Paths without quotas: approvals must be decided and the system must be stopped even when quotas are used up."""
 WINDOWS_S = {"minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400}
 MICRO = 10**6
 
@@ -83,8 +83,6 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """The quotas of a caller, or of a tenant."""
-
     whose: Whose
     limits: tuple[Limit, ...]
     concurrent: int | None
@@ -93,8 +91,8 @@ class _Rules:
     def of(cls, whose: Whose, configured: QuotaLimits) -> _Rules:
         limits = []
         for kind, window in itertools.product(UNITS, WINDOWS_S):
-            most = getattr(getattr(configured, kind), window)
-            if most is not None:
+            if (most := getattr(getattr(configured, kind), window)) is not None:
+                # the cache counts whole numbers, so money in millionths
                 whole = math.floor(Decimal(str(most)) * MICRO) if kind == "usd" else most
                 limits.append(Limit(kind, whose, window, whole))
         return cls(whose, tuple(limits), configured.concurrent)
@@ -107,7 +105,6 @@ class Admitted:
     principal: Principal
     slots: list[tuple[str, bytes]] = field(default_factory=list)
     said: dict[str, Quota] = field(default_factory=dict)
-    """Quota states by `Limit.name`."""
 
 
 class Quotas:
@@ -166,7 +163,7 @@ class Quotas:
         """Check that some of the quotas of tokens and dollars is left. Raises QuotaExceeded, StoreUnavailable."""
         limits = self.limits(principal, "tokens", "usd")
         if limits:
-            # take one of each and give it back: only a used-up quota refuses that
+            # one of each, given back at once: only a used-up quota refuses that
             await self._take(Admitted(principal), limits, 1)
             await self._book(principal, tokens=-1, microdollars=-1)
 
@@ -189,9 +186,7 @@ class Quotas:
         """Return the headers RateLimit and RateLimit-Policy (IETF draft), for each quota that applies to the caller."""
         policies, states = [], []
         for limit in self.limits(admitted.principal, "requests", "tokens", "usd"):
-            quota = admitted.said.get(limit.name)
-            if quota is None:
-                quota = await self._count(admitted.principal, limit, 0)
+            quota = admitted.said.get(limit.name) or await self._count(admitted.principal, limit, 0)
             policies.append(f'"{limit.name}";q={limit.most};w={limit.window_s};qu="{UNITS[limit.kind]}"')
             states.append(f'"{limit.name}";r={quota.remaining};t={math.ceil(quota.reset_s)}')
         policies += [
@@ -206,13 +201,12 @@ class Quotas:
         return self._caller, self._tenants.get(principal.tenant, self._tenant)
 
     async def _take(self, admitted: Admitted, limits: Sequence[Limit], amount: int) -> None:
-        """Count `amount` on all limits, or on none where one is exceeded."""
         principal = admitted.principal
         for number, limit in enumerate(limits):
             quota = await self._count(principal, limit, amount)
             admitted.said[limit.name] = quota
             if not quota.allowed:
-                for granted in limits[:number]:
+                for granted in limits[:number]:  # on all limits, or on none
                     await self._count(principal, granted, -amount, forced=True)
                 raise limit.quota_error(quota)
 
@@ -226,7 +220,7 @@ class Quotas:
         )
 
     async def _hold(self, admitted: Admitted, whose: Whose, most: int) -> None:
-        """Take one of `most` slots. A slot of a killed process expires."""
+        # values that expire, and not a counter: a killed process would never count down
         tenant, mark = admitted.principal.tenant, secrets.token_bytes(8)
         first = secrets.randbelow(most)
         for number in range(most):

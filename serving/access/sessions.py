@@ -27,8 +27,8 @@ COOKIE = "sixply_session"
 TTL_S = 12 * 3600
 KEY, TOKEN = b"key ", b"token "
 """Prefix of a session's value: the kind of its credential."""
+# no credential carries this tenant, so nothing else of ours is there
 SHELF = EVERY_TENANT
-"""Tenant under which the cache keeps sessions. No credential carries it, so nothing else of ours is there."""
 
 
 class Sessions:
@@ -86,12 +86,8 @@ def token_of(connection: HTTPConnection) -> str:
 
 
 def refuse_other_sites(connection: HTTPConnection) -> None:
-    """Refuse requests and websockets whose Origin is another site. SameSite already keeps the cookie from them; this
-    check is for browsers without it.
-
-    Raises:
-        Forbidden: the request comes from a page of another site.
-    """
+    """Raises Forbidden: the request or websocket comes from a page of another site."""
+    # SameSite already keeps the cookie from them; this is for browsers without it
     origin = connection.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
         raise Forbidden("This request comes from a page of another site.")
@@ -102,19 +98,18 @@ def _place(cookie: str) -> str:
 
 
 def _seal(cookie: str) -> Fernet:
-    """Return a cipher derived from the cookie. Its key is another digest than `_place`, which the cache knows."""
     from cryptography.fernet import Fernet
 
+    # another digest than that of `_place`, which whoever reads the cache knows
     return Fernet(base64.urlsafe_b64encode(_digest(f"seal {cookie}")))
 
 
 def _open_sealed(cookie: str, sealed: bytes) -> str:
-    """Return the text; empty, which is no token, where another cookie sealed it."""
     from cryptography.fernet import InvalidToken
 
     try:
         return _seal(cookie).decrypt(sealed).decode()
-    except InvalidToken:
+    except InvalidToken:  # another cookie sealed it
         return ""
 
 

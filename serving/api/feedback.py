@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from foundation.errors import NotFound
 from observability.stores.outcomes import Outcome, Verdict
@@ -26,48 +26,37 @@ Minutes = Annotated[float, Field(ge=0, le=100_000, description="That a person sp
 Note = Annotated[Question, StringConstraints(max_length=20_000)]
 
 
-class Judgement(RequestBody):
+class Feedback(RequestBody):
+    """Feedback on an answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"verdict": "accepted", "minutes": 1},
+                {"verdict": "edited", "edit": "It ships on Tuesdays.", "minutes": 2},
+                {"verdict": "rejected", "reason": "It cites last year's price list."},
+                {"verdict": "escalated", "minutes": 10},
+            ]
+        }
+    )
+
+    verdict: Verdict
     minutes: Minutes | None = None
+    edit: Note | None = Field(default=None, description="For `edited`: the text that was used instead.")
+    reason: Note | None = Field(default=None, description="For `rejected`: what was wrong with it; or for `escalated`.")
+
+    @model_validator(mode="after")
+    def _check_text(self) -> Self:
+        wanted = {"edited": {"edit"}, "rejected": {"reason"}}.get(self.verdict, set())
+        sent = {name for name in ("edit", "reason") if getattr(self, name) is not None}
+        if sent != wanted and (self.verdict, sent) != ("escalated", {"reason"}):
+            raise ValueError(f"{self.verdict} goes with {' and '.join(wanted) or 'no text'}")
+        return self
 
     @property
     def note(self) -> str:
         """The text to store: the edited answer, or the reason."""
-        return getattr(self, "edit", None) or getattr(self, "reason", None) or ""
-
-
-class Accepted(Judgement):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "accepted", "minutes": 1}]})
-
-    verdict: Literal["accepted"]
-
-
-class Edited(Judgement):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"verdict": "edited", "edit": "It ships on Tuesdays.", "minutes": 2}]}
-    )
-
-    verdict: Literal["edited"]
-    edit: Note = Field(description="The text that was used instead.")
-
-
-class Rejected(Judgement):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"verdict": "rejected", "reason": "It cites last year's price list."}]}
-    )
-
-    verdict: Literal["rejected"]
-    reason: Note = Field(description="What was wrong with it.")
-
-
-class Escalated(Judgement):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "escalated", "minutes": 10}]})
-
-    verdict: Literal["escalated"]
-    reason: Note | None = None
-
-
-Feedback = Annotated[Accepted | Edited | Rejected | Escalated, Field(discriminator="verdict")]
-"""Feedback on an answer."""
+        return self.edit or self.reason or ""
 
 
 class FeedbackGiven(Summary):

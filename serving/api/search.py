@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
@@ -24,54 +24,37 @@ from serving.runtime import Running, Runtime, admit
 router = APIRouter(prefix="/v1", tags=["answers"])
 
 
-class IsIn(RequestBody):
-    key: Name
-    values: list[Known] = Field(fail_fast=True, alias="in", min_length=1, max_length=500)
+class Filter(RequestBody):
+    """A condition on a field or an attribute of documents, `in` or `from`/`to`; or `all`, or `any`, of several."""
 
-    def filter(self) -> where.Where:
-        return where.OneOf(self.key, tuple(where.parse_value(value) for value in self.values))
-
-
-class IsBetween(RequestBody):
-    key: Name
+    key: Name | None = None
+    values: list[Known] | None = Field(default=None, fail_fast=True, alias="in", min_length=1, max_length=500)
     low: Known | None = Field(default=None, alias="from")
     high: Known | None = Field(default=None, alias="to")
+    every: list[Filter] | None = Field(default=None, fail_fast=True, alias="all", min_length=1, max_length=50)
+    either: list[Filter] | None = Field(default=None, fail_fast=True, alias="any", min_length=1, max_length=50)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        ranged, joins = self.low is not None or self.high is not None, [self.every, self.either]
+        kinds = ranged + sum(kind is not None for kind in (self.values, *joins))
+        if kinds > 1 or (self.key is None) is not any(joins):
+            raise ValueError('is a "key" with "in" or with "from" and "to", or else "all" or "any" of such conditions')
+        return self
 
     def filter(self) -> where.Where:
+        if self.every is not None:
+            return where.AllOf(tuple(part.filter() for part in self.every))
+        if self.either is not None:
+            return where.AnyOf(tuple(part.filter() for part in self.either))
+        if self.values is not None:
+            return where.OneOf(self.key or "", tuple(where.parse_value(value) for value in self.values))
         ends = (None if end is None else where.parse_value(end) for end in (self.low, self.high))
-        return where.Between(self.key, *ends)
+        return where.Between(self.key or "", *ends)
 
 
-class Both(RequestBody):
-    parts: list[Filter] = Field(fail_fast=True, alias="all", min_length=1, max_length=50)
-
-    def filter(self) -> where.Where:
-        return where.AllOf(tuple(part.filter() for part in self.parts))
-
-
-class EitherOf(RequestBody):
-    parts: list[Filter] = Field(fail_fast=True, alias="any", min_length=1, max_length=50)
-
-    def filter(self) -> where.Where:
-        return where.AnyOf(tuple(part.filter() for part in self.parts))
-
-
-def _condition_kind(condition: Any) -> str:
-    """Return the tag of the intended kind. Validating a large, wrong filter against all four would take seconds."""
-    members = condition if isinstance(condition, dict) else {}
-    return next((f"condition[{name}]" for name in ("all", "any", "in") if name in members), "condition[from]")
-
-
-Filter = Annotated[
-    Annotated[IsIn, Tag("condition[in]")]
-    | Annotated[IsBetween, Tag("condition[from]")]
-    | Annotated[Both, Tag("condition[all]")]
-    | Annotated[EitherOf, Tag("condition[any]")],
-    Discriminator(_condition_kind),
-]
-
+# databases refuse expressions that are too deep
 CONDITIONS, VALUES = 100, 1000
-"""Maximum conditions and values in one filter: databases refuse expressions that are too deep."""
 
 
 def check_size(chosen: Any) -> Any:

@@ -17,7 +17,6 @@ from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
 _Place = tuple[str, str]
-"""Tenant and key."""
 T = TypeVar("T")
 
 

@@ -23,8 +23,8 @@ from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
 T = TypeVar("T")
+# the largest whole number that the server's script represents exactly
 _NO_LIMIT = 2**53
-"""The largest whole number that the server's script represents exactly."""
 
 
 class Options(Section):
@@ -76,7 +76,7 @@ class RedisCache:
         return await self._in_thread(lambda: self._client.get(name))
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
-        name, ttl_ms = self._key_name(tenant, key), _milliseconds(ttl_s)
+        name, ttl_ms = self._key_name(tenant, key), max(1, round(ttl_s * 1000))
         return bool(await self._in_thread(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
 
     async def delete(self, tenant: str, key: str) -> bool:
@@ -85,9 +85,11 @@ class RedisCache:
 
     async def forget(self, tenant: str, prefix: str) -> int:
         begins = self._key_name(tenant, prefix)
+        # a tenant's name may hold signs that mean something in a pattern of Redis
+        literal = re.sub(rb"([\\*?\[\]^-])", rb"\\\1", begins)
 
         def delete() -> int:
-            names = list(self._client.scan_iter(match=_literally(begins) + b"*", count=1000))
+            names = list(self._client.scan_iter(match=literal + b"*", count=1000))
             return sum(self._client.delete(*names[first : first + 1000]) for first in range(0, len(names), 1000))
 
         return await self._in_thread(delete)
@@ -153,18 +155,9 @@ def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signatu
     return (Store(name="cache", stays=CACHE_STAYS),)
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
-
-
 def _quote(tenant: str) -> str:
-    """Quote the tenant without a colon, so that no other tenant and key make the same name."""
+    # without a colon, so that no other tenant and key make the same name
     return quote(_bytes(tenant), safe="")
-
-
-def _literally(name: bytes) -> bytes:
-    """Escape a name for use in a Redis pattern."""
-    return re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name)
 
 
 def _bytes(key: str) -> bytes:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsons
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 
-from foundation.components import load_removable
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, exit_unless, load_stack, local
-
-if TYPE_CHECKING:
-    from serving.settings import Loaded
+from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, load_stack, local
 
 
 def ask(
@@ -34,13 +27,6 @@ def ask(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show each step as it is done, and the plan.")] = False,
     as_of: Annotated[str | None, typer.Option(help="From the versions in force on that day, e.g. 2025-03-31.")] = None,
-    schema: Annotated[
-        Path | None, typer.Option(help="Answer as an object of this JSON schema.", exists=True, dir_okay=False)
-    ] = None,
-    text: Annotated[
-        Path | None,
-        typer.Option(help="With --schema: read it from this text, not the documents.", exists=True, dir_okay=False),
-    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
@@ -50,21 +36,18 @@ def ask(
     from serving.access.identity import check_roles
     from serving.cli.served import open_or_ask
 
-    if text is not None and schema is None:
-        raise InvalidRequest("--text is what an object is read from. Give its JSON schema with --schema.")
     loaded, caller = load_stack(stack), local(tenant, roles or ["reader"], groups)
-    if schema is not None:
-        exit_unless(ok=_ask_for_object(loaded, question, caller, schema=schema, text=text, json=json))
-        return
     ways = ("auto", "extractive", "generative")
     if compose is not None and compose not in ways:
         raise InvalidRequest(f'No way to compose "{compose}". {did_you_mean(compose, ways)}')
     if not question.strip():
         raise InvalidRequest("The question is empty. Say what you want to know.")
     check_roles(caller.roles, loaded.settings.orchestration.policy)
-    request = AnswerRequest(
-        question=question, thread_id=thread, compose=cast("Any", compose), as_of=_day(as_of) if as_of else None
-    )
+    try:
+        day = date.fromisoformat(as_of) if as_of else None
+    except ValueError as error:
+        raise InvalidRequest(f'"{as_of}" is no day. Write it as year-month-day: 2025-03-31') from error
+    request = AnswerRequest(question=question, thread_id=thread, compose=cast("Any", compose), as_of=day)
     seen = terminal.watching() if plan and str(json) != "-" else None
     with open_or_ask(loaded) as system:
         if not system.ledger.chunk_count():
@@ -72,34 +55,3 @@ def ask(
         answer = asyncio.run(answering.answer(system.agent, request, caller, seen=seen))
     if not terminal.write_json(json, answer.model_dump(mode="json")):
         terminal.show_answer(answer, plan=plan)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest(f'"{text}" is no day. Write it as year-month-day: 2025-03-31') from error
-
-
-def _ask_for_object(
-    loaded: Loaded, question: str, principal: Principal, *, schema: Path, text: Path | None, json: Path | None
-) -> bool:
-    """Print an object of that schema. Return whether there is one.
-
-    Raises:
-        InvalidRequest: an empty question, or a file without a JSON schema of an object.
-    """
-    from serving.cli.served import open_or_ask
-
-    objects = load_removable("orchestration.answers.objects")
-    try:
-        shape = objects.model_of(jsons.loads(schema.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise InvalidRequest(f"{schema} holds no JSON schema: {error}.") from error
-    given = text.read_text(encoding="utf-8") if text else None
-    with open_or_ask(loaded) as system:
-        answer = asyncio.run(system.objects.answer_as(shape, question, principal, text=given))
-    content = answer.object.model_dump(mode="json") if answer.object is not None else None
-    if not terminal.write_json(json, {"object": content, "failure": answer.failure, "written": answer.written}):
-        terminal.show_object(answer)
-    return answer.object is not None

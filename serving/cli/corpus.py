@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,6 @@ from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_o
 from serving.settings import Loaded
 
 if TYPE_CHECKING:
-    from retrieval.contract import DocumentLedger, VectorIndex
     from retrieval.ingest.export import Transfer
 
 
@@ -42,7 +40,8 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     if not terminal.write_json(json, content):
         terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
         show_outdated(outdated, of=len(stored))
-        if hidden:  # a number that only the owner of this machine may see
+        # a number that only the owner of this machine may see: the API never tells it
+        if hidden:
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
             )
@@ -96,7 +95,17 @@ def corpus(
             progress("compare", done, len(documents))
 
         alike = near_duplicates.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
-        index = _describe_index(ledger, partial(build_index, settings, parts))
+        fingerprint = ledger.fingerprint()
+        index = {
+            **{name: getattr(fingerprint, name, None) for name in ("embedder", "dimensions", "chunker")},
+            "chunks_in_ledger": ledger.chunk_count(),
+            "changes": ledger.sequence(),
+        }
+        try:
+            vectors = build_index(settings, parts)
+            index |= {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
+        except StoreInUse as error:
+            index |= {"chunks_in_index": None, "behind": None, "note": str(error)}
     content = {
         "statistics": near_duplicates.statistics(documents, refusals),
         "index": index,
@@ -142,7 +151,6 @@ def import_ledger(
 
 
 def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
-    """Import a ledger and update the vector index at once, which needs no model."""
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
@@ -150,25 +158,9 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
         ledger, index = build_ledger(loaded.settings, parts), build_index(loaded.settings, parts)
         chunks = export.verify(file).chunks
         done = export.import_ledger(ledger, file, progress=lambda count: progress("import", count, chunks))
+        # at once: the vectors are in the file, so it needs no model
         catch_up(ledger, index)
     _show_transfer("Read from", file, done, json)
-
-
-def _describe_index(ledger: DocumentLedger, open_index: Callable[[], VectorIndex]) -> dict[str, Any]:
-    """Return the size of the index and whether it is up to date with the ledger, over all tenants."""
-    fingerprint = ledger.fingerprint()
-    described = {
-        "embedder": fingerprint.embedder if fingerprint else None,
-        "dimensions": fingerprint.dimensions if fingerprint else None,
-        "chunker": fingerprint.chunker if fingerprint else None,
-        "chunks_in_ledger": ledger.chunk_count(),
-        "changes": ledger.sequence(),
-    }
-    try:
-        vectors = open_index()
-    except StoreInUse as error:
-        return described | {"chunks_in_index": None, "behind": None, "note": str(error)}
-    return described | {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
 
 
 def _show(content: dict[str, Any], days: int) -> None:

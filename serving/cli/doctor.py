@@ -1,17 +1,13 @@
-"""Check whether this machine is fit and this configuration complete. Each check reports its finding and advice.
-
-Every check is a plain function without lasting side effects. Layers above add theirs, such as the weights'.
-"""
+"""`sixply doctor` and `config`: whether this machine is fit, and the configuration complete."""
 
 from __future__ import annotations
 
 import errno
-import locale
 import socket
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -33,8 +29,8 @@ from serving.settings import Loaded, Settings
 
 MEMORY_GB = 1.5
 DISK_GB = 1.0
+# older versions can, rarely, damage a database when a write-ahead log is reset while another process reads
 SQLITE_SAFE = (3, 51, 3)
-"""Older versions can, rarely, damage a database when a write-ahead log is reset while another process reads."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,8 @@ def config(json: Json = None, stack: Stack = STACK) -> None:
         terminal.show_table(["setting", "value", "from"], rows)
 
 
-def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> list[Check]:
-    """Run all checks in reading order: the machine, the parts, then `extra`. A check that raises has failed."""
+def run_checks(loaded: Loaded) -> list[Check]:
+    """Run all checks in reading order: the machine, then the parts. A check that raises has failed."""
     settings = loaded.settings
     data_dir = settings.foundation.data_dir
     checks: list[Callable[[], Check]] = [
@@ -84,10 +80,8 @@ def run_checks(loaded: Loaded, extra: Sequence[Callable[[], Check]] = ()) -> lis
         partial(check_writable, data_dir),
         partial(check_port, settings.serving.http.host, settings.serving.http.port),
         check_sqlite,
-        check_locale,
         partial(check_four_eyes, settings.orchestration.policy),
         *(partial(check_part, section, part) for section, part in parts_of(settings)),
-        *extra,
     ]
     return [_run_guarded(check) for check in checks]
 
@@ -126,13 +120,16 @@ def check_port(host: str, port: int) -> Check:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-            probe.listen(1)  # two sockets may share an address until one of them listens
+            # two sockets may share an address until one of them listens
+            probe.listen(1)
     except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
-        holder = f"{host}:{port} is taken" if in_use else f"{host}:{port}: {error.strerror or error}"
-        advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
-        correct = "Correct host or port in [serving.http]"
-        return Check("port", ok=False, found=holder, advice=advice if in_use else correct)
+        if error.errno == errno.EADDRINUSE:
+            advice = (
+                f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
+            )
+            return Check("port", ok=False, found=f"{host}:{port} is taken", advice=advice)
+        advice = "Correct host or port in [serving.http]"
+        return Check("port", ok=False, found=f"{host}:{port}: {error.strerror or error}", advice=advice)
     return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
 
 
@@ -142,20 +139,14 @@ def check_sqlite() -> Check:
     return Check("sqlite", ok=True, found=sqlite3.sqlite_version, advice="" if safe else advice)
 
 
-def check_locale() -> Check:
-    encoding = locale.getencoding() if not sys.flags.utf8_mode else "UTF-8 mode"
-    utf8 = "UTF8" in encoding.upper().replace("-", "")
-    advice = "" if utf8 else "Works. Set PYTHONUTF8=1 so that this terminal shows all texts."
-    return Check("locale", ok=True, found=encoding, advice=advice)
-
-
 def check_four_eyes(policy: PolicySettings) -> Check:
-    if policy.four_eyes:
-        return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
+    found = (
+        "nobody approves what they asked for themselves" if policy.four_eyes else "off: everybody may approve their own"
+    )
     advice = (
         "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
     )
-    return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
+    return Check("four eyes", ok=True, found=found, advice="" if policy.four_eyes else advice)
 
 
 def check_part(section: str, part: Part) -> Check:
@@ -167,10 +158,14 @@ def check_part(section: str, part: Part) -> Check:
         return Check(name, ok=False, found=type(error).code, advice=str(error))
     if options is None:
         return Check(name, ok=True, found="found; it checks its own options when it is built")
+    # a server on this machine seldom wants a key
     lacking = [] if _on_this_machine(options) else sorted(_empty_secrets(options))
     if not lacking:
         return Check(name, ok=True, found="found, options fit")
-    return Check(name, ok=False, found=f"no {' and no '.join(lacking)}", advice=_where_to_set(section, lacking[0]))
+    variable = f"{PREFIX}{section.replace('.', '__').upper()}__{lacking[0].upper()}"
+    in_list = f'Give "{lacking[0]}" in that block of the configuration.'
+    advice = in_list if "[" in section else f"Set {variable} in the environment."
+    return Check(name, ok=False, found=f"no {' and no '.join(lacking)}", advice=advice)
 
 
 def check_chat(settings: Settings) -> Check:
@@ -187,7 +182,8 @@ def check_chat(settings: Settings) -> Check:
         name = identity(model)[1]
         try:
             reply = model.invoke("Say hello in one word.")
-        except Exception as error:  # every vendor has its own exceptions
+        # every vendor has its own exceptions
+        except Exception as error:
             advice = "Mend what it says, or take another model: [models.chat] in stack.toml"
             return Check("chat model", ok=False, found=mask_text(str(translate(error, model=name))), advice=advice)
         agent, known = settings.orchestration.agent.use, True
@@ -226,12 +222,11 @@ def _run_guarded(check: Callable[[], Check]) -> Check:
 
 
 def _nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest existing parent."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _left_in_container() -> float:
-    """Return the bytes that the control group still allows; infinity without a limit."""
+    # the machine's own figure says nothing of the limit of a container
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
         return int(limit.read_text()) - int(used.read_text())
@@ -252,9 +247,3 @@ def _empty_secrets(options: BaseModel) -> Iterator[str]:
         value = getattr(options, name)
         if "SecretStr" in str(field.annotation) and not (isinstance(value, SecretStr) and value.get_secret_value()):
             yield name
-
-
-def _where_to_set(section: str, option: str) -> str:
-    if "[" in section:
-        return f'Give "{option}" in that block of the configuration.'
-    return f"Set {PREFIX}{section.replace('.', '__').upper()}__{option.upper()} in the environment."

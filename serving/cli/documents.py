@@ -39,6 +39,7 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those of the same name."""
+    from retrieval.contract import DATA_CLASS
     from retrieval.ingest.folders import changes, of_folder
     from serving.cli.served import open_or_ask
     from serving.processes.address import find_port
@@ -51,25 +52,30 @@ def ingest(
         return
     folder = _folder(loaded.settings, source, tenant)
     is_served = folder is not None and find_port(loaded.settings.foundation.data_dir) is not None
-    if prune:
-        _check_prune(source, is_folder=folder is not None, is_served=is_served)
-    elif is_served:
+    if prune and folder is None:
+        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
+    if prune and is_served:
+        raise StoreInUse("A server runs on these documents, and its API does not know folders. Stop it to use PRUNE.")
+    if is_served:
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
     count, items = _items(loaded.settings, source, tenant, frozenset(groups or ()), folder)
     if data_class:
-        items = (_of_class(item, data_class) for item in items)
+        with_class = {DATA_CLASS: data_class}
+        items = (
+            replace(item, source=replace(item.source, attributes={**item.source.attributes, **with_class}))
+            for item in items
+        )
     stored = 0
     try:
         with open_or_ask(loaded) as system, terminal.progress() as progress:
-            if is_served:
-                folder = None
-            before = of_folder(system.ledger, folder) if folder else {}
+            tracked = None if is_served else folder
+            before = of_folder(system.ledger, tracked) if tracked else {}
             try:
                 report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
             except KeyboardInterrupt:
-                stored = len(of_folder(system.ledger, folder)) if folder else 0
+                stored = len(of_folder(system.ledger, tracked)) if tracked else 0
                 raise
-            folder_changes = changes(system.ledger, folder, before) if folder else None
+            folder_changes = changes(system.ledger, tracked, before) if tracked else None
             for gone in folder_changes.gone if folder_changes and prune else ():
                 system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     except KeyboardInterrupt:
@@ -77,29 +83,19 @@ def ingest(
             f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
         )
         raise
-    unlisted = folder.unlisted if folder else {}
+    unlisted = tracked.unlisted if tracked else {}
     exit_unless(ok=_show_report(report, json, folder_changes, pruned=prune, unlisted=unlisted))
 
 
-def _check_prune(source: str, *, is_folder: bool, is_served: bool) -> None:
-    if not is_folder:
-        raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
-    if is_served:
-        raise StoreInUse("A server runs on these documents, and its API does not know folders. Stop it to use PRUNE.")
-
-
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
-    """Retry refused documents. Return whether all were accepted."""
     from serving.cli.served import open_or_ask
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
         scope = Scope(tenant)
         waiting = len(system.ledger.refusals(scope))
-
-        def count(done: int) -> None:
-            progress("retry", done, max(waiting, done))
-
-        report = system.ingestor.retry(tenant, EVERY_TENANT, scope=None, progress=count)
+        report = system.ingestor.retry(
+            tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
+        )
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
     if still_refused:
         terminal.show_note(
@@ -128,30 +124,23 @@ def _show_report(
         if refused:
             terminal.show_rows(refused, "refused | reason | what it says", "{[uri]} | {[reason]} | {[message]}")
         if found:
-            _show_changes(found, pruned=pruned)
+            rows = [
+                *(("changed", document) for document in found.changed),
+                *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
+                *(("removed", document) for document in found.removed),
+            ]
+            if rows:
+                terminal.show_table(["", "document"], rows)
+            if found.gone and not pruned:
+                count = len(found.gone)
+                terminal.show_note(
+                    f"{count} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
+                )
     return not refused
 
 
-def _show_changes(found: FolderChanges, *, pruned: bool) -> None:
-    rows = [
-        *(("changed", document) for document in found.changed),
-        *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
-        *(("removed", document) for document in found.removed),
-    ]
-    if rows:
-        terminal.show_table(["", "document"], rows)
-    if found.gone and not pruned:
-        terminal.show_note(
-            f"{len(found.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
-        )
-
-
 def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
-    """Return the files below `source`, or `None` where it is no folder.
-
-    Raises:
-        InvalidRequest: it cannot be read; or as `read_folder`.
-    """
+    """Return the files below `source`, or `None` where it is no folder. Raises InvalidRequest: it cannot be read."""
     from retrieval.ingest.folders import read_folder
 
     if "://" in source:
@@ -168,12 +157,8 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
 def _items(
     settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
 ) -> tuple[int, Iterable[Item]]:
-    """Return the number of items, and the items, read one by one: a folder's files, a file, or an address's content.
-    `groups` are added to their readers.
-
-    Raises:
-        InvalidRequest: there is no such file, folder or address.
-    """
+    """Return the number of items, and the items, with `groups` added to their readers. Raises InvalidRequest: there is
+    no such file, folder or address."""
     from retrieval.contract import Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
@@ -187,6 +172,7 @@ def _items(
     if folder is not None:
         if not len(folder):
             terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
+        # a generator: a folder can be larger than the memory
         return len(folder), (
             replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
         )
@@ -197,16 +183,9 @@ def _items(
 
 
 def _most_read(settings: Settings) -> int:
-    """Return the maximum bytes of a file. Longer ones are neither parsed nor kept for a retry."""
     parsing = settings.retrieval.parsing
+    # longer files are refused, so reading them would be in vain; those kept for a retry must be read whole
     return max(parsing.max_bytes, int(parsing.keep_refused_mb * 1_000_000))
-
-
-def _of_class(item: Item, data_class: str) -> Item:
-    from retrieval.contract import DATA_CLASS
-
-    attributes = {**item.source.attributes, DATA_CLASS: data_class}
-    return replace(item, source=replace(item.source, attributes=attributes))
 
 
 def reindex(stack: Stack = STACK) -> None:

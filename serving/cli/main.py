@@ -159,7 +159,8 @@ def main() -> None:
 
 def run(commands: Callable[[], object]) -> None:
     """Run a command, or a program's command line. Exit status 1: a check failed; 2: an error, explained on stderr."""
-    os.umask(0o077)  # files, also those of libraries, are for this user only
+    # files, also those of libraries, are for this user only
+    os.umask(0o077)
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:
@@ -176,7 +177,6 @@ def run(commands: Callable[[], object]) -> None:
 
 
 def _quiet() -> None:
-    """Silence progress bars, notices and warnings of libraries, and forbid them to look for a hub."""
     import warnings
 
     warnings.simplefilter("ignore")

@@ -19,8 +19,8 @@ from serving.cli import main as product
 
 ALIASES = {"question": "Q", "user": "USER_ID", "operations": "OPS"}
 """Parameter -> its name in make, where it differs. Shells set USER to the person who is logged in."""
+# a command line cannot leave out the first argument only
 DEFAULTS = {"swap-report": {"A": "stack.toml"}}
-"""Command -> defaults of its arguments in make. A command line cannot leave out the first argument only."""
 SWITCH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 
@@ -36,11 +36,7 @@ def main() -> None:
 
 
 def find_command(name: str, programs: Sequence[str]) -> tuple[Any, str]:
-    """Return the command with this name, and the module whose program has it.
-
-    Raises:
-        InvalidRequest: there is none.
-    """
+    """Return the command with this name, and the module whose program has it. Raises InvalidRequest: there is none."""
     names: list[str] = []
     for program in programs:
         commands: Mapping[str, Any] = vars(typer.main.get_command(import_module(program).app))["commands"]
@@ -56,11 +52,8 @@ def parameters_of(command: Any) -> dict[str, Any]:
 
 
 def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Collection[str] = ()) -> list[str]:
-    """Convert values to arguments of the command line. `taken_by_others` are names of other commands of the run.
-
-    Raises:
-        InvalidRequest: a value that no command takes, a switch that is neither on nor off, or a missing argument.
-    """
+    """Convert values to arguments of the command line. `taken_by_others` are names of other commands of the run. Raises
+    InvalidRequest: a value that no command takes, a switch that is neither on nor off, or a missing argument."""
     parameters = parameters_of(command)
     listed = "\n".join([f"make {command.name} takes:", *(f"  {name}=  {it.help}" for name, it in parameters.items())])
     for name in sorted(values.keys() - parameters.keys() - set(taken_by_others)):

@@ -46,13 +46,11 @@ def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
 
 @contextmanager
 def open_checkpoints(settings: Settings) -> Iterator[Any]:
-    """Open the store of conversations."""
     with open_parts(settings) as parts:
         yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
 
 
 def open_spans(settings: Settings) -> SpanStore:
-    """Return the store of traces, which opens its file when it is read."""
     from observability.stores.spans import SpanStore
 
     return SpanStore(settings.foundation.data_dir / "spans.sqlite")
@@ -60,7 +58,6 @@ def open_spans(settings: Settings) -> SpanStore:
 
 @contextmanager
 def open_costs(settings: Settings) -> Iterator[CostLedger]:
-    """Open the cost ledger."""
     from observability.stores.costs import CostLedger
 
     with closing(CostLedger(make_data_dir(settings.foundation.data_dir) / "costs.sqlite")) as costs:
@@ -69,7 +66,6 @@ def open_costs(settings: Settings) -> Iterator[CostLedger]:
 
 @contextmanager
 def open_outcomes(settings: Settings) -> Iterator[Any]:
-    """Open the outcomes of answers."""
     store = load_removable("observability.stores.outcomes").OutcomeStore
     with closing(store(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
         yield outcomes

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 LOCAL = "local"
-"""Default tenant at the command line."""
 
 Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]

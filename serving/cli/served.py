@@ -7,14 +7,13 @@ the owner of the data folder can do. A person named by a key in the environment 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
-from foundation.components import load_removable
 from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
@@ -35,18 +34,14 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 KEYS = ("SIXPLY_API_KEY", "SIXPLY_KEY")
-"""Environment variables that may hold an API key."""
 LONGEST_S = 600.0
 
 
 @contextmanager
 def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
     """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
-    those of the person who searches; all by default.
-
-    Raises:
-        As `open_system`; beside a server, StoreInUse for a part that only its own process can use.
-    """
+    those of the person who searches; all by default. Raises As `open_system`; beside a server, StoreInUse for a part
+    that only its own process can use."""
     from serving.wiring import open_system
 
     port = find_port(loaded.settings.foundation.data_dir)
@@ -54,26 +49,17 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
         with open_system(loaded) as system:
             yield system
         return
-    url = f"http://{_host(loaded.settings)}:{port}"
-    terminal.show_note(f"Asking the server that runs at {url}.")
-    with ExitStack() as opened:
-        yield cast(
-            "System",
-            _Served(
-                loaded.settings, url, opened, frozenset(roles or known_roles(loaded.settings.orchestration.policy))
-            ),
-        )
-
-
-def _host(settings: Settings) -> str:
-    """Return the host at which this machine reaches the server."""
-    host = settings.serving.http.host
+    host = loaded.settings.serving.http.host
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - these two listen everywhere
-    return f"[{host}]" if ":" in host else host
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    terminal.show_note(f"Asking the server that runs at {url}.")
+    roles = roles or known_roles(loaded.settings.orchestration.policy)
+    with ExitStack() as opened:
+        yield cast("System", _Served(loaded.settings, url, opened, frozenset(roles)))
 
 
 class _Served:
-    """The system's interface for commands, over the API: agent, objects, retriever, ingestor. The rest is on disk."""
+    """The system's interface for commands, over the API: agent, retriever, ingestor. The rest is on disk."""
 
     def __init__(self, settings: Settings, url: str, opened: ExitStack, roles: frozenset[str]) -> None:
         from foundation.components import Assembly
@@ -86,7 +72,7 @@ class _Served:
         self.approvals = SqliteApprovals(self.context.data_dir / "approvals.sqlite", SystemClock())
         opened.callback(self.approvals.close)
         self.ledger = build_ledger(settings, Assembly(self.context, opened))
-        self.agent = self.retriever = self.ingestor = self.executor = self.objects = self
+        self.agent = self.retriever = self.ingestor = self.executor = self
         self._url, self._opened, self._roles = url, opened, roles
         self._keys = KeyStore.of(settings, SystemClock())
         self._headers: dict[Principal, dict[str, str]] = {}
@@ -96,8 +82,6 @@ class _Served:
             f"The server at {self._url} holds what this needs ({name}), and its API has no way to it. Stop the server, run this "
             "and start it again."
         )
-
-    # -- the agent ---------------------------------------------------------------------------------------------------
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         import httpx2
@@ -130,14 +114,6 @@ class _Served:
         if approval is None:
             raise NotFound(f"There is no approval {approval_id}.")
         return approval
-
-    async def answer_as(self, shape: type[Any], question: str, principal: Principal, *, text: str | None = None) -> Any:
-        ObjectReply = load_removable("serving.api.objects").ObjectReply  # noqa: N806 - a class
-        body = {"question": question, "schema": shape.model_json_schema(), "text": text}
-        reply = ObjectReply.model_validate_json(self._send("POST", "/v1/objects", principal, json=body).content)
-        return reply.model_copy(update={"object": reply.object and shape.model_validate(reply.object)})
-
-    # -- documents -----------------------------------------------------------------------------------------------------
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
         from retrieval.contract import Hit
@@ -200,8 +176,6 @@ class _Served:
             return "added"
         return "replaced" if after and after.ingested_at != before.ingested_at else "unchanged"
 
-    # -- credentials -----------------------------------------------------------------------------------------------------
-
     def _reader(self, tenant: str, groups: frozenset[str]) -> Principal:
         return local(tenant, sorted(self._roles), sorted(groups))
 
@@ -221,23 +195,20 @@ class _Served:
 
     def _as(self, principal: Principal) -> dict[str, str]:
         """Return the header with this person's key: the environment's, or one that is revoked at the end."""
-        if principal not in self._headers:
-            self._headers[principal] = {"Authorization": f"Bearer {self._key_of(principal)}"}
+        if principal not in self._headers and principal.credential:
+            named = (key for variable in KEYS if (key := os.environ.get(variable)))
+            key = next(key for key in named if self._keys.authenticate(f"Bearer {key}") == principal)
+            self._headers[principal] = {"Authorization": f"Bearer {key}"}
+        elif principal not in self._headers:
+            key = self._keys.create(
+                subject=principal.subject or "", tenant=principal.tenant, roles=principal.roles, groups=principal.groups
+            )
+            self._opened.callback(self._keys.revoke, self._keys.digest_of(key)[:12])
+            self._headers[principal] = {"Authorization": f"Bearer {key}"}
         return self._headers[principal]
-
-    def _key_of(self, principal: Principal) -> str:
-        if principal.credential:
-            given = (key for variable in KEYS if (key := os.environ.get(variable)))
-            return next(key for key in given if self._keys.authenticate(f"Bearer {key}") == principal)
-        key = self._keys.create(
-            subject=principal.subject or "", tenant=principal.tenant, roles=principal.roles, groups=principal.groups
-        )
-        self._opened.callback(self._keys.revoke, self._keys.digest_of(key)[:12])
-        return key
 
 
 def _error_of(reply: httpx2.Response) -> SixplyError:
-    """Convert a reply to the error class that has its code."""
     try:
         problem = reply.json()
         detail, code = str(problem["detail"]), problem["code"]
@@ -245,12 +216,10 @@ def _error_of(reply: httpx2.Response) -> SixplyError:
         return UpstreamMalformed(f"The server answered {reply.status_code} without saying why. Its log says it.")
     if code == DocumentRefused.code:
         return DocumentRefused(detail, reason=str(problem.get("reason") or "refused"))
-    kind = next((kind for kind in _below(SixplyError) if kind.code == code), SixplyError)
+    kinds: list[type[SixplyError]] = [SixplyError]
+    for kind in kinds:  # it grows while it is walked: the whole tree
+        kinds += kind.__subclasses__()
     try:
-        return kind(detail)
+        return next((kind for kind in kinds if kind.code == code), SixplyError)(detail)
     except TypeError:  # a class that needs more than a text
         return SixplyError(detail)
-
-
-def _below(kind: type[SixplyError]) -> Sequence[type[SixplyError]]:
-    return [kind, *(one for below in kind.__subclasses__() for one in _below(below))]

@@ -32,11 +32,11 @@ HOW = {
     "tool": "with a tool",
     "none": "",
 }
-"""Descriptions of `Answer.path`."""
 
 
 def console() -> Console:
-    """Return a console for standard output. Files and pipes have no width, so their lines are not broken."""
+    """Return a console for standard output."""
+    # files and pipes have no width: their lines are not broken
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
     return Console(highlight=False, width=width)
 
@@ -70,36 +70,19 @@ def show_rows(rows: Iterable[object], columns: str, cells: str) -> None:
     show_table(columns.split(" | "), ([form.format(row) for form in forms] for row in rows))
 
 
-def show_object(made: Any) -> None:
-    """Print an `ObjectAnswer`: the object as JSON, who wrote it and its sources; or why there is none."""
-    out = console()
-    if made.object is None:
-        out.print(f"[red]{made.failure}[/]  {plain(made.told)}")
-        return
-    out.print(plain(json.dumps(made.object.model_dump(mode="json"), indent=2, ensure_ascii=False)))
-    for cited in made.citations:
-        out.print(f"[dim]from {line(cited.title or cited.uri)}, characters {cited.start} to {cited.end}[/]")
-    for worse in made.degraded:
-        out.print(f"[yellow]degraded[/]  {plain(worse)}")
-    if made.written:
-        out.print(f"[yellow]written by the language model, not read:[/] {plain(', '.join(made.written))}")
-    out.print(f"[dim]{_usd(made.cost_usd)}  {made.seconds:.2f} s  answer {plain(made.answer_id)}[/]")
-
-
 def watching() -> Callable[[Event], None]:
     """Return a listener that prints each finished step; before the first, how to continue if this process is ended."""
-    out, has_begun = console(), False
+    out, begun_threads = console(), set[str | None]()
 
-    def show(event: Event) -> None:
-        nonlocal has_begun
+    def show_step(event: Event) -> None:
         if (step := event.step) is None:
             return
-        if not has_begun:
-            has_begun = True
+        if not begun_threads:
+            begun_threads.add(event.thread_id)
             out.print(f"[dim]cut off? Ask the same with THREAD={plain(event.thread_id)}, and it goes on from here.[/]")
         out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
 
-    return show
+    return show_step
 
 
 def near_titles(answer: Answer | Turn) -> str:
@@ -125,16 +108,14 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
         out.print(f"[yellow]degraded[/]  {plain(worse)}")
     if answer.as_of:
         out.print(f"[dim]from the versions in force on {answer.as_of}[/]")
-    facts = [answer.status, HOW[answer.path], _usd(answer.cost_usd), f"{answer.seconds:.2f} s"]
+    facts = [answer.status, HOW[answer.path], format_price(answer.cost_usd), f"{answer.seconds:.2f} s"]
     out.print(f"[dim]{' · '.join(filter(None, facts))}[/]")
     out.print(f"[dim]answer {plain(answer.answer_id)} · to go on from it: THREAD={plain(answer.thread_id)}[/]")
     if answer.trace_id:
         out.print(f"[dim]look inside: make trace ID={answer.trace_id[:12]}[/]")
-    waiting = answer.approval
-    if waiting is not None and answer.status == "waiting":
-        out.print(
-            f"[yellow]waiting[/]   {plain(waiting.tool)}({plain(format_arguments(waiting.arguments))}) needs an approver's yes:"
-        )
+    if (waiting := answer.approval) is not None and answer.status == "waiting":
+        call = plain(f"{waiting.tool}({format_arguments(waiting.arguments)})")
+        out.print(f"[yellow]waiting[/]   {call} needs an approver's yes:")
         out.print(f"          make approve ID={plain(waiting.approval_id)} TENANT={plain(waiting.tenant)}")
 
 
@@ -145,40 +126,46 @@ def format_arguments(arguments: Mapping[str, Any]) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """Return a table with a row per step, and below it the changes to the plan."""
-    calls = [f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "" for step in plan.steps]
-    rows = [
-        (step.step_id, step.kind, step.ask, call, ", ".join(step.after), f"{step.outcome} {step.detail}".strip())
-        for step, call in zip(plan.steps, calls, strict=True)
-    ]
-    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], rows)
+    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], ())
+    for step in plan.steps:
+        call = f"{step.tool}({format_arguments(step.arguments)})" if step.tool else ""
+        cells = (
+            step.step_id,
+            step.kind,
+            step.ask,
+            call,
+            ", ".join(step.after),
+            f"{step.outcome} {step.detail}".strip(),
+        )
+        table.add_row(*map(plain, cells))
     table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
-    table.title_justify = "left"
-    if plan.changes:
-        table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes)
-        table.caption_justify = "left"
+    table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes) or None
+    table.title_justify = table.caption_justify = "left"
     return table
 
 
 def show_error(error: SixplyError) -> None:
     """Print the error's text on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{plain(error)}[/]")
+    _print_beside(f"[red]{plain(error)}[/]")
 
 
 def show_note(text: str) -> None:
     """Print a note beside the answer, on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{plain(text)}[/]")
+    _print_beside(f"[yellow]{plain(text)}[/]")
+
+
+def _print_beside(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
 
 
 def write_json(path: Path | None, content: Any) -> bool:
-    """Write `content` to `path`. Return whether it took standard output (`-`).
-
-    Raises:
-        InvalidSetting: the file cannot be written.
-    """
+    """Write `content` to `path`. Return whether it took standard output (`-`), so that nothing else may be printed
+    there. Raises InvalidSetting: the file cannot be written."""
     if path is None:
         return False
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
     if str(path) == "-":
+        # a text of a document can hold half a surrogate pair, which no terminal takes
         sys.stdout.write(text.encode("utf-8", "replace").decode())
         return True
     write_text(path, text)
@@ -186,11 +173,7 @@ def write_json(path: Path | None, content: Any) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a report to a file.
-
-    Raises:
-        InvalidSetting: the file cannot be written.
-    """
+    """Write a report to a file. Raises InvalidSetting: the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")
@@ -204,15 +187,16 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     Without a terminal it prints a line now and then, so that long background runs can be followed.
     """
-    errors = Console(stderr=True)
-    if not errors.is_terminal:
-        yield _lines(errors)
-        return
+    errors, last_told_s = Console(stderr=True), time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=errors, transient=True) as bar:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
 
         def advance(what: str, done: int, total: int) -> None:
+            nonlocal last_told_s
+            if not errors.is_terminal and time.monotonic() - last_told_s >= LINE_EVERY_S:
+                last_told_s = time.monotonic()
+                errors.print(plain(f"{what}: {done} of {total}"))
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
@@ -220,19 +204,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
-def _lines(errors: Console) -> Callable[[str, int, int], None]:
-    last_told_s = time.monotonic()
-
-    def advance(what: str, done: int, total: int) -> None:
-        nonlocal last_told_s
-        if time.monotonic() - last_told_s >= LINE_EVERY_S:
-            last_told_s = time.monotonic()
-            errors.print(plain(f"{what}: {done} of {total}"))
-
-    return advance
-
-
-def _usd(amount: Decimal | None) -> str:
+def format_price(amount: Decimal | float | None) -> str:
+    """Format the price of an answer; never 0 for one that is not known."""
     return "unpriced" if amount is None else f"${amount:.6f}"
 
 

@@ -28,7 +28,7 @@ from serving.compat.conversation import (
     said_by_person,
 )
 from serving.compat.shapes import ChatMetadata, TextPart, extra_of, request_of, with_footnotes
-from serving.compat.streaming import Shaped, reply, route_arguments, sse
+from serving.compat.streaming import Shape, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running, Runtime
 
@@ -70,7 +70,7 @@ class ImagePart(BaseModel):
 class ToolUse(BaseModel):
     """A call of one of the client's tools."""
 
-    type: Literal["tool_use"] = "tool_use"
+    type: Literal["tool_use"]
     id: CallId
     name: str
     input: dict[str, JsonValue]
@@ -145,51 +145,18 @@ class MessagesRequest(BaseModel):
     output_config: OutputConfig | None = None
 
 
-class MessageContent(BaseModel):
-    type: Literal["text"] = "text"
-    text: str
-    citations: list[dict[str, Any]] | None
-    """A `char_location` for each source."""
-
-
-class MessageUsage(BaseModel):
-    """Token counts; `null` where the provider reported none."""
-
-    input_tokens: int | None
-    output_tokens: int | None
-    cache_read_input_tokens: int | None
-    cache_creation_input_tokens: None = None
-
-
-class MessageReply(BaseModel):
-    id: str
-    type: Literal["message"] = "message"
-    role: Literal["assistant"] = "assistant"
-    model: str
-    content: list[MessageContent | ToolUse]
-    stop_reason: Literal["end_turn", "tool_use"] = "end_turn"
-    stop_sequence: None = None
-    usage: MessageUsage
-    sixply: dict[str, Any]
-    """Fields without a place in Anthropic's shape: status, path, cost, trace id."""
-
-
-@router.post(
-    "/messages",
-    **route_arguments(MessageReply, "anthropic", "The message, or with `stream` the events of its making."),
-)
+@router.post("/messages", **route_arguments("anthropic", "The message, or with `stream` the events of its making."))
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    events = Blocks(body)
-    shaped = Shaped(lambda answer: _reply(answer, body), events.begin, events.words, events.end, _error_event)
-    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
+    shape = MessageShape(body.model)
+    return await reply(_request_of(body, caller, runtime), shape, request, caller, runtime, stream=body.stream)
 
 
 def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     choice = body.tool_choice or {}
     return request_of(
         body,
-        [message for told in body.messages for message in told.as_messages],
+        [message for turn in body.messages for message in turn.as_messages],
         caller,
         runtime,
         tools=[
@@ -207,22 +174,68 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
     )
 
 
-def _reply(answer: Answer, body: MessagesRequest) -> MessageReply:
-    usage, text = answer.usage, with_footnotes(answer)
-    said = MessageContent(text=text, citations=list(_citations(answer)) or None)
-    uses = [ToolUse(id=call.call_id, name=call.tool, input=call.arguments) for call in answer.calls]
-    return MessageReply(
-        id=f"msg_{answer.answer_id}",
-        model=body.model,
-        content=[*([said] if text or not uses else []), *uses],
-        stop_reason="tool_use" if uses else "end_turn",
-        usage=MessageUsage(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_input_tokens=usage.cached_input_tokens,
-        ),
-        sixply=extra_of(answer),
-    )
+class MessageShape(Shape):
+    """A message, or its events in Anthropic's order."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._model = model
+        self._writing = False
+
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        usage, text = answer.usage, with_footnotes(answer)
+        part = {"type": "text", "text": text, "citations": list(_citations(answer)) or None}
+        uses = [
+            {"type": "tool_use", "id": call.call_id, "name": call.tool, "input": dict(call.arguments)}
+            for call in answer.calls
+        ]
+        return {
+            "id": f"msg_{answer.answer_id}",
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [*([part] if text or not uses else []), *uses],
+            "stop_reason": "tool_use" if uses else "end_turn",
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+                "cache_read_input_tokens": usage.cached_input_tokens,
+                "cache_creation_input_tokens": None,
+            },
+            "sixply": extra_of(answer),
+        }
+
+    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        yield _sse("message_start", message=self.whole(answer) | {"content": [], "stop_reason": None})
+
+    def words(self, text: str) -> Iterator[ServerSentEvent]:
+        if not self._writing:
+            self._writing = True
+            empty = {"type": "text", "text": "", "citations": None}
+            yield _sse("content_block_start", index=0, content_block=empty)
+        yield _sse("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
+        if not self._writing and not answer.calls:
+            yield from self.words("")
+        if self._writing:
+            for citation in _citations(answer):
+                yield _sse("content_block_delta", index=0, delta={"type": "citations_delta", "citation": citation})
+            yield _sse("content_block_stop", index=0)
+        whole = self.whole(answer)
+        uses = [block for block in whole["content"] if block["type"] == "tool_use"]
+        for index, use in enumerate(uses, start=1 if self._writing else 0):
+            yield _sse("content_block_start", index=index, content_block=use | {"input": {}})
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(use["input"])}
+            yield _sse("content_block_delta", index=index, delta=delta)
+            yield _sse("content_block_stop", index=index)
+        ended = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+        yield _sse("message_delta", delta=ended, usage=whole["usage"])
+        yield _sse("message_stop")
+
+    def failed(self, error: SixplyError) -> ServerSentEvent:
+        return sse("error", anthropic_problem(error))
 
 
 def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
@@ -238,47 +251,5 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-class Blocks:
-    """Events of a message, in Anthropic's order."""
-
-    def __init__(self, body: MessagesRequest) -> None:
-        self._body = body
-        self._writing = False
-
-    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
-        whole = _reply(answer, self._body).model_dump(mode="json")
-        yield _sse("message_start", {"message": whole | {"content": [], "stop_reason": None}})
-
-    def words(self, text: str) -> Iterator[ServerSentEvent]:
-        if not self._writing:
-            self._writing = True
-            empty = {"type": "text", "text": "", "citations": None}
-            yield _sse("content_block_start", {"index": 0, "content_block": empty})
-        yield _sse("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}})
-
-    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
-        whole = _reply(answer, self._body)
-        if not self._writing and not answer.calls:
-            yield from self.words("")
-        if self._writing:
-            for citation in _citations(answer):
-                delta = {"type": "citations_delta", "citation": citation}
-                yield _sse("content_block_delta", {"index": 0, "delta": delta})
-            yield _sse("content_block_stop", {"index": 0})
-        uses = [block for block in whole.content if isinstance(block, ToolUse)]
-        for index, use in enumerate(uses, start=1 if self._writing else 0):
-            yield _sse("content_block_start", {"index": index, "content_block": use.model_dump() | {"input": {}}})
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(use.input)}
-            yield _sse("content_block_delta", {"index": index, "delta": delta})
-            yield _sse("content_block_stop", {"index": index})
-        ended = {"stop_reason": whole.stop_reason, "stop_sequence": None}
-        yield _sse("message_delta", {"delta": ended, "usage": whole.usage.model_dump()})
-        yield _sse("message_stop", {})
-
-
-def _error_event(error: SixplyError) -> ServerSentEvent:
-    return sse("error", anthropic_problem(error))
-
-
-def _sse(kind: str, content: dict[str, Any]) -> ServerSentEvent:
+def _sse(kind: str, **content: Any) -> ServerSentEvent:
     return sse(kind, {"type": kind, **content})

@@ -1,7 +1,4 @@
-"""Convert the messages and tools of a vendor API's client to LangChain's.
-
-What a provider would refuse is refused here, with the place: a result without its call, a call without its result.
-"""
+"""The messages and tools of a vendor API's client, converted to LangChain's."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from foundation.errors import InvalidRequest
 from orchestration.requests import ClientOptions
@@ -48,7 +45,8 @@ def image_of(media_type: str, data: str) -> dict[str, Any]:
 
 
 def image_at(url: str) -> dict[str, Any]:
-    """Return the image in a data URL. Raises InvalidRequest: as `image_of`, or `url` is an address; none is fetched."""
+    """Return the image in a data URL. Raises InvalidRequest: as `image_of`, or `url` is an address."""
+    # fetching an address would let a client reach this machine's network
     head, comma, data = url.partition(";base64,")
     if not (comma and head.startswith("data:")):
         raise InvalidRequest(
@@ -101,27 +99,19 @@ class ResponseFormat(BaseModel):
         return {"type": "json_schema", "json_schema": self.json_schema.model_dump(by_alias=True, exclude_none=True)}
 
 
-def calls_of(text: str, calls: Iterable[tuple[str, str, str]]) -> AIMessage:
-    """Return an assistant's turn. `calls` are id, tool name, and arguments as JSON. Raises InvalidRequest: arguments
-    are no JSON object."""
-    return AIMessage(
-        text,
-        tool_calls=[
-            {"id": call_id, "name": name, "args": _arguments(call_id, arguments)} for call_id, name, arguments in calls
-        ],
-    )
-
-
-def _arguments(call_id: str, text: str) -> dict[str, Any]:
+def _parse_arguments(text: Any) -> Any:
     try:
         arguments = json.loads(text or "{}")
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise InvalidRequest(
-            f"The arguments of the call {call_id} are no JSON object. Send them as the reply had them."
-        )
+        # pydantic takes a ValueError alone for a problem of the field
+        raise ValueError("these arguments of a call are no JSON object. Send them as the reply had them")  # noqa: TRY004
     return arguments
+
+
+Arguments = Annotated[dict[str, Any], BeforeValidator(_parse_arguments, json_schema_input_type=Text)]
+"""Arguments of a call, which OpenAI's clients send as a text of JSON."""
 
 
 def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
@@ -132,7 +122,12 @@ def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
         if isinstance(message, AIMessage) and isinstance(last, AIMessage):
             text = "\n\n".join(filter(None, [last.text, message.text]))
             joined[-1] = AIMessage(text, tool_calls=[*last.tool_calls, *message.tool_calls])
-        elif isinstance(message, ToolMessage) or message.text.strip() or _calls(message) or images_in(message):
+        elif (
+            isinstance(message, ToolMessage)
+            or message.text.strip()
+            or images_in(message)
+            or (isinstance(message, AIMessage) and message.tool_calls)
+        ):
             joined.append(message)
     return joined
 
@@ -141,12 +136,9 @@ def without_calls(message: AnyMessage) -> AnyMessage:
     return AIMessage(message.text) if isinstance(message, AIMessage) else message
 
 
-def _calls(message: AnyMessage) -> bool:
-    return isinstance(message, AIMessage) and bool(message.tool_calls)
-
-
 def check_pairs(messages: Sequence[AnyMessage]) -> None:
     """Raises InvalidRequest: a result has no call right before it, a call has no result, or two calls share an id."""
+    # the provider would refuse these too, but without the place, and after the search was paid
     waiting: set[str] = set()
     for message in [*messages, HumanMessage("the end")]:
         if isinstance(message, ToolMessage):

@@ -1,8 +1,4 @@
-"""OpenAI's Chat Completions API, for clients that can change their `base_url`.
-
-`metadata={"thread_id": ...}` continues a conversation. serving/compat/shapes.py has the code that the APIs share.
-Streamed text cannot be taken back in this API, so what the check of a streamed draft finds is appended as a note.
-"""
+"""OpenAI's Chat Completions API. `metadata={"thread_id": ...}` continues a conversation."""
 
 from __future__ import annotations
 
@@ -12,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
-from langchain_core.messages import AnyMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.errors import SixplyError
 from foundation.types import Principal, Usage
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
@@ -22,25 +19,25 @@ from serving.access.identity import Asker
 from serving.api.schemas import Text
 from serving.compat.conversation import (
     MOST_TOOLS,
+    Arguments,
     CallId,
     FunctionDefinition,
     ResponseFormat,
-    calls_of,
     image_at,
     said_by_person,
 )
 from serving.compat.shapes import MODELS, ChatMetadata, TextPart, extra_of, request_of, unknown, with_footnotes
-from serving.compat.streaming import Shaped, reply, route_arguments, sse
+from serving.compat.streaming import Shape, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
+# clients send these by default, and the configuration decides them: accepted without effect
 TUNING = frozenset({
     "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
     "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
 })  # fmt: skip
-"""Parameters accepted without effect: clients send them by default, and the configuration decides them."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -63,8 +60,7 @@ class ImagePart(BaseModel):
 
 class CalledFunction(BaseModel):
     name: str
-    arguments: Text
-    """JSON, as text."""
+    arguments: Arguments
 
 
 class ChatCall(BaseModel):
@@ -85,24 +81,20 @@ class ChatMessage(BaseModel):
     tool_call_id: CallId | None = None
 
     @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content or () if isinstance(part, TextPart))
-
-    @property
     def as_message(self) -> AnyMessage:
+        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
+        text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
         if self.role == "tool":
-            return ToolMessage(self.text, tool_call_id=self.tool_call_id or "")
+            return ToolMessage(text, tool_call_id=self.tool_call_id or "")
         if self.role == "assistant":
-            return calls_of(
-                self.text, [(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
-            )
+            calls = [
+                {"id": call.id, "name": call.function.name, "args": call.function.arguments}
+                for call in self.tool_calls or ()
+            ]
+            return AIMessage(text, tool_calls=calls)
         if self.role == "user":
-            parts = () if isinstance(self.content, str) else self.content or ()
-            images = [image_at(part.image_url.url) for part in parts if isinstance(part, ImagePart)]
-            return said_by_person(self.text, images)
-        return SystemMessage(self.text)
+            return said_by_person(text, [image_at(part.image_url.url) for part in parts if isinstance(part, ImagePart)])
+        return SystemMessage(text)
 
 
 class ChatTool(BaseModel):
@@ -136,38 +128,6 @@ class ChatRequest(BaseModel):
     response_format: ResponseFormat | None = None
 
 
-class ChatUsage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class ChatReply(BaseModel):
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
-    tool_calls: list[ChatCall] | None = None
-    """Calls that the client carries out. It sends their results in its next request."""
-
-
-class ChatChoice(BaseModel):
-    index: int = 0
-    message: ChatReply
-    finish_reason: Literal["stop", "tool_calls"] = "stop"
-
-
-class ChatCompletion(BaseModel):
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[ChatChoice]
-    usage: ChatUsage | None = None
-    """`null` where the provider reported no usage."""
-    sixply: dict[str, Any]
-    """Fields without a place in OpenAI's shape: citations, status, path, cost, trace id."""
-
-
 class ModelCard(BaseModel):
     id: str
     object: Literal["model"] = "model"
@@ -181,21 +141,12 @@ class ModelList(BaseModel):
 
 
 @router.post(
-    "/chat/completions",
-    **route_arguments(ChatCompletion, "openai", "The completion, or with `stream` its chunks, ending with [DONE]."),
+    "/chat/completions", **route_arguments("openai", "The completion, or with `stream` its chunks, ending with [DONE].")
 )
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    created = _now(runtime)
-    chunks = Chunks(body, created)
-    shaped = Shaped(
-        lambda answer: _completion(answer, body, created=created),
-        chunks.begin,
-        chunks.words,
-        chunks.end,
-        lambda error: sse(None, openai_problem(error)),
-    )
-    return await reply(_request_of(body, caller, runtime), shaped, request, caller, runtime, stream=body.stream)
+    shape = ChatShape(body, _now(runtime))
+    return await reply(_request_of(body, caller, runtime), shape, request, caller, runtime, stream=body.stream)
 
 
 @router.get("/models", responses=responses(shape="openai"), dependencies=[admit("reads")])
@@ -229,37 +180,29 @@ def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> Answe
     )
 
 
-def _completion(answer: Answer, body: ChatRequest, *, created: int) -> ChatCompletion:
-    calls = _calls(answer)
-    said = ChatReply(content=with_footnotes(answer) or (None if calls else ""), tool_calls=calls or None)
-    return ChatCompletion(
-        id=_id(answer),
-        created=created,
-        model=body.model,
-        choices=[ChatChoice(message=said, finish_reason="tool_calls" if calls else "stop")],
-        usage=_usage(answer.usage),
-        sixply=extra_of(answer),
-    )
-
-
-def _calls(answer: Answer) -> list[ChatCall]:
-    return [
-        ChatCall(id=call.call_id, function=CalledFunction(name=call.tool, arguments=json.dumps(call.arguments)))
-        for call in answer.calls
-    ]
-
-
-class Chunks:
-    """Chunks of one completion, in OpenAI's order."""
+class ChatShape(Shape):
+    """A completion, or its chunks in OpenAI's order."""
 
     def __init__(self, body: ChatRequest, created: int) -> None:
+        super().__init__()
         self._wants_usage = body.stream_options is not None and body.stream_options.include_usage
         self._common: dict[str, Any] = {"object": "chat.completion.chunk", "created": created, "model": body.model}
-        if self._wants_usage:
-            self._common |= {"usage": None}
+
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        calls = _calls(answer)
+        content = with_footnotes(answer) or (None if calls else "")
+        message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": calls or None}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        return self._common | {
+            "id": f"chatcmpl-{answer.answer_id}",
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": _usage(answer.usage),
+            "sixply": extra_of(answer),
+        }
 
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
-        self._common = {"id": _id(answer), **self._common}
+        self._common |= {"id": f"chatcmpl-{answer.answer_id}"} | ({"usage": None} if self._wants_usage else {})
         content = None if answer.calls and not answer.text else ""
         yield self._chunk({"role": "assistant", "content": content})
 
@@ -267,29 +210,35 @@ class Chunks:
         yield self._chunk({"content": text})
 
     def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
-        calls = [{"index": index, **call.model_dump()} for index, call in enumerate(_calls(answer))]
+        calls = [{"index": index, **call} for index, call in enumerate(_calls(answer))]
         if calls:
             yield self._chunk({"tool_calls": calls})
         yield self._chunk({}, "tool_calls" if calls else "stop", sixply=extra_of(answer))
         if self._wants_usage:
-            usage = _usage(answer.usage)
-            yield sse(None, {**self._common, "choices": [], "usage": usage and usage.model_dump()})
+            yield sse(None, {**self._common, "choices": [], "usage": _usage(answer.usage)})
         yield ServerSentEvent(raw_data="[DONE]")
+
+    def failed(self, error: SixplyError) -> ServerSentEvent:
+        return sse(None, openai_problem(error))
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> ServerSentEvent:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
         return sse(None, {**self._common, "choices": choices, **extra})
 
 
-def _usage(usage: Usage) -> ChatUsage | None:
-    if usage.input_tokens is None or usage.output_tokens is None:
+def _calls(answer: Answer) -> list[dict[str, Any]]:
+    return [
+        {"id": it.call_id, "type": "function", "function": {"name": it.tool, "arguments": json.dumps(it.arguments)}}
+        for it in answer.calls
+    ]
+
+
+def _usage(usage: Usage) -> dict[str, int] | None:
+    """Return the tokens; `None` where the provider reported none, because 0 would be a claim."""
+    sent, made = usage.input_tokens, usage.output_tokens
+    if sent is None or made is None:
         return None
-    total = usage.input_tokens + usage.output_tokens
-    return ChatUsage(prompt_tokens=usage.input_tokens, completion_tokens=usage.output_tokens, total_tokens=total)
-
-
-def _id(answer: Answer) -> str:
-    return f"chatcmpl-{answer.answer_id}"
+    return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
 
 
 def _now(runtime: Runtime) -> int:

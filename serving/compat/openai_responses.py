@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
-from pydantic import BaseModel
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.rendering import markdown
@@ -21,11 +20,12 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.compat.conversation import FunctionDefinition
 from serving.compat.openai_chat import NEUTRAL, TUNING
-from serving.compat.responses_input import FunctionCall, ResponsesRequest
+from serving.compat.responses_input import ResponsesRequest
 from serving.compat.shapes import extra_of, footnotes, request_of, with_footnotes
 from serving.compat.streaming import (
-    Shaped,
+    Shape,
     answer_yet_to_come,
+    as_json,
     check_request,
     missing_json,
     reply,
@@ -39,133 +39,51 @@ from serving.runtime import Running, Runtime, admit
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
-"""Parameters accepted without effect, besides those of chat completions."""
-ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {
-    "include": ([],),
-    "truncation": ("disabled", "auto"),
-}
+ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {"include": ([],), "truncation": ("disabled", "auto")}
 PREFIX = "resp_"
 IN_BACKGROUND = "resp_job_"
 """Prefix of the id of a background response, before the id of its job."""
 ResponseId = Annotated[Identifier, Path(examples=["resp_job_job-3"])]
-Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
+
+REPEATED: dict[str, Any] = {
+    "temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "max_output_tokens": None,
+    "reasoning": None, "user": None, "safety_identifier": None, "prompt_cache_key": None,
+}  # fmt: skip
+"""Parameters without effect, with OpenAI's defaults. The reply repeats what was sent."""
+# features that are not supported here; strict clients want the fields all the same
+CONSTANT: dict[str, Any] = {
+    "object": "response", "error": None, "incomplete_details": None, "background": False, "truncation": "disabled",
+    "store": True, "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
+}  # fmt: skip
 
 
-class ResponseContent(BaseModel):
-    type: Literal["output_text"] = "output_text"
-    text: str
-    annotations: list[dict[str, Any]]
-    """A `file_citation` for each marker in the text."""
-    logprobs: list[Any] = []
-
-
-class ResponseOutput(BaseModel):
-    id: str
-    type: Literal["message"] = "message"
-    role: Literal["assistant"] = "assistant"
-    status: Literal["completed"] = "completed"
-    content: list[ResponseContent]
-
-
-class ResponseCall(FunctionCall):
-    id: str
-    status: Literal["completed"] = "completed"
-
-
-class InputTokenDetails(BaseModel):
-    cached_tokens: int
-    cache_write_tokens: int = 0
-
-
-class OutputTokenDetails(BaseModel):
-    reasoning_tokens: int
-
-
-class ResponseUsage(BaseModel):
-    input_tokens: int
-    input_tokens_details: InputTokenDetails
-    output_tokens: int
-    output_tokens_details: OutputTokenDetails
-    total_tokens: int
-
-
-class ResponseReply(BaseModel):
-    """OpenAI's `response` object. Fields of features that are not supported have constant values."""
-
-    id: str
-    object: Literal["response"] = "response"
-    created_at: int
-    status: Status = "completed"
-    model: str
-    output: list[ResponseOutput | ResponseCall]
-    usage: ResponseUsage | None
-    """`null` where the provider reported no usage."""
-    previous_response_id: str | None
-    metadata: dict[str, Any]
-    error: dict[str, str] | None = None
-    incomplete_details: None = None
-    instructions: str | None = None
-    parallel_tool_calls: bool
-    tool_choice: Any
-    tools: list[Any]
-    text: dict[str, Any]
-    completed_at: int | None
-    background: bool = False
-    truncation: Literal["disabled"] = "disabled"
-    store: Literal[True] = True
-    service_tier: Literal["default"] = "default"
-    temperature: float = 1.0
-    """This and the next ones: the value that was sent, or OpenAI's default. The configuration decides them."""
-    top_p: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    top_logprobs: Literal[0] = 0
-    max_output_tokens: int | None = None
-    max_tool_calls: None = None
-    reasoning: dict[str, Any] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    sixply: dict[str, Any]
-    """Fields without a place in OpenAI's shape: status, path, cost, trace id."""
-
-
-@router.post(
-    "/responses",
-    **route_arguments(ResponseReply, "openai", "The response, or with `stream` the events of its making."),
-)
+@router.post("/responses", **route_arguments("openai", "The response, or with `stream` the events of its making."))
 async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the input: a text, or the last user message of a list."""
-
-    def whole(answer: Answer) -> ResponseReply:
-        return _reply(answer, body, runtime)
-
-    numbered = Numbered(whole)
-    shaped = Shaped(whole, numbered.begin, numbered.words, numbered.end, _error_event)
     wanted = await _request_of(body, caller, runtime)
     if body.background:
-        return Response((await _begin(body, wanted, caller, runtime)).model_dump_json(), media_type="application/json")
-    return await reply(wanted, shaped, request, caller, runtime, stream=body.stream)
+        return as_json(await _begin(body, wanted, caller, runtime))
+    return await reply(wanted, ResponseShape(body, runtime), request, caller, runtime, stream=body.stream)
 
 
 @router.get("/responses/{response_id}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
-async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> ResponseReply:
+async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> dict[str, Any]:
     """Return the status of a `background` response, and its output once it is completed."""
     if stream:
         raise UnsupportedParameter(
             "A response is not streamed later. Ask for it again until it has ended.", param="stream"
         )
-    return await _stand_of(await _find_job(response_id, caller, runtime), runtime)
+    return await _state_of(await _find_job(response_id, caller, runtime), runtime)
 
 
 @router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
-async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> ResponseReply:
+async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> dict[str, Any]:
     """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)
-    return await _stand_of(await runtime.jobs.cancel(job.job_id, caller), runtime)
+    return await _state_of(await runtime.jobs.cancel(job.job_id, caller), runtime)
 
 
-async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> ResponseReply:
+async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principal, runtime: Runtime) -> dict[str, Any]:
     """Start a job for the response. It is on disk before it is acknowledged, and survives a restart."""
     if body.stream:
         raise UnsupportedParameter(
@@ -179,7 +97,7 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
     await runtime.demand_left(caller)
     kept = body.model_dump(mode="json", by_alias=True) | {"input": wanted.question}
     given = {"request": wanted.model_dump(mode="json"), "body": kept}
-    return await _stand_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
+    return await _state_of(await runtime.jobs.begin("responses", caller, [(wanted.question, given)]), runtime)
 
 
 async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
@@ -195,7 +113,7 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
     )
 
 
-async def _stand_of(job: Job, runtime: Runtime) -> ResponseReply:
+async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
     """Return the current state of a job as a response."""
     (item,) = await runtime.jobs.store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
@@ -203,20 +121,18 @@ async def _stand_of(job: Job, runtime: Runtime) -> ResponseReply:
     wanted = body.text and body.text.format and body.text.format.as_chat()
     status, error = _status_of(job, item, missing_json(answer, wanted) if answer else None)
     nothing_yet: dict[str, Any] = {} if status == "completed" else {"output": [], "usage": None, "sixply": {}}
-    return _reply(answer or answer_yet_to_come(), body, runtime).model_copy(
-        update={
-            "id": f"{IN_BACKGROUND}{job.job_id}",
-            "created_at": int(job.begun_at.timestamp()),
-            "completed_at": None,
-            "status": status,
-            "error": error,
-            "background": True,
-            **nothing_yet,
-        }
-    )
+    return ResponseShape(body, runtime).whole(answer or answer_yet_to_come()) | {
+        "id": f"{IN_BACKGROUND}{job.job_id}",
+        "created_at": int(job.begun_at.timestamp()),
+        "completed_at": None,
+        "status": status,
+        "error": error,
+        "background": True,
+        **nothing_yet,
+    }
 
 
-def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[Status, dict[str, str] | None]:
+def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[str, dict[str, str] | None]:
     if missing:
         return "failed", {"code": missing.code, "message": missing.public}
     if item.status == "failed" and item.outcome:
@@ -272,118 +188,76 @@ async def _thread_of(response_id: str | None, caller: Principal, runtime: Runtim
     return thread_id
 
 
-REPEATED = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_output_tokens", "reasoning", "user",
-            "safety_identifier", "prompt_cache_key")  # fmt: skip
-"""Parameters without effect that the reply repeats."""
+class ResponseShape(Shape):
+    """A response, or its numbered events in OpenAI's order."""
 
-
-def _reply(answer: Answer, body: ResponsesRequest, runtime: Runtime) -> ResponseReply:
-    now, sent = int(runtime.system.context.clock.now().timestamp()), body.model_extra or {}
-    repeated = {name: sent[name] for name in REPEATED if sent.get(name) is not None}
-    return ResponseReply(
-        id=f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
-        created_at=now,
-        completed_at=now,
-        model=body.model,
-        output=[*_messages(answer), *_calls(answer)],
-        usage=_usage(answer),
-        instructions=body.instructions,
-        parallel_tool_calls=body.parallel_tool_calls is not False,
-        previous_response_id=body.previous_response_id,
-        tool_choice=body.tool_choice or "auto",
-        tools=[tool.model_dump() for tool in body.tools],
-        text={"format": _format_of(body)},
-        metadata=body.metadata.model_dump(exclude_none=True) if body.metadata else {},
-        sixply=extra_of(answer),
-        **repeated,
-    )
-
-
-def _format_of(body: ResponsesRequest) -> dict[str, Any]:
-    wanted = body.text.format.as_chat() if body.text and body.text.format else None
-    return {"type": (wanted or {}).get("type", "text"), **(wanted or {}).get("json_schema", {})}
-
-
-def _messages(answer: Answer) -> Iterator[ResponseOutput]:
-    text = with_footnotes(answer)
-    if text or not answer.calls:
-        content = ResponseContent(text=text, annotations=list(_annotations(answer, markdown(answer.text))))
-        yield ResponseOutput(id=f"msg_{answer.answer_id}", content=[content])
-
-
-def _calls(answer: Answer) -> Iterator[ResponseCall]:
-    for call in answer.calls:
-        yield ResponseCall(
-            id=f"fc_{call.call_id}", call_id=call.call_id, name=call.tool, arguments=json.dumps(call.arguments)
-        )
-
-
-def _annotations(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
-    """Yield a file citation for each marker in the text, with the marker's offset."""
-    for cited in answer.citations:
-        marker, at = f"[{cited.marker}]", -1
-        while (at := text.find(marker, at + 1)) >= 0:
-            yield {"type": "file_citation", "file_id": cited.document_id, "filename": cited.uri, "index": at}
-
-
-def _usage(answer: Answer) -> ResponseUsage | None:
-    usage = answer.usage
-    if usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    return ResponseUsage(
-        input_tokens=usage.input_tokens,
-        input_tokens_details=InputTokenDetails(cached_tokens=usage.cached_input_tokens or 0),
-        output_tokens=usage.output_tokens,
-        output_tokens_details=OutputTokenDetails(reasoning_tokens=usage.reasoning_tokens or 0),
-        total_tokens=usage.input_tokens + usage.output_tokens,
-    )
-
-
-def _error_event(error: SixplyError) -> ServerSentEvent:
-    problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
-    members = {name: problem["error"][name] for name in ("code", "message", "param")}
-    return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
-
-
-class Numbered:
-    """Numbered events of a response, in OpenAI's order."""
-
-    def __init__(self, whole: Callable[[Answer], ResponseReply]) -> None:
-        self._whole, self._number = whole, itertools.count()
+    def __init__(self, body: ResponsesRequest, runtime: Runtime) -> None:
+        super().__init__()
+        self._body, self._clock = body, runtime.system.context.clock
+        self._number = itertools.count()
         self._place: dict[str, Any] = {}
         self._message: dict[str, Any] = {}
         """The message being written; empty before its first words."""
 
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        body, text = self._body, with_footnotes(answer)
+        now, sent = int(self._clock.now().timestamp()), body.model_extra or {}
+        messages = []
+        if text or not answer.calls:
+            messages.append(_message(answer, text, list(_annotations(answer, markdown(answer.text)))))
+        wanted = (body.text and body.text.format and body.text.format.as_chat()) or {"type": "text"}
+        return {
+            **CONSTANT,
+            **{name: default if sent.get(name) is None else sent[name] for name, default in REPEATED.items()},
+            "id": f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
+            "created_at": now,
+            "completed_at": now,
+            "status": "completed",
+            "model": body.model,
+            "output": [*messages, *_calls(answer)],
+            "usage": _usage(answer),
+            "instructions": body.instructions,
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
+            "previous_response_id": body.previous_response_id,
+            "tool_choice": body.tool_choice or "auto",
+            "tools": [tool.model_dump() for tool in body.tools],
+            "text": {"format": {"type": wanted["type"], **wanted.get("json_schema", {})}},
+            "metadata": body.metadata.model_dump(exclude_none=True) if body.metadata else {},
+            "sixply": extra_of(answer),
+        }
+
     def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
-        whole = self._whole(answer).model_dump(mode="json")
-        started = whole | {"status": "in_progress", "output": [], "usage": None, "completed_at": None}
+        started = self.whole(answer) | {"status": "in_progress", "output": [], "usage": None, "completed_at": None}
         self._place = {"item_id": f"msg_{answer.answer_id}", "output_index": 0, "content_index": 0}
         yield self._sse("response.created", response=started)
         yield self._sse("response.in_progress", response=started)
 
     def words(self, text: str) -> Iterator[ServerSentEvent]:
         if not self._message:
-            empty = ResponseContent(text="", annotations=[])
-            self._message = ResponseOutput(id=self._place["item_id"], content=[empty]).model_dump(mode="json")
-            begun = self._message | {"status": "in_progress", "content": []}
-            yield self._sse("response.output_item.added", output_index=0, item=begun)
+            self._message = _message(answer_yet_to_come(), "", []) | {"id": self._place["item_id"]}
+            started = self._message | {"status": "in_progress", "content": []}
+            yield self._sse("response.output_item.added", output_index=0, item=started)
             yield self._sse("response.content_part.added", **self._place, part=self._message["content"][0])
         yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
 
     def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
-        whole = self._whole(answer).model_dump(mode="json")
         if not self._message and not answer.calls:
             yield from self.words("")
         if self._message:
             yield from self._end_message(answer, text)
-        calls = [call.model_dump(mode="json") for call in _calls(answer)]
-        for index, call in enumerate(calls, start=1 if self._message else 0):
+        messages, calls = [self._message] if self._message else [], list(_calls(answer))
+        for index, call in enumerate(calls, start=len(messages)):
             yield from self._call(index, call)
-        whole["output"] = [*([self._message] if self._message else []), *calls]
-        yield self._sse("response.completed", response=whole)
+        yield self._sse("response.completed", response=self.whole(answer) | {"output": [*messages, *calls]})
+
+    def failed(self, error: SixplyError) -> ServerSentEvent:
+        problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
+        members = {name: problem["error"][name] for name in ("code", "message", "param")}
+        return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
 
     def _end_message(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
         (part,) = self._message["content"]
+        # in what was sent, not in the answer: a streamed draft can differ from the checked text
         part |= {"text": text, "annotations": list(_annotations(answer, text.removesuffix(footnotes(answer))))}
         yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
         for index, annotation in enumerate(part["annotations"]):
@@ -394,11 +268,44 @@ class Numbered:
 
     def _call(self, index: int, call: dict[str, Any]) -> Iterator[ServerSentEvent]:
         place, arguments = {"item_id": call["id"], "output_index": index}, call["arguments"]
-        begun = call | {"status": "in_progress", "arguments": ""}
-        yield self._sse("response.output_item.added", output_index=index, item=begun)
+        started = call | {"status": "in_progress", "arguments": ""}
+        yield self._sse("response.output_item.added", output_index=index, item=started)
         yield self._sse("response.function_call_arguments.delta", **place, delta=arguments)
         yield self._sse("response.function_call_arguments.done", **place, name=call["name"], arguments=arguments)
         yield self._sse("response.output_item.done", output_index=index, item=call)
 
     def _sse(self, kind: str, **content: Any) -> ServerSentEvent:
         return sse(kind, {"type": kind, "sequence_number": next(self._number), **content})
+
+
+def _message(answer: Answer, text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
+    whose = {"id": f"msg_{answer.answer_id}", "type": "message", "role": "assistant", "status": "completed"}
+    return {**whose, "content": [content]}
+
+
+def _calls(answer: Answer) -> Iterator[dict[str, Any]]:
+    for call in answer.calls:
+        ids = {"id": f"fc_{call.call_id}", "type": "function_call", "call_id": call.call_id, "status": "completed"}
+        yield {**ids, "name": call.tool, "arguments": json.dumps(call.arguments)}
+
+
+def _annotations(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
+    """Yield a file citation for each marker in the text, with the marker's offset."""
+    for cited in answer.citations:
+        marker, at = f"[{cited.marker}]", -1
+        while (at := text.find(marker, at + 1)) >= 0:
+            yield {"type": "file_citation", "file_id": cited.document_id, "filename": cited.uri, "index": at}
+
+
+def _usage(answer: Answer) -> dict[str, Any] | None:
+    usage = answer.usage
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_input_tokens or 0, "cache_write_tokens": 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from serving.api.schemas import Identifier, RequestBody, Text
 from serving.compat.conversation import (
     MOST_TOOLS,
+    Arguments,
     CallId,
     FunctionDefinition,
     ResponseFormat,
-    calls_of,
     image_at,
     said_by_person,
 )
@@ -50,14 +50,14 @@ class InputMessage(BaseModel):
 class FunctionCall(BaseModel):
     """A call of one of the client's tools."""
 
-    type: Literal["function_call"] = "function_call"
+    type: Literal["function_call"]
     call_id: CallId
     name: str
-    arguments: Text
+    arguments: Arguments
 
     @property
     def as_message(self) -> AnyMessage:
-        return calls_of("", [(self.call_id, self.name, self.arguments)])
+        return AIMessage("", tool_calls=[{"id": self.call_id, "name": self.name, "args": self.arguments}])
 
 
 class FunctionCallOutput(BaseModel):

@@ -1,21 +1,17 @@
-"""Responses of the vendor routes: an answer as their JSON, or as their events.
-
-Tokens of an agent that streams are sent at once, and what the check finds is appended. Other agents send checked text
-only, so their events begin when the answer is ready.
-"""
+"""Replies of the vendor routes: an answer as the vendor's JSON, or as the vendor's events."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import ServerSentEvent
-from pydantic import BaseModel
 
+import serving.http.errors as problems
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.output.rendering import markdown
@@ -27,70 +23,73 @@ from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
 from serving.compat.shapes import footnotes, with_footnotes
-from serving.http.errors import Shape, responses, to_json
 from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
 
 
-@dataclass(frozen=True)
-class Shaped:
-    """Converts an answer to a vendor's format: whole, or as events around its text."""
+class Shape(ABC):
+    """One answer in a vendor's format: whole, or as events around its text."""
 
-    whole: Callable[[Answer], BaseModel]
-    begin: Callable[[Answer], Iterable[ServerSentEvent]]
-    """Events before the text. The answer may have nothing but its ids yet."""
-    words: Callable[[str], Iterable[ServerSentEvent]]
-    end: Callable[[Answer, str], Iterable[ServerSentEvent]]
-    """Events after the text, for the answer and all text that was sent."""
-    failed: Callable[[SixplyError], ServerSentEvent]
-
-
-class Told:
-    """The text of one answer that was sent so far."""
-
-    def __init__(self, shaped: Shaped) -> None:
-        self._shaped = shaped
+    def __init__(self) -> None:
         self._text = self._draft = ""
         self._round: int | None = None
 
-    def take(self, event: Event) -> Iterator[ServerSentEvent]:
+    @abstractmethod
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        """Return the reply."""
+
+    @abstractmethod
+    def begin(self, answer: Answer) -> Iterable[ServerSentEvent]:
+        """Yield the events before the text. The answer may have nothing but its ids yet."""
+
+    @abstractmethod
+    def words(self, text: str) -> Iterable[ServerSentEvent]:
+        """Yield the events of a piece of the text."""
+
+    @abstractmethod
+    def end(self, answer: Answer, text: str) -> Iterable[ServerSentEvent]:
+        """Yield the events after the text, for the answer and all text that was sent."""
+
+    @abstractmethod
+    def failed(self, error: SixplyError) -> ServerSentEvent:
+        """Return the last event of a stream that failed."""
+
+    def events_of(self, event: Event) -> Iterator[ServerSentEvent]:
+        """Yield the vendor's events for one of ours."""
         if event.answer is not None:
-            yield from self._end(event.answer)
+            yield from self._finish(event.answer)
         elif event.token is not None and event.answer_id is not None:
-            yield from self._words(event)
+            if self._round is None:
+                yield from self.begin(answer_yet_to_come(event.answer_id, event.thread_id or ""))
+            elif event.round != self._round and self._draft:
+                yield from self._send("\n\n")
+                self._draft = ""
+            self._round = event.round
+            self._draft += event.token
+            yield from self._send(markdown(event.token))
 
-    def _words(self, event: Event) -> Iterator[ServerSentEvent]:
-        if self._round is None:
-            yield from self._shaped.begin(answer_yet_to_come(event.answer_id or "", event.thread_id or ""))
-        elif event.round != self._round and self._draft:
-            yield from self._say("\n\n")
-            self._draft = ""
-        self._round = event.round
-        self._draft += event.token or ""
-        yield from self._say(markdown(event.token or ""))
-
-    def _end(self, answer: Answer) -> Iterator[ServerSentEvent]:
-        if self._round is None:
-            yield from self._shaped.begin(answer)
+    def _finish(self, answer: Answer) -> Iterator[ServerSentEvent]:
+        if self._round is None:  # an agent that sends checked text only
+            yield from self.begin(answer)
             remaining = with_footnotes(answer)
         else:
-            remaining = self._rest(answer)
+            remaining = self._remaining(answer)
         for line in remaining.splitlines(keepends=True):
-            yield from self._say(line)
-        yield from self._shaped.end(answer, self._text)
+            yield from self._send(line)
+        yield from self.end(answer, self._text)
 
-    def _rest(self, answer: Answer) -> str:
-        """Return the text still to send after a streamed draft."""
+    def _remaining(self, answer: Answer) -> str:
         draft, notes = self._draft.strip(), footnotes(answer)
         if answer.text.startswith(draft):
             remaining = markdown(answer.text[len(draft) :])
-        else:  # the check has marked or changed something; the notes say what
+        else:
+            # streamed text cannot be taken back: the notes say what the check has marked or changed
             remaining = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
         return f"{remaining}\n\n{notes}" if notes else remaining
 
-    def _say(self, text: str) -> Iterator[ServerSentEvent]:
+    def _send(self, text: str) -> Iterator[ServerSentEvent]:
         self._text += text
-        yield from self._shaped.words(text)
+        yield from self.words(text)
 
 
 def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
@@ -99,12 +98,12 @@ def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
     return Answer(**ids, question="", status="answered", stop_reason="complete", text="")
 
 
-def route_arguments(kind: type[BaseModel], shape: Shape, described: str) -> dict[str, Any]:
-    """Return the arguments of a route's decorator."""
+def route_arguments(shape: problems.Shape, described: str) -> dict[str, Any]:
+    """Return the arguments of a route's decorator. The reply's fields are the vendor's, and documented there."""
     streamed = {"description": described, "content": {"text/event-stream": {"itemSchema": {"type": "object"}}}}
     return {
-        "response_model": kind,
-        "responses": {200: streamed, **responses(404, 409, 504, shape=shape)},
+        "response_model": dict[str, Any],
+        "responses": {200: streamed, **problems.responses(404, 409, 504, shape=shape)},
         "dependencies": [admit("answers")],
     }
 
@@ -117,15 +116,18 @@ async def check_request(wanted: AnswerRequest, runtime: Runtime) -> None:
 
 
 async def reply(
-    wanted: AnswerRequest, shaped: Shaped, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
+    wanted: AnswerRequest, shape: Shape, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
 ) -> Response:
     """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
-        return stream_events(at_work, runtime.lifecycle, Told(shaped).take, shaped.failed)
-    answer = await collect(at_work, runtime.lifecycle, request)
-    return Response(shaped.whole(answer).model_dump_json(), media_type=JSONResponse.media_type)
+        return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.failed)
+    return as_json(shape.whole(await collect(at_work, runtime.lifecycle, request)))
+
+
+def as_json(content: dict[str, Any]) -> Response:
+    return Response(problems.to_json(content), media_type=JSONResponse.media_type)
 
 
 async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
@@ -148,4 +150,4 @@ def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
 
 def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:
     """Return an event with the name `kind`, or without a name."""
-    return ServerSentEvent(raw_data=to_json(content).decode(), event=kind)
+    return ServerSentEvent(raw_data=problems.to_json(content).decode(), event=kind)

@@ -33,8 +33,8 @@ from serving.settings import AnswerCacheSettings
 
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
 """Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word."""
+# a question with one of these is English; in other languages `a`, `do` and `am` are significant words
 _ENGLISH = frozenset("the what how when where who why which is are does can you my".split())  # noqa: SIM905 - reads best as text
-"""A question with one of these is treated as English. In other languages `a`, `do` and `am` are significant words."""
 _NEUTRAL = frozenset("a an the is are am be do does of please".split())  # noqa: SIM905 - as above
 _COURTESIES = tuple(
     tuple(phrase.split())
@@ -45,13 +45,8 @@ _COURTESIES = tuple(
         "por favor", "gracias", "hola", "s'il vous plaît", "merci", "bonjour", "per favore", "grazie",
     )
 )  # fmt: skip
-"""Polite phrases at the start or end of a question, to be removed."""
 _ENDING = re.compile(r"(?<=[a-z]{3}[a-rt-z])s$")
-"""The final `s` of a plural or of a verb ("costs")."""
-
-
 _SHELVES = "answers "
-"""Prefix of every key."""
 
 
 async def forget(cache: Cache, tenant: str) -> int:
@@ -79,7 +74,6 @@ class AnswerCache:
         self._embedder, self._clock, self._policy, self._writer = embedder, clock, policy, writer
         self._erasures, self._erasures_before = erasures, erasures.total()
         self._erasures_seen: dict[str, int] = {}
-        """Number of erasures at the last check, by tenant."""
 
     def now(self) -> int:
         return self._ledger.sequence()
@@ -91,9 +85,8 @@ class AnswerCache:
         if exact or self._settings.mode != "semantic":
             return exact
         vector = await asyncio.to_thread(embed_query, self._embedder, question)
-        for candidate in _nearest(
-            await self._recent_questions(shelf, principal), vector, self._settings.min_similarity
-        ):
+        recent = await self._recent_questions(shelf, principal)
+        for candidate in _nearest(recent, vector, self._settings.min_similarity):
             if same_details(question, candidate.question) and (
                 recalled := await self._valid(_key(shelf, candidate.question), "semantic", principal)
             ):
@@ -117,16 +110,18 @@ class AnswerCache:
         await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(record).encode(), ttl_s=ttl_s)
         if self._settings.mode == "semantic":
             vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
+            recent = await self._recent_questions(shelf, principal)
             questions = [
-                entry for entry in await self._recent_questions(shelf, principal) if entry.question != answer.question
+                *(entry for entry in recent if entry.question != answer.question),
+                _Asked(answer.question, vector),
             ]
-            questions = [*questions, _Asked(answer.question, vector)][-self._settings.recent :]
+            questions = questions[-self._settings.recent :]
             await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
-        """Delete all answers of a tenant after an erasure: entries do not record who asked first."""
         total = await asyncio.to_thread(self._erasures.total)
         if total != self._erasures_seen.get(tenant, self._erasures_before):
+            # all of the tenant's: an entry does not say who asked first
             await forget(self._cache, tenant)
             self._erasures_seen[tenant] = total
 
@@ -153,13 +148,12 @@ class AnswerCache:
             chunk = hits[citation.chunk_id].chunk if citation.chunk_id in hits else None
             if chunk is None or chunk.text[citation.start - chunk.start : citation.end - chunk.start] != citation.quote:
                 return None
-        documents = {
-            key: self._ledger.find(key) for key in dict.fromkeys(hit.chunk.document_id for hit in hits.values())
-        }
+        ids = dict.fromkeys(hit.chunk.document_id for hit in hits.values())
+        documents = {key: self._ledger.find(key) for key in ids}
         return {key: document.content_hash if document else "" for key, document in documents.items()}
 
     def _shelf(self, compose: str, principal: Principal) -> str:
-        """Return a key for all that two callers must share to get one answer. The cache itself separates tenants."""
+        # all that two callers must share to get one answer; the cache itself separates tenants
         today = self._clock.now().date().isoformat()
         shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
         return f"{_SHELVES}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
@@ -211,9 +205,9 @@ def telling_words(question: str) -> list[str]:
 
 
 def _plain(part: str, *, first: bool) -> str:
-    """Return the word in lower case, unless it is a name that would become a function word: "US", "IT", "May"."""
     word = part.strip(_EDGES)
     folded = word.casefold()
+    # a name that would become a function word keeps its capitals: "US", "IT", "May"
     named = not first and word[:1].isupper() and folded in FUNCTION_WORDS and folded not in ("i", "a")
     return word if named else folded
 
@@ -229,7 +223,6 @@ def _without_courtesies(words: list[str]) -> list[str]:
 
 
 def _nearest(questions: Sequence[_Asked], vector: Vectors, least: float) -> list[_Asked]:
-    """Return the questions whose cosine similarity is at least `least`, nearest first."""
     if not questions:
         return []
     cosines = np.stack([entry.vector for entry in questions]) @ vector
@@ -241,12 +234,10 @@ def _key(shelf: str, question: str) -> str:
 
 
 def _pack(questions: Sequence[_Asked]) -> bytes:
+    # half precision: the shared cache keeps these for every set of roles and groups
     vectors = np.stack([entry.vector for entry in questions]).astype("<f2")
-    record = {
-        "questions": [entry.question for entry in questions],
-        "vectors": base64.b64encode(vectors.tobytes()).decode(),
-    }
-    return json.dumps(record).encode()
+    texts = [entry.question for entry in questions]
+    return json.dumps({"questions": texts, "vectors": base64.b64encode(vectors.tobytes()).decode()}).encode()
 
 
 def _unpack(packed: bytes | None) -> list[_Asked]:
@@ -254,7 +245,4 @@ def _unpack(packed: bytes | None) -> list[_Asked]:
         return []
     record = json.loads(packed)
     flat = np.frombuffer(base64.b64decode(record["vectors"]), dtype="<f2").astype(np.float32)
-    return [
-        _Asked(question, vector)
-        for question, vector in zip(record["questions"], flat.reshape(len(record["questions"]), -1), strict=True)
-    ]
+    return list(map(_Asked, record["questions"], flat.reshape(len(record["questions"]), -1)))

@@ -1,7 +1,4 @@
-"""Limits on request bodies: bytes, values and levels of nesting, counted before anything is parsed.
-
-Validating a megabyte of wrong values holds the event loop for seconds, even in a thread, so the number of values is limited.
-"""
+"""Limits on request bodies: bytes, values and levels of nesting, counted before anything is parsed."""
 
 from __future__ import annotations
 
@@ -18,16 +15,17 @@ from serving.access.identity import PAGE_PATHS
 from serving.http.errors import BodyRefused, respond
 from serving.settings import HttpSettings
 
+# validating a megabyte of wrong values holds the event loop for seconds, even in a thread
 MAX_VALUES = 10_000
 """Maximum values in a JSON body. A conversation of 1,500 messages, or 200 questions with every option, stays below."""
 MAX_NESTING = 64
+# bodies that are files, streamed to disk up to `max_body_bytes`
 UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})
-"""Paths whose bodies are files, streamed to disk up to `max_body_bytes`."""
+# memory for the bodies of all requests together, in bodies of `max_body_bytes`
 WHOLE_BODIES = 16
-"""Memory for the bodies of all requests together, in bodies of `max_body_bytes`."""
 PIECE_BYTES = 65_536
 
-# Possessive, and an unfinished string matches to the end: no byte is looked at twice.
+# possessive, and an unfinished string matches to the end: no byte is looked at twice
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -36,9 +34,8 @@ def check_json(body: bytes, what: str = "The body") -> None:
     """Refuse JSON that is expensive to parse or validate. Linear, some milliseconds a megabyte. Raises TooLarge: too
     many values or levels."""
     if (encoding := json.detect_encoding(body[:4])) not in ("utf-8", "utf-8-sig"):
-        body = body.decode(
-            encoding, "replace"
-        ).encode()  # decoded like json.loads: in UTF-16, half of a letter can be a quote
+        # decoded like json.loads: in UTF-16, half of a letter can be a quote
+        body = body.decode(encoding, "replace").encode()
     if _values(body) <= MAX_VALUES and _count_brackets(body) <= MAX_NESTING:
         return
     marks = _STRING.sub(b"", body)  # commas and brackets inside strings do not count
@@ -53,7 +50,7 @@ def _count_brackets(body: bytes) -> int:
 
 
 def _values(body: bytes) -> int:
-    """Return an upper bound of the number of values: each but the first follows a comma or an opening bracket."""
+    # an upper bound: each value but the first follows a comma or an opening bracket
     return body.count(b",") + _count_brackets(body) + 1
 
 
@@ -75,7 +72,8 @@ class BodyLimits:
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        sizes = (b"content-length", b"transfer-encoding")
+        if scope["type"] != "http" or not any(name in sizes for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
         taken = 0
@@ -107,11 +105,10 @@ class BodyLimits:
         except (BodyRefused, RequestError) as refused:
             error = refused.error if isinstance(refused, BodyRefused) else refused
             await respond(Request(scope), error)(scope, receive, send)
-            return
-        await self._app(scope, handed_on(body, receive), send)
+        else:
+            await self._app(scope, handed_on(body, receive), send)
 
     def _demand_room(self, size: int) -> None:
-        """Raises BodyRefused: with `size` more bytes, the bodies of all requests together would be too large."""
         if self._held + size > self._room:
             raise BodyRefused(
                 Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)
@@ -141,7 +138,3 @@ def handed_on(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
     return next_piece
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])

@@ -1,8 +1,4 @@
-"""Error responses: problem+json (RFC 9457) on our own routes, OpenAI's and Anthropic's error objects on theirs.
-
-The class of an error (`foundation/errors.py`) decides its status. An unforeseen exception is a 500 that carries only the request
-id.
-"""
+"""Error responses: problem+json (RFC 9457) on our own routes, OpenAI's and Anthropic's error objects on theirs."""
 
 from __future__ import annotations
 
@@ -33,9 +29,8 @@ from foundation.errors import (
 log = logging.getLogger("sixply.serving")
 
 MEDIA_TYPE = "application/problem+json"
+# with those of its routes that we do not serve: OpenAI's clients read no other shape of an error
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
-"""Path prefixes whose errors are in OpenAI's shape, with those of its routes that we do not serve: its clients read
-no other shape."""
 ANTHROPIC_PATHS = ("/v1/messages",)
 VENDOR_PATHS = (*OPENAI_PATHS, *ANTHROPIC_PATHS)
 OPENAI_CODES = {
@@ -45,21 +40,19 @@ OPENAI_CODES = {
 }
 """OpenAI's codes for errors that its clients handle. A class may name its own in `openai_code`; every other code is
 ours."""
+# set on `request.state` once an unforeseen exception was logged, or it would be logged twice
 EXPLAINED = "explained"
-"""Attribute of `request.state`: this request's unforeseen exception has been logged and answered."""
 CHALLENGE = 'Bearer realm="sixply"'
 PATH_SHOWN = 200
-"""Maximum characters of a path that an error repeats."""
 FIELDS_SHOWN = 20
+# the name of an unknown field is the caller's own text, and can be as long as the body
 PLACE_SHOWN = 200
-"""Maximum characters of a field's name or message. The name of an unknown field is the caller's own text."""
 DETAIL_SHOWN = 2000
-"""Maximum characters of an error text, which may quote the request."""
 CONFLICT = (
     "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
 )
+# a person opens these in a browser, which can send a key only as HTTP Basic
 BROWSER_PATHS = ("/docs", "/openapi.json")
-"""Pages that a person opens in a browser. A browser can send a key only as HTTP Basic."""
 
 
 class FieldProblem(BaseModel):
@@ -81,32 +74,6 @@ class Problem(BaseModel):
     """Stable code of the reason, for a refused document."""
     fields: list[FieldProblem] | None = None
     """The fields that are not valid, for a request that fails validation."""
-
-
-class OpenAIError(BaseModel):
-    message: str
-    type: str
-    param: str | None = None
-    code: str
-
-
-class OpenAIProblem(BaseModel):
-    """The error object that clients of OpenAI's API expect."""
-
-    error: OpenAIError
-
-
-class AnthropicError(BaseModel):
-    type: str
-    message: str
-    code: str
-
-
-class AnthropicProblem(BaseModel):
-    """The error object that clients of Anthropic's API expect."""
-
-    type: Literal["error"] = "error"
-    error: AnthropicError
 
 
 class UnsupportedParameter(RequestError):
@@ -139,7 +106,7 @@ class QuotaExceeded(BudgetExceeded):
 
 
 class InternalError(SixplyError):
-    """A defect on our side, without details that a caller must not see."""
+    """A defect on our side, without details that a caller must not see: the log has them, by request id."""
 
 
 class BodyRefused(HTTPException):
@@ -155,16 +122,11 @@ class CallerLeft(Exception):
 
 
 Shape = Literal["problem", "openai", "anthropic"]
-SHAPES: dict[Shape, tuple[type[BaseModel], str]] = {
-    "problem": (Problem, MEDIA_TYPE),
-    "openai": (OpenAIProblem, "application/json"),
-    "anthropic": (AnthropicProblem, "application/json"),
-}
 
 
 def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[str, Any]]:
     """Return the error responses of a route for its OpenAPI document: `statuses`, and those that any route can
-    return."""
+    return. A vendor's error object is described by the vendor."""
     texts = {
         400: "The request cannot be read.",
         401: "No valid API key.",
@@ -178,11 +140,12 @@ def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[
         503: "A part is down, busy or stopping. `retryable` and Retry-After say whether and when to try again.",
         504: "A model did not answer in time.",
     }
-    model, media = SHAPES[shape]
-    reference = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    ours = shape == "problem"
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"} if ours else {"type": "object"}
+    described: dict[str, Any] = {"content": {MEDIA_TYPE if ours else "application/json": {"schema": schema}}}
     common = (400, 401, 403, 413, 422, 429, 503)
     return {
-        status: {"model": model, "description": texts[status], "content": {media: reference}}
+        status: described | {"description": texts[status]} | ({"model": Problem} if ours else {})
         for status in sorted({*common, *statuses})
     }
 
@@ -205,7 +168,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, SixplyError)
         if isinstance(error, RequestError | ComponentError | InternalError):
             return respond(request, error)
-        return await unforeseen(request, error)  # for the operator to fix: its text may name paths
+        # one for the operator to mend: its text may name paths
+        return await unforeseen(request, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -215,10 +179,13 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        text = _not_served(request, error)
-        response = respond(
-            request, from_status(error.status_code, text) if text else from_http(error), status=error.status_code
-        )
+        path, known = request.url.path[:PATH_SHOWN], from_http(error)
+        if error.status_code == 404 and error.detail == "Not Found":
+            known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            known = RequestError(f"{path} does not take {request.method}. It takes: {allowed}.")
+        response = respond(request, known, status=error.status_code)
         response.headers.update(error.headers or {})
         return response
 
@@ -228,13 +195,17 @@ def install(app: FastAPI) -> None:
         return respond(request, internal_error())
 
     async def respond_left(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # nobody reads it; logs and metrics show it as nginx's "client closed request"
+        # nobody reads it; logs and metrics show it as nginx's "client closed request"
+        return Response(status_code=499)
 
-    app.add_exception_handler(CallerLeft, respond_left)
-    app.add_exception_handler(SixplyError, respond_known)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unforeseen)
+    for kind, handler in {
+        CallerLeft: respond_left,
+        SixplyError: respond_known,
+        RequestValidationError: invalid,
+        HTTPException: http,
+        Exception: unforeseen,
+    }.items():
+        app.add_exception_handler(kind, handler)
 
 
 def respond(
@@ -260,10 +231,12 @@ def shape_error(
 ) -> tuple[int, dict[str, Any], str]:
     """Return status, content and media type for `error`, as clients of `path` expect them."""
     if path.startswith(VENDOR_PATHS):
-        status = 400 if status == 422 else status  # neither vendor's API knows 422
+        # neither vendor's API knows 422
+        status = 400 if status == 422 else status
     if path.startswith(OPENAI_PATHS):
         status = 400 if isinstance(error, QuestionTooLong) else status
-        return status, openai_problem(error, param=_param(fields)), "application/json"
+        param = fields[0].location.removeprefix("body.") if fields else None
+        return status, openai_problem(error, param=param), "application/json"
     if path.startswith(ANTHROPIC_PATHS):
         return status, anthropic_problem(error), "application/json"
     return status, problem(error, status=status, request_id=request_id, fields=fields), MEDIA_TYPE
@@ -291,8 +264,7 @@ def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str,
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     param = getattr(error, "param", param)
     code = getattr(error, "openai_code", OPENAI_CODES.get(error.code, error.code))
-    message = shorten(error.public, DETAIL_SHOWN)
-    return OpenAIProblem(error=OpenAIError(message=message, type=kind, param=param, code=code)).model_dump()
+    return {"error": {"message": shorten(error.public, DETAIL_SHOWN), "type": kind, "param": param, "code": code}}
 
 
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:
@@ -308,11 +280,11 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
     }
     kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
     message = shorten(error.public, DETAIL_SHOWN)
-    return AnthropicProblem(error=AnthropicError(type=kind, message=message, code=error.code)).model_dump()
+    return {"type": "error", "error": {"type": kind, "message": message, "code": error.code}}
 
 
 def to_json(content: Any) -> bytes:
-    """Encode as ASCII, so that a lone surrogate quoted from the request cannot break the response."""
+    # as ASCII, so that a lone surrogate quoted from the request cannot break the response
     return json.dumps(content, ensure_ascii=True).encode("ascii")
 
 
@@ -338,23 +310,12 @@ def from_status(status: int, detail: str) -> SixplyError:
     return kinds.get(status, RequestError)(detail)
 
 
-def _not_served(request: Request, error: HTTPException) -> str | None:
-    """Return a hint where no route has this path or this method, else `None`."""
-    path = request.url.path[:PATH_SHOWN]
-    if error.status_code == 404 and error.detail == "Not Found":
-        return f"There is no {path} here. docs/api.md and /openapi.json list what there is."
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return f"{path} does not take {request.method}. It takes: {allowed}."
-    return None
-
-
 def field_problem(item: Mapping[str, Any]) -> FieldProblem:
     """Convert one validation error of pydantic's to the field and the message that a caller sees."""
     where, what = item["loc"], str(item["msg"])
     if item["type"] == "json_invalid":
         return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
-    # For a union, pydantic puts the type that it tried ("list[TextPart]") into the path; the request has no such field.
+    # for a union, pydantic puts the type that it tried ("list[TextPart]") into the path; the request has no such field
     place = ".".join(shorten(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
     return FieldProblem(location=shorten(place, PLACE_SHOWN), message=shorten(what, PLACE_SHOWN))
 
@@ -362,7 +323,3 @@ def field_problem(item: Mapping[str, Any]) -> FieldProblem:
 def shorten(text: str, most: int) -> str:
     """Cut `text` to `most` characters, with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _param(fields: list[FieldProblem] | None) -> str | None:
-    return fields[0].location.removeprefix("body.") if fields else None

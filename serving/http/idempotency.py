@@ -1,8 +1,7 @@
 """Requests with an `Idempotency-Key` are done once, after the IETF's draft and Stripe's API.
 
-A key belongs to its caller, with the roles and groups of the first request. The first reply is kept for 24 hours and returned to callers
-who may still make the request. A temporary failure (429, 5xx) releases the key. A retry then continues the answer that had begun, in the
-same conversation, so that nothing is done twice.
+The first reply is kept for 24 hours. A temporary failure (429, 5xx) releases the key, and a retry continues the answer that had begun,
+in the same conversation, so that nothing is done twice.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PREFIX = "/v1/"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
 KEPT = timedelta(hours=24)
+# with 5xx, what means "not now": the key is released and the reply is not kept
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
-"""Statuses, besides 5xx, that mean "not now": the key is released and the reply is not kept."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -195,35 +194,31 @@ class Idempotency:
                 raise RequestError(f"The {HEADER} must be 1 to 255 printable ASCII characters without spaces.")
             body = await request.body()
             principal: Principal = scope["state"]["principal"]
-            caller = mark_of(principal)
-            earlier = await self._store.begin(caller, key, _fingerprint(request, body, _rights(request, principal)))
+            fingerprint = _fingerprint(request, body, _rights(request, principal))
+            earlier = await self._store.begin(mark_of(principal), key, fingerprint)
         except ClientDisconnect:
             return
-        except HTTPException as error:  # from the body limits, whose handlers are outside this middleware
-            await respond(request, from_http(error))(scope, receive, send)
+        except (HTTPException, SixplyError) as error:  # the limits on bodies raise before any handler is around
+            known = from_http(error) if isinstance(error, HTTPException) else error
+            await respond(request, known)(scope, receive, send)
             return
-        except SixplyError as error:
-            await respond(request, error)(scope, receive, send)
-            return
+        receive = handed_on(body, receive)
         if isinstance(earlier, Reply):
+            # the route gives it, once it has checked that the caller may still make the request
             scope["state"]["first_reply"] = earlier
-            await self._app(scope, handed_on(body, receive), send)
+            await self._app(scope, receive, send)
             return
         scope["state"]["attempt"] = earlier
-        await self._run_attempt(earlier, scope, handed_on(body, receive), send)
-
-    async def _run_attempt(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
-        response = _Said(attempt, send)
+        recorded = _Recorder(earlier, send)
         try:
-            await self._app(scope, receive, response.send)
+            await self._app(scope, receive, recorded.send)
         finally:
-            if not response.ended:
-                await self._store.release(attempt)
+            if not recorded.ended:
+                await self._store.release(earlier)
 
 
-class _Said:
-    """Records the response on its way to the caller. The last part is sent only after the reply is stored, so that a
-    caller who has seen a reply gets the same one again."""
+class _Recorder:
+    """Records the response on its way to the caller."""
 
     def __init__(self, attempt: Attempt, send: Send) -> None:
         self._attempt = attempt
@@ -239,6 +234,7 @@ class _Said:
             self._parts.append(message.get("body", b""))
             if not message.get("more_body", False):
                 self.ended = True
+                # before the last part is sent: who has seen a reply gets the same one again
                 await self._end()
         await self._send(message)
 
@@ -275,23 +271,17 @@ def declare(document: dict[str, Any]) -> None:
 
 
 def _rights(request: Request, principal: Principal) -> str:
-    """Return the caller's current rights as text; a reply made under other rights is not returned."""
+    # a reply made under other rights is not given
     scope = request.app.state.runtime.system.policy.scope(principal)
     return json.dumps([sorted(principal.roles), sorted(principal.groups), scope.listed_classes])
 
 
 def _fingerprint(request: Request, body: bytes, rights: str) -> str:
-    """Hash what makes two requests the same, but for a form's boundary: clients choose a new one each time."""
     media, options = parse_options_header(request.headers.get("content-type", ""))
+    # clients choose a new boundary for the same form each time
     body = body.replace(boundary, b"") if (boundary := options.get(b"boundary")) else body
-    parts = (
-        request.method,
-        request.url.path,
-        request.url.query,
-        request.headers.get("accept", ""),
-        media.decode("latin-1"),
-        rights,
-    )
+    asked_for = (request.method, request.url.path, request.url.query, request.headers.get("accept", ""))
+    parts = (*asked_for, media.decode("latin-1"), rights)
     digest = hashlib.sha256(b"\0".join(part.encode("utf-8", "replace") for part in parts) + b"\0")
     digest.update(body)
     return digest.hexdigest()

@@ -6,7 +6,6 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -46,75 +45,63 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        own, started_s = Headers(scope=scope).get(REQUEST_ID), time.perf_counter()
+        # the caller's own id, where it is safe in logs and headers
+        request_id = own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        outgoing, started_s = _Outgoing(send, request_id, scope["path"]), time.perf_counter()
+        status: int | None = None  # stays so where the caller left before there was one
+        replaced = False
+
+        async def send_enveloped(message: Message) -> None:
+            nonlocal status, replaced
+            if message["type"] != "http.response.start":
+                if not replaced:
+                    await send(message)
+                return
+            status = message["status"]
+            message.setdefault("headers", [])
+            headers = MutableHeaders(scope=message)
+            content = None
+            if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
+                replaced, content = True, _to_our_shape(message["status"], headers, scope["path"], request_id)
+            headers[REQUEST_ID] = request_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            await send(message)
+            if content is not None:
+                await send({"type": "http.response.body", "body": content})
+
         with logs.of_request(request_id):
             try:
-                await self._app(scope, receive, outgoing.send)
+                await self._app(scope, receive, send_enveloped)
             except Exception:
                 if not scope["state"].get(EXPLAINED):  # else it was logged and answered already
                     raise
             finally:
-                _log(scope, outgoing.status, time.perf_counter() - started_s)
+                _log(scope, status, time.perf_counter() - started_s)
+
+
+def _to_our_shape(status: int, headers: MutableHeaders, path: str, request_id: str) -> bytes:
+    """Return the body in place of a library's plain text, and correct the headers."""
+    error = from_status(status, "The request was refused: its Host header names another host.")
+    _, content, headers["content-type"] = shape_error(path, error, status=status, request_id=request_id)
+    del headers["content-length"]
+    return to_json(content)
 
 
 def _log(scope: Scope, status: int | None, seconds: float) -> None:
-    """Log the request by its route: its address can name documents and people. Probes and the page are left out."""
     if not log.isEnabledFor(logging.INFO) or scope["path"].startswith(UNWATCHED):
         return
-    fields = {
-        "method": scope["method"],
-        "route": getattr(scope.get("route"), "path_format", None),
-        "status": status,
-        "ms": round(seconds * 1000, 1),
-    }
+    # the route and not the address, which can name documents and people
+    route = getattr(scope.get("route"), "path_format", None)
+    fields = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
     log.info("request", extra={logs.FIELDS: fields})
 
 
-class _Outgoing:
-    """The sending side of one request."""
-
-    def __init__(self, send: Send, request_id: str, path: str) -> None:
-        self._send = send
-        self._request_id = request_id
-        self._path = path
-        self._instead: bytes | None = None
-        """The body to send in place of a library's plain text; `None` to pass the response on."""
-        self.status: int | None = None
-        """The status that was sent; `None` where the caller left before there was one."""
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            await self._send(self._start(message))
-            if self._instead is not None:
-                await self._send({"type": "http.response.body", "body": self._instead})
-        elif self._instead is None:
-            await self._send(message)
-
-    def _start(self, message: Message) -> MutableMapping[str, Any]:
-        message.setdefault("headers", [])
-        headers = MutableHeaders(scope=message)
-        if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):
-            error = from_status(message["status"], "The request was refused: its Host header names another host.")
-            _, content, media_type = shape_error(
-                self._path, error, status=message["status"], request_id=self._request_id
-            )
-            self._instead = to_json(content)
-            del headers["content-length"]
-            headers["content-type"] = media_type
-        headers[REQUEST_ID] = self._request_id
-        for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
-        return message
-
-
 class Authentication:
-    """Requires a valid credential for everything but the public paths; without one, no 404 is visible either.
+    """Requires a valid credential for everything but the public paths; without one, no 404 is visible either."""
 
-    Middleware, not a dependency: FastAPI parses the body before it resolves dependencies.
-    """
+    # middleware, not a dependency: FastAPI parses the body before it resolves dependencies
 
     def __init__(self, app: ASGIApp, callers: Callers, sessions: Any, erasures: Erasures) -> None:
         self._app = app
@@ -154,8 +141,3 @@ class Authentication:
         if authorization is None and path.startswith(ANTHROPIC_PATHS) and (key := connection.headers.get("x-api-key")):
             authorization = f"Bearer {key}"  # the header of Anthropic's clients
         return self._callers.authenticate(authorization, basic=basic)
-
-
-def _request_id(own: str | None) -> str:
-    """Return the caller's own id where it is safe in logs and headers, else a new one."""
-    return own if own and _GIVEN.fullmatch(own) else uuid.uuid4().hex

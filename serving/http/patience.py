@@ -16,8 +16,8 @@ LEAST_RATE = 500
 LOOK_S = 1.0
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
+# sizes, extensions and trailers of a chunked body, which no limit on bodies counts
 MAX_FRAMING_BYTES = 1_000_000
-"""Maximum bytes of a chunked body besides its content: sizes, extensions, trailers. No limit on bodies counts these."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -55,7 +55,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES + len(data):  # too much even before this piece
-                self._refuse_head()
+                if not self.transport.is_closing():
+                    self.send_400_response(self._head_refusal())
                 return
         if self._in_body:
             self._framing += len(data)
@@ -90,10 +91,6 @@ class PatientProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(self._refusal or msg)
 
-    def _refuse_head(self) -> None:
-        if not self.transport.is_closing():
-            self.send_400_response(self._head_refusal())
-
     def _head_refusal(self) -> str:
         self._refusal = (
             f"The head of the request is larger than {MAX_HEAD_BYTES:,} bytes or has more than {MAX_HEADERS} fields. "
@@ -102,8 +99,8 @@ class PatientProtocol(HttpToolsProtocol):
         return self._refusal
 
     def _look(self) -> None:
-        """Check once a second that the client still makes progress, and drop the connection where it does not."""
-        if self.transport.get_protocol() is not self:  # a websocket now, which has its own pings
+        # a websocket now, which has its own pings
+        if self.transport.get_protocol() is not self:
             self._stop_looking()
             return
         now_s = self.loop.time()

@@ -1,7 +1,4 @@
-"""The stored first reply to a request, returned in place of doing it again. serving/http/idempotency.py stores it.
-
-The access rule of the route (serving/access/identity.py) returns it, after it has found that the caller may make the request.
-"""
+"""The stored first reply to a request (serving/http/idempotency.py), returned in place of doing it again."""
 
 from __future__ import annotations
 

@@ -21,12 +21,13 @@ from serving.processes.lifecycle import Lifecycle
 
 log = logging.getLogger("sixply.serving")
 
+# after so much silence a stream sends a comment, or proxies would close the connection
 PING_S = 15.0
-"""Seconds of silence after which a stream sends a comment, so that proxies keep the connection open."""
 
+# what a cancelled agent may take to clean up; its place is taken until then
 CLEAN_UP_S = 10.0
-"""Seconds that a cancelled agent may take to clean up. Its place is taken until then."""
 
+UNANSWERED = "The agent ended without an answer."
 Item = Event | Exception | None
 T = TypeVar("T")
 
@@ -36,20 +37,16 @@ async def follow(
 ) -> AsyncGenerator[Event | None]:
     """Yield the agent's events up to and including its answer; `None` after each `PING_S` of silence.
 
-    One task runs the whole agent, so that its spans open and close in one context. Closing this generator cancels the
-    task and waits for its cleanup. At shutdown the caller is answered first, because cleanup can take longer than the
-    time that is left. `request` is watched for a disconnect; without it, only a response that is being sent would
-    notice one.
-
-    Raises:
-        SixplyError: the agent raised it, or reported it as an error event.
-        ShuttingDown: the server's time is up.
-        CallerLeft: the caller disconnected; only with `request`.
+    Closing this generator cancels the agent and waits for its cleanup. `request` is watched for a disconnect; without
+    it, only a response that is being sent would notice one. Raises SixplyError: the agent raised it, or reported it as
+    an error event. ShuttingDown: the server's time is up. CallerLeft: the caller disconnected; only with `request`.
     """
     queue: asyncio.Queue[Item] = asyncio.Queue()
+    # one task runs the whole agent, so that its spans open and close in one context
     tasks = [asyncio.create_task(_run(events, queue))]
     if request is not None:
-        tasks.append(asyncio.create_task(_watch(request, queue)))
+        tasks.append(asyncio.create_task(_wait_until_left(request)))
+        tasks[-1].add_done_callback(lambda _: queue.put_nowait(CallerLeft()))
     over = ShuttingDown("The server is stopping and could not finish this answer. Ask again.", retry_after_s=5)
     try:
         with lifecycle.in_flight(lambda: queue.put_nowait(over)):
@@ -60,6 +57,7 @@ async def follow(
         for task in tasks:
             task.cancel()
         if lifecycle.over:
+            # the caller is answered first: cleaning up can take longer than the time that is left
             lifecycle.clean_up(tasks)
         else:
             with anyio.move_on_after(CLEAN_UP_S, shield=True):  # shielded: this task is often being cancelled itself
@@ -72,30 +70,25 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
         async for event in followed:
             if event is not None and event.answer is not None:
                 return event.answer
-    raise _unanswered_error()
+    raise InternalError(UNANSWERED)
 
 
 async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
     """Return the result of `work`, which is cancelled at shutdown and, with `request`, when the caller disconnects.
     Raises ShuttingDown: the server's time is up. CallerLeft: the caller disconnected."""
     task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_wait_until_left(request)) if request is not None else None
-
-    def end() -> None:
-        task.cancel()
-
+    waits = {task} | ({asyncio.create_task(_wait_until_left(request))} if request is not None else set())
     try:
-        with lifecycle.in_flight(end):
-            await asyncio.wait({task, *([leaving] if leaving else [])}, return_when=asyncio.FIRST_COMPLETED)
+        with lifecycle.in_flight(task.cancel):
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise CallerLeft
         if task.cancelled() and lifecycle.over:
             raise ShuttingDown("The server is stopping and could not finish this. Try again.", retry_after_s=5)
         return await task
     finally:
-        task.cancel()
-        if leaving:
-            leaving.cancel()
+        for waiting in waits:
+            waiting.cancel()
         with anyio.move_on_after(CLEAN_UP_S, shield=True):  # as in `follow`
             await asyncio.wait({task})
 
@@ -133,7 +126,15 @@ class EventStream(EventSourceResponse):
 
     def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
         self._events = events
-        super().__init__(_encode(events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+        async def encode() -> AsyncIterator[bytes]:
+            async for event in events:
+                if event is None:
+                    yield format_sse_event(comment="ping")
+                else:
+                    yield format_sse_event(data_str=event.raw_data, event=event.event)
+
+        super().__init__(encode(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
@@ -151,29 +152,16 @@ class PassedOn(Response):
         await self._app(scope, receive, send)
 
 
-async def _encode(events: AsyncIterator[ServerSentEvent | None]) -> AsyncIterator[bytes]:
-    async for event in events:
-        if event is None:
-            yield format_sse_event(comment="ping")
-        else:
-            yield format_sse_event(data_str=event.raw_data, event=event.event)
-
-
 async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None:
     try:
         async for event in events:
             queue.put_nowait(event)
-        queue.put_nowait(_unanswered_error())
+        queue.put_nowait(InternalError(UNANSWERED))
     except Exception as error:  # the reader of the queue must get any error
         queue.put_nowait(error)
     finally:
         if (close := getattr(events, "aclose", None)) is not None:
             await close()
-
-
-async def _watch(request: Request, queue: asyncio.Queue[Item]) -> None:
-    await _wait_until_left(request)
-    queue.put_nowait(CallerLeft())
 
 
 async def _wait_until_left(request: Request) -> None:
@@ -192,7 +180,3 @@ async def _next(queue: asyncio.Queue[Item]) -> Event | None:
     if item is not None and item.kind == "error":
         raise error_of(item)
     return item
-
-
-def _unanswered_error() -> SixplyError:
-    return InternalError("The agent ended without an answer.")

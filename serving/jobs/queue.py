@@ -39,12 +39,10 @@ T = TypeVar("T")
 log = logging.getLogger("sixply.serving")
 
 AT_ONCE = 2
-"""Items that one process works on at once."""
+# crashes of the process during an item; with fewer, a machine that loses its power twice would cost an item
 ATTEMPTS = 3
-"""Maximum crashes of the process during an item. With fewer, a machine that loses its power twice would cost an item."""
 PLACE_AGAIN_S = 0.2
 LOOK_S = 0.25
-"""Seconds between two checks whether a running or waiting job may continue."""
 STORE_AGAIN_S = 1.0
 NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask", "responses": "ask"}
 
@@ -180,7 +178,8 @@ class Jobs:
             raise _NotNow from error
         except _NotNow:
             raise
-        except Exception as error:  # it ends this item only
+        # it ends this item only
+        except Exception as error:
             status, outcome = "failed", _problem(error)
         kept = {"body": item.given["body"]} if job.kind == "responses" else {}
         await self._insist(job, lambda: self.store.settle(job.job_id, item.number, status, outcome, kept))
@@ -230,7 +229,7 @@ class Jobs:
             self._items.pop(job.job_id, None)
 
     def _break_off(self, job: Job) -> bool:
-        """Cancel the job's current answer. Return false where none is being written."""
+        # a document is finished, once begun: half of one must not be stored
         item = self._items.get(job.job_id)
         return job.kind != "ingest" and item is not None and item.cancel()
 
@@ -249,8 +248,7 @@ class Jobs:
         return True
 
     async def _insist(self, job: Job, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the store, and retry while it is unavailable: a disk that is full for a moment must
-        neither lose a result nor cause it to be made twice."""
+        # a disk that is full for a moment must neither lose a result nor cause it to be made twice
         while True:
             try:
                 return await work()
@@ -265,7 +263,6 @@ class Jobs:
 
 
 def _problem(error: Exception) -> dict[str, Any]:
-    """Return an item's error for its caller."""
     problem = explain(error)
     reason = {"reason": problem.reason} if isinstance(problem, DocumentRefused) else {}
     return {"code": problem.code, "detail": problem.public, "retryable": problem.retryable, **reason}

@@ -36,13 +36,13 @@ ItemStatus = Literal["waiting", "done", "failed"]
 KEPT = timedelta(days=7)
 RETRY_AFTER_S = 60.0
 
+# a job whose files are being written; callers do not see it
 ARRIVING = "arriving"
-"""Status of a job whose files are being written. It is invisible to callers."""
 
 AT_WORK = ("running", ARRIVING)
 
+# `octet_length` does not read a long text, and is there from SQLite 3.43 on
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
-"""`octet_length` is faster where SQLite has it: it does not read a long text."""
 
 HELD = f"""
 SELECT jobs.job_id, jobs.status, coalesce(sum({SIZE}(name) + {SIZE}(given) + coalesce({SIZE}(outcome), 0)), 0) AS bytes
@@ -73,19 +73,18 @@ CREATE TABLE IF NOT EXISTS items (
 """
 
 FOLDER = "jobs"
-"""Folder below the data folder."""
 
 
 def _erase(data_dir: Path, person: Person) -> int:
-    """A running job finds itself deleted before its next item, and its current item cannot be stored."""
-
     def remove(connection: sqlite3.Connection, person: Person) -> int:
-        theirs = (person.tenant, person.subject)
-        jobs = [
-            row[0] for row in connection.execute("SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", theirs)
-        ]
-        for job_id in jobs:  # files first: a kill in between leaves the rows, by which they are found again
+        rows = connection.execute(
+            "SELECT job_id FROM jobs WHERE tenant = ? AND subject = ?", (person.tenant, person.subject)
+        )
+        jobs = [row["job_id"] for row in rows]
+        # files first: a kill in between leaves the rows, by which they are found again
+        for job_id in jobs:
             shutil.rmtree(data_dir / FOLDER / job_id, ignore_errors=True)
+        # a running job finds itself gone before its next item, and its current one cannot be stored
         _forget(connection, jobs)
         return len(jobs)
 
@@ -150,30 +149,29 @@ class JobStore:
         """Store a job and its files on disk, or neither. Raises QuotaExceeded: the tenant has too many jobs, or they
         take too much space. StorageFull, StoreUnavailable."""
         job_id = self.new_id()
-        row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, self._clock.now().isoformat())
+        begun_at = self._clock.now().isoformat()
+        row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, begun_at, this_worker())
         rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
         size = sum(map(len, files.values())) + sum(len(name) + len(fields) for _, _, name, fields, _ in rows)
 
         def insert(connection: sqlite3.Connection) -> None:
             self._make_room(connection, caller.tenant, size)
-            connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, this_worker()))
+            connection.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, NULL, 0)", rows)
 
-        await self._file.run(insert)  # before the files, so that a folder without a row can be deleted
+        # before the files, so that a folder without a row can be deleted
+        await self._file.run(insert)
         try:
             await asyncio.to_thread(_write, self.files(job_id), files)
-            await self._file.run(
-                lambda connection: connection.execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", (job_id,))
-            )
+            await self._execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", job_id)
         except BaseException:
             await self._drop(job_id)
             raise
         return await self.get(job_id, caller)
 
     async def _drop(self, job_id: str) -> None:
-        """Delete a job that could not be stored. Where the disk is too full for that, `adopt` does it later."""
         await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
-        with suppress(StoreUnavailable):
+        with suppress(StoreUnavailable):  # where the disk is too full for that, `adopt` does it later
             await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
@@ -253,21 +251,22 @@ class JobStore:
     async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
         """Count the start of an item, or take it back where the item was postponed."""
         statement = "UPDATE items SET attempts = attempts + ? WHERE job_id = ? AND number = ?"
-        await self._file.run(lambda connection: connection.execute(statement, (change, job_id, number)))
+        await self._execute(statement, change, job_id, number)
 
     async def settle(
         self, job_id: str, number: int, status: ItemStatus, outcome: Mapping[str, Any], kept: Mapping[str, Any]
     ) -> None:
         """Store the outcome of an item, and replace its input by `kept`."""
-        values = (status, json.dumps(outcome), json.dumps(kept), job_id, number)
         statement = "UPDATE items SET status = ?, outcome = ?, given = ? WHERE job_id = ? AND number = ?"
-        await self._file.run(lambda connection: connection.execute(statement, values))
+        await self._execute(statement, status, json.dumps(outcome), json.dumps(kept), job_id, number)
 
     async def end(self, job_id: str, status: Status) -> None:
         """End a job, unless it has ended already, and delete its files."""
-        statement = "UPDATE jobs SET status = ? WHERE job_id = ? AND status = 'running'"
-        await self._file.run(lambda connection: connection.execute(statement, (status, job_id)))
+        await self._execute("UPDATE jobs SET status = ? WHERE job_id = ? AND status = 'running'", status, job_id)
         await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+
+    async def _execute(self, statement: str, *values: str | int) -> None:
+        await self._file.run(lambda connection: connection.execute(statement, values))
 
     async def adopt(self) -> list[Job]:
         """Take over and return the running jobs of processes that have died. Delete old jobs, jobs whose process
@@ -305,7 +304,20 @@ class JobStore:
             "total(items.status = 'failed'), principal FROM jobs LEFT JOIN items USING (job_id) "
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
-        return await self._file.run(lambda connection: [_job(row) for row in connection.execute(statement, values)])
+        rows = await self._file.run(lambda connection: connection.execute(statement, values).fetchall())
+        return [
+            Job(
+                job_id,
+                kind,
+                status,
+                datetime.fromisoformat(begun_at),
+                total,
+                int(done),
+                int(failed),
+                _decode(principal),
+            )
+            for job_id, kind, status, begun_at, total, done, failed, principal in rows
+        ]
 
 
 def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
@@ -330,12 +342,6 @@ def _encode(caller: Principal) -> str:
 def _decode(principal: str) -> Principal:
     subject, tenant, roles, groups, credential = json.loads(principal)
     return Principal(subject, tenant, frozenset(roles), frozenset(groups), credential)
-
-
-def _job(row: sqlite3.Row) -> Job:
-    job_id, kind, status, begun_at, total, done, failed, principal = row
-    begun = datetime.fromisoformat(begun_at)
-    return Job(job_id, kind, status, begun, total, int(done), int(failed), _decode(principal))
 
 
 def _item(row: sqlite3.Row) -> JobItem:

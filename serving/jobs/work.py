@@ -14,21 +14,16 @@ from orchestration.requests import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item
-from serving.access.admission import Admission, Work
+from serving.access.admission import Work
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
 from serving.http.uploads import media_type_of, taken_in
-from serving.jobs.queue import Allow, Do, Jobs
+from serving.jobs.queue import Do
 from serving.jobs.store import JobItem, Kind
 from serving.processes.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from serving.wiring import System
-
-
-def jobs_of(system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> Jobs:
-    """Return the job queue of a server."""
-    return Jobs(system.jobs, work_of(system, lifecycle), admission, lifecycle, allow)
 
 
 def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
@@ -40,6 +35,8 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             raise Forbidden(
                 "Only operators write for every tenant, and the key that began this job is none's any more."
             )
+        named = ("effective_from", "published")
+        days = {name: date.fromisoformat(day) for name in named if (day := fields.get(name))}
         source = Source(
             uri=item.name,
             tenant=fields["tenant"],
@@ -47,8 +44,8 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             title="",
             media_type=media_type_of(item.name),
             series=fields.get("series"),
-            effective_from=_day(fields.get("effective_from")),
-            published=_day(fields.get("published")),
+            effective_from=days.get("effective_from"),
+            published=days.get("published"),
         )
 
         def ingest() -> DocumentSummary:
@@ -75,7 +72,3 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
         return answer.model_dump(mode="json")
 
     return {"ingest": ("writes", take_in), "answers": ("answers", ask), "responses": ("answers", ask)}
-
-
-def _day(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None

@@ -19,19 +19,18 @@ from serving.wiring import System, open_system
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase, Report
     from observability.evaluation.leaks import DocumentText
-
+    from orchestration.contract import Agent
 
 GOLDEN_SET = "golden set"
-"""Subject that asks the questions of the golden set."""
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
 
-async def golden_report(system: System, cases: list[GoldenCase], progress: Count | None = None) -> Report:
+async def golden_report(
+    system: System, cases: list[GoldenCase], progress: Count | None = None, *, agent: Agent | None = None
+) -> Report:
     """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers.
-
-    An effect that a case requests waits for approval; its request is deleted afterwards.
-    """
+    With another `agent`, searches are not scored."""
     from observability.evaluation.golden_set import evaluate_golden
 
     def retrieve(case: GoldenCase) -> list[str]:
@@ -40,21 +39,22 @@ async def golden_report(system: System, cases: list[GoldenCase], progress: Count
     try:
         return await evaluate_golden(
             cases,
-            lambda case: ask_case(system, case, GOLDEN_SET),
-            retrieve=retrieve,
+            lambda case: ask_case(system, case, GOLDEN_SET, agent=agent),
+            retrieve=None if agent else retrieve,
             documents=texts_of(system, cases),
             progress=progress,
             seed=system.context.seed,
         )
     finally:
+        # an effect that a case asked for waits, and nobody would ever decide it
         for tenant in {case.tenant for case in cases}:
             system.approvals.erase(tenant, GOLDEN_SET)
 
 
-async def ask_case(system: System, case: GoldenCase, subject: str) -> Answer:
+async def ask_case(system: System, case: GoldenCase, subject: str, *, agent: Agent | None = None) -> Answer:
     """Ask as `subject`, an agent of the case's tenant and groups."""
     person = Principal(subject, case.tenant, frozenset({"agent"}), frozenset(case.groups))
-    return await ask(system, case.question, person)
+    return await answering.answer(agent or system.agent, AnswerRequest(question=case.question), person)
 
 
 async def ask(system: System, question: str, person: Principal) -> Answer:

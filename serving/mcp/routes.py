@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from foundation.types import Principal
 from serving.access.identity import Asker
 from serving.http.streams import PassedOn
 from serving.runtime import Runtime
@@ -24,7 +22,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime: Runtime = app.state.runtime
     server = mcp_server(
         runtime.system,
-        _caller,
+        lambda context: context.request_context.request.state.principal,  # type: ignore[union-attr]  # over HTTP it has one
         runtime.lifecycle,
         place=runtime.place,
         version=app.version,
@@ -49,8 +47,3 @@ async def message(caller: Asker, request: Request) -> Response:
     """Handle a client's message with the rights of its key. The calls in it read the caller from the request."""
     del caller
     return PassedOn(request.app.state.mcp)
-
-
-def _caller(context: Any) -> Principal:
-    principal: Principal = context.request_context.request.state.principal
-    return principal

@@ -26,8 +26,10 @@ def is_own(connection: HTTPConnection) -> bool:
     in_path = _NAMED_IN_PATH.match(connection.url.path)
     pages = [*connection.query_params.getlist("client_id"), *(in_path.groups() if in_path else ())]
     cookie = token_of(connection)
+    # connections opened earlier, such as by polling
+    earlier = [core.sio.environ.get(sid) for sid in connection.query_params.getlist("sid")]
     return all(_owns(page, cookie) for page in pages) and all(
-        _continues(sid, cookie) for sid in connection.query_params.getlist("sid")
+        environ is None or _same(_cookie_of(environ), cookie) for environ in earlier
     )
 
 
@@ -59,12 +61,6 @@ def is_own_message(sid: str, message: Any) -> bool:
 def _owns(page: str, cookie: str) -> bool:
     client = Client.instances.get(page)
     return client is None or _same(token_of(client.request), cookie)  # for a deleted page, NiceGUI does nothing
-
-
-def _continues(engine_sid: str, cookie: str) -> bool:
-    """Whether a connection opened earlier, such as by polling, has this cookie."""
-    environ = core.sio.environ.get(engine_sid)
-    return environ is None or _same(_cookie_of(environ), cookie)
 
 
 def _cookie_of(environ: dict[str, Any]) -> str:

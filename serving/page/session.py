@@ -31,7 +31,6 @@ WORDS = {
     "failed": "Failed",
     "unfinished": "Not finished",
 }
-"""Descriptions of an answer's status."""
 
 
 class Visitor:
@@ -42,7 +41,6 @@ class Visitor:
         self.seen = principal
         """The person when the page was opened. It decides what is shown, never what is done."""
         self.looks_at: View | None = None
-        """The view that is open now."""
         self._token = token
 
     @property
@@ -50,11 +48,7 @@ class Visitor:
         return self.runtime.system
 
     async def caller(self, permission: Permission = "ask") -> Principal:
-        """Return the current person.
-
-        Raises:
-            Unauthenticated: the session is over. Forbidden, Stopped: as for a route.
-        """
+        """Return the current person. Raises Unauthenticated: the session is over. Forbidden, Stopped: as for a route."""
         principal: Principal = await self.runtime.sessions.principal(self._token)
         self.runtime.demand(permission, principal)
         return principal
@@ -62,11 +56,8 @@ class Visitor:
     @asynccontextmanager
     async def acts(self, permission: Permission = "ask") -> AsyncIterator[Principal]:
         """Yield the current person for a question or a change, counted like a request to the API. Refreshing does not
-        count, because the page refreshes by itself; decisions do not count either, as in the API.
-
-        Raises:
-            Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
-        """
+        count, because the page refreshes by itself; decisions do not count either, as in the API. Raises
+        Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable."""
         caller = await self.caller(permission)
         async with self.system.quotas.count_request(caller) if self.system.quotas else nullcontext():
             yield caller
@@ -131,6 +122,11 @@ def pluralise(many: int, what: str) -> str:
     return f"{many:,} {what}" if many == 1 else f"{many:,} {what}s"
 
 
+def act(label: str, do: Callable[..., Any] | None, look: str = "flat", *, icon: str | None = None) -> ui.button:
+    """Build a button with text, in one of Quasar's looks: flat, outline or unelevated."""
+    return ui.button(label, icon=icon, on_click=do).props(f"{look} dense no-caps")
+
+
 @contextmanager
 def refill(place: ui.element) -> Iterator[None]:
     """Replace the content of an element."""
@@ -145,9 +141,8 @@ async def confirm(place: ui.element, question: str, says: str) -> bool:
         html.h2(question)
         html.p(says).classes("dim")
         with html.div().classes("acts"):
-            delete = ui.button("Delete", icon="delete", on_click=lambda: dialog.submit(True))
-            delete.props("unelevated dense no-caps color=negative")
-            ui.button("Keep it", on_click=dialog.close).props("flat dense no-caps autofocus")
+            act("Delete", lambda: dialog.submit(True), "unelevated color=negative", icon="delete")
+            act("Keep it", dialog.close, "flat autofocus")
     agreed = await dialog
     place.clear()
     return bool(agreed)
@@ -159,11 +154,7 @@ def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
 
 
 def validate(shape: TypeAdapter[T], values: Mapping[str, Any]) -> T:
-    """Validate a person's input like the body of the route.
-
-    Raises:
-        InvalidRequest: the input is not valid.
-    """
+    """Validate a person's input like the body of the route. Raises InvalidRequest: the input is not valid."""
     try:
         return shape.validate_python(values)
     except ValidationError as error:

@@ -25,8 +25,8 @@ ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#2457c5"/>'
     '<path d="M5 8h14M5 12h14M5 16h14" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
 )
+# the choice of light or dark; without this cookie the page follows the system
 DARK = "sixply_dark"
-"""Cookie of the choice of light or dark; without it the page follows the system."""
 
 
 def define() -> None:
@@ -109,7 +109,6 @@ class Shell:
                 ui.button("Sign out", color=None).props("flat dense no-caps type=submit").classes("quiet")
 
     def _switch(self) -> None:
-        """Switch between light and dark."""
         ui.run_javascript(
             f"const dark = !Quasar.Dark.isActive; Quasar.Dark.set(dark);"
             f'document.cookie = "{DARK}=" + (dark ? "yes" : "no") + "; path=/; max-age=31536000; samesite=strict";'

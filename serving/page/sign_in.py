@@ -13,8 +13,8 @@ from serving.settings import BrandSettings
 
 _FORM = Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
 
+# a token carries the groups of its person
 LONGEST = 16_000
-"""Maximum characters of a credential: a token carries the groups of its person."""
 
 
 def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:

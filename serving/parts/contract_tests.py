@@ -24,8 +24,8 @@ from serving.parts import ports
 from serving.parts.ports import Port
 from serving.settings import Settings
 
+# their tests write and clear: these never get the address of the store in stack.toml
 STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
-"""Ports whose tests write and clear. These never get the address of the store in stack.toml."""
 MARKS = {
     "kept": "[green]kept[/]       ",
     "broken": "[bold red]broken[/]     ",
@@ -68,12 +68,9 @@ def run(
     """Run the contract tests. Return whether at least one promise was tested and all of these were kept.
 
     `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all` for every file of the folder;
-    without it the configured parts are tested. `options` is a JSON object of options for it.
-
-    Raises:
-        ConfigurationError: there is no such part, or its options are not valid.
-        InvalidRequest: no such port, no contract tests here, or options that are no JSON object.
-        MissingDependency: pytest is not installed.
+    without it the configured parts are tested. `options` is a JSON object of options for it. Raises ConfigurationError:
+    there is no such part, or its options are not valid. InvalidRequest: no such port, no contract tests here, or
+    options that are no JSON object. MissingDependency: pytest is not installed.
     """
     if name and name != "all" and not port:
         raise InvalidRequest(f'"{name}" of which port? Name it: PORT=retrieval.vectors NAME={name}.')

@@ -39,7 +39,6 @@ class Adapter:
     port: str
     name: str
     what: str
-    """First sentence of its file."""
     extras: tuple[str, ...]
     """Extras that `make setup WITH=...` must install for it."""
     options: Mapping[str, str | None] | None
@@ -53,7 +52,10 @@ def adapters() -> Iterator[Adapter]:
         chosen = {part.use for part in port.configured_parts(Settings())}
         for name in available(port.name):
             module = f"{port.package}.{name}"
-            yield Adapter(port.name, name, _first_sentence(module), _extras(module), _options(module), name in chosen)
+            text = " ".join((ast.get_docstring(_parse_file(module)) or "").partition("\n\n")[0].split())
+            head, stop, _ = text.partition(". ")
+            what = head + stop.rstrip()
+            yield Adapter(port.name, name, what, _extras(module), _options(module), name in chosen)
 
 
 def parts(
@@ -97,12 +99,6 @@ def _section(port: Port, found: list[Adapter]) -> list[str]:
         *(row(one) for one in found if one.port == port.name),
         "",
     ]
-
-
-def _first_sentence(module: str) -> str:
-    text = " ".join((ast.get_docstring(_parse_file(module)) or "").partition("\n\n")[0].split())
-    head, stop, _ = text.partition(". ")
-    return head + stop.rstrip()
 
 
 def _options(module: str) -> dict[str, str | None] | None:

@@ -33,7 +33,6 @@ CONTRACTS = {
     "observability.exporters": "observability.contract:SpanExporter",
     "serving.cache": "serving.contract:Cache",
 }
-"""Port -> place of its contract."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,8 @@ class Port:
 
 
 def port(text: str) -> Port:
-    """Return the port named by a person: `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`.
-
-    Raises:
-        InvalidRequest: there is no such port.
-    """
+    """Return the port named by a person: `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`. Raises
+    InvalidRequest: there is no such port."""
     dotted = text.strip("/").replace("/", ".")
     for name in CONTRACTS:
         if dotted in (name, Port(name).package):

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 
 from foundation.errors import ShuttingDown
 
+# kept of the grace period for clean-up, last bytes and closing the parts; with 2 s a busy machine was up to 4 s late
 MARGIN_S = 4.0
-"""Part of the grace period that is reserved for cancelled work to clean up, for last bytes, and for closing the parts. With 2
-s, a busy machine was up to 4 s late."""
 
 
 class Lifecycle:
@@ -20,7 +19,7 @@ class Lifecycle:
         self.draining = False
         self.over = False
         """Time is up: work in flight has been cancelled."""
-        self._ending: set[Callable[[], None]] = set()
+        self._ending: set[Callable[[], object]] = set()
         self._cleaning: set[asyncio.Task[None]] = set()
 
     def drain(self, grace_s: float) -> None:
@@ -35,14 +34,14 @@ class Lifecycle:
         for ending in tuple(self._ending):
             ending()
 
-    def at_end(self, ending: Callable[[], None]) -> None:
+    def at_end(self, ending: Callable[[], object]) -> None:
         """Call `ending` when time is up; at once if it is."""
         self._ending.add(ending)
         if self.over:
             ending()
 
     @contextmanager
-    def in_flight(self, ending: Callable[[], None]) -> Iterator[None]:
+    def in_flight(self, ending: Callable[[], object]) -> Iterator[None]:
         """Like `at_end`, while the context is open."""
         self.at_end(ending)
         try:

@@ -21,22 +21,19 @@ if TYPE_CHECKING:
 SUPERVISOR = "serving.processes.supervisor"
 REQUEST_ID = "x-request-id"
 NAME = "sixply"
+# beyond the longest answer, for its last bytes and for closing the stores
 MARGIN_S = 5.0
-"""Seconds beyond the longest answer, for its last bytes and for closing the stores."""
+# our own admission sheds load, with an error that says when to come back, and lets health checks pass
 PLACES = 1_000
-"""Requests that Serve sends to a replica at once. Our own admission sheds load instead, with an error that says when
-to come back, and lets health checks and approvals pass."""
 
 
 @contextmanager
 def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_system) -> Iterator[str]:
     """Run replicas while the context is open; yield the base URL.
 
-    `opener` opens each replica's system, as a context manager.
-
-    Raises:
-        InvalidSetting: several replicas over a store that one process holds, workers besides, or no port.
-        MissingDependency, StoreUnavailable: as `connect`. ComponentError: the replicas did not start.
+    `opener` opens each replica's system, as a context manager. Raises InvalidSetting: several replicas over a store
+    that one process holds, workers besides, or no port. MissingDependency, StoreUnavailable: as `connect`.
+    ComponentError: the replicas did not start.
     """
     demand_ray()
     settings = loaded.settings

@@ -26,13 +26,12 @@ from serving.settings import Loaded, Settings
 log = logging.getLogger("sixply.serving")
 
 LOOK_S = 0.2
-"""Seconds between two checks of the workers and the signal to stop."""
+# whoever lives so long was healthy, and its end a passing problem
 STEADY_S = 60.0
-"""Seconds after which a worker counts as healthy, and its end as a passing problem."""
+# before a worker that died young is replaced; doubled for each further one in a row
 BACK_OFF_S = 1.0
-"""Seconds before a worker that died young is replaced; doubled for each further one in a row."""
+# young deaths in a row after which the problem will not pass by itself
 GIVE_UP = 5
-"""Young deaths in a row of one worker after which the server ends: the problem will not pass by itself."""
 STORES = {
     "retrieval.ledger": (("sqlite",), "postgres"),
     "retrieval.vectors": (("chroma", "memory"), "pgvector"),
@@ -61,12 +60,9 @@ def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
 
 
 def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all are up.
-
-    Raises:
-        InvalidSetting: a store can be held by one process only.
-        ComponentError: a worker did not start, or died young repeatedly; it printed the reason to standard error.
-    """
+    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all are up. Raises
+    InvalidSetting: a store can be held by one process only. ComponentError: a worker did not start, or died young
+    repeatedly; it printed the reason to standard error."""
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
     with await_stop_signal() as stopped:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
+# two readings of the same start may differ by this
 SAME_START_S = 2.0
-"""Maximum difference, in seconds, between two readings of a process's start."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

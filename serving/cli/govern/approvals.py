@@ -13,18 +13,15 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
-from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Json, Note, Stack, Tenant, load_stack, local
 
 if TYPE_CHECKING:
     from orchestration.events import Answer
-    from serving.settings import Loaded, Settings
+    from serving.settings import Loaded
 
 KEY_VARIABLE = "SIXPLY_KEY"
-"""Environment variable with the API key of the person who decides."""
 DECIDED = 100
-"""Latest decisions in which `approvals` looks for duplicates."""
 
 
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
@@ -77,18 +74,18 @@ def reject(
 def _decide(
     loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
 ) -> None:
-    """Decide as an approver, execute the action, show the result. `changes` grant other arguments, as NAME=VALUE.
-
-    Raises:
-        Unauthenticated: SIXPLY_KEY holds no valid key.
-        InvalidRequest: a change is not of that form.
-    """
+    """Decide as an approver, execute the action, show the result. Raises Unauthenticated: SIXPLY_KEY holds no valid
+    key. InvalidRequest: one of `changes` is not NAME=VALUE."""
     from orchestration.actions import Decision
     from orchestration.run import answering
+    from serving.access.identity import KeyStore
     from serving.cli.served import open_or_ask
 
-    approver = _decider(loaded.settings, tenant)
-    edits = dict(_change(text) for text in changes)
+    if key := os.environ.get(KEY_VARIABLE):
+        approver = KeyStore.of(loaded.settings, SystemClock()).authenticate(f"Bearer {key}")
+    else:
+        approver = local(tenant, loaded.settings.orchestration.policy.approvers, None)
+    edits = dict(map(_change, changes))
     with open_or_ask(loaded) as system:
 
         async def decide() -> Answer:
@@ -100,21 +97,11 @@ def _decide(
         terminal.show_answer(asyncio.run(decide()))
 
 
-def _decider(settings: Settings, tenant: str) -> Principal:
-    """Return the owner of the key in SIXPLY_KEY; without one, the person at the keyboard, as an approver."""
-    from serving.access.identity import KeyStore
-
-    if key := os.environ.get(KEY_VARIABLE):
-        return KeyStore.of(settings, SystemClock()).authenticate(f"Bearer {key}")
-    return local(tenant, settings.orchestration.policy.approvers, None)
-
-
 def _change(text: str) -> tuple[str, Any]:
-    """Parse `NAME=VALUE`. The value is JSON, or else text."""
     name, given, value = text.partition("=")
     if not given or not name.strip():
         raise InvalidRequest(f'"{text}" changes no argument. Say: --set amount=120, or --set reason="as agreed".')
     try:
         return name.strip(), jsons.loads(value)
-    except ValueError:
+    except ValueError:  # no JSON, so it is meant as a text
         return name.strip(), value

@@ -32,36 +32,26 @@ def audit_verify(
         load_stack(stack).settings.foundation.data_dir, known=audit.Head.parse(head) if head else None
     )
     if not terminal.write_json(json, result.as_dict()):
-        _show(result)
+        if result.problems:
+            terminal.show_rows(result.problems, "record | problem | what it says", "{.number} | {.kind} | {.what}")
+        terminal.show(f"{result.records} records, {'whole' if result.ok else 'NOT whole'}. Head: {result.head}")
+        if later := result.after_the_kept_head:
+            terminal.show(f"{later} of them came after the kept head; a crash leaves one, an intruder more.")
+        terminal.show(
+            "[dim]Whoever rewrites the chain and every copy of its head is not seen. Keep a head elsewhere, and compare: "
+            "make audit-verify HEAD=count:hash[/]"
+        )
     exit_unless(ok=result.ok)
 
 
-def _show(result: Verification) -> None:
-    if result.problems:
-        terminal.show_rows(result.problems, "record | problem | what it says", "{.number} | {.kind} | {.what}")
-    verdict = "whole" if result.ok else "NOT whole"
-    out = terminal.console()
-    out.print(f"{result.records} records, {verdict}. Head: {result.head}")
-    if result.after_the_kept_head:
-        out.print(
-            f"{result.after_the_kept_head} of them came after the kept head; a crash leaves one, an intruder more."
-        )
-    out.print(
-        "[dim]Whoever rewrites the chain and every copy of its head is not seen. Keep a head elsewhere, and compare: "
-        "make audit-verify HEAD=count:hash[/]"
-    )
-
-
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
-    """Verify the audit against its heads in stored spans, and against other stores where the audit is empty.
-
-    Raises:
-        StoreUnavailable: there is no audit, or it cannot be read.
-    """
+    """Verify the audit against its heads in stored spans, and against other stores where the audit is empty. Raises
+    StoreUnavailable: there is no audit, or it cannot be read."""
     from observability.stores.spans import SpanStore
     from orchestration.effects import audit
 
-    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)  # before the chain, which may grow meanwhile
+    # before the chain is read, which may grow meanwhile
+    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)
     witnesses = [audit.Head.parse(str(head)) for head in carried.values()]
     result = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
     acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))

@@ -15,13 +15,12 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from foundation import components
 from foundation.clock import Clock, SystemClock
-from foundation.errors import did_you_mean
 from foundation.settings import Part
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
@@ -31,18 +30,15 @@ from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.opening import open_checkpoints, open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack
-from serving.settings import Loaded, Settings
-
-if TYPE_CHECKING:
-    from orchestration.events import AuditRecord
+from serving.settings import Settings
 
 CONVERSATIONS = "conversations"
 TOKENS_STAY = "nothing of them; a token of theirs works until whoever issued it ends it"
+# reports shorten ids; with fewer digits, other people's would be taken for theirs
 SHOWN = 12
-"""Minimum digits of an id in a report."""
 REPORTS = "reports"
-"""Folder below the data folder."""
 ERASED = ("store | erased | n", "{.store} | {.what} | {.count}")
+ANSWER_CACHE = "serving.http.answer_cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +62,6 @@ class Report:
     """Parts of others that do not declare what they keep."""
     cut_off_before: bool
     """Whether an earlier erasure of this person was interrupted."""
-    like: Sequence[str]
-    """Known subjects of the tenant, if nothing was found for this one."""
-
-
-ANSWER_CACHE = "serving.http.answer_cache"
 
 
 def erase(
@@ -81,56 +72,53 @@ def erase(
     stack: Stack = STACK,
 ) -> None:
     """Erase everything that one person said, asked and was told; says of each store what went and what stays."""
-    by = f"{getpass.getuser()}@terminal"
-    report = asyncio.run(_erase(load_stack(stack), Principal(user, tenant), by, SystemClock()))
-    content = {"subject": user, "tenant": tenant, **asdict(report)}
-    if not terminal.write_json(json, content):
-        _show(report, user, tenant)
+    report = asyncio.run(_erase(load_stack(stack).settings, Principal(user, tenant), SystemClock()))
+    if not terminal.write_json(json, {"subject": user, "tenant": tenant, **asdict(report)}):
+        if report.cut_off_before:
+            terminal.show("An earlier erasure of this person was cut off. This one has done all of it again.\n")
+        terminal.show_rows((row for row in report.erased if row.what), *ERASED)
+        terminal.show("")
+        terminal.show_rows((row for row in report.erased if row.stays), "what stays | why", "{.store} | {.stays}")
+        if not any(row.count for row in report.erased):
+            terminal.show(f'\nNothing is kept of "{user}" in "{tenant}". Names count letter by letter: sixply keys.')
+        for part in report.unsaid:
+            terminal.show(f"\n{part} is from outside and does not say what it keeps of people. Ask whoever wrote it.")
+        if report.unclaimed:
+            files = ", ".join(report.unclaimed)
+            terminal.show(f"\nNo store says what these files hold, so nothing was erased from them: {files}")
     exit_unless(ok=not report.unclaimed)
 
 
-def _show(report: Report, user: str, tenant: str) -> None:
-    if report.cut_off_before:
-        terminal.show("An earlier erasure of this person was cut off. This one has done all of it again.\n")
-    terminal.show_rows((row for row in report.erased if row.what), *ERASED)
-    terminal.show("")
-    terminal.show_rows((row for row in report.erased if row.stays), "what stays | why", "{.store} | {.stays}")
-    if report.like:
-        hint = did_you_mean(user, report.like)
-        terminal.show(f'\nNothing is kept of "{user}" in "{tenant}"; names count letter by letter. {hint}')
-    for part in report.unsaid:
-        terminal.show(f"\n{part} comes from outside and does not say what it keeps of people. Ask whoever wrote it.")
-    if report.unclaimed:
-        terminal.show(
-            f"\nNo store says what these files hold, so nothing was erased from them: {', '.join(report.unclaimed)}"
-        )
+async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Report:
+    from orchestration.effects.audit import SqliteAudit
+    from orchestration.events import AuditRecord
+    from serving.access.identity import KeyStore
 
-
-async def _erase(loaded: Loaded, principal: Principal, by: str, clock: Clock) -> Report:
-    settings = loaded.settings
-    data = settings.foundation.data_dir
-    with Erasures.of(data).erasing(principal) as before:  # first, so that nothing about them is written meanwhile
-        rows = [Erased("keys", "API keys", _revoke_keys(settings, principal, clock), TOKENS_STAY)]
+    data, keys = settings.foundation.data_dir, KeyStore.of(settings, clock)
+    # first of all, so that nothing about them is written meanwhile
+    with Erasures.of(data).erasing(principal) as before:
+        theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
+        for key in theirs:
+            keys.revoke(key.key_id)
+        rows = [Erased("keys", "API keys", len(theirs), TOKENS_STAY)]
         if settings.serving.answer_cache.mode != "off":
-            told = "answers of the whole tenant, which are made anew when asked for"
-            rows.append(Erased("answer cache", told, await _forget_answers(settings, principal.tenant)))
-        person = await _ids_of(loaded, principal, clock)
+            what = "answers of the whole tenant, which are made anew when asked for"
+            rows.append(Erased("answer cache", what, await _forget_answers(settings, principal.tenant)))
+        person = await _ids_of(settings, principal, clock)
         stores, unsaid = stores_of(settings)
-        threads = await _delete_threads(loaded, principal)  # after `_ids_of`; the audit knows them, too
+        # only now: `_ids_of` reads the conversations, and the audit knows them too
+        threads = await _delete_threads(settings, principal)
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
-            if store.name == CONVERSATIONS:
-                count += threads
-            rows.append(Erased(store.name, store.erased, count, store.stays))
-        like = [] if any(row.count for row in rows) else await _subjects(settings, principal.tenant, clock)
-        await _record(data, principal, by, clock)
-    return Report(
-        erased=rows,
-        unclaimed=_find_unclaimed(data, stores),
-        unsaid=unsaid,
-        cut_off_before=before.running,
-        like=[] if principal.subject in like else like,
-    )
+            rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
+        with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
+            reason = f"everything that was said by {principal.subject}"
+            what_done = {"act": "erasure", "run_id": "erasure", "outcome": "done", "reason": reason}
+            whose = {"tenant": principal.tenant, "subject": f"{getpass.getuser()}@terminal"}
+            await audit.record(AuditRecord.model_validate(what_done | whose))
+    files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
+    unclaimed = sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
+    return Report(erased=rows, unclaimed=unclaimed, unsaid=unsaid, cut_off_before=before.running)
 
 
 def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
@@ -155,7 +143,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
 
 
 def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
-    """Return the parts that may store something: their name in stack.toml, their section, and the part."""
     single = [
         ("retrieval.ledger", settings.retrieval.ledger),
         ("retrieval.vectors", settings.retrieval.vectors),
@@ -187,7 +174,6 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
 
 
 def _erase_reports(data: Path, person: Person) -> int:
-    """Delete the reports that name the person, or show one of their conversations, answers or traces."""
     ids = {identifier[:SHOWN] for identifier in (*person.threads, *person.answers, *person.traces)}
     named = [re.escape(text) for text in sorted(ids)]
     named += [re.escape(f'"{person.subject}"'), re.escape(f">{html.escape(person.subject)}<")]
@@ -206,46 +192,40 @@ _REPORTS = Store(
 )
 
 
-def _revoke_keys(settings: Settings, principal: Principal, clock: Clock) -> int:
-    from serving.access.identity import KeyStore
-
-    keys = KeyStore.of(settings, clock)
-    theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
-    for key in theirs:
-        keys.revoke(key.key_id)
-    return len(theirs)
-
-
 async def _forget_answers(settings: Settings, tenant: str) -> int:
-    """Delete cached answers. A running server does this itself for a cache in its memory."""
     from serving.contract import Cache
 
     if not components.is_there(ANSWER_CACHE):
         return 0
+    # a server that keeps them in its own memory deletes them itself, when it sees the erasure
     with open_parts(settings) as parts:
         cache = parts.part("serving.cache", settings.serving.cache, Cache)
         return int(await components.load_removable(ANSWER_CACHE).forget(cache, tenant))
 
 
-async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
-    """Collect the ids of the person's work from every store that has some. The audit has most; it is never erased."""
+async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Person:
+    """Collect the ids of the person's work from every store that has some."""
     from observability.stores.costs import CostLedger
+    from orchestration.effects.audit import SqliteAudit
     from orchestration.effects.effect_log import SqliteEffects
     from orchestration.memory import conversations
 
-    data = loaded.settings.foundation.data_dir
+    data = settings.foundation.data_dir
     threads, answers, traces, effects = set[str](), set[str](), set[str](), set[str]()
     with ExitStack() as opened:
-        saver = opened.enter_context(open_checkpoints(loaded.settings))
+        saver = opened.enter_context(open_checkpoints(settings))
         for thread in await conversations.begun_by(saver, principal):
             threads.add(thread)
             for turn in (await conversations.read_conversation(saver, thread))[1]:
                 answers.add(turn.answer_id)
                 traces.add(turn.trace_id or "")
-        for record in await _read_audit(data, principal.tenant, clock):
-            if record.subject == principal.subject and record.act != "erasure":
-                answers.add(record.run_id)
-                traces.add(record.trace_id or "")
+        # the audit has most of the ids; it is never erased
+        if (data / "audit.sqlite").exists():
+            audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
+            for _, record in await audit.entries(principal.tenant):
+                if record.subject == principal.subject and record.act != "erasure":
+                    answers.add(record.run_id)
+                    traces.add(record.trace_id or "")
         if (data / "costs.sqlite").exists():
             costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite")))
             for answer, trace in costs.runs_of(principal.tenant, principal.subject):
@@ -259,31 +239,13 @@ async def _ids_of(loaded: Loaded, principal: Principal, clock: Clock) -> Person:
     return Person(tenant=principal.tenant, subject=principal.subject, **whole)
 
 
-async def _read_audit(data: Path, tenant: str, clock: Clock) -> list[AuditRecord]:
-    from orchestration.effects.audit import SqliteAudit
-
-    if not (data / "audit.sqlite").exists():
-        return []
-    with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
-        return [record for _, record in await audit.entries(tenant)]
-
-
-async def _subjects(settings: Settings, tenant: str, clock: Clock) -> list[str]:
-    """Return the subjects known in a tenant, from keys and the audit."""
-    from serving.access.identity import KeyStore
-
-    keys = {key.subject for key in KeyStore.of(settings, clock).list() if key.tenant == tenant}
-    records = await _read_audit(settings.foundation.data_dir, tenant, clock)
-    return sorted(keys | {record.subject for record in records if record.act != "erasure"})
-
-
-async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
+async def _delete_threads(settings: Settings, principal: Principal) -> int:
     from orchestration.memory import conversations
 
     count = 0
-    with ExitStack() as opened:
-        saver = opened.enter_context(open_checkpoints(loaded.settings))
-        await saver.adelete_thread("none")  # waits for a writer that did not see the erasure's note yet
+    with open_checkpoints(settings) as saver:
+        # takes the writers' lock once: one that did not see the note of the erasure ends before we look
+        await saver.adelete_thread("none")
         while threads := await conversations.begun_by(saver, principal):
             for thread in threads:
                 await saver.adelete_thread(thread)
@@ -291,37 +253,20 @@ async def _delete_threads(loaded: Loaded, principal: Principal) -> int:
     return count
 
 
-async def _record(data: Path, principal: Principal, by: str, clock: Clock) -> None:
-    from orchestration.effects.audit import SqliteAudit
-    from orchestration.events import AuditRecord
-
-    reason = f"everything that was said by {principal.subject}"
-    what = {"act": "erasure", "run_id": "erasure", "outcome": "done", "reason": reason}
-    record = AuditRecord.model_validate({**what, "tenant": principal.tenant, "subject": by})
-    with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
-        await audit.record(record)
-
-
-def _find_unclaimed(data: Path, stores: Sequence[Store]) -> list[str]:
-    files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
-    return sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
-
-
 def retention(json: Json = None, stack: Stack = STACK) -> None:
     """Take out what is older than [foundation.retention] allows; for a daily timer."""
-    erased = asyncio.run(_retain(load_stack(stack), SystemClock()))
+    erased = asyncio.run(_retain(load_stack(stack).settings, SystemClock()))
     if not terminal.write_json(json, {"erased": [asdict(row) for row in erased]}):
         terminal.show_rows(erased, *ERASED)
 
 
-async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
+async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
     from foundation.machine import manifest
     from observability.stores.spans import SpanStore
     from orchestration.effects.approvals import SqliteApprovals
     from orchestration.effects.audit import SqliteAudit
     from orchestration.memory import conversations
 
-    settings = loaded.settings
     data, limits, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
     erased = []
     with ExitStack() as opened:
@@ -334,7 +279,7 @@ async def _retain(loaded: Loaded, clock: Clock) -> list[Erased]:
             count = manifest.prune(data / manifest.FOLDER, named, before)
             erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
         if limits.conversations_days is not None:
-            saver = opened.enter_context(open_checkpoints(loaded.settings))
+            saver = opened.enter_context(open_checkpoints(settings))
             old = await conversations.untouched_since(saver, now - timedelta(days=limits.conversations_days))
             for thread in old:
                 await saver.adelete_thread(thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,6 @@ from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, load_st
 
 if TYPE_CHECKING:
     from orchestration.memory.facts import SqliteFacts
-    from serving.settings import Loaded
 
 app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None, add_completion=False)
 
@@ -30,7 +30,7 @@ def _list_facts(context: typer.Context, tenant: Tenant = LOCAL, user: User = Non
 def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK) -> None:
     """What is remembered."""
     whose = person(tenant, user)
-    with _facts(load_stack(stack)) as facts:
+    with _facts(stack) as facts:
         found = facts.of(whose)
     if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in found]):
         columns = ["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"]
@@ -47,9 +47,9 @@ def correct_fact(
 ) -> None:
     """Put other words in its place."""
     whose = person(tenant, user)
-    with _facts(load_stack(stack)) as facts:
+    with _facts(stack) as facts:
         corrected = facts.correct(fact, text, whose)
-    terminal.console().print(f"Remembered now: {terminal.plain(corrected.text)}")
+    terminal.show(f"Remembered now: {terminal.plain(corrected.text)}")
 
 
 @app.command("erase")
@@ -65,18 +65,16 @@ def erase_facts(
     if (fact is None) is not every:
         raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
     whose = person(tenant, user)
-    with _facts(load_stack(stack)) as facts:
-        if fact is None:
-            count = facts.erase_all(whose.tenant, whose.subject)
-        else:
+    with _facts(stack) as facts:
+        count = 1 if fact else facts.erase_all(whose.tenant, whose.subject)
+        if fact:
             facts.erase(fact, whose)
-            count = 1
-    terminal.console().print(f"Erased: {count}.")
+    terminal.show(f"Erased: {count}.")
 
 
 @contextmanager
-def _facts(loaded: Loaded) -> Iterator[SqliteFacts]:
+def _facts(stack: Path) -> Iterator[SqliteFacts]:
     from orchestration.memory.facts import FILE, SqliteFacts
 
-    with closing(SqliteFacts(loaded.settings.foundation.data_dir / FILE, SystemClock())) as facts:
+    with closing(SqliteFacts(load_stack(stack).settings.foundation.data_dir / FILE, SystemClock())) as facts:
         yield facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,6 @@ from serving.cli.options import STACK, Groups, Stack, load_stack
 
 if TYPE_CHECKING:
     from serving.access.identity import KeyStore
-    from serving.settings import Loaded
 
 app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None, add_completion=False)
 
@@ -27,7 +27,7 @@ def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
 @app.command("list")
 def list_keys(stack: Stack = STACK) -> None:
     """List the keys' owners. The keys themselves are stored nowhere."""
-    keys = _keys(load_stack(stack)).list()
+    keys = _keys(stack).list()
     rows = [(it.key_id, it.subject, it.tenant, ", ".join(it.roles), ", ".join(it.groups), it.created_at) for it in keys]
     terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)
 
@@ -44,10 +44,10 @@ def add_key(
     from foundation.settings import make_data_dir
     from serving.access.identity import check_roles
 
-    loaded = load_stack(stack)
-    check_roles(roles, loaded.settings.orchestration.policy)
-    make_data_dir(loaded.settings.foundation.data_dir)
-    key = _keys(loaded).create(subject=subject, tenant=tenant, roles=roles, groups=groups or [])
+    settings = load_stack(stack).settings
+    check_roles(roles, settings.orchestration.policy)
+    make_data_dir(settings.foundation.data_dir)
+    key = _keys(stack).create(subject=subject, tenant=tenant, roles=roles, groups=groups or [])
     terminal.console().print(f"{key}\n[dim]Keep it: it is shown once and stored nowhere. Send it as a bearer token.[/]")
 
 
@@ -56,11 +56,11 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")], stack: Stack = STACK
 ) -> None:
     """Revoke a key, at once."""
-    gone = _keys(load_stack(stack)).revoke(key_id)
+    gone = _keys(stack).revoke(key_id)
     terminal.console().print(f"The key {key_id} of {terminal.plain(gone.subject)} no longer works.")
 
 
-def _keys(loaded: Loaded) -> KeyStore:
+def _keys(stack: Path) -> KeyStore:
     from serving.access.identity import KeyStore
 
-    return KeyStore.of(loaded.settings, SystemClock())
+    return KeyStore.of(load_stack(stack).settings, SystemClock())

@@ -26,8 +26,6 @@ def policy(
     stack: Stack = STACK,
 ) -> None:
     """The rules; or allowed or denied, by which of them, and why."""
-    from functools import partial
-
     from foundation.settings import flatten
     from orchestration.effects.policy import Policy
     from orchestration.settings import EVERYBODY
@@ -38,22 +36,20 @@ def policy(
     settings = loaded.settings.orchestration.policy
     check_roles(roles, settings)
     rules, caller = Policy(settings), Principal("anybody", tenant or EVERYBODY, frozenset(roles))
-    rulings = {
-        name: ruling(request)
-        for name, request, ruling in (
-            ("tool", tool, partial(rules.tool, principal=caller)),
-            ("model", model, partial(rules.model, tenant=caller.tenant)),
-            ("data_class", data_class, partial(rules.data, principal=caller)),
-        )
-        if request is not None
-    }
+    rulings = {}
+    if tool is not None:
+        rulings["tool"] = rules.tool(tool, principal=caller)
+    if model is not None:
+        rulings["model"] = rules.model(model, tenant=caller.tenant)
+    if data_class is not None:
+        rulings["data_class"] = rules.data(data_class, principal=caller)
     if rulings:
         content = {name: asdict(ruling) for name, ruling in rulings.items()}
         request = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": content}
         if not terminal.write_json(json, request):
             for ruling in rulings.values():
                 verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
-                terminal.console().print(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
+                terminal.show(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
         return
     if roles or tenant:
         raise InvalidRequest("Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential.")
@@ -62,6 +58,8 @@ def policy(
         for rule, value in flatten(settings.model_dump(mode="json"))
     ]
     if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
-        lists = [", ".join(map(str, value)) or "none" if isinstance(value, list) else value for _, value, _ in rows]
-        shown = [(rule, value, origin) for (rule, _, origin), value in zip(rows, lists, strict=True)]
+        shown = [
+            (rule, ", ".join(map(str, value)) or "none" if isinstance(value, list) else value, origin)
+            for rule, value, origin in rows
+        ]
         terminal.show_table(["rule", "value", "from"], shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsons
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,8 +24,6 @@ from serving.settings import Loaded, Settings
 
 if TYPE_CHECKING:
     from observability.governance.system_card import Card, ToolFacts
-    from serving.settings import Settings
-
 
 SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
 
@@ -59,7 +57,9 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     named = weights.named_in(settings.models.parts)
     digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
-    last, when = _last_evaluation(loaded)
+    last, baseline = evaluation_file(settings), manifest.ROOT / settings.observability.golden_set / BASELINE
+    report = jsons.loads(last.read_text(encoding="utf-8")) if last.is_file() else None
+    before = jsons.loads(baseline.read_text(encoding="utf-8"))["rows"] if baseline.is_file() else []
     risks = risk_register.load_register(register)
     audited: dict[str, Any] = {"records": 0}
     if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
@@ -78,25 +78,14 @@ def card_of(loaded: Loaded, register: Path) -> Card:
             f"{stop}: {stop.why}" for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],
         audit=audited,
-        evaluation=system_card.figures(last, _baseline(settings)),
-        evaluated=f"Last evaluated {when}." if last else "Not evaluated here yet: make evaluate.",
-        known_limits=system_card.known_limits(last, risks),
+        evaluation=system_card.figures(report, before),
+        evaluated=f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC).isoformat(timespec='minutes')}."
+        if report
+        else "Not evaluated here yet: make evaluate.",
+        known_limits=system_card.known_limits(report, risks),
         register=risks,
         gone=risk_register.find_gone(risks, manifest.ROOT, Settings),
     )
-
-
-def _last_evaluation(loaded: Loaded) -> tuple[dict[str, Any] | None, str]:
-    path = evaluation_file(loaded.settings)
-    if not path.is_file():
-        return None, ""
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return jsons.loads(path.read_text(encoding="utf-8")), written.isoformat(timespec="minutes")
-
-
-def _baseline(settings: Settings) -> list[dict[str, Any]]:
-    path = manifest.ROOT / settings.observability.golden_set / BASELINE
-    return jsons.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 
 def _data(settings: Settings) -> dict[str, Any]:
@@ -142,33 +131,27 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
 
 
 def _show(card: Card) -> None:
-    out = terminal.console()
+    def show_section(title: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
+        terminal.show(f"\n[bold]{title}[/]")
+        terminal.show_table(columns.split(" | "), rows)
+
     for name in ("system", "data", "rules", "limits", "retention", "audit"):
-        out.print(f"\n[bold]{name}[/]")
         facts = getattr(card, name).items()
-        terminal.show_table(
-            ["", ""], [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in facts]
-        )
-    out.print("\n[bold]models[/]")
-    terminal.show_rows(card.models, "port | part | model", "{[port]} | {[part]} | {[model]}")
-    out.print("\n[bold]tools[/]")
+        show_section(name, " | ", [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in facts])
+    show_section("models", "port | part | model", [(row["port"], row["part"], row["model"]) for row in card.models])
     tools = [
         (row.name, "yes" if row.effect else "no", row.reach, ", ".join(row.roles) or "nobody", row.approval)
         for row in card.tools
     ]
-    terminal.show_table(["tool", "effect", "reach", "roles", "approval"], tools)
-    out.print(f"\n[bold]stopped[/]  {terminal.plain('; '.join(card.stops)) or 'nothing'}")
-    out.print(f"\n[bold]evaluation[/]  {card.evaluated}")
+    show_section("tools", "tool | effect | reach | roles | approval", tools)
+    show_section("stopped", "", [[stop] for stop in card.stops or ["nothing"]])
     figures = [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card.evaluation]
-    terminal.show_table(["measure", "last", "baseline"], figures)
-    out.print("\n[bold]known limits[/]")
-    for limit in card.known_limits:
-        out.print(f"- {terminal.plain(limit)}")
-    out.print("\n[bold]risks[/]")
+    show_section(f"evaluation[/]  {card.evaluated}[bold]", "measure | last | baseline", figures)
+    show_section("known limits", "", [[limit] for limit in card.known_limits])
     risks = [(row.risk, "; ".join(it.what for it in row.controls), row.residual) for row in card.register.risks]
-    terminal.show_table(["risk", "controls", "what stays"], risks)
+    show_section("risks", "risk | controls | what stays", risks)
     for row in card.gone:
-        out.print(f"[red]gone[/] {terminal.plain(row)}")
+        terminal.show(f"[red]gone[/] {terminal.plain(row)}")
 
 
 def _figure(one: Any) -> str:

@@ -1,8 +1,4 @@
-"""Ask for the outcome contract, value by value, and write it. No figure is invented.
-
-Values that follow from the answers are written with their reason: an escalated case takes its minutes by hand, and without a
-figure for errors none are counted. Risk floors are the strictest possible.
-"""
+"""Ask for the outcome contract, value by value, and write it. No figure is invented."""
 
 from __future__ import annotations
 
@@ -53,7 +49,6 @@ QUESTIONS = {
     "signed.role": "Their role",
     "signed.on": "On which day they signed, like 2027-01-15",
 }
-"""Values of the contract with their questions, in the order of the file."""
 OPTIONAL = {
     "process.error_rate": ("process.usd_per_error", "resolved.error_rate_assisted"),
     "conversion.by": ("conversion.share", "conversion.explained"),
@@ -77,11 +72,8 @@ def is_for_the_taking(path: Path) -> bool:
 
 
 def write_contract(path: Path, given: Sequence[str]) -> None:
-    """Ask for values that `given` (texts NAME=value) lacks, and write a valid contract.
-
-    Raises:
-        InvalidRequest: an unknown name, a wrong value, values missing without a terminal, or a contract that exists.
-    """
+    """Ask for values that `given` (texts NAME=value) lacks, and write a valid contract. Raises InvalidRequest: an
+    unknown name, a wrong value, values missing without a terminal, or a contract that exists."""
     if not is_for_the_taking(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
     values = dict(_parse(text) for text in given)
@@ -102,7 +94,6 @@ def write_contract(path: Path, given: Sequence[str]) -> None:
 
 
 def _wanted_keys(values: Mapping[str, Any]) -> list[str]:
-    """Return the required values: all but those that depend on an optional one that was left out."""
     dropped = {key for first, others in OPTIONAL.items() if values.get(first) in (None, "") for key in (first, *others)}
     return [key for key in QUESTIONS if key not in dropped]
 
@@ -140,7 +131,6 @@ def _check_value(key: str, text: str) -> Any:
 
 
 def _as_toml(values: Mapping[str, Any]) -> str:
-    """Return the contract as TOML, validated as a whole."""
     told = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
     errors = ("process.error_rate", *OPTIONAL["process.error_rate"])
     left_out = {} if "process.error_rate" in told else dict.fromkeys(errors, 0.0)
@@ -148,6 +138,7 @@ def _as_toml(values: Mapping[str, Any]) -> str:
     told |= left_out | {
         "resolved.minutes_escalated": told["process.minutes_per_case"],
         "expected.escalated": round(rest, 6),
+        # nobody is asked which leaks are acceptable
         "floors.leaked_max": 0.0,
         "floors.effects_without_approval_max": 0,
         "decision.rule": RULE,
@@ -164,8 +155,11 @@ def _as_toml(values: Mapping[str, Any]) -> str:
     lines = []
     for name, fields in sections.items():
         lines.append("[[signed]]" if name == "signed" else f"[{name}]")
-        for key, value in fields.items():
-            lines.append(f"{key} = {value if isinstance(value, date) else json.dumps(value, ensure_ascii=False)}")
+        # JSON's texts and numbers are TOML's too; dates are not
+        lines += [
+            f"{key} = {value if isinstance(value, date) else json.dumps(value, ensure_ascii=False)}"
+            for key, value in fields.items()
+        ]
         lines.append("")
     notes = "# The outcome contract. An escalated case takes the minutes that it takes by hand.\n"
     notes += "# No figure was given for errors, so none are counted.\n" if left_out else ""

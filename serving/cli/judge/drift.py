@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from foundation.clock import SystemClock
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
-
-if TYPE_CHECKING:
-    from observability.evaluation.drift import Figure
 
 
 def drift(
@@ -37,15 +34,14 @@ def drift(
         )
     if not terminal.write_json(json, report.as_dict()):
         columns = ["figure", "before", "now", "99 % interval of the change", "n before", "n now", ""]
-        terminal.show_table(columns, [_row(figure) for figure in report.figures.values()])
+        rows = []
+        for figure in report.figures.values():
+            before, now = ("" if mean is None else f"{mean:.4g}" for mean in (figure.before, figure.now))
+            interval = "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}"
+            rows.append((figure.words, before, now, interval, figure.n_before, figure.n_now, figure.verdict))
+        terminal.show_table(columns, rows)
         out = terminal.console()
         for note in report.notes:
             out.print(terminal.plain(note))
         out.print(f"[bold]{report.conclusion}[/]")
     exit_unless(ok=not report.moved_figures)
-
-
-def _row(figure: Figure) -> tuple[object, ...]:
-    before, now = ("" if mean is None else f"{mean:.4g}" for mean in (figure.before, figure.now))
-    interval = "" if figure.low is None else f"{figure.low:+.4g} to {figure.high:+.4g}"
-    return figure.words, before, now, interval, figure.n_before, figure.n_now, figure.verdict

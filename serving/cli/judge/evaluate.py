@@ -32,7 +32,7 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     from serving.cli.judge.judge_agreement import add_marks
     from serving.cli.opening import open_outcomes
     from serving.cli.served import open_or_ask
-    from serving.judge.trial import golden_file, golden_report
+    from serving.judge.trial import golden_file, golden_report, texts_of
     from serving.judge.worth import evaluation_file
 
     loaded = load_stack(stack)
@@ -41,7 +41,8 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     if unread := sum(case.reviewed_by == NOBODY for case in cases):
         terminal.show_note(f"{unread} of {len(cases)} cases were reviewed by nobody: a wrong answer may be theirs.")
     with open_or_ask(loaded, ["agent"]) as system, terminal.progress() as progress:
-        if lost := _not_stored(system, cases):
+        stored = {text.uri for text in texts_of(system, cases)}
+        if lost := sorted({uri for case in cases for uri in case.gold_documents} - stored):
             terminal.show_note(
                 f"Not in the ledger, so that their cases cannot pass: {', '.join(lost[:5])}"
                 f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
@@ -130,10 +131,3 @@ def _own_questions(
     questions, corpus = read_questions(data)
     person = Principal("bench", TENANT, READER)
     return items_of(corpus), [(row.question, person, row.answerable) for row in evenly(questions, limit)]
-
-
-def _not_stored(system: System, cases: list[GoldenCase]) -> list[str]:
-    from serving.judge.trial import texts_of
-
-    stored = {text.uri for text in texts_of(system, cases)}
-    return sorted({uri for case in cases for uri in case.gold_documents} - stored)

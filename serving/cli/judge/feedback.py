@@ -40,7 +40,6 @@ def cases_from_feedback(
 
 
 def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
-    """Write a proposal for each judged answer whose conversation is kept. No model is loaded."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import from_feedback, review
 
@@ -65,7 +64,6 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
 
 
 def _take(path: Path, golden: Path) -> None:
-    """Append the reviewed cases to the golden set."""
     from observability.proposals import review
     from serving.cli.judge import reviewing
 
@@ -80,7 +78,7 @@ def _take(path: Path, golden: Path) -> None:
 
 
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
-    """Return the judged turns, found by the conversation id in each answer's span."""
+    # an answer's span names its conversation; the outcome does not
     from observability.proposals.from_feedback import Asked
     from orchestration.memory.conversations import read_conversation
 

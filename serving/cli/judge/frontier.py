@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from observability.evaluation.golden_set import CaseScore, GoldenCase
     from observability.reports.frontier import Point
     from orchestration.contract import Agent
-    from orchestration.events import Answer
     from serving.wiring import System
 
 
@@ -37,7 +36,7 @@ def model_frontier(
     from observability.reports.frontier import draw_frontier, plot
     from observability.value.outcome_contract import load_contract
     from orchestration.run.cascade import why_up
-    from serving.judge.trial import golden_file
+    from serving.judge.trial import golden_file, golden_report
     from serving.wiring import open_system
 
     loaded = load_stack(stack)
@@ -50,67 +49,34 @@ def model_frontier(
             def count(done: int, name: str = name) -> None:
                 progress(name, done, len(cases))
 
-            models[name] = asyncio.run(_ask_all(system, agent, cases, count))
+            models[name] = asyncio.run(golden_report(system, cases, count, agent=agent)).rows
         points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
     if svg is not None:
         svg.write_text(plot(points, chosen, "usd"), encoding="utf-8")
         svg.with_stem(f"{svg.stem}-seconds").write_text(plot(points, chosen, "seconds"), encoding="utf-8")
     found = {"points": [point.as_dict() for point in points], "chosen": chosen and chosen.as_dict()}
     if not terminal.write_json(json, {"cases": len(cases), **found}):
-        columns = [
-            "",
-            "up below",
-            "went up",
-            "passed",
-            "USD an answer",
-            "USD an accepted one",
-            "seconds",
-            "floors broken",
-            "",
-        ]
-        terminal.show_table(columns, [(*_row(point), "chosen" if point is chosen else "") for point in points])
+        columns = "|up below|went up|passed|USD an answer|USD an accepted one|seconds|floors broken|"
+        rows = [(*_row(point), "chosen" if point is chosen else "") for point in points]
+        terminal.show_table(columns.split("|"), rows)
         if chosen is None:
             terminal.show("\nNo point keeps every floor of the outcome contract.")
 
 
 def _agents(system: System) -> dict[str, Agent]:
-    """Return an agent for each model alone, the cheapest first, with all tools."""
     from foundation.components import load
     from foundation.settings import Part
     from models.pricing import identity
 
-    agents: dict[str, Agent] = {}
-    for chat in (*system.cheaper, system.chat):
-        agents[identity(chat)[1]] = load(
-            "orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, memory=None)
-        )
-    return agents
+    def build(chat: Any) -> Agent:
+        agent: Agent = load("orchestration.agent", Part(use="auto"), replace(system.parts, chat=chat, memory=None))
+        return agent
 
-
-async def _ask_all(
-    system: System, agent: Agent, cases: list[GoldenCase], progress: Callable[[int], None]
-) -> Sequence[CaseScore]:
-    from foundation.types import Principal
-    from observability.evaluation.golden_set import evaluate_golden
-    from orchestration.requests import AnswerRequest
-    from orchestration.run import answering
-    from serving.judge.trial import GOLDEN_SET, texts_of
-
-    async def ask(case: GoldenCase) -> Answer:
-        person = Principal(GOLDEN_SET, case.tenant, frozenset({"agent"}), frozenset(case.groups))
-        return await answering.answer(agent, AnswerRequest(question=case.question), person)
-
-    try:
-        report = await evaluate_golden(cases, ask, documents=texts_of(system, cases), progress=progress)
-    finally:
-        for tenant in {case.tenant for case in cases}:
-            system.approvals.erase(tenant, GOLDEN_SET)
-    return report.rows
+    return {identity(chat)[1]: build(chat) for chat in (*system.cheaper, system.chat)}
 
 
 def _row(point: Point) -> tuple[Any, ...]:
-    accepted = "unpriced" if point.usd_per_accepted is None else f"{point.usd_per_accepted:.6f}"
+    usd, accepted = terminal.format_price(point.usd.mean), terminal.format_price(point.usd_per_accepted)
     up_below = "" if point.up_below is None else f"{point.up_below:.2f}"
     seconds = f"{point.seconds.mean or 0.0:.2f}"
-    usd = "unpriced" if point.usd.mean is None else f"{point.usd.mean:.6f}"
     return point.name, up_below, f"{point.went_up:.2f}", str(point.passed), usd, accepted, seconds, len(point.broken)

@@ -1,8 +1,4 @@
-"""`sixply gate`: the golden set through the configured system, compared with the committed baseline.
-
-The same models give nearly the same answers to the same cases, so a loss beyond `[observability.compare]` blocks as
-it is, even if so few cases could not prove it for questions in general.
-"""
+"""`sixply gate`: the golden set through the configured system, compared with the committed baseline."""
 
 from __future__ import annotations
 
@@ -22,8 +18,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless
 from serving.settings import load
 
 if TYPE_CHECKING:
-    from observability.evaluation.compare import Comparison, Side
-    from observability.evaluation.differences import Difference
+    from observability.evaluation.compare import Comparison
     from observability.value.value_report import Floor
 
 BASELINE = "baseline.json"
@@ -38,7 +33,6 @@ class Verdict:
     comparison: Comparison
     blocked_by: tuple[str, ...]
     floors: tuple[Floor, ...] = ()
-    """Empty without a contract."""
     broken: tuple[str, ...] = ()
 
     @property
@@ -74,6 +68,9 @@ def gate(
 ) -> None:
     """The golden set against the committed baseline: blocks what got worse by more than is allowed."""
     from observability.evaluation import compare, trials
+    from observability.evaluation.differences import BETTER
+    from observability.value.outcome_contract import load_contract
+    from observability.value.roi import floors_of, measured_floors
 
     settings = load(stack).settings
     data = settings.observability.golden_set
@@ -86,7 +83,8 @@ def gate(
     stored = None if renew else compare.baseline_of(swap_report.read_json(baseline), baseline.name)
     if stored is not None:
         planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
-        compare.demand_the_same(stored, planned, otherwise=AGAIN)  # refuse before the work, not after it
+        # refuse before the work, not after it
+        compare.demand_the_same(stored, planned, otherwise=AGAIN)
     order = swap_report.Order(stack.name, stack, {})
     (side,) = swap_report.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
     if stored is None:
@@ -94,31 +92,22 @@ def gate(
         terminal.write_text(baseline, lines + "\n")
         return
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
-    floors, today = _floors(settings.observability.outcomes_file, side), SystemClock().now().date()
-    fell = tuple(name for name, figure in comparison.metrics.items() if _fell(name, figure))
+    contract = settings.observability.outcomes_file
+    floors = floors_of(load_contract(contract), measured_floors(side.rows)) if contract.is_file() else ()
+    # the same models give nearly the same answers to the same cases, so a loss blocks as it is, without an interval
+    fell = tuple(
+        name
+        for name, figure in comparison.metrics.items()
+        if figure.threshold is not None and figure.diff * BETTER[name] < -figure.threshold - 1e-9
+    )
+    today = SystemClock().now().date()
     broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
     verdict = Verdict(comparison, fell, floors, broken)
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
-        _show(verdict, baseline, settings.observability.outcomes_file)
+        _show(verdict, baseline, contract)
     exit_unless(ok=verdict.passed)
-
-
-def _floors(contract: Path, side: Side) -> tuple[Floor, ...]:
-    """Return the contract's floors with the values of these answers; empty without a contract."""
-    from observability.value.outcome_contract import load_contract
-    from observability.value.roi import floors_of, measured_floors
-
-    if not contract.is_file():
-        return ()
-    return floors_of(load_contract(contract), measured_floors(side.rows))
-
-
-def _fell(name: str, one: Difference) -> bool:
-    from observability.evaluation.differences import BETTER
-
-    return one.threshold is not None and one.diff * BETTER[name] < -one.threshold - 1e-9
 
 
 def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
@@ -131,7 +120,8 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
         )
     for floor in verdict.floors:
         if floor.name in verdict.broken:
-            out.print(f"[red]floor broken[/]: {terminal.plain(floor)}{_why_not(floor)}")
+            exception = f"; the exception does not cover it: {floor.exception}" if floor.exception else ""
+            out.print(f"[red]floor broken[/]: {terminal.plain(f'{floor}{exception}')}")
         elif not floor.met:
             out.print(f"[yellow]floor not met[/]: {terminal.plain(floor)}; excepted {terminal.plain(floor.exception)}")
     if verdict.passed:
@@ -146,8 +136,3 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
             f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
             f"[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
         )
-
-
-def _why_not(floor: Floor) -> str:
-    """Return why the floor's exception does not help; empty without one."""
-    return f"; the exception does not cover it: {terminal.plain(floor.exception)}" if floor.exception else ""

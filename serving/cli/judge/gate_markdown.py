@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from serving.cli.judge.gate import Verdict
 
 SHOWN = 10
-"""Maximum changed answers to list; the JSON has all."""
 
 
 def to_markdown(verdict: Verdict) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from retrieval.contract import Hit
     from serving.wiring import System
 
+# one in this many is unanswerable: a set without any would reward a system that never refuses
 ABSENT = 5
-"""One in this many questions is unanswerable."""
 
 
 def golden(
@@ -59,7 +59,6 @@ def golden(
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
-    """Ingest the folder into a temporary store, and write the proposals that pass the checks."""
     from observability.evaluation.golden_set import load_golden
     from observability.proposals import review
     from observability.proposals.from_documents import Checks
@@ -79,8 +78,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
 
         checks = Checks(texts, search, known)
         drafts = asyncio.run(_drafts(system, checks, n, progress))
-    left_out = "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common())
-    if left_out:
+    if left_out := "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common()):
         terminal.show_note(f"Left out of what was proposed: {left_out}.")
     if not drafts:
         raise InvalidRequest(
@@ -92,16 +90,16 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
 
 
 def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentText]:
-    """Return every ingested document, whoever may read it: the folder belongs to the person at the keyboard. `asker`
-    asks for documents of all tenants."""
     from observability.evaluation.leaks import DocumentText
 
+    # whoever may read them: the folder belongs to the person at the keyboard
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
-    entries = [entry for document in documents if (entry := system.ledger.entry(document.document_id))]
-    sources = [(it.source, it.parsed.text) for it in entries]
-    return [
-        DocumentText(it.uri, asker if it.tenant == EVERY_TENANT else it.tenant, it.groups, text) for it, text in sources
-    ]
+    texts = []
+    for document in documents:
+        if entry := system.ledger.entry(document.document_id):
+            owner = asker if entry.source.tenant == EVERY_TENANT else entry.source.tenant
+            texts.append(DocumentText(entry.source.uri, owner, entry.source.groups, entry.parsed.text))
+    return texts
 
 
 async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[str, int, int], None]) -> list[Proposal]:

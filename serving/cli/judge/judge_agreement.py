@@ -55,27 +55,23 @@ def judge_agreement(
     content = record.model_dump() | {"trusted": standing.trusted, "told": standing.told} | _spent(judge)
     if not terminal.write_json(json, {**content, "rows": rows}):
         _show(record)
-        terminal.console().print(f"\n{terminal.plain(standing.told)}")
+        terminal.show(f"\n{terminal.plain(standing.told)}")
     exit_unless(ok=bool(standing.trusted))
 
 
 def _show(record: Record) -> None:
     columns = "mark|weighted kappa, 95 %|people themselves|same mark"
-    rows = [
-        (name, f"{_figure(mark.kappa)} [{mark.low:.3f}, {mark.high:.3f}]", _figure(mark.people), f"{mark.exact:.3f}")
-        for name, mark in record.marks.items()
-    ]  # fmt: skip
+    rows = []
+    for name, mark in record.marks.items():
+        kappa, people = ("-" if it is None else f"{it:.3f}" for it in (mark.kappa, mark.people))
+        rows.append((name, f"{kappa} [{mark.low:.3f}, {mark.high:.3f}]", people, f"{mark.exact:.3f}"))
     terminal.show_table(columns.split("|"), rows)
-    terminal.console().print(f"\n{record.n} answers, {record.valid:.3f} of them with a valid verdict")
+    terminal.show(f"\n{record.n} answers, {record.valid:.3f} of them with a valid verdict")
 
 
 def _spent(judge: Judge) -> dict[str, Any]:
     usd = judge.cost_usd
     return {"failures": dict(judge.failures), "usd": None if usd is None else float(usd)}
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 @contextmanager
@@ -117,7 +113,8 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
         record = judges.record_of(data, judge)
         rows: list[CaseScore] = []
         while True:
-            standing = judges.standing(judge, record, settings)  # the last reply may name another model
+            # anew for each: the provider's last reply may name another model than the one that was tried
+            standing = judges.standing(judge, record, settings)
             note: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
             if not standing.trusted:
                 return report, note

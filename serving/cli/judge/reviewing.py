@@ -53,7 +53,6 @@ def let_in(
 
 
 def _decide(draft: Proposal) -> Proposal | None:
-    """Return the proposal as decided by the person at the keyboard, or `None` to stop."""
     _show(draft)
     while True:
         key = _read_key()

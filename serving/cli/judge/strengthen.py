@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from serving.cli import terminal
 from serving.cli.judge import swap_report
 from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
-
-if TYPE_CHECKING:
-    from observability.reports.weakest_layer import Worth
-    from serving.settings import Loaded
 
 
 def strengthen(
@@ -28,10 +24,10 @@ def strengthen(
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
     from observability.evaluation import compare, trials
+    from observability.reports import triage
     from observability.reports.weakest_layer import ABLATIONS, choose_layer, count_failures, worth_of
 
-    loaded = load_stack(stack)
-    settings = loaded.settings
+    settings = load_stack(stack).settings
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
     orders = [swap_report.Order(stack.name, stack, {})] + [
@@ -45,7 +41,9 @@ def strengthen(
         for ablation, side in zip(ABLATIONS, without, strict=True)
     ]
     failures, weakest = count_failures(whole.rows), choose_layer(whole.rows)
-    lately = _failed_lately(loaded)
+    lately: Counter[str] = Counter()
+    for failure in triage.failures(open_spans(settings))[0]:
+        lately[failure.layer or "none"] += failure.traces
     report = {
         "asked": len(whole.rows),
         "strengthen": weakest,
@@ -55,33 +53,18 @@ def strengthen(
     }
     if terminal.write_json(json, report):
         return
+    rows = []
+    for worth in worths:
+        interval = "" if worth.low is None or worth.high is None else f"{worth.low:+.3f} to {worth.high:+.3f}"
+        ms, usd = "" if worth.ms is None else f"{worth.ms:+.0f}", "" if worth.usd is None else f"{worth.usd:+.6f}"
+        rows.append((worth.layer, worth.without, f"{worth.passed:+.3f}", interval, ms, usd, worth.n))
     terminal.show_table(["failures begin in", "with", f"of {len(whole.rows)}"], failures)
     terminal.show("")
-    terminal.show_table(["layer", "without", "right answers", "95 % interval", "ms", "USD", "n"], map(_row, worths))
+    terminal.show_table(["layer", "without", "right answers", "95 % interval", "ms", "USD", "n"], rows)
     if lately:
-        terminal.show(f"\nErrors of the latest requests began in: {_list(lately)}.")
+        counts = ", ".join(f"{layer} ({count})" for layer, count in lately.most_common())
+        terminal.show(f"\nErrors of the latest requests began in: {counts}.")
     if weakest is None:
         terminal.show("\nNo question failed: write harder ones.")
     else:
         terminal.show(f"\nStrengthen [bold]{weakest}[/] next: most failures begin there.")
-
-
-def _row(worth: Worth) -> tuple[Any, ...]:
-    interval = "" if worth.low is None or worth.high is None else f"{worth.low:+.3f} to {worth.high:+.3f}"
-    ms = "" if worth.ms is None else f"{worth.ms:+.0f}"
-    usd = "" if worth.usd is None else f"{worth.usd:+.6f}"
-    return worth.layer, worth.without, f"{worth.passed:+.3f}", interval, ms, usd, worth.n
-
-
-def _failed_lately(loaded: Loaded) -> Counter[str]:
-    """Return the errors of the latest requests by the layer in which they began; empty without traces."""
-    from observability.reports import triage
-
-    lately: Counter[str] = Counter()
-    for failure in triage.failures(open_spans(loaded.settings))[0]:
-        lately[failure.layer or "none"] += failure.traces
-    return lately
-
-
-def _list(counts: Counter[str]) -> str:
-    return ", ".join(f"{layer} ({count})" for layer, count in counts.most_common())

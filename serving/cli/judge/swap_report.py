@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json as jsons
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Side
     from observability.evaluation.trials import Material
 
-PROCESSES = get_context("spawn")
-"""Spawned processes: each system has its own memory and cold start, and shares no cache."""
 SHOWN = 8
-"""Changed cases to show on the terminal; the other reports have more."""
 
 
 def swap_report(
@@ -67,11 +64,8 @@ def report(
     """Compare the system of `a` with that of `b`; return the exit code: 0 better or equal, 1 worse, 2 undecided.
 
     `b` may hold changes only, which are then merged into `a`. `a` may be the JSON of an earlier report, whose B side is
-    then compared with `b`, without its times.
-
-    Raises:
-        ConfigurationError: one of the systems cannot be built.
-        InvalidRequest: malformed data, or runs on different corpora or cases.
+    then compared with `b`, without its times. Raises ConfigurationError: one of the systems cannot be built.
+    InvalidRequest: malformed data, or runs on different corpora or cases.
     """
     from observability.evaluation import compare, compare_page, trials
 
@@ -121,7 +115,7 @@ def run(
         systems = []
         for number, order in enumerate(orders):
             progress("start and ingest", number, len(orders))
-            systems.append(opened.enter_context(_system(order, folder / str(number), data=data, limit=limit)))
+            systems.append(_System(order, folder / str(number), data, limit, opened))
         progress("start and ingest", len(orders), len(orders))
         turns = [trial for _ in range(repeats) for trial in range(len(material.trials))]
         for turn, trial in enumerate(turns):
@@ -134,62 +128,39 @@ def run(
 class _System:
     """The process of one side, seen from the parent."""
 
-    def __init__(self, order: Order, process: SpawnProcess, pipe: Connection, complaints: Path) -> None:
-        self._order, self._process, self._pipe, self._complaints = order, process, pipe, complaints
+    def __init__(self, order: Order, folder: Path, data: Path, limit: int | None, opened: ExitStack) -> None:
+        folder.mkdir()
+        self._order, self._complaints = order, folder / "complaints.txt"
         self._rows: list[dict[str, Any]] = []
-        self._begun = self._hear()
+        # spawned, so that each system has its own memory and cold start, and shares no cache
+        pool = ProcessPoolExecutor(1, get_context("spawn"), swap_worker.redirect_output, (self._complaints,))
+        self._pool = opened.enter_context(pool)
+        changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
+        self._side = self._call(swap_worker.open_side, order.stack, changes, data.resolve(), limit)
 
     def ask(self, trial: int) -> None:
-        self._rows.append(self._say(trial))
+        self._rows.append(self._call(swap_worker.run_trial, trial))
 
     def finish(self) -> Side:
         from observability.evaluation.compare import Side
 
-        begun, last = self._begun, self._say(None)
-        figures = begun["figures"] | last
-        return Side(self._order.name, self._rows, begun["corpus"], begun["trials"], begun["stack"], figures)
+        side = self._side
+        figures = side["figures"] | self._call(swap_worker.close_side)
+        return Side(self._order.name, self._rows, side["corpus"], side["trials"], side["stack"], figures)
 
-    def _say(self, trial: int | None) -> dict[str, Any]:
-        with suppress(BrokenPipeError):  # it has ended; its last output says why
-            self._pipe.send(trial)
-        return self._hear()
-
-    def _hear(self) -> dict[str, Any]:
+    def _call(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
         try:
-            heard: dict[str, Any] | str = self._pipe.recv()
-        except EOFError:
-            self._process.join()
+            return self._pool.submit(work, *arguments).result()
+        except InvalidSetting as error:
+            raise InvalidSetting(f"{self._order.name}: {error}") from None
+        except BrokenProcessPool as error:
             lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = lines[-1] if lines else f"exit status {self._process.exitcode}, and it said nothing."
-            heard = f"Its process ended: {last}"
-        if isinstance(heard, str):
-            raise InvalidSetting(f"{self._order.name}: {heard}")
-        return heard
-
-
-@contextmanager
-def _system(order: Order, folder: Path, *, data: Path, limit: int | None) -> Iterator[_System]:
-    folder.mkdir()
-    changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
-    ours, theirs = PROCESSES.Pipe()
-    complaints = folder / "complaints.txt"
-    what = {"stack": order.stack, "overrides": changes, "data": data.resolve(), "limit": limit}
-    process = PROCESSES.Process(target=swap_worker.serve, args=(theirs, complaints), kwargs=what)
-    process.start()
-    theirs.close()
-    try:
-        yield _System(order, process, ours, complaints)
-    finally:
-        process.kill()
-        process.join()
+            last = lines[-1] if lines else "it said nothing."
+            raise InvalidSetting(f"{self._order.name}: Its process ended: {last}") from error
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """Read the JSON of an earlier run.
-
-    Raises:
-        InvalidSetting: the file is no such JSON.
-    """
+    """Read the JSON of an earlier run. Raises InvalidSetting: the file is no such JSON."""
     try:
         content: Mapping[str, Any] = jsons.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -199,12 +170,18 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 def show(found: Comparison) -> None:
     """Print both systems' figures, and the first cases that changed."""
+    from observability.evaluation.compare import DRAFTS
+
     rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in found.metrics.items()]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
     if any(counts["n"] for counts in found.drafts.values()):
+        drafts = [
+            (words, found.drafts["a"][outcome], found.drafts["b"][outcome])
+            for outcome, words in {"n": "in all", **DRAFTS}.items()
+        ]
         out.print()
-        terminal.show_table(["drafts of the chat model", "A", "B"], list(_draft_rows(found)))
+        terminal.show_table(["drafts of the chat model", "A", "B"], drafts)
     for change in found.changed[:SHOWN]:
         out.print(f"\n{terminal.plain(change['question'])}  [dim]{terminal.plain(change['id'])}[/]")
         for side in ("a", "b"):
@@ -217,10 +194,3 @@ def show(found: Comparison) -> None:
         out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
     for note in found.notes:
         out.print(f"[dim]{terminal.plain(note)}[/]")
-
-
-def _draft_rows(found: Comparison) -> Iterator[tuple[object, ...]]:
-    from observability.evaluation.compare import DRAFTS
-
-    for outcome, words in {"n": "in all", **DRAFTS}.items():
-        yield words, found.drafts["a"][outcome], found.drafts["b"][outcome]

@@ -1,16 +1,16 @@
-"""One side of a swap report: a whole system in a process and a data folder of its own, controlled over a pipe."""
+"""One side of a swap report: a whole system in a process and a data folder of its own. `concurrent.futures` calls these."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Iterator, Mapping
-from multiprocessing.connection import Connection
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.errors import SixplyError
+from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase
@@ -18,25 +18,29 @@ if TYPE_CHECKING:
     from serving.settings import Loaded
     from serving.wiring import System
 
+_opened = ExitStack()
+_trials: list[Callable[[int], dict[str, Any]]] = []
+"""The function that runs a trial on this process's system, once that is open."""
 
-def serve(pipe: Connection, complaints: Path, **order: Any) -> None:
-    """Run the trials whose numbers come over the pipe, until `None`. One of our errors is sent as text and ends the
-    process; output of libraries goes to the file `complaints`."""
-    with complaints.open("w") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
+
+def redirect_output(complaints: Path) -> None:
+    """Send what libraries print to a file: two systems would write over the report."""
+    file = os.open(complaints, os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
     try:
-        for reply in _measure(iter(pipe.recv, None), **order):
-            pipe.send(reply)
-    except SixplyError as error:
-        pipe.send(str(error))
+        yield
+    except SixplyError as error:  # some of its classes take more than a text, and could not be unpickled
+        raise InvalidSetting(str(error)) from None
 
 
-def _measure(
-    numbers: Iterator[int], *, stack: Path, overrides: Mapping[str, Any], data: Path, limit: int | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the values measured once, then a row per trial, then the memory."""
-    from foundation.machine.memory import peak_rss_mb
+@_plain_errors()
+def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int | None) -> dict[str, Any]:
+    """Open this process's system and ingest the documents. Return what is measured once."""
     from observability.evaluation import trials
     from observability.evaluation.leaks import LeakFinder
     from serving.judge import trial
@@ -46,28 +50,39 @@ def _measure(
     material = trials.material(data, limit)
     loaded = load(stack, overrides=dict(overrides))
     started_s = time.perf_counter()
-    with open_system(loaded) as system:
-        opened_s = time.perf_counter()
-        report = system.ingestor.ingest(material.items)
-        figures = {"open_s": opened_s - started_s, "ingest_s": time.perf_counter() - opened_s}
-        yield {
-            "corpus": material.corpus_digest,
-            "trials": material.trials_digest,
-            "stack": _describe_stack(loaded, system),
-            "figures": figures | {"documents": report.added, "chunks": report.chunks},
-        }
-        leaks = LeakFinder(trial.texts_of(system, [trial.case for trial in material.trials]))
+    system = _opened.enter_context(open_system(loaded))
+    opened_s = time.perf_counter()
+    report = system.ingestor.ingest(material.items)
+    figures = {"open_s": opened_s - started_s, "ingest_s": time.perf_counter() - opened_s}
+    leaks = LeakFinder(trial.texts_of(system, [trial.case for trial in material.trials]))
 
-        def answer(case: GoldenCase) -> Awaitable[Answer]:
-            return trial.ask_case(system, case, "swap report")
+    def answer(case: GoldenCase) -> Awaitable[Answer]:
+        return trial.ask_case(system, case, "swap report")
 
-        def retrieve(case: GoldenCase) -> list[str]:
-            hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)
-            return [hit.source.uri for hit in hits]
+    def retrieve(case: GoldenCase) -> list[str]:
+        hits = system.retriever.retrieve(case.question, case.scope, limit=trials.DEPTH)
+        return [hit.source.uri for hit in hits]
 
-        for number in numbers:
-            yield asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks))
-    yield {"peak_rss_mb": peak_rss_mb()}
+    _trials.append(lambda number: asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks)))
+    return {
+        "corpus": material.corpus_digest,
+        "trials": material.trials_digest,
+        "stack": _describe_stack(loaded, system),
+        "figures": figures | {"documents": report.added, "chunks": report.chunks},
+    }
+
+
+@_plain_errors()
+def run_trial(number: int) -> dict[str, Any]:
+    return _trials[0](number)
+
+
+def close_side() -> dict[str, Any]:
+    """Close the system. Return the process's peak of memory."""
+    from foundation.machine.memory import peak_rss_mb
+
+    _opened.close()
+    return {"peak_rss_mb": peak_rss_mb()}
 
 
 def _describe_stack(loaded: Loaded, system: System) -> dict[str, str]:

@@ -37,7 +37,16 @@ def business_case(
     path = load_stack(stack).settings.observability.outcomes_file
     given = [part for text in values or () for part in text.split(";") if part.strip()]
     is_example = path.exists() and dialogue.is_for_the_taking(path) and bool(path.read_text(encoding="utf-8").strip())
-    if given or (dialogue.is_for_the_taking(path) and not is_example) or (is_example and _wants_own(json)):
+    if (
+        given
+        or (dialogue.is_for_the_taking(path) and not is_example)
+        or (
+            is_example
+            and json is None
+            and terminal.is_asked()
+            and typer.confirm("The contract is the example's. Write yours in its place?", default=False)
+        )
+    ):
         dialogue.write_contract(path, given)
     elif is_example:
         terminal.show_note(
@@ -46,14 +55,6 @@ def business_case(
     case = BusinessCase(load_contract(path))
     if not terminal.write_json(json, case.as_dict()):
         terminal.show(case.table())
-
-
-def _wants_own(json: Path | None) -> bool:
-    return (
-        json is None
-        and terminal.is_asked()
-        and typer.confirm("The contract is the example's. Write yours in its place?", default=False)
-    )
 
 
 def outcome(
@@ -77,7 +78,7 @@ def outcome(
         by = local("", [], None).subject
         recorded = Outcome(answer_id, cast("Any", verdict), SystemClock().now(), "production", by, minutes, note)
         store.record(recorded)
-    terminal.console().print(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
+    terminal.show(f"Recorded: {terminal.plain(answer_id)} was {terminal.plain(verdict)}.")
 
 
 def roi(json: Json = None, stack: Stack = STACK) -> None:
@@ -103,7 +104,7 @@ def value_report(
     terminal.write_text(path, value_page.page([(contract, report)], written=SystemClock().now()))
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
-        terminal.console().print(f"The page: {terminal.plain(path)}")
+        terminal.show(f"The page: {terminal.plain(path)}")
 
 
 def _worth(settings: Settings) -> tuple[OutcomeContract, ValueReport]:

@@ -16,13 +16,12 @@ from orchestration.effects.arguments import schema_of
 from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
 from serving.http.streams import collect, explain
-from serving.page.session import WORDS, Visitor, alert, every, refill, show_errors, trace, validate
+from serving.page.session import WORDS, Visitor, act, alert, every, pluralise, refill, show_errors, trace, validate
 from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.provenance import Making
 
 LOOK_AGAIN_S = 3.0
 DECIDED = 20
-"""Number of latest decisions to list."""
 _DECISION = TypeAdapter(DecisionRequest)
 
 
@@ -57,7 +56,7 @@ class ApprovalsView:
         waiting = {approval.approval_id: approval for approval in await store.pending(caller.tenant)}
         for approval_id, card in [*self._cards.items()]:
             if approval_id not in waiting and card.open:  # somebody else decided it, or it has expired
-                self._cards.pop(approval_id).delete()
+                self._cards.pop(approval_id).element.delete()
         decided = await store.decided(caller.tenant, limit=DECIDED)
         same = find_duplicates(list(waiting.values()), decided)
         with self._waiting:
@@ -88,8 +87,8 @@ class Card:
         self._warned = ""
         tool = next((tool for tool in visitor.system.tools if tool.name == approval.tool), None)
         self._schema: Mapping[str, Any] = schema_of(tool) if tool else {}
-        with html.article().classes("card") as self._card:
-            self._card.props["aria-label"] = f"{label_of(approval.tool)}, asked for by {approval.requested_by}"
+        with html.article().classes("card") as self.element:
+            self.element.props["aria-label"] = f"{label_of(approval.tool)}, asked for by {approval.requested_by}"
             self._status = ui.label("Waits for a decision").classes("status waiting").props("role=status")
             html.h2(approval.reason)
             if approval.asked:
@@ -102,19 +101,14 @@ class Card:
             with self._body:
                 self._choice()
 
-    def delete(self) -> None:
-        self._card.delete()
-
     def warn(self, double: Approval | None) -> None:
         """Warn that the same action was requested before; `None` removes the warning."""
         text = _double(double) if double else ""
-        if text == self._warned:
-            return
-        self._warned = text
-        self._warning.clear()
-        if text:
-            with self._warning:
-                alert(text, kind="note")
+        if text != self._warned:
+            self._warned = text
+            with refill(self._warning):
+                if text:
+                    alert(text, kind="note")
 
     def _facts(self) -> None:
         approval = self._approval
@@ -124,13 +118,10 @@ class Card:
                 if value is not None:
                     _fact(label_of(name), display(value, name))
             _fact("Asked by", f"{approval.requested_by}, {ago(now, approval.requested_at)}")
-            _fact("Why it waits", self._why())
+            unasked = approval.tool in self._visitor.system.settings.orchestration.policy.unasked
+            traced = "Not everything in it can be traced to what the person said."
+            _fact("Why it waits", traced if unasked else "Every action of this kind needs a person's yes.")
             _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
-
-    def _why(self) -> str:
-        if self._approval.tool in self._visitor.system.settings.orchestration.policy.unasked:
-            return "Not everything in it can be traced to what the person said."
-        return "Every action of this kind needs a person's yes."
 
     def _choice(self) -> None:
         own = self._visitor.system.executor.is_own(self._approval, self._visitor.seen.subject)
@@ -138,11 +129,9 @@ class Card:
             alert("You asked for this yourself, so somebody else has to approve it.", kind="note")
         with html.div().classes("acts"):
             if not own:
-                ui.button("Approve", icon="check", on_click=partial(self._decide, approve=True)).props(
-                    "unelevated dense no-caps"
-                )
-                ui.button("Change and approve", icon="edit", on_click=self._edit).props("outline dense no-caps")
-            ui.button("Reject", icon="close", on_click=self._ask_why).props("outline dense no-caps color=negative")
+                act("Approve", partial(self._decide, approve=True), "unelevated", icon="check")
+                act("Change and approve", self._edit, "outline", icon="edit")
+            act("Reject", self._ask_why, "outline color=negative", icon="close")
 
     def _edit(self) -> None:
         with self._anew("Approve with these values instead"):
@@ -153,14 +142,13 @@ class Card:
                     with show_errors():
                         await self._decide(approve=True, arguments=form.values())
 
-                ui.button("Approve this", icon="check", on_click=approve).props("unelevated dense no-caps")
-                self._back()
+                act("Approve this", approve, "unelevated", icon="check")
+                act("Back", self._begin_again)
 
     def _ask_why(self) -> None:
         with self._anew("Why not?"):
-            note = ui.textarea(label="Reason, kept with the decision").props(
-                "outlined dense autogrow autofocus maxlength=2000"
-            )
+            note = ui.textarea(label="Reason, kept with the decision")
+            note.props("outlined dense autogrow autofocus maxlength=2000")
             with html.div().classes("acts"):
 
                 async def reject() -> None:
@@ -170,8 +158,8 @@ class Card:
                         return
                     await self._decide(approve=False, note=note.value.strip())
 
-                ui.button("Reject", icon="close", on_click=reject).props("unelevated dense no-caps color=negative")
-                self._back()
+                act("Reject", reject, "unelevated color=negative", icon="close")
+                act("Back", self._begin_again)
 
     def _anew(self, title: str) -> html.div:
         with refill(self._body):
@@ -179,9 +167,6 @@ class Card:
         with form:
             html.h3(title)
         return form
-
-    def _back(self) -> None:
-        ui.button("Back", on_click=self._begin_again).props("flat dense no-caps")
 
     def _begin_again(self) -> None:
         with refill(self._body):
@@ -261,6 +246,5 @@ def ago(now: datetime, then: datetime) -> str:
     seconds = max(0.0, (now - then).total_seconds())
     for unit, long in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= long:
-            many = int(seconds // long)
-            return f"{many} {unit}{'' if many == 1 else 's'} ago"
+            return f"{pluralise(int(seconds // long), unit)} ago"
     return "just now"

@@ -54,11 +54,7 @@ class Arguments:
                 )
 
     def values(self) -> dict[str, Any]:
-        """Return all arguments but empty ones.
-
-        Raises:
-            InvalidRequest: a field's value does not have its type.
-        """
+        """Return all arguments but empty ones. Raises InvalidRequest: a field's value does not have its type."""
         read = {name: value() for name, value in self._read.items()}
         return {name: value for name, value in read.items() if value is not None}
 

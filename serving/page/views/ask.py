@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any, Literal
 
 from nicegui import background_tasks, html, ui
 
-from orchestration.events import Answer, Event, Step, Turn
+from orchestration.events import Event, Step, Turn
 from orchestration.requests import AnswerRequest
 from retrieval.contract import Citation
 from serving.api.answers import check_length
@@ -18,7 +17,7 @@ from serving.api.conversations import require_conversations
 from serving.api.feedback import FeedbackGiven
 from serving.cli.terminal import near_titles
 from serving.http.streams import explain, follow
-from serving.page.session import WORDS, Visitor, every, refill, trace
+from serving.page.session import WORDS, Visitor, act, every, refill, trace
 from serving.page.views.conversations import Earlier
 from serving.page.views.feedback import FeedbackBar
 from serving.page.views.markdown import show_markdown
@@ -26,7 +25,6 @@ from serving.page.views.provenance import Making
 from serving.page.views.source import SourcePanel
 
 LOOK_AGAIN_S = 2.0
-"""Seconds between two checks whether an approval was decided."""
 UNSUPPORTED = "[?]"
 MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
@@ -56,9 +54,9 @@ class AskView:
                     with html.div().classes("acts"):
                         html.span("Enter asks, Shift + Enter breaks the line, Escape stops").classes("dim hint")
                         self._earlier.opener()
-                        self._new = ui.button("New conversation", on_click=self._begin_anew).props("flat dense no-caps")
-                        self._halt = ui.button("Stop", icon="stop", on_click=self._stop).props("outline dense no-caps")
-                        self._send = ui.button("Ask", icon="send", on_click=self._ask).props("unelevated dense no-caps")
+                        self._new = act("New conversation", self._begin_anew)
+                        self._halt = act("Stop", self._stop, "outline", icon="stop")
+                        self._send = act("Ask", self._ask, "unelevated", icon="send")
         self._idle()
         self._new.set_visibility(False)
         ui.context.client.on_delete(self._stop)
@@ -124,7 +122,6 @@ class AskView:
         self._send.set_visibility(True)
 
     async def _go_on(self, thread_id: str) -> None:
-        """Show an earlier conversation, which the next question continues."""
         caller = await self._visitor.caller()
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
@@ -150,7 +147,6 @@ class AskView:
         await self._earlier.refresh(None)
 
     def _clear(self, thread_id: str | None) -> None:
-        """Leave the current conversation, and cancel its running answer."""
         self._stop()
         self._thread_id = thread_id
         self._new.set_visibility(thread_id is not None)
@@ -165,7 +161,6 @@ class Exchange:
         self._visitor = visitor
         self._source = source
         self.thread_id: str | None = None
-        """Id of its conversation, once there is an answer."""
         self._draft = ""
         self._round: int | None = None
         with html.article().classes("turn") as self._article:
@@ -189,7 +184,10 @@ class Exchange:
         if event.answer is not None:
             answer = event.answer
             self.thread_id = answer.thread_id
-            turn = _as_turn(answer, self._visitor.system.context.clock.now())
+            # as its conversation stores it
+            both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
+            waits = answer.approval.approval_id if answer.approval else None
+            turn = Turn(**both, at=self._visitor.system.context.clock.now(), approval_id=waits)
             self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
             self._look_at("start")
 
@@ -276,7 +274,6 @@ class Exchange:
         again = every(LOOK_AGAIN_S, look)
 
     def _show_markers(self, text: str, turn: Turn) -> None:
-        """Show text with a button for each marker, which opens its source, and a sign at unsupported places."""
         citations = {f"[{citation.marker}]": citation for citation in turn.citations}
         for part in MARKER.split(text):
             if part in citations:
@@ -304,12 +301,6 @@ class Exchange:
         button.on("click", lambda: self._source.cite(citation))
 
     def _look_at(self, edge: Literal["start", "end"]) -> None:
-        """Scroll to its end while it is written, and to its start once it is complete."""
+        # to its end while it is written, and to its start once it is complete
         scroll = f"document.getElementById('{self._article.html_id}')?.scrollIntoView"
         ui.run_javascript(scroll + ("({block: 'start'})" if edge == "start" else "({block: 'end'})"))
-
-
-def _as_turn(answer: Answer, at: datetime) -> Turn:
-    """Convert an answer to a turn, as its conversation stores it."""
-    both: dict[str, Any] = {name: value for name, value in answer if name in Turn.model_fields}
-    return Turn(**both, at=at, approval_id=answer.approval.approval_id if answer.approval else None)

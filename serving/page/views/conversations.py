@@ -10,10 +10,9 @@ from nicegui import html, ui
 from foundation.errors import NotFound
 from orchestration.events import Conversation
 from serving.api.conversations import require_conversations
-from serving.page.session import Visitor, confirm, refill, say, show_errors
+from serving.page.session import Visitor, act, confirm, refill, say, show_errors
 
 AT_ONCE = 50
-"""Conversations shown at first, and added by each "Show more"."""
 
 
 class Earlier:
@@ -37,13 +36,13 @@ class Earlier:
                 close.props('flat dense round aria-label="Close the list"')
             self._none = html.p("None yet. What you ask is kept here.").classes("dim")
             self._list = html.ul()
-            self._more = ui.button("Show more", on_click=self._show_more).props("flat dense no-caps")
+            self._more = act("Show more", self._show_more)
             self._asking = html.div()
 
     def opener(self) -> None:
         """Build the button that opens the list on narrow screens."""
-        self._button = ui.button("Earlier", icon="history", on_click=self._show).classes("narrow")
-        self._button.props("flat dense no-caps aria-expanded=false").props["aria-controls"] = self._place.html_id
+        self._button = act("Earlier", self._show, "flat aria-expanded=false", icon="history").classes("narrow")
+        self._button.props["aria-controls"] = self._place.html_id
 
     async def refresh(self, current: str | None) -> None:
         """Update the list and mark the open conversation."""

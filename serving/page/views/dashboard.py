@@ -1,7 +1,4 @@
-"""The live view: load, time, money, quality and value, from the stores behind `make slow`, `costs`, `drift` and `roi`.
-
-Visitors without the role operator see only what `GET /v1/usage` and `GET /v1/feedback` return to them.
-"""
+"""The live view: load, time, money, quality and value, from the stores behind `make slow`, `costs` and `roi`."""
 
 from __future__ import annotations
 
@@ -17,21 +14,20 @@ from foundation import names
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability.evaluation import drift
-from observability.evaluation.drift import AnswerFigures, Drift
+from observability.evaluation.drift import AnswerFigures
 from observability.stores.outcomes import Outcome
 from observability.telemetry import metrics
 from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.judge.worth import worth
-from serving.page.session import Visitor, alert, every, pluralise, refill, show_errors
+from serving.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
 from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
-from serving.page.views.provenance import head
 
 LOOK_AGAIN_S = 2.0
 KEPT = 90
 """Readings of the load in the plot: three minutes."""
-DAYS, WEEK, LATEST = 14, 7, 300
+DAYS, LATEST = 14, 300
 COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
 
 
@@ -48,7 +44,8 @@ class LiveView:
         with html.div().classes("sheet wide"):
             with html.div().classes("above first"):
                 html.h1("Live")
-                ui.button("Look again", icon="refresh", on_click=self._again).props("outline dense no-caps")
+                act("Look again", self._again, "outline", icon="refresh")
+            # who is no operator sees what GET /v1/usage and GET /v1/feedback would return to them, and no more
             if refusal:
                 html.p("What your answers cost, and what became of your tenant's.").classes("lead")
                 alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")
@@ -63,44 +60,34 @@ class LiveView:
     async def refresh(self) -> None:
         operator = self._visitor.may("operate")
         caller = await self._visitor.caller("operate" if operator else "ask")
+        system = self._visitor.system
         days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
-        outcomes = await asyncio.to_thread(self._outcomes, caller)
+        outcomes: list[Outcome] = await asyncio.to_thread(
+            system.outcomes.all, origin="production", tenant=caller.tenant
+        )
         answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
         with refill(self._figures):
             if operator:
                 _time(answers)
             _money(days)
             if operator:
-                _answers(answers, self._today())
+                _answers(answers, system.context.clock.now().astimezone(UTC).date())
             _feedback(outcomes)
-        self._below.clear()
-        if operator:
-            with self._below:
-                _week(await asyncio.to_thread(self._drift, caller, outcomes))
+        with refill(self._below):
+            if operator:
                 await self._value()
 
     async def _again(self) -> None:
         with show_errors():
             await self.refresh()
 
-    def _today(self) -> date:
-        return self._visitor.system.context.clock.now().astimezone(UTC).date()
-
-    def _outcomes(self, caller: Principal) -> list[Outcome]:
-        outcomes: list[Outcome] = self._visitor.system.outcomes.all(origin="production", tenant=caller.tenant)
-        return outcomes
-
     def _load_answers(self, caller: Principal, outcomes: Sequence[Outcome]) -> list[AnswerFigures]:
         system = self._visitor.system
+        # else the spans of the latest answers are still in memory
         system.telemetry.flush()
         now = system.context.clock.now()
         since = now - timedelta(days=DAYS)
         return drift.answers(system.spans, system.costs, outcomes, since=since, until=now, tenant=caller.tenant)
-
-    def _drift(self, caller: Principal, outcomes: Sequence[Outcome]) -> Drift:
-        system = self._visitor.system
-        now = system.context.clock.now()
-        return drift.drift(system.spans, system.costs, outcomes, now=now, days=WEEK, tenant=caller.tenant)
 
     async def _value(self) -> None:
         system = self._visitor.system
@@ -137,8 +124,7 @@ class Load:
             here = admission[work]
             more = f"{here.waiting} waiting · {here.places} places · {_count_shed(work)} turned away"
             tile.show(f"{here.running} at work", more)
-        away = self._away()
-        now = self._visitor.system.context.clock.now().astimezone(UTC)
+        away, now = self._away(), self._visitor.system.context.clock.now().astimezone(UTC)
         at_work = sum(places.running for places in admission.values())
         waiting = sum(places.waiting for places in admission.values())
         self._seen.append((f"{now:%H:%M:%S}", at_work, waiting, away - self._turned_away))
@@ -218,22 +204,6 @@ def _feedback(outcomes: Sequence[Outcome]) -> None:
     Plot("What became of answers").show("bar", list(series), series, says=says)
 
 
-def _week(drift_found: Drift) -> None:
-    html.h2("This week against the one before").classes("section")
-    with html.div().classes("card scroll"), html.table().classes("weeks"):
-        head("", "before", "this week", "answers", "judgement")
-        with html.tbody():
-            for figure in drift_found.figures.values():
-                with html.tr():
-                    html.th(figure.words).props("scope=row")
-                    html.td(_figure(figure.before)).classes("number")
-                    html.td(_figure(figure.now)).classes("number")
-                    html.td(f"{figure.n_before} / {figure.n_now}").classes("number dim")
-                    html.td(figure.verdict).classes("dim" if figure.verdict != "moved" else "warning")
-    for note in drift_found.notes:
-        html.p(note).classes("dim")
-
-
 def _worth(report: ValueReport) -> None:
     figures = {figure.key: figure for figure in report.figures}
     net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
@@ -254,12 +224,6 @@ def _worth(report: ValueReport) -> None:
             with html.ul().classes("reasons"):
                 for reason in report.reasons:
                     html.li(reason)
-
-
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:.7f}".rstrip("0") if 0 < value < 0.001 else f"{value:.3g}"
 
 
 def _moment(at_ns: int) -> datetime:

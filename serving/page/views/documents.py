@@ -19,11 +19,10 @@ from retrieval.contract import Refusal
 from serving.api import documents, jobs
 from serving.api.schemas import DocumentSummary
 from serving.jobs.store import JobItem
-from serving.page.session import Visitor, alert, confirm, every, pluralise, refill, say, show_errors
+from serving.page.session import Visitor, act, alert, confirm, every, pluralise, refill, say, show_errors
 from serving.page.views.source import SourcePanel
 
 AT_ONCE = 50
-"""Documents shown at first, and added by each "Show more"."""
 LOOK_AGAIN_S = 0.4
 
 
@@ -55,7 +54,7 @@ class DocumentsView:
                 )
             self._list = html.ul().classes("rows documents").props('aria-label="Documents"')
             self._asking = html.div()
-            self._more = ui.button("Show more", on_click=self._show_more).props("flat no-caps")
+            self._more = act("Show more", self._show_more)
 
     async def refresh(self) -> None:
         caller = await self._visitor.caller()
@@ -66,9 +65,8 @@ class DocumentsView:
         if self._upload is not None:
             self._upload.offer({document.source.series for document in stored if document.source.series})
         self._fill()
-        self._refused.clear()
-        if refused:
-            with self._refused:
+        with refill(self._refused):
+            if refused:
                 self._refusals(refused)
 
     def _fill(self) -> None:
@@ -102,8 +100,7 @@ class DocumentsView:
                 html.b(document.title or document.uri)
                 html.div(" · ".join(said_of(document, today))).classes("dim")
             name = document.title or document.uri
-            read = ui.button("Read", on_click=partial(self._source.read, document.document_id))
-            read.props("flat dense no-caps").props["aria-label"] = f"Read {name}"
+            act("Read", partial(self._source.read, document.document_id)).props["aria-label"] = f"Read {name}"
             if self._may_delete(document.tenant):
                 self._bin(name, document.uri, document.tenant, document.document_id)
 
@@ -118,7 +115,7 @@ class DocumentsView:
         with html.div().classes("above"):
             html.h2(f"{len(refused)} refused")
             if self._visitor.may("write"):
-                ui.button("Try again", icon="refresh", on_click=self._retry).props("outline dense no-caps")
+                act("Try again", self._retry, "outline", icon="refresh")
         with html.ul().classes("rows").props('aria-label="Refused documents"'):
             for refusal in refused[:AT_ONCE]:
                 with html.li():
@@ -136,8 +133,7 @@ class DocumentsView:
             async with self._visitor.acts("write") as caller:
                 report = await asyncio.to_thread(documents.retry, caller, self._visitor.runtime)
             count = report.added + report.replaced
-            still = len(report.refused)
-            say(f"{count} taken in, {still} refused again.", kind="good" if count else "bad")
+            say(f"{count} taken in, {len(report.refused)} refused again.", kind="good" if count else "bad")
             await self.refresh()
 
     async def _delete(self, name: str, uri: str, tenant: str, document_id: str) -> None:
@@ -186,7 +182,7 @@ class Upload:
             self._jobs = html.div()
 
     def _about(self) -> None:
-        """Build the fields with facts about the files. They also apply to later files, until they are changed."""
+        # what is said here also applies to later files, until it is changed
         groups = sorted(self._visitor.seen.groups)
         with html.div().classes("fields"):
             self._series = ui.input("Version of (series)").props("outlined dense clearable")
@@ -223,7 +219,6 @@ class Upload:
 
 
 def _day(field: ui.input) -> date | None:
-    """Return the field's date, `None` where empty. Raises InvalidRequest: it is no date."""
     try:
         return date.fromisoformat(field.value) if field.value else None
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter
 from serving.api import feedback
 from serving.api.feedback import Feedback, FeedbackGiven
 from serving.http.streams import explain
-from serving.page.session import Visitor, alert, refill, show_errors, validate
+from serving.page.session import Visitor, act, alert, refill, show_errors, validate
 
 _FEEDBACK: TypeAdapter[Any] = TypeAdapter(Feedback)
 CHOICES = {
@@ -22,13 +21,11 @@ CHOICES = {
     "rejected": ("Wrong", "thumb_down"),
     "escalated": ("Passed on", "forward"),
 }
-"""Verdict -> label and icon of its button."""
 TEXTS = {
     "edited": ("edit", "The text that was used instead"),
     "rejected": ("reason", "What was wrong with it?"),
     "escalated": ("reason", "Why, or to whom? (optional)"),
 }
-"""Verdict -> field of its text, and the field's label."""
 
 
 class FeedbackBar:
@@ -50,7 +47,7 @@ class FeedbackBar:
         with refill(self._place), html.div().classes("choices"):
             html.span("What became of it?").classes("dim")
             for verdict, (words, icon) in CHOICES.items():
-                _small(words, partial(self._form, verdict), icon=icon)
+                act(words, partial(self._form, verdict), icon=icon)
 
     def _form(self, verdict: str) -> None:
         with refill(self._place), html.div().classes("form"):
@@ -69,8 +66,8 @@ class FeedbackBar:
                         values[name] = text.value or ""
                     await self._save(values)
 
-                ui.button("Save", on_click=save).props("unelevated dense no-caps")
-                ui.button("Back", on_click=self._offer).props("flat dense no-caps")
+                act("Save", save, "unelevated")
+                act("Back", self._offer)
             self._wrong = html.div()
 
     async def _save(self, values: dict[str, Any]) -> None:
@@ -94,8 +91,4 @@ class FeedbackBar:
             html.span(f"Saved: {CHOICES[feedback.verdict][0].lower()}{minutes}")
             if feedback.note:
                 html.q(feedback.note).classes("dim")
-            _small("Change", self._offer)
-
-
-def _small(words: str, act: Callable[[], None], *, icon: str | None = None) -> None:
-    ui.button(words, icon=icon, on_click=act, color=None).props("flat dense no-caps")
+            act("Change", self._offer)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 Write = Callable[[str], None]
-"""Writes text into the current element, with buttons for its markers."""
 
 BLOCKS = {
     "paragraph": html.p,

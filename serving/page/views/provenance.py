@@ -12,11 +12,10 @@ from observability.reports.layer_bill import Bill, layer_bill
 from observability.stores.spans import SpanRow, tree
 from orchestration.events import Answer
 from orchestration.requests import Plan
-from serving.cli.terminal import HOW
+from serving.cli.terminal import HOW, format_price
 from serving.page.session import Visitor, show_errors
 
 NUMBERS = ("ms", "US dollars")
-"""Heads of columns with figures."""
 
 
 class Making:
@@ -32,10 +31,9 @@ class Making:
     @classmethod
     def of(cls, answer: Answer, visitor: Visitor) -> Making:
         """Return the line for a new answer."""
-        usd = "unpriced" if answer.cost_usd is None else f"${answer.cost_usd:.6f}"
         source = f" · given before ({answer.cached})" if answer.cached else ""
         how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
-        says = f"{how}{answer.seconds:.2f} s · {usd}{source}"
+        says = f"{how}{answer.seconds:.2f} s · {format_price(answer.cost_usd)}{source}"
         return cls(answer.trace_id, visitor, says=says, plan=answer.plan)
 
     def build(self) -> None:
@@ -52,8 +50,7 @@ class Making:
         with self._place, show_errors():
             if self._plan is not None:
                 _plan(self._plan)
-            spans = await asyncio.to_thread(self._spans)
-            if spans:
+            if spans := await asyncio.to_thread(self._spans):
                 _waterfall(spans)
                 charges = await asyncio.to_thread(self._visitor.system.costs.of_trace, spans[0].trace_id)
                 _bill(layer_bill(spans, charges))
@@ -85,12 +82,11 @@ def _plan(plan: Plan) -> None:
 
 
 def _waterfall(spans: Sequence[SpanRow]) -> None:
-    """Show each span as a bar, by its start and duration."""
     start_ns = min(span.start_ns for span in spans)
     whole = max(span.end_ns for span in spans) - start_ns or 1
     html.h3("Trace")
     with html.div().classes("scroll"), html.table().classes("waterfall"):
-        head("What", "Layer", "ms", "When")
+        _head("What", "Layer", "ms", "When")
         with html.tbody():
             for root in tree(spans):
                 for depth, span in root.walk():
@@ -98,25 +94,25 @@ def _waterfall(spans: Sequence[SpanRow]) -> None:
                         html.th(span.name).props("scope=row").style(f"padding-left: {0.25 + depth * 0.75:.2f}rem")
                         html.td(span.layer or "").classes("dim")
                         html.td(f"{span.ms:.1f}").classes("number")
-                        with html.td().classes("when"):
-                            at, long = (span.start_ns - start_ns) / whole, (span.end_ns - span.start_ns) / whole
-                            html.i().classes(f"bar-of {span.layer or ''}").style(
-                                f"left: {100 * at:.2f}%; width: {max(0.4, 100 * long):.2f}%"
-                            )
+                        at, long = (span.start_ns - start_ns) / whole, (span.end_ns - span.start_ns) / whole
+                        _bar(span.layer or "", at=at, long=max(0.004, long))
+
+
+def _bar(layer: str, *, at: float, long: float) -> None:
+    with html.td().classes("when"):
+        html.i().classes(f"bar-of {layer}").style(f"left: {100 * at:.2f}%; width: {100 * long:.2f}%")
 
 
 def _bill(bill: Bill) -> None:
     html.h3("Bill by layer")
     with html.div().classes("scroll"), html.table().classes("bill"):
-        head("Layer", "ms", "Share", "US dollars")
+        _head("Layer", "ms", "Share", "US dollars")
         with html.tbody():
             for share in bill.shares:
                 with html.tr():
                     html.th(share.layer).props("scope=row")
                     html.td(f"{share.ms:.1f}").classes("number")
-                    with html.td().classes("when"):
-                        part = 100 * share.ns / bill.ns if bill.ns else 0
-                        html.i().classes(f"bar-of {share.layer}").style(f"left: 0; width: {part:.2f}%")
+                    _bar(share.layer, at=0, long=share.ns / bill.ns if bill.ns else 0)
                     html.td(f"{share.usd:.8f}").classes("number")
         with html.tfoot(), html.tr():
             html.th("Whole").props("scope=row")
@@ -129,7 +125,7 @@ def _bill(bill: Bill) -> None:
             html.code(bill.trace_id)
 
 
-def head(*names: str) -> None:
+def _head(*names: str) -> None:
     with html.thead(), html.tr():
         for name in names:
             html.th(name).classes("number" if name in NUMBERS else "").props("scope=col")

@@ -10,10 +10,9 @@ from foundation.types import Principal
 from retrieval.contract import Citation
 from serving.api import documents
 from serving.api.documents import DocumentText
-from serving.page.session import Visitor, refill, show_errors
+from serving.page.session import Visitor, act, refill, show_errors
 
 AROUND = 3000
-"""Characters around the span at first, and added by each request for more."""
 
 
 class SourcePanel:
@@ -78,11 +77,11 @@ class SourcePanel:
         start, end = (min(max(at - shown.start, 0), len(shown.text)) for at in self._marked)
         with refill(self._text):
             if shown.start:
-                ui.button("Earlier text", on_click=lambda: self._more(AROUND, 0)).props("flat dense no-caps")
+                act("Earlier text", lambda: self._more(AROUND, 0))
             with html.div().classes("verbatim"):
                 html.span(shown.text[:start])
                 if end > start:
                     html.mark(shown.text[start:end])
                 html.span(shown.text[end:])
             if shown.end < shown.document.characters:
-                ui.button("Later text", on_click=lambda: self._more(0, AROUND)).props("flat dense no-caps")
+                act("Later text", lambda: self._more(0, AROUND))

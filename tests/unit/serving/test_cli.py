@@ -212,25 +212,3 @@ def test_what_is_remembered_of_a_user_is_listed_corrected_and_erased(cli: Callab
     assert cli("facts", "erase", *whose).returncode == 2
     assert "Erased: 2." in cli("facts", "erase", "--all", *whose).stdout
     assert "We use QL-20W" in cli("facts", "--tenant", "north", "--user", "bo").stdout
-
-
-@pytest.mark.parametrize(("text", "status"), [("Send 12 more.", 0), ("Send some more.", 1)])
-def test_an_answer_as_an_object_is_the_object_or_a_failure_and_nothing_more(
-    cli: Callable[..., Done], tmp_path: Path, text: str, status: int
-) -> None:
-    count = {"type": "integer", "description": "how many devices"}
-    shape, mail = tmp_path / "shape.json", tmp_path / "mail.txt"
-    shape.write_text(json.dumps({"type": "object", "properties": {"quantity": count}, "required": ["quantity"]}))
-    mail.write_text(text)
-    doubles = {"SIXPLY__MODELS__CHAT__USE": "scripted", "SIXPLY__MODELS__EMBEDDER__USE": "hashing"}
-    asked = ("ask", "How many?", "--schema", str(shape), "--text", str(mail), "--json", "-")
-    done = cli(*asked, **doubles)
-    assert done.returncode == status, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["object"], told["failure"]) == (({"quantity": 12}, None) if status == 0 else (None, "model"))
-
-
-def test_a_text_without_a_schema_is_refused(cli: Callable[..., Done], tmp_path: Path) -> None:
-    (tmp_path / "mail.txt").write_text("Send 12 more.")
-    done = cli("ask", "How many?", "--text", str(tmp_path / "mail.txt"))
-    assert (done.returncode, "--schema" in done.stderr) == (2, True)

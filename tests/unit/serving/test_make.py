@@ -16,7 +16,7 @@ from tests.make_rules import COMMANDS, DELETED, RULES, to_arguments
 ROOT = Path(__file__).parents[3]
 PROMISED = {
     "demo": "STACK",
-    "ask": "AS_OF PLAN Q ROLE SCHEMA STACK TENANT TEXT THREAD",
+    "ask": "AS_OF PLAN Q ROLE STACK TENANT THREAD",
     "trace": "ID JSON STACK",
     "ingest": "CLASS JSON PRUNE RETRY SRC STACK TENANT",
     "serve": "STACK",
