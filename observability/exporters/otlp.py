@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk import metrics
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    MetricExporter,
-    MetricReader,
-    PeriodicExportingMetricReader,
-)
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import Field, SecretStr
 
@@ -24,7 +18,6 @@ if TYPE_CHECKING:
     import requests
 
 SPANS_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
-SUMS = (metrics.Counter, metrics.ObservableCounter, metrics.Histogram)
 
 
 class Options(Section):
@@ -35,11 +28,7 @@ class Options(Section):
     """Headers of each batch; values such as API keys are secrets."""
     timeout_s: float = Field(default=3, gt=0, le=30)
     """Seconds for one batch with its retries. With the collector down, closing takes up to this long per signal."""
-    compression: bool = True
     metrics_every_s: float = Field(default=15, gt=0)
-    temporality: Literal["cumulative", "delta"] = "cumulative"
-    """Whether sums count since the process began, so that a lost batch loses no counts, or since the last batch, as
-    a few vendors require."""
 
 
 class OtlpMetricReader(PeriodicExportingMetricReader):
@@ -66,26 +55,21 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
     common: dict[str, Any] = {
         "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
         "timeout": options.timeout_s,
-        "compression": Compression.Gzip if options.compression else Compression.NoCompression,
+        "compression": Compression.Gzip,
     }
     if base.endswith(SPANS_PATH):
         return OtlpExporter(endpoint=base, session=_session(), **common)
-    temporality = AggregationTemporality[options.temporality.upper()]
-    exporter: MetricExporter = OTLPMetricExporter(
-        endpoint=base + METRICS_PATH,
-        preferred_temporality=dict.fromkeys(SUMS, temporality),
-        session=_session(),
-        **common,
-    )
+    # Sums count since the process began unless OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says delta, as a few vendors want.
+    exporter: MetricExporter = OTLPMetricExporter(endpoint=base + METRICS_PATH, session=_session(), **common)
     metric_reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
     return OtlpExporter(endpoint=base + SPANS_PATH, session=_session(), **common)
 
 
 def _session() -> requests.Session:
-    """Return a session without redirects: traces go to the configured address and to no other."""
     import requests
 
     session = requests.Session()
+    # traces go to the configured address, and to none that it names
     session.max_redirects = 0
     return session
 

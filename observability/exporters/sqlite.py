@@ -22,6 +22,7 @@ from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from observability.stores.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
 
 INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
+BUSY_S = 2.0
 PRUNE = "DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?"
 
 logger = logging.getLogger(__name__)
@@ -32,16 +33,14 @@ class Options(Section):
     """Path of the file, below the data folder unless absolute."""
     max_spans: int = Field(default=500_000, ge=1)
     """Maximum number of spans; the oldest beyond are deleted."""
-    busy_timeout_s: float = Field(default=2, ge=0)
 
 
 class SqliteSpanExporter(SpanExporter):
     """Opens the file at the first batch, and again after a failure, so that a repaired folder is used."""
 
-    def __init__(self, path: Path, erasures: Erasures, *, max_spans: int, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, erasures: Erasures, *, max_spans: int) -> None:
         self.path, self._erasures = path, erasures
         self._max_spans = max_spans
-        self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
         self._file: SqliteFile | None = None
         self._closed = False
@@ -53,9 +52,7 @@ class SqliteSpanExporter(SpanExporter):
             if self._closed:
                 return SpanExportResult.FAILURE
             try:
-                self._file = self._file or SqliteFile(
-                    self.path, store_in(FILE), timeout_s=self._busy_timeout_s, make_folder=False
-                )
+                self._file = self._file or SqliteFile(self.path, store_in(FILE), timeout_s=BUSY_S, make_folder=False)
                 self._file.run_now(partial(self._insert, rows), of_nobody=True)
             except (SixplyError, sqlite3.Error) as error:
                 logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
@@ -72,9 +69,8 @@ class SqliteSpanExporter(SpanExporter):
         return True
 
     def _insert(self, rows: Sequence[SpanRow], connection: sqlite3.Connection) -> None:
-        values = [
-            values_of(row) for row in rows if not self._is_erased(row)
-        ]  # in the transaction: a later erasure finds them
+        # looked up within the transaction: an erasure that comes later finds these rows
+        values = [values_of(row) for row in rows if not self._is_erased(row)]
         connection.executemany(INSERT, values)
         connection.execute(PRUNE, (self._max_spans,))
 
@@ -91,10 +87,7 @@ class SqliteSpanExporter(SpanExporter):
 
 def build(options: Options, context: Context) -> SpanExporter:
     return SqliteSpanExporter(
-        context.data_dir / options.file,
-        Erasures.of(context.data_dir),
-        max_spans=options.max_spans,
-        busy_timeout_s=options.busy_timeout_s,
+        context.data_dir / options.file, Erasures.of(context.data_dir), max_spans=options.max_spans
     )
 
 

@@ -1,8 +1,4 @@
-"""Forecast of the next month's costs from the days so far.
-
-Whole weeks are summed, so that weekends stay weekends, with a prediction interval by Student's t. Growth is reported
-beside the forecast and is not part of it: a trend from three or four weeks is mostly noise.
-"""
+"""Forecast of the next month's costs from the days so far: whole weeks, so that weekends stay weekends, with an interval."""
 
 from __future__ import annotations
 
@@ -32,8 +28,6 @@ class Forecast:
     low: float | None
     high: float | None
     """Ends of the 95 % prediction interval; `None` from a single day."""
-    last_week_ratio: float | None
-    """Costs of the last seven days over the seven before; `None` with fewer days, or where those cost nothing."""
     unpriced: int
     """Calls of unknown price in these days, with which the forecast is a lower bound."""
 
@@ -42,10 +36,6 @@ class Forecast:
         lines = []
         if self.days_seen < 2 * WEEK:
             lines.append(f"only {self.days_seen} whole days seen: weekly rhythm is not in it yet")
-        if self.last_week_ratio is not None and abs(self.last_week_ratio - 1) > 0.2:
-            lines.append(
-                f"the last week cost {self.last_week_ratio:.2f} times the one before: if that goes on, so does this"
-            )
         if self.unpriced:
             lines.append(f"{self.unpriced} calls have no known price, so it will be more")
         return lines
@@ -76,9 +66,7 @@ def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0
             "what there is."
         )
     seen = np.array([usd_by_day.get(day, 0.0) for day in days])
-    before = seen[-2 * WEEK : -WEEK].sum() if len(seen) >= 2 * WEEK else 0.0
-    ratio = float(seen[-WEEK:].sum() / before) if before else None
-    return Forecast(len(seen), *_month(seen), ratio, unpriced)
+    return Forecast(len(seen), *_month(seen), unpriced)
 
 
 def _month(seen: Any) -> tuple[float, float | None, float | None]:
@@ -92,5 +80,6 @@ def _month(seen: Any) -> tuple[float, float | None, float | None]:
     expected = float(sums.mean() * coming)
     if count == 1:
         return expected, None, None
+    # Student's t and the factor below: the mean is itself uncertain after few weeks, and a normal interval held 47 to 86 % of months.
     off = t.ppf((1 + LEVEL) / 2, count - 1) * sums.std(ddof=1) * np.sqrt(coming * (1 + coming / count))
     return expected, max(0.0, expected - float(off)), expected + float(off)

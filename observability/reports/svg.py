@@ -50,7 +50,6 @@ def waterfall(
     title: str,
     total: str = "net",
     write: Write = plain,
-    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Draw what each step adds to a running sum, and the sum."""
     ends, at = [0.0], 0.0
@@ -60,8 +59,7 @@ def waterfall(
     place = _scale(ends)
     rows = []
     for number, (name, value) in enumerate(steps.items()):
-        colour = colours.get(name, GOOD if value >= 0 else BAD)
-        bar = _bar(number, place(ends[number]), place(ends[number + 1]), colour)
+        bar = _bar(number, place(ends[number]), place(ends[number + 1]), GOOD if value >= 0 else BAD)
         rows.append(_row(number, name, bar, write(value)))
     whole = _bar(len(steps), place(0.0), place(at), COLOURS[0])
     rows.append(_row(len(steps), total, whole, write(at)))

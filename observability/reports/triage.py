@@ -23,8 +23,8 @@ class Request:
     """One of the latest requests, and how it ended."""
 
     trace_id: str
-    at: str
-    """Start, ISO 8601, UTC."""
+    at: datetime
+    """Start, UTC."""
     name: str
     ms: float
     tenant: str
@@ -132,8 +132,7 @@ def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
         return next((str(value) for span in reversed(spans) if (value := span.attribute(name)) is not None), "")
 
     error = str(root.attribute(names.ERROR_TYPE) or "failed") if root.status == "error" else ""
-    at = _at(root).isoformat(timespec="seconds")
-    return Request(root.trace_id, at, root.name, root.ms, last(names.TENANT), last(names.STATUS), error)
+    return Request(root.trace_id, _at(root), root.name, root.ms, last(names.TENANT), last(names.STATUS), error)
 
 
 def _at(span: SpanRow) -> datetime:
@@ -142,6 +141,7 @@ def _at(span: SpanRow) -> datetime:
 
 def _first_failed(spans: Iterable[SpanRow]) -> list[SpanRow]:
     failed = [span for span in spans if span.status == "error"]
+    # a failure fails every span around it: only those that no failed child explains are where it began
     causes = {span.parent_id for span in failed}
     return [span for span in failed if span.span_id not in causes]
 

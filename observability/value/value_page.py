@@ -13,13 +13,6 @@ from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import ValueReport
 
 SWINGS_SHOWN = 8
-COLOURS = {
-    "accepted": svg.GOOD,
-    "edited": svg.COLOURS[0],
-    "rejected": svg.BAD,
-    "escalated": svg.COLOURS[1],
-    "unknown": svg.GREY,
-}
 
 
 def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
@@ -55,7 +48,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
         steps = {f"{name} ({report.step_bases[name]})": usd for name, usd in report.steps_usd.items()}
         yield svg.waterfall(steps, title="Where it comes from, projected to USD a month", write=formatting.usd)
     counted = f"What became of the answers ({report.outcomes_basis})"
-    yield svg.waterfall(report.counts, title=counted, total="answers", colours=COLOURS)
+    yield svg.waterfall(report.counts, title=counted, total="answers")
     swings: dict[str, tuple[float | None, float, float]] = {}
     for swing in BusinessCase(contract).tornado[:SWINGS_SHOWN]:
         ends = swing.usd_at_low, swing.usd_at_high

@@ -27,11 +27,11 @@ def traces(
     from observability.reports import triage
 
     latest = triage.latest(open_spans(load_stack(stack).settings), limit, every=every)
-    if not terminal.write_json(json, [asdict(row) for row in latest]):
+    if not terminal.write_json(json, [asdict(row) | {"at": row.at.isoformat(timespec="seconds")} for row in latest]):
         terminal.show_rows(
             latest,
             "trace | at (UTC) | name | ms | tenant | answer | failed",
-            "{.trace_id:.12} | {.at:.19} | {.name} | {.ms:.0f} | {.tenant} | {.answer} | {.failed}",
+            "{.trace_id:.12} | {.at:%Y-%m-%d %H:%M} | {.name} | {.ms:.0f} | {.tenant} | {.answer} | {.failed}",
         )
         if not every:
             terminal.console().print(

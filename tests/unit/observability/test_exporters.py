@@ -44,9 +44,10 @@ def test_the_sqlite_exporter_and_the_store_agree(data_dir):
     ]
 
 
-def test_a_locked_span_file_costs_spans_and_nothing_else(data_dir, caplog):
+def test_a_locked_span_file_costs_spans_and_nothing_else(data_dir, caplog, monkeypatch):
     caplog.set_level(logging.CRITICAL)
-    exporter = built("sqlite", data_dir, busy_timeout_s=0)
+    monkeypatch.setattr("observability.exporters.sqlite.BUSY_S", 0.0)
+    exporter = built("sqlite", data_dir)
     assert exporter.export(ended_spans("before")) is SUCCESS
     other = sqlite3.connect(data_dir / "spans.sqlite")
     other.execute("BEGIN EXCLUSIVE")
@@ -167,11 +168,12 @@ def counters(running: setup.Telemetry) -> dict[tuple[str, tuple[tuple[str, str],
     }
 
 
-def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants_it(data_dir, caplog):
+def test_a_lost_batch_of_metrics_costs_no_count_and_delta_is_there_for_who_wants_it(data_dir, caplog, monkeypatch):
     caplog.set_level(logging.CRITICAL)
     with receiver() as (address, kept):
         cumulative = built("otlp", data_dir, endpoint=address, metrics_every_s=600)
-        delta = built("otlp", data_dir, endpoint=f"{address}/delta", metrics_every_s=600, temporality="delta")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA")
+        delta = built("otlp", data_dir, endpoint=f"{address}/delta", metrics_every_s=600)
         with setup.start(ObservabilitySettings(), [cumulative, delta], manifest_id="m") as running:
             for status in (400, 200):
                 kept.status = status
