@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from langchain_core.documents import BaseDocumentCompressor, Document
 
 from foundation.errors import InvalidSetting, UpstreamMalformed
-from foundation.text.lexical import words
 from models.contract import EntailmentJudge, Reranker
 from models.embedding import name_of, readable
 from models.resilience.vendor_errors import translate_errors
 
+_WORD = re.compile(r"[^\W_]")
 # Key in a document's metadata: the index of its text. Some compressors lose a document's id.
 PLACE = "sixply_place"
 
@@ -76,7 +77,7 @@ class CheckedJudge:
         """Return the probabilities of `inner`, checked; 0 where a side has no words. Raises UpstreamMalformed: the
         number of probabilities is wrong, or one is not from 0 to 1. ComponentError: the model behind it failed; the
         vendor's exception is the cause."""
-        asked = {place: pair for place, pair in enumerate(pairs) if all(map(words, pair))}
+        asked = {place: pair for place, pair in enumerate(pairs) if all(map(_WORD.search, pair))}
         if not asked:
             return [0.0] * len(pairs)
         texts = readable([text for pair in asked.values() for text in pair])

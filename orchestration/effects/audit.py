@@ -35,7 +35,6 @@ from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
     from orchestration.actions import Approval
-    from orchestration.answers.objects import ObjectAnswer
 
 # The hash before the first record
 BEGINNING = "0" * 64
@@ -316,8 +315,8 @@ class AuditedAgent(AgentWrapper):
                 yield event
 
 
-def record_of_answer(answer: Answer | ObjectAnswer[Any], principal: Principal) -> AuditRecord:
-    approval: Approval | None = getattr(answer, "approval", None)
+def record_of_answer(answer: Answer | Any, principal: Principal) -> AuditRecord:
+    approval: Approval | None = getattr(answer, "approval", None)  # an object has none
     return AuditRecord(
         act="answer",
         tenant=principal.tenant,

@@ -103,7 +103,7 @@ class State(TypedDict, total=False):
 def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:
     """Return the state in which a run begins; what it does not name stays from the turn before."""
     roles, groups = sorted(principal.roles), sorted(principal.groups)
-    new = {
+    new: dict[str, Any] = {
         # by name: the credential must not be stored
         "owner": {"subject": principal.subject, "tenant": principal.tenant, "roles": roles, "groups": groups},
         "answer_id": uuid4().hex,

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
+from foundation.components import load_removable
 from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
@@ -117,11 +118,10 @@ class _Served:
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
         from retrieval.contract import Hit
-        from serving.api.search import SearchResult
 
         body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
         reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)
-        found = SearchResult.model_validate_json(reply.content).hits
+        found = load_removable("serving.api.search").SearchResult.model_validate_json(reply.content).hits
         stored = self.ledger.hits([hit.citation.chunk_id for hit in found], scope, as_of=None)
         return [
             Hit(chunk=there.chunk, source=there.source, score=hit.score, legs=hit.legs)
