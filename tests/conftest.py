@@ -46,6 +46,7 @@ os.environ |= {
     "COLUMNS": "80",
     "HF_HUB_OFFLINE": "1",
     "LANGSMITH_TRACING": "false",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads of torch that wait for each other do not burn a core that another test could use
     "NO_PROXY": "127.0.0.1,::1,localhost",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_OFFLINE": "1",
