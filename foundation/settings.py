@@ -21,6 +21,7 @@ from foundation.output.masking import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
+SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 
 
@@ -206,6 +207,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InvalidSetting(f"{path} cannot be read: {error.strerror}. Name a file: STACK=path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
+
+
+def read_section(path: Path, section: type[SectionType]) -> SectionType:
+    """Read a file that is one section. Raises UnknownSetting, InvalidSetting: the text names the key, or why it cannot be read."""
+    try:
+        return section(**read_toml(path))
+    except ValidationError as error:
+        key, why, known = find_mistake(error, section)
+        if known is not None:
+            raise UnknownSetting(f'{path.name} has an unknown key "{key}". {known}') from error
+        raise InvalidSetting(f'{path.name}: "{key}" does not fit: {why}. Correct it.') from error
 
 
 def _environment(root: type[BaseSettings]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
-from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, Numbers, difference_of
+from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, difference_of
 from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
@@ -132,7 +132,10 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
             pairs = [(a.figures, b.figures)]
         pairs = [pair for pair in pairs if all(row.get(key) is not None for row in pair for key in measure.keys)]
         if pairs:
-            of_a, of_b = ([_column(rows, key) for key in measure.keys] for rows in zip(*pairs, strict=True))
+            of_a, of_b = (
+                [np.array([row[key] for row in rows], dtype=np.float64) for key in measure.keys]
+                for rows in zip(*pairs, strict=True)
+            )
             stale = measure.relative and (a.stored or b.stored)
             allowed_loss = None if stale else getattr(allowed, measure.name)
             metrics[measure.name] = difference_of(measure, of_a, of_b, allowed_loss, seed=seed)
@@ -150,10 +153,6 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
         b=b,
         notes=_notes(metrics, a, b),
     )
-
-
-def _column(rows: Sequence[Row], key: str) -> Numbers:
-    return np.array([row[key] for row in rows], dtype=np.float64)
 
 
 def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:

@@ -116,12 +116,10 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
     corpus: dict[str, CorpusDocument] = {}
     questions = []
     for number, row in rows:
-        ids = []
-        for context in row.get("contexts") or []:
-            document = _context(context)
+        documents = [_context(context) for context in row.get("contexts") or []]
+        for document in documents:
             corpus.setdefault(document.document_id, document)
-            ids.append(document.document_id)
-        questions.append(_question({"doc_ids": ids, **row}, path, number))
+        questions.append(_question({"doc_ids": [one.document_id for one in documents], **row}, path, number))
     return questions, list(corpus.values())
 
 

@@ -168,7 +168,7 @@ def _judge(
         return ("better" if least > enough else "equal"), None
     if most < -threshold:
         return "worse", None
-    # intervals narrow with the root of the number of cases; this one must get narrower than the way to the threshold
+    # Intervals narrow with the root of the number of cases; this one must get narrower than the way to the threshold.
     way, half = abs(gain + threshold), max(gain - least, most - gain)
     needed = math.inf if way == 0 else n * (half / way) ** 2
     return "undecided", math.ceil(needed - n) if needed < MOST else None

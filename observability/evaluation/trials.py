@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
 from observability.evaluation import datasets
-from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
+from observability.evaluation.golden_set import GoldenCase, Kind, ask_one, load_golden
 from orchestration.events import Answer
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Material:
 
     @property
     def corpus_digest(self) -> str:
-        return _digest([[item.name, _source_fields(item.source), _sha(item.content)] for item in self.items])
+        return _digest(
+            [[item.name, _source_fields(item.source), hashlib.sha256(item.content).hexdigest()] for item in self.items]
+        )
 
     @property
     def trials_digest(self) -> str:
@@ -61,13 +63,15 @@ def material(data: Path, limit: int | None = None) -> Material:
     """
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
-    trials: list[Trial] = []
     if (data / "qa.jsonl").exists():
         questions, corpus = datasets.read_questions(data)
-        trials = [_trial_of(question) for question in questions]
+        trials = [Trial(*_case_of(question)) for question in questions]
     elif (data / "queries.jsonl").exists():
-        corpus = list(datasets.read_corpus(data))
-        trials = _queries(data)
+        corpus, texts = list(datasets.read_corpus(data)), datasets.read_queries(data)
+        judged = ((key, grades) for key, grades in datasets.read_qrels(data).items() if key in texts)
+        trials = [Trial(_case(key, texts[key], answerable=True), grades, ask=False) for key, grades in judged]
+    else:
+        corpus, trials = [], []
     if not trials:
         raise InvalidRequest(
             f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
@@ -77,7 +81,7 @@ def material(data: Path, limit: int | None = None) -> Material:
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
     """Read the corpus of a golden set. Files without a tenant in sources.jsonl belong to the tenant of all cases that
-    have an answer, because documents of every tenant would hide leaks to the others.
+    have an answer.
 
     Raises:
         InvalidRequest: cases with an answer have several tenants, and a file has none in sources.jsonl. As
@@ -86,6 +90,7 @@ def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
     from retrieval.ingest.folders import SOURCES, read_folder
 
     tenants = sorted({case.tenant for case in cases if case.answerable} or {case.tenant for case in cases})
+    # not to every tenant, where one is known: such documents would hide leaks to the others
     items = read_folder(data / "corpus", tenant=tenants[0] if len(tenants) == 1 else EVERY_TENANT)
     if len(tenants) > 1 and (unowned := items.files_without_tenant):
         more = f", nor of {len(unowned) - 1} more" if len(unowned) > 1 else ""
@@ -114,37 +119,22 @@ def _golden(data: Path, limit: int | None) -> Material:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    """Return the source's fields without its folder, which differs between machines."""
     from retrieval.contract import OF_THE_LEDGER
 
     offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
+    # without its folder, which differs between machines
     return offered | {"groups": sorted(source.groups), "origin": ""}
 
 
-def _trial_of(question: datasets.Question) -> Trial:
-    case = GoldenCase(
-        id=question.question_id,
-        question=question.question,
-        kind="answerable" if question.answerable else "unanswerable",
-        tenant=datasets.TENANT,
-        gold_documents=question.documents,
-        answers=question.answers,
-        answerable=question.answerable,
-    )
-    return Trial(case, dict.fromkeys(question.documents, 1) if question.answerable else {})
+def _case_of(question: datasets.Question) -> tuple[GoldenCase, dict[str, int]]:
+    more = {"gold_documents": question.documents, "answers": question.answers}
+    case = _case(question.question_id, question.question, answerable=question.answerable, **more)
+    return case, dict.fromkeys(question.documents, 1) if question.answerable else {}
 
 
-def _queries(data: Path) -> list[Trial]:
-    texts = datasets.read_queries(data)
-    return [
-        Trial(
-            GoldenCase(id=key, question=texts[key], kind="answerable", tenant=datasets.TENANT, answerable=True),
-            grades,
-            ask=False,
-        )
-        for key, grades in datasets.read_qrels(data).items()
-        if key in texts
-    ]
+def _case(key: str, text: str, *, answerable: bool, **more: Any) -> GoldenCase:
+    kind: Kind = "answerable" if answerable else "unanswerable"
+    return GoldenCase(id=key, question=text, kind=kind, tenant=datasets.TENANT, answerable=answerable, **more)
 
 
 async def row_of(
@@ -153,9 +143,9 @@ async def row_of(
     retrieve: Callable[[GoldenCase], Sequence[str]],
     leaks: LeakFinder,
 ) -> dict[str, Any]:
-    """Ask and search once. The answer comes first, because the embedding cache would make it faster after the
-    search."""
+    """Ask and search once."""
     row: dict[str, Any] = {"id": trial.case.id, "question": trial.case.question, "asked": trial.ask}
+    # the answer first: after the search the embedding cache would make it faster
     if trial.ask:
         scored = await ask_one(trial.case, answer, leaks=leaks)
         row |= scored.as_dict() | {"answer_ms": scored.seconds * 1000}
@@ -180,7 +170,3 @@ def ranking_of(grades: Mapping[str, int], uris: Sequence[str]) -> dict[str, floa
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _sha(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

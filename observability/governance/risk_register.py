@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from foundation.errors import InvalidSetting
-from foundation.settings import Section, find_mistake, read_toml
+from foundation.settings import Section, read_section
 
 FILE = Path("risks.toml")
 
@@ -49,12 +46,8 @@ class Register(Section):
 
 
 def load_register(path: Path = FILE) -> Register:
-    """Read the register. Raises InvalidSetting: the file cannot be read, or an entry is not valid."""
-    try:
-        return Register(**read_toml(path))
-    except ValidationError as error:
-        where, why, _ = find_mistake(error, Register)
-        raise InvalidSetting(f"{path} does not fit at {where}: {why}. Correct that entry.") from error
+    """Read the register. Raises as `foundation.settings.read_section`."""
+    return read_section(path, Register)
 
 
 def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:
@@ -80,9 +73,10 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
 
 
 def _is_command(root: Path, name: str) -> bool:
-    """Whether a program of this tree has the command. Without the lab, its commands are unknown and any name passes."""
+    """Whether a program of this tree has the command."""
     of_the_lab = list(root.glob("*/cli.py"))
     definition = re.compile(rf'"{re.escape(name)}"|\ndef {re.escape(name)}\(')
+    # where the lab was deleted its commands are unknown, and any name passes
     return not of_the_lab or any(definition.search(_text(path)) for path in (root / "serving/cli/main.py", *of_the_lab))
 
 
@@ -91,15 +85,11 @@ def _defines(root: Path, file: str, name: str) -> bool:
     path = root / file
     if not path.parent.is_dir():
         return True
-    return path.is_file() and (not name or name in set(_names(ast.parse(_text(path)))))
-
-
-def _names(tree: ast.AST, above: str = "") -> Iterator[str]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield f"{above}{node.name}"
-            if isinstance(node, ast.ClassDef):
-                yield from _names(node, f"{above}{node.name}.")
+    text = _text(path)
+    defined = (
+        re.search(rf"^ *(?:async )?(?:class|def) {re.escape(part)}\b", text, re.MULTILINE) for part in name.split(".")
+    )
+    return path.is_file() and (not name or all(defined))
 
 
 def is_setting(key: str, settings: type[BaseModel]) -> bool:

@@ -75,13 +75,13 @@ def _cascade(tiers: Sequence[Sequence[CaseScore]], why_up: WhyUp, up_below: floa
         rows = [
             (score, False)
             if score.answer is not None and why_up(score.answer, up_below) is None
-            else (_after(score, above), True)
+            else (_add_trial(above, score), True)
             for score, (above, _) in zip(tier, rows, strict=True)
         ]
     return rows
 
 
-def _after(trial: CaseScore, score: CaseScore) -> CaseScore:
+def _add_trial(score: CaseScore, trial: CaseScore) -> CaseScore:
     paid = (trial.usd or Decimal(0)) + score.usd if score.usd is not None else None
     return replace(score, usd=paid, seconds=trial.seconds + score.seconds)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from foundation import names
 from foundation.types import LAYERS, Layer
+from observability.stores.costs import EXACT
 from observability.stores.spans import SpanNode, SpanRow, tree
 
 if TYPE_CHECKING:  # it imports frameworks, and a report must be fast
@@ -23,7 +24,6 @@ OUTSIDE: Layer = "serving"
 """Layer of the time that no span claims: whatever was around the request."""
 LOCAL_BASIS = "local compute"
 """Prefix of a price's basis for the time of our own machine."""
-EXACT = Context(prec=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,26 +168,22 @@ def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
         if span.end > span.start:
             edges[span.start].append(index)
             edges[span.end].append(index)
-    now_open: dict[int, None] = {}  # a set that keeps its order
+    # a dictionary as a set that keeps its order
+    now_open: dict[int, None] = {}
     before = 0
     for now in sorted(edges):
         with_children = {spans[index].parent for index in now_open}
-        _share(now - before, [spans[index].layer for index in now_open if index not in with_children], ns)
+        layers = [spans[index].layer for index in now_open if index not in with_children]
+        share_ns, remainder = divmod(now - before, len(layers) or 1)
+        for position, layer in enumerate(layers):
+            # the remainder goes to the first ones, so that the bill adds up to the nanosecond
+            ns[layer] += share_ns + (position < remainder)
         for index in edges[now]:
             if index in now_open:
                 del now_open[index]
             else:
                 now_open[index] = None
         before = now
-
-
-def _share(ns: int, layers: Sequence[Layer], into: dict[Layer, int]) -> None:
-    """Split nanoseconds equally; the remainder goes to the first layers."""
-    if not layers:
-        return
-    share_ns, remainder = divmod(ns, len(layers))
-    for position, layer in enumerate(layers):
-        into[layer] += share_ns + (position < remainder)
 
 
 def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Layer, Decimal], int]:
@@ -209,12 +205,13 @@ def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Lay
 
 
 def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
-    """Spread `usd` in proportion to `ns`, to 1e-15 USD; the largest part takes the rounding error."""
+    """Spread `usd` in proportion to `ns`, to 1e-15 USD."""
     busy = {layer: time for layer, time in ns.items() if time}
     if not usd or not busy:
         return {}
     grain = Decimal("1e-15")
     parts = {layer: (usd * time / sum(busy.values())).quantize(grain) for layer, time in busy.items()}
     largest = max(busy, key=lambda layer: busy[layer])
+    # it takes the rounding error, which it feels least
     parts[largest] += usd - sum(parts.values(), Decimal(0))
     return parts

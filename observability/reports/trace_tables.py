@@ -24,6 +24,7 @@ def trace_table(rows: Sequence[SpanRow]) -> Table:
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
         for depth, span in root.walk():
             name = f"{'  ' * depth}{escape(span.name)}"
+            tokens = span.attribute(names.INPUT_TOKENS), span.attribute(names.OUTPUT_TOKENS)
             if before := span.attribute(names.STEPS_BEFORE):
                 name += f" [dim]goes on behind {escape(before)}[/]"
             table.add_row(
@@ -31,7 +32,7 @@ def trace_table(rows: Sequence[SpanRow]) -> Table:
                 f"{span.ms:.1f}",
                 f"[cyan]{bar((span.start_ns - start) / whole, (span.end_ns - start) / whole)}[/]",
                 span.layer or "",
-                _tokens(span),
+                "" if tokens == (None, None) else f"{tokens[0] or 0} + {tokens[1] or 0}",
             )
     return table
 
@@ -93,11 +94,6 @@ def usd(amount: Decimal) -> str:
     '0.00001235'
     """
     return f"{amount:.8f}"
-
-
-def _tokens(span: SpanRow) -> str:
-    input_tokens, output_tokens = span.attribute(names.INPUT_TOKENS), span.attribute(names.OUTPUT_TOKENS)
-    return "" if input_tokens is None and output_tokens is None else f"{input_tokens or 0} + {output_tokens or 0}"
 
 
 def _table(*columns: str, right: tuple[str, ...]) -> Table:

@@ -147,10 +147,9 @@ def _first_failed(spans: Iterable[SpanRow]) -> list[SpanRow]:
 
 
 def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
-    bill = layer_bill(spans, ())
-    worst = max(bill.shares, key=lambda share: share.ns)
-    longest = max(spans, key=lambda span: _own_ms(span, spans))
-    return SlowTrace(root.trace_id, root.name, root.ms, worst.layer, worst.ms, longest.name, _own_ms(longest, spans))
+    worst = max(layer_bill(spans, ()).shares, key=lambda share: share.ns)
+    longest_ms, longest = max(((_own_ms(span, spans), span) for span in spans), key=lambda pair: pair[0])
+    return SlowTrace(root.trace_id, root.name, root.ms, worst.layer, worst.ms, longest.name, longest_ms)
 
 
 def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.clock import Clock, SystemClock
 from foundation.stores import erasures
-from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Usage
 
@@ -51,16 +50,15 @@ CREATE INDEX IF NOT EXISTS charges_by_time ON charges (at);
 """
 
 
-def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    theirs = (person.tenant, person.subject)
-    return connection.execute("UPDATE charges SET subject = '' WHERE tenant = ? AND subject = ?", theirs).rowcount
-
-
 STORE = SqliteStore(
     name="costs",
     file="costs.sqlite",
     schema=SCHEMA,
-    erase_rows=_erase,
+    erase_rows=lambda connection, person: (
+        connection.execute(
+            "UPDATE charges SET subject = '' WHERE tenant = ? AND subject = ?", (person.tenant, person.subject)
+        ).rowcount
+    ),
     erased="for whom was paid",
     stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
 )
@@ -135,10 +133,12 @@ class CostLedger:
         row: dict[str, Any] = asdict(charge)
         row |= row.pop("usage")
         row["at"] = charge.at.astimezone(UTC).isoformat()
+        # as text: a REAL column would round it
         row["usd"] = None if charge.usd is None else str(charge.usd)
         statement = f"INSERT INTO charges ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
 
-        def insert(connection: sqlite3.Connection) -> None:  # money counts, even if the person was erased meanwhile
+        def insert(connection: sqlite3.Connection) -> None:
+            # money counts, even if the person was erased meanwhile
             subject = "" if erasures.is_erased() else charge.subject
             connection.execute(statement, row | {"subject": subject})
 
@@ -228,8 +228,7 @@ class CostLedger:
 
 
 class _ExactSum:
-    """Exact sum of decimals, because SQLite's `sum` uses floating point."""
-
+    # an aggregate of our own, because SQLite's sum uses floating point
     def __init__(self) -> None:
         self._sum = Decimal(0)
 

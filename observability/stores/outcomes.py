@@ -39,12 +39,11 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     theirs = {"tenant": person.tenant, "subject": person.subject, "answers": json.dumps(sorted(person.answers))}
     of_theirs = "answer_id IN (SELECT value FROM json_each(:answers))"
     by_them = f"recorded_by = :subject AND (tenant = :tenant OR (tenant = '' AND {of_theirs}))"
-    done = connection.execute(
+    statements = (
         f"UPDATE outcomes SET note = '', recorded_by = 'erased' WHERE {by_them}",  # noqa: S608 - own words
-        theirs,
-    ).rowcount
-    done += connection.execute(f"UPDATE outcomes SET note = '' WHERE note != '' AND {of_theirs}", theirs).rowcount  # noqa: S608
-    return done
+        f"UPDATE outcomes SET note = '' WHERE note != '' AND {of_theirs}",  # noqa: S608 - own words
+    )
+    return sum(connection.execute(statement, theirs).rowcount for statement in statements)
 
 
 STORE = SqliteStore(

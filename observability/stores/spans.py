@@ -41,10 +41,10 @@ CREATE TABLE IF NOT EXISTS spans (
 );
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
 """
+# Spans are stored when they end, parents after children, so that this holds where a coarse clock starts both at once.
 _PARENTS_FIRST = "start_ns, id DESC"
-"""Spans are stored when they end, parents after children, so that this holds where a coarse clock starts both at once."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # `json.dumps` would make an encoder for each span
+# json.dumps would make an encoder for each span
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.CHAT: "models",
@@ -149,13 +149,10 @@ def layer_of(span: ReadableSpan) -> Layer | None:
     label = attributes.get(names.LAYER)
     if label in LAYERS:
         return label
-    operation = attributes.get(names.OPERATION)
-    if isinstance(operation, str) and operation in LAYER_OF_OPERATION:
-        return LAYER_OF_OPERATION[operation]
+    if layer := LAYER_OF_OPERATION.get(str(attributes.get(names.OPERATION))):
+        return layer
     scope = span.instrumentation_scope
-    if span.kind is SpanKind.SERVER or (scope is not None and scope.name == "fastapi"):
-        return "serving"
-    return None
+    return "serving" if span.kind is SpanKind.SERVER or (scope is not None and scope.name == "fastapi") else None
 
 
 def row_of(span: ReadableSpan) -> SpanRow:
@@ -247,17 +244,16 @@ class SpanStore:
 
     def last_answer(self) -> str | None:
         """Return the trace in which an agent worked last, even if it resumed an older request."""
-        rows = self._select(
-            "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1", f"{names.INVOKE_AGENT}%"
-        )
-        return rows[0][0] if rows else None
+        agents = "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1"
+        return next((trace_id for (trace_id,) in self._select(agents, f"{names.INVOKE_AGENT}%")), None)
 
     def between(self, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
         """Return spans that began in a period (ns since 1970) and have one of the attributes `naming`, by start.
 
         Spans that mention such an attribute in a value may be included.
         """
-        named = " OR ".join(["instr(attributes, ?)"] * len(naming))  # reading JSON takes most of the time
+        # a look at the text first: reading JSON takes most of the time
+        named = " OR ".join(["instr(attributes, ?)"] * len(naming))
         return self._rows(
             f"WHERE start_ns >= ? AND start_ns < ? AND ({named}) ORDER BY {_PARENTS_FIRST}", since_ns, until_ns, *naming
         )

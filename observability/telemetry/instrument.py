@@ -66,7 +66,10 @@ class TracedEmbedder(Around, Embeddings):
 
     @contextmanager
     def _span(self, texts: int) -> Iterator[None]:
-        with self._handler.embedding(_provider_of(self.inner), request_model=name_of(self.inner)) as call:
+        provider = getattr(self.inner, "provider", None)
+        if not isinstance(provider, str):
+            provider = type(self.inner).__module__.rpartition(".")[2]
+        with self._handler.embedding(provider, request_model=name_of(self.inner)) as call:
             call.attributes |= {names.LAYER: "models", names.TEXTS: texts}
             yield
 
@@ -132,8 +135,3 @@ def _handler() -> TelemetryHandler:
     return TelemetryHandler(
         tracer_provider=setup.tracers(), meter_provider=setup.genai_meters(), instrumentation_scope_name=names.SERVICE
     )
-
-
-def _provider_of(part: Any) -> str:
-    provider = getattr(part, "provider", None)
-    return provider if isinstance(provider, str) else type(part).__module__.rpartition(".")[2]

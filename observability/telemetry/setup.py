@@ -129,7 +129,8 @@ class Telemetry:
             else:
                 _forget_langchain()
         atexit.unregister(self.close)
-        self.provider.shutdown()  # first, so that the last metrics count its last spans
+        # before the metrics, so that the last of them count its last spans
+        self.provider.shutdown()
         for reader in self._readers:
             metrics.release(reader, timeout_s=CLOSE_S)
 
@@ -154,7 +155,8 @@ class _CurrentTracerProvider(trace.TracerProvider):
         return _CurrentTracer(*scope, attributes) if attributes else _tracer_of(*scope)
 
 
-@cache  # creating the SDK's took a third of a span's time, and `foundation.tracing` asks at each span
+# kept: creating the SDK's took a third of a span's time, and foundation.tracing asks at each span
+@cache
 def _tracer_of(*scope: str | None) -> _CurrentTracer:
     return _CurrentTracer(*scope)
 
@@ -172,7 +174,8 @@ class _CurrentTracer(Tracer):
 
     def _current(self) -> Tracer:
         running = _open[-1] if _open else None
-        bound = self._bound  # another thread may change it
+        # read once: another thread may change it
+        bound = self._bound
         if running is not bound[0]:
             tracer = running.provider.get_tracer(*self._scope) if running else trace.NoOpTracer()
             self._bound = bound = (running, tracer)

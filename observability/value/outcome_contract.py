@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from foundation.errors import InvalidSetting, UnknownSetting
-from foundation.settings import Section, find_mistake, read_toml
+from foundation.errors import InvalidSetting
+from foundation.settings import Section, read_section
 from observability.stores.outcomes import Verdict
 from observability.value.figures import Basis
 
@@ -252,10 +252,4 @@ def load_contract(path: Path) -> OutcomeContract:
             f"No outcome contract at {path}. Write one before you build: copy outcomes.toml of the repository and put "
             f"your own figures in."
         )
-    try:
-        return OutcomeContract(**read_toml(path))
-    except ValidationError as error:
-        key, why, known = find_mistake(error, OutcomeContract)
-        if known is not None:
-            raise UnknownSetting(f'{path.name} has an unknown key "{key}". {known}') from error
-        raise InvalidSetting(f'{path.name}: "{key}" does not fit: {why}.') from error
+    return read_section(path, OutcomeContract)

@@ -11,7 +11,8 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from observability.evaluation import compare, compare_page, differences
-from observability.evaluation.compare import Numbers, Side
+from observability.evaluation.compare import Side
+from observability.evaluation.differences import Numbers
 from observability.settings import CompareSettings
 
 ALLOWED = CompareSettings()
