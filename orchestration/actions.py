@@ -121,7 +121,6 @@ class ToolOutcome(Noun):
     arguments: dict[str, Any] = Field(default_factory=dict)
     """The checked arguments of the call; empty where it was not made."""
     artifact: Any = None
-    """The result as data; `None` where the tool returns none."""
     approval: Approval | None = None
     reason: str = ""
     """A stable word: role, tenant, arguments, approval, mismatch, rejected, expired, own, forbidden, tool, timeout, unknown,

@@ -56,7 +56,6 @@ class ToolCall(Noun):
     arguments: dict[str, Any] = Field(default_factory=dict)
     status: Literal["begun", "done", "waiting", "denied", "failed"] = "begun"
     content: str = ""
-    """The result, shortened."""
 
 
 class Answer(Noun):
@@ -75,7 +74,6 @@ class Answer(Noun):
     """The fate of each text of the chat model: shown; marked (statements were marked or left out); discarded for
     quotes; refused (nothing was shown)."""
     nearest: tuple[NearDocument, ...] = ()
-    """Documents to look at, best first, where the evidence was too thin to answer. They are no citations."""
     path: Path = "none"
     confidence: float | None = None
     """Confidence that the evidence answers the question; `None` where it was not graded."""
@@ -87,7 +85,6 @@ class Answer(Noun):
     """Sentences about what was worse than configured or needs care."""
     plan: Plan | None = None
     steps: tuple[Step, ...] = ()
-    """Steps in the order in which they ended."""
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
     """Cost in US dollars; `None`: at least one call has no price."""
@@ -97,14 +94,12 @@ class Answer(Noun):
     trace_id: str | None = None
     approval: Approval | None = None
     is_json: bool = False
-    """Whether the text is the JSON that a client asked for."""
     calls: tuple[ToolCall, ...] = ()
     """Calls of the client's tools whose results the run waits for (`stop_reason` tool_calls)."""
     cached: Literal["exact", "semantic"] | None = None
     """How it matched an earlier answer, `first_answer_id`: the same question, or one of the same meaning; `None`: new."""
     first_answer_id: str | None = None
     as_of: date | None = None
-    """The day whose versions of the documents were searched; `None`: today."""
     ai_generated: bool = True
 
 
@@ -129,7 +124,6 @@ class Turn(Noun):
     nearest: tuple[NearDocument, ...] = ()
     at: datetime
     as_of: date | None = None
-    """The day, as in `Answer`."""
     trace_id: str | None = None
     approval_id: str | None = None
     """The approval that the turn waits or waited for."""
@@ -185,9 +179,7 @@ class AuditRecord(Noun):
     outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
     reason: str = ""
     rule: str = ""
-    """The policy rule that denied it or made it wait."""
     documents: tuple[str, ...] = ()
-    """Ids of the documents that an answer cites."""
     trace_id: str | None = None
     approval_id: str | None = None
     decided_by: str | None = None

@@ -91,7 +91,6 @@ class Plan(Noun):
     made_by: Literal["classifier", "model", "fixed"] = "fixed"
     reason: str = ""
     reply: str = ""
-    """The text of the answer on the route `reply`."""
     changes: tuple[str, ...] = ()
     """Changes to the plan while it was carried out, and why."""
 

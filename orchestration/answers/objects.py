@@ -69,12 +69,10 @@ class ObjectAnswer(Generic[Object]):
     told: str = ""
     """The reason for the failure, to show to a person."""
     read: tuple[str, ...] = ()
-    """Fields whose values were read from the text."""
     written: tuple[str, ...] = ()
     """Fields that the chat model filled; check them."""
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = ()
-    """As `Answer.degraded`: what was worse than configured or needs care."""
     usage: Usage
     cost_usd: Decimal | None
     seconds: float

@@ -174,7 +174,6 @@ class Verification:
     records: int
     head: Head
     after_the_kept_head: int
-    """Number of records after the head that was kept beside the chain. One is usual after a crash."""
     problems: tuple[Problem, ...]
 
     @property

@@ -42,7 +42,6 @@ class Declared(Section):
     asked_by: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
-    """Requests in a person's words, by which the planner finds the tool."""
     timeout_s: float = Field(default=30, gt=0)
     description: str | None = None
     """A description to use in place of theirs."""

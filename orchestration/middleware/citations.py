@@ -35,7 +35,6 @@ _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
 class CheckedState(AgentState[Any]):
     result: NotRequired[Result | None]
-    """The result, once the answer is checked."""
     findings: NotRequired[str]
     """Instructions to repair the last answer; empty where there is nothing to repair."""
     repairs: NotRequired[int]

@@ -216,9 +216,7 @@ class _Part:
     asked: str = ""
     """The words that ask for something to be done."""
     question: bool = False
-    """Whether it holds a question."""
     refused: bool = False
-    """Whether it holds a request that is negated, reported, supposed, or not for now."""
     tool: BaseTool | None = None
     person: bool = False
     reply: Literal["", "talk", "unasked"] = ""

@@ -31,7 +31,6 @@ class JudgingChatModel(MeteredChatModel):
 
     told: bool = False
     tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)
-    """Chat models of tenants that have their own."""
 
     def _generate(
         self,

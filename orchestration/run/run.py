@@ -85,7 +85,6 @@ class Run:
     degraded: list[str] = field(default_factory=list)
     unsupported: list[Unsupported] = field(default_factory=list)
     drafts: list[DraftOutcome] = field(default_factory=list)
-    """The fate of each text that the chat model wrote for the answer."""
     prompts: dict[str, str] = field(default_factory=dict)
     """Labels (version and digest) of the prompts that were used, by name."""
     usage: Usage = UNCALLED
@@ -94,7 +93,6 @@ class Run:
     request: AnswerRequest | None = None
     """The request; `None` where a run goes on after a decision."""
     client_calls: list[ToolCall] = field(default_factory=list)
-    """Calls of the client's tools that wait for their results."""
     waiting: dict[str, Approval] = field(default_factory=dict)
     """The approvals that tool calls waited for when the run was resumed, by the id of the call."""
     passages: dict[str, Hit] = field(default_factory=dict)
@@ -118,7 +116,6 @@ class Run:
     partial: str = ""
     """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None
-    """The event loop of the run, for threads that submit work to it."""
     calls: int = 0
     """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None

@@ -63,20 +63,16 @@ class State(TypedDict, total=False):
     known: list[dict[str, Any]]
     """Remembered facts about the person, as of the time of the question."""
     client: dict[str, Any]
-    """`ClientOptions`: what the client program wants of this request."""
     compose: str
     as_of: str
-    """The day (ISO) whose versions of the documents are searched; empty: today."""
     plan: dict[str, Any]
     started: list[str]
-    """Ids of the steps of the plan that have begun."""
     batch: list[str]
     """Ids of the steps to begin now, in parallel."""
     asking: list[str]
     """Ids of the steps that are being answered from documents; `query` is their question."""
     done: Annotated[dict[str, Done], merge_done]
     step: str
-    """Id of the tool step that a branch works on."""
     part: Result | None
     """The result from documents for the steps in `asking`; `None`: none yet."""
     legs: list[str]
@@ -95,7 +91,6 @@ class State(TypedDict, total=False):
     since: int
     """The ledger's sequence before the first search of this run."""
     cached: str
-    """How an earlier answer was matched: exact or semantic; empty: the answer is new."""
     first_answer_id: str
     result: Result | None
 
@@ -125,7 +120,6 @@ class StoredThread:
     """The stored state of a conversation, and what its last run waits for."""
 
     state: State
-    """Empty where nothing is stored."""
     waits: bool = False
     """Whether the run waits for a person or for results of the client."""
     waits_for: frozenset[str] = frozenset()
@@ -133,7 +127,6 @@ class StoredThread:
     unfinished: bool = False
     """Whether the last run has not ended: it waits, or was cut off."""
     calls: frozenset[str] = frozenset()
-    """Ids of the client's tool calls whose results the run waits for."""
 
     def belongs_to(self, principal: Principal) -> bool:
         owner = self.state.get("owner", {})
