@@ -184,8 +184,7 @@ def world(data_dir: Path) -> Iterator[World]:
 async def test_every_adapter_keeps(
     name: str, promise: Callable[[Planning], Awaitable[None]], world: World, watched: under_test.Watch
 ) -> None:
-    options = {"tools": ["find_parcel"]} if name == "fixed" else {}
-    part = under_test.part("orchestration.planner", name, **options)
+    part = under_test.part("orchestration.planner", name)
     planner = load("orchestration.planner", part, world.parts(), expected=Planner)
     await promise(Planning(watched("orchestration.planner", planner), world.depot.tools()))
 
