@@ -107,7 +107,7 @@ def slip_in_a_refund(victim: Victim) -> Tried:
 
 def _show_reason() -> None:
     """What the model gives as its reason is shown as it is."""
-    from orchestration.flow import steps
+    from orchestration.flow import planned_agent as steps
 
     steps._harmless_reason = lambda plan: plan.reason
 

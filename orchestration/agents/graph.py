@@ -25,8 +25,7 @@ from langgraph.types import Command, Send, interrupt
 from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
 from orchestration.flow.document_steps import Work
-from orchestration.flow.planned_agent import Options, PlannedAgent, close_turn, run_step
-from orchestration.flow.steps import Steps
+from orchestration.flow.planned_agent import Options, PlannedAgent, Steps, close_turn, run_step
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, status_of, waits_for_of
 

@@ -1,28 +1,50 @@
-"""The base of agents that make a plan first and then take its steps."""
+"""Agents that make a plan first and then take its steps."""
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+from langchain_core.tools import BaseTool
 
 from foundation import names
 from foundation.components import available, load
-from foundation.errors import BudgetExceeded
+from foundation.errors import BudgetExceeded, ComponentError
+from foundation.machine.deadline import time_limit
+from foundation.output.rendering import markdown, one_line
 from foundation.settings import Part, Section
 from foundation.stores.crashpoints import crash_point
-from foundation.tracing import span
+from foundation.tracing import annotate, span
 from foundation.types import Principal
+from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts, Planner
-from orchestration.events import Answer
+from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
-from orchestration.flow.document_steps import Work
-from orchestration.flow.steps import Steps
+from orchestration.flow.document_steps import SEVERAL, DocumentSteps, Work
+from orchestration.flow.plans import (
+    REPLANNED,
+    adapt_plan,
+    fill_references,
+    fixed_plan,
+    query_of,
+    ready_steps,
+    resolve_arguments,
+)
 from orchestration.language.as_of import parse_as_of
-from orchestration.memory.follow_ups import append_turn, turns_from_client
-from orchestration.requests import AnswerRequest
+from orchestration.language.guard import without_foreign_urls
+from orchestration.language.stated_arguments import arguments_in, describe
+from orchestration.memory.facts import with_facts
+from orchestration.memory.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client
+from orchestration.requests import AnswerRequest, Fact, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
-from orchestration.run.state import Result, State, as_result, combine_results
+from orchestration.run.state import Done, Result, State, abstain, as_result, combine_results, outcome_label, result_of
 
+_LONGEST_REASON = 300
+# Reasons of a failure that may be gone at the next try
+BROKE = ("unknown", "timeout")
 CLASSIFIER = "classifier"
 
 
@@ -32,6 +54,192 @@ class Options(Section):
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: only a model that is not on this machine. Of
     24 golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes in 15."""
+
+
+class Steps(DocumentSteps):
+    """The steps of a plan. Each returns its update of the state and a detail for people who watch the run."""
+
+    def __init__(self, parts: AgentParts, planners: Sequence[Planner], *, writes: bool | None) -> None:
+        super().__init__(parts, writes=writes)
+        self._planners = tuple(planners)
+
+    async def plan(self, state: State, run: Run) -> tuple[State, str]:
+        facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
+        state = cast("State", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
+        question = self._full_question(state)
+        plan = await self._make_plan(question, run)
+        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        ended = self._immediate_result(plan, state, run)
+        before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
+        asked = f"{before}\n{state['question']}".strip()
+        update: State = {"clarifying": {}, "asked": asked, "result": ended, "known": state["known"]}
+        if plan.route == "clarify":
+            lacking = {"tool": plan.steps[0].tool, "missing": list(plan.steps[0].missing)}
+            update["clarifying"] = {"question": question, "asked": asked, **lacking}
+        if ended is None:
+            update |= self._launch_steps(plan, state)
+        return update | self._record_plan(plan, run), detail
+
+    async def _make_plan(self, question: str, run: Run) -> Plan:
+        """Return the plan of the first planner that does not fail, else the fixed one; failures are noted in the answer."""
+        executor = self._parts.executor
+        allowed = executor.allowed_tools(run.principal)
+        for planner in self._planners:
+            try:
+                with time_limit(run.budget.remaining_s()):
+                    return await planner.plan(question, executor.tools, run, allowed=allowed)
+            except ComponentError as error:
+                run.note(f"{type(planner).__name__} could not plan: {error.code}")
+        return fixed_plan(question, "no planner could plan")
+
+    def _immediate_result(self, plan: Plan, state: State, run: Run) -> Result | None:
+        if plan.route == "hand_over":
+            text = run.prompt("hand_over").fill(answer_id=state["answer_id"])
+            return as_result("escalated", "complete", text)
+        if plan.route == "refuse" and not plan.steps:
+            return as_result("refused", "policy", run.prompt("refusal").fill(reason=_harmless_reason(plan)).strip())
+        if plan.route == "reply":
+            return abstain(plan.reply)
+        if plan.route == "clarify":
+            return abstain(self._question_back(plan.steps[0], run))
+        return None
+
+    def _question_back(self, step: PlanStep, run: Run) -> str:
+        tool = self._tool(step.tool)
+        lacking = [describe(tool, name) if tool else name.replace("_", " ") for name in step.missing]
+        return run.prompt("ask_back").fill(missing="; and ".join(lacking))
+
+    def _tool(self, name: str) -> BaseTool | None:
+        return next((tool for tool in self._parts.executor.tools if tool.name == name), None)
+
+    def _full_question(self, state: State) -> str:
+        """Return the question in full: with the request that it completes, where it answers a question back; else
+        with the identifier that its "it" stands for."""
+        if self._completes_request(state):
+            return f"{state['clarifying']['question']} {state['question']}"
+        return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)
+
+    def _completes_request(self, state: State) -> bool:
+        open_question = state.get("clarifying") or {}
+        tool = self._tool(open_question.get("tool", ""))
+        return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
+
+    def _launch_steps(self, plan: Plan, state: State) -> State:
+        steps = ready_steps(plan, state.get("started") or [])
+        calls = [step for step in steps if step.kind != "answer"]
+        questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
+        update: State = {
+            "batch": [step.step_id for step in (*calls, *questions)],
+            "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
+        }
+        if questions:
+            # one search for all of them, whose answer each gets
+            outcomes = _outcomes(state)
+            asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
+            question = query_of(asks, plan, self._full_question(state))
+            query = self.in_context(question, state)
+            update |= {
+                "asking": [step.step_id for step in questions],
+                "query": query,
+                "legs": [*([question] if query != question else []), *(step.ask for step in asks if len(asks) > 1)],
+                "rewrites": 0,
+                "gate": "",
+                "part": None,
+            }
+        return update
+
+    def in_context(self, question: str, state: State) -> str:
+        """Return the query: the question with words of earlier ones and of facts about the person."""
+        known = [Fact(**fact) for fact in state.get("known") or []]
+        return with_facts(in_context(question, _earlier_questions(state)), known)
+
+    def _record_plan(self, plan: Plan, run: Run) -> State:
+        run.plan = plan
+        annotate(names.PLAN_ROUTE, plan.route)
+        annotate(names.PLAN_MADE_BY, plan.made_by)
+        annotate(names.PLAN_STEPS, _outline(plan))
+        annotate(names.PLAN_CHANGES, len(plan.changes))
+        return {"plan": plan.model_dump(mode="json")}
+
+    async def gather(self, state: State, run: Run) -> State:
+        """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
+        begun_s, before = time.perf_counter(), Plan(**state["plan"])
+        update: State = {}
+        if (part := state.get("part")) is not None and state.get("asking"):
+            answered: dict[str, Done] = {step_id: {"result": part, "outcome": None} for step_id in state["asking"]}
+            update = {"done": answered, "asking": [], "part": None}
+        done = {**(state.get("done") or {}), **(update.get("done") or {})}
+        for step_id, entry in done.items():
+            run.results[step_id] = entry["result"]
+        state = cast("State", {**state, **update, "done": done})
+        plan = await self._adapt_after_failures(_settle_plan(before, done), state, run)
+        update |= self._launch_steps(plan, state)
+        running = set(update["started"]) - done.keys()
+        update["result"] = None if running else self._overall_result(plan, done, run)
+        if len(plan.changes) > len(before.changes):
+            ms = (time.perf_counter() - begun_s) * 1000
+            run.report(Step(name="replan", detail=plan.changes[-1], ms=ms))
+        return update | self._record_plan(plan, run)
+
+    async def _adapt_after_failures(self, plan: Plan, state: State, run: Run) -> Plan:
+        changed = adapt_plan(plan)
+        broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
+        if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
+            return changed
+        try:
+            return await self._planners[0].replan(plan, self._full_question(state), self._parts.executor.tools, run)
+        except ComponentError as error:
+            run.note(f"the plan could not be changed: {error.code}")
+            return changed
+
+    def _overall_result(self, plan: Plan, done: Mapping[str, Done], run: Run) -> Result:
+        results = {step_id: entry["result"] for step_id, entry in done.items()}
+        result = combine_results(plan, results) or run.nothing_found()
+        later = sum(step.outcome == "planned" for step in plan.steps)
+        if result["status"] == "waiting" and later:
+            more = "1 more step waits" if later == 1 else f"{later} more steps wait"
+            result = {**result, "text": f"{result['text']}\n\n{more} until this is decided."}
+        undone = [step.step_id for step in plan.steps if step.outcome in ("failed", "skipped")]
+        if result["status"] in ("answered", "waiting") and len(plan.steps) > 1 and undone:
+            run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
+        return result
+
+    async def tool(self, state: State, run: Run) -> tuple[State, str]:
+        step = _step_of(state)
+        if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
+            result = abstain(self._question_back(step, run))
+            run.results[step.step_id] = result
+            return {"done": {step.step_id: {"result": result, "outcome": None}}}, f"{step.tool}: asked back"
+        outcome, tries = await self._call(state, step, run, None), ""
+        # a lookup that broke is tried once more; an effect never, since it may have happened
+        if step.kind == "look_up" and outcome.reason in BROKE:
+            outcome, tries = await self._call(state, step, run, None), ", at the second try"
+        waiting: State = {}
+        if outcome.approval:
+            waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
+        return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}{tries}"
+
+    async def effect(self, state: State, run: Run) -> tuple[State, str]:
+        step = _step_of({**state, "step": state["waiting"]})
+        approvals, approval_id = self._parts.executor.approvals, state.get("approval_id")
+        approval = await approvals.get(approval_id, state["owner"]["tenant"]) if approval_id else None
+        outcome = await self._call(state, step, run, approval)
+        return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
+
+    async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+        # only the person's own words in this conversation can steer an effect
+        outcomes = _outcomes(state)
+        words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
+        return await self._parts.executor.call(
+            step.tool,
+            resolve_arguments(step.arguments, outcomes),
+            principal=run.principal,
+            run_id=state["answer_id"],
+            thread_id=state["thread_id"],
+            step=1 + [planned["step_id"] for planned in state["plan"]["steps"]].index(step.step_id),
+            origin=Origin(words=words, asked=state.get("asked") or state["question"], results=tuple(outcomes.values())),
+            approval=approval,
+        )
 
 
 class PlannedAgent(DurableAgent):
@@ -98,3 +306,48 @@ def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
     of_steps = [entry["result"] for entry in (update.get("done") or {}).values()]
     statuses = {result["status"] for result in (*of_steps, update.get("part"), update.get("result")) if result}
     return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
+
+
+def _step_of(state: State) -> PlanStep:
+    return PlanStep(**next(step for step in state["plan"]["steps"] if step["step_id"] == state["step"]))
+
+
+def _outcomes(state: State) -> dict[str, ToolOutcome]:
+    done = state.get("done") or {}
+    return {step_id: ToolOutcome(**entry["outcome"]) for step_id, entry in done.items() if entry["outcome"]}
+
+
+def _call_update(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
+    entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
+    run.results[step.step_id] = entry["result"]
+    return cast("State", {**update, "done": {step.step_id: entry}})
+
+
+def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
+    settled = {}
+    for step_id, entry in done.items():
+        status = entry["result"]["status"]
+        outcome: Outcome = "done" if status == "answered" else "waiting" if status == "waiting" else "failed"
+        detail = outcome_label(ToolOutcome(**entry["outcome"])) if entry["outcome"] else status
+        settled[step_id] = {"outcome": outcome, "detail": detail}
+    steps = tuple(step.model_copy(update=settled.get(step.step_id, {})) for step in plan.steps)
+    return plan.model_copy(update={"steps": steps})
+
+
+def _outline(plan: Plan) -> str:
+    """Return the plan without anybody's words, for a trace: `1 look_up find_order, 2 act refund after 1`."""
+    return ", ".join(
+        f"{step.step_id} {step.kind}{f' {step.tool}' if step.tool else ''}"
+        f"{' after ' + '+'.join(step.after) if step.after else ''}"
+        for step in plan.steps
+    )
+
+
+def _earlier_questions(state: State) -> list[str]:
+    return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
+
+
+def _harmless_reason(plan: Plan) -> str:
+    # a model may have been made to write anything there: links, markup, line ends
+    reason = without_foreign_urls(one_line(plan.reason), ())
+    return markdown(reason[:_LONGEST_REASON])

@@ -18,11 +18,11 @@ from orchestration.events import Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware
 from orchestration.middleware.instructions import client_options
-from orchestration.middleware.policy import outcomes_of, this_turn
+from orchestration.middleware.policy import recorded_outcomes, this_turn
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
-from retrieval.contract import Citation, Hit
+from retrieval.contract import Hit
 from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations, title_of
 
 MARK = "[?]"
@@ -90,9 +90,10 @@ class CitationMiddleware(RequestMiddleware):
         claims = self._checks.check_answer(
             text, shown, known=[*read, *stated], question=question, grounding=self._grounding, judged=bool(passages)
         )
-        acted = bool(outcomes_of(state["messages"]))
+        acted = bool(recorded_outcomes(this_turn(state["messages"])))
 
         def counts(claim: Claim) -> bool:
+            # where nothing was read, only a marker can be wrong
             if not passages and not acted:
                 return claim.finding == "unknown_marker"
             # the model puts results of tools in its own words, so without citations only unknown figures and names count
@@ -105,11 +106,10 @@ class CitationMiddleware(RequestMiddleware):
     ) -> Result:
         written = Rendering(passages, text, claims, drop=self._unsupported == "drop")
         final = without_foreign_urls(written.text, texts_read(messages, run))
-        if written.unsupported:
-            many = len(written.unsupported)
-            what = "1 statement is" if many == 1 else f"{many} statements are"
+        if many := len(written.unsupported):
+            what, them = ("1 statement is", "it") if many == 1 else (f"{many} statements are", "them")
             done = f"marked {MARK}" if self._unsupported == "mark" else "left out"
-            run.note(f"{what} {done}: what was read does not support {'it' if many == 1 else 'them'}")
+            run.note(f"{what} {done}: what was read does not support {them}")
         for warning in warnings_about(written.citations):
             run.note(warning)
         for citation in written.citations:
@@ -122,7 +122,7 @@ class CitationMiddleware(RequestMiddleware):
         run.drafts.append("marked" if written.unsupported else "shown")
         if claims and not any(isinstance(message, ToolMessage) for message in messages):
             run.note(UNREAD)
-        outcomes = outcomes_of(messages)
+        outcomes = recorded_outcomes(this_turn(messages))
         acted = any(outcome.status == "done" for outcome in outcomes)
         if passages and not written.citations and not acted and not claims:
             return {**abstain(final), "path": "generative"}
@@ -151,8 +151,12 @@ class Rendering:
             parts += [text[end : claim.start], self._claim(text[claim.start : claim.end], claim)]
             end = claim.end
         self.text = "".join([*parts, text[end:]]).strip()
-        self.citations = tuple(self._cite(number, *span) for number, span in sorted(self._spans.items()))
-        """One citation per passage, in the order of markers, with the span that its statements rest on."""
+        chunks = {number: passages[number].chunk for number in self._spans}
+        # one citation per passage, in the order of markers, with the span that its statements rest on
+        self.citations = tuple(
+            cite_span(passages[number], number, chunks[number].start + start, chunks[number].text[start:end])
+            for number, (start, end) in sorted(self._spans.items())
+        )
 
     def _claim(self, text: str, claim: Claim) -> str:
         if claim.finding:
@@ -168,10 +172,6 @@ class Rendering:
             return text
         markers = [f"[{number}]" for number in dict.fromkeys(passage for passage, _, _ in anchors)]
         return _mark(text, "".join(markers), " ")
-
-    def _cite(self, number: int, start: int, end: int) -> Citation:
-        hit = self._passages[number]
-        return cite_span(hit, number, hit.chunk.start + start, hit.chunk.text[start:end])
 
 
 def _mark(text: str, marker: str, space: str = "") -> str:

@@ -36,16 +36,17 @@ Start = Annotated[int, Field(ge=0, description="the character to read on from")]
 class ContextMiddleware(RequestMiddleware):
     """Shortens the model's requests, and offers `read_result` to read on in a long result."""
 
-    def __init__(self, *, window: int | None = None, share: float = SHARE, result_share: float = RESULT_SHARE) -> None:
-        """`window` is the model's context window in tokens; `share` and `result_share` are shares of it."""
-        self._room, self._shown = (int(part * (window or WINDOW)) for part in (share, 4 * result_share))
+    def __init__(self, *, window: int | None = None) -> None:
+        """`window` is the model's context window in tokens."""
+        self._room, self._shown = (int(part * (window or WINDOW)) for part in (SHARE, 4 * RESULT_SHARE))
         read_on = "Read on in the result of an earlier tool call that was shown in part."
         self.tools: list[BaseTool] = [reading_tool(self._read_result, "read_result", read_on)]
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        # the beginning stays the same from call to call, so that a provider's prompt cache holds
         messages = [self._shorten(message) for message in request.messages]
         if count_tokens_approximately(messages) > self._room:
-            messages = await self._summarise(messages, self._room)
+            messages = await self._summarise(messages)
         return request.override(messages=messages)
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
@@ -67,16 +68,16 @@ class ContextMiddleware(RequestMiddleware):
         end = min(len(text), start + self._shown)
         return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
 
-    async def _summarise(self, messages: list[AnyMessage], room: int) -> list[AnyMessage]:
+    async def _summarise(self, messages: list[AnyMessage]) -> list[AnyMessage]:
         """Replace the oldest turns by a summary until the rest fits; the last turn stays. If it still does not fit,
         take out its oldest tool results."""
         starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
         for start in starts[1:]:
-            if start == starts[-1] or count_tokens_approximately(messages[start:]) < room - SUMMARY_TOKENS:
+            if start == starts[-1] or count_tokens_approximately(messages[start:]) < self._room - SUMMARY_TOKENS:
                 summary = await self._summary_of(messages[:start])
                 messages = [HumanMessage(summary), *messages[start:]]
                 break
-        return _without_old_results(messages, room)
+        return _without_old_results(messages, self._room)
 
     async def _summary_of(self, messages: Sequence[AnyMessage]) -> str:
         run, key = current_run(), str(messages[-1].id)

@@ -62,15 +62,15 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call = current_run(), request.tool_call
         _tell(run, call, "begun")
-        if call["name"] in self._names or request.tool is None:  # an unknown tool: the executor says so, and records it
-            message = await execute(self._executor, call, request.state["messages"], run)
-        elif not self._executor.count_call(run.answer_id):
+        # an unknown tool too: the executor says so, and records it
+        if call["name"] in self._names or request.tool is None:
+            return await execute(self._executor, call, request.state["messages"], run)
+        if not self._executor.count_call(run.answer_id):
             content = self._executor.too_many_calls
-            message = ToolMessage(content, name=call["name"], tool_call_id=call["id"] or "", status="error")
             _tell(run, call, "denied", content)
-        else:
-            message = cast("ToolMessage", await handler(request))
-            _tell(run, call, "failed" if message.status == "error" else "done", message.text)
+            return ToolMessage(content, name=call["name"], tool_call_id=call["id"] or "", status="error")
+        message = cast("ToolMessage", await handler(request))
+        _tell(run, call, "failed" if message.status == "error" else "done", message.text)
         return message
 
 
@@ -79,6 +79,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     conversation so far, the person's question is the only text of theirs."""
     call_id = call["id"] or ""
     approval = run.waiting.get(call_id)
+    # one that is still pending waits on: another call of the same turn was decided
     if approval is None or approval.status != "pending":
         outcome = await _call_executor(executor, call, messages, run, approval)
         if outcome.status != "waiting" or outcome.approval is None:
@@ -87,8 +88,8 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
         approval = outcome.approval
         _tell(run, call, "waiting", outcome.content)
         run.tell("approval", approval=approval)
-    waits = {"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"}
-    interrupt(waits)  # raises; the run goes on at the top, with the decided approval in `run.waiting`
+    # raises; the run goes on at the top, with the decided approval in `run.waiting`
+    interrupt({"approval_id": approval.approval_id, "call_id": call_id, "text": f"{approval.reason} {WAITS}"})
     raise AssertionError("A call that waits goes on only once its approval was decided.")
 
 
@@ -155,15 +156,10 @@ def words_of_person(messages: Sequence[AnyMessage]) -> list[str]:
     return [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
 
 
-def outcomes_of(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
-    """Return the executor's outcomes of this turn."""
-    return recorded_outcomes(this_turn(messages))
-
-
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
-    """Return the executor's outcomes in these messages. The name of the outcome's tool must be the message's, so
-    that a tool that bypasses the executor cannot forge one."""
+    """Return the executor's outcomes in these messages."""
     artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
+    # by the message's own tool: one that bypasses the executor must not forge the outcome of another
     made = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
     return tuple(ToolOutcome(**outcome) for outcome in made)
 
@@ -223,12 +219,9 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         content = content if data in content or data_is_shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
-    keeps_data = len(data) <= LONGEST_RESULT
-    kept = {
-        "content": outcome.content[: LONGEST_RESULT - len(data) if keeps_data else LONGEST_RESULT],
-        "approval": None,
-        "artifact": outcome.artifact if keeps_data else None,
-    }
+    kept: dict[str, Any] = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
+    if len(data) <= LONGEST_RESULT:
+        kept |= {"content": outcome.content[: LONGEST_RESULT - len(data)], "artifact": outcome.artifact}
     stored = outcome.model_copy(update=kept).model_dump(mode="json")
     return ToolMessage(
         content=content,

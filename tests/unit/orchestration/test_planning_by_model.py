@@ -18,7 +18,7 @@ from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Answer
-from orchestration.flow.steps import _harmless_reason
+from orchestration.flow.planned_agent import _harmless_reason
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
