@@ -15,9 +15,8 @@ from foundation.errors import NotFound
 from foundation.stores.erasures import mark_of
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
-from orchestration.events import Conversation, NearDocument, Turn
+from orchestration.events import Conversation, Turn
 from orchestration.run.state import State, day_of, owner_of
-from retrieval.contract import Citation
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -47,7 +46,8 @@ class Conversations:
 
     async def all(self, principal: Principal) -> list[Conversation]:
         first = self._checkpoints.alist(None, filter=_first_of(principal))
-        return sorted([_conversation(entry) async for entry in first], key=_age, reverse=True)
+        conversations = [_conversation(entry) async for entry in first]
+        return sorted(conversations, key=lambda each: (each.begun_at, each.thread_id), reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         person, turns = await read_conversation(self._checkpoints, thread_id)
@@ -92,10 +92,6 @@ def _first_of(principal: Principal) -> dict[str, Any]:
     return {BEGUN_BY: mark_of(principal), "step": BEFORE_THE_FIRST_NODE}
 
 
-def _age(conversation: Conversation) -> tuple[datetime, str]:
-    return conversation.begun_at, conversation.thread_id
-
-
 def _conversation(entry: CheckpointTuple) -> Conversation:
     values = entry.checkpoint["channel_values"]
     return Conversation(
@@ -109,19 +105,11 @@ def _turn(stored: CheckpointTuple) -> Turn:
     values = stored.checkpoint["channel_values"]
     interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
     paused = [item.value for several in interrupts for item in several if "text" in item.value]
-    result = values.get("result") or {
-        "status": "waiting" if paused else "unfinished",
-        "text": "\n\n".join(item["text"] for item in paused),
-        "citations": [],
-    }
+    unfinished = {"status": "waiting" if paused else "unfinished", "text": "\n\n".join(item["text"] for item in paused)}
     return Turn(
+        **(values.get("result") or unfinished),
         answer_id=values["answer_id"],
         question=values["question"],
-        status=result["status"],
-        text=result["text"],
-        path=result.get("path", "none"),
-        citations=tuple(Citation(**citation) for citation in result["citations"]),
-        nearest=tuple(NearDocument(**document) for document in result.get("nearest", [])),
         at=datetime.fromisoformat(stored.checkpoint["ts"]),
         as_of=day_of(cast("State", values)),
         trace_id=trace_id_in(values.get("trace") or ""),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,10 +57,7 @@ class ModelPlanner:
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         usable = [tool for tool in tools if tool.name in allowed]
-        proposed = await generate_object(
-            ProposedPlan, plan_for(run.prompt("plan"), question, _list_tools(usable)), run, shape=shape_of(usable)
-        )
-        return _as_plan(proposed, question, usable, allowed)
+        return await self._propose(question, usable, run)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         def key(step: PlanStep) -> tuple[str, str, str]:
@@ -71,9 +68,7 @@ class ModelPlanner:
         failures = ", ".join(f"{step.step_id} ({step.tool or step.ask}: {step.detail})" for step in failed)
         usable = [tool for tool in tools if tool.name in run.parts.executor.allowed_tools(run.principal)]
         again = HumanMessage(run.prompt("replan").fill(failed=failures, done=done or "none"))
-        messages = [*plan_for(run.prompt("plan"), question, _list_tools(usable)), again]
-        proposed = await generate_object(ProposedPlan, messages, run, shape=shape_of(usable))
-        fresh = _as_plan(proposed, question, usable, frozenset(tool.name for tool in usable))
+        fresh = await self._propose(question, usable, run, again)
         tried, number = {key(step) for step in plan.steps}, len(plan.steps)
         new = []
         for place, step in enumerate(fresh.steps, 1):
@@ -87,6 +82,11 @@ class ModelPlanner:
         names = ", ".join(step.step_id for step in failed)
         change = f"step {names} failed; {REPLANNED}: {', '.join(step.step_id for step in new)}"
         return plan.model_copy(update={"steps": (*old, *new), "changes": (*plan.changes, change), "route": "several"})
+
+    async def _propose(self, question: str, tools: Sequence[BaseTool], run: Run, *more: BaseMessage) -> Plan:
+        listed = [(tool.name, tool.description) for tool in tools]
+        messages = [*plan_for(run.prompt("plan"), question, listed), *more]
+        return _as_plan(await generate_object(ProposedPlan, messages, run, shape=shape_of(tools)), question, tools)
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
@@ -116,11 +116,7 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _list_tools(tools: Sequence[BaseTool]) -> list[tuple[str, str]]:
-    return [(tool.name, tool.description) for tool in tools]
-
-
-def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], allowed: frozenset[str]) -> Plan:
+def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool]) -> Plan:
     if proposed.decision in ("refuse", "hand_over"):
         return Plan(route=proposed.decision, made_by="model", reason=proposed.reason)
     by_name = {tool.name: tool for tool in tools}
@@ -139,7 +135,7 @@ def _as_plan(proposed: ProposedPlan, question: str, tools: Sequence[BaseTool], a
         steps.append(planned.model_copy(update={"after": after}))
     if not steps:
         raise UpstreamMalformed("The language model planned no step. Try again.")
-    return Plan(route=route_of(steps, allowed), steps=tuple(steps), made_by="model", reason=proposed.reason)
+    return Plan(route=route_of(steps, frozenset(by_name)), steps=tuple(steps), made_by="model", reason=proposed.reason)
 
 
 def build(options: Options, context: AgentParts) -> ModelPlanner:  # noqa: ARG001  # every adapter has this signature

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -75,11 +75,8 @@ def error_event(error: SixplyError) -> Event:
 
 def error_of(event: Event) -> SixplyError:
     """Return the error behind an `error` event, of the class with its code."""
-    error_class = next((kind for kind in _kinds(ComponentError) if kind.code == event.code), ComponentError)
+    kinds: list[type[SixplyError]] = [ComponentError]
+    for kind in kinds:  # it grows by those below each
+        kinds += kind.__subclasses__()
+    error_class = next((kind for kind in kinds if kind.code == event.code), ComponentError)
     return error_class(event.message or "A part failed without a message.", retry_after_s=event.retry_after_s)
-
-
-def _kinds(kind: type[SixplyError]) -> Iterator[type[SixplyError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from _kinds(below)
