@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.tools import BaseTool, ToolException
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 # Key in a call's `_meta`, for servers that heed it
 IDEMPOTENCY_KEY = "sixply/idempotency-key"
 PAGES = 50
+# Most seconds to take leave of a server
+CLOSING_S = 8
 
 
 class Options(ForeignOptions):
@@ -94,100 +98,87 @@ def _text(result: CallToolResult) -> str:
 
 
 class _Session:
-    """A connection, kept open in its own thread."""
+    """A connection, kept open in a thread with its own event loop, since callers run on several."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"mcp {options.name}", daemon=True)
+        from anyio.from_thread import start_blocking_portal
+
+        self._options, self._lock, self._known = options, threading.Lock(), ""
         self._client: Client | None = None
-        self._open: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._connecting = asyncio.Lock()
-        self._known = ""
-        self._thread.start()
+        self._resources, self._connection = ExitStack(), ExitStack()
+        self._portal = self._resources.enter_context(start_blocking_portal(name=f"mcp {options.name}"))
 
     def connect(self) -> list[Tool]:
         """Connect and return the server's tools. Raises InvalidSetting: the server cannot be started or reached, or does not speak MCP."""
         try:
-            client = self._do(self._ensure_connected()).result(self._options.connect_timeout_s + 5)
-            listed: list[Tool] = self._do(_list_tools(client)).result(self._options.connect_timeout_s)
-        except (UpstreamDown, TimeoutError) as error:
+            return self._portal.call(_list_tools, self._connected())
+        except UpstreamDown as error:
             raise InvalidSetting(
                 f'The MCP server "{self._options.name}" cannot be used: {error}. Look whether '
                 f"{self._options.url or ' '.join(self._options.command)} works by itself."
             ) from error
-        return listed
 
     async def call(self, name: str, arguments: dict[str, Any], meta: Any) -> CallToolResult:
         """Call a tool, from any loop. Raises ToolException: the call was certainly not made."""
+        from mcp import MCPError
 
-        async def there() -> CallToolResult:
-            from mcp import MCPError
-
-            try:
-                client = await self._ensure_connected()
-            except UpstreamDown as error:
-                raise ToolException(f"{self._options.name} cannot be reached now. Nothing was done.") from error
-            try:
-                return await client.call_tool(name, arguments, meta=meta)
-            except MCPError as error:
-                if error.error.code in {-32602, -32601}:  # refused as invalid params, or unknown there
-                    raise ToolException(f"{name} was not called: its server does not take the arguments.") from error
-                await self._disconnect()
-                raise
-
-        return await asyncio.wrap_future(self._do(there()))
+        try:
+            client = await asyncio.to_thread(self._connected)
+        except UpstreamDown as error:
+            raise ToolException(f"{self._options.name} cannot be reached now. Nothing was done.") from error
+        try:
+            call = partial(client.call_tool, name, arguments, meta=meta)
+            return await asyncio.wrap_future(self._portal.start_task_soon(call))
+        except MCPError as error:
+            if error.error.code in {-32602, -32601}:  # refused as invalid params, or unknown there
+                raise ToolException(f"{name} was not called: its server does not take the arguments.") from error
+            await asyncio.to_thread(self._disconnect)
+            raise
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
-        with suppress(Exception):
-            self._do(self._disconnect()).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._disconnect()
+        self._resources.close()
 
-    def _do(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    def _connected(self) -> Client:
+        """Return the client, connected anew where the connection was lost. Raises UpstreamDown."""
+        with self._lock:
+            if self._client is not None:
+                return self._client
+            self._disconnect()
+            try:
+                opened = self._portal.wrap_async_context_manager(self._open())
+                client, fingerprint = self._connection.enter_context(opened)
+            except MissingCredential:
+                raise
+            except Exception as error:
+                raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
+            if self._known and fingerprint != self._known:
+                self._disconnect()
+                raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
+            self._known, self._client = fingerprint, client
+            return client
 
-    async def _ensure_connected(self) -> Client:
-        async with self._connecting:
-            if self._client is None or self._open is None or self._open.done():
-                await self._connect()
-        assert self._client is not None
-        return self._client
-
-    async def _connect(self) -> None:
-        # one task enters and leaves the connection, as anyio requires
-        ready: asyncio.Future[Client] = self._loop.create_future()
-        self._stop = asyncio.Event()
-        self._open = self._loop.create_task(self._hold_open(ready, self._stop))
-        try:
-            async with asyncio.timeout(self._options.connect_timeout_s):
-                client = await ready
-                fingerprint = canonical([tool.model_dump(mode="json") for tool in await _list_tools(client)])
-        except MissingCredential:
-            raise
-        except Exception as error:
-            await self._disconnect()
-            raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
-        if self._known and fingerprint != self._known:
-            await self._disconnect()
-            raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
-        self._known, self._client = fingerprint, client
-
-    async def _hold_open(self, ready: asyncio.Future[Client], stop: asyncio.Event) -> None:
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[tuple[Client, str]]:
         from mcp import Client
 
+        stack = AsyncExitStack()
         try:
-            async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._options.connect_timeout_s):
                 client = await stack.enter_async_context(Client(self._server(), cache=None))
-                ready.set_result(client)
-                await stop.wait()
-        except BaseException as error:
-            if not ready.done():
-                ready.set_exception(error if isinstance(error, Exception) else UpstreamDown("it ended at once"))
+                listed = [tool.model_dump(mode="json") for tool in await _list_tools(client)]
+            yield client, canonical(listed)
+        finally:
+            # also where the server has died: the next call connects anew
+            self._client = None
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSING_S):
+                    await stack.aclose()
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._client = self._connection, ExitStack(), None
+        with suppress(Exception, CancelledError):
+            connection.close()
 
     def _server(self) -> Any:
         from mcp import StdioServerParameters
@@ -205,13 +196,6 @@ class _Session:
         headers = {header: secret(ours) for header, ours in options.headers_from.items()}
         timeout = httpx2.Timeout(options.connect_timeout_s, read=300)
         return streamable_http_client(options.url, http_client=httpx2.AsyncClient(headers=headers, timeout=timeout))
-
-    async def _disconnect(self) -> None:
-        self._stop.set()
-        task, self._open, self._client = self._open, None, None
-        if task is not None:
-            with suppress(Exception, asyncio.CancelledError):
-                await asyncio.wait_for(task, 8)
 
 
 async def _list_tools(client: Client) -> list[Tool]:
