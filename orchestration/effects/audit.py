@@ -7,11 +7,9 @@ file beside it, on the span of each call and in the log of each start. Whoever c
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -24,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
-from foundation.stores.full_disk import translate_errors
+from foundation.stores.json_file import JsonFile
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
@@ -95,7 +93,7 @@ class Head:
     @classmethod
     def parse(cls, text: str) -> Head:
         """Parse `COUNT:HASH`. Raises InvalidRequest: the text is something else."""
-        count, _, digest = text.strip().partition(":")
+        count, _, digest = text.strip().strip('"').partition(":")
         if not count.isdigit() or len(digest) != len(BEGINNING):
             raise InvalidRequest(f'"{text.strip()[:80]}" is no head of an audit. It looks like 12:ab34..., 64 digits.')
         return cls(int(count), digest)
@@ -270,20 +268,10 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 
 def _keep(path: Path, head: Head) -> None:
     # two processes may write at once: a later head must not be replaced by an earlier one
-    with translate_errors(path):
-        lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if head.count <= (_read_head(path) or Head(0, BEGINNING)).count:
-                return
-            temporary = path.with_suffix(".new")
-            with temporary.open("w", encoding="ascii") as file:
-                file.write(f"{head}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            os.close(lock)
+    file = JsonFile(path, Head.parse)
+    with file.exclusive():
+        if head.count > (_read_head(path) or Head(0, BEGINNING)).count:
+            file.write(str(head))
 
 
 def _read_head(path: Path) -> Head | None:
