@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any, Literal, Self
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
@@ -22,11 +21,12 @@ from foundation.settings import Section
 from orchestration.language.guard import instructs_reader
 
 DESCRIPTION_CHARACTERS = 600
+T = TypeVar("T")
 _NOT_A_WORD = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
-Call = Callable[[dict[str, Any], Mapping[str, Any]], Awaitable[tuple[str, Any]]]
-"""(arguments, the executor's configurable values, such as `idempotency_key` for an effect) -> (text for a person, the result as data)."""
+# (arguments, the idempotency key of an effect, whether it is one) -> (text for a person, the result as data)
+Call = Callable[[dict[str, Any], str | None, bool], Awaitable[tuple[str, Any]]]
 
 
 class Declared(Section):
@@ -95,8 +95,10 @@ def foreign_tool(
             f'only = [...], or, once you have looked at it, describe it yourself: tools."{theirs}".description = "...".'
         )
 
+    is_effect = effect if declared.effect is None else declared.effect
+
     async def invoke(config: RunnableConfig, **arguments: Any) -> tuple[str, Any]:
-        return await call(arguments, config.get("configurable", {}))
+        return await call(arguments, config.get("configurable", {}).get("idempotency_key"), is_effect)
 
     return StructuredTool(
         name=our_name(options.name, theirs),
@@ -104,17 +106,8 @@ def foreign_tool(
         args_schema=plain_schema(schema),
         coroutine=invoke,
         response_format="content_and_artifact",
-        metadata={
-            **declared.model_dump(exclude={"effect", "description"}),
-            "effect": is_effect(options, theirs, effect),
-        },
+        metadata={**declared.model_dump(exclude={"description"}), "effect": is_effect},
     )
-
-
-def is_effect(options: ForeignOptions, theirs: str, implied: bool = True) -> bool:
-    """Whether a tool counts as an effect; `implied` where the configuration does not declare it."""
-    declared = options.tools.get(theirs)
-    return implied if declared is None or declared.effect is None else declared.effect
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:
@@ -133,22 +126,14 @@ def _texts_that_stay(value: Any) -> Iterator[str]:
 
 
 def take_over(
-    options: ForeignOptions,
-    found: Sequence[str],
-    where: str,
-    make: Callable[[str], BaseTool],
-    close: Callable[[], None],
-) -> ToolSet:
-    """Make the configured tools by `make`; call `close` where one fails. Raises InvalidSetting: the configuration
-    names a tool that is not in `found`."""
-    with ExitStack() as failed:
-        failed.callback(close)
-        for name in (*(options.only or ()), *options.tools):
-            if name not in found:
-                raise InvalidSetting(f'{where} has no tool "{name}". {did_you_mean(name, found)}')
-        tools = [make(name) for name in found if options.only is None or name in options.only]
-        failed.pop_all()
-    return ToolSet(tools, close)
+    options: ForeignOptions, source: str, theirs: Mapping[str, T], make: Callable[[T], BaseTool]
+) -> list[BaseTool]:
+    """Make the configured ones of their tools by `make`. Raises InvalidSetting: the configuration names a tool that
+    the source does not have."""
+    for name in (*(options.only or ()), *options.tools):
+        if name not in theirs:
+            raise InvalidSetting(f'{source} has no tool "{name}". {did_you_mean(name, list(theirs))}')
+    return [make(tool) for name, tool in theirs.items() if options.only is None or name in options.only]
 
 
 def secret(variable: str) -> str:

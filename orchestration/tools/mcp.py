@@ -32,7 +32,6 @@ from orchestration.effects.foreign_tools import (
     ToolSet,
     UnclearOutcome,
     foreign_tool,
-    is_effect,
     secret,
     take_over,
 )
@@ -65,36 +64,29 @@ def build(options: Options, context: Context) -> ToolSet:
     if bool(options.command) == bool(options.url):
         raise InvalidSetting(f'[[orchestration.tools]] "{options.name}" needs either command = [...] or url = "...".')
     session = _Session(options)
-    try:
+
+    def make(theirs: Tool) -> BaseTool:
+        described: dict[str, Any] = {"description": theirs.description or "", "schema": theirs.input_schema}
+        return foreign_tool(options, theirs.name, **described, call=partial(_call, session, theirs.name))
+
+    with ExitStack() as failed:
+        failed.callback(session.close)
         listed = {tool.name: tool for tool in session.connect()}
-    except BaseException:
-        session.close()
-        raise
-
-    def make(name: str) -> BaseTool:
-        call = _caller(session, name, effect=is_effect(options, name))
-        theirs = listed[name]
-        return foreign_tool(options, name, description=theirs.description or "", schema=theirs.input_schema, call=call)
-
-    return take_over(options, list(listed), f'The MCP server "{options.name}"', make, session.close)
+        tools = take_over(options, f'The MCP server "{options.name}"', listed, make)
+        failed.pop_all()
+    return ToolSet(tools, session.close)
 
 
-def _caller(session: _Session, name: str, *, effect: bool) -> Any:
-    async def call(arguments: dict[str, Any], told: Any) -> tuple[str, Any]:
-        key = told.get("idempotency_key")
-        result = await session.call(name, arguments, {IDEMPOTENCY_KEY: key} if key else None)
-        text = _text(result)
-        if result.is_error:
-            raise UnclearOutcome(text) if effect else ToolException(text or f"{name} reported an error.")
-        return text or "Done.", result.structured_content
-
-    return call
-
-
-def _text(result: CallToolResult) -> str:
-    parts = [item.text if item.type == "text" else f"[{item.type}]" for item in result.content]
-    text = "\n".join(parts)
-    return text or (json.dumps(result.structured_content, ensure_ascii=False) if result.structured_content else "")
+async def _call(
+    session: _Session, name: str, arguments: dict[str, Any], key: str | None, effect: bool
+) -> tuple[str, Any]:
+    result = await session.call(name, arguments, {IDEMPOTENCY_KEY: key} if key else None)
+    text = "\n".join(item.text if item.type == "text" else f"[{item.type}]" for item in result.content)
+    if not text and result.structured_content:
+        text = json.dumps(result.structured_content, ensure_ascii=False)
+    if result.is_error:
+        raise UnclearOutcome(text) if effect else ToolException(text or f"{name} reported an error.")
+    return text or "Done.", result.structured_content
 
 
 class _Session:

@@ -13,10 +13,12 @@ each field of a JSON object as body; any other body is the argument `body`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -31,7 +33,6 @@ from orchestration.effects.foreign_tools import (
     ToolSet,
     UnclearOutcome,
     foreign_tool,
-    is_effect,
     secret,
     take_over,
 )
@@ -84,14 +85,12 @@ def build(options: Options, context: Context) -> ToolSet:
         base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
     )
 
-    def make(name: str) -> BaseTool:
-        theirs = operations[name]
-        call, effect = _caller(client, theirs, options), theirs.method not in READS
-        return foreign_tool(
-            options, name, description=theirs.description, schema=theirs.schema, call=call, effect=effect
-        )
+    def make(theirs: Operation) -> BaseTool:
+        said: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
+        call = partial(asyncio.to_thread, _send, client, theirs, options)
+        return foreign_tool(options, theirs.name, **said, call=call, effect=theirs.method not in READS)
 
-    return take_over(options, list(operations), options.spec.name, make, client.close)
+    return ToolSet(take_over(options, options.spec.name, operations, make), client.close)
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
@@ -201,30 +200,27 @@ def _convert_schema(schema: Any) -> Any:
     return {"anyOf": [moved, {"type": "null"}]} if schema.get("nullable") is True else moved
 
 
-def _caller(client: httpx2.Client, operation: Operation, options: Options) -> Any:
-    import asyncio
+def _send(  # noqa: PLR0917 - what a call consists of
+    client: httpx2.Client,
+    operation: Operation,
+    options: Options,
+    arguments: dict[str, Any],
+    key: str | None,
+    effect: bool,
+) -> tuple[str, Any]:
+    import httpx2
 
-    effect = is_effect(options, operation.name, operation.method not in READS)
-
-    def send(arguments: dict[str, Any], key: str | None) -> tuple[str, Any]:
-        import httpx2
-
-        request = _request(client, operation, arguments, key)
-        try:
-            response = client.send(request, stream=True)
-            body = _read_limited(response, options.max_bytes)
-        except httpx2.ConnectError as error:
-            raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
-        except httpx2.HTTPError as error:
-            if effect:
-                raise UnclearOutcome(type(error).__name__) from error
-            raise ToolException(f"{options.name} did not answer ({type(error).__name__}).") from error
-        return _outcome(operation, options.name, response.status_code, body, effect=effect)
-
-    async def call(arguments: dict[str, Any], told: Mapping[str, Any]) -> tuple[str, Any]:
-        return await asyncio.to_thread(send, arguments, told.get("idempotency_key"))
-
-    return call
+    request = _request(client, operation, arguments, key)
+    try:
+        response = client.send(request, stream=True)
+        body = _read_limited(response, options.max_bytes)
+    except httpx2.ConnectError as error:
+        raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
+    except httpx2.HTTPError as error:
+        if effect:
+            raise UnclearOutcome(type(error).__name__) from error
+        raise ToolException(f"{options.name} did not answer ({type(error).__name__}).") from error
+    return _outcome(operation, options.name, response.status_code, body, effect=effect)
 
 
 def _request(
