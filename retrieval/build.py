@@ -57,11 +57,9 @@ def open_retrieval(
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
-    Args:
-        embedder: for documents; `query_embedder` for questions.
-        encoder: the embedder without tracing, for the fingerprint; `encoder_part` is its name.
-        parse: parses a file; default: a pool of child processes with limits. `workers`: machines that prepare documents.
-        refused: a folder for refused files, to be tried again; `None`: they are not kept.
+    `embedder` is for documents, `query_embedder` for questions; `encoder` has no tracing, for the fingerprint, and
+    `encoder_part` is its name. `parse` defaults to a child process with limits. `workers` prepare documents elsewhere.
+    `refused` is a folder for refused files, to be tried again; `None`: they are not kept.
 
     Raises ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
     """

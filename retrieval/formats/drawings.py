@@ -54,8 +54,7 @@ def words(paragraph: Any) -> str:
 
 
 def description(properties: Any) -> str:
-    """Return the author's alternative text of a picture, from its `cNvPr` (`properties`); empty where a program
-    generated it."""
+    """Return the alternative text of a picture, from its `cNvPr`; empty where a program generated it."""
     description_text = str(properties.get("descr", "")) if properties is not None else ""
     return "" if _MADE_UP in description_text.lower() else description_text
 

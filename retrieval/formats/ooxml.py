@@ -1,8 +1,4 @@
-"""Packages of XML files (OOXML): checks before a library may open one, and repairs.
-
-Nothing is unpacked to the disk; a name that leads out of the package is refused all the same, since no office program
-writes one.
-"""
+"""Packages of XML files (OOXML): checks before a library may open one, and repairs. Nothing is unpacked to the disk."""
 
 from __future__ import annotations
 

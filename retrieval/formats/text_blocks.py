@@ -1,7 +1,6 @@
 """Shared by all parsers: decoding of bytes, cleaning of text, and the draft that becomes a `Parsed`.
 
-A block other than code has no line breaks, and between two blocks there always is one, so that later stages can treat a
-line break as a border in every format.
+A block other than code has no line breaks, and between two blocks there always is one: a border in every format.
 """
 
 from __future__ import annotations
@@ -46,13 +45,11 @@ _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
 def clean(text: str) -> str:
-    """Remove invisible characters; normalise to Unicode form C, and line ends to a newline.
-
-    Zero-width, control and direction characters, ANSI sequences and lone surrogates are removed: they let a document
-    say one thing to a person and another to a program.
-    """
-    if _PRINTABLE_ASCII.fullmatch(text):  # most text is; this is ten times as fast
+    """Remove invisible characters; normalise to Unicode form C, and line ends to a newline."""
+    # Most text is; this is ten times as fast
+    if _PRINTABLE_ASCII.fullmatch(text):
         return text
+    # Invisible characters let a document say one thing to a person and another to a program
     text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
     text = _JOINERS.sub("", _INVISIBLE.sub("", text))
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
@@ -241,7 +238,8 @@ class Draft:
         text = text.strip("\n").rstrip() if kind == "code" else " ".join(text.split())
         if not text.strip():
             return
-        gap = self._gap(kind)
+        listed = bool(self._blocks) and kind == self._blocks[-1].kind and kind in ("item", "row")
+        gap = "\n" if listed else "\n\n" if self._blocks else ""
         start = self._end + len(gap)
         self._end = start + len(text)
         too_much = ""
@@ -257,19 +255,13 @@ class Draft:
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> None:
-        """Append a table, each row as a block.
-
-        Each row includes its column names ("Plan: Basic; Price: 9 EUR"), so that it can be understood alone. Without
-        column names the cells are separated by bars.
-
-        Args:
-            rows: Cells by row; ragged rows are allowed.
-            header: Whether the first row has column names; `None`: decided by its looks, in doubt no, since a wrong name makes a row false and a missing one only terse.
-        """
+        """Append a table of ragged rows, each as a block with its column names ("Plan: Basic; Price: 9 EUR"), so that it
+        can be understood alone. `header`: whether the first row has these names; `None`: decided by its looks."""
         filled = [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
         if not filled:
             return
         if header is None:
+            # In doubt no: a wrong name makes a row false, a missing one only terse
             header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
         names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
         kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # a single column is page layout
@@ -317,11 +309,6 @@ class Draft:
         first = next((text[block.start : block.end] for block in self._blocks if block.level == 1), None)
         parsers = tuple(sorted(self._parsers))
         return Parsed(text, tuple(self._blocks), title=heading or first, pages=pages, parsers=parsers)
-
-    def _gap(self, kind: str) -> str:
-        if not self._blocks:
-            return ""
-        return "\n" if kind == self._blocks[-1].kind and kind in ("item", "row") else "\n\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ _LONGEST = 80
 
 
 def numbers(document: Any) -> Iterator[tuple[Any, str]]:
-    """Yield each numbered paragraph of a python-docx document with its number, such as "3.2". Bullets and unknown
-    number formats, such as "Three", are left out."""
+    """Yield each numbered paragraph of a python-docx document with its number, such as "3.2", but no bullets."""
     lists = _lists(document)
     styles = _styles(document, lists)
     counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -39,7 +38,10 @@ def numbers(document: Any) -> Iterator[tuple[Any, str]]:
             name, of_style = styles.get(value_of(paragraph, "pPr/pStyle"), ("", ""))
             at = at or of_style
         level = _number(at)
-        if name not in lists or level not in lists[name].levels or _is_taken_out(paragraph):
+        if name not in lists or level not in lists[name].levels:
+            continue
+        # A deleted, moved or hidden paragraph does not count
+        if any(is_on(paragraph, f"pPr/rPr/{mark}") for mark in ("del", "moveFrom", "vanish")):
             continue
         rules, count = lists[name].levels, counts[lists[name].counted_with]
         for anew in lists[name].anew if name not in started else ():
@@ -57,23 +59,22 @@ def numbers(document: Any) -> Iterator[tuple[Any, str]]:
 class _Level:
     start: int
     kind: str
+    # Template with %1 for the number of the top level, and so on
     text: str
-    """Template with %1 for the number of the top level, and so on."""
+    # Number of top levels after any of which it restarts
     follows: int
-    """Number of top levels after any of which it restarts."""
+    # Whether the numbers of all levels are shown in digits
     digits: bool
-    """Whether the numbers of all levels are shown in digits."""
     style: str
-    """The paragraph style of this level."""
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
     levels: Mapping[int, _Level]
+    # Name of the counter; lists with the same one continue each other
     counted_with: str
-    """Name of the counter; lists with the same one continue each other."""
+    # Levels that restart with this list
     anew: tuple[int, ...]
-    """Levels that restart with this list."""
 
 
 def related_roots(document: Any) -> Iterator[tuple[str, Any]]:
@@ -90,21 +91,19 @@ def _lists(document: Any) -> dict[str, _List]:
         return {}
     rules = {rule.get(f"{_W}abstractNumId", ""): rule for rule in root.iterfind(f"{_W}abstractNum")}
     of_style = {value_of(rule, "styleLink"): rule for rule in rules.values()}
-    all_levels = {  # once each, however many lists follow the rule
-        rule: {
-            at: _level(level)
-            for level in rule.iterfind(f"{_W}lvl")
-            if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS
-        }
-        for rule in rules.values()
-    }
+    # Once each, however many lists follow the rule
+    levels_of: dict[Any, dict[int, _Level]] = {rule: {} for rule in rules.values()}
+    for rule, levels in levels_of.items():
+        for level in rule.iterfind(f"{_W}lvl"):
+            if (at := _number(level.get(f"{_W}ilvl"))) < _LEVELS:
+                levels[at] = _level(level)
     lists = {}
     for number in root.iterfind(f"{_W}num"):
         rule = rules.get(value_of(number, "abstractNumId"))
         if rule is None:
             continue
         rule = of_style.get(value_of(rule, "numStyleLink") or "none", rule)
-        levels = dict(all_levels[rule])
+        levels = dict(levels_of[rule])
         anew = []
         for change in number.iterfind(f"{_W}lvlOverride"):
             at, level = _number(change.get(f"{_W}ilvl")), change.find(f"{_W}lvl")
@@ -155,10 +154,6 @@ def _styles(document: Any, lists: Mapping[str, _List]) -> dict[str, tuple[str, s
             name, level = own, next((str(at) for at, rule in levels if rule.style == style), "")
         places[style] = (name, value_of(element, "pPr/numPr/ilvl") or level)
     return places
-
-
-def _is_taken_out(paragraph: Any) -> bool:
-    return any(is_on(paragraph, f"pPr/rPr/{mark}") for mark in ("del", "moveFrom", "vanish"))
 
 
 def is_on(element: Any, path: str) -> bool:

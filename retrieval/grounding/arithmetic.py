@@ -27,13 +27,9 @@ _SAME = 1e-9
 
 
 def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: Sequence[Quantity]) -> bool:
-    """Whether a sentence's figure follows from two given ones by a single step that the sentence mentions.
-
-    Args:
-        text: the sentence.
-        own: the given figures in the sentence.
-        others: given figures nearby. Those without a unit count only for a figure with one, since small numbers match by chance.
-    """
+    """Whether the figure of a sentence (`text`) follows from two given ones, its `own` or `others` nearby, by a single step
+    that the sentence mentions."""
+    # Small numbers without a unit match by chance
     near = [*own, *(other for other in others if other.dimension or figure.dimension)]
     if figure.dimension == _PERCENT:
         return any(_is_share(figure, text, *pair) for pair in _pairs(near, "") if _PERCENT not in _dimensions(pair))

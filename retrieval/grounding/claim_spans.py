@@ -100,14 +100,14 @@ _GOES_ON = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A claim: its span in the answer, its plain text, and the passage numbers that it cites."""
+    """A claim: its span in the answer, its plain text, and the passage numbers that it cites. `inherited` are those of its
+    paragraph, list item or row, else of the sentence that introduces it, for one without its own."""
 
     start: int
     end: int
     text: str
     markers: tuple[int, ...]
     inherited: tuple[int, ...] = ()
-    """Markers for a statement without its own: those of its paragraph, list item or row, else of the sentence that introduces it."""
 
 
 def split_statements(answer: str) -> list[Statement]:
@@ -118,7 +118,10 @@ def split_statements(answer: str) -> list[Statement]:
     statements: list[Statement] = []
     introduced_by: tuple[int, ...] = ()
     for spans, inside in _blocks(answer, line_starts):
-        own = [_read_statement(answer, start, end) for start, end in spans]
+        own = [
+            Statement(start, end, plain_text(answer[start:end]), _cited_numbers(answer[start:end]))
+            for start, end in spans
+        ]
         cited = tuple(dict.fromkeys(number for statement in own for number in statement.markers))
         if not inside:
             introduced_by = ()
@@ -143,8 +146,7 @@ def _markdown() -> MarkdownIt:
 def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[tuple[list[tuple[int, int]], bool]]:
     """Yield for each block the spans of its sentences, and whether it is in a list or table, which the sentence
     before may introduce. A line that the parser returns twice, such as a table row for each cell, is read once."""
-    depth = heading = head = 0
-    read_to = 0
+    depth = heading = head = read_to = 0
     normalised = answer.replace("\r", " ").replace("\0", " ").replace("\x0b", " ").replace("\x0c", " ")
     for token in _markdown().parse(normalised):
         depth += _change(token, "bullet_list", "ordered_list", "table")
@@ -201,16 +203,12 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
 
 
-def _read_statement(answer: str, start: int, end: int) -> Statement:
-    raw = answer[start:end]
-    markers = tuple(dict.fromkeys(number for marker in MARKER.findall(raw) for number in _numbers(marker)))
-    return Statement(start, end, plain_text(raw), markers)
-
-
-def _numbers(marker: str) -> Iterator[int]:
-    for first, last in _NUMBER.findall(marker):
+def _cited_numbers(raw: str) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for first, last in (pair for marker in MARKER.findall(raw) for pair in _NUMBER.findall(marker)):
         begin, end = int(first), int(last or first)
-        yield from range(begin, end + 1) if begin <= end < begin + _MOST_IN_RANGE else (begin, end)
+        numbers += range(begin, end + 1) if begin <= end < begin + _MOST_IN_RANGE else (begin, end)
+    return tuple(dict.fromkeys(numbers))
 
 
 def plain_text(raw: str) -> str:

@@ -1,8 +1,5 @@
-"""Support of a sentence by its quotes: the judge's probability, lowered by rules for figures, names and denials.
-
-A figure or name that the quotes lack, and a denial, reduce any judge's score by a fixed factor: training data has too
-few of these errors, and they read well.
-"""
+"""Support of a sentence by its quotes: the judge's probability, lowered by rules for figures, names and denials, errors
+that read well and of which training data has too few."""
 
 from __future__ import annotations
 

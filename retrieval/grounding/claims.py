@@ -16,7 +16,7 @@ from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.citing import Anchor, Claim, Passage
 from retrieval.grounding.claim_spans import Statement, split_statements
-from retrieval.grounding.contradictions import Change, change_in_context, change_in_copies, denial, opposite
+from retrieval.grounding.contradictions import change_in_context, change_in_copies, denial, opposite
 from retrieval.grounding.evidence import Grounding
 from retrieval.grounding.figures import alternatives, wrong_figures
 from retrieval.grounding.names import unknown_names
@@ -32,7 +32,6 @@ _MOST_ANCHORS = 3
 _LONGEST_QUOTE = 120
 # Characters of the answer before a claim whose figures it may calculate with
 _BEFORE = 600
-# Number of terms below which a claim is judged together with the question
 _FEW_TERMS = 3
 # Share of English function words from which a text counts as English
 _ENGLISH = 0.12
@@ -65,7 +64,10 @@ def check_answer(
     ]
     below = grounding.settings.judged_below
     unsure = [draft for draft in drafts if judged and draft.wording < below and draft.can_be_judged]
-    supports = grounding.supports([(_in_context(draft.claim, question), draft.nearest_texts) for draft in unsure])
+    # A claim of few terms is judged together with the question
+    texts = [f"{question} {it.claim.text}" if len(it.claim.terms) < _FEW_TERMS else it.claim.text for it in unsure]
+    nearest = [draft.nearest_texts for draft in unsure]
+    supports = grounding.supports(list(zip(texts, nearest, strict=True)))
     least = grounding.settings.min_claim_support
     doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < least}
     return [draft.finish(doubted=id(draft) in doubted) for draft in drafts]
@@ -73,10 +75,6 @@ def check_answer(
 
 def _is_english(text: Text) -> bool:
     return sum(word in FUNCTION_WORDS for word in text.words) >= _ENGLISH * len(text.words)
-
-
-def _in_context(claim: Text, question: str) -> str:
-    return f"{question} {claim.text}" if len(claim.terms) < _FEW_TERMS else claim.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +143,13 @@ class _Draft:
 
     @cached_property
     def nearest(self) -> list[_Sentence]:
-        """The sentences that share the most terms with the claim, best first."""
         shares = [sentence.content.share(self.claim) for sentence in self._sentences]
         best = sorted(range(len(shares)), key=lambda at: -shares[at])[:_NEAREST]
         return [self._sentences[at] for at in best if shares[at]]
 
     @cached_property
     def nearest_texts(self) -> list[str]:
-        """The texts for the judge: few sentences, since judging takes nearly all of a check's time."""
+        # Few sentences, since judging takes nearly all of a check's time
         headings = dict.fromkeys(self._shown.passages[s.passage].headings for s in self.nearest if s.passage)
         return [*(sentence.content.text for sentence in self.nearest), *filter(None, headings)]
 
@@ -166,7 +163,7 @@ class _Draft:
 
     @cached_property
     def contradiction(self) -> tuple[str, str]:
-        """The contradiction of claim and passages that a rule finds: finding and detail; both empty: none."""
+        """Finding and detail of a rule; both empty: none."""
         claim, near = self.claim, Text("\n".join(self.quotes))
         if figures := wrong_figures(claim, self._evidence, near, self._before):
             others = alternatives(claim, near)
@@ -175,15 +172,12 @@ class _Draft:
         if names := unknown_names(claim, self._evidence, codes_alone=not self._same_language):
             return "name", f"names {', '.join(names)}; the passages do not"
         sentences = [sentence.content for sentence in self.nearest]
-        if change := self._change(sentences, near):
+        copied = change_in_copies(claim, sentences, self._evidence)
+        if change := copied or change_in_context(claim, near) or opposite(claim, sentences):
             return change.finding, f"says {change.claimed}; the passages say {change.stated}"
         if denied := denial(claim, sentences, self._evidence):
             return "denied", f"the passages say the opposite: {denied.text}"
         return "", ""
-
-    def _change(self, sentences: Sequence[Text], near: Text) -> Change | None:
-        copied = change_in_copies(self.claim, sentences, self._evidence)
-        return copied or change_in_context(self.claim, near) or opposite(self.claim, sentences)
 
     @cached_property
     def wording(self) -> float:
@@ -192,7 +186,7 @@ class _Draft:
 
     @property
     def can_be_judged(self) -> bool:
-        """Whether no rule has decided, and the bundled judge reads the language."""
+        # The bundled judge reads English alone
         decided = bool(self.anchored_word_for_word or self.contradiction[0])
         return bool(self.claim.terms) and not decided and self._same_language and self._evidence_is_english
 

@@ -86,7 +86,7 @@ class Change:
 
 
 def change_in_copies(claim: Text, sentences: Sequence[Text], evidence: Text) -> Change | None:
-    """Return the change in a claim that is nearly a copy of one of the sentences; `None`: there is none."""
+    """Return the change in a claim that is nearly a copy of one of the sentences."""
     own = tokens_of(_LEADING_ANSWER.sub("", claim.text))
     for sentence in sentences[:_COPIES]:
         for changed, original in _differences(own, sentence.tokens):
@@ -110,13 +110,13 @@ def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Pa
     codes = SequenceMatcher(None, claimed, stated, autojunk=False).get_opcodes()
     if sum(b - a for tag, a, b, _, _ in codes if tag == "equal") < _COPIED * len(own):
         return
+
+    def part(tokens: list[str], start: int, end: int) -> _Part:
+        return _Part(tokens[start:end], start, tokens[end : end + 1], _join_tokens(tokens[max(0, start - 1) : end + 1]))
+
     for tag, a, b, c, d in codes:
         if tag != "equal" and b - a <= _MOST_CHANGED and d - c <= _MOST_CHANGED:
-            yield _part(own, a, b), _part(theirs, c, d)
-
-
-def _part(tokens: list[str], start: int, end: int) -> _Part:
-    return _Part(tokens[start:end], start, tokens[end : end + 1], _join_tokens(tokens[max(0, start - 1) : end + 1]))
+            yield part(own, a, b), part(theirs, c, d)
 
 
 def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, evidence: Text) -> str:
@@ -170,7 +170,7 @@ def _is_name(word: str) -> bool:
 
 
 def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | None:
-    """Return the sentence that contradicts the claim because exactly one of the two denies the predicate; `None`: there is none."""
+    """Return the sentence that contradicts the claim because exactly one of the two denies the predicate."""
     stated = Text(_LEADING_ANSWER.sub("", claim.text))
     near = [s for s in sentences if s.share(stated) >= _ABOUT_THE_SAME and not s.text.rstrip().endswith(("?", "？"))]
     alike = [sentence for sentence in near if sentence.share(stated) >= _SAYS_THE_SAME]
@@ -229,7 +229,7 @@ def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> 
 
 
 def change_in_context(claim: Text, near: Text) -> Change | None:
-    """Return a number or comparing word that replaces another between the same words; `None`: there is none."""
+    """Return a number or comparing word that replaces another between the same words."""
     if len(claim.tokens) > _MOST_TOKENS:
         return None
     lowered = [token.lower() for token in near.tokens]
@@ -238,7 +238,12 @@ def change_in_context(claim: Text, near: Text) -> Change | None:
         if not is_number and key not in _OPPOSITE:
             continue
         contexts = _contexts(claim.tokens, place, both_sides=not is_number)
-        stated = [word for before, after in contexts for word in _between(before, after, lowered)]
+        stated = [
+            lowered[at]
+            for left, right in contexts
+            for at in range(len(left), len(lowered) - len(right))
+            if lowered[at - len(left) : at] == left and lowered[at + 1 : at + 1 + len(right)] == right
+        ]
         if not stated or token.lower() in stated:
             continue
         if is_number and all(word[0].isdigit() and _is_missing_from(word, [token], claim, near) for word in stated):
@@ -269,14 +274,8 @@ def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterato
             yield left, right
 
 
-def _between(before: list[str], after: list[str], tokens: Sequence[str]) -> Iterator[str]:
-    for place in range(len(before), len(tokens) - len(after)):
-        if tokens[place - len(before) : place] == before and tokens[place + 1 : place + 1 + len(after)] == after:
-            yield tokens[place]
-
-
 def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
-    """Return a word whose opposite is in a sentence that says nearly the same, next to the same words; `None`: there is none."""
+    """Return a word whose opposite is in a sentence that says nearly the same, next to the same words."""
     own, stated = _places_by_key(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
     comparing = [(key, place) for key, place in own.items() if key in _OPPOSITE and key not in stated]
     for sentence in sentences[:_COPIES]:

@@ -26,9 +26,9 @@ from retrieval.settings import GroundingSettings, SentenceWeights
 # an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'.
 _MOST_EMBEDDED = 32
 _CONTEXT_CHARACTERS = 80
+# Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
+# retriever with another scale from deciding alone.
 FAR_BEHIND = 2.0
-"""Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
-retriever with another scale from deciding alone."""
 # A line of front matter, such as `Effective from: 1 July 2026`. Table rows differ: they have semicolons.
 _LABELLED = re.compile(r"[^\W\d_][\w -]{0,30}: \S")
 # Most words of a sentence with a colon and what it introduces; a short answer has no room for more
@@ -37,21 +37,19 @@ _ROOM = 40
 
 @dataclass(frozen=True)
 class _Candidate:
+    """A sentence of a hit. Its `end` includes what it introduces, its `text` does not."""
+
     hit: Hit
     rank: int
-    """Rank of its document, from 1."""
     behind: float
-    """Difference of its document's score and the best one."""
     start: int
     end: int
-    """End of the sentence with what it introduces."""
     text: str
-    """Text of the sentence alone."""
     terms: frozenset[str]
+    # Terms of the sentence before it, to which pronouns refer, and of the heading
     before: frozenset[str]
-    """Terms of the sentence before it, to which pronouns refer, and of the heading."""
+    # Versions named in title and headings, else in the text
     versions: frozenset[str]
-    """Versions named in title and headings, else in the text."""
 
     @property
     def in_context(self) -> str:
@@ -69,7 +67,9 @@ def _headings_of(hit: Hit) -> str:
 
 
 class Grounding:
-    """Finds evidence and its confidence by an embedder, and support by a judge. Each judgement calls the embedder once or twice."""
+    """Finds evidence and its confidence by an embedder, and support by a judge.
+
+    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens."""
 
     def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
         self._embedder = embedder
@@ -83,7 +83,9 @@ class Grounding:
         if not candidates:
             return []
         rarity = Rarity.among(terms(question), [candidate.terms for candidate in candidates])
-        candidates = _promising(candidates, rarity)
+        if len(candidates) > _MOST_EMBEDDED:
+            candidates.sort(key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))
+            del candidates[_MOST_EMBEDDED:]
         asked_versions = versions(question)
         versions_match = any(asked_versions <= candidate.versions for candidate in candidates)
         judged = []
@@ -115,11 +117,7 @@ class Grounding:
         return [(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]
 
     def confidence(self, question: str, evidence: Sequence[Evidence]) -> float:
-        """Return the confidence, from 0 to 1, that the evidence answers the question; 0 without evidence.
-
-        It is halved where the question names something that the passages of the evidence do not: statements about
-        others may sound like an answer.
-        """
+        """Return the confidence, from 0 to 1, that the evidence answers the question; 0 without evidence."""
         if not evidence:
             return 0.0
         similarity = max(item.similarity for item in evidence)
@@ -127,6 +125,7 @@ class Grounding:
         by_meaning = self.settings.weights.confidence_by_meaning
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
         around = " ".join(f"{_headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
+        # Statements about others than the question names may sound like an answer
         return sure / 2 if unmet_names(question, around) else sure
 
     def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
@@ -143,7 +142,6 @@ class Grounding:
         return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
-        """Return the citation of a piece of evidence, with the number by which the answer refers to it."""
         return cite_span(evidence.hit, marker, evidence.start, evidence.text)
 
 
@@ -193,12 +191,6 @@ def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
             break
         end = following
     return end
-
-
-def _promising(candidates: Sequence[_Candidate], rarity: Rarity) -> list[_Candidate]:
-    if len(candidates) <= _MOST_EMBEDDED:
-        return list(candidates)
-    return sorted(candidates, key=lambda c: -rarity.coverage(c.terms | c.before) - 1 / (2 + c.rank))[:_MOST_EMBEDDED]
 
 
 def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:

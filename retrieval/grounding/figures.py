@@ -32,26 +32,17 @@ _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
 
 def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list[str]:
     """Return the numbers of the claim that the evidence lacks or has for something else, and that do not follow from
-    two others.
-
-    Args:
-        near: the evidence sentences that say nearly the same.
-        before: the text of the answer before the claim.
-    """
+    two others. `near` are the evidence sentences that say nearly the same, `before` the answer before the claim."""
     distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
-    wrong = [
-        claim.text[quantity.start : quantity.end].strip()
-        for quantity in reversed(distinct.values())
-        if not _is_label(claim.text, quantity)
-        and not _stands_in(quantity, claim.text, evidence, near)
-        and not is_worked_out(
-            quantity,
-            claim.text,
-            _shared_quantities(claim, evidence, quantity),
-            [*_shared_quantities(before, evidence, quantity), *near.quantities],
-        )
-    ]
-    return list(dict.fromkeys(wrong))
+    wrong = {}
+    for quantity in reversed(distinct.values()):
+        if _is_label(claim.text, quantity) or _stands_in(quantity, claim.text, evidence, near):
+            continue
+        own = _shared_quantities(claim, evidence, quantity)
+        others = [*_shared_quantities(before, evidence, quantity), *near.quantities]
+        if not is_worked_out(quantity, claim.text, own, others):
+            wrong[claim.text[quantity.start : quantity.end].strip()] = None
+    return list(wrong)
 
 
 def _is_label(text: str, quantity: Quantity) -> bool:
@@ -62,8 +53,8 @@ def _is_label(text: str, quantity: Quantity) -> bool:
 
 
 def _shared_quantities(text: Text, evidence: Text, but: Quantity) -> list[Quantity]:
-    others = [quantity for quantity in text.quantities if not _equal(quantity, but)]
-    return [quantity for quantity in others if any(_equal(quantity, stated) for stated in evidence.quantities)]
+    shared = [own for own in text.quantities if any(_equal(own, stated) for stated in evidence.quantities)]
+    return [quantity for quantity in shared if not _equal(quantity, but)]
 
 
 def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> bool:
@@ -128,7 +119,6 @@ def are_equal(number: str, claim: Text, other: str, near: Text) -> bool:
 
 
 def alternatives(claim: Text, near: Text) -> list[str]:
-    """Return the numbers of the nearest sentences with a dimension of the claim's, to tell the writer."""
     alike = [q for q in near.quantities if q.dimension in {claimed.dimension for claimed in claim.quantities}]
     others = [q for q in alike if not any(_equal(q, claimed) for claimed in claim.quantities)]
     return list(dict.fromkeys(near.text[quantity.start : quantity.end].strip() for quantity in others))

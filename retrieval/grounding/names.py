@@ -23,8 +23,8 @@ _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
 def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
-    """Return the names and codes of the claim that the evidence has in no form. `codes_alone`: the evidence is in
-    another language, which spells names and capitals differently, so only codes count."""
+    """Return the names and codes of the claim that the evidence has in no form. `codes_alone` where it is in another
+    language, which spells names and capitals differently."""
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
     known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
     names = [name for name in dict.fromkeys(_names(claim.text)) if not codes_alone or _CODE.fullmatch(name)]
@@ -33,8 +33,10 @@ def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> 
 
 def _names(text: str) -> Iterator[str]:
     yield from (name for whole in _QUOTED_ZH.findall(text) for name in whole.split("·") if len(name) > 1)
+    # A label in title case before a colon names nothing
     label = _LABEL.match(text)
-    begin = label.end() if label and _title_case(label[0]) else 0
+    own = [word for word in WORD.findall(label[0]) if word.lower() not in FUNCTION_WORDS] if label else []
+    begin = label.end() if label and 2 * sum(word[:1].isupper() for word in own) > len(own) else 0
     matches = list(WORD.finditer(text))
     capitals = [m for m in matches if m.start() >= begin and m[0][:1].isupper()]
     inside = [m for m in capitals if not _SENTENCE_START.search(text[max(0, m.start() - 4) : m.start()])]
@@ -47,11 +49,6 @@ def _names(text: str) -> Iterator[str]:
         is_code = match.start() >= begin and _CODE.fullmatch(word) and word.lower() not in FUNCTION_WORDS
         if len(word) > 1 and (is_name or is_code):
             yield word
-
-
-def _title_case(label: str) -> bool:
-    own = [word for word in WORD.findall(label) if word.lower() not in FUNCTION_WORDS]
-    return 2 * len([word for word in own if word[:1].isupper()]) > len(own)
 
 
 def _in_run(text: str, match: re.Match[str]) -> bool:

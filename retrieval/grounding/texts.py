@@ -10,13 +10,13 @@ from foundation.text.lexical import terms, words
 from retrieval.text.quantities import Quantity, read_quantities
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
+# Words and figures as written; Chinese and Japanese characters one by one
 _TOKEN = re.compile(r"[\u3040-\u9fff]|\d+(?:[.,:]\d+)*|[^\W\d_\u3040-\u9fff][\w'’]*")
 CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
 """A run of capitalised words."""
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return words and figures as written; Chinese and Japanese characters one by one."""
     return _TOKEN.findall(text)
 
 
@@ -56,14 +56,8 @@ class Text:
         """Words whole and in parts, codes without hyphens, initials of capitalised runs; lower case."""
         spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(self.text)}
         spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
-        return frozenset(
-            {
-                *spellings,
-                *self.words,
-                *(re.sub(r"[-_.]", "", word) for word in spellings),
-                *map(initials_of, CAPITALISED_RUN.findall(self.text)),
-            }
-        )
+        joined = {re.sub(r"[-_.]", "", word) for word in spellings}
+        return frozenset(spellings | joined | self.word_set | set(map(initials_of, CAPITALISED_RUN.findall(self.text))))
 
     @cached_property
     def prefixes(self) -> dict[str, list[str]]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-# Names of the state collection and of its sequence; earlier formats had another one, so their indexes are filled anew
+# Names of the state collection and of its sequence
 _STATE, _COMPLETE = "state", "whole_to"
 PAGE = 1000
 """Number of vectors that are read or written at a time."""
@@ -48,9 +48,8 @@ class Options(Section):
     """HNSW parameters, used when a shelf is created. Chroma's own 16, 100 and 100 find 7 of the 10 nearest among
     50,000 near-duplicates; these find nearly all, at twice the building time."""
     exact_up_to: int = Field(default=20_000, ge=0)
-    """Most vectors of a shelf that is kept in memory and searched without a graph (`retrieval.index.exact_search`),
-    at 1.5 KB for 384 dimensions; all shelves together hold at most five times as many. The write with which a shelf
-    outgrows this waits until its graph is built."""
+    """Most vectors of a shelf that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all shelves
+    together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
 
 
 class Collections:

@@ -50,7 +50,8 @@ class Rows:
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """Merge the hits of several shelves. A chunk that is being moved is on two of them, and counted once."""
+    """Merge the hits of several shelves."""
+    # A chunk that is being moved is on two of them, and counted once
     similarities: dict[str, float] = {}
     for chunk_id, similarity in hits:
         similarities[chunk_id] = max(similarity, similarities.get(chunk_id, similarity))

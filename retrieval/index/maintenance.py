@@ -28,19 +28,19 @@ from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprin
 
 log = logging.getLogger(__name__)
 
+# The folder of the layers, from which a child process imports them wherever it is started
 ROOT = Path(__file__).resolve().parents[2]
-"""The folder of the layers, from which a child process imports them wherever it is started."""
+# Seconds that a probe may take for its imports, on a busy machine, and then for reading
 BEGIN_S, PROBE_S = 300, 60
-"""Seconds that a probe may take for its imports, on a busy machine, and then for reading."""
+# The line that a probe prints after its imports, before it reads
 PROBING = "probing\n"
-"""The line that a probe prints after its imports, before it reads."""
 BLOCK = 1 << 20
+# Bytes up to which a file is never taken for hollow
 HOLLOW = 16 << 20
-"""Bytes up to which a file is never taken for hollow."""
+# Readings of an index's stamp that must all mismatch before it counts as foreign
 READINGS = 5
-"""Readings of an index's stamp that must all mismatch before it counts as foreign."""
+# Number of chunks that are embedded and committed together
 REINDEX_BATCH = 256
-"""Number of chunks that are embedded and committed together."""
 
 
 class Seal:
@@ -50,8 +50,8 @@ class Seal:
         self._path, self._folder = path, folder
 
     def write(self) -> None:
-        """Write the checksum, atomically: half a one would look like a damaged index. A hollow index gets none, so
-        that it is probed at the next start."""
+        """Write the checksum, atomically: half a one would look like a damaged index."""
+        # A hollow index gets none, so that it is probed at the next start
         if not hollow(self._folder):
             new = self._path.with_suffix(".new")
             new.write_text(self._digest(), encoding="ascii")
@@ -90,21 +90,18 @@ def hollow(folder: Path) -> bool:
 
 
 def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> bool:
-    """Make sure that `folder` may be opened: by an intact seal, or a child process that survives reading it. The command `probe`
-    prints `PROBING` before it reads. Return whether the seal is intact; the caller must break it before opening the folder.
+    """Make sure that `folder` may be opened: by an intact seal, or a child process (`probe`) that survives reading it; else
+    move it to `quarantine-<time>`. Return whether the seal is intact; the caller must break it before opening the folder.
 
-    A damaged folder is moved to `quarantine-<time>` beside it, which replaces an earlier one: the latest is enough to
-    find the cause, and several would fill the disk.
-
-    Raises StoreUnavailable: the probe ended before it began to read, which says nothing about the folder; it stays.
-    StorageFull: it cannot be read, and there is no room for another. A full disk can make a sound index unreadable, so
-    the folder stays."""
+    Raises StoreUnavailable: the probe ended before it said `PROBING`. StorageFull: the folder cannot be read, and there
+    is no room for another; a full disk can make a sound index unreadable. It stays in both cases."""
     if not folder.exists():
         seal.break_()
         folder.mkdir(parents=True)
         return False
     intact = seal.intact()
     if intact is False or (intact is None and (hollow(folder) or not _survives(probe))):
+        # The latest is enough to find the cause, and several would fill the disk
         for earlier in folder.parent.glob("quarantine-*"):
             shutil.rmtree(earlier, ignore_errors=True)
         _demand_room(folder)
@@ -180,15 +177,9 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
-    """Apply the ledger's changes since the index was last complete.
-
-    A kill in between loses nothing: the sequence is set last, and both steps can be repeated. An index with a stamp
-    that the ledger does not know is filled anew: it is of another ledger, of a copy that diverged, from before a
-    reindex, or so old that the deletions since are forgotten.
-
-    Where processes share the index, one at a time does this, so that none overwrites what another has read later, and
-    sequence and stamp do not change while they are compared.
-    """
+    """Apply the ledger's changes since the index was last complete. An index with a stamp that the ledger does not know is
+    filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old."""
+    # One process at a time, so that none overwrites what another has read later
     with _alone(vectors):
         _catch_up(ledger, vectors)
 
@@ -205,6 +196,7 @@ def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
         done = 0
     if target == done:
         return
+    # A kill in between loses nothing: the sequence is set last, and both steps can be repeated
     vectors.delete(ledger.deletions(after=done))
     crash_point("mid_index")
     vectors.upsert(ledger.embeddings(after=done))
@@ -219,12 +211,11 @@ def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """The counts of a reindex. A document that was changed meanwhile counts each time."""
+    """Documents that a reindex cut and embedded, each time if they changed meanwhile, and those that an earlier, stopped
+    run had finished (`kept`)."""
 
     documents: int
-    """Documents that this run cut and embedded."""
     kept: int
-    """Documents that an earlier, stopped run had finished."""
 
 
 def reindex(
@@ -235,13 +226,9 @@ def reindex(
     fingerprint: Fingerprint,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Reindexed:
-    """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end.
-
-    Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes when called
-    again with the same fingerprint. `progress` is called with the number of old passages done, and their total.
-
-    Nothing is parsed again, since the ledger holds texts and not files: newer parsers are used at the next ingest.
-    """
+    """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
+    is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
+    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total."""
     beside = ledger.beside()
     started = beside.fingerprint()
     if started is None or started.differs_from(fingerprint):

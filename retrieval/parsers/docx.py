@@ -53,8 +53,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _settle(document: Any) -> None:
-    """Remove fallbacks for old programs, which repeat the text before them, and write out the numbers of headings
-    and list items."""
+    # Fallbacks for old programs repeat the text before them
     for fallback in list(document.element.body.iter(_FALLBACK)):
         fallback.getparent().remove(fallback)
     for paragraph, number in list(numbers(document)):
@@ -76,7 +75,10 @@ class _Walk:
         for element in _inside(parent, f"{_W}p", f"{_W}tbl"):
             rows = [list(_inside(row, f"{_W}tc")) for row in _inside(element, f"{_W}tr")]
             if element.tag == f"{_W}p":
-                self._add_paragraph(element)
+                kind, level = self._styles.get(value_of(element, "pPr/pStyle"), _PLAIN)
+                if not level and (numbered := value_of(element, "pPr/numPr/numId")):
+                    kind = "paragraph" if numbered == "0" else "item"
+                self._draft.add(kind, _words(element), level=level)
             elif max(map(len, rows), default=0) > 1:
                 self._add_table(element, rows)
             else:  # a frame around its content
@@ -84,13 +86,8 @@ class _Walk:
                     self.over(cell)
                 continue
             self._add_drawings(element)
-            self._add_notes(element)
-
-    def _add_paragraph(self, element: Any) -> None:
-        kind, level = self._styles.get(value_of(element, "pPr/pStyle"), _PLAIN)
-        if not level and (numbered := value_of(element, "pPr/numPr/numId")):
-            kind = "paragraph" if numbered == "0" else "item"
-        self._draft.add(kind, _words(element), level=level)
+            for reference in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference"):
+                self._draft.add("paragraph", self._notes.get((reference.tag, reference.get(f"{_W}id")), ""))
 
     def _add_table(self, table: Any, rows: list[list[Any]]) -> None:
         marks = [row.find(f"{_W}trPr/{_W}tblHeader") is not None for row in _inside(table, f"{_W}tr")]
@@ -102,11 +99,8 @@ class _Walk:
             names = [" ".join(dict.fromkeys(filter(None, column))) for column in columns]
             self._draft.table([names, *cells[heads:]], header=True)
         else:  # merged cells in the first row are names of several columns, which stand in the second, or of none
-            self._draft.table(cells, header=False if any(_is_merged(cell) for cell in rows[0]) else None)
-
-    def _add_notes(self, element: Any) -> None:
-        for reference in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference"):
-            self._draft.add("paragraph", self._notes.get((reference.tag, reference.get(f"{_W}id")), ""))
+            marked = (cell.find(f"{_W}tcPr/{_W}{mark}") for cell in rows[0] for mark in ("vMerge", "gridSpan"))
+            self._draft.table(cells, header=None if all(mark is None for mark in marked) else False)
 
     def _add_drawings(self, element: Any) -> None:
         for drawn in element.iterfind(".//{*}graphicData/*"):
@@ -133,8 +127,7 @@ def _inside(parent: Any, *tags: str) -> Iterator[Any]:
 
 
 def _styles(document: Any) -> dict[str, tuple[str, int]]:
-    """Return the block kind of each style, and the level of headings: by the style's name or outline level, else by
-    its base; a numbered one of neither is an item."""
+    """Return block kind and heading level of each style: by its name or outline level, else by its base."""
     kinds: dict[str, tuple[str, int]] = {}
     for style, based_on, element in styles_by_descent(document):
         kind = _kind_of(element) or kinds.get(based_on, _PLAIN)
@@ -162,14 +155,9 @@ def _notes(document: Any) -> dict[tuple[str, str | None], str]:
     return notes
 
 
-def _is_merged(cell: Any) -> bool:
-    return any(cell.find(f"{_W}tcPr/{_W}{mark}") is not None for mark in ("vMerge", "gridSpan"))
-
-
 def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
-    """Return the text of a row by columns. A cell over several rows is repeated in each that has text of its own, so
-    that a row can be understood alone; `above` holds it. A cell over several columns is put into the first, or if
-    `spread` into each."""
+    """Return the text of a row by columns. A cell over several columns is put into the first, or if `spread` into each."""
+    # A cell over several rows (`above`) is repeated in each that has text of its own, so that a row can be understood alone
     words: list[str] = []
     own = ""
     for cell in row:
@@ -189,8 +177,7 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
 
 
 def _words(element: Any) -> str:
-    """Return the visible text, without deleted, moved and hidden text, pronunciation guides, and fallbacks of
-    drawings."""
+    """Return the visible text: nothing deleted, moved or hidden, no pronunciation guides."""
     words: list[str] = []
     for node in element:
         if node.tag in (f"{_W}t", f"{_M}t"):

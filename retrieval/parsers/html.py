@@ -41,11 +41,13 @@ def build(limits: ParseLimits) -> FormatParser:
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
-    """Parse the main content that trafilatura finds; where it loses too much, the body without the elements that its
-    tags call furniture."""
     from lxml import etree, html
 
-    source = _XML_DECLARATION.sub("", clean(_decode(content, draft.name)))
+    declared, text = _DECLARED.search(content[:4096]), None
+    if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        text = decode_declared(content, declared[1].decode("ascii"))
+    # The declared encoding is often wrong
+    source = _XML_DECLARATION.sub("", clean(decode(content, draft.name) if text is None else text))
     if not source.strip():
         return draft.finish()
     try:
@@ -56,21 +58,14 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         source = str(html.tostring(document, encoding="unicode"))
     title, body = document.findtext(".//title"), _body(document)
     content_tree = _main_content(source)
-    if content_tree is None or not _is_enough(content_tree, body):
+    linked = sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
+    own = len(" ".join(body.itertext()).split()) - linked
+    if content_tree is None or len(" ".join(content_tree.itertext()).split()) < _ENOUGH * own:
         _walk(draft, body)
     else:
         _keep_first_heading(draft, content_tree, body)
         _walk(draft, content_tree)
     return draft.finish(title=None if draft.has_heading(level=1) else title)
-
-
-def _decode(content: bytes, name: str) -> str:
-    declared = _DECLARED.search(content[:4096])
-    if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
-        text = decode_declared(content, declared[1].decode("ascii"))
-        if text is not None:
-            return text
-    return decode(content, name)  # the declared encoding is often wrong
 
 
 def _main_content(source: str) -> Any:
@@ -110,12 +105,8 @@ def _as_html(content: Any) -> Any:
 
 
 def _without_hidden(document: Any) -> bool:
-    hidden = [
-        element
-        for element in document.iter()
-        if isinstance(element.tag, str)
-        and (element.get("hidden") is not None or _HIDING.search(element.get("style", "")))
-    ]
+    elements = [element for element in document.iter() if isinstance(element.tag, str)]
+    hidden = [it for it in elements if it.get("hidden") is not None or _HIDING.search(it.get("style", ""))]
     for element in hidden:
         if element.getparent() is not None:
             element.drop_tree()
@@ -139,17 +130,11 @@ def _is_furniture(element: Any) -> bool:
     return _FURNITURE.search(f"{element.get('class', '')} {element.get('id', '')}".lower()) is not None
 
 
-def _is_enough(content: Any, body: Any) -> bool:
-    linked = sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
-    own = len(" ".join(body.itertext()).split()) - linked
-    return len(" ".join(content.itertext()).split()) >= _ENOUGH * own
-
-
 def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
     # trafilatura takes a first heading other than h1 for the site's name, and drops it
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
     words = " ".join("".join(first.itertext()).split()) if first is not None else ""
-    if first is not None and words and words not in " ".join("".join(content.itertext()).split()):
+    if words and words not in " ".join("".join(content.itertext()).split()):
         draft.add("heading", words, level=int(first.tag[1]))
 
 
@@ -207,12 +192,8 @@ def _is_head(row: Any) -> bool:
 
 
 def _without_spans(document: Any, name: str, most: int) -> bool:
-    """Fill the spans of tables, so that each row has a cell in each column; return whether there were any.
-
-    A cell over several rows is repeated in each that has text of its own, so that a row can be understood alone. One
-    over several columns stays in the first and, in a header, is repeated in each. Header rows become one.
-
-    Raises DocumentRefused: reason "too_large": this would write more than `most` characters and cells."""
+    """Fill the spans of tables, so that each row has a cell in each column; return whether there were any. Header rows
+    become one. Raises DocumentRefused: reason "too_large": this would write more than `most` characters and cells."""
     any_spans, written = False, 0
     for table in list(document.iter("table")):
         rows = list(table.iter("tr"))
@@ -241,6 +222,8 @@ def _without_spans(document: Any, name: str, most: int) -> bool:
 
 
 def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]:
+    # A cell over several rows is repeated in each that has text of its own, so that a row can be understood alone. One
+    # over several columns stays in the first and, in a header, is repeated in each.
     above: dict[int, tuple[int, str]] = {}  # by column, the row in which it ends and its words
     for place, row in enumerate(rows):
         own = list(row.iterchildren("td", "th"))

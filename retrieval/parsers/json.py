@@ -29,7 +29,12 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     try:
         for heading, record in _records(decode(content, draft.name), draft.name, lines=lines):
             draft.add("heading", heading, level=2)
-            _add(draft, record)
+            pairs = [f"{path}: {value}" if path else value for path, value in _flatten(record, "")]
+            if sum(len(pair) + 2 for pair in pairs) <= _ROW_CHARACTERS:
+                draft.add("row", "; ".join(pairs))
+                continue
+            for pair in pairs:
+                draft.add("item", pair)
     except RecursionError as error:  # newer Pythons parse deeper nesting than they can recurse
         raise DocumentRefused(f'"{draft.name}" is nested too deeply. Flatten it.', reason="malformed") from error
     return draft.finish()
@@ -82,15 +87,6 @@ def _load(text: str, name: str, *, where: str) -> Any:
     except (ValueError, RecursionError) as error:
         what = str(error) or type(error).__name__
         raise DocumentRefused(f'"{name}" is not valid JSON{where}: {what}. Correct it.', reason="malformed") from error
-
-
-def _add(draft: Draft, record: Any) -> None:
-    pairs = [f"{path}: {value}" if path else value for path, value in _flatten(record, "")]
-    if sum(len(pair) + 2 for pair in pairs) <= _ROW_CHARACTERS:
-        draft.add("row", "; ".join(pairs))
-        return
-    for pair in pairs:
-        draft.add("item", pair)
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, str]]:

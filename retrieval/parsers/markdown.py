@@ -70,24 +70,19 @@ class _Walk:
         elif opening.type == "heading_open":
             self._draft.add("heading", text, level=int(opening.tag[1]))
         elif self._numbers:
-            self._draft.add("item", self._with_number(text))
+            # Other steps may refer to the number of an ordered list's item
+            number = self._numbers[-1] if self._item_begins else None
+            if number is not None:
+                self._numbers[-1] = number + 1
+            self._item_begins = False
+            self._draft.add("item", text if number is None else f"{number}. {text}")
         else:
             self._draft.add("paragraph", text)
 
-    def _with_number(self, text: str) -> str:
-        number, begins = self._numbers[-1], self._item_begins
-        self._item_begins = False
-        if not begins or number is None:
-            return text
-        self._numbers[-1] = number + 1
-        return f"{number}. {text}"
-
 
 def without_markup(html: str) -> str:
-    """Replace each comment and tag by a space; an unclosed one is text.
-
-    Linear: it passes over the text at most three times, where a regular expression would search again from every `<`.
-    """
+    """Replace each comment and tag by a space; an unclosed one is text."""
+    # Linear, where a regular expression would search again from every `<`
     words, at, comments_end = list[str](), 0, True
     while (begin := html.find("<", at)) >= 0:
         end = -1

@@ -1,7 +1,4 @@
-"""PDF: text page by page, with headings from the outline and from type sizes, and table rows from positions.
-
-A PDF has only words at positions; lines, hyphenated words and cells on one base line are joined here.
-"""
+"""PDF: text page by page, with headings from the outline and from type sizes, and table rows from positions."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _HEADING_CHARACTERS = 150
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text on one base line: its cells from left to right, and the start of its last words."""
+    """A line of text on one base line: its cells from left to right, and where its `last` words begin."""
 
     text: str
     size: float

@@ -1,7 +1,4 @@
-"""PowerPoint presentations: slide by slide, its title as a heading, then its shapes from top to bottom, then the notes.
-
-Hidden slides and shapes are left out.
-"""
+"""PowerPoint presentations: each slide that is shown, its title as a heading, its shapes from top to bottom, its notes."""
 
 from __future__ import annotations
 
@@ -57,8 +54,7 @@ def _add_slide(draft: Draft, slide: Any, number: int) -> None:
     drop_hidden(slide.element)
     title = slide.shapes.title
     if title is not None and title.has_text_frame:  # a picture may stand in its place
-        heading = " ".join(words(paragraph._p) for paragraph in title.text_frame.paragraphs)  # noqa: SLF001 - not offered otherwise
-        draft.add("heading", heading, level=1 if number == 1 else 2, page=number)
+        draft.add("heading", _text_of(title.text_frame), level=1 if number == 1 else 2, page=number)
     for shape in _in_reading_order(slide.shapes):
         placeholder = shape._element.find(".//{*}nvPr/{*}ph")  # noqa: SLF001 - not offered otherwise
         furniture = placeholder is not None and placeholder.get("type") in _FURNITURE
@@ -90,7 +86,7 @@ def _from_left_to_right(band: list[Any]) -> Iterator[Any]:
 
 def _add_shape(draft: Draft, shape: Any, number: int) -> None:
     if getattr(shape, "has_table", False):
-        rows = [[_cell(cell) for cell in row.cells] for row in shape.table.rows]
+        rows = [[_text_of(cell.text_frame) for cell in row.cells] for row in shape.table.rows]
         draft.table(rows, header=True if shape.table.first_row else None, page=number)
     elif part := _related_part(shape, "chart", "id"):
         title, tables = chart(part)
@@ -101,7 +97,12 @@ def _add_shape(draft: Draft, shape: Any, number: int) -> None:
         for text in diagram(part):
             draft.add("item", text, page=number)
     elif shape.has_text_frame:
-        _add_text(draft, shape, number)
+        # In a slide's body each paragraph is an item unless it has no bullet; elsewhere only indented ones are
+        body = shape.is_placeholder and shape.placeholder_format.type is not None and shape.placeholder_format.idx > 0
+        for paragraph in shape.text_frame.paragraphs:
+            element = paragraph._p  # noqa: SLF001 - not offered otherwise
+            item = paragraph.level > 0 or (body and element.find(f".//{_NO_BULLET}") is None)
+            draft.add("item" if item else "paragraph", words(element), page=number)
     else:
         draft.add("paragraph", description(shape._element.find(".//{*}cNvPr")), page=number)  # noqa: SLF001 - not offered otherwise
 
@@ -116,13 +117,5 @@ def _related_part(shape: Any, tag: str, attribute: str) -> bytes | None:
         return None
 
 
-def _cell(cell: Any) -> str:
-    return " ".join(words(paragraph._p) for paragraph in cell.text_frame.paragraphs)  # noqa: SLF001 - not offered otherwise
-
-
-def _add_text(draft: Draft, shape: Any, number: int) -> None:
-    body = shape.is_placeholder and shape.placeholder_format.type is not None and shape.placeholder_format.idx > 0
-    for paragraph in shape.text_frame.paragraphs:
-        element = paragraph._p  # noqa: SLF001 - not offered otherwise
-        item = paragraph.level > 0 or (body and element.find(f".//{_NO_BULLET}") is None)
-        draft.add("item" if item else "paragraph", words(element), page=number)
+def _text_of(frame: Any) -> str:
+    return " ".join(words(paragraph._p) for paragraph in frame.paragraphs)  # noqa: SLF001 - not offered otherwise

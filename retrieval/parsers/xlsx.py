@@ -1,7 +1,6 @@
 """Excel workbooks: each sheet under its name, its rows with their column names; the values as they were last computed.
 
-Hidden sheets, rows, columns and shapes are left out. Folded and filtered rows are read, since the sheet shows that they
-exist and a click opens them.
+Hidden sheets, rows, columns and shapes are left out, folded and filtered rows are not: a click shows them.
 """
 
 from __future__ import annotations
@@ -100,7 +99,6 @@ def _cells_alone(content: bytes) -> bytes:
 class _Members:
     package: zipfile.ZipFile
     present: frozenset[str]
-    """The names of all members."""
     sheet: str
 
     def related_roots(self, kind: str) -> Iterator[Any]:
@@ -177,7 +175,12 @@ def _whole(text: str | None) -> int:
 
 def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
     boxes = [text for drawing in members.related_roots("drawing") for text in _text_boxes(drawing)]
-    rows = _rows(sheet, *_hidden_lines(members))
+    hidden, hidden_columns = _hidden_lines(members)
+    rows = (
+        [_words(cell) for column, cell in enumerate(row, start=1) if column not in hidden_columns]
+        for number, row in enumerate(islice(sheet.iter_rows(), _MOST_ROWS), start=1)
+        if number not in hidden
+    )
     first = next((row for row in rows if any(row)), None)
     if first is None and not any(map(str.strip, boxes)):
         return
@@ -187,15 +190,8 @@ def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None
         draft.add("paragraph", text, page=number)
 
 
-def _rows(sheet: Any, hidden: Collection[int], hidden_columns: Collection[int]) -> Iterator[list[str]]:
-    for number, row in enumerate(islice(sheet.iter_rows(), _MOST_ROWS), start=1):
-        if number not in hidden:
-            yield [_words(cell) for column, cell in enumerate(row, start=1) if column not in hidden_columns]
-
-
 def _words(cell: Any) -> str:
-    """Return the value as the sheet shows it, where that changes its meaning: dates without midnight, shares as per
-    cent, numbers with unit or leading zeros."""
+    """Return the value as the sheet shows it: dates without midnight, shares as per cent, numbers with their unit."""
     value, number_format = cell.value, str(cell.number_format or "")
     shows_nothing = number_format and not number_format.strip("; ")  # a format of semicolons alone
     if value is None or shows_nothing:

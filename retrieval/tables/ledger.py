@@ -240,8 +240,8 @@ class TablesLedger(ABC):
         return int(self._row("SELECT count(*) FROM chunks")[0])
 
     def fingerprint(self) -> Fingerprint | None:
-        with self._reading() as connection:
-            return rows.read_fingerprint(connection)
+        row = self._row(self.tables.READ_FINGERPRINT)
+        return row_codec.fingerprint(row[0]) if row else None
 
     def _row(self, query: str, **values: Any) -> Any:
         with self._reading() as connection:

@@ -78,10 +78,6 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
-def fingerprint_text(fingerprint: Fingerprint) -> str:
-    return json.dumps(asdict(fingerprint))
-
-
 def fingerprint(text: str) -> Fingerprint:
     fields = json.loads(text)
     return Fingerprint(**(fields | {"probe": tuple(tuple(vector) for vector in fields["probe"])}))

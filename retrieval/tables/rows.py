@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
@@ -18,16 +19,14 @@ from retrieval.tables.connection import TablesConnection, Values
 
 SOURCE_COLUMNS = 12
 """Number of columns in `row_codec.SOURCE`."""
-_DOCUMENT = (
-    "document_id", "tenant", "uri", "groups", "title", "media_type", "series", "effective_from", "published", "origin",
-    "attributes", "content_hash", "characters", "chunks", "ingested_at", "version_of", "writer_reads", "parsers", "text",
-    "outline",
+_OF_THE_SOURCE = (
+    "document_id", "tenant", "uri", "title", "media_type", "series", "effective_from", "published", "origin", "version_of",
+    "writer_reads",
 )  # fmt: skip
 # Columns of passages that all databases have
 _CHUNK = (
     "sequence", "chunk_id", "document_id", "position", "start", "end", "page", "heading_path", "text", "digest", "embedding",
 )  # fmt: skip
-_REFUSAL = ("document_id", "tenant", "uri", "groups", "class", "reason", "message", "at")
 
 REMEMBERED = 100_000
 """Number of last changes whose deletions and stamps are kept. An index further behind is filled anew, which costs no
@@ -61,12 +60,7 @@ def last_number(connection: TablesConnection) -> int:
 
 
 def write_fingerprint(connection: TablesConnection, fingerprint: Fingerprint) -> None:
-    connection.execute(connection.WRITE_FINGERPRINT, {"text": row_codec.fingerprint_text(fingerprint)})
-
-
-def read_fingerprint(connection: TablesConnection) -> Fingerprint | None:
-    row = connection.execute(connection.READ_FINGERPRINT).fetchone()
-    return row_codec.fingerprint(row[0]) if row else None
+    connection.execute(connection.WRITE_FINGERPRINT, {"text": json.dumps(asdict(fingerprint))})
 
 
 def store_entry(connection: TablesConnection, entry: Entry, numbers: Numbers, now: datetime) -> None:
@@ -74,14 +68,18 @@ def store_entry(connection: TablesConnection, entry: Entry, numbers: Numbers, no
         raise ValueError(f"{entry.source.uri}: {len(entry.chunks)} chunks and {len(entry.vectors)} vectors")
     source, text = entry.source, entry.parsed.text
     remove_document(connection, source.document_id, numbers)
-    values = (
-        source.document_id, source.tenant, source.uri, sorted(source.groups), source.title, source.media_type,
-        source.series, source.effective_from, source.published, source.origin,
-        json.dumps(stored_attributes(source.attributes), sort_keys=True), entry.content_hash, len(text), len(entry.chunks),
-        entry.ingested_at or now, source.version_of, source.writer_reads, list(entry.parsed.parsers), text,
-        row_codec.outline(entry.parsed),
-    )  # fmt: skip
-    _insert(connection, "documents", _DOCUMENT, values)
+    values = {name: getattr(source, name) for name in _OF_THE_SOURCE} | {
+        "groups": sorted(source.groups),
+        "attributes": json.dumps(stored_attributes(source.attributes), sort_keys=True),
+        "content_hash": entry.content_hash,
+        "characters": len(text),
+        "chunks": len(entry.chunks),
+        "ingested_at": entry.ingested_at or now,
+        "parsers": list(entry.parsed.parsers),
+        "text": text,
+        "outline": row_codec.outline(entry.parsed),
+    }
+    connection.execute(row_codec.insert_statement("documents", values), values)
     connection.insert_filterable(source.document_id, stored_attributes(source.filterable))
     vectors = np.ascontiguousarray(entry.vectors, dtype="<f4")
     rows = [
@@ -95,10 +93,6 @@ def store_entry(connection: TablesConnection, entry: Entry, numbers: Numbers, no
     connection.execute_many("DELETE FROM deletions WHERE chunk_id = :chunk_id", rows)
     delete_refusal(connection, source.document_id)
     next(numbers)  # a document without a passage is a change, too
-
-
-def _insert(connection: TablesConnection, table: str, columns: Sequence[str], values: Sequence[Any]) -> None:
-    connection.execute(row_codec.insert_statement(table, columns), dict(zip(columns, values, strict=True)))
 
 
 def read_entries(connection: TablesConnection, which: str, values: Values) -> Iterator[Entry]:
@@ -132,11 +126,9 @@ def delete_refusal(connection: TablesConnection, key: str) -> bool:
 
 def write_refusal(connection: TablesConnection, refusal: Refusal) -> None:
     delete_refusal(connection, refusal.source.document_id)
-    values = (
-        refusal.source.document_id, refusal.tenant, refusal.uri, sorted(refusal.groups), refusal.data_class,
-        refusal.reason, refusal.message, refusal.at,
-    )  # fmt: skip
-    _insert(connection, "refusals", _REFUSAL, values)
+    own = {"document_id": refusal.source.document_id, "groups": sorted(refusal.groups), "class": refusal.data_class}
+    values = {name: getattr(refusal, name) for name in ("tenant", "uri", "reason", "message", "at")} | own
+    connection.execute(row_codec.insert_statement("refusals", values), values)
 
 
 def read_refusals(connection: TablesConnection, where: str, values: Values) -> list[Refusal]:

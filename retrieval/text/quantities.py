@@ -95,7 +95,6 @@ for _list in (
     _MONTHS |= {word: place for place, word in enumerate(_list.split(), 1) if word != "_"}
 
 EVERY_MONTH = frozenset(_MONTHS)
-"""Names of months in all languages of this module."""
 _NUMBER = re.compile(r"\d{1,3}(?:([,.'’\u00a0\u202f\u2009 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*")
 _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
 # The character before a number that is part of a name: GPT-4, B12
@@ -161,7 +160,10 @@ def read_quantities(text: str) -> list[Quantity]:
         text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), text)
     quantities = list(_dates_and_times(text))
     covered = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
-    quantities += [*_read_figures(text, covered), *_read_spelled(text, covered), *_read_chinese(text)]
+    figures = [match for match in _NUMBER.finditer(text) if _is_free(match, covered)]
+    alone = [match for match in figures if not _IN_NAME.search(text, max(0, match.start() - 2), match.start())]
+    quantities += [_figure(text, match) for match in alone]
+    quantities += [*_read_spelled(text, covered), *_read_chinese(text)]
     return sorted(quantities, key=lambda quantity: (quantity.start, quantity.dimension != "month"))
 
 
@@ -175,12 +177,6 @@ def _dates_and_times(text: str) -> Iterator[Quantity]:
                 yield Quantity(start, end, frozenset({float(100 * month + day)}), "day")
     for dates, year in ((_YEAR_FIRST, 1), (_DAY_FIRST, 3)):
         yield from (Quantity(*match.span(year), frozenset({float(match[year])})) for match in dates.finditer(text))
-
-
-def _read_figures(text: str, covered: set[int]) -> Iterator[Quantity]:
-    for match in _NUMBER.finditer(text):
-        if _is_free(match, covered) and not _IN_NAME.search(text, max(0, match.start() - 2), match.start()):
-            yield _figure(text, match)
 
 
 def _read_spelled(text: str, covered: set[int]) -> Iterator[Quantity]:
@@ -259,7 +255,7 @@ def _readings(number: str) -> set[float]:
 
 
 def _unit_after(text: str, end: int) -> tuple[str, float, float, int]:
-    """Return dimension, power of ten, unit factor and end of the words after a number: "million km"."""
+    """Return dimension, power, unit factor and end of the words after a number: "million km"."""
     power = 1.0
     for _ in range(3):
         match = _AFTER.match(text, end)

@@ -1,12 +1,11 @@
 """A vector index with small shelves in memory and large ones in embedded Chroma.
 
 A shelf has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
-memory, and saved when the index is closed; after a kill it is filled from the ledger. A larger shelf moves to Chroma,
-which is imported only then.
+memory, and saved when the index is closed; after a kill it is filled from the ledger. A larger shelf moves to Chroma.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
-without an error. So one process owns the folder; Chroma's part is probed in a child process before it is opened (unless
-its seal shows that it is unchanged since it was closed), and a damaged one is put aside and filled anew.
+without an error. So one process owns the folder, and Chroma's part is probed in a child process before it is opened,
+unless its seal shows that it is unchanged since it was closed.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ from retrieval.index.exact_search import Access, ExactIndex, best
 from retrieval.index.lock import Ownership
 from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
 
+# File of the small shelves, with the number of its format; files of other formats are ignored
 FILE = "rows-2.npz"
-"""File of the small shelves, with the number of its format; files of other formats are ignored."""
+# Factor on `exact_up_to` for the most vectors of all shelves in memory
 TOGETHER = 5
-"""Factor on `exact_up_to` for the most vectors of all shelves in memory."""
 # The probe searches for one vector in this many
 _SAMPLED = 20
 
@@ -96,7 +95,8 @@ class ChromaVectorIndex:
         with self._use():
             if limit <= 0 or wanted is False:
                 return []
-            hits = list(self._small.hits(vector, scope, limit, wanted))  # first, since shelves move from here to Chroma
+            # First, since shelves move from here to Chroma
+            hits = list(self._small.hits(vector, scope, limit, wanted))
             if self._large:
                 hits += self._large.hits(vector, scope, limit, wanted)
             return best(hits, limit)
@@ -124,16 +124,17 @@ class ChromaVectorIndex:
                 self._large.clear()
 
     def close(self) -> None:
-        """Refuse new calls, wait for those in progress, which would change files behind the seal, then save, close,
-        seal and release the folder. A second call does nothing."""
+        """Save, close, seal and release the folder. A second call does nothing."""
         with self._changing:
             with self._gate:
                 if self._closed:
                     return
                 self._closed = True
+                # Calls in progress would change files behind the seal
                 self._gate.wait_for(lambda: not self._inside)
             try:
-                with suppress(OSError):  # such as a full disk; the last saved file is then caught up
+                # Such as a full disk; the last saved file is then caught up
+                with suppress(OSError):
                     self._small.save(self._file)
                 self._small.close()
                 if self._large:

@@ -172,12 +172,6 @@ def _prepare(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS vectors_state (one boolean PRIMARY KEY, sequence bigint NOT NULL, stamp text NOT NULL)"
     )
     connection.execute("INSERT INTO vectors_state VALUES (true, 0, '') ON CONFLICT DO NOTHING")
-    has_attributes = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('vectors') AND attname = 'attributes'"
-    if (
-        _is_made(connection, "vectors") and _one(connection, has_attributes) is None
-    ):  # of an earlier format: filled anew
-        connection.execute("DROP TABLE vectors")
-        connection.execute("UPDATE vectors_state SET sequence = 0, stamp = ''")
 
 
 def _row(item: VectorItem) -> tuple[Any, ...]:

@@ -34,8 +34,6 @@ _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
 # Id of the point with sequence and stamp; it equals no chunk's, which are made from "chunk" and the id
 _STATE = str(uuid5(_NAMES, "state"))
 _BATCH = 500
-# Format of the payloads. A collection of an earlier one is filled anew.
-_FORMAT = 2
 
 
 class Options(Section):
@@ -59,7 +57,7 @@ class QdrantVectorIndex:
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
         try:
-            self._forget_an_earlier_format()
+            self.sequence()  # raises where no server answers
         except BaseException:
             self.close()
             raise
@@ -132,13 +130,6 @@ class QdrantVectorIndex:
             if client is not None:
                 client.close()
 
-    def _forget_an_earlier_format(self) -> None:
-        with self._use() as client:
-            if client.collection_exists(self._name):
-                state = client.retrieve(self._name, [_STATE])
-                if not state or (state[0].payload or {}).get("format") != _FORMAT:
-                    client.delete_collection(self._name)
-
     def _state(self) -> dict[str, Any]:
         with self._use() as client:
             if not client.collection_exists(self._name):
@@ -156,9 +147,7 @@ class QdrantVectorIndex:
         if self._options.url:  # local mode compares one by one
             for field in ("tenant", "groups"):
                 client.create_payload_index(self._name, field, models.PayloadSchemaType.KEYWORD, wait=True)
-        state = models.PointStruct(
-            id=_STATE, vector=[1.0] * dimensions, payload=self._state_before | {"format": _FORMAT}
-        )
+        state = models.PointStruct(id=_STATE, vector=[1.0] * dimensions, payload=self._state_before)
         client.upsert(self._name, [state], wait=True)
 
     @contextmanager
