@@ -1,7 +1,4 @@
-"""The composition root, the only place where parts meet. It opens them in layer order and closes them in reverse.
-
-To replace a part, change its line in stack.toml; to change how parts are joined, change this file.
-"""
+"""The composition root, the only place where parts meet. It opens them in layer order and closes them in reverse."""
 
 from __future__ import annotations
 

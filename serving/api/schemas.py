@@ -1,7 +1,4 @@
-"""Types that the bodies of several resources share. Those of a single resource are in its own file.
-
-Nouns of lower layers are sent as they are. (The file is not called models: that is layer 2.)
-"""
+"""Types that the bodies of several resources share. Those of a single resource are in its own file."""
 
 from __future__ import annotations
 

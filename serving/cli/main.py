@@ -1,8 +1,4 @@
-"""The command line: `sixply COMMAND`, or `python -m serving.cli COMMAND`.
-
-This file lists the commands. A command's options, work and output are in its own module, which is imported when the
-command or its help is requested: so `--help` answers at once.
-"""
+"""The command line: `sixply COMMAND`, or `python -m serving.cli COMMAND`."""
 
 from __future__ import annotations
 
@@ -62,30 +58,18 @@ COMMANDS = {
         "system-card": ("serving.cli.govern.system_card:system_card", "What runs, what it may do."),
         "facts": ("serving.cli.govern.facts:app", "What is remembered of a person."),
         "erase": ("serving.cli.govern.erasure:erase", "Erase everything that one person said, asked and was told."),
-        "retention": (
-            "serving.cli.govern.erasure:retention",
-            "Take out what is older than [foundation.retention] allows.",
-        ),
+        "retention": ("serving.cli.govern.erasure:retention", "Take out what is older than [foundation.retention]"),
     },
     "Is it good enough, and worth it?": {
         "evaluate": ("serving.cli.judge.evaluate:evaluate", "Score a golden set against the documents in the ledger."),
         "gate": ("serving.cli.judge.gate:gate", "The golden set against the committed baseline."),
         "swap-report": ("serving.cli.judge.swap_report:swap_report", "The same questions through two systems."),
         "strengthen": ("serving.cli.judge.strengthen:strengthen", "Which layer to strengthen next."),
-        "model-frontier": (
-            "serving.cli.judge.frontier:model_frontier",
-            "Quality against money and time of your chat models.",
-        ),
+        "model-frontier": ("serving.cli.judge.frontier:model_frontier", "Quality against money and time."),
         "calibrate": ("serving.cli.judge.evaluate:calibrate", "From which confidence on to answer (min_evidence)."),
         "golden": ("serving.cli.judge.golden:golden", "Questions from your own documents, which you let in."),
-        "cases-from-feedback": (
-            "serving.cli.judge.feedback:cases_from_feedback",
-            "Judged answers become golden cases.",
-        ),
-        "judge-agreement": (
-            "serving.cli.judge.judge_agreement:judge_agreement",
-            "Does a language model mark answers as people do?",
-        ),
+        "cases-from-feedback": ("serving.cli.judge.feedback:cases_from_feedback", "Judged answers become cases."),
+        "judge-agreement": ("serving.cli.judge.judge_agreement:judge_agreement", "Does a model mark as people do?"),
         "business-case": ("serving.cli.judge.value:business_case", "What outcomes.toml promises."),
         "outcome": ("serving.cli.judge.value:outcome", "Record what became of an answer."),
         "roi": ("serving.cli.judge.value:roi", "What the recorded outcomes were worth: ship, hold or stop."),
@@ -93,10 +77,7 @@ COMMANDS = {
     },
     "Change it": {
         "update": ("serving.cli.project.update:update", "Merge the newest commit of the template into this project."),
-        "model-check": (
-            "serving.cli.model_check:model_check",
-            "Ask the chat model seven short things: tools, streams, schema, usage.",
-        ),
+        "model-check": ("serving.cli.model_check:model_check", "Ask the chat model seven short things."),
         "adapter": ("serving.parts.scaffold:adapter", "Write the file of a new adapter."),
         "contracts": ("serving.parts.contract_tests:contracts", "Test which promises of its port a part keeps."),
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),

@@ -10,7 +10,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
 def model_check(json: Json = None, stack: Stack = STACK) -> None:
-    """Ask the chat model seven short things: tools, streams, schema, usage. Says what to write into stack.toml."""
+    """Ask the chat model seven short things. Says what it can (tools, streams, schema, usage), and what to write into stack.toml."""
     from langchain_core.language_models import BaseChatModel
     from rich.text import Text
 

@@ -1,8 +1,4 @@
-"""Code that the vendor APIs share: names of models, supported parameters, and the text with its sources.
-
-The last user message is the question. Without one of our conversations, the messages before it are context only, and no evidence: anybody
-can write what an assistant is said to have answered.
-"""
+"""Code that the vendor APIs share: names of models, supported parameters, and the text with its sources."""
 
 from __future__ import annotations
 
@@ -152,6 +148,7 @@ def request_from(
     return AnswerRequest(
         question=question,
         thread_id=thread_id,
+        # context only, and no evidence: anybody can write what an assistant is said to have answered
         messages=() if thread_id else tuple(turns[: places[-1]]),
         images=tuple(images_in(turns[places[-1]])) if places else (),
         since=tuple(turns[places[-1] + 1 if places else 0 :]) if ends_in_result else (),

@@ -1,8 +1,4 @@
-"""Sixply as an MCP server: search, answer and documents for any MCP client, with the rights of its credential.
-
-Over standard input and output (`make mcp`, for a local client that starts us) and over streamable HTTP at /mcp of the
-API, with the same keys, queues and limits as the other routes.
-"""
+"""Sixply as an MCP server: search, answer and documents for any MCP client, with the rights of its credential."""
 
 from __future__ import annotations
 

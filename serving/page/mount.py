@@ -1,8 +1,4 @@
-"""NiceGUI inside our application, loaded when a signed-in person first opens the page: an API server never loads it.
-
-NiceGUI keeps its state in its module, so a process has one page. It expects to own the server; here our routes pass
-requests to it, and its start and end are those of our lifespan.
-"""
+"""NiceGUI inside our application, loaded when a signed-in person first opens the page: an API server never loads it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Every port of the system: its name, the folder of its adapters, and their contract.
-
-A port is named like its section of stack.toml (`retrieval.vectors`) or its folder (`models/embedders`). Parsers have
-a folder and no section: a file's suffix chooses one.
-"""
+"""Every port of the system: its name, the folder of its adapters, and their contract."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""`sixply adapter`: write the file of a new adapter, with everything to be filled in.
-
-The file is generated from the contract itself: methods, signatures and docstrings are read from the source of the
-Protocol or base class, so it cannot get out of step with the port. Templates of copier or cookiecutter would have to
-be kept in step by hand.
-"""
+"""`sixply adapter`: write the file of a new adapter, with everything to be filled in."""
 
 from __future__ import annotations
 

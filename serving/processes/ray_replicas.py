@@ -1,7 +1,4 @@
-"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app and wiring.
-
-Serve's proxy spreads requests and restarts dead replicas. A replica to be removed gets the time of the longest answer.
-"""
+"""The API as replicas of a Ray Serve deployment, `[foundation.cluster] use = "ray"`: the same app and wiring."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Several worker processes on one socket: `[serving] workers`. Each has a system of its own, as a single `make serve` has.
-
-The parent takes the address, starts the workers, restarts dead ones, and passes on the signal to stop. It holds no store.
-"""
+"""Several worker processes on one socket: `[serving] workers`. Each has a system of its own, as a single `make serve` has."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Erase the data of one person, and data past its retention (`[foundation.retention]`).
-
-Every store declares how a person is erased, what stays, and why (foundation/stores/registry.py). A file of the data folder that
-no store claims is reported, and the command fails. It works beside a running server and loads no model.
-"""
+"""Erase the data of one person, and data past its retention (`[foundation.retention]`)."""
 
 from __future__ import annotations
 

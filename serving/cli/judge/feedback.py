@@ -30,7 +30,7 @@ def cases_from_feedback(
     golden: Annotated[Path | None, typer.Option(help="The golden set; else that of the stack.", dir_okay=False)] = None,
     stack: Stack = STACK,
 ) -> None:
-    """Judged answers become golden cases, after a person's review."""
+    """Judged answers become cases. They join the golden set after a person's review."""
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
     if take is None:

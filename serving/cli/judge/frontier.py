@@ -30,7 +30,7 @@ def model_frontier(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Quality against money and time of your chat models, and which point keeps the outcome contract for the least."""
+    """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
     from observability.reports.frontier import draw_frontier, plot

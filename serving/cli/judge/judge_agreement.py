@@ -33,7 +33,7 @@ def judge_agreement(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Does a language model mark answers as people do? The record by which `evaluate` trusts it. 1: it does not."""
+    """Does a model mark as people do? The record by which `evaluate` trusts it. 1: it does not."""
     from foundation.components import load
     from models.contract import PriceSource
     from observability.evaluation import judge as judges
