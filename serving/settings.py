@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from retrieval.settings import RetrievalSettings
 
 if TYPE_CHECKING:
     from foundation.components import Context
+
+log = logging.getLogger("sixply.serving")
 
 
 class HttpSettings(Section):
@@ -80,33 +83,44 @@ class Windows(Section):
     month: int | None = Field(default=None, ge=0)
 
 
-class MoneyWindows(Section):
-    """As `Windows`, in dollars."""
+class TenantMoney(Section):
+    """As `Windows`, in dollars. Those of a day are a budget: `[orchestration.budget] tenant_day` and `tenants`."""
 
     minute: float | None = Field(default=None, ge=0)
     hour: float | None = Field(default=None, ge=0)
-    day: float | None = Field(default=None, ge=0)
     month: float | None = Field(default=None, ge=0)
 
 
-class QuotaLimits(Section):
-    """Limits of one caller or tenant; 0 refuses everything."""
+class CallerMoney(TenantMoney):
+    """As `Windows`, in dollars."""
+
+    day: float | None = Field(default=None, ge=0)
+
+
+class TenantQuotas(Section):
+    """Limits of one tenant; 0 refuses everything."""
 
     requests: Windows = Windows()
     tokens: Windows = Windows()
-    usd: MoneyWindows = MoneyWindows()
+    usd: TenantMoney = TenantMoney()
     concurrent: int | None = Field(default=None, ge=1, le=1000)
     """Maximum concurrent requests."""
+
+
+class CallerQuotas(TenantQuotas):
+    """Limits of one caller."""
+
+    usd: CallerMoney = CallerMoney()
 
 
 class QuotaSettings(Section):
     """Quotas (`serving/access/quotas.py`). `[serving.cache]` counts: each process for itself, or with `redis` all."""
 
-    caller: QuotaLimits = QuotaLimits()
+    caller: CallerQuotas = CallerQuotas()
     """For each subject of a tenant, with all of its keys and tokens."""
-    tenant: QuotaLimits = QuotaLimits()
+    tenant: TenantQuotas = TenantQuotas()
     """For each tenant, all of its callers together."""
-    tenants: dict[str, QuotaLimits] = Field(default_factory=dict)
+    tenants: dict[str, TenantQuotas] = Field(default_factory=dict)
     """For tenants by name, in place of `tenant`."""
 
 
@@ -223,6 +237,24 @@ class Settings(BaseSettings):
     orchestration: OrchestrationSettings = OrchestrationSettings()
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_money_of_a_day(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # until the next release: a tenant's dollars a day could also be a quota, which a restart forgot
+        serving = values.get("serving")
+        quotas = serving.get("quotas", {}) if isinstance(serving, dict) else {}
+        for name, limits in {"": quotas.get("tenant", {}), **quotas.get("tenants", {})}.items():
+            if "day" in limits.get("usd", {}):
+                limit, where = limits["usd"].pop("day"), f"tenants.{name}" if name else "tenant_day"
+                day = values
+                for key in ("orchestration", "budget", *where.split(".", 1)):
+                    day = day.setdefault(key, {})
+                day["usd"] = limit if day.get("usd") is None else min(day["usd"], limit)
+                log.warning(
+                    "[serving.quotas] usd in a day of a tenant is [orchestration.budget] %s now: move it", where
+                )
+        return values
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from foundation.components import Context, load
+from foundation.components import Context
+from foundation.components import load as load_part
 from foundation.errors import UpstreamDown
 from foundation.settings import Part
 from foundation.types import Principal
@@ -23,7 +24,7 @@ from orchestration.settings import AnswerSettings, BudgetSettings
 from serving.access.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.caches.memory import MemoryCache, Options
 from serving.contract import Cache
-from serving.settings import QuotaSettings
+from serving.settings import QuotaSettings, load
 from tests import services
 from tests.doubles.orchestration import ManualClock, World
 
@@ -54,7 +55,9 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
         def another(**settings: Any) -> Quotas:
             if request.param == "redis" or not shared:
                 part = Part(use=request.param, **services.options(request.param, tmp_path))
-                shared.append(opened.enter_context(closing(load("serving.cache", part, Context(data_dir=tmp_path)))))
+                shared.append(
+                    opened.enter_context(closing(load_part("serving.cache", part, Context(data_dir=tmp_path))))
+                )
             return quotas_on(shared[-1], **settings)
 
         yield another
@@ -167,11 +170,11 @@ async def test_the_slot_of_a_killed_process_comes_back_by_itself(memory: MemoryC
 
 
 async def test_a_reply_says_what_holds_and_what_is_left(memory: MemoryCache) -> None:
-    quotas = quotas_on(memory, caller={"requests": {"minute": 5}, "concurrent": 2}, tenant={"usd": {"day": 1.5}})
+    quotas = quotas_on(memory, caller={"requests": {"minute": 5}, "concurrent": 2}, tenant={"usd": {"month": 1.5}})
     assert await quotas.headers(await quotas.admit(ADA)) == {
         "RateLimit-Policy": '"caller-requests-minute";q=5;w=60;qu="requests", '
-        '"tenant-usd-day";q=1500000;w=86400;qu="microdollars", "caller-concurrent";q=2;qu="concurrent-requests"',
-        "RateLimit": '"caller-requests-minute";r=4;t=120, "tenant-usd-day";r=1500000;t=0',
+        '"tenant-usd-month";q=1500000;w=2592000;qu="microdollars", "caller-concurrent";q=2;qu="concurrent-requests"',
+        "RateLimit": '"caller-requests-minute";r=4;t=120, "tenant-usd-month";r=1500000;t=0',
     }
     assert await quotas_on(memory).headers(await quotas_on(memory).admit(ADA)) == {}
 
@@ -214,3 +217,19 @@ async def test_a_call_that_never_came_about_counts_nothing(desk: World, memory: 
     headers = await quotas.headers(await quotas.admit(ADA))
     assert headers["RateLimit"] == '"caller-tokens-day";r=300;t=0, "caller-usd-day";r=1000000;t=0'
     spending.close()
+
+
+def test_a_tenants_dollars_a_day_are_a_budget_also_where_a_quota_still_says_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack = tmp_path / "stack.toml"
+    stack.write_text(
+        "[serving.quotas.tenant]\nusd = { day = 2.0, month = 9.0 }\n[serving.quotas.tenants.north]\nusd = { day = 3.0 }\n"
+        "[orchestration.budget.tenants.north]\nusd = 1.0\n"
+    )
+    settings = load(stack).settings
+    budget, quotas = settings.orchestration.budget, settings.serving.quotas
+    assert (budget.tenant_day.usd, budget.tenants["north"].usd) == (2.0, 1.0), "the smaller one where both say it"
+    assert quotas.tenant.usd.month == 9.0
+    assert "tenant_day" in caplog.text
+    assert "tenants.north" in caplog.text
