@@ -67,19 +67,18 @@ def run(
 ) -> bool:
     """Run the contract tests. Return whether at least one promise was tested and all of these were kept.
 
-    `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all` for every file of the folder;
-    without it the configured parts are tested. `options` is a JSON object of options for it. Raises ConfigurationError:
-    there is no such part, or its options are not valid. InvalidRequest: no such port, no contract tests here, or
-    options that are no JSON object. MissingDependency: pytest is not installed.
+    `name` is an adapter of the port, one from elsewhere (`my_pkg.acme:build`), or `all`; without it the configured parts
+    are tested. Raises ConfigurationError: there is no such part, or its options are not valid. InvalidRequest: no such
+    port, no contract tests here, or options that are no JSON object. MissingDependency: pytest is not installed.
     """
     if name and name != "all" and not port:
         raise InvalidRequest(f'"{name}" of which port? Name it: PORT=retrieval.vectors NAME={name}.')
     chosen = [ports.port(port)] if port else [Port(port_name) for port_name in ports.CONTRACTS]
-    missing = [str(tested.suite) for tested in chosen if not tested.suite.exists()]
-    if missing:
+    if missing := [str(tested.suite) for tested in chosen if not tested.suite.exists()]:
         raise InvalidRequest(f"No contract tests at {', '.join(missing)}. Run from the repository's root.")
     parts = {tested.name: _parts(settings, tested, name, _object(options)) for tested in chosen}
-    for tested in chosen:  # a misspelt name is one clear error, not fifty failures
+    # a misspelt name is one clear error, not fifty failures
+    for tested in chosen:
         for part in parts[tested.name] if tested.name in components.PORTS else ():
             components.options_of(tested.name, part["use"])
     telling = Telling(parts, quiet=str(json) == "-")
@@ -154,7 +153,6 @@ class Telling:
 
 
 def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
-    """Return the promise's name as words, or the test's own name with its parameters."""
     promise = next((it for it in params.values() if hasattr(it, "__name__") and hasattr(it, "__code__")), None)
     tail = [str(value) for value in params.values() if value is not promise and value != adapter]
     name = promise.__name__ if promise else item.originalname.removeprefix("test_")
@@ -163,7 +161,6 @@ def _sentence(item: Any, params: Mapping[str, Any], adapter: str) -> str:
 
 
 def _outcome(report: Any) -> tuple[str, str]:
-    """Return a test's outcome, and its reason in one line."""
     if report.skipped:
         reason = getattr(report, "wasxfail", "") or report.longrepr[2].removeprefix("Skipped: ")
         from_outside = hasattr(report, "wasxfail") or "langchain_tests" in report.longrepr[0]
@@ -177,14 +174,14 @@ def _outcome(report: Any) -> tuple[str, str]:
 
 
 def _sentence_of_failure(failure: Any) -> str | None:
-    """Return what a failure's own line leaves out: the first unwritten method, or the expression of a bare assertion."""
+    """Return what a failure's own line leaves out, if anything."""
     error = failure.value
     if isinstance(error, NotImplementedError):
-        # the method called first, because the cleanup after it is seldom written either
+        # the method that was called first: the cleanup after it is seldom written either
         while isinstance(error.__context__, NotImplementedError):
             error = error.__context__
         return f"{type(error).__name__}: {error}"
-    first = next(iter(str(error).splitlines()), "")
+    first = str(error).partition("\n")[0]
     if isinstance(error, AssertionError) and first.startswith("assert "):
         asserted = str(failure.traceback[-1].statement).splitlines()[0].strip()
         return f"{asserted}  (found: {first.removeprefix('assert ')})"
@@ -207,19 +204,20 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
 
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parts to test, as in stack.toml, with secrets in the clear: an environment variable carries them."""
+    """Return the parts to test, as in stack.toml."""
     configured = port.configured_parts(settings)
     if name == "all" or (name is None and not configured):
         return [{"use": adapter} for adapter in components.available(port.name)]
     chosen = [part for part in configured if name in (None, part.use)] or [Part(use=str(name))]
-    return [{"use": part.use} | _own_options(port, part) | given for part in chosen]
+    own = [{} if port.name in STORES else {key: _plain(it) for key, it in part.options.items()} for part in chosen]
+    return [{"use": part.use} | options | given for part, options in zip(chosen, own, strict=True)]
 
 
-def _own_options(port: Port, part: Part) -> dict[str, Any]:
-    if port.name in STORES:
-        return {}
-    plain = {key: it.get_secret_value() if isinstance(it, SecretStr) else it for key, it in part.options.items()}
-    return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
+def _plain(value: Any) -> Any:
+    # secrets in the clear: the tests get them by an environment variable
+    return (
+        value.get_secret_value() if isinstance(value, SecretStr) else str(value) if isinstance(value, Path) else value
+    )
 
 
 def _object(options: str | None) -> dict[str, Any]:

@@ -76,7 +76,20 @@ def parts(
 
 def page(found: list[Adapter]) -> str:
     """Return the documentation's page, in Markdown."""
-    return "\n".join([HEAD, *(line for port in map(Port, CONTRACTS) for line in _section(port, found))])
+    lines = [HEAD]
+    for port in map(Port, CONTRACTS):
+        contract = f"{port.contract.__module__}.{port.contract.__qualname__}"
+        lines += [
+            f"## {port.name}",
+            "",
+            f"Contract: `{contract}`. Folder: `{port.folder}/`. Its promises: `{port.suite}`.",
+            "",
+            "| adapter | what it is | needs | options |",
+            "|---|---|---|---|",
+            *(row(adapter) for adapter in found if adapter.port == port.name),
+            "",
+        ]
+    return "\n".join(lines)
 
 
 def row(one: Adapter) -> str:
@@ -85,20 +98,6 @@ def row(one: Adapter) -> str:
     needs = f"`make setup WITH={','.join(one.extras)}`" if one.extras else ""
     cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(text))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _section(port: Port, found: list[Adapter]) -> list[str]:
-    contract = f"{port.contract.__module__}.{port.contract.__qualname__}"
-    return [
-        f"## {port.name}",
-        "",
-        f"Contract: `{contract}`. Folder: `{port.folder}/`. Its promises: `{port.suite}`.",
-        "",
-        "| adapter | what it is | needs | options |",
-        "|---|---|---|---|",
-        *(row(one) for one in found if one.port == port.name),
-        "",
-    ]
 
 
 def _options(module: str) -> dict[str, str | None] | None:

@@ -120,9 +120,7 @@ class _Template:
         base = "" if self.protocol else f"({self._import_name(CONTRACTS[self.port.name])}{self._parameters()})"
         promise = f"See `{self.contract.__module__}.{self.contract.__name__}` for the contract."
         lines = [f"class {self.title}{base}:", f'    """{promise}"""', "", *self._attributes(), *self._init()]
-        for method in _methods(self.contract):
-            lines += [self._method(method), ""]
-        return lines
+        return [*lines, *(f"{self._method(method)}\n" for method in _methods(self.contract))]
 
     def _parameters(self) -> str:
         if not getattr(self.contract, "__parameters__", ()):
@@ -131,16 +129,18 @@ class _Template:
         return "[Any]"
 
     def _attributes(self) -> list[str]:
-        """Return the contract's fields without a value, each with a first value."""
         if self.fields:
             needed = [name for name, field in self.contract.model_fields.items() if field.is_required()]  # type: ignore[attr-defined]
             return [*(f'    {name}: str = "{self.name}"' for name in needed), "    options: Options", ""]
+        first_values = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}
         lines = []
-        for node, promise in _declarations(self.contract) if self.protocol else ():
-            kind = ast.unparse(node.annotation)
-            value = {"bool": "False", "str": f'"{self.name} 1"', "tuple[str, ...]": f'(".{self.name}",)'}[kind]
-            lines.append(f"    {ast.unparse(node.target)}: {kind} = {value}")
-            lines += [f'    """{promise}"""'] if promise else []
+        body = _body(self.contract) if self.protocol else []
+        for node, following in zip(body, [*body[1:], ast.Pass()], strict=False):
+            if isinstance(node, ast.AnnAssign):
+                kind = ast.unparse(node.annotation)
+                lines.append(f"    {ast.unparse(node.target)}: {kind} = {first_values[kind]}")
+                if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                    lines.append(f'    """{following.value.value}"""')
         return [*lines, ""]
 
     def _init(self) -> list[str]:
@@ -152,15 +152,13 @@ class _Template:
         return [f"    def __init__(self, {signature}) -> None:", *opened, *kept, ""]
 
     def _given_names(self) -> dict[str, str]:
-        """Return the arguments of `build`."""
         context = self._import_name(CONTEXTS.get(self.port.name, "foundation.components:Context"))
-        return (
-            {"limits": context} if self.port.name == "retrieval.parsers" else {"options": "Options", "context": context}
-        )
+        is_parser = self.port.name == "retrieval.parsers"
+        return {"limits": context} if is_parser else {"options": "Options", "context": context}
 
     def _method(self, node: Function) -> str:
-        """Return the contract's method with an error as its body."""
-        generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))  # its caller sees no coroutine
+        # a method that yields is no coroutine for its caller
+        generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))
         kind = ast.FunctionDef if generates else type(node)
         unwritten = ast.parse(f'raise NotImplementedError("{self.title}.{node.name} is not written yet")').body
         promise = [each for each in node.body[:1] if isinstance(each, ast.Expr) and ast.get_docstring(node)]
@@ -187,17 +185,14 @@ class _Template:
 
 def _methods(contract: type) -> list[Function]:
     """Return the required methods of the contract: abstract ones, and public ones without a body."""
-    return [
-        node
-        for node in _body(contract)
-        if isinstance(node, Function) and node.name not in UNASKED and _is_asked_for(node)
-    ]
-
-
-def _is_asked_for(node: Function) -> bool:
-    decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
-    public = not node.name.startswith("_") and "overload" not in decorators
-    return "abstractmethod" in decorators or (public and all(_says_nothing(each) for each in node.body))
+    methods = []
+    for node in _body(contract):
+        if isinstance(node, Function) and node.name not in UNASKED:
+            decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+            public = not node.name.startswith("_") and "overload" not in decorators
+            if "abstractmethod" in decorators or (public and all(map(_says_nothing, node.body))):
+                methods.append(node)
+    return methods
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
@@ -209,15 +204,6 @@ def _says_nothing(statement: ast.stmt) -> bool:
     )
 
 
-def _declarations(contract: type) -> Iterator[tuple[ast.AnnAssign, str]]:
-    """Yield the attributes of a Protocol, each with its docstring."""
-    body = _body(contract)
-    for node, following in zip(body, [*body[1:], ast.Pass()], strict=True):
-        if isinstance(node, ast.AnnAssign):
-            said = following.value if isinstance(following, ast.Expr) else None
-            yield node, str(said.value) if isinstance(said, ast.Constant) else ""
-
-
 def _body(contract: type) -> list[ast.stmt]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(contract))).body[0]
     assert isinstance(tree, ast.ClassDef)
@@ -225,7 +211,7 @@ def _body(contract: type) -> list[ast.stmt]:
 
 
 def _imports_of(contract: type, taken: set[str]) -> Iterator[str]:
-    """Yield all imports and definitions of the contract's module, but names in `taken`; ruff removes unused ones."""
+    # all imports and definitions of the contract's module: ruff removes those that are not used
     module = importlib.import_module(contract.__module__)
     tree = ast.parse(inspect.getsource(module))
     for node in (it for it in ast.walk(tree) if isinstance(it, ast.ImportFrom) and it.module != "__future__"):
@@ -239,7 +225,7 @@ def _imports_of(contract: type, taken: set[str]) -> Iterator[str]:
 
 
 def _tidy(text: str) -> str:
-    """Sort imports and wrap lines by this tree's rules; without ruff, return the text as it is."""
+    # by this tree's rules; ruff is for developers only
     if importlib.util.find_spec("ruff") is None:
         return text
     for order in (["check", "--select=F401,F811,I", "--fix"], ["format"]):
