@@ -13,9 +13,10 @@ from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
+from retrieval.ingest.batches import IngestReport
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
-from serving.api.schemas import DocumentSummary, Identifier, Known, Name, Summary
+from serving.api.schemas import DocumentSummary, Identifier, Known, Name
 from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.paging import Pages
@@ -35,13 +36,6 @@ class DocumentList(BaseModel):
     refusals: list[Refusal]
     """Refused documents with the reason, listed after the documents on the same pages."""
     next_cursor: str | None
-
-
-class RetryReport(Summary):
-    added: int
-    replaced: int
-    refused: tuple[Refusal, ...]
-    """The documents that were refused again."""
 
 
 class DocumentText(BaseModel):
@@ -95,11 +89,11 @@ def add(
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
-def retry(caller: Writer, runtime: Running) -> RetryReport:
+def retry(caller: Writer, runtime: Running) -> IngestReport:
     """Retry your tenant's refused documents that you could read, after a limit was raised or a parser fixed. An
     operator's call includes documents of all tenants. Documents refused again stay listed, with the new reason."""
-    shelves = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
-    return RetryReport.of(runtime.system.ingestor.retry(*shelves, scope=runtime.system.policy.scope(caller)))
+    tenants = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
+    return runtime.system.ingestor.retry(*tenants, scope=runtime.system.policy.scope(caller))
 
 
 @router.get("", responses=responses(), dependencies=[admit("reads")])

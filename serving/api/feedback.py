@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from foundation.errors import NotFound
 from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, Question, RequestBody, Summary
+from serving.api.schemas import Identifier, Question, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
 from serving.runtime import Running, admit
@@ -59,47 +58,34 @@ class Feedback(RequestBody):
         return self.edit or self.reason or ""
 
 
-class FeedbackGiven(Summary):
-    """Feedback as stored. Personal data is removed from `note`, which is the edited text or the reason."""
-
-    answer_id: str
-    verdict: Verdict
-    minutes: float | None
-    note: str
-    recorded_by: str
-    at: datetime
-
-
 class FeedbackList(BaseModel):
-    feedback: list[FeedbackGiven]
+    feedback: list[Outcome]
+    """As stored: personal data is removed from `note`, which is the edited text or the reason."""
     next_cursor: str | None
 
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))
-def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> FeedbackGiven:
+def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> Outcome:
     """Record feedback on an answer of your tenant. New feedback replaces the old."""
     system = runtime.system
     if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):
         raise NotFound(f'No answer "{answer_id}" of your tenant. Every answer carries its answer_id.')
-    outcome = system.outcomes.record(
-        Outcome(
-            answer_id=answer_id,
-            verdict=body.verdict,
-            at=system.context.clock.now(),
-            recorded_by=caller.subject,
-            minutes=body.minutes,
-            note=body.note,
-            tenant=caller.tenant,
-        )
+    outcome = Outcome(
+        answer_id=answer_id,
+        verdict=body.verdict,
+        at=system.context.clock.now(),
+        recorded_by=caller.subject,
+        minutes=body.minutes,
+        note=body.note,
+        tenant=caller.tenant,
     )
-    return FeedbackGiven.of(outcome)
+    stored: Outcome = system.outcomes.record(outcome)
+    return stored
 
 
 @router.get("/feedback", responses=responses())
 def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     """List your tenant's feedback, newest first."""
     outcomes = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
-    page, cursor = pages.page(
-        outcomes, lambda outcome: f"{outcome.at.isoformat()} {outcome.answer_id}", newest_first=True
-    )
-    return FeedbackList(feedback=[FeedbackGiven.of(outcome) for outcome in page], next_cursor=cursor)
+    page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
+    return FeedbackList(feedback=page, next_cursor=cursor)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
 from foundation.machine.deadline import in_thread
-from foundation.types import Principal, Usage
+from foundation.types import Principal
 from orchestration.answers.objects import ObjectAnswer, model_of
-from retrieval.contract import Citation
 from serving.access.identity import Asker
 from serving.api.answers import check_length
 from serving.api.schemas import Question, RequestBody, Text
@@ -41,33 +38,8 @@ class ObjectRequest(RequestBody):
     )
 
 
-class ObjectReply(BaseModel):
-    """The filled object or the failure; exactly one of `object` and `failure` is set."""
-
-    answer_id: str
-    object: JsonValue = None
-    failure: Literal["insufficient_evidence", "budget", "model"] | None
-    told: str
-    """The reason of a failure, for a person."""
-    read: tuple[str, ...]
-    written: tuple[str, ...]
-    citations: tuple[Citation, ...]
-    degraded: tuple[str, ...]
-    """Parts of the work that were worse than configured, or need care in reading."""
-    usage: Usage
-    cost_usd: Decimal | None
-    seconds: float
-    trace_id: str | None
-
-    @classmethod
-    def of(cls, answer: ObjectAnswer[Any]) -> ObjectReply:
-        content = answer.object.model_dump(mode="json") if answer.object is not None else None
-        content_fields = {field.name: getattr(answer, field.name) for field in fields(answer) if field.name != "object"}
-        return cls(object=content, **content_fields)
-
-
 @router.post("/objects", responses=responses(429), dependencies=[admit("answers")])
-async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectReply:
+async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Running) -> ObjectAnswer[Any]:
     """Answer as an object that fits a JSON schema, from a text that you send or from the documents.
 
     Values are read from the text where it states them; `written` names the fields that the language model wrote.
@@ -78,6 +50,7 @@ async def fill(body: ObjectRequest, request: Request, caller: Asker, runtime: Ru
     return await unless_left(_fill_object(body, caller, runtime), runtime.lifecycle, request)
 
 
-async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectReply:
+async def _fill_object(body: ObjectRequest, caller: Principal, runtime: Runtime) -> ObjectAnswer[Any]:
     schema = await in_thread(model_of, body.shape)
-    return ObjectReply.of(await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text))
+    answer: ObjectAnswer[Any] = await runtime.system.objects.answer_as(schema, body.question, caller, text=body.text)
+    return answer

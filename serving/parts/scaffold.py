@@ -140,7 +140,7 @@ class _Template:
                 kind = ast.unparse(node.annotation)
                 lines.append(f"    {ast.unparse(node.target)}: {kind} = {first_values[kind]}")
                 if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-                    lines.append(f'    """{following.value.value}"""')
+                    lines.append(f'    """{following.value.value!s}"""')
         return [*lines, ""]
 
     def _init(self) -> list[str]:

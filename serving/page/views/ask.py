@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from nicegui import background_tasks, html, ui
 
+from observability.stores.outcomes import Outcome
 from orchestration.events import Event, Step, Turn
 from orchestration.requests import AnswerRequest
 from retrieval.contract import Citation
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
-from serving.api.feedback import FeedbackGiven
 from serving.cli.terminal import near_titles
 from serving.http.streams import explain, follow
 from serving.page.session import WORDS, Visitor, act, every, refill, trace
@@ -126,7 +126,7 @@ class AskView:
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
         outcomes = await asyncio.to_thread(system.outcomes.all, origin="production", tenant=caller.tenant)
-        judged = {outcome.answer_id: FeedbackGiven.of(outcome) for outcome in outcomes}
+        judged = {outcome.answer_id: outcome for outcome in outcomes}
         self._clear(thread_id)
         with self._turns:
             for turn in turns:
@@ -191,7 +191,7 @@ class Exchange:
             self._show(turn, Making.of(answer, self._visitor), degraded=answer.degraded)
             self._look_at("start")
 
-    def show_again(self, thread_id: str, turn: Turn, feedback: FeedbackGiven | None = None) -> None:
+    def show_again(self, thread_id: str, turn: Turn, feedback: Outcome | None = None) -> None:
         """Show a stored turn."""
         self.thread_id = thread_id
         making = Making(turn.trace_id, self._visitor, says=f"{turn.at:%d %b %Y, %H:%M} UTC")
@@ -215,7 +215,7 @@ class Exchange:
         self._look_at("end")
 
     def _show(
-        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), feedback: FeedbackGiven | None = None
+        self, turn: Turn, making: Making, *, degraded: tuple[str, ...] = (), feedback: Outcome | None = None
     ) -> None:
         self._status.text = WORDS[turn.status]
         self._status.classes(replace=f"status {turn.status}")

@@ -9,8 +9,9 @@ from typing import Any
 from nicegui import html, ui
 from pydantic import TypeAdapter
 
+from observability.stores.outcomes import Outcome
 from serving.api import feedback
-from serving.api.feedback import Feedback, FeedbackGiven
+from serving.api.feedback import Feedback
 from serving.http.streams import explain
 from serving.page.session import Visitor, act, alert, refill, show_errors, validate
 
@@ -35,7 +36,7 @@ class FeedbackBar:
         self._answer_id, self._text = answer_id, text
         self._visitor = visitor
 
-    def build(self, feedback: FeedbackGiven | None = None) -> None:
+    def build(self, feedback: Outcome | None = None) -> None:
         """Show the buttons, or the earlier `feedback`."""
         self._place = html.div().classes("feedback").props('role=group aria-label="What became of this answer?"')
         if feedback is None:
@@ -84,7 +85,7 @@ class FeedbackBar:
                 return
             self._show_saved(saved)
 
-    def _show_saved(self, feedback: FeedbackGiven) -> None:
+    def _show_saved(self, feedback: Outcome) -> None:
         with refill(self._place), html.div().classes("choices saved").props("role=status"):
             ui.icon("check").props("aria-hidden=true")
             minutes = "" if feedback.minutes is None else f", {feedback.minutes:g} minutes"
