@@ -128,18 +128,6 @@ class ChatRequest(BaseModel):
     response_format: ResponseFormat | None = None
 
 
-class ModelCard(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "sixply"
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 @router.post(
     "/chat/completions", **route_arguments("openai", "The completion, or with `stream` its chunks, ending with [DONE].")
 )
@@ -150,17 +138,21 @@ async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: 
 
 
 @router.get("/models", responses=responses(shape="openai"), dependencies=[admit("reads")])
-async def models(_: Asker, runtime: Running) -> ModelList:
+async def models(_: Asker, runtime: Running) -> dict[str, Any]:
     """List the accepted names of `model`."""
-    return ModelList(data=[ModelCard(id=name, created=_now(runtime)) for name in MODELS])
+    return {"object": "list", "data": [_card(name, runtime) for name in MODELS]}
 
 
 @router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
-async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> ModelCard:
+async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> dict[str, Any]:
     """Return one model."""
     if model not in MODELS:
         raise unknown(model)
-    return ModelCard(id=model, created=_now(runtime))
+    return _card(model, runtime)
+
+
+def _card(name: str, runtime: Runtime) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _now(runtime), "owned_by": "sixply"}
 
 
 def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
