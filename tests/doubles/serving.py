@@ -256,33 +256,22 @@ class QuietTelemetry:
         return b"# the double counts nothing\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(kw_only=True)
-class TwelveAnswer:
-    """An answer as an object, for a tree that may go without the real one."""
-
-    answer_id: str = "a-1"
-    object: Any = None
-    failure: str | None = None
-    told: str = ""
-    read: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
-    citations: tuple[Citation, ...] = ()
-    degraded: tuple[str, ...] = ()
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: Decimal = Decimal(0)
-    seconds: float = 0.1
-    trace_id: str | None = None
-
-
 class AlwaysTwelve:
     """Answers every question with the same object, or with a failure where the text says nothing."""
 
     async def answer_as(self, schema: Any, question: str, principal: Any, *, text: str | None = None) -> Any:
+        from orchestration.answers.objects import ObjectAnswer  # a project can be without it, and without its route
+
         del schema, question, principal
         failed = text == "nothing"
-        return TwelveAnswer(
+        return ObjectAnswer[Any](
+            answer_id="a-1",
             object=None if failed else RootModel({"quantity": 12}),
             failure="insufficient_evidence" if failed else None,
+            usage=Usage(),
+            cost_usd=Decimal(0),
+            seconds=0.1,
+            trace_id=None,
         )
 
 
