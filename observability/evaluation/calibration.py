@@ -15,7 +15,8 @@ from foundation.errors import InvalidRequest
 from models.scoring.logistic import fit_logistic
 from observability.evaluation import metrics
 
-FOLDS = 5
+LEAST = 5
+"""Fewest questions of each kind for a curve."""
 PENALTY = 0.01
 """Smallest penalty with which a curve exists where confidences separate both kinds without an error."""
 SHARES = (0.8, 0.85, 0.9, 0.95)
@@ -36,10 +37,8 @@ class Graded:
 
 
 def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
-    """Return the curve's midpoint, the ROC areas against both kinds of unanswerable questions, the Brier score on
-    held-out questions (five folds; 0.25 is to know nothing), and the refusals at each share of answered questions.
-
-    Answerable and unanswerable questions have equal weight in total, and so have the two kinds of unanswerable ones.
+    """Return the curve's midpoint, the ROC areas against both kinds of unanswerable questions, and the refusals at each
+    share of answered questions.
 
     Raises:
         InvalidRequest: fewer than five questions are answerable, or fewer than five are not.
@@ -48,43 +47,27 @@ def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     for question in graded:
         by_kind[question.kind].append(question.confidence)
     answerable, *others = by_kind.values()
-    if min(len(answerable), sum(map(len, others))) < FOLDS:
+    if min(len(answerable), sum(map(len, others))) < LEAST:
         raise InvalidRequest(
             f"{len(answerable)} questions can be answered and {sum(map(len, others))} cannot. Calibrating needs at least "
-            f"{FOLDS} of each; FOREIGN=folder names questions that these documents do not answer."
+            f"{LEAST} of each; FOREIGN=folder names questions that these documents do not answer."
         )
+    # each kind weighs the same in total, however many questions it has
     weights = np.array([1 / len(by_kind[question.kind]) for question in graded])
     rows = np.array([[question.confidence] for question in graded])
     truths = np.array([question.answerable for question in graded])
     curve = fit_logistic(rows, truths.tolist(), weights=weights.tolist(), penalty=PENALTY)
-    balanced = np.where(truths, weights / weights[truths].sum(), weights / weights[~truths].sum())
     areas = {}
     for name in ("unanswerable", "foreign"):
         told_apart = [True] * len(answerable) + [False] * len(by_kind[name])
         areas[f"auc_{name}"] = metrics.auc([*answerable, *by_kind[name]], told_apart, seed=seed)
     return {
         "min_evidence": round(float(curve.means[0] - curve.bias * curve.deviations[0] / curve.weights[0]), 3),
-        "brier_held_out": float(np.average((_held_out(rows, truths, weights, seed) - truths) ** 2, weights=balanced)),
         **{f"n_{name}": len(confidences) for name, confidences in by_kind.items()},
         **{name: area.mean for name, area in areas.items()},
         "intervals_95": {name: [area.low, area.high] for name, area in areas.items()},
         "at": [_at(share, by_kind) for share in SHARES],
     }
-
-
-def _held_out(rows: Any, truths: Any, weights: Any, seed: int) -> Any:
-    """Return each question's probability of being answerable, by a curve without its fold. Folds have both outcomes."""
-    random = np.random.default_rng(seed)
-    folds = np.empty(len(rows), dtype=int)
-    for outcome in (True, False):
-        places = random.permutation(np.flatnonzero(truths == outcome))
-        folds[places] = np.arange(len(places)) % FOLDS
-    chances = np.empty(len(rows))
-    for fold in range(FOLDS):
-        here = folds == fold
-        curve = fit_logistic(rows[~here], truths[~here].tolist(), weights=weights[~here].tolist(), penalty=PENALTY)
-        chances[here] = [curve.score(row) for row in rows[here]]
-    return chances
 
 
 def _at(share: float, by_kind: Mapping[str, Sequence[float]]) -> dict[str, float | None]:

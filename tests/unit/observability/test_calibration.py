@@ -23,7 +23,6 @@ def test_the_threshold_lies_in_the_middle_between_both_kinds():
     found = calibrate(questions(answerable=spread(0.7), alike=spread(0.3)))
     assert found["min_evidence"] == pytest.approx(0.5, abs=0.01)
     assert (found["auc_unanswerable"], found["auc_foreign"]) == (1.0, None)
-    assert found["brier_held_out"] < 0.05
     assert (found["n_answerable"], found["n_unanswerable"], found["n_foreign"]) == (20, 20, 0)
 
 
@@ -36,7 +35,6 @@ def test_how_many_there_are_of_a_kind_does_not_move_the_threshold():
 def test_confidences_that_tell_nothing_have_the_score_of_a_coin():
     random = np.random.default_rng(3)
     found = calibrate(questions(answerable=random.random(150), alike=random.random(150)))
-    assert found["brier_held_out"] == pytest.approx(0.25, abs=0.02)
     assert 0.4 < found["auc_unanswerable"] < 0.6
 
 

@@ -256,8 +256,3 @@ def test_the_console_prints_one_line_a_span(data_dir, capsys):
     exporter = built("console", data_dir)
     exporter.export(ended_spans("root", "child"))
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["child", "root"]
-
-
-def test_the_console_leaves_short_spans_out(data_dir, capsys):
-    built("console", data_dir, min_ms=10_000).export(ended_spans("root"))
-    assert capsys.readouterr().err == ""
