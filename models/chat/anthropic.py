@@ -10,7 +10,7 @@ import httpx2
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from pydantic import PrivateAttr
 
 from foundation.components import Context
@@ -19,8 +19,8 @@ from models.pricing import USAGE_AT_START
 from models.resilience.remote_options import RemoteChatOptions
 
 ANTHROPIC = "https://api.anthropic.com"
+# Request arguments that make the provider cache the prompt up to its last cacheable block
 CACHE_PROMPTS = {"cache_control": {"type": "ephemeral"}}
-"""Request arguments that make the provider cache the prompt up to its last cacheable block."""
 
 
 class Options(RemoteChatOptions):
@@ -55,23 +55,19 @@ class AnthropicChat(ChatAnthropic):
         end, where not every server repeats it and which an abandoned stream never reaches."""
         chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
-            chunk.response_metadata[USAGE_AT_START] = _input_usage(event.message.usage)
+            usage = event.message.usage
+            reads, writes = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+            # The provider counts the three apart
+            total = usage.input_tokens + reads + writes
+            details = InputTokenDetails(cache_read=reads, cache_creation=writes)
+            chunk.response_metadata[USAGE_AT_START] = UsageMetadata(
+                input_tokens=total, output_tokens=0, total_tokens=total, input_token_details=details
+            )
         return chunk, block
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""
         self._http[0].close()
-
-
-def _input_usage(usage: anthropic.types.Usage) -> UsageMetadata:
-    cache_reads, cache_writes = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    total = usage.input_tokens + cache_reads + cache_writes  # the provider counts the three apart
-    return UsageMetadata(
-        input_tokens=total,
-        output_tokens=0,
-        total_tokens=total,
-        input_token_details={"cache_read": cache_reads, "cache_creation": cache_writes},
-    )
 
 
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature

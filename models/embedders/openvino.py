@@ -31,8 +31,8 @@ from models.encoders.bert import Bert, engine, graph
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Texts are padded to a multiple of this many tokens, since the first use of a length costs some milliseconds
 STEP = 8
-"""Texts are padded to a multiple of this many tokens, since the first use of a length costs some milliseconds."""
 
 
 class Options(Section):
@@ -78,7 +78,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         self._compiling = threading.Lock()
         self._compiled_for = 1
         compiler = ThreadPoolExecutor(1, thread_name_prefix="compile-encoder")
-        self._compiled = compiler.submit(self._compile_first)
+        self._compiled = compiler.submit(lambda: self._idle.put((0, compile_for(1).create_infer_request())))
         compiler.shutdown(wait=False)
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
@@ -126,9 +126,6 @@ class OpenVinoEmbedder(ArrayEmbeddings):
             # Copies: the engine writes the next result into the same memory.
             rows = request.get_output_tensor(0).data.copy()
             return rows, request.get_output_tensor(1).data.copy() if tokens else None
-
-    def _compile_first(self) -> None:
-        self._idle.put((0, self._compile_for(1).create_infer_request()))
 
     @contextmanager
     def _request(self) -> Iterator[Any]:

@@ -64,6 +64,9 @@ class Bert:
                 f'Use the adapter "sentence_transformers" for it.'
             )
         limit = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+        # sentence-transformers uses the tokenizer's limit since release 6; its "none" is a number of thirty digits
+        file = folder / "tokenizer_config.json"
+        own_limit = int(_json(file).get("model_max_length") or sys.maxsize) if file.exists() else sys.maxsize
         return cls(
             folder=folder,
             layers=config["num_hidden_layers"],
@@ -71,7 +74,7 @@ class Bert:
             hidden=config["hidden_size"],
             epsilon=config["layer_norm_eps"],
             positions=config["max_position_embeddings"],
-            max_tokens=limit or min(_limit(folder), config["max_position_embeddings"]),
+            max_tokens=limit or min(own_limit, config["max_position_embeddings"]),
             pooling=chosen[0],
         )
 
@@ -186,12 +189,6 @@ class _Graph:
 
 def _integers(*values: int) -> Array:
     return np.array(values, dtype=np.int32)
-
-
-def _limit(folder: Path) -> int:
-    """Return the tokenizer's limit, which sentence-transformers uses since release 6; its "none" is a number of thirty digits."""
-    file = folder / "tokenizer_config.json"
-    return int(_json(file).get("model_max_length") or sys.maxsize) if file.exists() else sys.maxsize
 
 
 def _json(file: Path) -> Any:

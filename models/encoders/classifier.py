@@ -16,15 +16,11 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Section
 from models import weights
 
-LOCALLY: dict[str, Any] = {
-    "device": "cpu",
-    "local_files_only": True,
-    "trust_remote_code": False,
-    "model_kwargs": {"use_safetensors": True},
-}
-"""Options with which sentence-transformers loads every model here."""
+# Nothing from a hub, no code of the model's own, no pickles
+LOCALLY: dict[str, Any] = {"device": "cpu", "local_files_only": True, "trust_remote_code": False}
+LOCALLY["model_kwargs"] = {"use_safetensors": True}
+# Suffix of the class name of a classifier
 CLASSIFIES = "ForSequenceClassification"
-"""Suffix of the class name of a classifier."""
 
 
 class ClassifierOptions(Section):

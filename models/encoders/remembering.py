@@ -11,8 +11,8 @@ from langchain_core.embeddings import Embeddings
 
 from models.embedding import ArrayEmbeddings, Vectors, embed, embed_query, name_of
 
+# Most cached texts: about 40 MB with 384 dimensions, including short texts
 REMEMBERED = 20_000
-"""Most cached texts: about 40 MB with 384 dimensions, including short texts."""
 
 
 class RememberingEmbedder(ArrayEmbeddings):

@@ -51,17 +51,16 @@ class ChatJudge:
         texts = [json.dumps({"text": text, "claim": claim}, ensure_ascii=False) for text, claim in pairs]
         asked: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]
         limit: RunnableConfig = {"max_concurrency": self._options.concurrency}
-        replies = self._chat.batch(asked, limit, max_tokens=self._options.max_tokens)
-        return [self._probability(reply.text) for reply in replies]
-
-    def _probability(self, reply: str) -> float:
-        number = _NUMBER.fullmatch(reply)
-        if number is None or float(number[1]) > 100:
-            raise UpstreamMalformed(
-                f"{self.model_name} was asked for a number from 0 to 100 and replied with {len(reply)} characters that are "
-                f'none. Use a model that keeps to an instruction, or [models.entailment] use = "signs".'
-            )
-        return float(number[1]) / 100
+        probabilities = []
+        for reply in self._chat.batch(asked, limit, max_tokens=self._options.max_tokens):
+            number = _NUMBER.fullmatch(reply.text)
+            if number is None or float(number[1]) > 100:
+                raise UpstreamMalformed(
+                    f"{self.model_name} was asked for a number from 0 to 100 and replied with {len(reply.text)} characters "
+                    f'that are none. Use a model that keeps to an instruction, or [models.entailment] use = "signs".'
+                )
+            probabilities.append(float(number[1]) / 100)
+        return probabilities
 
 
 def build(options: Options, context: EntailmentParts) -> EntailmentJudge:

@@ -28,8 +28,8 @@ from models.scoring.logistic import LogisticCurve, Rows
 
 WEIGHTS = Path(__file__).with_name("signs.json")
 SIGNS = ("similarity", "matched", "matched_by_one", "least_matched", "coverage", "coverage_by_one", "words")
+# Most sentences of the premise that a sentence is compared with: those that share most of its terms
 MOST_COMPARED = 24
-"""Most sentences of the premise that a sentence is compared with: those that share most of its terms."""
 # Divisor for the worst-matched part of a sentence's tokens, a quarter, which is a sign of its own: often one word is
 # wrong.
 _LEAST = 4
@@ -78,10 +78,8 @@ class SignsJudge:
 
 
 def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
-    if len(parts) <= MOST_COMPARED:
-        return parts
-    best = sorted(parts, key=lambda part: -len(claimed & parts[part]))[:MOST_COMPARED]
-    return {part: parts[part] for part in best}
+    best = sorted(parts, key=lambda part: -len(claimed & parts[part])) if len(parts) > MOST_COMPARED else [*parts]
+    return {part: parts[part] for part in best[:MOST_COMPARED]}
 
 
 class _Meaning:

@@ -13,8 +13,8 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel
 
 from models.pricing import identity, is_local
 
+# Names of LangChain's classes for the token limit of a reply, besides `max_tokens`
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
-"""Names of LangChain's classes for the token limit of a reply, besides `max_tokens`."""
 
 
 class ChatWrapper(BaseChatModel):

@@ -14,10 +14,9 @@ from foundation.errors import MissingCredential, UpstreamMalformed
 if TYPE_CHECKING:
     import httpx2
 
+# Most bytes of one reply: many times the longest reply of a chat model, and 2,048 vectors as JSON
 CHAT_BYTES, EMBEDDING_BYTES = 16 << 20, 256 << 20
-"""Most bytes of one reply: many times the longest reply of a chat model, and 2,048 vectors as JSON."""
 OPENAI = "https://api.openai.com/v1"
-"""Default address of the adapters for OpenAI's API."""
 
 
 def on_loopback(address: str) -> bool:
@@ -48,16 +47,12 @@ def clients(
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
     """Return a client for sync and one for async calls. Nothing is connected yet.
 
-    They follow no redirects, which would let the server choose who gets the prompt. A reply of more than `max_bytes` is
-    broken off. A compressed reply is refused, since a few of its bytes can expand to millions. `read_s` is the longest
-    silence: until the first byte, and between two pieces of a stream.
-
-    A kept-alive async connection fails in any event loop but the one that opened it, and a process may have several (a
-    command line, a notebook, tests). So keep-alive is off by default: a new connection costs some milliseconds, a reply
-    seconds.
+    A reply of more than `max_bytes`, or a compressed one, is broken off. `read_s` is the longest silence: until the first
+    byte, and between two pieces of a stream. Keep-alive is off by default.
     """
     import httpx2
 
+    # A few compressed bytes can expand to millions
     def bound(response: httpx2.Response) -> None:
         if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
             raise UpstreamMalformed(
@@ -71,8 +66,10 @@ def clients(
 
     common: dict[str, Any] = {
         "timeout": httpx2.Timeout(read_s, connect=connect_s),
+        # A kept-alive async connection fails in any event loop but the one that opened it, and a process may have several
         "limits": httpx2.Limits(max_keepalive_connections=None if keep_alive else 0),
         "trust_env": proxies,
+        # Else the server would choose who gets the prompt
         "follow_redirects": False,
         "headers": {"Accept-Encoding": "identity"},
     }

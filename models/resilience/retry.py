@@ -1,10 +1,10 @@
 """A resilient chat model around others: time limits, retries, fallbacks in order, a circuit breaker for each.
 
-The wrapper is an ordinary LangChain chat model. It calls the wrapped models below LangChain's callbacks, so that a
-retry or a fallback makes no second span. All logic is async; the sync methods run it in an event loop of their own.
+It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span. All logic is
+async; the sync methods run it in an event loop of their own.
 
 Waits have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
-"Release It!", and gRPC's A6. A model that was silent until its time limit is not retried; the next one is called.
+"Release It!", and gRPC's A6.
 """
 # ruff: noqa: ARG002, SLF001  # LangChain spells the hooks of a chat model with an underscore, and reports for the wrapper
 
@@ -43,10 +43,9 @@ from models.settings import ResilienceSettings
 
 __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "translate"]
 
-FALLBACK = "fallback"
-"""Key of `response_metadata`: True where a fallback answered, so that the answer is marked as degraded."""
-ANSWERED_BY = "answered_by"
-"""Key of `response_metadata`: index of the model that answered, 1 for the first fallback; absent for the primary."""
+# Keys of `response_metadata`: True where a fallback answered, so that the answer is marked as degraded; the index of
+# the model that answered, 1 for the first fallback
+FALLBACK, ANSWERED_BY = "fallback", "answered_by"
 
 T = TypeVar("T")
 Demand = Callable[[str], None]
@@ -98,9 +97,10 @@ class ResilientChatModel(ChatWrapper):
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        limits: dict[str, Any] = {"failures": self.settings.breaker_failures, "open_s": self.settings.breaker_open_s}
+        failures, open_s = self.settings.breaker_failures, self.settings.breaker_open_s
         self._breakers = tuple(
-            Breaker(name=identity(model)[1], clock=self.clock, **limits) for model in self.candidates
+            Breaker(name=identity(model)[1], failures=failures, open_s=open_s, clock=self.clock)
+            for model in self.candidates
         )
         self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
 
@@ -120,9 +120,8 @@ class ResilientChatModel(ChatWrapper):
     def close(self) -> None:
         """Close every model that can be closed, the last one first."""
         for model in reversed(self.candidates):
-            close = getattr(model, "close", None)
-            if callable(close):
-                close()
+            if hasattr(model, "close"):
+                model.close()
 
     def get_token_ids(self, text: str) -> list[int]:
         return self.primary.get_token_ids(text)
@@ -265,7 +264,11 @@ class ResilientChatModel(ChatWrapper):
             try:
                 for chunk in first:
                     yield chunk
-                while (later := await self._next(chunks, deadline)) is not None:
+                while True:
+                    async with self._limit(self.settings.gap_s, deadline):
+                        later = await next_or_none(chunks)
+                    if later is None:
+                        break
                     self.demand(name)
                     yield later
                 breaker.record_success()
@@ -273,10 +276,6 @@ class ResilientChatModel(ChatWrapper):
                 self._fail(index, error)
             finally:
                 breaker.record_no_verdict()  # the reader may have left; no news after a success or a failure
-
-    async def _next(self, chunks: Chunks, deadline: float) -> ChatGenerationChunk | None:
-        async with self._limit(self.settings.gap_s, deadline):
-            return await next_or_none(chunks)
 
     def _limit(self, patience_s: float, deadline: float) -> asyncio.Timeout:
         return asyncio.timeout(max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s()))))

@@ -14,9 +14,8 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import UpstreamMalformed
 
+# Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
-"""Characters allowed per requested token, several times the longest tokens of any text, and in addition for each
-stream."""
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 

@@ -112,9 +112,8 @@ def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
 
 def _status(error: Exception) -> int | None:
     response = getattr(error, "response", None)
-    if (
-        isinstance(response, dict) and type(error).__name__ == "ClientError"
-    ):  # botocore's; its other errors come in a stream
+    # botocore's; its other errors come in a stream
+    if isinstance(response, dict) and type(error).__name__ == "ClientError":
         return cast("int | None", response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
     for holder in (error, response):
         if isinstance(status := getattr(holder, "status_code", None), int) and status > 0:

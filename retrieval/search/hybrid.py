@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import date
@@ -56,8 +55,6 @@ class HybridRetriever:
 
     Both searches filter by scope. Vector hits are looked up in the ledger under the same scope and date before they are
     ranked, and results are checked once more, so that a wrong or stale index cannot reveal what the ledger forbids.
-
-    Keyword search runs in a thread of `beside` while the query is embedded, which takes about as long.
     """
 
     def __init__(
@@ -102,11 +99,17 @@ class HybridRetriever:
             return self._vectors.search(vector, scope, limit=depth, where=filter_with_classes)
 
         depth = max(self._ranking.candidates, 2 * limit)
-        with self._run_beside(by_keyword, depth) as worded:
+        # Keyword search takes about as long as embedding; the context carries the trace
+        beside = self._beside.submit(copy_context().run, by_keyword, depth)
+        try:
             vector = embed_query(self._embedder, query)
             near = by_vector(depth, in_classes=False)
+        except BaseException:
+            if not beside.cancel():
+                wait([beside])
+            raise
         legs, owners = self._deepen_until_enough(
-            worded(),
+            beside.result(),
             near,
             by_keyword=by_keyword,
             by_vector=by_vector,
@@ -119,18 +122,6 @@ class HybridRetriever:
         ranked = _fuse(legs, owners, self._weights(query), most=most)
         documents = self._rerank(query, self._read_passages(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
-
-    @contextmanager
-    def _run_beside(self, search: Callable[[int], _Worded], depth: int) -> Iterator[Callable[[], _Worded]]:
-        """Run a search in a thread during the block; yield a function that waits for its result. If the block fails, the search is
-        cancelled or awaited."""
-        future = self._beside.submit(copy_context().run, search, depth)  # the context carries the trace
-        try:
-            yield future.result
-        except BaseException:
-            if not future.cancel():
-                wait([future])
-            raise
 
     def _deepen_until_enough(
         self,
