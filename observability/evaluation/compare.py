@@ -78,18 +78,6 @@ class Comparison:
         return {"worse": 1, "undecided": 2}.get(self.verdict, 0)
 
 
-def side_of(report: Mapping[str, Any], name: str) -> Side:
-    """Return the B side of an earlier report, the system that the swap led to.
-
-    Raises:
-        InvalidRequest: `report` is no report of a swap.
-    """
-    try:
-        return Side(**{**report["runs"]["b"], "name": name, "stored": True})
-    except (KeyError, TypeError) as error:
-        raise InvalidRequest(f"{name} is no report of swap-report: {error} is missing or wrong.") from error
-
-
 def as_baseline(side: Side) -> dict[str, Any]:
     """Return what later runs are compared with: scores and answers, without times, money and memory."""
     scores = {key for measure in MEASURES if not measure.relative for key in measure.keys}

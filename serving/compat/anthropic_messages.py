@@ -27,7 +27,7 @@ from serving.compat.conversation import (
     image_of,
     said_by_person,
 )
-from serving.compat.shapes import ChatMetadata, TextPart, extra_of, request_of, with_footnotes
+from serving.compat.shapes import TextPart, VendorRequest, extra_of, request_of, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
 from serving.http.errors import anthropic_problem
 from serving.runtime import Running, Runtime
@@ -122,24 +122,19 @@ class MessagesTool(BaseModel):
     input_schema: dict[str, JsonValue]
 
 
-class MessagesRequest(BaseModel):
-    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
+class MessagesRequest(VendorRequest):
+    """A request; `docs/api.md` lists what is supported."""
 
     model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {"model": "sixply", "max_tokens": 1024, "messages": [{"role": "user", "content": "When does it ship?"}]}
             ]
-        },
+        }
     )
 
-    model: Text
     system: Text | Annotated[list[TextPart], Field(fail_fast=True)] = ""
     messages: list[MessageParam] = Field(fail_fast=True, min_length=1)
-    stream: bool = False
-    metadata: ChatMetadata | None = None
     tools: list[MessagesTool] = Field(default=[], max_length=MOST_TOOLS)
     tool_choice: dict[str, JsonValue] | None = None
     output_config: OutputConfig | None = None
@@ -167,7 +162,6 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
         format_name="output_config",
         tuning=TUNING,
         neutral=NEUTRAL,
-        thread_id=body.metadata.thread_id if body.metadata else None,
         instructions=_text_of(body.system),
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,

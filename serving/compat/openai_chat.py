@@ -26,7 +26,7 @@ from serving.compat.conversation import (
     image_at,
     said_by_person,
 )
-from serving.compat.shapes import MODELS, ChatMetadata, TextPart, extra_of, request_of, unknown, with_footnotes
+from serving.compat.shapes import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
 from serving.http.errors import openai_problem, responses
 from serving.runtime import Running, Runtime, admit
@@ -106,24 +106,18 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
+class ChatRequest(VendorRequest):
+    """A request; `docs/api.md` lists what is supported."""
 
     model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
         json_schema_extra={
             "examples": [{"model": "sixply", "messages": [{"role": "user", "content": "When does it ship?"}]}]
-        },
+        }
     )
 
-    model: Text
     messages: list[ChatMessage] = Field(fail_fast=True, min_length=1)
-    stream: bool = False
     stream_options: StreamOptions | None = None
-    metadata: ChatMetadata | None = None
     tools: list[ChatTool] = Field(default=[], max_length=MOST_TOOLS)
-    tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
 
@@ -166,7 +160,6 @@ def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> Answe
         format_name="response_format",
         tuning=TUNING,
         neutral=NEUTRAL,
-        thread_id=body.metadata.thread_id if body.metadata else None,
         tool_choice=body.tool_choice,
         parallel=body.parallel_tool_calls is not False,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -18,7 +18,7 @@ from serving.compat.conversation import (
     image_at,
     said_by_person,
 )
-from serving.compat.shapes import ChatMetadata
+from serving.compat.shapes import VendorRequest
 
 
 class InputPart(BaseModel):
@@ -103,24 +103,20 @@ class ConversationName(RequestBody):
     id: Identifier
 
 
-class ResponsesRequest(BaseModel):
-    """A request. Unlisted parameters are refused where they would change the answer; see `docs/api.md`."""
+class ResponsesRequest(VendorRequest):
+    """A request; `docs/api.md` lists what is supported."""
 
     model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {"model": "sixply", "input": "When does it ship?"},
                 {"model": "sixply", "input": "When does it ship?", "background": True},
             ]
-        },
+        }
     )
 
-    model: Text
     instructions: Text | None = None
     input: Text | Annotated[list[Item], Field(fail_fast=True, min_length=1)]
-    stream: bool = False
     background: bool | None = None
     previous_response_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\-]{1,300}$")] | None = Field(
         default=None, description="Continues the conversation that this response belongs to."
@@ -128,9 +124,7 @@ class ResponsesRequest(BaseModel):
     conversation: Identifier | ConversationName | None = Field(
         default=None, description="Continues a conversation of yours."
     )
-    metadata: ChatMetadata | None = None
     tools: list[ResponsesTool] = Field(default=[], max_length=MOST_TOOLS)
-    tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
 

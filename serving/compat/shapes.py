@@ -56,6 +56,17 @@ class ChatMetadata(BaseModel):
     thread_id: Identifier | None = Field(default=None, description="Continues a conversation of yours.")
 
 
+class VendorRequest(BaseModel):
+    """What every vendor's request has. Unlisted parameters are refused where they would change the answer."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: Text
+    stream: bool = False
+    metadata: ChatMetadata | None = None
+    tool_choice: Any = None
+
+
 def refuse_unsupported(
     parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
 ) -> None:
@@ -77,7 +88,7 @@ def refuse_unsupported(
 
 
 def request_of(
-    body: Any,
+    body: VendorRequest,
     messages: Sequence[AnyMessage],
     caller: Principal,
     runtime: Runtime,
@@ -93,6 +104,7 @@ def request_of(
     """Convert a vendor's body to a request for the caller's agent. `format_name` is the vendor's name of the format
     parameter; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`."""
     refuse_unsupported(body.model_extra or {}, tuning=tuning, neutral=neutral)
+    thread_id = thread_id or (body.metadata.thread_id if body.metadata else None)
     by_tenant = getattr(runtime.system.agent, "of", None)
     agent = by_tenant(caller) if by_tenant else runtime.system.agent
     if getattr(agent, "own_tools", None) is None:  # a planning agent takes neither client tools nor a format

@@ -32,7 +32,7 @@ SHOWN = 8
 def swap_report(
     a: Annotated[
         Path,
-        typer.Argument(metavar="A", help="A stack, or the JSON of an earlier report.", exists=True, dir_okay=False),
+        typer.Argument(metavar="A", help="A stack.", exists=True, dir_okay=False),
     ],
     b: Annotated[
         Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
@@ -63,24 +63,18 @@ def report(
 ) -> int:
     """Compare the system of `a` with that of `b`; return the exit code: 0 better or equal, 1 worse, 2 undecided.
 
-    `b` may hold changes only, which are then merged into `a`. `a` may be the JSON of an earlier report, whose B side is
-    then compared with `b`, without its times. Raises ConfigurationError: one of the systems cannot be built.
-    InvalidRequest: malformed data, or runs on different corpora or cases.
+    `b` may hold changes only, which are then merged into `a`. Raises ConfigurationError: one of the systems cannot be
+    built. InvalidRequest: malformed data, or runs on different corpora or cases.
     """
     from observability.evaluation import compare, compare_page, trials
 
-    stored = compare.side_of(read_json(a), a.name) if a.suffix == ".json" else None
-    base = Path("stack.toml") if stored else a
-    orders = ([] if stored else [Order(a.name, a, {})]) + [laid_over(base, b)]
-    for order in orders:
-        load(order.stack, overrides=order.changes)  # report a mistake in B before A has worked for minutes
-    settings = load(base).settings
+    orders = [Order(a.name, a, {}), laid_over(a, b)]
+    # report a mistake in B before A has worked for minutes
+    settings, _ = (load(order.stack, overrides=order.changes).settings for order in orders)
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
     sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
-    comparison = compare.compare(
-        stored or sides[0], sides[-1], settings.observability.compare, seed=settings.foundation.seed
-    )
+    comparison = compare.compare(*sides, settings.observability.compare, seed=settings.foundation.seed)
     if html is not None:
         terminal.write_text(html, compare_page.page(comparison, material.name))
     if not terminal.write_json(json, comparison.as_dict()):

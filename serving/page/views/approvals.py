@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from orchestration.effects.arguments import schema_of
 from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
 from serving.http.streams import collect, explain
-from serving.page.session import WORDS, Visitor, act, alert, every, pluralise, refill, show_errors, trace, validate
+from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace, validate
 from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.provenance import Making
 
@@ -112,12 +111,11 @@ class Card:
 
     def _facts(self) -> None:
         approval = self._approval
-        now = self._visitor.system.context.clock.now()
         with html.dl().classes("facts"):
             for name, value in approval.arguments.items():
                 if value is not None:
                     _fact(label_of(name), display(value, name))
-            _fact("Asked by", f"{approval.requested_by}, {ago(now, approval.requested_at)}")
+            _fact("Asked by", f"{approval.requested_by} on {approval.requested_at:%d %b %Y, %H:%M} UTC")
             unasked = approval.tool in self._visitor.system.settings.orchestration.policy.unasked
             traced = "Not everything in it can be traced to what the person said."
             _fact("Why it waits", traced if unasked else "Every action of this kind needs a person's yes.")
@@ -234,17 +232,3 @@ def _fact(name: str, value: str) -> None:
     with html.div():
         html.dt(name)
         html.dd(value)
-
-
-def ago(now: datetime, then: datetime) -> str:
-    """Return the time since `then` in the largest fitting unit.
-
-    >>> from datetime import UTC
-    >>> ago(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
-    '1 day ago'
-    """
-    seconds = max(0.0, (now - then).total_seconds())
-    for unit, long in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= long:
-            return f"{pluralise(int(seconds // long), unit)} ago"
-    return "just now"
