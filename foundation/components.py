@@ -112,11 +112,7 @@ def is_there(module: str) -> bool:
 
 
 def load_removable(module: str) -> ModuleType:
-    """Import a removable module, one that `optional.toml` lists.
-
-    Raises:
-        MissingDependency: the module was deleted.
-    """
+    """Import a removable module, one that `optional.toml` lists. Raises MissingDependency: the module was deleted."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

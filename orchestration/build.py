@@ -96,11 +96,14 @@ def open_agent(
         agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))
         return agent
 
-    everybody = open_with(parts.chat)
+    chats = {"": parts.chat, **(tenants or {})}
+    agents = {tenant: open_with(chat) for tenant, chat in chats.items()}
     if cheaper:
         by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
         cascade = load_removable("orchestration.run.cascade")
         trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
-        name = identity(parts.chat)[1]
-        everybody = cascade.CascadeAgent(trying, name, everybody, up_below=settings.cascade.up_below)
-    return TenantAgents(everybody, {name: open_with(chat) for name, chat in tenants.items()}) if tenants else everybody
+        for tenant, chat in chats.items():
+            name = identity(chat)[1]
+            agents[tenant] = cascade.CascadeAgent(trying, name, agents[tenant], up_below=settings.cascade.up_below)
+    everybody = agents.pop("")
+    return TenantAgents(everybody, agents) if agents else everybody

@@ -62,11 +62,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def in_thread_within(seconds: float, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` as `in_thread` does, and end it after `seconds`.
-
-    Raises:
-        BudgetExceeded: the time is up.
-    """
+    """Run `work` as `in_thread` does, and end it after `seconds`. Raises BudgetExceeded: the time is up."""
     with time_limit(seconds):
         return await asyncio.to_thread(work, *args, **kwargs)
 
@@ -85,10 +81,7 @@ def time_limit(seconds: float = math.inf) -> Iterator[None]:
 
 def check() -> None:
     """Raise if the time of this work is up or its caller is gone. Takes less than a microsecond, so any loop may call it.
-
-    Raises:
-        BudgetExceeded, Abandoned: as `Deadline.remaining_s`.
-    """
+    Raises BudgetExceeded, Abandoned: as `Deadline.remaining_s`."""
     if (deadline := _CURRENT.get()) is not None:
         deadline.remaining_s()
 

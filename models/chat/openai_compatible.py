@@ -6,7 +6,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
+from openai import AsyncStream
+from openai.resources.chat import AsyncCompletions
 
 from foundation.components import Context
 from models.resilience.http_clients import OPENAI, key_for, on_loopback
@@ -21,6 +24,22 @@ class Options(RemoteChatOptions):
     seed: int | None = None
 
 
+class PlainCompletions(AsyncCompletions):
+    """OpenAI's chat completions, streamed as they stand on the wire."""
+
+    async def create(self, **asked: Any) -> Any:
+        # LangChain writes and reads plain dictionaries. OpenAI's client holds each message, each tool and each word of the
+        # answer against its types, which is half of what a stream computes
+        if not asked.get("stream") or not asked.keys().isdisjoint(("extra_headers", "extra_query", "timeout")):
+            return await super().create(**asked)
+        more = asked.pop("extra_body", None) or {}
+        body = {**asked, **more}
+        # pieces of `object` are not parsed
+        return await self._client.post(
+            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+        )
+
+
 class OpenAICompatibleChat(ChatOpenAI):
     """LangChain's client with the provider's own name and connections that can be closed."""
 
@@ -28,6 +47,15 @@ class OpenAICompatibleChat(ChatOpenAI):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": self.provider}
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        for choice in chunk.get("choices") or ():
+            delta = choice.setdefault("delta", None)  # some servers leave out what LangChain looks up
+            for call in (delta or {}).get("tool_calls") or ():
+                call.setdefault("index", None)
+        return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""
@@ -38,7 +66,7 @@ class OpenAICompatibleChat(ChatOpenAI):
 def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001  # every adapter has this signature
     """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     sync_client, async_client = options.connect(proxies=not on_loopback(options.base_url))
-    return OpenAICompatibleChat(
+    model = OpenAICompatibleChat(
         model=options.model,
         base_url=options.base_url,
         api_key=key_for("models.chat", options.model, options.base_url, options.api_key),
@@ -56,3 +84,5 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         http_async_client=async_client,
         http_socket_options=(),  # of clients that are not used; without it a proxy in the environment gets a warning
     )
+    model.async_client = PlainCompletions(model.root_async_client)
+    return model

@@ -161,10 +161,7 @@ def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
 
 def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the objects of a JSON lines file, each with its line number.
-
-    Raises:
-        InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object.
-    """
+    Raises InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object."""
     number = 0
     with _open_file(path, otherwise) as lines:
         try:

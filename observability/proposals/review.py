@@ -51,10 +51,7 @@ def save(path: Path, drafts: Sequence[Proposal]) -> None:
 
 def read_proposals(path: Path) -> list[Proposal]:
     """Read the proposals of a file.
-
-    Raises:
-        InvalidRequest: a line is no proposal, or a reviewed case can never pass; the text names the line.
-    """
+    Raises InvalidRequest: a line is no proposal, or a reviewed case can never pass; the text names the line."""
     drafts = []
     for number, row in lines(path, "Name the file with the proposals."):
         try:
@@ -77,11 +74,7 @@ def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
 
 
 def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
-    """Append the cases to a golden set, all or none.
-
-    Raises:
-        InvalidRequest: an id is taken.
-    """
+    """Append the cases to a golden set, all or none. Raises InvalidRequest: an id is taken."""
     case_ids = {case.id for case in load_golden(golden)} if golden.exists() else set()
     for case in cases:
         if case.id in case_ids:

@@ -44,10 +44,7 @@ _open: list[Telemetry] = []
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
     """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
-
-    Raises:
-        InvalidSetting: another OpenTelemetry set-up has already claimed this process.
-    """
+    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process."""
     attributes = {
         names.SERVICE_NAME: settings.service_name,
         names.SERVICE_VERSION: metrics.version(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -10,6 +11,8 @@ from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.types import Command
+from langsmith import set_runtime_overrides
+from langsmith.utils import tracing_is_enabled
 
 ModelHandler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
 ToolReply = ToolMessage | Command[Any]
@@ -20,6 +23,18 @@ def reading_tool(method: Callable[..., Any], name: str, description: str, **opti
     """Return a read-only tool of a middleware; its errors go to the model as its result."""
     said: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
     return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **said)
+
+
+async def _trace_on_loop(
+    in_thread: Any, context: Context, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    # LangSmith goes to a thread twice for each middleware of each model call, also where nothing is traced to it
+    if tracing_is_enabled():
+        return await in_thread(context, function, *args, **kwargs)
+    return context.run(function, *args, **kwargs)
+
+
+set_runtime_overrides(aio_to_thread=_trace_on_loop)
 
 
 class RequestMiddleware(AgentMiddleware[Any, Any]):

@@ -44,7 +44,9 @@ class CascadeAgent(AgentWrapper):
 
     def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, up_below: float) -> None:
         super().__init__(last)
-        self.cheaper, self.name, self._up_below = cheaper, name, up_below
+        self.name, self._up_below = name, up_below
+        # a tenant may have chosen one of the cheaper models for itself
+        self.cheaper = {other: agent for other, agent in cheaper.items() if other != name}
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         return stream_from(partial(self._answer, request, principal))

@@ -52,9 +52,14 @@ class MeteredChatModel(ChatWrapper):
 
         async def open_stream() -> Chunks:
             async with aclosing(stream_of(self.inner, messages, stop, kwargs)) as generations:
+                # after the first chunk telemetry's handler only counts gaps, which costs more than passing the words on
+                listeners = run_manager.handlers if run_manager else []
+                others = any(not type(handler).__module__.startswith("opentelemetry.") for handler in listeners)
+                first = True
                 async for generation in generations:
-                    if run_manager is not None:
+                    if run_manager is not None and (first or others):
                         await run_manager.on_llm_new_token(generation.text, chunk=generation)
+                    first = False
                     yield cast("AIMessageChunk", generation.message)
 
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=teller.tell)

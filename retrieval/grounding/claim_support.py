@@ -20,9 +20,11 @@ def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: Entailmen
     sentence without words, or without quotes, gets 0. Raises ComponentError: the judge failed."""
     premise = "\n\n".join(quotes)
     parts = {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
+    if not parts:
+        return [0.0] * len(sentences)
     supports = judge.support([(premise, sentence) for sentence in sentences])
     return [
-        support * _left_of(sentence, parts) if parts and words(sentence) else 0.0
+        support * _left_of(sentence, parts) if words(sentence) else 0.0
         for sentence, support in zip(sentences, supports, strict=True)
     ]
 

@@ -57,11 +57,19 @@ QUESTION = "How heavy may a parcel be at most?"
 
 @contextmanager
 def _opened(
-    folder: Path, *behaviours: Behaviour, up_below: float = 0.0, compose: str = "extractive"
+    folder: Path,
+    *behaviours: Behaviour,
+    up_below: float = 0.0,
+    compose: str = "extractive",
+    own: str = "",
+    allowed: str = "",
 ) -> Iterator[tuple[System, FaultyProvider]]:
     with FaultyProvider(*map(strict, behaviours)) as provider:
         shutil.copy(ROOT / "policy.toml", folder)
-        more = MORE.format(up_below=up_below, compose=compose)
+        if allowed:
+            with (folder / "policy.toml").open("a") as policy:
+                policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
+        more = MORE.format(up_below=up_below, compose=compose) + own
         with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url)))) as system:
             system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider
@@ -95,6 +103,30 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
     assert given.cost_usd
     assert float(given.cost_usd) > (103 * 1.0 + 12 * 10.0) / 1e6
     assert [each.thread_id for each in conversations] == [given.thread_id], "the trial has left none"
+
+
+async def test_a_tenant_with_a_model_of_its_own_has_the_cascade_before_it(tmp_path: Path) -> None:
+    own = f'[models.tenants."{TENANT}".chat]\nmodel = "the-tenants-own"\n'
+    with _opened(tmp_path, ok("You asked about parcels."), own=own) as (system, provider):
+        first = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+        request = AnswerRequest(question="What did I ask?", thread_id=first.thread_id)
+        second = await answer(system.agent, request, ANA)
+    assert (first.written_by, second.written_by) == (CHEAP, "the-tenants-own")
+    assert [sent["model"] for _, _, sent in provider.requests] == ["the-tenants-own"]
+
+
+async def test_a_tenant_may_forbid_a_cheaper_model(tmp_path: Path) -> None:
+    own = f'[models.tenants."{TENANT}".chat]\nmodel = "the-tenants-own"\n'
+    said = ok("The documents do not say.")
+    with _opened(tmp_path, said, own=own, compose="generative", allowed='["the-*", "hashing", "none"]') as (
+        system,
+        provider,
+    ):
+        given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+    assert given.written_by == "the-tenants-own"
+    assert CHEAP in given.went_up[0]
+    assert "may not use the model" in given.went_up[0]
+    assert len(provider.requests) == 1
 
 
 async def test_an_action_goes_up_before_anything_of_it_is_done(tmp_path: Path) -> None:

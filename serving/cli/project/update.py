@@ -60,11 +60,7 @@ def update(
 
 
 def fetch_template(source: str, base: str, upstream: Path) -> None:
-    """Clone the template.
-
-    Raises:
-        InvalidRequest: it cannot be cloned, or its history was rewritten.
-    """
+    """Clone the template. Raises InvalidRequest: it cannot be cloned, or its history was rewritten."""
     git(upstream.parent, "clone", "--quiet", source, str(upstream))
     if not succeeds(upstream, "merge-base", "--is-ancestor", base, "HEAD"):
         raise InvalidRequest(
@@ -74,11 +70,7 @@ def fetch_template(source: str, base: str, upstream: Path) -> None:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Return git's output without the final newline.
-
-    Raises:
-        InvalidRequest: git failed, with its own message.
-    """
+    """Return git's output without the final newline. Raises InvalidRequest: git failed, with its own message."""
     if shutil.which("git") is None:
         raise InvalidRequest("git is not installed, and a project is made and updated with it. Install git.")
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607 - the one on the path

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting, MissingCredential, UnknownSetting
 from foundation.settings import Part
 from models.pricing import identity, is_local
-from tests.doubles.provider import FaultyProvider, ok
+from tests.doubles.provider import FaultyProvider, garbage, ok
 
 
 def _load(tmp_path: Path, use: str, **options: Any) -> Any:
@@ -118,6 +122,28 @@ def test_options_of_the_vendor_are_passed_on_and_no_temperature_is_sent_unless_i
     body = provider.requests[0][2]
     assert {name: body.get(name) for name in extra} == extra
     assert "temperature" not in body
+
+
+async def test_a_streamed_call_is_heard_from_a_server_that_leaves_out_what_openai_sends(tmp_path: Path) -> None:
+    call = {"id": "c-1", "function": {"name": "refund", "arguments": '{"order": "QM-1"}'}}
+    choices = [[{"delta": {"tool_calls": [call]}}], [{"finish_reason": "tool_calls"}], []]
+    events = [f"data: {json.dumps({'choices': choice})}\n\n" for choice in choices]
+    stream = "".join([*events, "data: [DONE]\n\n"]).encode()
+    with FaultyProvider(garbage(stream, "text/event-stream")) as provider:
+        options: dict[str, Any] = {"extra": {"extra_body": {"novel": 1}}, "profile": {"tool_calling": True}}
+        chat = _load(tmp_path, "openai_compatible", model="m-1", base_url=f"{provider.url}/v1", **options)
+        said = [chunk async for chunk in chat.bind_tools([convert_to_openai_tool(refund)]).astream("Refund QM-1.")]
+        chat.close()
+    whole = reduce(add, said)
+    assert [(made["name"], made["args"]) for made in whole.tool_calls] == [("refund", {"order": "QM-1"})]
+    body = provider.requests[0][2]
+    assert (body["novel"], body["stream"], body["model"]) == (1, True, "m-1")
+    assert body["messages"] == [{"content": "Refund QM-1.", "role": "user"}]
+    assert body["tools"][0]["function"]["name"] == "refund"
+
+
+def refund(order: str) -> None:
+    """Refund an order."""
 
 
 @pytest.mark.parametrize("use", ["openai_compatible", "anthropic"])
