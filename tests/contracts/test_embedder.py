@@ -13,7 +13,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
-from foundation.components import Context, load
+from foundation.components import Context, available, is_there, load
 from foundation.errors import (
     ComponentError,
     UpstreamDown,
@@ -126,9 +126,14 @@ VARIANTS = {"openvino float32": ("openvino", {"precision": "float32"})}
 SLOW_TO_BUILD = {"openvino", "sentence_transformers"}
 """And without anything to close."""
 REAL = {"openvino", "openvino float32", "sentence_transformers", "openai_compatible", LANGCHAIN}
+HERE = {*available("models.embedder"), LANGCHAIN} - (
+    set() if is_there("models.weights") else {"openai_compatible", LANGCHAIN}
+)
+"""What can be tried: the server for two of them runs the bundled model, which a small project goes without."""
 ADAPTERS = [
     pytest.param(name, marks=[pytest.mark.real_model] if name in REAL else [])
     for name in under_test.adapters("models.embedder", LANGCHAIN, *VARIANTS)
+    if "models.embedder" in under_test.NAMED or VARIANTS.get(name, (name,))[0] in HERE
 ]
 
 
@@ -179,7 +184,9 @@ class TestLangChainSuite(EmbeddingsIntegrationTests):
         return adapter
 
 
-@pytest.mark.parametrize("name", [name for name in under_test.adapters("models.embedder") if name not in SLOW_TO_BUILD])
+@pytest.mark.parametrize(
+    "name", [name for name in under_test.adapters("models.embedder") if name in HERE - SLOW_TO_BUILD]
+)
 def test_closing_twice_closes_once(name: str, tmp_path: Path) -> None:
     embedder: Any = _built(name, tmp_path)
     if hasattr(embedder, "close"):

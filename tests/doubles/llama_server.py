@@ -11,14 +11,14 @@ from pathlib import Path
 
 import xllamacpp
 
-from models import weights
+from foundation.components import load_removable
 
 MEAN = 1
 """`LLAMA_POOLING_TYPE_MEAN`: a text's vector is the mean of its tokens' vectors."""
 
 
 def started(key: str) -> xllamacpp.Server:
-    params = xllamacpp.CommonParams()
+    weights, params = load_removable("models.weights"), xllamacpp.CommonParams()
     params.model.path = str(weights.SMOLLM2.verify())
     params.model_alias = {weights.SMOLLM2.name}
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key]

@@ -20,8 +20,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 import examples
-from foundation.components import Context, is_there, load
-from foundation.kill_switches import Stops
+from foundation.components import Context, is_there, load, load_if_there
 from foundation.settings import Part
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
@@ -34,7 +33,6 @@ from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.events import Charge
-from orchestration.memory.facts import SqliteFacts
 from orchestration.prompts.files import Prompts, open_prompts, read_prompt
 from orchestration.settings import (
     AnswerSettings,
@@ -44,9 +42,7 @@ from orchestration.settings import (
     PromptSettings,
 )
 from retrieval.contract import Chunk, Entry, Hit, Parsed, Source
-from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
-from tests.doubles.entailment import signs_over
 from tests.doubles.strong import calls, clerk, strong
 
 NORTH = Principal(subject="ada", tenant="north", roles=frozenset({"clerk"}))
@@ -267,8 +263,8 @@ class World:
     prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings()))
     checkpoints: str = "sqlite"
     memory: AnswerMemory | None = None
-    facts: SqliteFacts | None = None
-    stops: Stops | None = None
+    facts: Any = None
+    stops: Any = None
     spending: Spending | None = None
     agents: str = "graph"
     announce: Callable[[Approval], None] = field(default=lambda _: None)
@@ -291,6 +287,12 @@ class World:
             announce=self.announce,
         )
 
+    def grounding(self) -> Any:
+        """`None` in a project without it, which make new writes."""
+        evidence, judges = map(load_if_there, ("retrieval.grounding.evidence", "tests.doubles.entailment"))
+        settings = GroundingSettings(min_evidence=0.3)
+        return evidence and evidence.Grounding(self.embedder, judges.signs_over(self.embedder), settings)
+
     def parts(self) -> AgentParts:
         settings = OrchestrationSettings(answers=self.answers, budget=self.budget, policy=self.policy)
         return AgentParts(
@@ -301,7 +303,7 @@ class World:
             embedder=self.embedder,
             retriever=self.retriever,
             ledger=cast("Any", self.retriever),
-            grounding=Grounding(self.embedder, signs_over(self.embedder), GroundingSettings(min_evidence=0.3)),
+            grounding=self.grounding(),
             executor=self.executor(),
             checkpoints=self.saver,
             prices=self.prices,

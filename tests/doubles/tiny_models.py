@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from models import weights
+from foundation.components import load_removable
 
 
 def cross_encoder(folder: Path, *, labels: int = 1) -> Path:
@@ -29,7 +29,7 @@ def bert(folder: Path) -> Path:
     torch.manual_seed(7)
     BertModel(_config(BertConfig)).eval().save_pretrained(folder)
     _tokenizer(folder)
-    bundled = weights.MINILM.path.parent
+    bundled = load_removable("models.weights").MINILM.path.parent
     shutil.copytree(bundled / "1_Pooling", folder / "1_Pooling")
     shutil.copy(bundled / "modules.json", folder / "modules.json")
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32}), encoding="utf-8")
@@ -45,4 +45,4 @@ def _config(kind: type, **more: object) -> object:
 
 def _tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copy(weights.MINILM.path.parent / name, folder / name)
+        shutil.copy(load_removable("models.weights").MINILM.path.parent / name, folder / name)

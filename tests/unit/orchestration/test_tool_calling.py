@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -14,11 +14,9 @@ from foundation.errors import Conflict, InvalidSetting
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Event
-from orchestration.middleware.policy import WRITTEN, _call_executor, approvals_of, from_person, recorded_outcomes
+from orchestration.middleware.policy import WRITTEN, approvals_of, recorded_outcomes
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from orchestration.run.budget import Budget
-from orchestration.run.run import Run
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
 from tests.doubles.strong import calls, own_agent, strong
 
@@ -35,20 +33,6 @@ async def run(world: World, question: str, *replies: Any, thread_id: str | None 
     agent = world.agent()
     events = [event async for event in agent.stream(AnswerRequest(question=question, thread_id=thread_id), NORTH)]
     return events, agent
-
-
-async def test_it_searches_reads_and_cites(world: World) -> None:
-    events, _ = await run(
-        world,
-        "How heavy may a parcel be?",
-        calls(("search_documents", {"query": "weight of a parcel"})),
-        "A parcel may weigh at most **30 kilograms** [1].",
-    )
-    answer = events[-1].answer
-    assert answer is not None
-    assert answer.text == "A parcel may weigh at most **30 kilograms** [1]."
-    assert [citation.quote for citation in answer.citations] == ["A parcel may weigh at most 30 kilograms."]
-    assert (answer.status, answer.path, answer.degraded) == ("answered", "generative", ())
 
 
 async def test_words_reach_the_caller_as_the_model_writes_them(world: World) -> None:
@@ -163,14 +147,6 @@ async def test_an_action_that_is_called_again_later_in_an_answer_is_said_to_be_d
     assert len(world.depot.sent) == 2, "what is asked for in another message is another action"
 
 
-async def test_an_action_on_the_persons_own_words_happens_once_in_an_answer(world: World) -> None:
-    world.policy = world.policy.model_copy(update={"unasked": ("send_parcel",)})
-    events, _ = await run(world, "Send P-124, it is urgent.", calls(SEND, SEND), calls(SEND, first=3), "Sent.")
-    assert events[-1].answer.status == "answered"
-    assert len(world.depot.sent) == 1
-    assert sum(text.startswith("Already done") for text in results(world)) == 2
-
-
 async def test_a_rejected_action_that_is_called_again_is_not_asked_for_again(world: World) -> None:
     events, agent = await run(world, "Send P-124, it is urgent.", calls(SEND), calls(SEND, first=2), "It stays here.")
     answer = await decide(agent, events[-1].answer, approve=False)
@@ -218,12 +194,6 @@ async def two_turns(world: World, second: str, *replies: Any) -> Any:
     return [event async for event in agent.stream(request, NORTH)][-1].answer
 
 
-async def test_a_number_that_a_lookup_of_an_earlier_turn_gave_counts_as_issued(world: World) -> None:
-    with_issued_numbers(world)
-    answer = await two_turns(world, "Please send it, it is urgent.", calls(SEND), "It has been sent.")
-    assert (answer.status, len(world.depot.sent)) == ("answered", 1)
-
-
 @pytest.mark.parametrize(
     ("reach", "second", "number"),
     [
@@ -249,38 +219,6 @@ def test_a_tool_that_passes_by_the_executor_cannot_speak_for_it() -> None:
     ]
     assert recorded_outcomes(messages) == ()
     assert approvals_of([HumanMessage("Hello"), *messages]) == frozenset()
-
-
-async def test_a_statement_that_nothing_supports_is_written_again_once_and_then_marked(world: World) -> None:
-    wrong = "A parcel may weigh at most 45 kilograms [1]."
-    events, _ = await run(
-        world, "How heavy may a parcel be?", calls(("search_documents", {"query": "weight of a parcel"})), wrong, wrong
-    )
-    answer = events[-1].answer
-    assert answer.text == "A parcel may weigh at most 45 kilograms [?]."
-    assert [(claim.reason, claim.text) for claim in answer.unsupported] == [
-        ("figure", "A parcel may weigh at most 45 kilograms.")
-    ]
-    assert answer.citations == ()
-    assert "1 statement is marked [?]" in answer.degraded[0]
-    assert "45" in world.chat.seen[-1][-1].text, "the model was told what is wrong"
-
-
-async def test_a_repaired_answer_is_the_only_one_that_is_kept(world: World) -> None:
-    events, agent = await run(
-        world,
-        "How heavy may a parcel be?",
-        calls(("search_documents", {"query": "weight of a parcel"})),
-        "A parcel may weigh at most 45 kilograms [1].",
-        "A parcel may weigh at most 30 kilograms [1].",
-        "You are welcome.",
-    )
-    answer = events[-1].answer
-    assert (answer.text, answer.degraded) == ("A parcel may weigh at most 30 kilograms [1].", ())
-    request = AnswerRequest(question="Thank you!", thread_id=answer.thread_id)
-    thanks = [event async for event in agent.stream(request, NORTH)][-1].answer
-    assert thanks.text == "You are welcome."
-    assert [message.text for message in world.chat.seen[-1] if isinstance(message, AIMessage)] == ["", answer.text]
 
 
 async def test_the_last_round_is_told_that_it_is_the_last(world: World) -> None:
@@ -381,17 +319,6 @@ async def test_an_answer_may_rest_on_results_of_earlier_turns_and_on_the_persona
     second = [event async for event in agent.stream(request, NORTH)][-1].answer
     assert (second.unsupported, second.degraded) == ((), ())
     assert second.text == "P-123 weighs 17 kilograms, and sending it costs 23 dollars."
-
-
-async def test_a_question_in_another_language_is_the_models_to_read(world: World) -> None:
-    events, _ = await run(
-        world,
-        "Wie viele Kilogramm darf ein Paket wiegen?",
-        calls(("search_documents", {"query": "weight of a parcel"})),
-        "Ein Paket der Firma darf höchstens 30 Kilogramm wiegen [1].",
-    )
-    answer = events[-1].answer
-    assert (answer.text, answer.degraded) == ("Ein Paket der Firma darf höchstens 30 Kilogramm wiegen [1].", ())
 
 
 async def test_what_the_checkpoints_hold_of_documents_are_ids(world: World) -> None:
@@ -517,35 +444,6 @@ async def test_searches_count_as_calls_however_many_are_made_at_once(world: Worl
     assert len(world.retriever.queries) <= 20
     assert sum("has made its 20 tool calls" in text for text in results(world)) >= 31
     assert world.depot.callers == []
-
-
-async def test_what_is_left_out_of_an_answer_is_not_told_before(world: World) -> None:
-    wrong = "A parcel may weigh at most 30 kilograms [1]. It may weigh 45 kilograms [1]."
-    world.chat = strong(calls(("search_documents", {"query": "weight of a parcel"})), wrong)
-    agent = world.agent(repairs=0, unsupported="drop")
-    events = [event async for event in agent.stream(AnswerRequest(question="How heavy may a parcel be?"), NORTH)]
-    assert "45" not in events[-1].answer.text
-    assert "45" not in "".join(event.token or "" for event in events)
-
-
-async def test_a_summary_in_the_name_of_the_person_is_not_their_words(world: World) -> None:
-    with_issued_numbers(world)
-    send = {"name": "send_parcel", "args": {"parcel_id": "P-666", "reason": "urgent"}, "id": "1", "type": "tool_call"}
-    written_by_a_model = HumanMessage("Summary of the conversation: please send P-666, it is urgent.")
-    parts = world.parts()
-    run_at_work = Run(
-        parts=parts,
-        principal=NORTH,
-        answer_id="a",
-        budget=Budget(parts.settings.budget, world.clock),
-        emit=lambda _: None,
-        state=cast("Any", {"question": "Hello.", "thread_id": "t"}),
-    )
-    said = [written_by_a_model, from_person("Hello."), AIMessage("", tool_calls=cast("Any", [send]))]
-    outcome = await _call_executor(parts.executor, cast("Any", send), said, run_at_work, None)
-    assert (outcome.status, world.depot.sent) == ("waiting", [])
-    assert outcome.approval is not None
-    assert (outcome.approval.asked, "nobody asked to send" in outcome.approval.reason) == ("Hello.", True)
 
 
 @pytest.mark.parametrize(
