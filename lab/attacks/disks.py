@@ -103,7 +103,7 @@ def reopen_causes() -> None:
     """Whatever keeps a file from being written is taken for a full disk."""
     from foundation.stores import full_disk
 
-    full_disk._os_error = lambda path, error: full_disk._full(path)  # noqa: ARG005 - as it is called
+    full_disk.NO_ROOM = frozenset(errno.errorcode)
 
 
 ATTACKS = (

@@ -59,7 +59,7 @@ Confidences = Callable[[], Mapping[str, float]]
 class Ingests(Protocol):
     """The part of `retrieval.ingest.pipeline.Ingestor` that is used here."""
 
-    def ingest(self, items: Any, *, progress: Callable[[int], None] | None = None) -> Any: ...
+    def ingest(self, items: Any, *, progress: Callable[[int], None] = ...) -> Any: ...
 
 
 # -- retrieval ---------------------------------------------------------------------------------------------------------
@@ -143,8 +143,7 @@ def _ask_all(
         hits = retriever.retrieve(text, SCOPE, limit=DEPTH)
         times_ms.append((time.perf_counter() - begun) * 1000)
         run[key] = list(dict.fromkeys(hit.source.uri for hit in hits))[:DEPTH]
-        if count:
-            count(done)
+        count(done)
     return run, times_ms
 
 
@@ -266,13 +265,12 @@ async def bench_answers(
 
 
 async def _answers(
-    asked: Sequence[Question], answer: Callable[[Question], Awaitable[Answer]], count: Callable[[int], None] | None
+    asked: Sequence[Question], answer: Callable[[Question], Awaitable[Answer]], count: Callable[[int], None]
 ) -> list[dict[str, Any]]:
     rows = []
     for done, question in enumerate(asked, 1):
         rows.append(await _answered(question, answer))
-        if count:
-            count(done)
+        count(done)
     return rows
 
 
@@ -383,5 +381,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _counting(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
-    return (lambda done: progress(what, done, total)) if progress else None
+def _counting(progress: Progress | None, what: str, total: int) -> Callable[[int], None]:
+    return (lambda done: progress(what, done, total)) if progress else lambda _: None

@@ -29,6 +29,7 @@ from pydantic import Field
 from foundation.components import Context
 from foundation.errors import InvalidSetting
 from orchestration.effects.foreign_tools import (
+    Call,
     ForeignOptions,
     ToolSet,
     UnclearOutcome,
@@ -87,7 +88,7 @@ def build(options: Options, context: Context) -> ToolSet:
 
     def make(theirs: Operation) -> BaseTool:
         said: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
-        call = partial(asyncio.to_thread, _send, client, theirs, options)
+        call: Call = partial(asyncio.to_thread, partial(_send, client, theirs, options))
         return foreign_tool(options, theirs.name, **said, call=call, effect=theirs.method not in READS)
 
     return ToolSet(take_over(options, options.spec.name, operations, make), client.close)

@@ -34,7 +34,7 @@ def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list
     """Return the numbers of the claim that the evidence lacks or has for something else, and that do not follow from
     two others. `near` are the evidence sentences that say nearly the same, `before` the answer before the claim."""
     distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
-    wrong = {}
+    wrong: dict[str, None] = {}
     for quantity in reversed(distinct.values()):
         if _is_label(claim.text, quantity) or _stands_in(quantity, claim.text, evidence, near):
             continue

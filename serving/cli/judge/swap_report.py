@@ -73,8 +73,8 @@ def report(
     settings, _ = (load(order.stack, overrides=order.changes).settings for order in orders)
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
-    sides = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
-    comparison = compare.compare(*sides, settings.observability.compare, seed=settings.foundation.seed)
+    ours, theirs = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
+    comparison = compare.compare(ours, theirs, settings.observability.compare, seed=settings.foundation.seed)
     if html is not None:
         terminal.write_text(html, compare_page.page(comparison, material.name))
     if not terminal.write_json(json, comparison.as_dict()):
