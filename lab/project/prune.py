@@ -45,9 +45,10 @@ def parts_of(tree: Path) -> Parts:
         folder, _, file = name.rpartition(".")
         if folder in folders or (folder == "serving.api" and name in routes):
             parts[f"{folder.rpartition('.')[2]}/{file}"] = {name}
+    places = {name: file.relative_to(tree).as_posix() for name, file in modules.items()}
     for name, section in read_optional(tree).items():
-        paths = [tree / path for path in section["paths"]]
-        parts[name] = {module for module, file in modules.items() if any(file.is_relative_to(path) for path in paths)}
+        paths = tuple(path if path.endswith(".py") else f"{path}/" for path in section["paths"])
+        parts[name] = {module for module, place in places.items() if place.startswith(paths)}
     return parts
 
 

@@ -251,22 +251,39 @@ def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
     )
 
 
-@pytest.fixture
-def project(upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project made from an older commit of the template, changed as its owners do, while the template went on."""
-    template, folder = tmp_path / "template", tmp_path / "acme"
-    git(tmp_path, "clone", "--quiet", str(upstream), str(template))
-    git(template, "remote", "remove", "origin")
-    run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), "--without", "page,mcp", "--check", "0")
-    (folder / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
-    edit(folder / "stack.toml", "port = 8600", "port = 8700")
-    commit_all(folder, "Ours")
+@pytest.fixture(scope="module")
+def made(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project made from an older commit of the template, changed as its owners do, while the template went on: `template` and `acme`."""
+    folder = tmp_path_factory.mktemp("made")
+    template, project = clone_of(upstream, folder), folder / "acme"
+    run_in(template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp", "--check", "0")
+    (project / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
+    edit(project / "stack.toml", "port = 8600", "port = 8700")
+    commit_all(project, "Ours")
     edit(template / "stack.toml", "threads = 2", "threads = 3")
     (template / LEFT_OUT / "later.py").write_text('"""Later."""\n')
     (template / "serving" / "later.py").write_text('"""Later."""\n')
     commit_all(template, "Later")
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, whose template is the copy beside it."""
+    for name in ("template", "acme"):
+        shutil.copytree(made / name, tmp_path / name, symlinks=True)
+    folder = tmp_path / "acme"
+    edit(folder / "pyproject.toml", str(made / "template"), str(tmp_path / "template"))
+    commit_all(folder, "Moved")
     monkeypatch.setattr(update, "ROOT", folder)
     return folder
+
+
+def clone_of(upstream: Path, folder: Path) -> Path:
+    """A template of a test's own, which came from nowhere else."""
+    git(folder, "clone", "--quiet", str(upstream), "template")
+    git(folder / "template", "remote", "remove", "origin")
+    return folder / "template"
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -307,9 +324,7 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
 def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
     upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template, folder = tmp_path / "template", tmp_path / "acme"
-    git(tmp_path, "clone", "--quiet", str(upstream), str(template))
-    git(template, "remote", "remove", "origin")
+    template, folder = clone_of(upstream, tmp_path), tmp_path / "acme"
     choices = ["--only", "small", "--keep", "evaluate", "--without", "parsers/html", "--check", "0"]
     run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), *choices)
     assert (folder / "serving" / "cli" / "judge" / "evaluate.py").exists()
