@@ -1,9 +1,7 @@
-"""Loading of parts by name: the only dynamic import of the project.
+"""Loading of parts by name: a port is a folder, an adapter one file in it, and the folder is the registry.
 
-A port is a folder, an adapter is one file in it, and the folder is the registry. An adapter file has `Options`, a model of its options
-in stack.toml; `build(options, context)`, which makes the part; and `stores(options)`, if it keeps anything. `use = "chroma"` names a
-file of the folder, `use = "package.module:attribute"` something outside: an adapter's `build`, or any class of the ecosystem, called
-with the options as keywords; the folder's `__init__.py` may have `adopt(built, part)`, which makes it the port.
+An adapter has `Options`, `build(options, context)`, and `stores(options)` if it keeps anything. `use = "chroma"` names a file of the
+folder, `use = "package.module:attribute"` another adapter's `build`, or a class of the ecosystem, called with the options as keywords.
 """
 
 from __future__ import annotations
@@ -180,6 +178,7 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
     factory: Callable[..., Any] = getattr(module, attribute)
     if attribute == "build":
         return factory(_validate_options(section, part, module), context)
+    # the folder may know how to make the port of a class of the ecosystem
     adopt = getattr(importlib.import_module(PORTS[section]), "adopt", lambda built, _: built)
     try:
         return adopt(factory(**part.options), part)
@@ -201,27 +200,22 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
 
 
 def _missing(section: str, use: str, error: ModuleNotFoundError) -> SixplyError:
+    package = error.name or ""
+    install = f"make setup, or install it: .venv/bin/python -m pip install {_distribution_of(package)}"
+    remedy = f"make setup WITH={extra}" if (extra := extra_of(package)) else install
     return MissingDependency(
-        f'[{section}] use = "{use}" needs the Python package "{error.name}", which is not installed. '
-        f"{_remedy(error.name or '')}"
+        f'[{section}] use = "{use}" needs the Python package "{error.name}", which is not installed. Run: {remedy}'
     )
+
+
+def _distribution_of(package: str) -> str:
+    return package.replace(".", "-").replace("_", "-").lower()
 
 
 def extra_of(package: str) -> str | None:
     """Return the extra of `make setup WITH=...` that installs an imported package; `None`: there is none."""
     wanted = _distribution_of(package)
     return next((extra for name, extra in _extras().items() if f"{wanted}-".startswith(f"{name}-")), None)
-
-
-def _remedy(package: str) -> str:
-    """Return the command that installs an imported package."""
-    if extra := extra_of(package):
-        return f"Run: make setup WITH={extra}"
-    return f"Run make setup, or install it: .venv/bin/python -m pip install {_distribution_of(package)}"
-
-
-def _distribution_of(package: str) -> str:
-    return package.replace(".", "-").replace("_", "-").lower()
 
 
 @cache
@@ -232,6 +226,4 @@ def _extras() -> dict[str, str]:
     except (OSError, KeyError):
         return {}
     extras = project["optional-dependencies"].items()
-    return {
-        re.split(r"[\[<>=;~! ]", asked)[0].lower(): extra for extra, requirements in extras for asked in requirements
-    }
+    return {re.split(r"[\[<>=;~! ]", asked)[0].lower(): extra for extra, wanted in extras for asked in wanted}

@@ -1,7 +1,7 @@
 """Kill switches: an operator's stops, in one small file that every process of a data folder reads before it acts.
 
 `effects`: no tool may change anything. `tenant:NAME`: nothing is done for this tenant. `model:NAME`: this chat model is not called.
-`all`: nothing is done for anybody. A file that cannot be read stops everything. A stop is in force in its own process before it is written.
+`all`: nothing is done for anybody.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Stops:
         """Return the stops in force, oldest first.
         Raises Stopped: the file cannot be read, so everything is stopped."""
         try:
+            # what cannot be read may hold a stop, so everything is stopped
             stops = self._file.load() or ()
         except Unreadable as error:
             log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
@@ -89,6 +90,7 @@ class Stops:
                 f"{self.path.name} cannot be read, so nobody can say what is stopped, and nothing is done. Restore it; or "
                 f"delete it, if nothing is to be stopped."
             ) from error
+        # a stop is in force in its own process before it is written
         if not self._pending:
             return stops
         written = {(stop.kind, stop.name) for stop in stops}

@@ -1,7 +1,4 @@
-"""All telemetry names that Sixply emits: spans, attributes, metrics. No other module spells one.
-
-They follow OpenTelemetry's GenAI semantic conventions (v0.1.0, Development) as far as those go; the rest is under `sixply.`.
-"""
+"""All telemetry names that Sixply emits, by OpenTelemetry's GenAI conventions (v0.1.0) as far as those go; no other module spells one."""
 
 from __future__ import annotations
 

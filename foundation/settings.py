@@ -112,12 +112,12 @@ def make_data_dir(folder: Path) -> Path:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Remove all rights of others from a folder that they can read, and from its content. A folder of another user,
-    such as a volume shared by a group, is left as it is."""
     state = folder.stat()
+    # a folder of another user, such as a volume shared by a group, is left as it is
     if not state.st_mode & 0o077 or state.st_uid != os.geteuid():
         return
-    for path in (*folder.rglob("*"), folder):  # the folder last: if killed before, it starts again
+    # the folder last: if killed before, it starts again
+    for path in (*folder.rglob("*"), folder):
         with suppress(OSError):  # gone meanwhile, or another user's
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o7700)
@@ -232,8 +232,8 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
 
 
 def _split_keys(words: list[str], section: Any) -> list[str]:
-    """Split the words of an environment variable into the keys that they most likely mean, the longest names first."""
     fields = getattr(section, "model_fields", {})
+    # the longest names first, since a name may hold an underscore
     for count in range(len(words), 0, -1):
         if (key := "_".join(words[:count])) in fields:
             return [key, *_split_keys(words[count:], fields[key].annotation)]
@@ -241,11 +241,11 @@ def _split_keys(words: list[str], section: Any) -> list[str]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge `above` over `below`. Where a part's `use` changes, its old options are dropped: they belong to the other part."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping):
+            # the options of another part's `use` belong to that part
             exchanged = "use" in value and "use" in old and value["use"] != old["use"]
             merged[key] = dict(value) if exchanged else _merge(old, value)
         else:

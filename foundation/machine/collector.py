@@ -10,10 +10,6 @@ THRESHOLD = 10_000
 
 
 def keep_what_is_imported() -> None:
-    """Make the collector scan imported modules less often, and not at all at exit.
-
-    Python otherwise scans all objects several times at exit. Files and databases are closed by their owners before
-    that, and the memory is freed as a whole.
-    """
     gc.set_threshold(THRESHOLD)
+    # Python scans all objects several times at exit, though files are closed by their owners and the memory is freed whole.
     atexit.register(gc.freeze)

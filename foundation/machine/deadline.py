@@ -1,7 +1,4 @@
-"""Deadlines for work in threads, which ends when its time is up or its caller is gone.
-
-A thread cannot be stopped from outside, so work that a stranger can make long calls `check` in its loops.
-"""
+"""Deadlines for work in threads, which ends when its time is up or its caller is gone."""
 
 from __future__ import annotations
 
@@ -75,6 +72,7 @@ def time_limit(seconds: float = math.inf) -> Iterator[None]:
     try:
         yield
     finally:
+        # a thread cannot be stopped from outside: it stops itself, at its next `check`
         deadline.end()
         _CURRENT.reset(token)
 

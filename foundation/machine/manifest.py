@@ -1,6 +1,4 @@
-"""The run manifest: two runs with the same `manifest_id`, which every trace carries, used the same code, packages, settings, weights
-and seed.
-"""
+"""The run manifest: two runs with one `manifest_id` used the same code, packages, settings, weights and seed."""
 
 from __future__ import annotations
 
@@ -129,6 +127,7 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
     gone = 0
     try:
         for file in sorted(folder.glob("*.json")):
+            # a manifest that a stored span still names explains that span
             if file.stem not in named and file.stat().st_mtime < before.timestamp():
                 file.unlink()
                 gone += 1
@@ -188,23 +187,13 @@ def _version(name: str) -> str | None:
 
 
 def _git(root: Path) -> tuple[str | None, bool | None]:
-    if not (root / ".git").exists():  # never describe a repository that merely contains this folder
+    # never describe a repository that merely contains this folder
+    if not (root / ".git").exists():
         return None, None
-    commit = _run_git(root, "rev-parse", "HEAD") or None
-    changed = _run_git(root, "status", "--porcelain", "--untracked-files=no") if commit else None
-    return commit, None if changed is None else bool(changed)
-
-
-def _run_git(root: Path, *arguments: str) -> str | None:
-    """Return the output of a git command; `None` where git is missing or fails."""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments],  # noqa: S607 - git stands where PATH says
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        return None, None
+    commit, _, dirty = done.stdout.strip().partition("-")
+    return (commit, bool(dirty)) if commit else (None, None)

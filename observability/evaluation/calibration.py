@@ -1,5 +1,5 @@
-"""Calibrate the confidence at which a question is more likely answerable than not: a logistic curve (Platt 1999) over questions
-that the documents answer and questions that they do not. Its midpoint is the value for `[retrieval.grounding] min_evidence`.
+"""Calibrate the confidence at which a question is more likely answerable than not, `[retrieval.grounding] min_evidence`, by a
+logistic curve (Platt 1999) over questions that the documents answer and questions that they do not.
 """
 
 from __future__ import annotations

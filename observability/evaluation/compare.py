@@ -1,9 +1,4 @@
-"""Compare two systems on the same trials: the differences, their intervals, and whether B may replace A.
-
-Figures are differences of pairs with a percentile bootstrap over the pairs (Efron 1979); the BCa interval of
-scipy.stats.bootstrap is undefined where no pair differs, the best case of a swap. Times, and money that is paid by time,
-vary between runs: each question is asked three times in turns, and the median counts.
-"""
+"""Compare two systems on the same trials: the differences, their intervals, and whether B may replace A."""
 
 from __future__ import annotations
 
@@ -168,13 +163,13 @@ def count_drafts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) -> dict[str, Difference]:
-    """Change "equal" to "unseen" for measures of texts where too many drafts were never shown: these may differ by
-    as large a share. Unless the same model writes with the same prompts, so that the drafts are the same."""
+    # the same model with the same prompts writes the same drafts
     writers = [{key: value for key, value in side.stack.items() if key.startswith(WRITERS)} for side in (a, b)]
     unseen = {row["id"] for side in (a, b) for row in side.rows if UNSEEN.intersection(row.get("drafts") or ())}
     asked = {row["id"] for side in (a, b) for row in side.rows if row.get("asked")}
     share = 0.0 if writers[0] == writers[1] or not asked else len(unseen) / len(asked)
     of_texts = {measure.name for measure in MEASURES if measure.of_texts}
+    # a draft that nobody saw may have been better or worse: the systems may differ by as large a share as that
     return {
         name: replace(difference, verdict="unseen")
         if name in of_texts and difference.verdict == "equal" and share > (difference.threshold or 0.0)
@@ -184,12 +179,12 @@ def _without_unseen_equals(metrics: Mapping[str, Difference], a: Side, b: Side) 
 
 
 def _by_trial(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Return one row per trial: the mean of its repeats for scores, the median for times and money, against spikes."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["id"], []).append(row)
     joined = {key: dict(repeats[0]) for key, repeats in grouped.items()}
     for column in {column for measure in MEASURES for column in measure.keys}:
+        # the median of times and money, against spikes
         middle = np.median if column == "usd" or column.endswith("_ms") else np.mean
         for key, repeats in grouped.items():
             if values := [row[column] for row in repeats if row.get(column) is not None]:
@@ -275,7 +270,6 @@ def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
 
 
 def _gain(row_a: Row, row_b: Row) -> float:
-    """Return B's gain on a trial: in whether it passed, and if that is equal, in nDCG."""
     passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
     # rounded as in a baseline, which must not differ from itself
     before, after = (round(row.get("ndcg_at_10") or 0.0, DIGITS) for row in (row_a, row_b))

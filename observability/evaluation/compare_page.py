@@ -41,11 +41,11 @@ def page(comparison: Comparison, data: str) -> str:
 
 
 def _forest(comparison: Comparison) -> str:
-    """Draw each difference with its interval in units of the allowed loss. Left of the dashed line it is too large."""
     rows = {}
     for name, found in comparison.metrics.items():
         if found.threshold:
             low, high = (found.diff if end is None else end for end in (found.low, found.high))
+            # in units of the allowed loss: left of the dashed line it is too large
             gains = [BETTER[name] * end / found.threshold + 0.0 for end in (found.diff, low, high)]
             estimate, *ends = (min(FARTHEST, max(-FARTHEST, gain)) for gain in gains)
             rows[f"{name.replace('_', ' ')}: {found.verdict}"] = (estimate, min(ends), max(ends))
@@ -54,7 +54,6 @@ def _forest(comparison: Comparison) -> str:
 
 
 def _times(a: Side, b: Side) -> str:
-    """Draw, for both systems, the share of questions that were done within a time."""
     key = "answer_ms" if any(row.get("answer_ms") for row in a.rows) else "search_ms"
     times = {side: [row[key] for row in rows if row.get(key)] for side, rows in (("A", a.rows), ("B", b.rows))}
     if not all(times.values()):

@@ -133,7 +133,7 @@ def foreign_questions(data: Path) -> list[Question]:
 
 
 def _context(context: Any) -> CorpusDocument:
-    """Return a context as a document. It is a text, or an object with `text` and optionally `title` and `_id`."""
+    # SQuAD has texts, others objects with a title and an id
     row: Mapping[str, Any] = context if isinstance(context, Mapping) else {"text": str(context)}
     text, title = str(row.get("text") or ""), str(row.get("title") or "")
     digest = hashlib.sha256(f"{title}\0{text}".encode()).hexdigest()

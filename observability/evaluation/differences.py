@@ -46,7 +46,7 @@ def _mean(values: Numbers) -> Numbers:
 
 
 def _per_correct(usd: Numbers, correct: Numbers) -> Numbers:
-    """Return the cost per correct answer; NaN where nothing was correct."""
+    # where nothing was correct, NaN
     right = correct.sum(axis=-1)
     return np.asarray(np.divide(usd.sum(axis=-1), right, out=np.full(right.shape, math.nan), where=right > 0))
 
@@ -130,6 +130,7 @@ def difference_of(
     low: float | None = None
     high: float | None = None
     if n > 1:
+        # percentiles over the pairs (Efron 1979): the BCa interval is undefined where no pair differs, the best case of a swap
         drawn = [
             _apart(measure, [column[at] for column in ours], [column[at] for column in theirs])
             for at in metrics.draws(n, seed=seed)

@@ -1,8 +1,4 @@
-"""Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts.
-
-Figures are compared by a bootstrap interval (Efron 1979), questions by the energy distance of their signatures with a
-permutation test (Székely and Rizzo 2004).
-"""
+"""Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts."""
 
 from __future__ import annotations
 
@@ -129,8 +125,7 @@ def answers(
     until: datetime,
     tenant: str | None = None,
 ) -> list[AnswerFigures]:
-    """Return every answer of a period, oldest first, from the spans of its agent, searches and grading. A run that
-    waited for a person has two agent spans and is one answer: with the first start, the last status, both durations."""
+    """Return every answer of a period, oldest first, from the spans of its agent, searches and grading."""
     paid = costs.answers(since=since)
     judged = {outcome.answer_id: outcome.verdict for outcome in outcomes if outcome.origin == "production"}
     rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
@@ -143,6 +138,7 @@ def answers(
             parts[str(row.attribute(names.ANSWER_ID) or row.span_id)].append(row)
     answered = []
     for answer_id, runs in parts.items():
+        # a run that waited for a person has two agent spans and is one answer
         first, row = runs[0], runs[-1]
         status = row.attribute(names.STATUS)
         cost, verdict = paid.get(answer_id), judged.get(answer_id)
@@ -196,9 +192,9 @@ def _figure(
 
 
 def _questions(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], random: np.random.Generator) -> Figure:
-    """Compare what was asked: the distance of the signatures against those of the same questions, relabelled at random."""
     from scipy.spatial.distance import cdist
 
+    # energy distance with a permutation test (Székely and Rizzo 2004): relabelled at random, it shows what chance does
     words = "distance of the questions (before: most by chance)"
     ours, theirs = (_some([row.signature for row in rows if row.signature], random) for rows in (before, after))
     n = len(ours), len(theirs)
@@ -218,7 +214,7 @@ def _questions(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures], 
 
 
 def _some(signatures: Sequence[tuple[float, ...]], random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return a sample of at most `MOST`: the distance matrix grows with the square."""
+    # the distance matrix grows with the square
     all_ = np.array(signatures, dtype=np.float64)
     return all_ if len(all_) <= MOST else all_[random.choice(len(all_), MOST, replace=False)]
 
@@ -237,7 +233,6 @@ def _notes(before: Sequence[AnswerFigures], after: Sequence[AnswerFigures]) -> l
 
 
 def _parts(rows: Sequence[AnswerFigures], changed: Callable[[str, str], Sequence[str]]) -> Iterator[str]:
-    """Yield the differences between each new run's parts and those of the run before, with its first time."""
     seen = {row.manifest_id for row in rows[:1]}
     for last, row in pairwise(rows):
         if row.manifest_id not in seen:

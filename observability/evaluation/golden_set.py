@@ -1,7 +1,4 @@
-"""Score a golden set through the product's own answer path, without a judge; `make evaluate` adds the judge's marks.
-
-An effect that a question requests must stop at `waiting`: nothing here approves one.
-"""
+"""Score a golden set through the product's own answer path, without a judge; `make evaluate` adds the judge's marks."""
 
 from __future__ import annotations
 
@@ -176,9 +173,9 @@ class Report:
         }
 
     def _by(self, belongs_to: Callable[[GoldenCase], Iterable[str]]) -> dict[str, dict[str, Estimate]]:
-        """Return the scores of each group. A case may belong to several groups or to none."""
         groups: dict[str, list[CaseScore]] = {}
         for row in self.rows:
+            # a case may belong to several groups or to none
             for group in belongs_to(row.case):
                 groups.setdefault(group, []).append(row)
         return {group: self._estimates(of_group) for group, of_group in groups.items()}
@@ -353,8 +350,8 @@ def score(
 
 
 def _tool_right(case: GoldenCase, expected: ToolCall, answer: Answer, text: str) -> bool:
-    """Whether a read was answered right, or exactly the expected effect waits for approval."""
     if (effect := answer.approval) is None:
         return answer.path == "tool" and answer.status == "answered" and case.answered_by(text)
+    # an effect must wait for a person, exactly as expected: nothing here approves one
     same = all(measures.is_same_value(value, effect.arguments.get(name)) for name, value in expected.arguments.items())
     return answer.status == "waiting" and effect.tool == expected.name and same

@@ -1,8 +1,4 @@
-"""A language model that marks answers by a written rubric, and the conditions under which its marks count.
-
-A judge needs a record of its agreement with people (`judge_agreement.py`), for this model and this rubric. A record is stale
-once anything else that decides the marks has changed, as far as the server reveals it.
-"""
+"""A language model that marks answers by a written rubric, and the record of agreement with people by which its marks count."""
 
 from __future__ import annotations
 
@@ -153,13 +149,11 @@ class Judge(PricedChat):
 
 
 def _named_in(reply: AIMessage) -> str:
-    """Return the model snapshot and the vendor's system fingerprint, where the reply has them."""
     labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
     return " ".join(str(label) for label in labels if label) or "nothing"
 
 
 def _prompt() -> str:
-    """Return the digest of the prompt and of the reply's schema."""
     texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
     return _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
 
@@ -215,12 +209,13 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
 
 
 def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> str:
-    """Return why no mark of this judge counts; empty where some may."""
     again = "Do: make judge-agreement DATA=folder"
     if record is None:
         return f"nobody has measured whether it agrees with people. {again}"
+    # other weights, endpoint, options or prompt: other marks
     if stale := sorted(dict(record.made_of.items() ^ judge.made_of.items())):
         return f"since it was measured at {record.measured_at}, other values have come for {', '.join(stale)}. {again}"
+    # a vendor may exchange the model behind a name; its replies are all that reveals it
     if others := judge.answered_as - set(record.answered_as):
         return (
             f"its replies name {', '.join(sorted(others))} as their model, and when it was measured at {record.measured_at}, "

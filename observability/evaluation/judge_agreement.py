@@ -92,13 +92,13 @@ def _agreement(name: str, valid: Sequence[tuple[Marked, Verdict]], seed: int) ->
 def _interval(
     tasks: Sequence[str], judged: npt.NDArray[np.float64], people: npt.NDArray[np.float64], seed: int
 ) -> tuple[float, float]:
-    """Return a bootstrap interval over tasks. Undefined kappas count as 0."""
     # whole tasks are drawn, not answers: answers to one question are dependent
     _, of = np.unique(np.array(tasks), return_inverse=True)
     groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
     samples = (
         np.concatenate([groups[at] for at in row]) for block in metrics.draws(len(groups), seed=seed) for row in block
     )
+    # undefined kappas count as 0
     drawn = [metrics.weighted_kappa(judged[rows], people[rows]) or 0.0 for rows in samples]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)

@@ -1,7 +1,4 @@
-"""Measures of answers without a judge: comparisons with gold strings and gold documents, checkable by hand.
-
-Words and token F1 are SQuAD's (Rajpurkar et al. 2016, 2018); in scripts without spaces a character is a word (MLQA).
-"""
+"""Measures of answers without a judge: comparisons with gold strings and gold documents, checkable by hand."""
 
 from __future__ import annotations
 
@@ -37,6 +34,7 @@ def tokens(text: str) -> list[str]:
         for char in _ZEROS.sub("", unicodedata.normalize("NFKC", text).lower())
         if char not in string.punctuation and not unicodedata.category(char).startswith("P")
     )
+    # as SQuAD does (Rajpurkar et al. 2016); in scripts without spaces a character is a word (MLQA)
     return _UNSPACED.sub(r" \1 ", _ARTICLES.sub(" ", plain)).split()
 
 

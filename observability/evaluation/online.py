@@ -1,6 +1,4 @@
-"""Scores of answers in production, as attributes of their spans: how well written sentences are supported by their citations,
-and a signature of the question, by which `make drift` notices new kinds of questions. No gold answer and no judge is needed.
-"""
+"""Scores of answers in production, as attributes of their spans: support by citations, and a signature of the question for `make drift`."""
 
 from __future__ import annotations
 

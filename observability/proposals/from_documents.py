@@ -140,7 +140,6 @@ class Checks:
         return Proposal(case=case.model_dump(mode="json", exclude_defaults=True), span=span)
 
     def _find_fault(self, draft: Draft, start: int) -> str:
-        """Return why the draft is not acceptable; empty where it is."""
         asked, stated = set(tokens(draft.question)), set(tokens(draft.evidence))
         if not draft.answer:  # a word of the question must be in no text, else it may well be answered
             absent = {word for word in asked if len(word) > 3} - _words_of(self.texts)
@@ -204,7 +203,7 @@ def _words_of(texts: Sequence[DocumentText]) -> set[str]:
 
 
 def _spread(found: list[T]) -> list[T]:
-    """Reorder so that the first few are from the whole document, not from its beginning."""
+    # the first few shall be from the whole document, not from its beginning
     step = max(1, round(len(found) ** 0.5))
     return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
 
@@ -274,6 +273,5 @@ def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
 
 
 def _first_clause(said: str) -> str:
-    """Return at most twelve words of the first clause."""
     clause = re.split(r"[,;:()]| (?:which|that|when|if|unless|because|and|but|so) ", said)[0]
     return " ".join(clause.split()[:12]).strip(" .!")

@@ -67,9 +67,9 @@ def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0
 
 
 def _month(seen: Any) -> tuple[float, float | None, float | None]:
-    """Return the expected cost and its interval, from weeks if there are two whole ones, else from days."""
     from scipy.stats import t
 
+    # weeks if there are two whole ones, so that weekends stay weekends
     period_days = WEEK if len(seen) >= 2 * WEEK else 1
     count = len(seen) // period_days
     sums = seen[-count * period_days :].reshape(count, period_days).sum(axis=1)

@@ -68,9 +68,9 @@ def draw_frontier(
 
 
 def _cascade(tiers: Sequence[Sequence[CaseScore]], why_up: WhyUp, up_below: float) -> list[tuple[CaseScore, bool]]:
-    """Return each case's score in the cascade, with the cost of earlier trials; and whether it went up."""
     *cheaper, last = tiers
     rows = [(score, False) for score in last]
+    # from the last model down: each tier keeps what it accepts and passes the rest on, with what it cost so far
     for tier in reversed(cheaper):
         rows = [
             (score, False)

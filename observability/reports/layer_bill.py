@@ -1,8 +1,4 @@
-"""The layer bill: the milliseconds and the money that each of the six layers took for one answer.
-
-Every instant belongs to the innermost open span; concurrent spans share it equally. A billed call is charged to its
-layer; machine time is spread by the time of each layer. Both add up exactly.
-"""
+"""The layer bill: the milliseconds and the money that each of the six layers took for one answer, which both add up exactly."""
 
 from __future__ import annotations
 
@@ -130,7 +126,6 @@ def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
 
 
 def _apart(node: SpanNode) -> Iterator[SpanNode]:
-    """Yield the node without those agents below it that resumed after its end, then each of them."""
     later = [child for child in node.children if _went_on(child.span, node.span)]
     yield SpanNode(node.span, tuple(child for child in node.children if child not in later)) if later else node
     for child in later:
@@ -151,18 +146,18 @@ class _Open:
 
 
 def _clip(node: SpanNode, parent: int | None, into: list[_Open]) -> None:
-    """Flatten the tree. Spans are cut to their parent's time, and inherit its layer where they have none."""
     span = node.span
     around = _Open(OUTSIDE, None, span.start_ns, max(span.start_ns, span.end_ns)) if parent is None else into[parent]
+    # a span is cut to its parent: clocks of two processes differ
     start = min(max(around.start, span.start_ns), around.end)
     index = len(into)
+    # a span without a layer takes its parent's
     into.append(_Open(span.layer or around.layer, parent, start, max(start, min(around.end, span.end_ns))))
     for child in node.children:
         _clip(child, index, into)
 
 
 def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
-    """Walk through the starts and ends, and give each stretch of time to the innermost open spans."""
     edges: dict[int, list[int]] = defaultdict(list)
     for index, span in enumerate(spans):
         if span.end > span.start:
@@ -172,6 +167,7 @@ def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
     now_open: dict[int, None] = {}
     before = 0
     for now in sorted(edges):
+        # every instant belongs to the innermost open spans, which share it equally
         with_children = {spans[index].parent for index in now_open}
         layers = [spans[index].layer for index in now_open if index not in with_children]
         share_ns, remainder = divmod(now - before, len(layers) or 1)
@@ -187,7 +183,6 @@ def _sweep(spans: Sequence[_Open], ns: dict[Layer, int]) -> None:
 
 
 def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Layer, Decimal], int]:
-    """Return money by layer, and the number of charges without a price."""
     usd: dict[Layer, Decimal] = defaultdict(Decimal)
     unpriced = 0
     with localcontext(EXACT):
@@ -195,6 +190,7 @@ def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Lay
         for charge in charges:
             if charge.usd is None:
                 unpriced += 1
+            # the time of our own machine is spread by the time of each layer, once all is summed
             elif (charge.kind == "machine" or charge.basis.startswith(LOCAL_BASIS)) and any(ns.values()):
                 machine += charge.usd
             else:
@@ -205,7 +201,6 @@ def _money(charges: Iterable[Charge], ns: Mapping[Layer, int]) -> tuple[dict[Lay
 
 
 def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
-    """Spread `usd` in proportion to `ns`, to 1e-15 USD."""
     busy = {layer: time for layer, time in ns.items() if time}
     if not usd or not busy:
         return {}

@@ -106,10 +106,7 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
 
 
 def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failure], dict[str, int]]:
-    """Return kinds of failure in the latest requests, most frequent first, and counts of unhappy answers by status.
-
-    An error is counted where it began: the spans around it failed because of it.
-    """
+    """Return kinds of failure in the latest requests, most frequent first, and counts of unhappy answers by status."""
     traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
     roots = store.recent(look_at)
@@ -153,12 +150,12 @@ def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
 
 
 def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:
-    """Return the span's time without its children's; concurrent children are not counted twice."""
     covered, until = 0, span.start_ns
     children = sorted(
         (child.start_ns, min(child.end_ns, span.end_ns)) for child in spans if child.parent_id == span.span_id
     )
     for start, end in children:
+        # concurrent children are not counted twice
         covered += max(0, end - max(start, until))
         until = max(until, end)
     return (span.end_ns - span.start_ns - covered) / 1e6

@@ -1,8 +1,4 @@
-"""The cost ledger: every charge, exact and permanent.
-
-Sums use decimal arithmetic, never floating point. A charge without a price is counted as unpriced, never as zero.
-The ledger does not depend on spans: tracing may be sampled or switched off, money may not.
-"""
+"""The cost ledger: every charge, exact and permanent, whether or not spans are recorded."""
 
 from __future__ import annotations
 
@@ -66,6 +62,7 @@ STORE = SqliteStore(
 EXACT = Context(prec=60)
 """Enough digits for any sum of prices; decimal's default of 28 would round a long one."""
 
+# without a price a charge counts as unpriced, never as zero
 _FIGURES = (
     "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
     "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"

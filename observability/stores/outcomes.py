@@ -1,7 +1,4 @@
-"""Outcomes of answers: a person accepted, edited or rejected each, or the case was escalated.
-
-Without them reports know costs but no value. An answer without an outcome is unknown, never accepted.
-"""
+"""Outcomes of answers: a person accepted, edited or rejected each, or the case was escalated. Without one, an answer is unknown."""
 
 from __future__ import annotations
 
@@ -35,7 +32,6 @@ CREATE TABLE IF NOT EXISTS outcomes (
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Delete notes on the person's answers, and the person's own notes and name; the verdicts stay."""
     theirs = {"tenant": person.tenant, "subject": person.subject, "answers": json.dumps(sorted(person.answers))}
     of_theirs = "answer_id IN (SELECT value FROM json_each(:answers))"
     by_them = f"recorded_by = :subject AND (tenant = :tenant OR (tenant = '' AND {of_theirs}))"

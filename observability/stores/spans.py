@@ -1,7 +1,4 @@
-"""The local span store: the table of spans, the layer of each, and traces as trees.
-
-The exporter `exporters/sqlite.py` writes the table, `SpanStore` reads it; both take its schema from here.
-"""
+"""The local span store: its table, which `exporters/sqlite.py` writes, the layer of each span, and traces as trees."""
 
 from __future__ import annotations
 
@@ -81,7 +78,6 @@ def store_in(file: Path) -> SqliteStore:
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Delete every trace in which something was done for the person; return how many."""
     theirs = {
         "mark": person.mark,
         "traces": json.dumps(sorted(person.traces)),
@@ -96,6 +92,7 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
         """,  # noqa: S608 - own names
         theirs,
     ).fetchall()
+    # whole traces: a span of a tool or a search says as much of the person as their own
     connection.executemany("DELETE FROM spans WHERE trace_id = ?", [(row[0],) for row in rows])
     return len(rows)
 

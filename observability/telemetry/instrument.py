@@ -1,6 +1,4 @@
-"""Wrappers that trace parts, so that no part has to: LangChain has no callbacks for embedders, and rerankers, judges and
-retrievers are our own ports. Other attributes of the inner part are available through the wrapper.
-"""
+"""Wrappers that trace parts, so that no part has to. What they do not define is passed on to the inner part."""
 
 from __future__ import annotations
 
@@ -125,7 +123,7 @@ class CountedAgent(AgentWrapper):
 
 @contextmanager
 def _scoring(operation: str, part: Any, texts: int) -> Iterator[None]:
-    """Open a span of our own: OpenTelemetry's GenAI utility has no reranking or entailment yet."""
+    # a span of our own: OpenTelemetry's GenAI utility has no reranking or entailment yet
     attributes: dict[str, tracing.AttributeValue] = {names.REQUEST_MODEL: name_of(part), names.TEXTS: texts}
     with tracing.span(operation, name_of(part), layer="models", attributes=attributes):
         yield

@@ -1,7 +1,4 @@
-"""The server's log: one JSON object per line, with the request, trace and tenant that it belongs to.
-
-Personal data in messages are replaced by their kind. Errors are logged by class and lines of code, without their text.
-"""
+"""The server's log: one JSON object per line, with the request, trace and tenant that it belongs to."""
 
 from __future__ import annotations
 
@@ -81,6 +78,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
+    # the class and the lines of code alone: the text of an error may quote a person
     frames = traceback.extract_tb(error.__traceback__)
     return {
         "error": type(error).__name__,

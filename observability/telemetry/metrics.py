@@ -1,8 +1,4 @@
-"""Metrics of the domain: answers, money, documents, approvals, lost spans.
-
-They belong to the process, as a scrape does: one meter provider, created at first use, keeps counting when a system is
-closed and another one is opened. Every label has a bounded set of values; others are counted as `other`.
-"""
+"""Metrics of the domain: answers, money, documents, approvals, lost spans. They belong to the process, as a scrape does."""
 
 from __future__ import annotations
 

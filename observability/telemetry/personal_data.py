@@ -1,8 +1,4 @@
-"""Detect and redact personal data and secrets that have a form, before anything is stored.
-
-Cards and IBANs are checked by their digits, telephone numbers by the plans of `phonenumbers`. Names and postal addresses have no
-form; `make bench-pii` measures what is found. LangChain's detectors know no telephone numbers and no IBANs.
-"""
+"""Detect and redact personal data and secrets that have a form, before anything is stored; `make bench-pii` measures what is found."""
 
 from __future__ import annotations
 
@@ -103,12 +99,10 @@ def _is_ip(text: str) -> bool:
 
 
 def _like_an_order(number: str) -> bool:
-    """Whether it is plain digits, or two groups of them, without the 0 or the bracket of local numbers."""
     return re.fullmatch(r"[1-9]\d*(?:[ -]\d+)?", number) is not None
 
 
 def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield numbers with a plus, and those valid in some plan; what looks like an order number stays."""
     if sum(char.isdigit() for char in text) < 7:
         return
     import phonenumbers
@@ -118,6 +112,7 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     yield from sorted(seen)
     for region in regions:
         for match in phonenumbers.PhoneNumberMatcher(text, region):
+            # digits alone, or in two groups, without the 0 or the bracket of local numbers, are order numbers
             if not _like_an_order(match.raw_string) and (match.start, match.end) not in seen:
                 seen.add((match.start, match.end))
                 yield match.start, match.end

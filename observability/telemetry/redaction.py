@@ -1,6 +1,4 @@
-"""Remove what people said from spans, at the one place before every exporter: instrumentors put exception texts into a span's
-status, and the error text of a provider quotes the prompt.
-"""
+"""Remove what people said from spans, at the one place before every exporter."""
 
 from __future__ import annotations
 
@@ -34,6 +32,7 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         ],
         links=[Link(link.context, _redact_attributes(link.attributes, content=content)) for link in span.links],
         kind=span.kind,
+        # instrumentors put exception texts here, and the error text of a provider quotes the prompt
         status=Status(
             span.status.status_code,
             _every_text(_encodable(span.status.description), personal_data.redact) if content else None,
@@ -55,7 +54,6 @@ def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
 
 
 def _every_text(value: Any, change: Callable[[str], str]) -> Any:
-    """Return `value` with every text changed, also in nested mappings and sequences."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):

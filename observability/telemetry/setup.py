@@ -1,8 +1,4 @@
-"""Set up OpenTelemetry for one system: spans and metrics to the configured exporters, LangChain instrumented.
-
-OpenTelemetry's global providers can be set once per process. Ours are set at the first `start` and pass spans to the
-system that was started last and is still open. So several can be open in a process, one after another or nested.
-"""
+"""Set up OpenTelemetry for one system; several may be open in a process, and the one that was started last gets the spans."""
 
 from __future__ import annotations
 
@@ -201,6 +197,7 @@ def genai_meters() -> otel_metrics.MeterProvider:
 def _claim_process(service_name: str) -> None:
     if trace.get_tracer_provider() is tracers():
         return
+    # global providers can be set once a process: ours look up the running system at each span
     trace.set_tracer_provider(tracers())
     meters = metrics.provider(service_name)
     otel_metrics.set_meter_provider(meters)

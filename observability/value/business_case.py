@@ -143,7 +143,6 @@ def _net(contract: OutcomeContract) -> float:
 
 
 def _with(contract: OutcomeContract, key: str, value: float) -> OutcomeContract:
-    """Return the contract with one assumption changed, and the assumptions that depend on it."""
     section, _, name = key.partition(".")
     changed: dict[str, float] = {name: value}
     if key == "expected.accepted":  # an answer that is not accepted goes to a person
@@ -192,7 +191,7 @@ def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> C
 
 
 def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:
-    """Vary one assumption at a time over its range (Howard 1988, "Decision analysis: practice and promise")."""
+    # one at a time over its range (Howard 1988, "Decision analysis: practice and promise")
     keys = [
         "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
         "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
