@@ -11,6 +11,7 @@ from math import log
 from typing import Literal
 
 from foundation.machine.deadline import check
+from foundation.text import tokens
 from foundation.text.tokens import arabic_stems, latin_spelling
 
 AnswerKind = Literal["figure", "date", "name", "any"]
@@ -41,13 +42,9 @@ _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
 # questions with sentences, and it does not depend on the language.
 _PREFIX = 5
 
-FUNCTION_WORDS = frozenset(
-    """a about after all also am an and any are as at be because been before being between both but by can could did do
-    does doing down during each else ever few for from further get give had has have having he her here hers him his how
-    i if in into is it its itself just let like make many may me might more most much must my no nor not of off on once
-    only or other our ours out over own please same shall she should so some such tell than that the their theirs them
-    then there these they this those through to too under until up upon us very was we were what when where which while
-    who whom whose why will with without would you your yours""".split()  # noqa: SIM905 - a word list reads as text
+# Keyword search looks for some words that say nothing of what a sentence is about
+FUNCTION_WORDS = tokens.FUNCTION_WORDS | frozenset(
+    "down else ever few get give let like make many may might much must please shall tell upon us without".split()  # noqa: SIM905 - a word list reads as text
 )
 ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
 """English function words that are no words of German, Spanish or French."""

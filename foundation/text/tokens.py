@@ -44,7 +44,7 @@ _LATIN_SPELLING = str.maketrans(
 # Letters below this one are Latin, including those with marks; Latin ones above are too few to matter
 _AFTER_LATIN = "\u0370"
 
-_FUNCTION_WORDS = frozenset(
+FUNCTION_WORDS = frozenset(
     """a about after all also am an and any are as at be because been before being between both but by can could did do
     does doing during each for from further had has have having he her here hers him his how i if in into is it its
     itself just me more most my no nor not of off on once only or other our ours out over own same she should so some
@@ -92,7 +92,7 @@ def telling_words(query: str) -> list[str]:
     ['warranty', 'QP', '5']
     """
     all_words = words(query)
-    return [word for word in all_words if word.lower() not in _FUNCTION_WORDS] or all_words
+    return [word for word in all_words if word.lower() not in FUNCTION_WORDS] or all_words
 
 
 def words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from foundation.errors import DocumentRefused
@@ -105,21 +106,19 @@ _SAID_AND_MEANT = {
 }
 
 
-def decode_declared(content: bytes, encoding: str) -> str | None:
-    """Decode by the declared encoding of a page or mail, or its superset as in browsers (WHATWG, Encoding Standard);
-    `None` where it is unknown or wrong."""
-    try:
-        codec = codecs.lookup(encoding).name
-        return content.decode(_SAID_AND_MEANT.get(codec, codec))
-    except (LookupError, UnicodeError, ValueError):
-        return None
+def decode(content: bytes, name: str, declared: str = "") -> str:
+    """Decode a text file of any usual encoding; `declared` is that of a page or mail, which is often unknown or wrong.
 
-
-def decode(content: bytes, name: str) -> str:
-    """Decode a text file of any usual encoding. Raises DocumentRefused: reason "binary": it is no text."""
+    Raises DocumentRefused: reason "binary": it is no text.
+    """
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
+    if declared:
+        # By its superset, as in browsers (WHATWG, Encoding Standard)
+        with suppress(LookupError, UnicodeError, ValueError):
+            codec = codecs.lookup(declared).name
+            return content.decode(_SAID_AND_MEANT.get(codec, codec))
     if b"\0" in content:
         return _without_mark(content, name)
     try:

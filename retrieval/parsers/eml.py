@@ -11,7 +11,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 from retrieval.ingest.sandbox import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -41,7 +41,10 @@ def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
     if not bodies and any(part.get_content_type() in _SEALED for part in (mail, *parts)):
         raise DocumentRefused(f'"{draft.name}" is encrypted. Send the mail as its reader sees it.', reason="encrypted")
     for part in bodies:
-        if (text := _text(part, draft.name)).strip():
+        payload = part.get_payload(decode=True)
+        declared = str(part.get_content_charset() or "utf-8")
+        text = decode(payload, draft.name, declared) if isinstance(payload, bytes) else ""
+        if text.strip():
             suffix = "html" if part.get_content_subtype() == "html" else "txt"
             draft.include(parse_here(text.encode(errors="replace"), f"{draft.name}.{suffix}", draft.limits), below=1)
     for number, part in enumerate(part for part in parts if _is_attached(part)):
@@ -97,18 +100,13 @@ def _parts(mail: Message) -> Iterator[Message]:
         yield mail
         return
     parts: Any = mail.get_payload()
-    if mail.get_content_subtype() == "alternative":
-        parts = [_choose_alternative(parts)] if parts else []
+    if mail.get_content_subtype() == "alternative" and parts:
+        plain = [it for it in parts if it.get_content_type() == "text/plain" and str(it.get_payload()).strip()]
+        pages = [it for it in parts if any(piece.get_content_type() == "text/html" for piece in it.walk())]
+        # An invitation's last one is its entry in a calendar
+        parts = [*plain[:1], *pages[-1:], parts[-1]][:1]
     for part in parts:
         yield from _parts(part)
-
-
-def _choose_alternative(alternatives: list[Message]) -> Message:
-    for part in alternatives:
-        if part.get_content_type() == "text/plain" and str(part.get_payload()).strip():
-            return part
-    pages = [part for part in alternatives if any(piece.get_content_type() == "text/html" for piece in part.walk())]
-    return pages[-1] if pages else alternatives[-1]  # an invitation's last one is its entry in a calendar
 
 
 def _is_attached(part: Message) -> bool:
@@ -127,12 +125,3 @@ def _file_name(part: Message) -> str:
     if part.get_content_type() == "message/rfc822":
         return "message.eml"
     return f"without a name, {part.get_content_type()}"
-
-
-def _text(part: Message, name: str) -> str:
-    content = part.get_payload(decode=True)
-    if not isinstance(content, bytes):
-        return ""
-    charset = str(part.get_content_charset() or "utf-8")
-    text = decode_declared(content, charset)
-    return decode(content, name) if text is None else text  # the declared charset is often wrong

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, decode_declared
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -43,11 +43,9 @@ def build(limits: ParseLimits) -> FormatParser:
 def _parse(draft: Draft, content: bytes) -> Parsed:
     from lxml import etree, html
 
-    declared, text = _DECLARED.search(content[:4096]), None
-    if declared and not content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
-        text = decode_declared(content, declared[1].decode("ascii"))
-    # The declared encoding is often wrong
-    source = _XML_DECLARATION.sub("", clean(decode(content, draft.name) if text is None else text))
+    declared = _DECLARED.search(content[:4096])
+    text = decode(content, draft.name, declared[1].decode("ascii") if declared else "")
+    source = _XML_DECLARATION.sub("", clean(text))
     if not source.strip():
         return draft.finish()
     try:

@@ -95,8 +95,10 @@ class HybridRetriever:
             return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
 
         def by_vector(depth: int, in_classes: bool) -> _Near:
-            filter_with_classes = _in_classes(scope, where) if in_classes else where
-            return self._vectors.search(vector, scope, limit=depth, where=filter_with_classes)
+            listed = scope.listed_classes if in_classes else None
+            classes = () if listed is None else (OneOf(DATA_CLASS, tuple(listed)),)
+            both = AllOf((*classes, where)) if where else classes[0] if classes else None
+            return self._vectors.search(vector, scope, limit=depth, where=both)
 
         depth = max(self._ranking.candidates, 2 * limit)
         # Keyword search takes about as long as embedding; the context carries the trace
@@ -145,7 +147,9 @@ class HybridRetriever:
             unknown = [passage for passage, _ in near if passage not in owners]
             owners |= self._ledger.documents_of(unknown, scope, as_of=as_of)
             hidden = [passage for passage in unknown if passage not in owners]
-            if not in_classes and self._other_classes(hidden, scope, as_of):
+            every_class = replace(scope, classes=None)
+            ask = bool(hidden) and scope.classes is not None and not in_classes
+            if ask and self._ledger.documents_of(hidden, every_class, as_of=as_of):
                 in_classes = True
                 near = by_vector(depth, in_classes)
                 continue
@@ -159,11 +163,6 @@ class HybridRetriever:
                 return legs, owners
             depth = min(4 * depth, DEEPEST)
             worded, near = by_keyword(depth), by_vector(depth, in_classes)
-
-    def _other_classes(self, passages: list[str], scope: Scope, as_of: date) -> bool:
-        if scope.classes is None or not passages:
-            return False
-        return bool(self._ledger.documents_of(passages, replace(scope, classes=None), as_of=as_of))
 
     def _weights(self, query: str) -> dict[str, float]:
         ranking = self._ranking
@@ -198,14 +197,6 @@ class HybridRetriever:
         ladder = [passages[0].score for passages in top]
         moved = [[replace(hit, score=score) for hit in top[place]] for score, place in zip(ladder, order, strict=True)]
         return moved + documents[len(top) :]
-
-
-def _in_classes(scope: Scope, where: Where | None) -> Where | None:
-    listed = scope.listed_classes
-    if listed is None:
-        return where
-    classes = OneOf(DATA_CLASS, tuple(listed))
-    return classes if where is None else AllOf((classes, where))
 
 
 def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:

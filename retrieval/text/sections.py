@@ -43,6 +43,7 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
     """Return the chunk of `parsed.text[span[0]:span[1]]`."""
     start, end = span
     text = parsed.text[start:end]
+    at = bisect_right(parsed.blocks, start, key=lambda block: block.end)
     return Chunk(
         chunk_id=chunk_id(document_id, position, text),
         document_id=document_id,
@@ -51,13 +52,8 @@ def passage(parsed: Parsed, document_id: str, position: int, path: tuple[str, ..
         start=start,
         end=end,
         heading_path=path,
-        page=_page_at(parsed.blocks, start),
+        page=parsed.blocks[at].page if at < len(parsed.blocks) else None,
     )
-
-
-def _page_at(blocks: Sequence[Block], start: int) -> int | None:
-    at = bisect_right(blocks, start, key=lambda block: block.end)
-    return blocks[at].page if at < len(blocks) else None
 
 
 def _keep_lonely(section: Section, *, deeper: bool) -> None:

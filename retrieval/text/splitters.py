@@ -44,20 +44,16 @@ class SplitterChunker:
         spans: list[Span] = []
         for piece in self._splitter.split_text(text):
             words = piece.strip()
-            span = self._place(text, words, spans[-1] if spans else None) if words else None
-            if span and (not spans or span[1] > spans[-1][1]):
-                spans.append(span)
+            # Repeated text would be found too early if the search began at the start
+            at = text.find(words, self._earliest(spans[-1] if spans else None))
+            if at < 0:
+                raise InvalidSetting(
+                    f'[retrieval.chunker] use = "{self._use}" writes its texts anew ("{words[:40]}" does not stand in the '
+                    f"document), so that nothing could be cited exactly. Name a splitter that cuts without changing."
+                )
+            if words and (not spans or at + len(words) > spans[-1][1]):
+                spans.append((at, at + len(words)))
         return sorted([*spans, *_left_out(text, spans)])
-
-    def _place(self, text: str, words: str, before: Span | None) -> Span:
-        # Repeated text would be found too early if the search began at the start
-        at = text.find(words, self._earliest(before))
-        if at < 0:
-            raise InvalidSetting(
-                f'[retrieval.chunker] use = "{self._use}" writes its texts anew ("{words[:40]}" does not stand in the '
-                f"document), so that nothing could be cited exactly. Name a splitter that cuts without changing."
-            )
-        return at, at + len(words)
 
     def _earliest(self, before: Span | None) -> int:
         if before is None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import ParseLimits
-from retrieval.formats.text_blocks import Draft, clean, decode, decode_declared, looks_like_header, row_text
+from retrieval.formats.text_blocks import Draft, clean, decode, looks_like_header, row_text
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,14 @@ def test_pictures_and_programs_are_not_taken_for_text_of_another_script() -> Non
     [
         ("iso-8859-1", "“5 €”".encode("cp1252"), "“5 €”"),
         ("gb2312", "朱镕基".encode("gb18030"), "朱镕基"),
-        ("undefined", b"x", None),
-        ("rot13", b"x", None),
-        ("klingon", b"x", None),
-        ("utf-8", b"\xff", None),
+        ("undefined", b"x", "x"),
+        ("rot13", b"x", "x"),
+        ("klingon", b"x", "x"),
+        ("utf-8", "Die Größe und das Maß".encode("cp1252"), "Die Größe und das Maß"),
+        ("iso-8859-1", "\ufeff朱".encode(), "朱"),
     ],
 )
-def test_a_declared_encoding_is_read_as_browsers_read_it(declared: str, content: bytes, text: str | None) -> None:
-    assert decode_declared(content, declared) == text
+def test_a_declared_encoding_is_read_as_browsers_read_it_and_a_wrong_one_not_at_all(
+    declared: str, content: bytes, text: str
+) -> None:
+    assert decode(content, "page.html", declared) == text
