@@ -19,7 +19,8 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 class ToolMetadata(TypedDict, total=False):
     """A tool's description of itself; the defaults are the cautious ones. Other keys are refused: a misspelt
-    `forbidden` would forbid nothing."""
+    `forbidden` would forbid nothing.
+    """
 
     effect: bool
     """Whether the tool changes something. Default: True."""
@@ -39,11 +40,9 @@ class ToolMetadata(TypedDict, total=False):
     """Reach of the effect: "own" (stays in the house and can be undone there) or "outward" (default: leaves it,
     moves money, gives access or destroys something)."""
     arguments: Mapping[str, Role]
-    """Argument -> "target" (default; steers the effect), "content" (text that goes along), "amount" or "choice"
-    (harmless)."""
+    """Argument -> "target" (default; steers the effect), "content" (text), "amount" or "choice" (harmless)."""
     units: Mapping[str, str]
-    """The smallest unit of each amount: `{"amount_usd": "0.01"}`. Other amounts are refused: an approver would see
-    them rounded."""
+    """The smallest unit of each amount, `{"amount_usd": "0.01"}`; others are refused: an approver would see them rounded."""
     said_as: Mapping[str, Mapping[str, Sequence[str]]]
     """Phrases for each choice of an argument: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
@@ -59,8 +58,7 @@ class ToolMetadata(TypedDict, total=False):
 
 
 class Approval(Noun):
-    """A permission for one effect, bound to exactly these arguments; an approver may grant others, which then run, and
-    both stay on record."""
+    """A permission for one effect, bound to exactly these arguments, or to others that the approver granted instead."""
 
     approval_id: str
     thread_id: str

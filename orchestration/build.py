@@ -90,7 +90,8 @@ def open_agent(
     cheaper: Sequence[BaseChatModel] = (),
 ) -> Agent:
     """Build the agent of `[orchestration.agent]`: another one for each tenant with its own chat model, since an agent depends
-    on its model's abilities, and a cascade where there are `cheaper` models. Raises ConfigurationError: it cannot be built."""
+    on its model's abilities, and a cascade where there are `cheaper` models. Raises ConfigurationError: it cannot be built.
+    """
 
     def open_with(chat: BaseChatModel, chosen: Part = settings.agent, given: AgentParts = parts) -> Agent:
         agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))

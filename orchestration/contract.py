@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # plain classes, not ports, which import this module
 @runtime_checkable
 class Agent(Protocol):
     """Answers questions. A refused request raises before the first event; a later failure ends the stream with an `error`
-    event. Closing the iterator cancels the work."""
+    event. Closing the iterator cancels the work.
+    """
 
     def stream(self, request: AnswerRequest, principal: Principal) -> AsyncIterator[Event]:
         """Run one request. Asked again in a conversation whose run was cut off, the same question resumes at its last step.

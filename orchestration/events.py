@@ -168,7 +168,8 @@ class Recalled:
 
 class AuditRecord(Noun):
     """One tool call, decision, answer, change of memory or switch, or erasure. Arguments, which can hold a user's
-    words, appear as a hash. The log adds the time, the model and the manifest."""
+    words, appear as a hash. The log adds the time, the model and the manifest.
+    """
 
     act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
     tenant: str

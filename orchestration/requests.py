@@ -37,8 +37,7 @@ class AnswerRequest(Noun):
     question: str
     thread_id: str | None = None
     messages: tuple[AnyMessage, ...] = ()
-    """The conversation before the question, oldest first, where the client keeps it. It is not trusted, and ignored
-    with `thread_id`."""
+    """The conversation before the question, oldest first, if the client keeps it. Not trusted; ignored with `thread_id`."""
     images: tuple[dict[str, Any], ...] = ()
     """Images of the question, as LangChain's content blocks."""
     since: tuple[AnyMessage, ...] = ()

@@ -72,8 +72,7 @@ class PolicySettings(Section):
     off to work alone; `make doctor` then warns."""
     approval_expires_h: float = Field(default=24, gt=0)
     unasked: tuple[str, ...] = ()
-    """Effects that need no approval when all their arguments are traced to the person's own words. Every other
-    effect always needs one."""
+    """Effects that need no approval when all their arguments are traced to the person's own words; others always do."""
     calls_per_run: int = Field(default=100, ge=1)
     """Tool calls allowed in one run, refused ones included. It ends a run that goes in circles."""
 

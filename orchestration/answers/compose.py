@@ -70,7 +70,8 @@ def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
 
 async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run) -> Draft:
     """Let the chat model write from the evidence, and split its reply into sentences and their markers. Raises
-    BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing."""
+    BudgetExceeded: the call does not fit. ComponentError: the model failed or wrote nothing.
+    """
     messages = answer_from(run.prompt("graph_answer"), question, [item.text for item in evidence])
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
     if not reply.text.strip():
@@ -87,7 +88,8 @@ def salvage_partial(text: str, evidence: Sequence[Evidence]) -> Draft | None:
 def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:
     """Return the draft with a supporting citation for every sentence; `None` where one has none. Evidence that seems to
     give orders is shown in quotation marks, and replaces what a model wrote from it alone. Raises ComponentError: the
-    embedder failed."""
+    embedder failed.
+    """
     checked: list[Sentence] = []
     for sentence in draft.sentences:
         if draft.path == "extractive":
@@ -129,8 +131,7 @@ def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:
 
 
 def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evidence]) -> Sequence[int]:
-    """Keep only the quotes with the question's rarest word, where the first one lacks it and at least two others
-    have it."""
+    """Keep the quotes with the question's rarest word, where at least two others have it and the first does not."""
     term_sets = [terms(item.text) for item in evidence]
     rarity = Rarity.among(terms(question), term_sets).weights
     occurring = [term for term in rarity if any(term in term_set for term_set in term_sets)]
@@ -140,8 +141,7 @@ def _to_the_point(question: str, chosen: Sequence[int], evidence: Sequence[Evide
 
 
 def _with_antecedent(item: Evidence, others: Sequence[Evidence], most: int) -> Evidence:
-    """Extend the evidence back to a sentence that names its subject, as long as all quotes have at most `most` words
-    and none of the others overlaps."""
+    """Extend the evidence back to a sentence that names its subject, where there is room and no other quote."""
     chunk = item.hit.chunk
     room = most - sum(word_count(other.text) for other in others)
     wider = item

@@ -87,7 +87,8 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
 
 def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dict[str, Any]:
     """Return the values that the text has for the fields, without optional ones that match too little and required ones
-    without a candidate. Raises ComponentError: the embedder failed."""
+    without a candidate. Raises ComponentError: the embedder failed.
+    """
     from scipy.optimize import linear_sum_assignment
 
     reading = Reading(text)
@@ -155,8 +156,7 @@ def _named_choices(choices: Sequence[Any], text: str) -> list[Any]:
 
 
 def _read_yes_or_no(field: Field, reading: Reading) -> bool | None:
-    """Return `True` where the sentence nearest to the field's words does not deny it. For an optional field, `None`
-    unless that sentence has its whole name."""
+    """Read a yes or no from the sentence nearest to the field's words; `None` where an optional one lacks its whole name."""
     name, wanted = terms(field.name.replace("_", " ")), terms(field.words)
     sentences = [reading.text[start:end] for start, end in reading.sentences]
     best = max(sentences, key=lambda sentence: len(wanted & reading.terms_of(sentence)), default="")

@@ -154,7 +154,8 @@ async def _answer_as(
 
 def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     """Return a pydantic model of the objects of a caller's JSON schema. Raises InvalidRequest: it is no JSON schema of an
-    object, too long, or has a reference or a pattern that can backtrack for long."""
+    object, too long, or has a reference or a pattern that can backtrack for long.
+    """
     from jsonschema import FormatChecker
 
     check_schema(schema)

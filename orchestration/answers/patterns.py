@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 def in_time(pattern: str, search: Callable[..., T]) -> T:
     """Run `search`, a search for `pattern` by the library `regex`, with a `timeout`, and return its result. Raises
-    InvalidRequest: it took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed."""
+    InvalidRequest: it took longer than `PATTERN_S`. BudgetExceeded, Abandoned: the deadline of the work has passed.
+    """
     # `re` can block all threads for hours; `regex` takes a time limit and releases the lock
     try:
         return search(timeout=min(PATTERN_S, deadline.remaining_s()))
@@ -39,7 +40,8 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
 
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Check a caller's schema. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an object,
-    is too long, or refers to something outside of it or endlessly to itself."""
+    is too long, or refers to something outside of it or endlessly to itself.
+    """
     from jsonschema import Draft202012Validator, SchemaError
     from referencing.exceptions import Unresolvable
 

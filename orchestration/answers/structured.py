@@ -41,7 +41,8 @@ async def generate_object(
 ) -> Object:
     """Return the reply of `by`'s chat model to `messages` as an object of `schema`; `shape` is a narrower JSON schema for
     the model. Raises UpstreamMalformed: neither the reply nor its repair is valid; BudgetExceeded, ComponentError: as
-    `by.generate`."""
+    `by.generate`.
+    """
     wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     conversation: list[BaseMessage] = list(messages)
     for last in (False, True):

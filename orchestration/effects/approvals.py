@@ -28,8 +28,7 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    """Delete the approvals that a person requested, also those that still wait, and the notes that they wrote on
-    decisions about others' requests. Return the number of changed rows."""
+    """Delete a person's requests and their notes on decisions for others; return the number of changed rows."""
     rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
     approvals = [Approval.model_validate_json(row[1]) for row in rows]
     own = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
@@ -99,7 +98,8 @@ class SqliteApprovals:
         self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
     ) -> Approval:
         """Store a decision; exactly one of two simultaneous ones wins. Raises NotFound: no such approval in this tenant. Gone:
-        it has expired. Conflict: somebody has decided it."""
+        it has expired. Conflict: somebody has decided it.
+        """
 
         def settle(connection: sqlite3.Connection) -> Approval:
             approval = self._find(connection, decision.approval_id, principal.tenant)
@@ -169,7 +169,8 @@ def _store(connection: sqlite3.Connection, approval: Approval) -> Approval:
 
 def find_duplicates(waiting: Sequence[Approval], decided: Sequence[Approval]) -> dict[str, Approval]:
     """Map each waiting approval's id to another approval of exactly the same call: the latest approved one, else the
-    one that waits longest. `waiting` is oldest first, `decided` newest first, as the store returns them."""
+    one that waits longest. `waiting` is oldest first, `decided` newest first, as the store returns them.
+    """
     first_of_call: dict[tuple[str, str], Approval] = {}
     for approval in decided:
         if approval.status == "approved":

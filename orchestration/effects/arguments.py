@@ -89,8 +89,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
 
 
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments as plain JSON values, defaults filled in. Raises UnfitArguments: one is wrong, missing or
-    unknown."""
+    """Return the arguments as plain JSON, defaults filled in. Raises UnfitArguments: one is wrong, missing or unknown."""
     schema: Any = tool.tool_call_schema
     properties = schema_of(tool).get("properties", {})
     for name in arguments:

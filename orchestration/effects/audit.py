@@ -138,8 +138,7 @@ class SqliteAudit:
         annotate(names.AUDIT_HEAD, str(head))
 
     def probe(self) -> None:
-        """Check that the store is writable, by a mark beside the chain. Raises StoreUnavailable, StorageFull: it is
-        not."""
+        """Check that the store can be written, by a mark beside the chain. Raises StoreUnavailable, StorageFull."""
         at = self._clock.now().isoformat()
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
         _read_head(self._head)
@@ -184,7 +183,8 @@ class Verification:
 
 def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] = ()) -> Verification:
     """Verify the chain in the file at `path` against its kept head, a head `known` from elsewhere, and `witnesses` from
-    other stores. Raises StoreUnavailable: there is no audit, or the file is no SQLite file with one."""
+    other stores. Raises StoreUnavailable: there is no audit, or the file is no SQLite file with one.
+    """
     stored_head = _read_head(head_file(path))
     heads: dict[int, set[str]] = defaultdict(set)
     for head in (stored_head, known, *witnesses):
@@ -222,7 +222,8 @@ def verify(path: Path, *, known: Head | None = None, witnesses: Iterable[Head] =
 
 def of_trace(path: Path, trace: str) -> list[tuple[str, AuditRecord]]:
     """Return (time, record) of a trace, oldest first, with the decisions on its approvals; empty where there is no audit.
-    Raises StoreUnavailable: the file is no SQLite file with an audit."""
+    Raises StoreUnavailable: the file is no SQLite file with an audit.
+    """
     if not path.exists():
         return []
     bodies = [json.loads(row[2]) for row in _rows(path, f'"trace_id":"{trace}"')]

@@ -68,7 +68,8 @@ WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 class Executor(Decisions):
     """Calls tools under the policy. Raises InvalidSetting at construction: two tools have one name, or a tool's
-    arguments cannot be checked, or its metadata has an unknown key."""
+    arguments cannot be checked, or its metadata has an unknown key.
+    """
 
     def __init__(
         self,
@@ -326,8 +327,7 @@ class Executor(Decisions):
         return ""
 
     def count_call(self, run_id: str) -> bool:
-        """Count one more call of the run, and return whether the policy allows it. Tools that bypass the executor,
-        such as document search, are counted too."""
+        """Count a call of the run, also of a tool that bypasses the executor; return whether the policy allows it."""
         self._calls[run_id] = self._calls.pop(run_id, 0) + 1
         # runs do not say when they end, so the oldest counts go
         while len(self._calls) > COUNTED_RUNS:

@@ -128,8 +128,7 @@ def _texts_that_stay(value: Any) -> Iterator[str]:
 def take_over(
     options: ForeignOptions, source: str, theirs: Mapping[str, T], make: Callable[[T], BaseTool]
 ) -> list[BaseTool]:
-    """Make the configured ones of their tools by `make`. Raises InvalidSetting: the configuration names a tool that
-    the source does not have."""
+    """Make the configured ones of their tools. Raises InvalidSetting: a configured tool is not among them."""
     for name in (*(options.only or ()), *options.tools):
         if name not in theirs:
             raise InvalidSetting(f'{source} has no tool "{name}". {did_you_mean(name, list(theirs))}')

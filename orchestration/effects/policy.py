@@ -103,14 +103,14 @@ class Policy:
 
     def demand_model(self, name: str) -> None:
         """Check an attempt to call a chat model. Raises ModelForbidden: the tenant of `on_behalf_of` may not use it;
-        a fallback model may then answer."""
+        a fallback model may then answer.
+        """
         tenant = _on_behalf_of.get()
         if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
 
     def demand_one_of(self, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
-        """Check at start that every tenant may use one of these models, or of its `own`. Raises InvalidSetting: a
-        tenant may use none."""
+        """Raises InvalidSetting, at start: a tenant may use none of these models, nor of its `own`."""
         for tenant in dict.fromkeys((EVERYBODY, *self._settings.tenants, *own)):
             candidates = own.get(tenant, names)
             rulings = [self.model(name, tenant) for name in candidates]

@@ -66,7 +66,8 @@ _IDENTIFIER_DIGITS = 6
 
 def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]) -> list[str]:
     """Return the reasons for which a person must approve this effect; empty where every value is traced to the caller.
-    The metadata of `tools`, all tools by name, says which of their results our own systems issue."""
+    The metadata of `tools`, all tools by name, says which of their results our own systems issue.
+    """
     words = Words(origin.words)
     verbs = metadata_of(tool, "asked_by", ())
     if verbs and not _is_asked(origin.words, verbs, verbs_of(metadata_of(tool, "examples", ()))):
@@ -84,8 +85,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 
 
 def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
-    """Whether the text has one of the verbs in a clause that is no question. A verb "not forget" must be negated
-    there and a verb "forget" must not: "do not forget the note" is the contrary of forgetting it."""
+    """Whether a clause that is no question has one of the verbs; "not forget" must be negated there, "forget" must not."""
     for clause in classify_clauses(text, own):
         words = _WORD.findall(_fold(text[clause.start : clause.end]))
         for position, word in enumerate(words):
@@ -100,7 +100,8 @@ def without_what_was_read(
     doubts: Sequence[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin
 ) -> list[str]:
     """Return the doubts to show to an approver: those about values that the planner's patterns also read from the request,
-    such as its only number, are left out. Such a value needs no warning; acting on it still needs an approval."""
+    such as its only number, are left out. Such a value needs no warning; acting on it still needs an approval.
+    """
     stated = arguments_in(origin.asked or origin.words, tool)
     return [doubt for doubt in doubts if doubt not in stated or stated[doubt] != arguments.get(doubt)]
 

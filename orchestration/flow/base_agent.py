@@ -57,8 +57,7 @@ class DurableAgent(ABC):
 
     @abstractmethod
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
-        """Take steps until there is a result or a person must decide; store the state after each step, and return
-        the last one."""
+        """Take steps until there is a result or a person must decide; store the state after each, and return the last."""
 
     async def stream(self, request: AnswerRequest, principal: Principal) -> AsyncGenerator[Event, None]:
         if (request.client.tools or request.client.response_format) and self.own_tools is None:

@@ -49,8 +49,7 @@ class AgentThread(CheckedState, State, total=False):
 def as_thread(
     graph: CompiledStateGraph[Any, Any, Any, Any], parts: AgentParts
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Wrap a compiled graph of messages in one with the state of every agent here. Compile yours without a
-    checkpointer: it gets ours."""
+    """Wrap a graph of messages, compiled without a checkpointer, in one with the state of every agent here and ours."""
     outer = StateGraph(cast("Any", AgentThread))
     outer.add_node("agent", graph)
     outer.add_edge(START, "agent")
@@ -100,7 +99,8 @@ class MessageAgent(DurableAgent):
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         """Resume a run that waits for the sent results. Results that no run waits for (the conversation went on, was
-        deleted, or is another server's) become messages of a new one."""
+        deleted, or is another server's) become messages of a new one.
+        """
         if not request.results:
             return await super()._begin(request, thread_id, principal)
         thread = await self._load_thread(thread_id)
@@ -144,7 +144,8 @@ class MessageAgent(DurableAgent):
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
         """Return the messages that this request adds: in a new conversation the client's earlier messages; an error
-        for each abandoned tool call; the question."""
+        for each abandoned tool call; the question.
+        """
         kept = (await self._graph.aget_state(config)).values
         stored: list[AnyMessage] = kept.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])

@@ -113,8 +113,7 @@ class Steps(DocumentSteps):
         return next((tool for tool in self._parts.executor.tools if tool.name == name), None)
 
     def _full_question(self, state: State) -> str:
-        """Return the question in full: with the request that it completes, where it answers a question back; else
-        with the identifier that its "it" stands for."""
+        """Return the question with the request that it completes, else with the identifier that its "it" stands for."""
         if self._completes_request(state):
             return f"{state['clarifying']['question']} {state['question']}"
         return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)

@@ -228,8 +228,7 @@ def _end_of_report(text: str, colon: int) -> int:
 
 
 def _cuts(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """Yield the spans of clauses, each with its joint to the one before: "and", a mark such as ":", or empty. A
-    single word is no clause."""
+    """Yield the spans of clauses, each with its joint to the one before: "and", a mark such as ":", or empty."""
     joint = ""
     for cut in _CUT.finditer(text, start, end):
         if not cut["mark"] and " " not in text[start : cut.start()].strip():

@@ -36,7 +36,8 @@ def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str,
 
 def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the optional numeric arguments that are missing although the question speaks of a share ("half", "20
-    %"): their defaults would not be what was asked for."""
+    %"): their defaults would not be what was asked for.
+    """
     if not _SHARE.search(question):
         return ()
     numbers = [name for name, schema in _properties(tool).items() if _kinds(schema) & {"number", "integer"}]
@@ -45,7 +46,8 @@ def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[
 
 def describe(tool: BaseTool, argument: str) -> str:
     """Return a phrase to ask for an argument, to follow a colon: its description up to a semicolon, else its name in
-    words."""
+    words.
+    """
     schema = _properties(tool).get(argument, {})
     words = str(schema.get("description") or argument.replace("_", " ")).split(";")[0].rstrip(".")
     return words[:1].lower() + words[1:] if words[1:2].islower() else words
@@ -110,7 +112,8 @@ _SHARE = re.compile(
 
 def _count_in(question: str, name: str) -> int | None:
     """Return the only whole number in the question, in digits or (up to twenty) as a word. "One" counts only before
-    the argument's own name: "one day" for `days`, not "the blue one"."""
+    the argument's own name: "one day" for `days`, not "the blue one".
+    """
     numbers = {int(number) for number in _COUNT.findall(question)}
     numbers |= {NUMERALS.index(word.lower()) for word in _COUNT_WORD.findall(question)}
     noun = name.rsplit("_", 1)[-1].removesuffix("s")

@@ -33,8 +33,7 @@ ERASED_BUT = (
 
 
 class Conversations:
-    """A `ConversationStore` over the checkpoints. `claim` locks a thread; `demand_own` raises where it is not the
-    caller's or waits for a person."""
+    """A `ConversationStore` over the checkpoints, with an agent's lock of a thread and its check of who owns it."""
 
     def __init__(
         self,

@@ -57,7 +57,8 @@ class SqliteFacts:
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
         """Store a fact, once for each `key`, and return it. Raises InvalidRequest: the text is blank or too long, or the
-        person has `MOST` facts."""
+        person has `MOST` facts.
+        """
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
 
         def insert(connection: sqlite3.Connection) -> Fact:

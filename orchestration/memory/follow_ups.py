@@ -89,8 +89,7 @@ def entity_names(text: str) -> list[str]:
 
 
 def resolve_pronoun(question: str, earlier: Sequence[str], tools: Sequence[BaseTool]) -> str:
-    """Replace "it" by the identifier that it stands for, the only one in the last earlier question with any: "Please
-    return it" after "Who has key A-12?" is a request that a tool can meet."""
+    """Replace "it" by the identifier that it stands for: the only one in the last earlier question with any."""
     if not _IT.search(question) or _identifiers(question, tools):
         return question
     candidates = next((identified for text in reversed(earlier) if (identified := _identifiers(text, tools))), ())
@@ -109,7 +108,8 @@ def append_turn(
 
 def turns_from_client(questions: Sequence[str], *, longest: int) -> tuple[list[dict[str, str]], list[str]]:
     """Return turns and summary of a conversation that the client keeps, from its questions, oldest first, each cut to
-    `longest` characters. Its answers are left out: they may not be ours."""
+    `longest` characters. Its answers are left out: they may not be ours.
+    """
     turns = [{"question": question[:longest], "text": ""} for question in questions[-TURNS:]]
     earlier = (question[:QUESTION_CHARACTERS] for question in reversed(questions[-TURNS - LOOKED_BACK : -TURNS]))
     return turns, [*islice(filter(stands_alone, earlier), SUMMARY)][::-1]

@@ -139,8 +139,7 @@ def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
 
 
 class Rendering:
-    """The model's text with `[?]` behind unsupported statements. A passage keeps the number that the model cited it
-    by, so that streamed words match the answer."""
+    """The model's text with `[?]` behind unsupported statements, under the numbers by which it cited its passages."""
 
     def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim], *, drop: bool) -> None:
         self._passages, self._drop = passages, drop

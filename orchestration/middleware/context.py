@@ -69,8 +69,7 @@ class ContextMiddleware(RequestMiddleware):
         return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
 
     async def _summarise(self, messages: list[AnyMessage]) -> list[AnyMessage]:
-        """Replace the oldest turns by a summary until the rest fits; the last turn stays. If it still does not fit,
-        take out its oldest tool results."""
+        """Replace the oldest turns by a summary, and if that is not enough also old tool results by notes."""
         starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
         for start in starts[1:]:
             if start == starts[-1] or count_tokens_approximately(messages[start:]) < self._room - SUMMARY_TOKENS:

@@ -19,8 +19,7 @@ FORBIDDEN = "the client's instructions were not followed: the operator does not 
 
 
 class InstructionsMiddleware(RequestMiddleware):
-    """Sets the system message: the prompts `names`, today's date, remembered facts about the person, and last the
-    client's instructions."""
+    """Sets the system message: the prompts `names`, the date, facts about the person, the client's instructions."""
 
     def __init__(self, parts: AgentParts, names: Sequence[str] = PROMPTS, *, client: bool = True) -> None:
         """`client` says whether instructions of the client are followed."""

@@ -76,7 +76,8 @@ class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run) -> ToolMessage:
     """Carry out a model's tool call by the executor; pause the graph where it needs an approval. Without `messages`, the
-    conversation so far, the person's question is the only text of theirs."""
+    conversation so far, the person's question is the only text of theirs.
+    """
     call_id = call["id"] or ""
     approval = run.waiting.get(call_id)
     # one that is still pending waits on: another call of the same turn was decided
@@ -141,8 +142,7 @@ def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
 
 
 def from_person(text: str) -> HumanMessage:
-    """Return a message that counts as the person's own words. Other human messages, such as a summary by a
-    middleware, do not."""
+    """Return a message that counts as the person's own words; other human messages, such as summaries, do not."""
     return HumanMessage(text, id=f"{PERSON}{uuid4().hex}")
 
 
@@ -182,8 +182,7 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 
 def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
-    """Return the message with an id for each tool call, and an error for each call whose arguments are no JSON
-    object."""
+    """Return the message with an id for each call, and an error for each call whose arguments are no JSON object."""
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
         return [message]
     calls: list[ToolCallDict] = []

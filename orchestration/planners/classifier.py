@@ -94,7 +94,8 @@ ALIKE = 0.02
 
 class Options(Section):
     """The defaults are for all-MiniLM-L6-v2 and requests in English. With another embedder or language, tune them on
-    your own requests; the plan in each answer shows the scores."""
+    your own requests; the plan in each answer shows the scores.
+    """
 
     floor: float = Field(default=0.6, ge=0, le=1)
     """Least cosine of a part of the request and a tool's nearest example."""
@@ -164,7 +165,8 @@ class ClassifierPlanner:
         self, part: _Part, tools: Sequence[BaseTool], near: Sequence[float], asked: Sequence[float]
     ) -> _Part:
         """Judge one part. `near` has the greatest cosine of each group to the part, `asked` to its asking words;
-        those are compared only with questions in the form of a request ("Can I get a refund?")."""
+        those are compared only with questions in the form of a request ("Can I get a refund?").
+        """
         against, _, person, talk, *tool_scores = near
         otherwise = f"to questions for the documents {against:.2f}"
         enough = max(self._options.floor, against + self._options.margin)
@@ -288,7 +290,8 @@ def _opens(text: str, tool: BaseTool) -> bool:
 
 def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
     """Return the pieces with a tool or a question of their own; others are merged into the one before, as are a question about
-    a tool's result ("and what did it cost?"), and a tool that lacks an argument if the whole request is for no tool."""
+    a tool's result ("and what did it cost?"), and a tool that lacks an argument if the whole request is for no tool.
+    """
     parts: list[_Part] = []
     for piece in pieces:
         tools = [part.tool for part in parts if part.tool is not None]

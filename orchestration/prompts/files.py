@@ -79,8 +79,7 @@ class Prompts:
 
 
 def open_prompts(settings: PromptSettings) -> Prompts:
-    """Read and check all prompts. Raises InvalidSetting: a folder is missing, or a file in it replaces no prompt or
-    has other places."""
+    """Read all prompts. Raises InvalidSetting: a folder is missing, or a file replaces no prompt or has other places."""
     bundled = {path.stem: read_prompt(path.stem) for path in sorted(FOLDER.glob("*.md"))}
     everybody = bundled | _replacements(settings.folder, bundled, "folder")
     tenants = {

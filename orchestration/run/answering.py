@@ -23,7 +23,8 @@ async def answer(
     agent: Agent, request: AnswerRequest, principal: Principal, *, seen: Callable[[Event], None] | None = None
 ) -> Answer:
     """Run one request to its end and return its answer. `seen` is called with each event as it comes. Raises
-    RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again."""
+    RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again.
+    """
     return await _last(agent.stream(request, principal), seen)
 
 
@@ -44,8 +45,7 @@ async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | No
 
 
 async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]]) -> AsyncGenerator[T, None]:
-    """Yield what `produce` emits while it runs in a task of its own. Re-raise its exception; closing the iterator cancels
-    it and waits."""
+    """Yield what `produce` emits in a task of its own. Raises its exception; closing the iterator cancels it and waits."""
     queue: asyncio.Queue[T | None] = asyncio.Queue()
 
     async def work() -> None:

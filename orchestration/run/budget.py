@@ -15,7 +15,8 @@ Reservation = tuple[int, Decimal]
 class Budget:
     """Counts what a run has used and reserved, and refuses the next call where it does not fit. A call may cost more than
     was reserved for it, so the overspend is at most that of the calls under way. `max_usd` is the caller's own limit; the
-    lower of the two holds."""
+    lower of the two holds.
+    """
 
     def __init__(self, limits: BudgetSettings, clock: Clock, *, max_usd: float | None = None) -> None:
         self._limits, self._clock, self._begun_s = limits, clock, clock.monotonic_s()
@@ -31,8 +32,7 @@ class Budget:
         self.steps += 1
 
     def reserve(self, *, tokens: int, usd: Decimal) -> Reservation:
-        """Set aside what a call may need and return the reservation for `settle`. Raises BudgetExceeded: it does not
-        fit beside what is used and reserved."""
+        """Set aside what a call may need, for `settle`. Raises BudgetExceeded: it does not fit beside used and reserved."""
         self.remaining_s()
         if self.tokens + self._reserved_tokens + tokens > self._limits.tokens:
             raise BudgetExceeded(

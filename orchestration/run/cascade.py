@@ -85,7 +85,8 @@ def stands_alone(request: AnswerRequest) -> bool:
 
 def why_up(answer: Answer, up_below: float) -> str | None:
     """Return why an answer of a cheaper model is not taken; `None` where it is. An answer from documents needs a
-    confidence of at least `up_below`."""
+    confidence of at least `up_below`.
+    """
     plan = answer.plan
     if plan and plan.route in ENDED:
         return None

@@ -27,7 +27,8 @@ _LOOKS_S = 0.2
 class JudgingChatModel(MeteredChatModel):
     """`inner` for sync calls, each charged to the run on its event loop; outside of a run, as in a benchmark, nothing is
     charged. Raises, besides what `inner` raises, BudgetExceeded (the call does not fit into what is left to the run or the
-    day), RuntimeError (called on the event loop, which would wait for itself)."""
+    day), RuntimeError (called on the event loop, which would wait for itself).
+    """
 
     told: bool = False
     tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)

@@ -28,7 +28,8 @@ REPLY_TOKENS = 4096
 class MeteredChatModel(ChatWrapper):
     """`inner`, each call reserved, streamed and charged to the current run (`orchestration.run.run.current_run`). Raises,
     besides what `inner` raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError
-    (there is no current run)."""
+    (there is no current run).
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -108,7 +109,8 @@ class MeteredChatModel(ChatWrapper):
 
 class Teller:
     """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not
-    read: a client that opens such a link could leak the conversation, and only a whole word shows it."""
+    read: a client that opens such a link could leak the conversation, and only a whole word shows it.
+    """
 
     def __init__(self, run: Run, messages: Sequence[BaseMessage], *, told: bool) -> None:
         self._run, self._messages, self._told, self._word = run, messages, told, ""
@@ -134,7 +136,8 @@ class Teller:
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     """Return the texts that the model may take an address from: the question, passages, results of tools. Other
-    messages may hold the model's own words, such as a draft to repair."""
+    messages may hold the model's own words, such as a draft to repair.
+    """
     results = [message.text for message in messages if isinstance(message, ToolMessage)]
     return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *results]
 

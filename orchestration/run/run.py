@@ -74,7 +74,8 @@ class Watch:
 @dataclass(kw_only=True, eq=False)
 class Run:
     """What one call of `stream` or `resume` knows and has used; nothing of it is stored. When a run goes on in
-    another process, its documents are read again under the rights that the caller then has."""
+    another process, its documents are read again under the rights that the caller then has.
+    """
 
     parts: AgentParts
     principal: Principal
@@ -217,8 +218,7 @@ class Run:
         max_tokens: int,
         seen: Callable[[AIMessageChunk], None] = lambda _: None,
     ) -> AIMessage:
-        """Make one call of the chat model by `open_stream`, and charge it. `seen` is called with each chunk. Raises
-        as `generate`."""
+        """Make a call of the chat model by `open_stream` and charge it; `seen` gets each chunk. Raises as `generate`."""
         expected = self._expected_call(messages, max_tokens)
         heard: list[AIMessageChunk] = []
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
@@ -384,7 +384,8 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
     """Return the model bound to `schema` in its own way, without LangChain's parser, since the caller checks the reply. A
-    model that cannot be bound is returned as it is; the prompt states the schema."""
+    model that cannot be bound is returned as it is; the prompt states the schema.
+    """
     try:
         structured = chat.with_structured_output(dict(schema))
     except NotImplementedError:

@@ -163,7 +163,8 @@ def as_result(
 
 def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered. `None`: no
-    results. The status is "waiting" if one of them is, else "answered" if one is, else that of the last."""
+    results. The status is "waiting" if one of them is, else "answered" if one is, else that of the last.
+    """
     parts: list[Result] = []
     for step in plan.steps:
         result = results.get(step.step_id)

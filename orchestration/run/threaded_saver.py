@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 def plain_data_only() -> JsonPlusSerializer:
     """Return a serializer that reads back only plain data and LangGraph's own types, so that a tampered store cannot
-    make it import and call others (LANGGRAPH_STRICT_MSGPACK is off by default)."""
+    make it import and call others (LANGGRAPH_STRICT_MSGPACK is off by default).
+    """
     return JsonPlusSerializer(allowed_msgpack_modules=None)
 
 

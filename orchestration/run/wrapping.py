@@ -44,8 +44,7 @@ class AgentWrapper:
 
 
 class TenantAgents(AgentWrapper):
-    """Passes each call to the agent of the caller's tenant, where the tenant has its own chat model, else to
-    `inner`."""
+    """Passes each call to the agent of the caller's tenant, where it has its own chat model, else to `inner`."""
 
     def __init__(self, inner: Agent, tenants: Mapping[str, Agent]) -> None:
         super().__init__(inner)

@@ -96,7 +96,8 @@ def build(options: Options, context: Context) -> ToolSet:
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
     """Return the operations of an OpenAPI document. Headers in `fixed` are no arguments. Raises InvalidSetting: the
-    file cannot be read, is not OpenAPI 3, or uses something unsupported."""
+    file cannot be read, is not OpenAPI 3, or uses something unsupported.
+    """
     document = _document(spec)
     schemas = _convert_schema(document.get("components", {}).get("schemas", {}))
     paths = document.get("paths", {}).items()
