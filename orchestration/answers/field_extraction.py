@@ -245,12 +245,11 @@ def _scores(
     columns = {span: column for column, span in enumerate(spans)}
     around = [_Around(reading, *span) for span in spans]
     for row, (field, candidates) in enumerate(fields):
-        rank = row / max(1, len(fields) - 1)
         near = _Nearness(field, reading)
         for column in {columns[candidate.span] for candidate in candidates}:
             check()
-            order = 1 - abs(rank - column / max(1, len(spans) - 1))
             capital = _CAPITALS * bool(near.is_name and around[column].is_named)
+            order = 1 - abs(row / max(1, len(fields) - 1) - column / max(1, len(spans) - 1))
             scores[row, column] = meaning[row, column] + _NEAR * near.of(around[column]) + _ORDER * order + capital
     return scores
 
@@ -264,25 +263,24 @@ def _embed_batches(texts: Sequence[str], embedder: Embeddings) -> Any:
 
 
 class _Around:
+    """A span of text among the words of its sentence, by their indices."""
+
     def __init__(self, reading: Reading, start: int, end: int) -> None:
         check()
-        text = reading.text
         begin, close = reading.sentence_at(start)
-        self.text, words = text[start:end], reading.words
+        self.text, words = reading.text[start:end], reading.words
         begins_sentence = " " not in self.text and begin == start
-        self.is_named = text[start].isupper() and not any(map(str.isdigit, self.text)) and not begins_sentence
+        self.is_named = self.text[0].isupper() and not any(map(str.isdigit, self.text)) and not begins_sentence
         self.before = bisect_left(words, (start, 0))
-        """Number of words that begin before it."""
         self.after = bisect_left(words, end, key=lambda word: word[1] - 1)
-        """Index of the first word that ends after it."""
-        self.first = bisect_left(words, (begin, 0))
-        self.last = bisect_left(words, (close, 0))
-        """Indices of the sentence's words: from `first` up to, not including, `last`."""
-        cut = self.before > 0 and words[self.before - 1][1] > start
-        self.cut_before = reading.terms_of(text[words[self.before - 1][0] : start]) if cut else None
-        """Terms of the beginning of a word that the span cuts; `None` where it cuts none."""
-        cut = self.after < len(words) and words[self.after][0] < end
-        self.cut_after = reading.terms_of(text[end : words[self.after][1]]) if cut else None
+        self.first, self.last = bisect_left(words, (begin, 0)), bisect_left(words, (close, 0))
+
+    def distance(self, places: Sequence[int]) -> float:
+        """Return the number of words to the nearest of these places in the sentence; infinity where there is none."""
+        left, right = bisect_left(places, self.before) - 1, bisect_left(places, self.after)
+        to_left = self.before - places[left] if left >= 0 and places[left] >= self.first else np.inf
+        to_right = places[right] - self.after + 1 if right < len(places) and places[right] < self.last else np.inf
+        return float(min(to_left, to_right))
 
 
 class _Nearness:
@@ -292,37 +290,18 @@ class _Nearness:
         self._reading = reading
         self._is_free = _is_free(field)
         self.is_name = _NAMED.search(field.words) is not None
-        name, described = terms(field.name.replace("_", " ")), terms(field.schema.get("description", ""))
-        self._weighted = [(1.0, name, _places(name, reading)), (0.7, described, _places(described, reading))]
+        self._name, described = terms(field.name.replace("_", " ")), terms(field.schema.get("description", ""))
+        self._weighted = [(1.0, _places(self._name, reading)), (0.7, _places(described, reading))]
 
     def of(self, around: _Around) -> float:
         """Return the nearness of the field's words to a span, from 0 to 1."""
         if self._is_free:
-            return 1.0 if self._weighted[0][1] & self._reading.terms_of(around.text) else 0.0
-        return max(
-            weight / (0.7 + 0.3 * distance)
-            for weight, wanted, places in self._weighted
-            for distance in _distances(around, wanted, places)
-        )
+            return 1.0 if self._name & self._reading.terms_of(around.text) else 0.0
+        return max(weight / (0.7 + 0.3 * around.distance(places)) for weight, places in self._weighted)
 
 
 def _places(wanted: Iterable[str], reading: Reading) -> list[int]:
     return sorted({place for term in wanted for place in reading.places_of_terms.get(term, ())})
-
-
-def _distances(around: _Around, wanted: frozenset[str], places: Sequence[int]) -> Iterator[float]:
-    """Yield infinity and the distances in words to the nearest wanted word of the sentence on each side."""
-    yield np.inf
-    if around.cut_before is not None and around.cut_before & wanted:
-        yield 1
-    at = bisect_left(places, around.before - (around.cut_before is not None)) - 1
-    if at >= 0 and places[at] >= around.first:
-        yield around.before - places[at]
-    if around.cut_after is not None and around.cut_after & wanted:
-        yield 1
-    at = bisect_left(places, around.after + (around.cut_after is not None))
-    if at < len(places) and places[at] < around.last:
-        yield places[at] - around.after + 1
 
 
 def _window(text: str, start: int, end: int) -> str:
