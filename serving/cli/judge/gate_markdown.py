@@ -6,6 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from foundation.output.rendering import markdown_label
+from serving.cli.terminal import format_price
 
 if TYPE_CHECKING:
     from serving.cli.judge.gate import Verdict
@@ -29,7 +30,7 @@ def to_markdown(verdict: Verdict) -> str:
     if times:
         lines += ["", f"An answer takes {median(times):.0f} ms (median of {len(times)}; this machine, not judged)."]
     if prices:
-        lines.append(f"It costs ${median(prices):.6f} (median of {len(prices)} that have a price).")
+        lines.append(f"It costs {format_price(median(prices))} (median of {len(prices)} that have a price).")
     if comparison.changed:
         lines += ["", f"<details><summary>{len(comparison.changed)} answers changed</summary>", ""]
         for change in comparison.changed[:SHOWN]:

@@ -19,6 +19,7 @@ from observability.stores.outcomes import Outcome
 from observability.telemetry import metrics
 from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
+from serving.cli.terminal import format_price
 from serving.judge.worth import worth
 from serving.page.session import Visitor, act, alert, every, pluralise, refill, show_errors
 from serving.page.views.feedback import CHOICES
@@ -175,7 +176,7 @@ def _money(report: UsageReport) -> None:
     total = report.total
     unpriced = f", {total.unpriced} calls unpriced" if total.unpriced else ""
     whose = "yours" if report.subject else "your tenant's"
-    says = f"${total.usd:.6f} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}"
+    says = f"{format_price(total.usd)} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}"
     series = {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])}
     Plot("US dollars a day").show("bar", [f"{day:%d %b}" for day in days], series, says=says, whole=False)
 

@@ -9,6 +9,7 @@ from nicegui import html
 
 from foundation.errors import NotFound
 from observability.reports.layer_bill import Bill, layer_bill
+from observability.reports.trace_tables import usd
 from observability.stores.spans import SpanRow, tree
 from orchestration.events import Answer
 from orchestration.requests import Plan
@@ -113,12 +114,12 @@ def _bill(bill: Bill) -> None:
                     html.th(share.layer).props("scope=row")
                     html.td(f"{share.ms:.1f}").classes("number")
                     _bar(share.layer, at=0, long=share.ns / bill.ns if bill.ns else 0)
-                    html.td(f"{share.usd:.8f}").classes("number")
+                    html.td(usd(share.usd)).classes("number")
         with html.tfoot(), html.tr():
             html.th("Whole").props("scope=row")
             html.td(f"{bill.ms:.1f}").classes("number")
             html.td(f"{bill.unpriced} unpriced" if bill.unpriced else "")
-            html.td(f"{bill.usd:.8f}").classes("number")
+            html.td(usd(bill.usd)).classes("number")
     if bill.trace_id:
         with html.p().classes("dim"):
             html.span("Trace ")
