@@ -6,10 +6,9 @@ with few cores.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
@@ -18,6 +17,7 @@ from foundation import names
 from foundation.errors import Overloaded
 from foundation.types import Principal
 from observability.telemetry import metrics
+from serving.access.turns import FairTurns
 
 Work = Literal["answers", "searches", "writes", "reads"]
 
@@ -44,9 +44,8 @@ class Admission:
         self._limit = float(concurrent)
         self._usual_s = 0.0
         self._alone_s = 0.0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._turns = FairTurns(concurrent)
         self._shared = False
-        self.running = 0
         metrics.domain().begin(names.REQUESTS_SHED, work=work)
         metrics.domain().watch(names.REQUESTS_RUNNING, lambda: self.running, work=work)
         metrics.domain().watch(names.REQUESTS_WAITING, lambda: self.waiting, work=work)
@@ -54,67 +53,42 @@ class Admission:
     @property
     def places(self) -> int:
         """Current number of places."""
-        return int(self._limit)
+        return self._turns.limit
+
+    @property
+    def running(self) -> int:
+        return self._turns.running
 
     @property
     def waiting(self) -> int:
-        return len(self._line)
+        return self._turns.waiting
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place. Raises Overloaded: places and queue are full. `turn_away`'s error: it was called."""
-        if self.running >= self.places:
-            await self._wait()
-        self.running += 1
-        self._shared = self._shared or self.running > 1
-        started_s = self._now()
-        try:
-            yield
-        finally:
-            self._took(self._now() - started_s)
-            self.running -= 1
-            if not self.running:
-                self._shared = False
-            self._next()
-
-    def turn_away(self, error: Exception) -> None:
-        """Raise `error` in all who wait."""
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_exception(error)
-
-    def free_in_s(self) -> float:
-        """Estimate the seconds until all current work is done: whole seconds, at least 1."""
-        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
-
-    async def _wait(self) -> None:
         # in proportion to the places: in an overload a long queue stays full, and everybody waits for its whole length
-        if self.waiting >= self._queued * self.places // self._most:
+        if self.running >= self.places and self.waiting >= self._queued * self.places // self._most:
             metrics.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
                 retry_after_s=self.free_in_s(),
             )
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._line = deque(waiter for waiter in self._line if waiter is not turn)
-            elif turn.exception() is None:  # we were given the place and cancelled at the same moment
-                self.running -= 1
-                self._next()
-            raise
-        self.running -= 1  # it was reserved for us; `place` counts it again
+        async with self._turns.turn():
+            self._shared = self._shared or self.running > 1
+            started_s = self._now()
+            try:
+                yield
+            finally:
+                self._took(self._now() - started_s)
+                self._shared = self._shared and self.running > 1
 
-    def _next(self) -> None:
-        while self._line and self.running < self.places:
-            turn = self._line.popleft()
-            if not turn.done():
-                self.running += 1
-                turn.set_result(None)
+    def turn_away(self, error: Exception) -> None:
+        """Raise `error` in all who wait."""
+        self._turns.turn_away(error)
+
+    def free_in_s(self) -> float:
+        """Estimate the seconds until all current work is done: whole seconds, at least 1."""
+        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
 
     def _took(self, seconds: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
@@ -125,6 +99,7 @@ class Admission:
             self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
         elif self.running >= self.places:
             self._limit = min(self._most, self._limit + 1 / self._limit)
+        self._turns.limit = int(self._limit)
 
 
 def _average(before: float, latest: float) -> float:

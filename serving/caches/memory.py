@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from foundation.settings import Section
 from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
-_Place = tuple[str, str]
 T = TypeVar("T")
 
 
@@ -25,29 +24,23 @@ class Options(Section):
     """Maximum values, and maximum windows; the least recently used is evicted."""
 
 
-@dataclass
-class _Kept(Generic[T]):
-    value: T
-    until: float
-
-
-class _Store(OrderedDict[_Place, _Kept[T]]):
-    """Entries that have not expired; the least recently used is evicted where there are too many."""
+class _Store(OrderedDict[tuple[str, str], tuple[float, T]]):
+    """Values with the moment of their end, by tenant and key. The least recently used is evicted."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
-    def alive(self, place: _Place, now: float) -> _Kept[T] | None:
-        entry = self.get(place)
-        if entry is None or entry.until <= now:
+    def alive(self, place: tuple[str, str], now: float) -> T | None:
+        until, value = self.get(place, (now, None))
+        if until <= now:
             self.pop(place, None)
             return None
         self.move_to_end(place)
-        return entry
+        return value
 
-    def keep(self, place: _Place, entry: _Kept[T]) -> None:
-        self[place] = entry
+    def keep(self, place: tuple[str, str], value: T, *, until: float) -> None:
+        self[place] = until, value
         self.move_to_end(place)
         if len(self) > self._most:
             self.popitem(last=False)
@@ -84,22 +77,21 @@ class MemoryCache:
 
     async def get(self, tenant: str, key: str) -> bytes | None:
         with self._lock:
-            entry = self._values.alive((tenant, key), self._now())
-            return entry.value if entry else None
+            return self._values.alive((tenant, key), self._now())
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
         with self._lock:
             now = self._now()
-            if only_new and self._values.alive((tenant, key), now):
+            if only_new and self._values.alive((tenant, key), now) is not None:
                 return False
-            self._values.keep((tenant, key), _Kept(value, now + ttl_s))
+            self._values.keep((tenant, key), value, until=now + ttl_s)
             return True
 
     async def delete(self, tenant: str, key: str) -> bool:
         with self._lock:
-            entry = self._values.alive((tenant, key), self._now())
+            was_alive = self._values.alive((tenant, key), self._now()) is not None
             self._values.pop((tenant, key), None)
-            return entry is not None
+            return was_alive
 
     async def forget(self, tenant: str, prefix: str) -> int:
         with self._lock:
@@ -114,12 +106,12 @@ class MemoryCache:
     ) -> Quota:
         with self._lock:
             now, place = self._now(), (tenant, f"{key} {window_s}")
-            entry = self._windows.alive(place, now) or _Kept(_Windows(now), 0.0)
-            windows = entry.value
+            windows = self._windows.alive(place, now) or _Windows(now)
             windows.move_on(now, window_s)
             allowed = forced or windows.at(now, window_s).used + amount <= limit
             windows.current += amount if allowed else 0
-            self._windows.keep(place, _Kept(windows, windows.begun + 2 * window_s))
+            # two windows long: the one before counts with a weight
+            self._windows.keep(place, windows, until=windows.begun + 2 * window_s)
             return windows.at(now, window_s).quota(allowed=allowed, limit=limit, amount=amount)
 
     def close(self) -> None:

@@ -32,7 +32,9 @@ class Paging:
         if (after := self.after) is not None:
             ordered = [item for item in ordered if (key(item) < after if newest_first else key(item) > after)]
         page = ordered[: self.limit]
-        return page, _cursor(key(page[-1])) if len(ordered) > len(page) else None
+        if len(ordered) == len(page):
+            return page, None
+        return page, base64.urlsafe_b64encode(key(page[-1]).encode("utf-8", "surrogatepass")).decode()
 
 
 async def _paging(
@@ -46,10 +48,6 @@ async def _paging(
 
 
 Pages = Annotated[Paging, Depends(_paging)]
-
-
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode("utf-8", "surrogatepass")).decode()
 
 
 def _key(cursor: str) -> str:

@@ -29,10 +29,10 @@ from foundation.types import Principal
 from retrieval.ingest.pipeline import Demand
 from serving.access.admission import Admission, Work
 from serving.access.identity import Permission
+from serving.access.turns import FairTurns
 from serving.http.errors import InternalError
 from serving.http.streams import explain
 from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
-from serving.jobs.turns import FairTurns
 from serving.processes.lifecycle import Lifecycle
 
 T = TypeVar("T")

@@ -27,21 +27,11 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
     evaluated = {outcome.answer_id for outcome in stand_ins}
     # an evaluation's questions are no traffic, and traffic is no evaluation
     answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
-    report = roi.value_report(
-        contract, recorded or stand_ins, answers, measured=_read_measured(settings), seed=settings.foundation.seed
-    )
+    evaluation, floors = evaluation_file(settings), {}
+    if evaluation.exists():
+        floors = roi.measured_floors(jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"])
+    report = roi.value_report(contract, recorded or stand_ins, answers, measured=floors, seed=settings.foundation.seed)
     return contract, report
-
-
-def _read_measured(settings: Settings) -> dict[str, float | None]:
-    """Return the last evaluation's results for the floors of the outcome contract; empty without an evaluation."""
-    from observability.value.roi import measured_floors
-
-    try:
-        report = jsons.loads(evaluation_file(settings).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return measured_floors(report["rows"])
 
 
 def evaluation_file(settings: Settings) -> Path:

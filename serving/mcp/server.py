@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
@@ -38,20 +38,18 @@ INSTRUCTIONS = (
 )
 
 
-@asynccontextmanager
-async def anywhere(work: Work) -> AsyncIterator[None]:
-    """Hold no place: over standard input and output there is a single caller."""
-    del work
-    yield
-
-
 Body = TypeVar("Body", bound=RequestBody)
 CallerOf = Callable[[Context[Any]], Principal]
 Place = Callable[[Work], AbstractAsyncContextManager[None]]
 
 
 def mcp_server(
-    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = anywhere, version: str = "0"
+    system: System,
+    caller_of: CallerOf,
+    lifecycle: Lifecycle,
+    *,
+    place: Place = lambda _: nullcontext(),
+    version: str = "0",
 ) -> MCPServer[Any]:
     """Return the server. `caller_of` reads a call's caller from its context; `place` holds a place for the call."""
     server: MCPServer[Any] = MCPServer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -51,16 +50,6 @@ def make_room(principal: Principal) -> None:
         client.delete()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A line of the menu."""
-
-    label: str
-    icon: str
-    view: View
-    built: list[bool] = field(default_factory=list)
-
-
 class Shell:
     """The whole page of one visitor."""
 
@@ -68,12 +57,13 @@ class Shell:
         self._visitor = visitor
         self._dark = ui.dark_mode({"yes": True, "no": False}.get(dark or ""))
         self._source = SourcePanel(visitor)
-        self._entries = [
-            Entry("Ask", "forum", AskView(visitor, self._source)),
-            Entry("Documents", "description", DocumentsView(visitor, self._source)),
-            Entry("Approvals", "task_alt", ApprovalsView(visitor)),
-            Entry("Live", "insights", LiveView(visitor)),
+        self._views: list[tuple[str, str, View]] = [
+            ("Ask", "forum", AskView(visitor, self._source)),
+            ("Documents", "description", DocumentsView(visitor, self._source)),
+            ("Approvals", "task_alt", ApprovalsView(visitor)),
+            ("Live", "insights", LiveView(visitor)),
         ]
+        self._built: set[int] = set()
         self._brand = visitor.runtime.system.settings.serving.brand
         self._buttons: list[ui.button] = []
         self._places: list[ui.element] = []
@@ -85,14 +75,14 @@ class Shell:
                     html.img(src=logo, alt="")
                 html.span(self._brand.name)
             with html.nav().props('aria-label="Views"').classes("menu"):
-                for number, entry in enumerate(self._entries):
-                    button = ui.button(entry.label, icon=entry.icon, on_click=partial(self._show, number), color=None)
+                for number, (label, icon, _) in enumerate(self._views):
+                    button = ui.button(label, icon=icon, on_click=partial(self._show, number), color=None)
                     self._buttons.append(button.props("flat no-caps dense").classes("entry"))
             self._who()
         with html.main().classes("views"):
-            for entry in self._entries:
+            for label, _, _ in self._views:
                 place = html.section().classes("view")
-                place.props["aria-label"] = entry.label
+                place.props["aria-label"] = label
                 self._places.append(place)
         self._source.build()
         ui.timer(0, lambda: self._show(0), once=True)
@@ -118,10 +108,10 @@ class Shell:
         for place, (button, section) in enumerate(zip(self._buttons, self._places, strict=True)):
             section.set_visibility(place == number)
             button.props["aria-current"] = "page" if place == number else "false"
-        entry = self._entries[number]
-        self._visitor.looks_at = entry.view
+        view = self._views[number][2]
+        self._visitor.looks_at = view
         with self._places[number], show_errors():
-            if not entry.built:
-                entry.built.append(True)
-                entry.view.build()
-            await entry.view.refresh()
+            if number not in self._built:
+                self._built.add(number)
+                view.build()
+            await view.refresh()
