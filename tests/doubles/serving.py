@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import RootModel
 
 from foundation.clock import SystemClock
 from foundation.components import Assembly, Context
@@ -260,19 +259,17 @@ class AlwaysTwelve:
     """Answers every question with the same object, or with a failure where the text says nothing."""
 
     async def answer_as(self, schema: Any, question: str, principal: Any, *, text: str | None = None) -> Any:
-        from orchestration.answers.objects import ObjectAnswer  # a project can be without it, and without its route
-
         del schema, question, principal
         failed = text == "nothing"
-        return ObjectAnswer[Any](
-            answer_id="a-1",
-            object=None if failed else RootModel({"quantity": 12}),
-            failure="insufficient_evidence" if failed else None,
-            usage=Usage(),
-            cost_usd=Decimal(0),
-            seconds=0.1,
-            trace_id=None,
-        )
+        return {  # the fields of the product's answer, whose file a project can delete
+            "answer_id": "a-1",
+            "object": None if failed else {"quantity": 12},
+            "failure": "insufficient_evidence" if failed else None,
+            "usage": Usage(),
+            "cost_usd": Decimal(0),
+            "seconds": 0.1,
+            "trace_id": None,
+        }
 
 
 @dataclass
