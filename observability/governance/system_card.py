@@ -3,55 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from observability.evaluation.golden_set import MEASURES
 from observability.evaluation.metrics import estimate
 from observability.governance.risk_register import Register
-from observability.reports import formatting
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFacts:
-    """A tool's own declaration, and the roles that may call it."""
-
-    name: str
-    does: str
-    effect: bool
-    reach: str
-    roles: tuple[str, ...]
-    approval: str
-    """`never`, `always`, or `unless in the person's own words`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """Sections of plain values by name, ready for tables and JSON."""
-
-    system: Mapping[str, Any]
-    models: Sequence[Mapping[str, Any]]
-    data: Mapping[str, Any]
-    tools: Sequence[ToolFacts]
-    rules: Mapping[str, Any]
-    limits: Mapping[str, Any]
-    retention: Mapping[str, Any]
-    stops: Sequence[str]
-    audit: Mapping[str, Any]
-    evaluation: Sequence[Mapping[str, Any]]
-    """For each measure, the last evaluation and the committed baseline."""
-    evaluated: str
-    known_limits: Sequence[str]
-    register: Register
-    gone: Sequence[str]
-    """Controls in the register that do not exist."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"register": self.register.model_dump(mode="json")}
-
-    def page(self) -> str:
-        """Return the card as one HTML page that loads nothing."""
-        return formatting.render_page("observability.governance", "system_card.html", card=self)
 
 
 def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -61,14 +17,8 @@ def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, An
     for name, words in MEASURES.items():
         base = estimate(row.get(name) for row in baseline)
         if name in last or base.n:
-            rows.append(
-                {
-                    "measure": name,
-                    "words": words,
-                    "last": last.get(name),
-                    "baseline": base.as_dict() if base.n else None,
-                }
-            )
+            before = base.as_dict() if base.n else None
+            rows.append({"measure": name, "words": words, "last": last.get(name), "baseline": before})
     return rows
 
 

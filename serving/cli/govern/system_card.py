@@ -6,7 +6,7 @@ import json as jsons
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,6 @@ from serving.cli.judge.gate import BASELINE
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
 from serving.settings import Loaded, Settings
-
-if TYPE_CHECKING:
-    from observability.governance.system_card import Card, ToolFacts
 
 SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
 
@@ -40,15 +37,17 @@ def system_card(
     stack: Stack = STACK,
 ) -> None:
     """What runs, what it may do, how good it was measured to be, and what can go wrong."""
+    from observability.reports.formatting import render_page
+
     card = card_of(load_stack(stack), register)
     if html:
-        terminal.write_text(html, card.page())
-    if not terminal.write_json(json, card.as_dict()):
+        terminal.write_text(html, render_page("observability.governance", "system_card.html", card=card))
+    if not terminal.write_json(json, card):
         _show(card)
-    exit_unless(ok=not card.gone)
+    exit_unless(ok=not card["gone"])
 
 
-def card_of(loaded: Loaded, register: Path) -> Card:
+def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from models import weights
     from observability.governance import risk_register, system_card
     from serving.cli.govern.audit import verified_audit
@@ -65,27 +64,27 @@ def card_of(loaded: Loaded, register: Path) -> Card:
     if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
         verified = verified_audit(path.parent)
         audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
-    return system_card.Card(
-        system={name: getattr(run, name) for name in SYSTEM}
+    return {
+        "system": {name: getattr(run, name) for name in SYSTEM}
         | {f"library {name}": version for name, version in run.libraries.items()},
-        models=models_of(settings, digests),
-        data=_data(settings),
-        tools=list(_tools(settings)),
-        rules=dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
-        limits=limits_of(settings),
-        retention={name: "for good" if days is None else days for name, days in settings.foundation.retention},
-        stops=[
+        "models": models_of(settings, digests),
+        "data": _data(settings),
+        "tools": list(_tools(settings)),
+        "rules": dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
+        "limits": limits_of(settings),
+        "retention": {name: "for good" if days is None else days for name, days in settings.foundation.retention},
+        "stops": [
             f"{stop}: {stop.why}" for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],
-        audit=audited,
-        evaluation=system_card.figures(report, before),
-        evaluated=f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC).isoformat(timespec='minutes')}."
+        "audit": audited,
+        "evaluation": system_card.figures(report, before),
+        "evaluated": f"Last evaluated {datetime.fromtimestamp(last.stat().st_mtime, UTC):%Y-%m-%d %H:%M}."
         if report
         else "Not evaluated here yet: make evaluate.",
-        known_limits=system_card.known_limits(report, risks),
-        register=risks,
-        gone=risk_register.find_gone(risks, manifest.ROOT, Settings),
-    )
+        "known_limits": system_card.known_limits(report, risks),
+        "register": risks.model_dump(mode="json"),
+        "gone": risk_register.find_gone(risks, manifest.ROOT, Settings),
+    }
 
 
 def _data(settings: Settings) -> dict[str, Any]:
@@ -100,8 +99,7 @@ def _data(settings: Settings) -> dict[str, Any]:
     return facts
 
 
-def _tools(settings: Settings) -> Iterator[ToolFacts]:
-    from observability.governance.system_card import ToolFacts
+def _tools(settings: Settings) -> Iterator[dict[str, Any]]:
     from orchestration.effects.policy import Policy
     from orchestration.settings import EVERYBODY
     from serving.cli.opening import open_parts
@@ -116,41 +114,47 @@ def _tools(settings: Settings) -> Iterator[ToolFacts]:
                     effect = declared.get("effect", True)
                     unasked = tool.name in policy.unasked
                     approval = "never" if not effect else "unless in the person's own words" if unasked else "always"
-                    yield ToolFacts(
-                        name=tool.name,
-                        does=tool.description.partition("\n")[0],
-                        effect=effect,
-                        reach=declared.get("reach", "outward") if effect else "",
-                        roles=tuple(role for role, it in people.items() if rules.tool(tool.name, it).allowed),
-                        approval=approval,
-                    )
+                    yield {
+                        "name": tool.name,
+                        "does": tool.description.partition("\n")[0],
+                        "effect": effect,
+                        "reach": declared.get("reach", "outward") if effect else "",
+                        "roles": [role for role, it in people.items() if rules.tool(tool.name, it).allowed],
+                        "approval": approval,
+                    }
         except SixplyError as error:
-            yield ToolFacts(
-                name=part.use, does=f"cannot be asked: {error}", effect=True, reach="", roles=(), approval=""
-            )
+            does = f"cannot be asked: {error}"
+            yield {"name": part.use, "does": does, "effect": True, "reach": "", "roles": [], "approval": ""}
 
 
-def _show(card: Card) -> None:
+def _show(card: Mapping[str, Any]) -> None:
     def show_section(title: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
         terminal.show(f"\n[bold]{title}[/]")
         terminal.show_table(columns.split(" | "), rows)
 
     for name in ("system", "data", "rules", "limits", "retention", "audit"):
-        facts = getattr(card, name).items()
+        facts = card[name].items()
         show_section(name, " | ", [(key, ", ".join(map(str, it)) if isinstance(it, list) else it) for key, it in facts])
-    show_section("models", "port | part | model", [(row["port"], row["part"], row["model"]) for row in card.models])
+    show_section("models", "port | part | model", [(row["port"], row["part"], row["model"]) for row in card["models"]])
     tools = [
-        (row.name, "yes" if row.effect else "no", row.reach, ", ".join(row.roles) or "nobody", row.approval)
-        for row in card.tools
+        (
+            row["name"],
+            "yes" if row["effect"] else "no",
+            row["reach"],
+            ", ".join(row["roles"]) or "nobody",
+            row["approval"],
+        )
+        for row in card["tools"]
     ]
     show_section("tools", "tool | effect | reach | roles | approval", tools)
-    show_section("stopped", "", [[stop] for stop in card.stops or ["nothing"]])
-    figures = [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card.evaluation]
-    show_section(f"evaluation[/]  {card.evaluated}[bold]", "measure | last | baseline", figures)
-    show_section("known limits", "", [[limit] for limit in card.known_limits])
-    risks = [(row.risk, "; ".join(it.what for it in row.controls), row.residual) for row in card.register.risks]
+    show_section("stopped", "", [[stop] for stop in card["stops"] or ["nothing"]])
+    figures = [(row["words"], _figure(row["last"]), _figure(row["baseline"])) for row in card["evaluation"]]
+    show_section(f"evaluation[/]  {card['evaluated']}[bold]", "measure | last | baseline", figures)
+    show_section("known limits", "", [[limit] for limit in card["known_limits"]])
+    listed = card["register"]["risks"]
+    risks = [(row["risk"], "; ".join(it["what"] for it in row["controls"]), row["residual"]) for row in listed]
     show_section("risks", "risk | controls | what stays", risks)
-    for row in card.gone:
+    for row in card["gone"]:
         terminal.show(f"[red]gone[/] {terminal.plain(row)}")
 
 
