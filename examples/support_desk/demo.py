@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def foundation(stage: Stage, loaded: Loaded, system: System) -> None:
         changed = [row for row in rows if row[2] not in ("default", "stack.toml") and row not in rules]
         stage.table(["setting", "value", "from"], [row for row in rows if row[0].endswith(".use")] + changed)
         stage.say("rules", f"{len(rules)} of policy.toml or the stack; make policy explains them")
-        run_ = system.manifest.as_dict()
+        run_ = asdict(system.manifest)
         stage.say(
             "python", f"{run_['python']}, {', '.join(f'{n} {v}' for n, v in list(run_['libraries'].items())[1:7])}"
         )

@@ -1,6 +1,6 @@
 """Set up this machine: `.venv` from the lock, torch in the build that fits, the bundled weights. Needs Python and pip.
 
-    python3 -m foundation.machine.install [--dev] [--check] [--with postgres,redis] [--torch cpu|auto|cu128|...]
+    python3 -m foundation.machine.install [--dev] [--with postgres,redis] [--torch cpu|auto|cu128|...]
 
 pip fetches uv, and uv everything else: the same files in a tenth of the time. Where uv does not run, pip goes on alone.
 It runs before anything is installed: the standard library only, and it parses on old Pythons to tell them that they are too old.
@@ -79,7 +79,7 @@ class SetupFailed(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Set up, or with `--check` only report whether that is needed. Return the exit status."""
+    """Set up, where that is needed. Return the exit status."""
     options = _options(arguments)
     try:
         _refuse_wrong_machine()
@@ -89,9 +89,6 @@ def main(arguments: list[str] | None = None) -> int:
             if not options.quiet:
                 print(f"Set-up is complete: {VENV.name} holds {lock.name}, the weights are in place.")
             return 0
-        if options.check:
-            print("Set-up is missing or out of date. Run: make setup", file=sys.stderr)
-            return 1
         _set_up(lock, options.torch, sorted({*extras, *_stamped_extras()}))
     except SetupFailed as failure:
         print(f"\nSet-up stopped. {failure}", file=sys.stderr)
@@ -105,7 +102,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m foundation.machine.install", description="Set up this machine.")
     parser.add_argument("--dev", action="store_true", help="also the tools for tests and checks")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if set-up is needed")
     parser.add_argument("--quiet", action="store_true", help="print nothing when there is nothing to do")
     extras = "also the packages of these extras: finetune,postgres,qdrant,ray,redis"
     parser.add_argument("--with", dest="extras", default="", help=extras)

@@ -54,10 +54,6 @@ class Manifest:
     created_at: str
     """Time of creation, ISO 8601, UTC; not part of the id."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
 
 def build(
     settings: BaseModel,
@@ -102,7 +98,7 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     folder.chmod(0o700)
     values = _without_secrets(settings.model_dump(mode="python"))
     new = folder / f"{run.manifest_id}.{os.getpid()}.new"
-    text = json.dumps(run.as_dict() | {"settings": values}, indent=1, default=str)
+    text = json.dumps(asdict(run) | {"settings": values}, indent=1, default=str)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
         writing.write(text)  # other users of the machine must not read the settings
     new.replace(file)  # atomic, whoever else writes it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -241,7 +241,7 @@ class Report:
 
 
 def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.as_dict() for name, estimate in scores.items()}
+    return {name: asdict(estimate) for name, estimate in scores.items()}
 
 
 def load_golden(path: Path) -> list[GoldenCase]:

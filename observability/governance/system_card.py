@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from observability.evaluation.golden_set import MEASURES
@@ -17,7 +18,7 @@ def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, An
     for name, words in MEASURES.items():
         base = estimate(row.get(name) for row in baseline)
         if name in last or base.n:
-            before = base.as_dict() if base.n else None
+            before = asdict(base) if base.n else None
             rows.append({"measure": name, "words": words, "last": last.get(name), "baseline": before})
     return rows
 

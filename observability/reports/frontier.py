@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 from observability.evaluation.golden_set import CaseScore
 from observability.evaluation.metrics import Estimate, estimate
@@ -33,9 +32,6 @@ class Point:
     """Cost of all answers per accepted one; `None` where unknown."""
     broken: tuple[str, ...]
     """Floors of the contract that are not met."""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def draw_frontier(

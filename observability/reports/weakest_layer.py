@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from foundation.types import Layer
@@ -46,9 +46,6 @@ class Worth:
     ms: float | None
     usd: float | None
     n: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -54,7 +54,7 @@ def model_frontier(
     if svg is not None:
         svg.write_text(plot(points, chosen, "usd"), encoding="utf-8")
         svg.with_stem(f"{svg.stem}-seconds").write_text(plot(points, chosen, "seconds"), encoding="utf-8")
-    found = {"points": [point.as_dict() for point in points], "chosen": chosen and chosen.as_dict()}
+    found = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
     if not terminal.write_json(json, {"cases": len(cases), **found}):
         columns = "|up below|went up|passed|USD an answer|USD an accepted one|seconds|floors broken|"
         rows = [(*_row(point), "chosen" if point is chosen else "") for point in points]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def strengthen(
         "asked": len(whole.rows),
         "strengthen": weakest,
         "failures": [{"layer": layer, "what": what, "cases": count} for layer, what, count in failures],
-        "worth": [worth.as_dict() for worth in worths],
+        "worth": [asdict(worth) for worth in worths],
         "failed_lately": dict(lately),
     }
     if terminal.write_json(json, report):

@@ -60,11 +60,11 @@ def test_what_can_change_an_answer_changes_the_id(changed):
 def test_a_secret_neither_changes_the_id_nor_stands_in_the_manifest():
     one, other = (build(settings_with(api_key=key)) for key in ("sk-one-secret", "sk-other-secret"))
     assert one.manifest_id == other.manifest_id
-    assert "secret" not in json.dumps(one.as_dict())
+    assert "secret" not in json.dumps(dataclasses.asdict(one))
 
 
 def test_a_manifest_is_plain_json_with_the_versions_that_matter():
-    values = json.loads(json.dumps(build(weights={"chat": "ab"}).as_dict()))
+    values = json.loads(json.dumps(dataclasses.asdict(build(weights={"chat": "ab"}))))
     assert values["weights"] == {"chat": "ab"}
     assert {"langchain", "torch", "pydantic"} <= values["libraries"].keys()
     assert values["version"] == "0.1.0"
