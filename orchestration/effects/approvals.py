@@ -29,14 +29,10 @@ CREATE INDEX IF NOT EXISTS approvals_by_tenant ON approvals (tenant, status);
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
     """Delete a person's requests and their notes on decisions for others; return the number of changed rows."""
-    rows = connection.execute("SELECT approval_id, body FROM approvals WHERE tenant = ?", (person.tenant,)).fetchall()
-    approvals = [Approval.model_validate_json(row[1]) for row in rows]
-    own = [(approval.approval_id,) for approval in approvals if approval.requested_by == person.subject]
-    connection.executemany("DELETE FROM approvals WHERE approval_id = ?", own)
-    by_them = [a for a in approvals if a.requested_by != person.subject and a.decided_by == person.subject and a.note]
-    noted = [(a.model_copy(update={"note": ""}).model_dump_json(), a.approval_id) for a in by_them]
-    connection.executemany("UPDATE approvals SET body = ? WHERE approval_id = ?", noted)
-    return len(own) + len(noted)
+    who = (person.tenant, person.subject)
+    own = connection.execute("DELETE FROM approvals WHERE tenant = ? AND body ->> '$.requested_by' = ?", who)
+    notes = "UPDATE approvals SET body = json_set(body, '$.note', '') WHERE tenant = ? AND body ->> '$.decided_by' = ?"
+    return own.rowcount + connection.execute(f"{notes} AND body ->> '$.note' != ''", who).rowcount
 
 
 STORE = SqliteStore(
@@ -90,9 +86,9 @@ class SqliteApprovals:
 
     def waiting(self) -> int:
         """Return the number of approvals of all tenants that can still be decided; a metric."""
-        query, now = "SELECT body FROM approvals WHERE status = 'pending'", self._clock.now()
-        rows = self._file.run_now(lambda connection: connection.execute(query).fetchall())
-        return sum(now < Approval.model_validate_json(row["body"]).expires_at for row in rows)
+        query = "SELECT SUM(julianday(body ->> '$.expires_at') > julianday(?)) FROM approvals WHERE status = 'pending'"
+        now = (self._clock.now().isoformat(),)
+        return self._file.run_now(lambda connection: connection.execute(query, now).fetchone()[0]) or 0
 
     async def decide(
         self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
@@ -132,16 +128,13 @@ class SqliteApprovals:
 
     def erase_before(self, at: datetime) -> int:
         """Delete approvals requested before `at` that can no longer be decided, and return their number."""
-        now = self._clock.now()
-
-        def remove(connection: sqlite3.Connection) -> int:
-            rows = connection.execute("SELECT body FROM approvals")
-            early = [a for row in rows if (a := Approval.model_validate_json(row[0])).requested_at < at]
-            old = [(a.approval_id,) for a in early if a.status != "pending" or a.expires_at <= now]
-            connection.executemany("DELETE FROM approvals WHERE approval_id = ?", old)
-            return len(old)
-
-        count = self._file.run_now(remove)
+        # by `julianday`, since times are written with and without fractions of a second
+        old = (
+            "DELETE FROM approvals WHERE julianday(body ->> '$.requested_at') < julianday(?) "
+            "AND (status != 'pending' OR julianday(body ->> '$.expires_at') <= julianday(?))"
+        )
+        times = (at.isoformat(), self._clock.now().isoformat())
+        count = self._file.run_now(lambda connection: connection.execute(old, times).rowcount)
         if count:
             self._file.compact()
         return count

@@ -86,12 +86,8 @@ async def test_two_processes_that_decide_at_once_have_one_winner(world: World) -
     """Each store has its own connection, as two processes would."""
     waiting = await answer(world.agent(), SEND, NORTH)
     stores = [SqliteApprovals(world.folder / "approvals.sqlite", world.clock) for _ in range(2)]
-    approval_id = decision_on(waiting).approval_id
     outcomes = await asyncio.gather(
-        *(
-            store.decide(approval_id, "north", approve=n % 2 == 0, by=f"lead {n}", note="")
-            for n, store in enumerate(stores)
-        ),
+        *(store.decide(decision_on(waiting, approve=n == 0), LEAD) for n, store in enumerate(stores)),
         return_exceptions=True,
     )
     for store in stores:

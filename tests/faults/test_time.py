@@ -131,7 +131,7 @@ async def test_an_approval_that_was_seen_to_be_late_stays_so_when_the_clock_is_s
     for see in (
         lambda _: store.pending("north"),
         lambda late: store.get(late.approval_id, "north"),
-        lambda late: store.decide(late.approval_id, "north", approve=True, by="lena", note=""),
+        lambda late: store.decide(Decision(approval_id=late.approval_id, approve=True), LEAD),
     ):
         clock.off = timedelta()
         waiting = await answer(world.agent(), SEND, NORTH)
