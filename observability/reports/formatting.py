@@ -48,14 +48,6 @@ def usd(amount: float | None, *, cents: bool = False) -> str:
     return f"-${written[1:]}" if written.startswith("-") else f"${written}"
 
 
-def hours(amount: float) -> str:
-    return f"{amount:z,.0f} hours"
-
-
 def usd_exact(amount: float | None) -> str:
     """Format a small amount."""
     return "unknown" if amount is None else f"${amount:.6f}"
-
-
-def cases(volume: float) -> str:
-    return f"{volume:,.0f} cases a month"

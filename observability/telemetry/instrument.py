@@ -50,14 +50,6 @@ class TracedEmbedder(Around, Embeddings):
         with self._span(1):
             return self.inner.embed_query(text)  # type: ignore[no-any-return]
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        with self._span(len(texts)):
-            return await self.inner.aembed_documents(texts)  # type: ignore[no-any-return]
-
-    async def aembed_query(self, text: str) -> list[float]:
-        with self._span(1):
-            return await self.inner.aembed_query(text)  # type: ignore[no-any-return]
-
     def _embed(self, embed: Callable[[list[str]], Any], texts: list[str]) -> Any:
         with self._span(len(texts)):
             return embed(texts)

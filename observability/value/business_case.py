@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, cast
+from functools import cached_property, partial
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from foundation.settings import Section
 from observability.reports import formatting
 from observability.value.figures import Basis, Figure
 from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
@@ -48,10 +47,6 @@ class Swing:
     basis: Basis = "assumed"
     """Basis of the varied assumption; the net value is assumed at both ends."""
 
-    @property
-    def usd(self) -> float:
-        return abs(self.usd_at_high - self.usd_at_low)
-
 
 class BusinessCase:
     """The result of a contract's assumptions, and how far each may fail before nothing is left. Nothing is measured."""
@@ -63,19 +58,14 @@ class BusinessCase:
         expected, self._volume = contract.expected, contract.process.volume_per_month
         minutes = sum(expected.share(verdict) * contract.minutes_saved(verdict) for verdict in VERDICTS)
         self.hours_saved_per_month = self._volume * minutes / 60
-        self._usd_margin = _usd_per_case(contract) - expected.usd_per_answer
+        usd_per_case = sum(expected.share(verdict) * contract.usd_saved(verdict) for verdict in VERDICTS)
+        self._usd_margin = usd_per_case - expected.usd_per_answer
         """Value of a case after the cost of its answer."""
-        self.usd_value_per_month = self._volume * _usd_per_case(contract)
+        self.usd_value_per_month = self._volume * usd_per_case
         """Value of saved work and avoided errors; minutes count as the declared conversion says."""
         self.usd_cost_per_month = contract.fixed_usd_per_month + self._volume * expected.usd_per_answer
         """Cost of answers, of running the system, and a share of building it."""
-        self.conditions = _conditions(contract)
-        self.tornado = _tornado(contract)
-        """Sensitivities, the widest first."""
-
-    @property
-    def usd_net_per_month(self) -> float:
-        return self.usd_value_per_month - self.usd_cost_per_month
+        self.usd_net_per_month = self.usd_value_per_month - self.usd_cost_per_month
 
     @property
     def break_even_cases_per_month(self) -> float | None:
@@ -87,6 +77,71 @@ class BusinessCase:
         costs = self.contract.costs
         monthly = self._volume * self._usd_margin - costs.usd_run_per_month
         return costs.usd_build / monthly if monthly > 0 else None
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What would have to be true, for each assumption alone."""
+        shares = self.contract.expected.accepted + self.contract.expected.escalated
+        levers = {
+            "expected.accepted": ("share of answers accepted (instead of escalated)", shares),
+            "process.volume_per_month": ("cases a month", 1e9),
+            "process.minutes_per_case": ("minutes a case takes by hand", 1e5),
+            "resolved.minutes_accepted": ("minutes to check an accepted answer", 1e5),
+            "resolved.error_rate_assisted": ("wrong answers that slip through", 1.0),
+            "expected.usd_per_answer": ("USD an answer costs", 1e5),
+        }
+        if self.contract.conversion is not None:
+            levers["conversion.share"] = ("share of the saved minutes that counts", 1.0)
+        return tuple(self._condition(key, *lever) for key, lever in levers.items())
+
+    def _condition(self, key: str, name: str, most: float) -> Condition:
+        from scipy.optimize import brentq
+
+        net = partial(self._net_with, key)
+        none, all_ = net(0.0), net(most)
+        # the net value is monotone in each assumption, so that it crosses zero at most once
+        zero = None if none * all_ > 0 else float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
+        assumed = self._read_assumption(key)
+        return Condition(name, assumed, zero, more_is_better=all_ > none, basis=self.contract.basis_of(key))
+
+    @cached_property
+    def tornado(self) -> tuple[Swing, ...]:
+        """Sensitivities, the widest first: one assumption at a time over its range (Howard 1988, "Decision analysis")."""
+        keys = [
+            "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
+            "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
+            "expected.accepted", "expected.usd_per_answer", "costs.usd_build", "costs.usd_run_per_month",
+        ]  # fmt: skip
+        if self.contract.conversion is not None:
+            keys.append("conversion.share")
+        return tuple(sorted(map(self._swing, keys), key=lambda swing: -abs(swing.usd_at_high - swing.usd_at_low)))
+
+    def _swing(self, key: str) -> Swing:
+        assumed = self._read_assumption(key)
+        around = Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
+        around = self.contract.ranges.get(key, around)
+        low, high = around.low, min(around.high, 1.0) if key in self.contract.SHARES else around.high
+        name, basis = key.partition(".")[2].replace("_", " "), self.contract.basis_of(key)
+        return Swing(name, low, high, self._net_with(key, low), self._net_with(key, high), basis)
+
+    def _read_assumption(self, key: str) -> float:
+        section, _, name = key.partition(".")
+        return float(getattr(getattr(self.contract, section), name))
+
+    def _net_with(self, key: str, value: float) -> float:
+        """Return the net value with one assumption changed, and the assumptions that depend on it."""
+        contract = self.contract
+        section, _, name = key.partition(".")
+        changed = {section: {name: value}}
+        if key == "expected.accepted":
+            # an answer that is not accepted goes to a person
+            changed[section]["escalated"] = contract.expected.escalated - (value - contract.expected.accepted)
+        if key == "process.minutes_per_case":
+            # a rejected or escalated case is done by hand
+            longer, by_hand = value - contract.process.minutes_per_case, ("minutes_rejected", "minutes_escalated")
+            changed["resolved"] = {field: getattr(contract.resolved, field) + longer for field in by_hand}
+        parts = {part: getattr(contract, part).model_copy(update=update) for part, update in changed.items()}
+        return BusinessCase(contract.model_copy(update=parts)).usd_net_per_month
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -131,87 +186,3 @@ class BusinessCase:
         if self.contract.decision.by:
             table.add_row("decided by", str(self.contract.decision.by))
         return table
-
-
-def _usd_per_case(contract: OutcomeContract) -> float:
-    return sum(contract.expected.share(verdict) * contract.usd_saved(verdict) for verdict in VERDICTS)
-
-
-def _net(contract: OutcomeContract) -> float:
-    margin = _usd_per_case(contract) - contract.expected.usd_per_answer
-    return contract.process.volume_per_month * margin - contract.fixed_usd_per_month
-
-
-def _with(contract: OutcomeContract, key: str, value: float) -> OutcomeContract:
-    section, _, name = key.partition(".")
-    changed: dict[str, float] = {name: value}
-    if key == "expected.accepted":  # an answer that is not accepted goes to a person
-        changed["escalated"] = contract.expected.escalated - (value - contract.expected.accepted)
-    if key == "process.minutes_per_case":  # a rejected or escalated case is done by hand
-        longer = value - contract.process.minutes_per_case
-        resolved = {
-            field: getattr(contract.resolved, field) + longer for field in ("minutes_rejected", "minutes_escalated")
-        }
-        contract = contract.model_copy(update={"resolved": contract.resolved.model_copy(update=resolved)})
-    part = cast("Section", getattr(contract, section))
-    return contract.model_copy(update={section: part.model_copy(update=changed)})
-
-
-def _read_assumption(contract: OutcomeContract, key: str) -> float:
-    section, _, name = key.partition(".")
-    return float(getattr(getattr(contract, section), name))
-
-
-def _conditions(contract: OutcomeContract) -> tuple[Condition, ...]:
-    shares = contract.expected.accepted + contract.expected.escalated
-    levers: list[tuple[str, str, float]] = [
-        ("share of answers accepted (instead of escalated)", "expected.accepted", shares),
-        ("cases a month", "process.volume_per_month", 1e9),
-        ("minutes a case takes by hand", "process.minutes_per_case", 1e5),
-        ("minutes to check an accepted answer", "resolved.minutes_accepted", 1e5),
-        ("wrong answers that slip through", "resolved.error_rate_assisted", 1.0),
-        ("USD an answer costs", "expected.usd_per_answer", 1e5),
-    ]
-    if contract.conversion is not None:
-        levers.append(("share of the saved minutes that counts", "conversion.share", 1.0))
-    return tuple(_condition(contract, name, key, most) for name, key, most in levers)
-
-
-def _condition(contract: OutcomeContract, name: str, key: str, most: float) -> Condition:
-    """Find where the net value, which is monotone in each assumption, crosses zero between 0 and `most`."""
-    from scipy.optimize import brentq
-
-    def net(value: float) -> float:
-        return _net(_with(contract, key, value))
-
-    none, all_ = net(0.0), net(most)
-    zero = None if none * all_ > 0 else float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
-    assumed = _read_assumption(contract, key)
-    return Condition(name, assumed, zero, more_is_better=all_ > none, basis=contract.basis_of(key))
-
-
-def _tornado(contract: OutcomeContract) -> tuple[Swing, ...]:
-    # one at a time over its range (Howard 1988, "Decision analysis: practice and promise")
-    keys = [
-        "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
-        "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
-        "expected.accepted", "expected.usd_per_answer", "costs.usd_build", "costs.usd_run_per_month",
-    ]  # fmt: skip
-    if contract.conversion is not None:
-        keys.append("conversion.share")
-    swings = [_swing(contract, key) for key in keys]
-    return tuple(sorted(swings, key=lambda swing: -swing.usd))
-
-
-def _swing(contract: OutcomeContract, key: str) -> Swing:
-    assumed = _read_assumption(contract, key)
-    around = contract.ranges.get(key) or Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
-    low, high = around.low, min(around.high, 1.0) if key in contract.SHARES else around.high
-    return Swing(
-        key.partition(".")[2].replace("_", " "),
-        low,
-        high,
-        _net(_with(contract, key, low)),
-        _net(_with(contract, key, high)),
-        contract.basis_of(key),
-    )

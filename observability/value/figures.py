@@ -18,9 +18,9 @@ _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
     "usd": formatting.usd,
     "usd_cents": lambda value: formatting.usd(value, cents=True),
     "usd_exact": formatting.usd_exact,
-    "hours": formatting.hours,
+    "hours": lambda value: f"{value:z,.0f} hours",
     "share": lambda value: f"{value:.0%}",
-    "cases": formatting.cases,
+    "cases": lambda value: f"{value:,.0f} cases a month",
     "months": lambda value: f"{value:.1f} months",
 }
 

@@ -57,7 +57,8 @@ def test_without_a_declared_conversion_the_time_is_shown_and_not_counted(contrac
 
 def test_the_tornado_shows_the_widest_swing_first_and_its_ends_can_be_computed_by_hand(contract):
     tornado = BusinessCase(contract).tornado
-    assert [swing.usd for swing in tornado] == sorted((swing.usd for swing in tornado), reverse=True)
+    widths = [abs(swing.usd_at_high - swing.usd_at_low) for swing in tornado]
+    assert widths == sorted(widths, reverse=True)
     minutes = next(swing for swing in tornado if swing.name == "minutes per case")
     assert (minutes.low, minutes.high) == (5.5, 8.0)
     build = next(swing for swing in tornado if swing.name == "usd build")
