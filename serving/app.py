@@ -63,7 +63,8 @@ class Api(FastAPI):
 
 def create_app(system: System) -> FastAPI:
     """Create the application for a wired system. Raises ConfigurationError: there is neither an API key nor an
-    issuer of tokens, so nobody could call it."""
+    issuer of tokens, so nobody could call it.
+    """
     settings = system.settings
     runtime = Runtime.of(system)
     runtime.callers.demand_any()

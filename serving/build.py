@@ -44,11 +44,10 @@ def open_serving(
     writer: str,
     erasures: Erasures,
 ) -> Serving:
-    """Open the cache and the stores of layer 5.
+    """Open the cache and the stores of layer 5. `writer` is what answers depend on besides their question.
 
-    Args:
-        writer: what answers depend on besides their question; another writer's answers are not reused.
-    Raises ConfigurationError: the cache cannot be built or a store cannot be opened."""
+    Raises ConfigurationError: the cache cannot be built or a store cannot be opened.
+    """
     data, clock = assembly.context.data_dir, assembly.context.clock
     cache = assembly.part("serving.cache", settings.cache, Cache)
     answers = None

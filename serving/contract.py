@@ -49,7 +49,8 @@ class Cache(Protocol):
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
         """Store `value` for at most `ttl_s` seconds; a full cache evicts earlier. Return whether it was stored: with
-        `only_new`, true for one of several concurrent callers, and false where there is a value."""
+        `only_new`, true for one of several concurrent callers, and false where there is a value.
+        """
         ...
 
     async def delete(self, tenant: str, key: str) -> bool:
@@ -63,8 +64,7 @@ class Cache(Protocol):
     async def take(
         self, tenant: str, key: str, amount: int = 1, *, limit: int, window_s: int, forced: bool = False
     ) -> Quota:
-        """Take `amount` of `limit` per `window_s` seconds, all or nothing. With `forced` it is booked even beyond
-        the limit, and may be negative."""
+        """Take `amount` of `limit` per `window_s` seconds, all or nothing; `forced`: also beyond it, or below 0."""
         ...
 
     def close(self) -> None:

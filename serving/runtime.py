@@ -31,7 +31,8 @@ PROBED_S = 5.0
 
 class StoreProbe:
     """Checks that the audit can be written and conversations can be read, which every answer needs. Anyone may call
-    the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe."""
+    the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe.
+    """
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
         self._system, self._now = system, now
@@ -120,7 +121,8 @@ class Runtime:
 
     def demand(self, permission: Permission, principal: Principal) -> None:
         """Check a permission: every route and view before it acts, a job before each item. Raises Forbidden: the
-        caller has none of the roles that hold it. Stopped: an operator has stopped the caller's tenant."""
+        caller has none of the roles that hold it. Stopped: an operator has stopped the caller's tenant.
+        """
         roles = self.permissions[permission]
         if roles is not None and not roles & principal.roles:
             needed = " or ".join(sorted(roles)) or "a role that nobody has"

@@ -37,7 +37,8 @@ LAST_S = 5.0
 
 def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
     """Take the address, before anything slow is loaded. Raises AddressInUse: another process listens there.
-    InvalidSetting: the host is not this machine's, or the port needs more rights."""
+    InvalidSetting: the host is not this machine's, or the port needs more rights.
+    """
     port = http.port if port is None else port
     family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -61,7 +62,8 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
 
 def serve(system: System, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, then return within the grace period. The process should end afterwards: garbage
-    collection is disabled for existing objects."""
+    collection is disabled for existing objects.
+    """
     with listening:
         _server(create_app(system), system.settings.serving.http).run(sockets=[listening])
     gc.freeze()  # Python collects garbage at exit: a second of computing, or nine on a busy machine
@@ -70,7 +72,8 @@ def serve(system: System, listening: socket.socket) -> None:
 @contextmanager
 def running(system: System, *, port: int = 0) -> Iterator[str]:
     """Serve in a background thread, for demos and tests; yield the base URL. Raises AddressInUse, InvalidSetting:
-    the address cannot be taken. ConfigurationError: there is no API key."""
+    the address cannot be taken. ConfigurationError: there is no API key.
+    """
     http = system.settings.serving.http
     server = _server(create_app(system), http)
     with bind(http, port=port) as listening:

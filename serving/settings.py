@@ -282,8 +282,7 @@ class Loaded:
 
 
 def context_of(settings: Settings) -> Context:
-    """Return the context that every part gets, and create the data folder. Raises InvalidSetting: the folder cannot
-    be created or written."""
+    """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
     from foundation.components import Context
 
     return Context(

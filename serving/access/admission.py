@@ -28,15 +28,13 @@ FEWER = 0.9
 FEWEST = 2
 
 
-class Admission:
-    """At most `concurrent` running pieces of work and `queued` waiting ones, in order of arrival.
-
-    Belongs to one event loop.
-    """
+class Admission(FairTurns):
+    """At most `concurrent` running pieces of work and `queued` waiting ones, in order of arrival."""
 
     def __init__(
         self, *, concurrent: int, queued: int, work: Work = "answers", now: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(concurrent)
         self._most = concurrent
         self._queued = queued
         self._work = work
@@ -44,7 +42,6 @@ class Admission:
         self._limit = float(concurrent)
         self._usual_s = 0.0
         self._alone_s = 0.0
-        self._turns = FairTurns(concurrent)
         self._shared = False
         metrics.domain().begin(names.REQUESTS_SHED, work=work)
         metrics.domain().watch(names.REQUESTS_RUNNING, lambda: self.running, work=work)
@@ -53,15 +50,7 @@ class Admission:
     @property
     def places(self) -> int:
         """Current number of places."""
-        return self._turns.limit
-
-    @property
-    def running(self) -> int:
-        return self._turns.running
-
-    @property
-    def waiting(self) -> int:
-        return self._turns.waiting
+        return self.limit
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -73,7 +62,7 @@ class Admission:
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
                 retry_after_s=self.free_in_s(),
             )
-        async with self._turns.turn():
+        async with self.turn():
             self._shared = self._shared or self.running > 1
             started_s = self._now()
             try:
@@ -81,10 +70,6 @@ class Admission:
             finally:
                 self._took(self._now() - started_s)
                 self._shared = self._shared and self.running > 1
-
-    def turn_away(self, error: Exception) -> None:
-        """Raise `error` in all who wait."""
-        self._turns.turn_away(error)
 
     def free_in_s(self) -> float:
         """Estimate the seconds until all current work is done: whole seconds, at least 1."""
@@ -99,7 +84,7 @@ class Admission:
             self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
         elif self.running >= self.places:
             self._limit = min(self._most, self._limit + 1 / self._limit)
-        self._turns.limit = int(self._limit)
+        self.limit = int(self._limit)
 
 
 def _average(before: float, latest: float) -> float:

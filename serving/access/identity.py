@@ -65,8 +65,7 @@ def permissions(policy: PolicySettings) -> dict[Permission, frozenset[str] | Non
 
 
 def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
-    """Refuse misspelled roles, which would allow nothing. Raises InvalidRequest: neither the API nor the tool policy
-    knows a role."""
+    """Raises InvalidRequest: neither the API nor the tool policy knows a role. A misspelt one would allow nothing."""
     roles_known = known_roles(policy)
     for role in roles:
         if role not in roles_known:
@@ -116,7 +115,8 @@ class KeyStore:
 
     def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
         """Add an entry and return its key, which is stored nowhere. Raises InvalidRequest: no subject, no role, or a
-        tenant that no credential can carry."""
+        tenant that no credential can carry.
+        """
         if not subject.strip() or not tenant.strip() or tenant == EVERY_TENANT:
             raise InvalidRequest(f'A key needs a subject and a tenant of its own; found "{subject}" and "{tenant}".')
         roles = tuple(sorted(set(roles)))
@@ -150,7 +150,8 @@ class KeyStore:
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
         """Return the caller for an Authorization header. `basic` also accepts the key as the password of HTTP Basic, for
-        pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key."""
+        pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key.
+        """
         # keep `basic` off for what changes something: browsers attach it to requests that other sites make
         principal = self.known(_digest(credential_of(authorization or "", basic=basic)))
         if principal is None:
@@ -172,26 +173,6 @@ class KeyStore:
             if hmac.compare_digest(key.sha256, digest):
                 match = key
         return match.principal if match else None
-
-    def recheck(self, principal: Principal) -> Principal:
-        """Return the caller of an earlier request with the current entry of their key. Raises Unauthenticated: the
-        key was revoked. StoreUnavailable: the file is missing or unreadable."""
-        try:
-            current = self.known(principal.credential.removeprefix(KEY))
-        except ConfigurationError as error:
-            raise StoreUnavailable(str(error)) from error
-        if current is None and not self.path.exists():
-            raise StoreUnavailable(
-                f"{self.path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}"
-            )
-        if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
-            raise Unauthenticated("The API key was revoked.")
-        return current
-
-    def demand_one(self) -> None:
-        """Raises ConfigurationError: the file has no key, so nobody could call."""
-        if not self.list():
-            raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
     def _write(self, keys: Iterable[Key]) -> None:
         self._file.write([asdict(key) for key in keys])
@@ -217,21 +198,33 @@ class Callers:
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
         """Return the caller; see `KeyStore.authenticate` for `basic`. Raises Unauthenticated: neither a valid key
-        nor a valid token. StoreUnavailable: a token cannot be checked, because the JWKS file is unusable."""
+        nor a valid token. StoreUnavailable: a token cannot be checked, because the JWKS file is unusable.
+        """
         credential = credential_of(authorization or "", basic=basic)
         if not is_token(credential):
             return self._keys.authenticate(authorization, basic=basic)
         return self.bearer(credential)
 
     def recheck(self, principal: Principal) -> Principal:
-        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's
-        claims. Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now."""
-        if not principal.credential.startswith(TOKEN):
-            return self._keys.recheck(principal)
-        if self._tokens is None:
-            raise Unauthenticated("This server takes no tokens any more.")
-        self._tokens.recheck(principal.credential)
-        return principal
+        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims.
+
+        Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
+        """
+        if principal.credential.startswith(TOKEN):
+            if self._tokens is None:
+                raise Unauthenticated("This server takes no tokens any more.")
+            self._tokens.recheck(principal.credential)
+            return principal
+        try:
+            current = self._keys.known(principal.credential.removeprefix(KEY))
+        except ConfigurationError as error:
+            raise StoreUnavailable(str(error)) from error
+        path = self._keys.path
+        if current is None and not path.exists():
+            raise StoreUnavailable(f"{path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}")
+        if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
+            raise Unauthenticated("The API key was revoked.")
+        return current
 
     @property
     def takes_tokens(self) -> bool:
@@ -249,10 +242,11 @@ class Callers:
 
     def demand_any(self) -> None:
         """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
-        if self._tokens is None:
-            self._keys.demand_one()
-        else:
+        if self._tokens is not None:
             self._tokens.keys()
+        elif not self._keys.list():
+            where = self._keys.path
+            raise ConfigurationError(f"There is no API key in {where}, so nobody could call the API. {CREATE_ONE}")
 
 
 def is_token(credential: str) -> bool:
@@ -293,7 +287,8 @@ class Access:
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None
     ) -> Principal:
         """Return the caller. Raises Forbidden: none of their roles holds the permission. Stopped: an operator has
-        stopped their tenant. FirstReply: the request was answered before, under the same Idempotency-Key."""
+        stopped their tenant. FirstReply: the request was answered before, under the same Idempotency-Key.
+        """
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)
         end_if_answered(request)

@@ -42,7 +42,8 @@ class TokenVerifier:
 
     def principal(self, token: str) -> Principal:
         """Return the caller named by `token`. Raises Unauthenticated: the token is not valid, with the reason.
-        StoreUnavailable: the file of keys is unusable."""
+        StoreUnavailable: the file of keys is unusable.
+        """
         claims, key_id = self._check_token(token, self._keys_now())
         settings = self._settings
         subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
@@ -61,7 +62,8 @@ class TokenVerifier:
 
     def recheck(self, credential: str) -> None:
         """Raises Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
-        StoreUnavailable: the file of keys is unusable."""
+        StoreUnavailable: the file of keys is unusable.
+        """
         expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
         self._demand_unexpired(int(expires))
         if key_id not in self._keys_now():

@@ -37,7 +37,8 @@ NOBODY = "-"
 async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:
     """Throw a kill switch, then record it in the audit: stopping must not wait for a record. Return a sentence for each
     thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
-    works in this process only, because others cannot be told."""
+    works in this process only, because others cannot be told.
+    """
     done = stops.add(kind, name, by=by, why=why)
     stops.unrecorded.append((done, by))
     recorded = await settle(stops, audit)
@@ -82,7 +83,8 @@ async def tend_records(stops: Stops, audit: SqliteAudit) -> AsyncIterator[None]:
 
 async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str) -> Stop:
     """Record in the audit, then lift the switch. Raises NotFound: nothing is stopped under this name. StorageFull,
-    StoreUnavailable: it stays stopped, because lifting cannot be recorded."""
+    StoreUnavailable: it stays stopped, because lifting cannot be recorded.
+    """
     gone = stops.find(kind, name)
     await audit.record(_record_of(gone, "lifted", by=by))
     return stops.lift(kind, name)
@@ -97,7 +99,8 @@ def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) 
 
 class StoppableAgent(AgentWrapper):
     """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
-    once, and what it used is charged. Raises Stopped, beside what the agent inside raises."""
+    once, and what it used is charged. Raises Stopped, beside what the agent inside raises.
+    """
 
     def __init__(self, inner: Agent, stops: Stops) -> None:
         super().__init__(inner)

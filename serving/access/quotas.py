@@ -124,7 +124,8 @@ class Quotas:
 
     async def admit(self, principal: Principal) -> Admitted:
         """Count a request and hold a slot until `release`. Raises QuotaExceeded: too many requests in a window or at
-        once; nothing is counted then. StoreUnavailable: the counters cannot be reached."""
+        once; nothing is counted then. StoreUnavailable: the counters cannot be reached.
+        """
         admitted = Admitted(principal)
         try:
             for rules in self._of(principal):
@@ -151,8 +152,7 @@ class Quotas:
 
     @asynccontextmanager
     async def count_request(self, principal: Principal) -> AsyncIterator[None]:
-        """Count an action on the page like a request to the API. Raises QuotaExceeded, StoreUnavailable: see
-        `admit`."""
+        """Count an action on the page like a request to the API. Raises as `admit`."""
         admitted = await self.admit(principal)
         try:
             yield
@@ -169,7 +169,8 @@ class Quotas:
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> tuple[int, int]:
         """Book the maximum that a call may use, even beyond a quota; return it as tokens and microdollars. Where the
-        price is unknown (`usd` is `None`), book the whole budget of a request."""
+        price is unknown (`usd` is `None`), book the whole budget of a request.
+        """
         microdollars = math.ceil((self._unpriced if usd is None else usd) * MICRO)
         await self._book(principal, tokens=tokens, microdollars=microdollars)
         return tokens, microdollars

@@ -45,7 +45,8 @@ class Sessions:
 
     async def begin(self, credential: str) -> str:
         """Create a session and return its cookie. Raises Unauthenticated: the key or token is not valid.
-        StoreUnavailable: it cannot be checked or stored now."""
+        StoreUnavailable: it cannot be checked or stored now.
+        """
         cookie = secrets.token_urlsafe(32)
         credential = credential.strip()
         if is_token(credential):
@@ -58,7 +59,8 @@ class Sessions:
 
     async def principal(self, cookie: str) -> Principal:
         """Return the person of a session. Raises Unauthenticated: the session, its key or its token is no longer
-        valid. StoreUnavailable: it cannot be checked now."""
+        valid. StoreUnavailable: it cannot be checked now.
+        """
         value = await self._cache.get(SHELF, _place(cookie)) if cookie else None
         if value is not None and value.startswith(TOKEN):
             try:
@@ -71,8 +73,7 @@ class Sessions:
         return principal
 
     async def caller(self, connection: HTTPConnection) -> Principal:
-        """Return the person who requests a part of the page. Raises Forbidden: see `refuse_other_sites`.
-        Unauthenticated, StoreUnavailable: see `principal`."""
+        """Return the person who requests a part of the page. Raises as `refuse_other_sites` and `principal`."""
         refuse_other_sites(connection)
         return await self.principal(token_of(connection))
 

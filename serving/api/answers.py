@@ -79,7 +79,8 @@ async def begin_answer(
     runtime: Runtime, wanted: AnswerRequest, caller: Principal, request: Request
 ) -> AsyncIterator[Event]:
     """Start the agent, under an Idempotency-Key from where an earlier attempt stopped. Raises QuotaExceeded: no
-    quota is left; the agent would raise it too, but after a stream has begun."""
+    quota is left; the agent would raise it too, but after a stream has begun.
+    """
     await runtime.demand_left(caller)
     attempt = getattr(request.state, "attempt", None)  # of serving/http/idempotency.py
     events = runtime.system.agent.stream(attempt.resume(wanted) if attempt else wanted, caller)

@@ -91,7 +91,8 @@ def add(
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
 def retry(caller: Writer, runtime: Running) -> IngestReport:
     """Retry your tenant's refused documents that you could read, after a limit was raised or a parser fixed. An
-    operator's call includes documents of all tenants. Documents refused again stay listed, with the new reason."""
+    operator's call includes documents of all tenants. Documents refused again stay listed, with the new reason.
+    """
     tenants = [caller.tenant, *([EVERY_TENANT] if "operator" in caller.roles else [])]
     return runtime.system.ingestor.retry(*tenants, scope=runtime.system.policy.scope(caller))
 

@@ -38,7 +38,8 @@ async def stopped(_: Operator, runtime: Running) -> StopList:
 async def stop(what: What, body: StopRequest, caller: Operator, runtime: Running) -> StopList:
     """Stop every effect, a tenant, a model or everything, from the next step of any work, in every process. On a
     full disk too: `notes` says what is written later. 503 `storage_full` or `store_unavailable` means that it works
-    in the process that answered, and could not be made known to others."""
+    in the process that answered, and could not be made known to others.
+    """
     kind, name = parse(what)
     system = runtime.system
     notes = await kill_switches.stop(system.stops, system.audit, kind, name, by=caller.subject, why=body.why)

@@ -61,15 +61,13 @@ def check_size(chosen: Any) -> Any:
     """Count conditions and values before any object is built. Raises ValueError: there are too many."""
     conditions = values = 0
     waiting = [chosen]
-    while waiting:
-        condition = waiting.pop()
-        parts = [condition.get(name) for name in ("all", "any")] if isinstance(condition, dict) else []
-        if any(isinstance(part, list) for part in parts):
-            waiting += [inner for part in parts if isinstance(part, list) for inner in part]
-        else:
-            conditions += 1
-            listed = condition.get("in") if isinstance(condition, dict) else None
-            values += len(listed) if isinstance(listed, list) else 0
+    for condition in waiting:  # it grows while it is walked
+        members = condition if isinstance(condition, dict) else {}
+        lists = {name: it for name, it in members.items() if isinstance(it, list)}
+        parts = [*lists.get("all", ()), *lists.get("any", ())]
+        waiting += parts
+        conditions += not parts
+        values += len(lists.get("in", ()))
     if conditions > CONDITIONS or values > VALUES:
         raise ValueError(
             f"must have at most {CONDITIONS} conditions and {VALUES:,} values; has {conditions:,} and {values:,}"

@@ -158,7 +158,8 @@ def _items(
     settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
 ) -> tuple[int, Iterable[Item]]:
     """Return the number of items, and the items, with `groups` added to their readers. Raises InvalidRequest: there is
-    no such file, folder or address."""
+    no such file, folder or address.
+    """
     from retrieval.contract import Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
@@ -195,7 +196,8 @@ def reindex(stack: Stack = STACK) -> None:
 
 def reindex_ledger(loaded: Loaded) -> None:
     """Embed the ledger again. Needs neither agent nor vector index, and works where `open_system` refuses because
-    parts changed. Serving with the old parts may go on; the vector index is filled at the next start."""
+    parts changed. Serving with the old parts may go on; the vector index is filled at the next start.
+    """
     from langchain_core.embeddings import Embeddings
 
     from retrieval.contract import Chunker

@@ -41,8 +41,9 @@ LONGEST_S = 600.0
 @contextmanager
 def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
     """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
-    those of the person who searches; all by default. Raises As `open_system`; beside a server, StoreInUse for a part
-    that only its own process can use."""
+    those of the person who searches; all by default. Raises as `open_system`; beside a server, StoreInUse for a part
+    that only its own process can use.
+    """
     from serving.wiring import open_system
 
     port = find_port(loaded.settings.foundation.data_dir)

@@ -160,7 +160,8 @@ def _print_beside(text: str) -> None:
 
 def write_json(path: Path | None, content: Any) -> bool:
     """Write `content` to `path`. Return whether it took standard output (`-`), so that nothing else may be printed
-    there. Raises InvalidSetting: the file cannot be written."""
+    there. Raises InvalidSetting: the file cannot be written.
+    """
     if path is None:
         return False
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"

@@ -180,7 +180,8 @@ def options_of(
 
 def check_tools(tools: Sequence[dict[str, Any]], own: frozenset[str]) -> None:
     """Raises UnsupportedParameter: two tools of a client share a name, one has a name in `own` (the server's tools),
-    or their schemas are too long."""
+    or their schemas are too long.
+    """
     named = [tool["function"]["name"] for tool in tools]
     if taken := sorted(own & set(named)):
         raise UnsupportedParameter(

@@ -70,8 +70,7 @@ class VendorRequest(BaseModel):
 def refuse_unsupported(
     parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
 ) -> None:
-    """Accept parameters in `tuning`, which have no effect, and `neutral` values. Raises UnsupportedParameter: any
-    other one, which would change the answer."""
+    """Raises UnsupportedParameter: one outside of `tuning`, with no `neutral` value, would change the answer."""
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
         if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):
@@ -102,7 +101,8 @@ def request_of(
     **options: Any,
 ) -> AnswerRequest:
     """Convert a vendor's body to a request for the caller's agent. `format_name` is the vendor's name of the format
-    parameter; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`."""
+    parameter; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`.
+    """
     refuse_unsupported(body.model_extra or {}, tuning=tuning, neutral=neutral)
     thread_id = thread_id or (body.metadata.thread_id if body.metadata else None)
     by_tenant = getattr(runtime.system.agent, "of", None)

@@ -140,10 +140,10 @@ async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> A
 
 
 def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
-    """Return the error for an answer without the requested JSON: an action waits for approval, or the budget was too
-    small. `None` where nothing is missing."""
+    """Return the error for an answer without the requested JSON, `None` where nothing is missing."""
     if not response_format or answer.is_json or answer.calls:
         return None
+    # an action waits for approval, or the budget was too small
     text = f"There is no JSON to give: {answer.text}"
     return Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
 

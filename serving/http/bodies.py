@@ -31,8 +31,7 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def check_json(body: bytes, what: str = "The body") -> None:
-    """Refuse JSON that is expensive to parse or validate. Linear, some milliseconds a megabyte. Raises TooLarge: too
-    many values or levels."""
+    """Raises TooLarge: too many values or levels to parse. Linear, some milliseconds a megabyte."""
     if (encoding := json.detect_encoding(body[:4])) not in ("utf-8", "utf-8-sig"):
         # decoded like json.loads: in UTF-16, half of a letter can be a quote
         body = body.decode(encoding, "replace").encode()

@@ -125,8 +125,7 @@ Shape = Literal["problem", "openai", "anthropic"]
 
 
 def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[str, Any]]:
-    """Return the error responses of a route for its OpenAPI document: `statuses`, and those that any route can
-    return. A vendor's error object is described by the vendor."""
+    """Return the error responses of a route for OpenAPI: `statuses`, and those that any route can return."""
     texts = {
         400: "The request cannot be read.",
         401: "No valid API key.",

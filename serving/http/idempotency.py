@@ -128,7 +128,8 @@ class IdempotencyStore:
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
-        used with another request or other rights."""
+        used with another request or other rights.
+        """
         now = self._time.now()
 
         def take(connection: sqlite3.Connection) -> Attempt | Reply:

@@ -1,5 +1,4 @@
-"""Pages of long lists. A cursor names the last item of its page, so that items added or deleted later cause neither
-repeats nor gaps."""
+"""Pages of long lists. A cursor names the last item of its page, so that later changes cause no repeats or gaps."""
 
 from __future__ import annotations
 

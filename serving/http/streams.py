@@ -75,7 +75,8 @@ async def collect(events: AsyncIterator[Event], lifecycle: Lifecycle, request: R
 
 async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, request: Request | None = None) -> T:
     """Return the result of `work`, which is cancelled at shutdown and, with `request`, when the caller disconnects.
-    Raises ShuttingDown: the server's time is up. CallerLeft: the caller disconnected."""
+    Raises ShuttingDown: the server's time is up. CallerLeft: the caller disconnected.
+    """
     task = asyncio.create_task(work)
     waits = {task} | ({asyncio.create_task(_wait_until_left(request))} if request is not None else set())
     try:

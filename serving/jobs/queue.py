@@ -94,7 +94,8 @@ class Jobs:
 
     async def cancel(self, job_id: str, caller: Principal) -> Job:
         """Start no further items of a job. A document that is being ingested is finished, an answer is cancelled. A
-        job that has ended does not change. Raises NotFound: the caller has no such job."""
+        job that has ended does not change. Raises NotFound: the caller has no such job.
+        """
         job = await self.store.get(job_id, caller)
         if job_id in self._tasks:
             self._cancelled.add(job_id)
@@ -160,8 +161,7 @@ class Jobs:
         return False
 
     async def _in_turn(self, job: Job, item: JobItem) -> bool:
-        """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and the permission
-        is to be checked again."""
+        """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and may be later."""
         work, do = self._do[job.kind]
         admission = self._admission[work]
         while admission.running >= max(1, admission.places // 2):
@@ -188,7 +188,8 @@ class Jobs:
     @asynccontextmanager
     async def _attempt(self, job: Job, item: JobItem) -> AsyncIterator[None]:
         """Count an attempt around an item, on disk first, so that the next process knows what this one died of.
-        Raises InternalError: too many attempts. _NotNow: the item was stopped, or attempts cannot be counted now."""
+        Raises InternalError: too many attempts. _NotNow: the item was stopped, or attempts cannot be counted now.
+        """
         if item.attempts >= ATTEMPTS:
             raise InternalError(
                 f'The server died {item.attempts} times while it worked on "{item.name}", so it is not tried again. The cause is '

@@ -118,7 +118,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class JobItem:
     """One piece of a job. `given` is its input; `outcome` is a document, an answer or a problem, `None` while it
-    waits. `attempts` counts the starts that ended in neither an outcome nor a postponement."""
+    waits. `attempts` counts the starts that ended in neither an outcome nor a postponement.
+    """
 
     number: int
     name: str
@@ -147,7 +148,8 @@ class JobStore:
         self, kind: Kind, caller: Principal, items: Sequence[tuple[str, Mapping[str, Any]]], files: Mapping[str, bytes]
     ) -> Job:
         """Store a job and its files on disk, or neither. Raises QuotaExceeded: the tenant has too many jobs, or they
-        take too much space. StorageFull, StoreUnavailable."""
+        take too much space. StorageFull, StoreUnavailable.
+        """
         job_id = self.new_id()
         begun_at = self._clock.now().isoformat()
         row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, begun_at, this_worker())
@@ -175,8 +177,7 @@ class JobStore:
             await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
-        """Delete the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: too many jobs are
-        running, or they leave too little room."""
+        """Delete the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: they cannot."""
         rows = connection.execute(HELD, (tenant,)).fetchall()
         at_work = {row["job_id"] for row in rows if row["status"] in AT_WORK}
         if len(at_work) >= self._limits.running_per_tenant:
@@ -235,7 +236,8 @@ class JobStore:
 
     async def all(self, caller: Principal) -> list[Job]:
         """Return the caller's jobs, if the caller still has all roles and groups that the job was run with: its
-        results were made for these."""
+        results were made for these.
+        """
         return await self._of(caller, "true")
 
     async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:
@@ -270,7 +272,8 @@ class JobStore:
 
     async def adopt(self) -> list[Job]:
         """Take over and return the running jobs of processes that have died. Delete old jobs, jobs whose process
-        died while it stored them, and files that belong to no running job."""
+        died while it stored them, and files that belong to no running job.
+        """
         until = (self._clock.now() - KEPT).isoformat()
         # before the rows: a job that arrives meanwhile is not among these
         folders = {path.name for path in self._folder.iterdir() if path.is_dir()}

@@ -30,7 +30,8 @@ async def golden_report(
     system: System, cases: list[GoldenCase], progress: Count | None = None, *, agent: Agent | None = None
 ) -> Report:
     """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers.
-    With another `agent`, searches are not scored."""
+    With another `agent`, searches are not scored.
+    """
     from observability.evaluation.golden_set import evaluate_golden
 
     def retrieve(case: GoldenCase) -> list[str]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tuple[OutcomeContract, ValueReport]:
     """Return the contract, and the value of recorded outcomes under it; without outcomes, of their stand-ins. Raises
-    InvalidSetting, UnknownSetting: the contract is missing or not valid."""
+    InvalidSetting, UnknownSetting: the contract is missing or not valid.
+    """
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
 

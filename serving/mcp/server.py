@@ -80,7 +80,8 @@ def mcp_server(
         question: Annotated[str, Field(min_length=1)], context: Context[Any], thread_id: str | None = None
     ) -> dict[str, Any]:
         """Answer a question from the documents that you may read, with citations. `thread_id` goes on with an answer's
-        conversation. Status `abstained` means that the documents do not say it; `waiting`, that a person must approve."""
+        conversation. Status `abstained` means that the documents do not say it; `waiting`, that a person must approve.
+        """
         with _telling_errors():
             caller = caller_of(context)
             check_length(question, system.settings.orchestration.answers)

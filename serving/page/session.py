@@ -57,7 +57,8 @@ class Visitor:
     async def acts(self, permission: Permission = "ask") -> AsyncIterator[Principal]:
         """Yield the current person for a question or a change, counted like a request to the API. Refreshing does not
         count, because the page refreshes by itself; decisions do not count either, as in the API. Raises
-        Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable."""
+        Unauthenticated, Forbidden, Stopped, QuotaExceeded, StoreUnavailable.
+        """
         caller = await self.caller(permission)
         async with self.system.quotas.count_request(caller) if self.system.quotas else nullcontext():
             yield caller

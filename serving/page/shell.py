@@ -43,8 +43,8 @@ def page(request: Request) -> None:
 
 
 def make_room(principal: Principal) -> None:
-    """Delete a person's oldest pages without a browser, before one more is made. Each takes 0.3 MB, and a page to
-    which nobody connects would stay for a minute."""
+    """Delete a person's oldest pages without a browser, before one more is made."""
+    # each takes 0.3 MB, and one to which nobody connects would stay for a minute
     theirs = (it for it in Client.instances.values() if getattr(it.request.state, "principal", None) == principal)
     for client in [client for client in theirs if not client.has_socket_connection][:-MOST_PAGES]:
         client.delete()

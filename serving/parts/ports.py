@@ -67,8 +67,7 @@ class Port:
 
 
 def port(text: str) -> Port:
-    """Return the port named by a person: `retrieval.vectors`, `retrieval/vectors` or `models/embedders/`. Raises
-    InvalidRequest: there is no such port."""
+    """Return the port that a person names, as its section or its folder. Raises InvalidRequest: there is none."""
     dotted = text.strip("/").replace("/", ".")
     for name in CONTRACTS:
         if dotted in (name, Port(name).package):

@@ -51,8 +51,7 @@ def adapter(
 
 
 def write(port: Port, name: str, *, root: Path = Path()) -> Path:
-    """Write the file; existing files are never overwritten. Raises InvalidRequest: the name is no module name, or is
-    taken."""
+    """Write the file. Raises InvalidRequest: the name is no module name, or is taken; no file is overwritten."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InvalidRequest(f'"{name}" cannot name an adapter. Use small letters, digits and _, such as NAME=acme.')
     path = root / port.folder / f"{name}.py"

@@ -59,7 +59,8 @@ def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
 def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
     """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all are up. Raises
     InvalidSetting: a store can be held by one process only. ComponentError: a worker did not start, or died young
-    repeatedly; it printed the reason to standard error."""
+    repeatedly; it printed the reason to standard error.
+    """
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
     with await_stop_signal() as stopped:

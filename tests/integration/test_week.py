@@ -95,9 +95,7 @@ def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
     assert told["figures"]["confidence"]["n_now"] == 1
     assert told["figures"]["accepted"]["n_now"] == 1
     assert told["moved"] == []
-    assert (told["before"]["answers"], told["now"]["answers"], told["now"]["unpriced"]) == (0, 1, 1)
     said = run("drift", "--stack", stack)
-    assert "now: 1 answers for" in said
     assert "nothing can be said" in said
 
 

@@ -46,7 +46,8 @@ def audit_verify(
 
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
     """Verify the audit against its heads in stored spans, and against other stores where the audit is empty. Raises
-    StoreUnavailable: there is no audit, or it cannot be read."""
+    StoreUnavailable: there is no audit, or it cannot be read.
+    """
     from observability.stores.spans import SpanStore
     from orchestration.effects import audit
 

@@ -17,7 +17,6 @@ import typer
 
 from foundation import components
 from foundation.clock import Clock, SystemClock
-from foundation.settings import Part
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person, Store
@@ -118,36 +117,31 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
 
 
 def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
-    """Return every store, and the parts of others that declare none. Stores of runs come before those that know
-    whose run it was."""
+    """Return every store, and the parts of others that declare none."""
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
     from orchestration.run import spending
     from retrieval.ingest import quarantine
 
-    parts = _parts(settings)
-    by_part = {name: components.stores_of(section, part) for name, section, part in parts}
+    parts = [
+        ("retrieval.ledger", settings.retrieval.ledger),
+        ("retrieval.vectors", settings.retrieval.vectors),
+        ("serving.cache", settings.serving.cache),
+        ("orchestration.checkpoints", settings.orchestration.checkpoints),
+        *(("observability.exporters", part) for part in settings.observability.exporters),
+        *(("orchestration.tools", part) for part in settings.orchestration.tools),
+    ]
+    by_part = {f'[{section}] use = "{part.use}"': components.stores_of(section, part) for section, part in parts}
     there = [module for module in ("serving.jobs.store", "serving.http.idempotency") if components.is_there(module)]
     fixed: list[Store] = [components.load_removable(module).STORE for module in there]
     fixed += [approvals.STORE, outcomes.STORE, facts.STORE, quarantine.STORE]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
+    # stores of runs come before those that know whose run it was
     last: list[Store] = [effect_log.STORE, costs.STORE, spending.STORE, audit.STORE, *_without_people(settings)]
     stores = {(store.name, store.files): store for store in (*fixed, *of_parts, *last)}
     return list(stores.values()), [name for name, stores in by_part.items() if stores is None]
-
-
-def _parts(settings: Settings) -> list[tuple[str, str, Part]]:
-    single = [
-        ("retrieval.ledger", settings.retrieval.ledger),
-        ("retrieval.vectors", settings.retrieval.vectors),
-        ("serving.cache", settings.serving.cache),
-        ("orchestration.checkpoints", settings.orchestration.checkpoints),
-    ]
-    many = [("observability.exporters", part) for part in settings.observability.exporters]
-    many += [("orchestration.tools", part) for part in settings.orchestration.tools]
-    return [(f'[{section}] use = "{part.use}"', section, part) for section, part in (*single, *many)]
 
 
 def _without_people(settings: Settings) -> tuple[Store, ...]:

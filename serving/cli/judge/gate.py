@@ -28,7 +28,8 @@ AGAIN = "Look at the answers, then take today's as the new baseline: make gate R
 @dataclass(frozen=True)
 class Verdict:
     """The gate's result. `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract
-    that are neither met nor excused by a current exception."""
+    that are neither met nor excused by a current exception.
+    """
 
     comparison: Comparison
     blocked_by: tuple[str, ...]

@@ -1,5 +1,4 @@
-"""A model's Markdown as elements of the page: headings, lists, tables, code, emphasis. Images, links and HTML are not
-rendered: their addresses are shown as text."""
+"""A model's Markdown as elements of the page. Images, links and HTML are not rendered: addresses are text."""
 
 from __future__ import annotations
 

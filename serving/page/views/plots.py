@@ -52,7 +52,8 @@ class Plot:
         whole: bool = True,
     ) -> None:
         """Draw bars (several series stacked) or lines with a value for each name; or, without names, a point for
-        each (moment, value). `series` maps labels to colour and values. `whole`: only whole numbers on the axis."""
+        each (moment, value). `series` maps labels to colour and values. `whole`: only whole numbers on the axis.
+        """
         if kind == "scatter":
             across: dict[str, Any] = AXIS | {"type": "time"}
         else:
