@@ -160,7 +160,7 @@ class BrandSettings(Section):
     """Colour of buttons and links, such as #2457c5; dark enough to be read on white."""
 
     @model_validator(mode="after")
-    def _check_logo(self) -> BrandSettings:
+    def _check(self) -> BrandSettings:
         if self.logo is not None:
             try:
                 content = self.logo.read_bytes()
@@ -169,11 +169,8 @@ class BrandSettings(Section):
             if len(content) > self.MOST_BYTES:
                 raise ValueError(f"the logo has {len(content):,} bytes; at most {self.MOST_BYTES:,} are taken")
             self.media_type(content)
-        return self
-
-    @model_validator(mode="after")
-    def _check_contrast(self) -> BrandSettings:
         if self.primary is not None:
+            # relative luminance and contrast as WCAG 2.2 defines them
             channels = [int(self.primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
             red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
             contrast = 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)

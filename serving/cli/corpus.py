@@ -164,24 +164,23 @@ def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
 
 
 def _show(content: dict[str, Any], days: int) -> None:
-    out = terminal.console()
     figures = content["statistics"] | content["index"]
     terminal.show_table(
         ["figure", ""], [(name, "unknown" if value is None else value) for name, value in figures.items()]
     )
     show_outdated(content["statistics"]["outdated"], of=content["statistics"]["documents"])
     stale, alike, old = content["stale"], content["near_duplicates"], content["superseded"]
-    out.print(f"\n[bold]{len(stale)} in force that did not change for {days} days[/]")
-    if stale:
-        stale_cells = "{[uri]} | {[dated]} | {[days]} | {[review_on]}"
-        terminal.show_rows(stale, "document | dated | days | review on", stale_cells)
-    out.print(f"\n[bold]{len(old)} superseded, kept for questions about earlier days[/]")
-    if old:
-        terminal.show_rows(old, "document | series | from", "{[uri]} | {[series]} | {[effective_from]}")
-    out.print(f"\n[bold]{len(alike)} pairs that say nearly the same[/]")
-    if alike:
-        rows = [(it["a"], it["b"], f"{it['similarity']:.0%}", "versions" if it["same_series"] else "") for it in alike]
-        terminal.show_table(["one", "the other", "shared", ""], rows)
+    for title, rows, columns, cells in (
+        (f"{len(stale)} in force that did not change for {days} days", stale, "document | dated | days | review on",
+         "{[uri]} | {[dated]} | {[days]} | {[review_on]}"),
+        (f"{len(old)} superseded, kept for questions about earlier days", old, "document | series | from",
+         "{[uri]} | {[series]} | {[effective_from]}"),
+        (f"{len(alike)} pairs that say nearly the same", alike, "one | the other | shared | versions",
+         "{[a]} | {[b]} | {[similarity]:.0%} | {[same_series]}"),
+    ):  # fmt: skip
+        terminal.show(f"\n[bold]{title}[/]")
+        if rows:
+            terminal.show_rows(rows, columns, cells)
 
 
 def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> None:

@@ -96,12 +96,17 @@ def show_errors() -> Iterator[None]:
         say(explain(error).public, kind="bad")
 
 
-def every(seconds: float, look: Callable[[], Awaitable[None]]) -> ui.timer:
-    """Call `look` repeatedly. An error is shown once and stops it, until somebody activates the timer again."""
+def every(
+    seconds: float, look: Callable[[], Awaitable[None]], *, while_at: tuple[Visitor, View] | None = None
+) -> ui.timer:
+    """Call `look` repeatedly; with `while_at`, only while the visitor looks at that view. An error is shown once and
+    stops it, until somebody activates the timer again.
+    """
 
     async def once() -> None:
         try:
-            await look()
+            if while_at is None or while_at[0].looks_at is while_at[1]:
+                await look()
         except Exception as error:
             timer.deactivate()
             say(str(explain(error)), kind="bad")

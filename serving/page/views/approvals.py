@@ -44,7 +44,7 @@ class ApprovalsView:
             self._waiting = html.div().classes("cards").props('aria-live=polite aria-label="Waiting"')
             self._none = html.p("Nothing waits.").classes("nothing")
             self._decided = html.div()
-        self._again = every(LOOK_AGAIN_S, self._look_again)
+        self._again = every(LOOK_AGAIN_S, self.refresh, while_at=(self._visitor, self))
 
     async def refresh(self) -> None:
         if not self._visitor.may("decide"):
@@ -68,10 +68,6 @@ class ApprovalsView:
             self._known = [approval.approval_id for approval in decided]
             with refill(self._decided):
                 _history(decided)
-
-    async def _look_again(self) -> None:
-        if self._visitor.looks_at is self:
-            await self.refresh()
 
 
 class Card:

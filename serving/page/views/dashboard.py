@@ -37,7 +37,6 @@ class LiveView:
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
-        self._load: Load | None = None
 
     def build(self) -> None:
         refusal = self._visitor.refusal("operate")
@@ -53,8 +52,7 @@ class LiveView:
             else:
                 lead = f"This server now; the answers of {tenant} in the last days; value over all tenants."
                 html.p(lead).classes("lead")
-                self._load = Load(self._visitor)
-                self._load.build()
+                Load(self._visitor).build(self)
             self._figures = html.div().classes("plots")
             self._below = html.div()
 
@@ -109,16 +107,14 @@ class Load:
         self._seen: deque[tuple[str, int, int, int]] = deque(maxlen=KEPT)
         self._turned_away = self._away()
 
-    def build(self) -> None:
+    def build(self, view: LiveView) -> None:
         with html.div().classes("tiles"):
             self._tiles = {work: Tile(work.capitalize()) for work in self._visitor.runtime.admission}
         with html.div().classes("plots one"):
             self._plot = Plot("Load of this server")
-        every(LOOK_AGAIN_S, self.look)
+        every(LOOK_AGAIN_S, self.look, while_at=(self._visitor, view))
 
     async def look(self) -> None:
-        if not isinstance(self._visitor.looks_at, LiveView):
-            return
         await self._visitor.caller("operate")
         admission = self._visitor.runtime.admission
         for work, tile in self._tiles.items():
