@@ -93,8 +93,8 @@ def open_agent(
     on its model's abilities, and a cascade where there are `cheaper` models. Raises ConfigurationError: it cannot be built.
     """
 
-    def open_with(chat: BaseChatModel, chosen: Part = settings.agent, given: AgentParts = parts) -> Agent:
-        agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(given, chat=chat))
+    def open_with(chat: BaseChatModel, chosen: Part = settings.agent, context_parts: AgentParts = parts) -> Agent:
+        agent: Agent = assembly.part("orchestration.agent", chosen, Agent, context=replace(context_parts, chat=chat))
         return agent
 
     chats = {"": parts.chat, **(tenants or {})}

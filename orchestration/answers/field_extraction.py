@@ -99,19 +99,19 @@ def fill_fields(fields: Sequence[Field], text: str, embedder: Embeddings) -> dic
     open_ = []
     for field in fields:
         candidates = [
-            found
-            for found in _candidates(field, reading)
-            if not _is_label(found, labels, reading) and used.find(1, found.start, found.end) < 0
+            candidate
+            for candidate in _candidates(field, reading)
+            if not _is_label(candidate, labels, reading) and used.find(1, candidate.start, candidate.end) < 0
         ]
         if candidates and field.name not in values:
             open_.append((field, candidates))
     if not open_:
         return values
-    spans = sorted({found.span for _, candidates in open_ for found in candidates})
+    spans = sorted({candidate.span for _, candidates in open_ for candidate in candidates})
     scores = _scores(open_, spans, reading, embedder)
     for row, column in zip(*linear_sum_assignment(-scores), strict=True):
         field, candidates = open_[row]
-        value = next((found.value for found in candidates if found.span == spans[column]), None)
+        value = next((candidate.value for candidate in candidates if candidate.span == spans[column]), None)
         if value is not None and (field.required or scores[row, column] >= ENOUGH):
             values[field.name] = value
     return values

@@ -67,5 +67,5 @@ class Announcer:
 
 def notice_of(approval: Approval, link: str) -> ApprovalNotice:
     """Return the notice of an approval, with `{approval_id}` in `link` filled in."""
-    told = {name: getattr(approval, name) for name in ApprovalNotice.model_fields if name != "link"}
-    return ApprovalNotice(**told, link=link.replace("{approval_id}", approval.approval_id))
+    fields = {name: getattr(approval, name) for name in ApprovalNotice.model_fields if name != "link"}
+    return ApprovalNotice(**fields, link=link.replace("{approval_id}", approval.approval_id))

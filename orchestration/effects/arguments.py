@@ -73,8 +73,8 @@ def _demand_metadata(tool: BaseTool) -> None:
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
             wrong = f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount.'
             raise InvalidSetting(f'{wrong} Write it like "0.01".')
-    said = [(key, name) for key in ("arguments", "said_as", "units") for name in declared.get(key, ())]
-    for key, name in said if properties else ():
+    described = [(key, name) for key in ("arguments", "said_as", "units") for name in declared.get(key, ())]
+    for key, name in described if properties else ():
         if name not in properties:
             raise InvalidSetting(
                 f'The metadata of tool "{tool.name}" say something of an argument "{name}" (`{key}`), which the tool '

@@ -130,9 +130,9 @@ class MessageAgent(DurableAgent):
         values = cast("State", snapshot.values)
         if snapshot.interrupts:
             run.client_calls = _client_calls(snapshot.interrupts)
-            said = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
+            spoken = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
-            text = "\n\n".join(filter(None, [said, *waits]))
+            text = "\n\n".join(filter(None, [spoken, *waits]))
             result = as_result("waiting", "tool_calls" if run.client_calls else "approval", text.strip(), "tool")
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**values, "result": result, "approval_id": approval_id})
@@ -146,17 +146,17 @@ class MessageAgent(DurableAgent):
         """Return the messages that this request adds: in a new conversation the client's earlier messages; an error
         for each abandoned tool call; the question.
         """
-        kept = (await self._graph.aget_state(config)).values
-        stored: list[AnyMessage] = kept.get("messages", [])
+        values = (await self._graph.aget_state(config)).values
+        stored: list[AnyMessage] = values.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
-        told = () if request.thread_id else request.messages
-        begun: list[AnyMessage] = []
+        earlier = () if request.thread_id else request.messages
+        opening: list[AnyMessage] = []
         if not stored:
-            greeted = bool(told) and isinstance(
-                told[0], AIMessage
+            greeted = bool(earlier) and isinstance(
+                earlier[0], AIMessage
             )  # some providers refuse one that begins with the assistant
-            begun = [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, told)]
-            begun = begun or _told_before(cast("State", kept))
+            opening = [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, earlier)]
+            opening = opening or _told_before(cast("State", values))
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
         open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
@@ -164,8 +164,9 @@ class MessageAgent(DurableAgent):
             for call in open_calls
             if call["id"] not in answered
         ]
-        asked = [{"type": "text", "text": state["question"]}, *request.images] if request.images else state["question"]
-        return [*begun, *given_up, *map(as_person, [HumanMessage(cast("Any", asked)), *request.since])]
+        content = cast("Any", [{"type": "text", "text": state["question"]}, *request.images])
+        question = HumanMessage(content if request.images else state["question"])
+        return [*opening, *given_up, *map(as_person, [question, *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
         snapshot = await self._graph.aget_state(config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.errors import NotFound
@@ -46,7 +47,7 @@ class Conversations:
     async def all(self, principal: Principal) -> list[Conversation]:
         first = self._checkpoints.alist(None, filter=_first_of(principal))
         conversations = [_conversation(entry) async for entry in first]
-        return sorted(conversations, key=lambda each: (each.begun_at, each.thread_id), reverse=True)
+        return sorted(conversations, key=attrgetter("begun_at", "thread_id"), reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         person, turns = await read_conversation(self._checkpoints, thread_id)

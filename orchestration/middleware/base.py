@@ -21,8 +21,8 @@ ToolHandler = Callable[[ToolCallRequest], Awaitable[ToolReply]]
 
 def reading_tool(method: Callable[..., Any], name: str, description: str, **options: Any) -> BaseTool:
     """Return a read-only tool of a middleware; its errors go to the model as its result."""
-    said: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
-    return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **said)
+    details: dict[str, Any] = {"name": name, "description": description, "metadata": {"effect": False}, **options}
+    return StructuredTool.from_function(coroutine=method, handle_tool_error=True, **details)
 
 
 async def _trace_on_loop(

@@ -65,7 +65,7 @@ class ClientToolsMiddleware(RequestMiddleware):
 
 def _is_first(call: ToolCallDict, messages: Sequence[AnyMessage], client: ClientOptions) -> bool:
     reply = next(message for message in reversed(messages) if isinstance(message, AIMessage))
-    return call["id"] == next(made["id"] for made in reply.tool_calls if made["name"] in _names(client))
+    return call["id"] == next(mine["id"] for mine in reply.tool_calls if mine["name"] in _names(client))
 
 
 def _names(client: ClientOptions) -> frozenset[str]:

@@ -82,9 +82,10 @@ class ContextMiddleware(RequestMiddleware):
         run, key = current_run(), str(messages[-1].id)
         if key not in run.summaries:
             spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
-            told = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)
+            said_by = ["Person" if isinstance(message, HumanMessage) else "Assistant" for message in spoken]
+            transcript = "\n".join(f"{who}: {m.text}" for who, m in zip(said_by, spoken, strict=True))
             try:
-                reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{told}")])
+                reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{transcript}")])
                 run.summaries[key] = reply.text
             except ComponentError as error:
                 run.note(f"earlier turns are left out: they could not be summarised ({error.code})")

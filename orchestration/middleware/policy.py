@@ -160,8 +160,8 @@ def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]
     """Return the executor's outcomes in these messages."""
     artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
     # by the message's own tool: one that bypasses the executor must not forge the outcome of another
-    made = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
-    return tuple(ToolOutcome(**outcome) for outcome in made)
+    outcomes = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
+    return tuple(ToolOutcome(**outcome) for outcome in outcomes)
 
 
 def _artifact_of(message: AnyMessage) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def _as_message(call: ToolCallDict, outcome: ToolOutcome, approval: Approval | N
         content = content if data in content or data_is_shown else f"{content}\n{data}"
     if len(content) > LONGEST_RESULT:
         content = f"{content[:LONGEST_RESULT]}\n[The result has {len(content):,} characters; the rest was not kept.]"
-    kept: dict[str, Any] = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
+    update: dict[str, Any] = {"content": outcome.content[:LONGEST_RESULT], "approval": None, "artifact": None}
     if len(data) <= LONGEST_RESULT:
-        kept |= {"content": outcome.content[: LONGEST_RESULT - len(data)], "artifact": outcome.artifact}
-    stored = outcome.model_copy(update=kept).model_dump(mode="json")
+        update |= {"content": outcome.content[: LONGEST_RESULT - len(data)], "artifact": outcome.artifact}
+    stored = outcome.model_copy(update=update).model_dump(mode="json")
     return ToolMessage(
         content=content,
         name=call["name"],

@@ -103,7 +103,7 @@ class _Session:
     def connect(self) -> list[Tool]:
         """Connect and return the server's tools. Raises InvalidSetting: the server cannot be started or reached, or does not speak MCP."""
         try:
-            return self._portal.call(_list_tools, self._connected())
+            return self._portal.call(_list_tools, self._ensure_connected())
         except UpstreamDown as error:
             raise InvalidSetting(
                 f'The MCP server "{self._options.name}" cannot be used: {error}. Look whether '
@@ -115,7 +115,7 @@ class _Session:
         from mcp import MCPError
 
         try:
-            client = await asyncio.to_thread(self._connected)
+            client = await asyncio.to_thread(self._ensure_connected)
         except UpstreamDown as error:
             raise ToolException(f"{self._options.name} cannot be reached now. Nothing was done.") from error
         try:
@@ -131,7 +131,7 @@ class _Session:
         self._disconnect()
         self._resources.close()
 
-    def _connected(self) -> Client:
+    def _ensure_connected(self) -> Client:
         """Return the client, connected anew where the connection was lost. Raises UpstreamDown."""
         with self._lock:
             if self._client is not None:

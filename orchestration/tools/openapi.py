@@ -87,9 +87,9 @@ def build(options: Options, context: Context) -> ToolSet:
     )
 
     def make(theirs: Operation) -> BaseTool:
-        said: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
+        described: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
         call: Call = partial(asyncio.to_thread, partial(_send, client, theirs, options))
-        return foreign_tool(options, theirs.name, **said, call=call, effect=theirs.method not in READS)
+        return foreign_tool(options, theirs.name, **described, call=call, effect=theirs.method not in READS)
 
     return ToolSet(take_over(options, options.spec.name, operations, make), client.close)
 
@@ -125,9 +125,9 @@ def _document(spec: Path) -> dict[str, Any]:
 def _operation(  # noqa: PLR0917 - what an operation consists of
     document: Mapping[str, Any], schemas: Any, path: str, item: Mapping[str, Any], method: str, fixed: frozenset[str]
 ) -> Operation:
-    found = item[method]
-    parameters = [*item.get("parameters", []), *found.get("parameters", [])]
-    name = found.get("operationId") or f"{method}_{path}"
+    operation = item[method]
+    parameters = [*item.get("parameters", []), *operation.get("parameters", [])]
+    name = operation.get("operationId") or f"{method}_{path}"
     properties: dict[str, Any] = {}
     required: list[str] = []
     places: dict[str, str] = {}
@@ -139,20 +139,20 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
         properties[argument] = says | _convert_schema(parameter.get("schema", {}))
         if parameter.get("required") or parameter["in"] == "path":
             required.append(argument)
-    body = _resolve_reference(document, found.get("requestBody") or {})
+    body = _resolve_reference(document, operation.get("requestBody") or {})
     content = body.get("content", {})
     has_body = any("json" in kind for kind in content)
     if content and not has_body and body.get("required"):
         raise InvalidSetting(f"{name} takes a body that is not JSON ({', '.join(content)}). Leave it out of `only`.")
     if has_body:
-        told = next(value for kind, value in content.items() if "json" in kind).get("schema", {})
-        form = _resolve_reference(document, told)
+        body_schema = next(value for kind, value in content.items() if "json" in kind).get("schema", {})
+        form = _resolve_reference(document, body_schema)
         if body.get("required") and _is_form(form) and not form["properties"].keys() & properties.keys():
             properties |= _convert_schema(form["properties"])
             places |= dict.fromkeys(form["properties"], "field")
             required += form.get("required", [])
         else:
-            properties["body"], places["body"] = _convert_schema(told), "body"
+            properties["body"], places["body"] = _convert_schema(body_schema), "body"
             required += ["body"] if body.get("required") else []
     schema = {
         "type": "object",
@@ -161,7 +161,7 @@ def _operation(  # noqa: PLR0917 - what an operation consists of
         "additionalProperties": False,
         "$defs": schemas,
     }
-    description = f"{found.get('summary') or ''}. {found.get('description') or ''}".strip(". ")
+    description = f"{operation.get('summary') or ''}. {operation.get('description') or ''}".strip(". ")
     return Operation(name, method, path, description, places, schema)
 
 
