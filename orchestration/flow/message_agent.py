@@ -36,6 +36,7 @@ from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
 from orchestration.run.state import Result, State, StoredThread, as_result
 
+Graph = CompiledStateGraph[Any, Any, Any, Any]
 NOBODY_DECIDED = "Nothing was done: this call was given up before anybody had decided on it or sent its result."
 _CALL_ID = re.compile(r"call_([0-9a-f]{32})\d{1,8}")
 GREETED = "[The assistant spoke first.]"
@@ -46,15 +47,13 @@ class AgentThread(CheckedState, State, total=False):
     """The stored state of a conversation: `create_agent`'s messages and the state of every agent here."""
 
 
-def as_thread(
-    graph: CompiledStateGraph[Any, Any, Any, Any], parts: AgentParts
-) -> CompiledStateGraph[Any, Any, Any, Any]:
+def as_thread(graph: Graph, parts: AgentParts) -> Graph:
     """Wrap a graph of messages, compiled without a checkpointer, in one with the state of every agent here and ours."""
     outer = StateGraph(cast("Any", AgentThread))
     outer.add_node("agent", graph)
     outer.add_edge(START, "agent")
     outer.add_edge("agent", END)
-    return cast("CompiledStateGraph[Any, Any, Any, Any]", outer.compile(checkpointer=parts.checkpoints))
+    return cast("Graph", outer.compile(checkpointer=parts.checkpoints))
 
 
 class MessageAgent(DurableAgent):
@@ -62,19 +61,8 @@ class MessageAgent(DurableAgent):
 
     name: ClassVar[str] = "messages"
 
-    def __init__(
-        self,
-        graph: CompiledStateGraph[Any, Any, Any, Any],
-        parts: AgentParts,
-        *,
-        checked: bool = False,
-        most_steps: int = 200,
-    ) -> None:
-        """
-        Args:
-            checked: whether words are emitted only once the answer is complete.
-            most_steps: LangGraph's recursion limit for one request.
-        """
+    def __init__(self, graph: Graph, parts: AgentParts, *, checked: bool = False, most_steps: int = 200) -> None:
+        """`checked`: whether words are emitted only once the answer is complete; `most_steps`: LangGraph's recursion limit."""
         super().__init__(parts)
         self._graph, self._checked, self._most_steps = graph, checked, most_steps
         self._last_node = [name for name in graph.nodes if name != START][-1]
@@ -152,16 +140,14 @@ class MessageAgent(DurableAgent):
         earlier = () if request.thread_id else request.messages
         opening: list[AnyMessage] = []
         if not stored:
-            greeted = bool(earlier) and isinstance(
-                earlier[0], AIMessage
-            )  # some providers refuse one that begins with the assistant
-            opening = [*([HumanMessage(GREETED)] if greeted else []), *map(as_person, earlier)]
-            opening = opening or _told_before(cast("State", values))
+            # some providers refuse a conversation that begins with the assistant
+            greeting = [HumanMessage(GREETED)] if earlier and isinstance(earlier[0], AIMessage) else []
+            opening = [*greeting, *map(as_person, earlier)] or _told_before(cast("State", values))
         answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
-        open_calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
+        calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
             ToolMessage(NOBODY_DECIDED, name=call["name"], tool_call_id=call["id"], status="error")
-            for call in open_calls
+            for call in calls
             if call["id"] not in answered
         ]
         content = cast("Any", [{"type": "text", "text": state["question"]}, *request.images])
