@@ -32,12 +32,7 @@ class Writes(Protocol):
 
 
 async def generate_object(
-    schema: type[Object],
-    messages: Sequence[BaseMessage],
-    by: Writes,
-    *,
-    shape: Mapping[str, Any] | None = None,
-    max_tokens: int = REPLY_TOKENS,
+    schema: type[Object], messages: Sequence[BaseMessage], by: Writes, *, shape: Mapping[str, Any] | None = None
 ) -> Object:
     """Return the reply of `by`'s chat model to `messages` as an object of `schema`; `shape` is a narrower JSON schema for
     the model. Raises UpstreamMalformed: neither the reply nor its repair is valid; BudgetExceeded, ComponentError: as
@@ -46,7 +41,7 @@ async def generate_object(
     wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     conversation: list[BaseMessage] = list(messages)
     for last in (False, True):
-        reply = await by.generate(conversation, max_tokens=max_tokens, schema=wanted)
+        reply = await by.generate(conversation, max_tokens=REPLY_TOKENS, schema=wanted)
         try:
             return await in_thread_within(VALIDATING_S, schema.model_validate_json, json_of(reply))
         except ValidationError as error:

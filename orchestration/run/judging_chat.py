@@ -9,7 +9,6 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
@@ -34,11 +33,7 @@ class JudgingChatModel(MeteredChatModel):
     tenants: Mapping[str, BaseChatModel] = Field(default_factory=dict)
 
     def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run = run_at_work()
         if run is None:

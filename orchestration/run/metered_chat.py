@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import cached_property
 from typing import Any, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -40,11 +39,7 @@ class MeteredChatModel(ChatWrapper):
     """The format that the provider holds its replies to, as in Chat Completions; `None`: any."""
 
     async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run = current_run()
         run.calls += 1
@@ -69,13 +64,7 @@ class MeteredChatModel(ChatWrapper):
             message.content = encodable(message.content)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise NotImplementedError("A metered chat model is called with `await model.ainvoke(...)`: its run is async.")
 
     def _format_arguments(self) -> dict[str, Any]:
