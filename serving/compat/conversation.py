@@ -138,7 +138,7 @@ def without_calls(message: AnyMessage) -> AnyMessage:
 
 def check_pairs(messages: Sequence[AnyMessage]) -> None:
     """Raises InvalidRequest: a result has no call right before it, a call has no result, or two calls share an id."""
-    # the provider would refuse these too, but without the place, and after the search was paid
+    # the provider would refuse these too, but without the place
     waiting: set[str] = set()
     for message in [*messages, HumanMessage("the end")]:
         if isinstance(message, ToolMessage):
