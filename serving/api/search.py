@@ -6,15 +6,15 @@ from datetime import date
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from foundation.machine.deadline import time_limit
+from foundation.machine.deadline import in_thread
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from retrieval import filters as where
 from retrieval.contract import Citation, Hit
+from retrieval.grounding.citing import cite_span
 from serving.access.identity import Asker
 from serving.api.schemas import Known, Name, Question, RequestBody
 from serving.http.errors import responses
@@ -109,19 +109,8 @@ class SearchHit(BaseModel):
 
     @classmethod
     def of(cls, hit: Hit, *, marker: int) -> SearchHit:
-        chunk, source = hit.chunk, hit.source
-        citation = Citation(
-            marker=marker,
-            document_id=chunk.document_id,
-            chunk_id=chunk.chunk_id,
-            uri=source.uri,
-            title=source.title,
-            start=chunk.start,
-            end=chunk.end,
-            quote=chunk.text,
-            page=chunk.page,
-        )
-        return cls(score=hit.score, legs=dict(hit.legs), heading_path=chunk.heading_path, citation=citation)
+        citation = cite_span(hit, marker, hit.chunk.start, hit.chunk.text)
+        return cls(score=hit.score, legs=dict(hit.legs), heading_path=hit.chunk.heading_path, citation=citation)
 
 
 class SearchResult(BaseModel):
@@ -132,13 +121,9 @@ class SearchResult(BaseModel):
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
 async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Find passages. No language model is needed, so this works while models are down."""
-    result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
-    return Response(result, media_type=JSONResponse.media_type)
-
-
-async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
-    with time_limit():
-        return await run_in_threadpool(_search_as_json, body, caller, runtime)  # one hop to a thread, for the JSON too
+    # one hop to a thread, for the JSON too
+    work = in_thread(_search_as_json, body, caller, runtime)
+    return Response(await unless_left(work, runtime.lifecycle, request), media_type=JSONResponse.media_type)
 
 
 def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
