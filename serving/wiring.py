@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from foundation import names
@@ -124,8 +125,9 @@ class _Layers:
         settings, context = loaded.settings, assembly.context
         self.settings, self.context = settings, context
         self.switches = load_if_there("serving.access.kill_switches")
-        self.stops = self.switches and self.switches.Stops(context.data_dir / "stops.json", context.clock)
-        if self.stops:
+        self.stops: Any = SimpleNamespace(demand=lambda *_: None)  # nothing is stopped where the switches were deleted
+        if self.switches:
+            self.stops = self.switches.Stops(context.data_dir / "stops.json", context.clock)
             self.stops.reserve()
         manifest_id = run.manifest_id if run else ""
         self.erasures = Erasures.of(context.data_dir)
@@ -155,8 +157,7 @@ class _Layers:
         judging = load_if_there("orchestration.run.judging_chat")
 
         def demand_model(name: str) -> None:
-            if self.stops:
-                self.stops.demand("model", name)
+            self.stops.demand("model", name)
             self.policy.demand_model(name)
 
         return open_models(
@@ -242,7 +243,7 @@ class _Layers:
 
         objects = load_if_there("orchestration.answers.objects")
         agent = self.agent
-        if self.stops:
+        if self.switches:
             agent = self.switches.StoppableAgent(agent, self.stops)
         agent = CountedAgent(AuditedAgent(agent, self.acting.audit))
         if self.serving.quotas:

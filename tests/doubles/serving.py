@@ -18,19 +18,16 @@ from typing import Any
 from langgraph.checkpoint.memory import InMemorySaver
 
 from foundation.clock import SystemClock
-from foundation.components import Assembly, Context
+from foundation.components import Assembly, Context, load_if_there
 from foundation.errors import Conflict, DocumentRefused, Gone, NotFound, UpstreamDown, UpstreamLimited
-from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
-from observability.stores.outcomes import OutcomeStore
 from orchestration.actions import Approval, Decision
 from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
-from orchestration.memory.facts import SqliteFacts
 from orchestration.requests import AnswerRequest
 from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
@@ -272,6 +269,10 @@ class AlwaysTwelve:
         }
 
 
+REMOVABLE = ("foundation.kill_switches", "observability.stores.outcomes", "orchestration.memory.facts")
+"""A project can be without each of them."""
+
+
 @dataclass
 class FakeSystem:
     """The parts of `serving.wiring.System` that the routes reach."""
@@ -288,7 +289,10 @@ class FakeSystem:
 
     def __post_init__(self) -> None:
         self.policy = Policy(self.settings.orchestration.policy)
-        self.stops = Stops(self.context.data_dir / "stops.json", self.context.clock)
+        switches, outcomes, facts = map(load_if_there, REMOVABLE)
+        self.stops: Any = SimpleNamespace(demand=lambda *_: None)
+        if switches:
+            self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
         self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
@@ -297,11 +301,13 @@ class FakeSystem:
         self.erasures = Erasures.of(folder)
         self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
         self.costs.record(charge())
-        self.outcomes = OutcomeStore(folder / "outcomes.sqlite")
+        self.outcomes = outcomes and outcomes.OutcomeStore(folder / "outcomes.sqlite")
         self._open_shared()
         numbers = itertools.count(1)
-        self.facts = SqliteFacts(folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}")
-        for store in (self.costs, self.outcomes, self.facts):
+        self.facts = facts and facts.SqliteFacts(
+            folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}"
+        )
+        for store in filter(None, (self.costs, self.outcomes, self.facts)):
             weakref.finalize(self, store.close)
 
     def _open_shared(self) -> None:
