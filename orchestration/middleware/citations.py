@@ -28,7 +28,6 @@ from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations
 MARK = "[?]"
 # Findings that the judge of entailment makes
 OF_PASSAGES = frozenset({"denied", "unsupported"})
-UNCHECKED = "no statement was compared with the passage that it cites"
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -117,7 +116,7 @@ class CitationMiddleware(RequestMiddleware):
         for claim in written.unsupported:
             run.tell("check", check=claim)
         if not self._checks and written.citations:
-            run.note(UNCHECKED)
+            run.note("no statement was compared with the passage that it cites")
         run.unsupported = written.unsupported
         run.drafts.append("marked" if written.unsupported else "shown")
         if claims and not any(isinstance(message, ToolMessage) for message in messages):
