@@ -35,10 +35,6 @@ class LayerShare:
     def ms(self) -> float:
         return self.ns / 1e6
 
-    @property
-    def note(self) -> str:
-        return "" if self.spans else "did no work in this request"
-
 
 @dataclass(frozen=True, slots=True)
 class Bill:
@@ -72,20 +68,11 @@ class Bill:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; money as decimal strings."""
         layers = {
-            share.layer: {
-                "ms": share.ms,
-                "usd": f"{share.usd.normalize(EXACT):f}",
-                "spans": share.spans,
-                "note": share.note,
-            }
+            share.layer: {"ms": share.ms, "usd": f"{share.usd.normalize(EXACT):f}", "spans": share.spans}
             for share in self.shares
         }
-        whole = {
-            "ms": self.ms,
-            "usd": f"{self.usd.normalize(EXACT):f}",
-            "unpriced": self.unpriced,
-            "adds_up": self.exact,
-        }
+        usd = f"{self.usd.normalize(EXACT):f}"
+        whole = {"ms": self.ms, "usd": usd, "unpriced": self.unpriced, "adds_up": self.exact}
         return {"trace_id": self.trace_id, "layers": layers, "total": whole, "prompts": list(self.prompts)}
 
 

@@ -53,7 +53,7 @@ def bill_table(bill: Bill) -> Table:
     table = _table("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
     for share in bill.shares:
         part = share.ns / bill.ns if bill.ns else 0.0
-        table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), f"[dim]{share.note}[/]")
+        table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), "")
     missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
     money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
     table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")

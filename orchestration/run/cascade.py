@@ -18,6 +18,7 @@ from orchestration.contract import Agent, AgentParts
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
+from orchestration.run.state import one_answer
 from orchestration.run.wrapping import AgentWrapper
 
 # Routes of a plan that rightly end a run without an answer: no dearer model is asked
@@ -54,7 +55,7 @@ class CascadeAgent(AgentWrapper):
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
         trials: list[Answer] = []
         reasons: list[str] = []
-        with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
+        with one_answer(), span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
                 events = await _try(agent, request, principal)
                 answer = events[-1].answer

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Annotated, Any, NotRequired, cast
@@ -95,13 +97,26 @@ class State(TypedDict, total=False):
     result: Result | None
 
 
+_answer_id: ContextVar[str] = ContextVar("answer_id", default="")
+
+
+@contextmanager
+def one_answer() -> Iterator[None]:
+    """Give all runs that begin inside one answer id, so that the cost of trials belongs to the answer that they led to."""
+    token = _answer_id.set(uuid4().hex)
+    try:
+        yield
+    finally:
+        _answer_id.reset(token)
+
+
 def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:
     """Return the state in which a run begins; what it does not name stays from the turn before."""
     roles, groups = sorted(principal.roles), sorted(principal.groups)
     new: dict[str, Any] = {
         # by name: the credential must not be stored
         "owner": {"subject": principal.subject, "tenant": principal.tenant, "roles": roles, "groups": groups},
-        "answer_id": uuid4().hex,
+        "answer_id": _answer_id.get() or uuid4().hex,
         "thread_id": thread_id,
         **dict.fromkeys(("question", "asked", "query"), question),
         "compose": compose,

@@ -12,6 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.types import Principal
+from observability.stores.outcomes import Outcome
+from observability.value.outcome_contract import load_contract
+from observability.value.roi import value_report
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.cascade import why_up
@@ -94,6 +97,11 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
         charged = [charge.model for charge in system.costs.of_trace(given.trace_id or "") if charge.kind == "chat"]
         conversations = await system.agent.conversations.all(ANA)  # type: ignore[attr-defined]
+        of_answer = [charge.model for charge in system.costs.of_answer(given.answer_id) if charge.kind == "chat"]
+        contract = load_contract(ROOT / "outcomes.toml")
+        worth = value_report(contract, [Outcome(given.answer_id, "accepted", answers.NOW)], system.costs.answers())
+    assert of_answer == charged, "the trial belongs to the answer that people judge"
+    assert (worth.outcomes, worth.unknown) == (1, 0), "and is no answer of its own that nobody judged"
     assert given.text == "A parcel may weigh at most 30 kilograms [1]."
     assert given.written_by == "a-strong-one"
     assert given.went_up == (f"{CHEAP}: what it wrote is not supported by what it read",)

@@ -95,7 +95,7 @@ def test_the_longest_root_is_the_request_and_lost_spans_hang_below_it():
 def test_a_layer_without_spans_did_no_work():
     bill = layer_bill([span("1", None, 0, 1, "serving")], [])
     assert [share.layer for share in bill.shares] == list(LAYERS)
-    assert {share.layer for share in bill.shares if share.note} == set(LAYERS) - {"serving"}
+    assert {share.layer for share in bill.shares if not share.spans} == set(LAYERS) - {"serving"}
     assert bill.share("models").ms == 0.0
 
 
