@@ -458,7 +458,7 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
     """Searches and quoted answers over HTTP; whether both keep what they must. Writing takes far longer and would hide it."""
     from http.client import HTTPConnection
 
-    from lab.bench.telemetry import GOALS, cost, verdict
+    from lab.bench.telemetry import GOALS, cost, pause, verdict
     from observability.evaluation.golden_set import load_golden
     from retrieval.ingest.folders import read_folder
     from serving.access.identity import KeyStore
@@ -492,7 +492,9 @@ def bench_telemetry(configure: Configure, *, rounds: int, block: int, json: Path
                 "answer": block_of("/v1/answers", "question", compose="extractive"),
             }
             figures = {
-                kind: cost(work, paused=system.telemetry.pause, flush=system.telemetry.flush, rounds=rounds)
+                kind: cost(
+                    work, paused=functools.partial(pause, system.telemetry), flush=system.telemetry.flush, rounds=rounds
+                )
                 for kind, work in kinds.items()
             }
     ok = verdict(figures)

@@ -9,12 +9,29 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+
+from observability.telemetry import setup
+from observability.telemetry.setup import Telemetry
 
 GOALS = {"search": 0.90, "answer": 0.95}
 """Of the untraced requests a second, at least so many traced."""
+
+
+@contextmanager
+def pause(running: Telemetry) -> Iterator[None]:
+    """Trace nothing inside, as if telemetry had never been set up."""
+    with setup._lock:
+        setup._open.remove(running)
+        setup._forget_langchain()
+    try:
+        yield
+    finally:
+        with setup._lock:
+            setup._open.append(running)
+            setup._observe_langchain(capture_content=running.capture_content)
 
 
 def cost(

@@ -37,18 +37,14 @@ class OnlineScorer:
             scores: dict[str, str | float | Sequence[float]] = {
                 names.QUESTION_SIGNATURE: signature(embed_query(self._embedder, answer.question))
             }
-            if (support := self._support(answer)) is not None:
-                scores[names.ANSWER_SUPPORT] = support
+            sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
+            # quotes need no check: they stand in the document as they are
+            if sentences and (answer.path, answer.status) == ("generative", "answered"):
+                quotes = [citation.quote for citation in answer.citations]
+                scores[names.ANSWER_SUPPORT] = float(np.mean(self._grounding.support(sentences, quotes)))
         except SixplyError as error:
             return {names.EVALUATION_ERROR: error.code}
         return scores
-
-    def _support(self, answer: Answer) -> float | None:
-        if answer.path != "generative" or answer.status != "answered":
-            return None
-        quotes = [citation.quote for citation in answer.citations]
-        sentences = [answer.text[start:end] for start, end in sentence_spans(answer.text)]
-        return float(np.mean(self._grounding.support(sentences, quotes))) if sentences else None
 
 
 def is_sampled(answer_id: str, share: float) -> bool:

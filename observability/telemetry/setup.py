@@ -98,19 +98,6 @@ class Telemetry:
         for reader in self._readers:
             reader.force_flush(timeout_s * 1000)
 
-    @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Disable tracing and LangChain's instrumentation inside, as if never set up, to measure their cost."""
-        with _lock:
-            _open.remove(self)
-            _forget_langchain()
-        try:
-            yield
-        finally:
-            with _lock:
-                _open.append(self)
-                _observe_langchain(capture_content=self.capture_content)
-
     def close(self) -> None:
         """Flush, stop, and give the spans back to the system that was open before. Can be called twice."""
         with _lock:

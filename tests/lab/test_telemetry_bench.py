@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import tracing
-from lab.bench.telemetry import GOALS, cost, verdict
+from lab.bench.telemetry import GOALS, cost, pause, verdict
 from observability.settings import ObservabilitySettings
 from observability.telemetry import setup
 
@@ -52,7 +52,7 @@ def test_nothing_is_traced_in_a_pause_and_everything_after_it() -> None:
     with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
         for name in ("before", "in", "after"):
             if name == "in":
-                with running.pause(), tracing.span(name, layer="serving"):
+                with pause(running), tracing.span(name, layer="serving"):
                     pass
             else:
                 with tracing.span(name, layer="serving"):

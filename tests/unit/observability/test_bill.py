@@ -128,7 +128,7 @@ def test_spans_that_are_each_others_parents_are_no_endless_loop():
 
 def test_the_bill_is_plain_values_for_json():
     bill = layer_bill([span("1", None, 0, 100, "models")], [charge("0.000001", kind="machine")])
-    assert bill.as_dict()["layers"]["models"] == {"ms": 100.0, "usd": "0.000001", "spans": 1, "note": ""}
+    assert bill.as_dict()["layers"]["models"] == {"ms": 100.0, "usd": "0.000001", "spans": 1}
     assert bill.as_dict()["total"] == {"ms": 100.0, "usd": "0.000001", "unpriced": 0, "adds_up": True}
 
 
