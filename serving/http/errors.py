@@ -6,11 +6,11 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from foundation.errors import (
@@ -27,6 +27,7 @@ from foundation.errors import (
 )
 
 log = logging.getLogger("sixply.serving")
+Body = TypeVar("Body", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
 # with those of its routes that we do not serve: OpenAI's clients read no other shape of an error
@@ -317,6 +318,16 @@ def field_problem(item: Mapping[str, Any]) -> FieldProblem:
     # for a union, pydantic puts the type that it tried ("list[TextPart]") into the path; the request has no such field
     place = ".".join(shorten(str(step), PLACE_SHOWN) for step in where if "[" not in str(step))
     return FieldProblem(location=shorten(place, PLACE_SHOWN), message=shorten(what, PLACE_SHOWN))
+
+
+def validate(shape: type[Body], **values: Any) -> Body:
+    """Validate values like the body of a route, for callers that come another way. Raises InvalidRequest."""
+    try:
+        return shape.model_validate(values)
+    except ValidationError as error:
+        first = field_problem(error.errors(include_url=False, include_input=False)[0])
+        said = first.message.removeprefix("Value error, ")
+        raise InvalidRequest(f"{first.location}: {said}." if first.location else f"It {said}.") from error
 
 
 def shorten(text: str, most: int) -> str:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from foundation.errors import InvalidRequest, SixplyError
+from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.output.rendering import markdown, markdown_values
 from foundation.types import Principal
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
-from serving.api.schemas import DocumentSummary, RequestBody
+from serving.api.schemas import DocumentSummary
 from serving.api.search import SearchHit, SearchRequest
-from serving.http.errors import field_problem
+from serving.http.errors import validate
 from serving.http.streams import collect
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ INSTRUCTIONS = (
 )
 
 
-Body = TypeVar("Body", bound=RequestBody)
 CallerOf = Callable[[Context[Any]], Principal]
 Place = Callable[[Work], AbstractAsyncContextManager[None]]
 
@@ -68,7 +67,7 @@ def mcp_server(
     ) -> dict[str, Any]:
         """Find passages in the documents that you may read, best first."""
         with _telling_errors():
-            wanted = _fitting(SearchRequest, query=query, limit=limit)
+            wanted = validate(SearchRequest, query=query, limit=limit)
             scope = system.policy.scope(caller_of(context))
             async with place("searches"):
                 hits = await in_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
@@ -85,7 +84,7 @@ def mcp_server(
         with _telling_errors():
             caller = caller_of(context)
             check_length(question, system.settings.orchestration.answers)
-            request = AnswerRequest(**_fitting(AskRequest, question=question, thread_id=thread_id).model_dump())
+            request = AnswerRequest(**validate(AskRequest, question=question, thread_id=thread_id).model_dump())
             async with place("answers"):
                 reply = await collect(system.agent.stream(request, caller), lifecycle)
             shown: dict[str, Any] = markdown_values(reply.model_dump(mode="json"))
@@ -102,15 +101,6 @@ def mcp_server(
             return {"documents": markdown_values(listed)}
 
     return server
-
-
-def _fitting(shape: type[Body], **arguments: Any) -> Body:
-    """Validate a call's arguments like the body of its route. Raises InvalidRequest: they are not valid."""
-    try:
-        return shape.model_validate(arguments)
-    except ValidationError as error:
-        first = field_problem(error.errors(include_url=False, include_input=False)[0])
-        raise InvalidRequest(f"{first.location}: {first.message}.") from error
 
 
 @contextmanager

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 from nicegui import html, ui
 from opentelemetry import context as tracing
 from opentelemetry.context import Context
-from pydantic import TypeAdapter, ValidationError
 
 from foundation import names
-from foundation.errors import InvalidRequest, RequestError
+from foundation.errors import RequestError
 from foundation.tracing import span
 from foundation.types import Principal
 from serving.access.identity import Permission
 from serving.http.streams import explain
 from serving.runtime import Runtime
 from serving.wiring import System
-
-T = TypeVar("T")
 
 WORDS = {
     "answered": "Answered",
@@ -157,16 +154,6 @@ async def confirm(place: ui.element, question: str, says: str) -> bool:
 def alert(message: str, *, kind: Literal["bad", "note"] = "bad") -> None:
     """Show a lasting message in the current element."""
     html.p(message).classes(f"alert {kind}").props("role=alert" if kind == "bad" else "role=note")
-
-
-def validate(shape: TypeAdapter[T], values: Mapping[str, Any]) -> T:
-    """Validate a person's input like the body of the route. Raises InvalidRequest: the input is not valid."""
-    try:
-        return shape.validate_python(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = str(first["loc"][-1]).replace("_", " ").capitalize() if first["loc"] else "It"
-        raise InvalidRequest(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from error
 
 
 @contextmanager

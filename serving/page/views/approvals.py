@@ -7,21 +7,20 @@ from functools import partial
 from typing import Any
 
 from nicegui import html, ui
-from pydantic import TypeAdapter
 
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import find_duplicates
 from orchestration.effects.arguments import schema_of
 from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
+from serving.http.errors import validate
 from serving.http.streams import collect, explain
-from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace, validate
+from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace
 from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.provenance import Making
 
 LOOK_AGAIN_S = 3.0
 DECIDED = 20
-_DECISION = TypeAdapter(DecisionRequest)
 
 
 class ApprovalsView:
@@ -169,7 +168,7 @@ class Card:
     async def _decide(self, *, approve: bool, note: str = "", arguments: Mapping[str, Any] | None = None) -> None:
         with self._body, show_errors():
             caller = await self._visitor.caller("decide")
-            body = validate(_DECISION, {"approve": approve, "note": note, "arguments": arguments})
+            body = validate(DecisionRequest, approve=approve, note=note, arguments=arguments)
             runtime = self._visitor.runtime
             decision = Decision(approval_id=self._approval.approval_id, **body.model_dump())
             self._body.clear()

@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any
 
 from nicegui import html, ui
-from pydantic import TypeAdapter
 
 from observability.stores.outcomes import Outcome
 from serving.api import feedback
 from serving.api.feedback import Feedback
+from serving.http.errors import validate
 from serving.http.streams import explain
-from serving.page.session import Visitor, act, alert, refill, show_errors, validate
+from serving.page.session import Visitor, act, alert, refill, show_errors
 
-_FEEDBACK: TypeAdapter[Any] = TypeAdapter(Feedback)
 CHOICES = {
     "accepted": ("Used as it is", "thumb_up"),
     "edited": ("Used with changes", "edit"),
@@ -75,7 +74,7 @@ class FeedbackBar:
         with self._place, show_errors():
             self._wrong.clear()
             try:
-                body = validate(_FEEDBACK, values)
+                body = validate(Feedback, **values)
                 async with self._visitor.acts() as caller:
                     runtime = self._visitor.runtime
                     saved = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, runtime)
