@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
+from pydantic import TypeAdapter
 from starlette.requests import HTTPConnection
 
 from foundation import names
@@ -105,9 +106,7 @@ class KeyStore:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(
-            path, lambda entries: tuple(Key(**it | {n: tuple(it[n]) for n in ("roles", "groups")}) for it in entries)
-        )
+        self._file = JsonFile(path, TypeAdapter(tuple[Key, ...]).validate_python)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> KeyStore:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
+from pydantic import TypeAdapter
+
 from foundation.clock import Clock
 from foundation.errors import NotFound, StoreUnavailable
 from foundation.stores.full_disk import translate_errors
@@ -40,6 +42,7 @@ RETRY_AFTER_S = 60.0
 ARRIVING = "arriving"
 
 AT_WORK = ("running", ARRIVING)
+_PRINCIPAL = TypeAdapter(Principal)
 
 # `octet_length` does not read a long text, and is there from SQLite 3.43 on
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
@@ -152,7 +155,8 @@ class JobStore:
         """
         job_id = self.new_id()
         begun_at = self._clock.now().isoformat()
-        row = (job_id, kind, caller.tenant, caller.subject, _encode(caller), ARRIVING, begun_at, this_worker())
+        principal = _PRINCIPAL.dump_json(caller).decode()
+        row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, begun_at, this_worker())
         rows = [(job_id, number, name, json.dumps(fields), "waiting") for number, (name, fields) in enumerate(items, 1)]
         size = sum(map(len, files.values())) + sum(len(name) + len(fields) for _, _, name, fields, _ in rows)
 
@@ -228,9 +232,10 @@ class JobStore:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
             if row is None:  # erased meanwhile
                 return
-            caller = _decode(row["principal"])
+            caller = _PRINCIPAL.validate_json(row["principal"])
             wide = replace(caller, roles=caller.roles | used.roles, groups=caller.groups | used.groups)
-            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", (_encode(wide), job_id))
+            values = (_PRINCIPAL.dump_json(wide).decode(), job_id)
+            connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", values)
 
         await self._file.run(widen)
 
@@ -308,18 +313,10 @@ class JobStore:
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
         rows = await self._file.run(lambda connection: connection.execute(statement, values).fetchall())
+        parse = _PRINCIPAL.validate_json
         return [
-            Job(
-                job_id,
-                kind,
-                status,
-                datetime.fromisoformat(begun_at),
-                total,
-                int(done),
-                int(failed),
-                _decode(principal),
-            )
-            for job_id, kind, status, begun_at, total, done, failed, principal in rows
+            Job(job_id, kind, status, datetime.fromisoformat(at), total, int(done), int(failed), parse(whose))
+            for job_id, kind, status, at, total, done, failed, whose in rows
         ]
 
 
@@ -336,15 +333,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def _encode(caller: Principal) -> str:
-    return json.dumps([caller.subject, caller.tenant, sorted(caller.roles), sorted(caller.groups), caller.credential])
-
-
-def _decode(principal: str) -> Principal:
-    subject, tenant, roles, groups, credential = json.loads(principal)
-    return Principal(subject, tenant, frozenset(roles), frozenset(groups), credential)
 
 
 def _item(row: sqlite3.Row) -> JobItem:
