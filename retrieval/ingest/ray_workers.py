@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from foundation.settings import ClusterSettings, Part
     from retrieval.settings import ParsingSettings, RetrievalSettings
 
+# Batches under way for each worker: one in work, one queued, one waiting to be stored
 AHEAD = 3
-"""Batches under way for each worker: one in work, one queued, one waiting to be stored."""
+# Most retries of a batch whose worker died, so that a document which kills every worker ends the ingest
 RETRIES = 10
-"""Most retries of a batch whose worker died, so that a document which kills every worker ends the ingest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +60,18 @@ class RayWorkers:
     ) -> None:
         """Raises MissingDependency: Ray is not installed."""
         demand_ray()
-        self._cluster = cluster
-        self.parts = pickle.dumps(  # what every task is told
-            _Parts(
-                embedder=embedder,
-                chunker=retrieval.chunker,
-                parsing=retrieval.parsing,
-                seed=seed,
-                threads=max(1, int(self._cluster.cpus)),
-                fingerprint=fingerprint,
-                parsers=parser_versions(),
-            )
+        self._cluster, self._ours = cluster, False
+        parts = _Parts(
+            embedder=embedder,
+            chunker=retrieval.chunker,
+            parsing=retrieval.parsing,
+            seed=seed,
+            threads=max(1, int(cluster.cpus)),
+            fingerprint=fingerprint,
+            parsers=parser_versions(),
         )
-        self._ours = False
+        # What every task is told, pickled once
+        self.parts = pickle.dumps(parts)
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         """Prepare batches on the cluster, as `Workers` says."""

@@ -95,7 +95,10 @@ def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
     beside = last is not None and abs(last.y - new.y) < 0.3 * max(new.size, 1) and new.x > last.x
     if last is None or not (goes_on or beside):
         lines.append(replace(new, cells=[new.text]))
-    elif beside and new.x - _right(last) > 1.2 * new.size:
+        return
+    # Rather too wide than too narrow, since true font widths are often missing
+    width = last.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in last.last)
+    if beside and new.x - last.x - width > 1.2 * new.size:
         lines[-1] = _with(last, new, [*last.cells, new.text])
     else:
         lines[-1] = _with(last, new, [*last.cells[:-1], f"{last.cells[-1]} {new.text}"])
@@ -104,11 +107,6 @@ def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:
 def _with(line: Line, new: Line, cells: list[str]) -> Line:
     x = max(new.x, line.x)
     return replace(line, text=" ".join(cells), bold=line.bold and new.bold, x=x, last=new.text, cells=cells)
-
-
-def _right(line: Line) -> float:
-    # Rather too far than too near, since true font widths are often missing
-    return line.x + line.size * sum(0.7 if c.isupper() else 0.3 if c in " .,;:il" else 0.56 for c in line.last)
 
 
 def without_furniture(pages: list[list[Line]]) -> list[list[Line]]:

@@ -144,10 +144,10 @@ def make_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _encode(values: Values) -> dict[str, Any]:
-    return {name: _encode_value(value) for name, value in values.items()}
-
-
-def _encode_value(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return json.dumps(value)
-    return value.isoformat() if isinstance(value, date) else value
+    encoded: dict[str, Any] = dict(values)
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            encoded[name] = json.dumps(value)
+        elif isinstance(value, date):
+            encoded[name] = value.isoformat()
+    return encoded

@@ -78,7 +78,14 @@ class ChromaVectorIndex:
                 for item in {item.chunk_id: item for item in batch}.values():
                     by_access[item.tenant, item.groups].append(item)
                 for access, group in by_access.items():
-                    self._put_rows(access, group)
+                    chunk_ids = [item.chunk_id for item in group]
+                    if self._large and access in self._large:
+                        self._large.put(access, group)
+                        self._small.delete(chunk_ids)
+                    else:
+                        self._small.upsert(group)
+                    if self._large:
+                        self._large.delete(chunk_ids, but=access)
                 self._move_what_is_large()
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
@@ -177,16 +184,6 @@ class ChromaVectorIndex:
             self._seal.break_()
             self._large = Collections(self._store, self._options)
         return self._large
-
-    def _put_rows(self, access: Access, items: list[VectorItem]) -> None:
-        chunk_ids = [item.chunk_id for item in items]
-        if self._large and access in self._large:
-            self._large.put(access, items)
-            self._small.delete(chunk_ids)
-        else:
-            self._small.upsert(items)
-        if self._large:
-            self._large.delete(chunk_ids, but=access)
 
     def _move_what_is_large(self) -> None:
         most = self._options.exact_up_to

@@ -65,8 +65,10 @@ class PgVectorIndex:
     """See `retrieval.contract.VectorIndex`. The table is made with the first vectors, whose length it takes."""
 
     def __init__(self, options: Options) -> None:
+        from pgvector.psycopg import register_vector
+
         self._options = options
-        self._database = Postgres(options, _prepare, STORE, types=_types)
+        self._database = Postgres(options, _prepare, STORE, types=register_vector)
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         for batch in batch_iterate(_BATCH, items):
@@ -198,9 +200,3 @@ def _is_made(connection: Connection, table: str) -> bool:
 def _one(connection: Connection, query: str, values: tuple[Any, ...] = ()) -> Any:
     row = connection.execute(query, values).fetchone()
     return row[0] if row else None
-
-
-def _types(connection: Connection) -> None:
-    from pgvector.psycopg import register_vector
-
-    register_vector(connection)
