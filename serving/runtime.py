@@ -17,7 +17,7 @@ from foundation.components import is_there, load_removable
 from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
 from serving.access.admission import Admission, PerPerson, Work
-from serving.access.identity import Callers, KeyStore, Permission, permissions
+from serving.access.identity import Callers, Permission, permissions
 from serving.http.replies import is_answered
 from serving.processes.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
@@ -82,7 +82,6 @@ class Runtime:
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
-        keys = KeyStore.of(settings, system.context.clock)
         callers = Callers.of(settings, system.context.clock)
         lifecycle = Lifecycle()
         admission = {
@@ -102,7 +101,7 @@ class Runtime:
         runtime = cls(
             system=system,
             callers=callers,
-            sessions=load_removable(SESSIONS).Sessions(keys, callers, system.cache) if is_there(SESSIONS) else None,
+            sessions=load_removable(SESSIONS).Sessions(callers, system.cache) if is_there(SESSIONS) else None,
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,

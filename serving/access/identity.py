@@ -182,7 +182,7 @@ class Callers:
 
     def __init__(self, keys: KeyStore, tokens: Any) -> None:
         """`tokens` is a `serving.access.jwt_tokens.TokenVerifier`, or `None` where tokens are not accepted."""
-        self._keys = keys
+        self.keys = keys
         self._tokens = tokens
 
     @classmethod
@@ -201,7 +201,7 @@ class Callers:
         """
         credential = credential_of(authorization or "", basic=basic)
         if not is_token(credential):
-            return self._keys.authenticate(authorization, basic=basic)
+            return self.keys.authenticate(authorization, basic=basic)
         return self.bearer(credential)
 
     def recheck(self, principal: Principal) -> Principal:
@@ -215,10 +215,10 @@ class Callers:
             self._tokens.recheck(principal.credential)
             return principal
         try:
-            current = self._keys.known(principal.credential.removeprefix(KEY))
+            current = self.keys.known(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:
             raise StoreUnavailable(str(error)) from error
-        path = self._keys.path
+        path = self.keys.path
         if current is None and not path.exists():
             raise StoreUnavailable(f"{path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}")
         if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
@@ -243,8 +243,8 @@ class Callers:
         """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
         if self._tokens is not None:
             self._tokens.keys()
-        elif not self._keys.list():
-            where = self._keys.path
+        elif not self.keys.list():
+            where = self.keys.path
             raise ConfigurationError(f"There is no API key in {where}, so nobody could call the API. {CREATE_ONE}")
 
 

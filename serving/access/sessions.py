@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 
 from foundation.errors import Forbidden, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
-from serving.access.identity import Callers, KeyStore, is_token
+from serving.access.identity import Callers, is_token
 from serving.contract import Cache
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ SHELF = EVERY_TENANT
 class Sessions:
     """Sessions of signed-in browsers."""
 
-    def __init__(self, keys: KeyStore, callers: Callers, cache: Cache) -> None:
-        self._keys = keys
+    def __init__(self, callers: Callers, cache: Cache) -> None:
         self._callers = callers
         self._cache = cache
 
@@ -53,7 +52,7 @@ class Sessions:
             self._callers.bearer(credential)
             value = TOKEN + _seal(cookie).encrypt(credential.encode())
         else:
-            value = KEY + self._keys.digest_of(credential).encode()
+            value = KEY + self._callers.keys.digest_of(credential).encode()
         await self._cache.set(SHELF, _place(cookie), value, ttl_s=TTL_S)
         return cookie
 
@@ -67,7 +66,7 @@ class Sessions:
                 return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
                 raise Unauthenticated(f"You are not signed in any more. {error} Then open the page again.") from error
-        principal = self._keys.known(value.removeprefix(KEY).decode()) if value else None
+        principal = self._callers.keys.known(value.removeprefix(KEY).decode()) if value else None
         if principal is None:
             raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
         return principal

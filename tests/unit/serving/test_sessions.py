@@ -47,7 +47,7 @@ def sessions(folder: Path, cache: MemoryCache, *, leeway_s: float = 0, tokens: b
     keys = KeyStore(folder / "keys.json", SystemClock())
     jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE, leeway_s=leeway_s)
     verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock()) if tokens else None
-    return Sessions(keys, Callers(keys, verifier), cache)
+    return Sessions(Callers(keys, verifier), cache)
 
 
 async def test_a_token_signs_in_as_whom_it_names(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
