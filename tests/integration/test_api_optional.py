@@ -1,0 +1,157 @@
+"""Routes that a project can be without: search, conversations, facts, refused documents in pages, signing in."""
+# ruff: noqa: F401, F811 - fixtures of test_api.py
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+
+from foundation.errors import Unauthenticated
+from retrieval.contract import Refusal
+from serving.access.identity import KeyStore
+from serving.app import create_app
+from tests.doubles.serving import TEXT, World, charge
+from tests.integration.test_api import api, assert_problem, bearer, given, upload
+
+
+async def test_search_needs_no_language_model_and_sees_only_the_callers_documents(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    await upload(api, given.agent)
+    found = await api.post("/v1/search", json={"query": "ships"}, headers=bearer(given.reader))
+    (hit,) = found.json()["hits"]
+    assert hit["citation"]["quote"] == TEXT
+    assert hit["legs"] == {"keyword": 1}
+    assert "vector" not in found.text
+    assert (await api.post("/v1/search", json={"query": "ships"}, headers=bearer(given.stranger))).json()["hits"] == []
+
+
+async def test_a_search_can_be_filtered_and_a_filter_that_makes_no_sense_is_refused(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    added = await upload(api, given.agent, attributes='{"product": "QL-20", "since": "2026-01-15"}')
+    assert added.status_code == 201
+    search = {"query": "ships"}
+    fitting = {"all": [{"key": "product", "in": ["QL-20"]}, {"any": [{"key": "since", "from": "2026-01-01"}]}]}
+    for where, count in (
+        (fitting, 1),
+        ({"key": "product", "in": ["$or"]}, 0),
+        ({"key": "since", "to": "2025-12-31"}, 0),
+    ):
+        found = await api.post("/v1/search", json=search | {"where": where}, headers=bearer(given.reader))
+        assert len(found.json()["hits"]) == count, found.text
+    many = {"any": [{"all": [{"key": "product", "in": ["QL-20"]}] * 26}] * 4}
+    values = {"any": [{"key": "product", "in": ["QL-20"] * 300}] * 4}
+    mixed, unordered = {"key": "product", "in": [1, "a"]}, {"key": "product", "from": "a"}
+    for where in (mixed, unordered, {"key": "a; DROP"}, {"all": []}, many, values):
+        refused = await api.post("/v1/search", json=search | {"where": where}, headers=bearer(given.reader))
+        assert refused.status_code == 422, refused.text
+    for attributes in ("[]", "{", '{"a": [1]}', '{"uri": "b"}'):
+        assert (await upload(api, given.agent, attributes=attributes)).status_code == 422
+
+
+async def test_every_list_comes_in_pages_that_end(given: World, api: httpx2.AsyncClient) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        await upload(api, given.agent, name=name)
+    given.system.ledger.refused.append(Refusal("d.pdf", "north", "too_large", "Too large.", datetime.now(UTC)))
+    seen: list[str] = []
+    page: dict = {"next_cursor": ""}
+    while page["next_cursor"] is not None:
+        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+        page = (await api.get(f"/v1/documents?limit=2{cursor}", headers=bearer(given.reader))).json()
+        seen += [one["uri"] for one in (*page["documents"], *page["refusals"])]
+    assert seen == ["a.md", "b.md", "c.md", "d.pdf"]
+    for path, role in (
+        ("documents", "reader"),
+        ("approvals", "approver"),
+        ("conversations", "reader"),
+        ("feedback", "reader"),
+    ):
+        listed = await api.get(f"/v1/{path}", headers=bearer(getattr(given, role)))
+        assert listed.json()["next_cursor"] is None
+        for bad in ("cursor=%00", "limit=0", "limit=1001"):
+            assert_problem(
+                await api.get(f"/v1/{path}?{bad}", headers=bearer(getattr(given, role))), 422, "invalid_request"
+            )
+
+
+async def test_a_person_lists_reads_and_deletes_their_own_conversations(given: World, api: httpx2.AsyncClient) -> None:
+    listed = await api.get("/v1/conversations", headers=bearer(given.reader))
+    assert [one["thread_id"] for one in listed.json()["conversations"]] == ["t-1"]
+    assert (await api.get("/v1/conversations", headers=bearer(given.agent))).json()["conversations"] == []
+    for method in ("GET", "DELETE"):
+        hidden = await api.request(method, "/v1/conversations/t-1", headers=bearer(given.agent))
+        assert_problem(hidden, 404, "not_found")
+    read = await api.get("/v1/conversations/t-1", headers=bearer(given.reader))
+    assert [turn["answer_id"] for turn in read.json()["turns"]] == ["a-1"]
+    assert (await api.delete("/v1/conversations/t-1", headers=bearer(given.reader))).status_code == 204
+    assert_problem(await api.get("/v1/conversations/t-1", headers=bearer(given.reader)), 404, "not_found")
+
+
+async def test_a_person_lists_corrects_and_erases_what_is_remembered_of_them_alone(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    mine, theirs = bearer(given.reader), bearer(given.agent)
+    made = await api.post("/v1/facts", headers=mine, json={"text": "Our printers are all QL-20W"})
+    assert made.status_code == 201
+    fact = f"/v1/facts/{made.json()['fact_id']}"
+    assert (await api.get("/v1/facts", headers=theirs)).json()["facts"] == []
+    assert_problem(await api.put(fact, headers=theirs, json={"text": "mine"}), 404, "not_found")
+    assert_problem(await api.delete(fact, headers=theirs), 404, "not_found")
+    assert_problem(await api.put(fact, headers=mine, json={"text": " "}), 422, "invalid_request")
+    assert (await api.put(fact, headers=mine, json={"text": "They are QL-40"})).json()["text"] == "They are QL-40"
+    assert (await api.delete(fact, headers=mine)).status_code == 204
+    assert (await api.get("/v1/facts", headers=mine)).json()["facts"] == []
+
+
+async def test_who_is_not_signed_in_gets_a_form_without_any_script(api: httpx2.AsyncClient) -> None:
+    page = await api.get("/")
+    policy = page.headers["content-security-policy"]
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+    assert "<script" not in page.text
+    assert "http" not in page.text
+
+
+async def test_a_session_opens_the_page_and_nothing_of_the_api(given: World, api: httpx2.AsyncClient) -> None:
+    begun = await api.post("/sign-in", data={"key": given.all_roles})
+    assert (begun.status_code, begun.headers["location"]) == (303, "/")
+    cookie = begun.headers["set-cookie"].casefold()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert given.all_roles.casefold() not in cookie
+    assert_problem(await api.get("/v1/documents"), 401, "unauthenticated")
+    assert_problem(await api.post("/v1/answers", json={"question": "When?"}), 401, "unauthenticated")
+
+
+async def test_a_session_ends_with_its_sign_out_and_with_its_key(given: World, api: httpx2.AsyncClient) -> None:
+    sessions, keys = (
+        create_app(given.system).state.runtime.sessions,
+        KeyStore.of(given.system.settings, given.system.context.clock),
+    )
+    first, second = [await sessions.begin(given.reader) for _ in range(2)]
+    assert (await sessions.principal(first)).subject == "reader@north"
+    await sessions.end(first)
+    with pytest.raises(Unauthenticated):
+        await sessions.principal(first)
+    keys.revoke(next(key.key_id for key in keys.list() if key.subject == "reader@north"))
+    with pytest.raises(Unauthenticated):
+        await sessions.principal(second)
+
+
+async def test_a_wrong_key_is_told_in_the_form(api: httpx2.AsyncClient) -> None:
+    refused = await api.post("/sign-in", data={"key": "sixply_<script>"})
+    assert refused.status_code == 401
+    assert "no valid API key" in refused.text
+    assert "set-cookie" not in refused.headers
+
+
+async def test_another_site_signs_nobody_in(given: World, api: httpx2.AsyncClient) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    assert_problem(await api.post("/sign-in", data={"key": given.reader}, headers=foreign), 403, "forbidden")
