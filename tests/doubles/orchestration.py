@@ -140,8 +140,7 @@ class ShelfRetriever:
     # what the tool-calling agent asks of a ledger
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
-        del as_of
-        readable = {item.chunk.chunk_id: item for item in self.retrieve("", scope, searches=False)}
+        readable = {item.chunk.chunk_id: item for item in self.retrieve("", scope, as_of=as_of, searches=False)}
         return {chunk_id: readable[chunk_id] for chunk_id in chunk_ids if chunk_id in readable}
 
     def entry(self, document_id: str) -> Entry | None:

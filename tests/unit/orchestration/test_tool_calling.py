@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ async def run(world: World, question: str, *replies: Any, thread_id: str | None 
     agent = world.agent()
     events = [event async for event in agent.stream(AnswerRequest(question=question, thread_id=thread_id), NORTH)]
     return events, agent
+
+
+async def test_a_day_that_the_model_states_is_searched_and_its_passages_are_read_again_as_of_it(world: World) -> None:
+    search = ("search_documents", {"query": "weight", "day": "2024-11-30"})
+    read_on = ("open_document", {"passage": 1})
+    replies = (calls(search), calls(read_on, first=2), "A parcel may weigh at most 30 kilograms [1].", "Gern.")
+    events, agent = await run(world, "Was galt am 30. November 2024?", *replies)
+    assert world.retriever.days == [date(2024, 11, 30)] * 2
+    world.retriever.days.clear()
+    request = AnswerRequest(question="Danke!", thread_id=events[-1].answer.thread_id)
+    [event async for event in agent.stream(request, NORTH)]
+    assert world.retriever.days == [date(2024, 11, 30)], "another run of the conversation"
 
 
 async def test_words_reach_the_caller_as_the_model_writes_them(world: World) -> None:
