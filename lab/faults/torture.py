@@ -7,12 +7,14 @@ document that ever was is asked for by words that occur nowhere else: it has to 
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
 import random
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from foundation.errors import ComponentError
 from foundation.stores.crashpoints import WRITING
@@ -241,18 +245,20 @@ class Died(Exception):
 
 
 class Side:
-    """The tortured process, as its parent sees it."""
+    """The tortured process, as its parent sees it. It calls back on loopback, and its line ends when it does.
 
-    def __init__(self, order: Order, folder: Path) -> None:
-        told = {"stack": str(order.stack), "overrides": {**order.overrides, "foundation": {"data_dir": str(folder)}}}
-        self.begun = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.faults.tortured_process", json.dumps(told)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    `fresh`: started anew, as a user's would be, and not forked from one that has imported everything.
+    """
+
+    def __init__(self, order: Order, folder: Path, *, fresh: bool = False) -> None:
+        overrides = {**order.overrides, "foundation": {"data_dir": str(folder)}}
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.settimeout(PATIENCE_S)
+            told = json.dumps({"stack": str(order.stack), "overrides": overrides, "port": listening.getsockname()[1]})
+            self.begun = time.perf_counter()
+            self.process = _start(told) if fresh else _fork(told)
+            self._connection, _ = listening.accept()
+        self._answers = self._connection.makefile(encoding="utf-8")
 
     def opened(self) -> float:
         """Seconds from the start to an open system.
@@ -264,25 +270,24 @@ class Side:
         return time.perf_counter() - self.begun
 
     def send(self, do: str, **told: Any) -> None:
-        assert self.process.stdin
-        with suppress(BrokenPipeError):  # then it has died, which the answer will show
-            self.process.stdin.write(json.dumps({"do": do, **told}) + "\n")
-            self.process.stdin.flush()
+        with suppress(OSError):  # then it has died, which the answer will show
+            self._connection.sendall((json.dumps({"do": do, **told}) + "\n").encode())
 
     def answer(self) -> dict[str, Any]:
         """Raises:
         Died: it ended, or took too long and was ended.
         ComponentError: it answered with an error.
         """
-        assert self.process.stdout
-        watch = threading.Timer(PATIENCE_S, self.process.kill)
+        watch = threading.Timer(PATIENCE_S, self._end)
         watch.start()
+        line = ""
         try:
-            line = self.process.stdout.readline()
+            with suppress(ConnectionError):  # it died with something of ours unread
+                line = self._answers.readline()
         finally:
             watch.cancel()
         if not line.endswith("\n"):
-            raise Died(f"The process ended with status {self.process.wait()}.")
+            raise Died("The process ended.")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ComponentError(f"{answer['error']}: {answer['message']}")
@@ -293,14 +298,50 @@ class Side:
         return self.answer()
 
     def kill(self) -> None:
-        self.process.kill()
-        with self.process:
-            pass
+        self._end()
+        self._hang_up()
 
     def close(self) -> None:
         """End in order: the index is sealed."""
-        with self.process:
-            pass
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+        self.process.wait(PATIENCE_S)
+        self._hang_up()
+
+    def _end(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self.process.kill()
+        self.process.wait(PATIENCE_S)
+
+    def _hang_up(self) -> None:
+        self._answers.close()
+        self._connection.close()
+
+
+PROGRAM = [sys.executable, "-m", "lab.faults.tortured_process"]
+
+
+def _start(told: str) -> psutil.Process:
+    return psutil.Popen([*PROGRAM, told], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _fork(told: str) -> psutil.Process:
+    nursery = _nursery()
+    assert nursery.stdin
+    assert nursery.stdout
+    nursery.stdin.write(told + "\n")
+    nursery.stdin.flush()
+    return psutil.Process(int(nursery.stdout.readline()))
+
+
+@functools.cache
+def _nursery() -> subprocess.Popen[str]:
+    """The process from which the tortured ones are forked; it ends with this one, which closes its input."""
+    nursery = subprocess.Popen(
+        PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    atexit.register(nursery.communicate)
+    return nursery
 
 
 class _Trial:
@@ -550,7 +591,7 @@ def _readiness(order: Order, folder: Path, progress: Progress) -> dict[str, Any]
     many = order.ready_chunks
     documents = [(name(one), text(one, 0)) for one in range(many // 2)]
     chunks = 0
-    side = Side(order, folder)
+    side = Side(order, folder, fresh=True)
     try:
         side.opened()
         for start in range(0, len(documents), 500):
@@ -568,7 +609,7 @@ def _readiness(order: Order, folder: Path, progress: Progress) -> dict[str, Any]
 def _ready(order: Order, folder: Path, when: str) -> dict[str, float]:
     """By the clock, and in processor time of all the processes that it takes, which a busy machine makes no longer."""
     before = _processor_s()
-    side = Side(order, folder)
+    side = Side(order, folder, fresh=True)
     try:
         side.opened()
         side.ask("ask", queries=[words(0, 0, 0)])

@@ -1,17 +1,22 @@
 """The process that is tortured: it owns a ledger and an index, writes, answers queries, and dies when it is told to.
 
-    python -m lab.faults.tortured_process ORDER       ORDER is JSON: stack, overrides
+    python -m lab.faults.tortured_process [ORDER]       ORDER is JSON: stack, overrides, port
 
-It is told on standard input what to do, one JSON object a line, and answers in lines of JSON.
+It connects to that port of this machine, is told there what to do, one JSON object a line, and answers in lines of JSON.
+Without an order it reads orders from standard input and forks a process for each, whose number it prints: what all of them
+import, which takes most of a start, is then imported once.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
+import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +37,10 @@ TENANT = "torture"
 SCOPE = Scope(TENANT)
 SEVERAL = 8
 """Passages of a document that a query may show: a second copy must not hide behind the first."""
+LIBRARIES = ("chromadb", "langchain_core.language_models", "retrieval.ledgers.sqlite", "retrieval.vectors.chroma")
+"""Imported before anything is forked. None of them starts a thread of Python's."""
+Say = Callable[..., None]
+"""Sends its keywords as one answer."""
 
 
 class Counting(Embeddings):
@@ -60,8 +69,8 @@ class Counting(Embeddings):
 class Orders:
     """What the parent may ask for: each method by its name, with keywords, to an answer."""
 
-    def __init__(self, library: Retrieval) -> None:
-        self._library = library
+    def __init__(self, library: Retrieval, say: Say) -> None:
+        self._library, self._say = library, say
 
     def work(self, steps: Sequence[Sequence[Sequence[str | None]]], crash: Sequence[Any] | None = None) -> Any:
         """Do the steps, each a list of (name, text or None to delete it), and acknowledge one after the other. `crash`
@@ -76,7 +85,7 @@ class Orders:
                     raise DocumentRefused(report.refused[0].message, reason=report.refused[0].reason)
             for name in (name for name, text in step if text is None):
                 self._library.ingestor.delete(str(name), TENANT, scope=None)
-            say(done=number)
+            self._say(done=number)
         return {"through": True}
 
     def fill(self, documents: Sequence[Sequence[str]]) -> Any:
@@ -113,31 +122,44 @@ def _item(name: str, text: str | None) -> Item:
     return Item(Source(name, TENANT, media_type="text/markdown"), (text or "").encode(), "document.md")
 
 
-_OUT = os.fdopen(os.dup(1), "w", encoding="utf-8")
-
-
-def say(**answer: Any) -> None:
-    _OUT.write(json.dumps(answer) + "\n")
-    _OUT.flush()
-
-
-def main() -> None:
+def serve(order: dict[str, Any]) -> None:
+    """Do what the other side says, until it hangs up."""
     os.dup2(2, 1)  # what a library prints goes to standard error
-    order = json.loads(sys.argv[1])
     loaded = load(Path(order["stack"]), overrides=order["overrides"])
-    try:
-        with open_library(loaded, watch=Counting) as library:
-            say(opened=True)
-            orders = Orders(library)
-            for line in sys.stdin:
-                told = json.loads(line)
-                try:
-                    say(**getattr(orders, told.pop("do"))(**told))
-                except SixplyError as error:
-                    say(error=error.code, message=str(error))
-    except SixplyError as error:
-        say(error=error.code, message=str(error))
+    with socket.create_connection(("127.0.0.1", order["port"])) as connection:
+
+        def say(**answer: Any) -> None:
+            connection.sendall((json.dumps(answer) + "\n").encode())
+
+        try:
+            with open_library(loaded, watch=Counting) as library:
+                say(opened=True)
+                orders = Orders(library, say)
+                for told in map(json.loads, connection.makefile(encoding="utf-8")):
+                    try:
+                        say(**getattr(orders, told.pop("do"))(**told))
+                    except SixplyError as error:
+                        say(error=error.code, message=str(error))
+        except SixplyError as error:
+            say(error=error.code, message=str(error))
+
+
+def fork() -> None:
+    """Fork a process for each order, until the input ends."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    for order in iter(sys.stdin.readline, ""):
+        number = os.fork()
+        if not number:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            serve(json.loads(order))
+            return
+        print(number, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        serve(json.loads(sys.argv[1]))
+    else:
+        fork()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.one_mypy import check_types
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,8 +30,9 @@ def test_formatting_holds():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_types_hold_in_strict_mode():
-    run("mypy")
+    check_types()
 
 
 def test_layers_and_vendors_stay_where_they_belong():

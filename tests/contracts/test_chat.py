@@ -350,11 +350,8 @@ class TestLangChainSuite(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
     def _remember(self, adapter: BaseChatModel, request: pytest.FixtureRequest) -> None:
         """As it is where an object is asked for, and with brief replies elsewhere."""
-        short = (
-            "max_tokens" in type(adapter).model_fields
-            and "structured" not in request.node.name
-            and not under_test.NAMED
-        )
+        ours = not under_test.named("models.chat", request.node.callspec.params["adapter"])
+        short = ours and "max_tokens" in type(adapter).model_fields and "structured" not in request.node.name
         self._adapter = adapter.model_copy(update={"max_tokens": BRIEF}) if short else adapter
 
     @property

@@ -14,6 +14,7 @@ from foundation.errors import InvalidRequest
 from retrieval.contract import VectorIndex
 from serving.parts import ports, scaffold
 from serving.parts.ports import Port
+from tests.one_mypy import check_types
 
 PORTS = list(ports.CONTRACTS)
 
@@ -45,10 +46,9 @@ def test_the_file_of_every_port_passes_the_linter_and_the_formatter(written: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_file_of_every_port_has_the_types_of_its_contract(written: Path) -> None:
-    """Quick where `make check` has run before: it leaves what it learnt of our packages in .mypy_cache."""
-    checked = run("-m", "mypy", *map(str, written.glob("*.py")), path=written)
-    assert checked.returncode == 0, checked.stdout
+    check_types(*written.glob("*.py"))
 
 
 def test_a_new_adapter_can_be_listed_and_keeps_no_promise_yet(written: Path) -> None:
