@@ -36,17 +36,16 @@ class HashingEmbedder(ArrayEmbeddings):
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors, shape (texts, dimensions), float32, rows of unit length."""
-        rows = [self._vector(text) for text in texts]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), self.dimensions)
-
-    def _vector(self, text: str) -> Vectors:
-        vector = np.zeros(self.dimensions, dtype=np.float32)
-        for feature, weight in _features(text):
-            place, sign = self._place(feature)
-            vector[place] += sign * weight
-        if not vector.any():  # no words, or sums that cancel out: a vector needs a direction
-            vector[self._place(f"whole {text}")[0]] = 1.0
-        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            for feature, weight in _features(text):
+                place, sign = self._place(feature)
+                vector[place] += sign * weight
+            # No words, or sums that cancel out: a vector needs a direction
+            if not vector.any():
+                vector[self._place(f"whole {text}")[0]] = 1.0
+            vector[:] = vector / np.linalg.norm(vector)
+        return vectors
 
     def _place(self, feature: str) -> tuple[int, int]:
         number = int.from_bytes(hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest())

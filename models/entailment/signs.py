@@ -56,9 +56,10 @@ class SignsJudge:
         """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word. Raises
         ComponentError: the embedder failed."""
         rows = self.signs(pairs)
+        spelled = [[f" {' '.join(words(text))} " for text in pair] for pair in pairs]
         return [
-            0.0 if row is None else 1.0 if _is_verbatim(*pair) else self._curve.score(row)
-            for pair, row in zip(pairs, rows, strict=True)
+            0.0 if row is None else 1.0 if sentence in premise else self._curve.score(row)
+            for (premise, sentence), row in zip(spelled, rows, strict=True)
         ]
 
     def signs(self, pairs: Sequence[tuple[str, str]]) -> list[Rows | None]:
@@ -118,10 +119,6 @@ def _read_signs(sentence: str, parts: Parts, meaning: _Meaning) -> Rows:
 
 def _share(wanted: frozenset[str], present: frozenset[str]) -> float:
     return len(wanted & present) / len(wanted) if wanted else 1.0
-
-
-def _is_verbatim(premise: str, sentence: str) -> bool:
-    return f" {' '.join(words(sentence))} " in f" {' '.join(words(premise))} "
 
 
 def build(options: Options, context: EntailmentParts) -> SignsJudge:

@@ -25,21 +25,19 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
     async with aclosing(chunks):
         async for chunk in chunks:
-            room -= max(1, _length(chunk.message))
+            message = chunk.message
+            blocks = [message.content] if isinstance(message.content, str) else message.content
+            texts = [value for block in blocks for value in (block.values() if isinstance(block, dict) else [block])]
+            texts += [call.get("args") or "" for call in getattr(message, "tool_call_chunks", ())]
+            texts += message.additional_kwargs.values()
+            # One character at least, so that endless empty chunks end too
+            room -= max(1, sum(len(str(text)) for text in texts))
             if room < 0:
                 raise UpstreamMalformed(
                     f"{model} was asked for at most {max_tokens} tokens and goes on beyond any that many could be. It was cut "
                     "off. Use a server that keeps to `max_tokens`."
                 )
             yield chunk
-
-
-def _length(message: BaseMessage) -> int:
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    calls = getattr(message, "tool_call_chunks", ())
-    texts = [*(value for block in blocks for value in (block.values() if isinstance(block, dict) else [block]))]
-    texts += [call.get("args") or "" for call in calls] + list(message.additional_kwargs.values())
-    return sum(len(str(value)) for value in texts)
 
 
 async def stream_of(

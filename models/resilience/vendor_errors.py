@@ -86,7 +86,11 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     if isinstance(ours := error.__cause__, ComponentError):  # raised by our own connections, below the vendor's client
         return type(ours)(str(ours), retry_after_s=ours.retry_after_s)
     status = _status(error)
-    kind = _kind_of(error, status)
+    if status is not None and status >= 300:
+        kind = _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
+    else:
+        names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
+        kind = next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
     found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
     advice = _REDIRECTED if status is not None and 300 <= status < 400 else _ADVICE[kind]
     return kind(f"{model} {advice} ({found_text}).", retry_after_s=_retry_after_s(error))
@@ -101,13 +105,6 @@ def translate_errors(model: str) -> Iterator[None]:
         raise
     except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
         raise translate(error, model=model) from error
-
-
-def _kind_of(error: Exception, status: int | None) -> type[ComponentError]:
-    if status is not None and status >= 300:
-        return _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)
-    names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
-    return next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
 
 
 def _status(error: Exception) -> int | None:

@@ -7,8 +7,6 @@ has a similar number of tokens in every script.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import count
 
 from pydantic import Field, model_validator
 
@@ -43,19 +41,13 @@ class FixedChunker:
     def chunk(self, parsed: Parsed, document_id: str) -> list[Chunk]:
         begins = [((section.heading or section.blocks[0]).start, section.path) for section in sections(parsed)]
         chunks: list[Chunk] = []
-        for start, end in self._spans(parsed.text):
-            path = next((path for begin, path in reversed(begins) if begin <= start), ())
-            chunks.append(passage(parsed, document_id, len(chunks), path, (start, end)))
+        words = [word.span() for word in _WORD.finditer(parsed.text)]
+        for first in range(0, max(1, len(words) - self._window + self._step), self._step):
+            if window := words[first : first + self._window]:
+                start, end = window[0][0], window[-1][1]
+                path = next((path for begin, path in reversed(begins) if begin <= start), ())
+                chunks.append(passage(parsed, document_id, len(chunks), path, (start, end)))
         return chunks
-
-    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        words = [word.span() for word in _WORD.finditer(text)]
-        for first in count(0, self._step):
-            window = words[first : first + self._window]
-            if window:
-                yield window[0][0], window[-1][1]
-            if first + self._window >= len(words):
-                return
 
 
 def build(options: Options, context: Context) -> FixedChunker:

@@ -43,7 +43,10 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 def _records(text: str, name: str, *, lines: bool) -> Iterator[tuple[str, Any]]:
     if not text.strip():
         return
-    if not lines and not _is_lines(text):
+    first = [line.strip() for line in text.split("\n", 50) if line.strip()][:2]
+    # JSON Lines with the suffix of JSON: each of the first two lines is an object
+    lines = lines or (len(first) == 2 and all(line[0] + line[-1] == "{}" for line in first))
+    if not lines:
         whole = _load(text, name, where="")
         yield from _with_heading(whole, "") if isinstance(whole, list) else _unwrap(whole, "", _WRAPPERS)
         return
@@ -73,12 +76,6 @@ def _wraps(value: Any, depth: int) -> bool:
     if isinstance(value, dict):
         return depth > 0 and any(_wraps(inner, depth - 1) for inner in value.values())
     return isinstance(value, list) and bool(value) and all(isinstance(inner, dict) for inner in value)
-
-
-def _is_lines(text: str) -> bool:
-    # JSON Lines with the suffix of JSON
-    first = [line.strip() for line in text.split("\n", 50) if line.strip()][:2]
-    return len(first) == 2 and all(line[0] + line[-1] == "{}" for line in first)
 
 
 def _load(text: str, name: str, *, where: str) -> Any:

@@ -168,8 +168,14 @@ def read_quantities(text: str) -> list[Quantity]:
 
 
 def _dates_and_times(text: str) -> Iterator[Quantity]:
-    times = {place for match in _TIME.finditer(text) for place in range(*match.span())}
-    yield from (Quantity(*match.span(), _clock(match), "clock") for match in _TIME.finditer(text))
+    times: set[int] = set()
+    for match in _TIME.finditer(text):
+        times.update(range(*match.span()))
+        hour, minute = int(match[1] or match[4]), int(match[2] or match[5] or 0)
+        half = (match[3] or "").lower()[:1]
+        if half in ("a", "p"):
+            hour = hour % 12 + 12 * (half == "p")
+        yield Quantity(*match.span(), frozenset({float(hour * 60 + minute)}), "clock")
     for start, end, month, day in _dates(text):
         if times.isdisjoint(range(start, end)):
             yield Quantity(start, end, frozenset({float(month)}), "month")
@@ -198,14 +204,6 @@ def _read_chinese(text: str) -> Iterator[Quantity]:
 
 def _is_free(match: re.Match[str], covered: set[int]) -> bool:
     return covered.isdisjoint(range(*match.span()))
-
-
-def _clock(match: re.Match[str]) -> frozenset[float]:
-    hour, minute = int(match[1] or match[4]), int(match[2] or match[5] or 0)
-    half = (match[3] or "").lower()[:1]
-    if half in ("a", "p"):
-        hour = hour % 12 + 12 * (half == "p")
-    return frozenset({float(hour * 60 + minute)})
 
 
 def _dates(text: str) -> Iterator[tuple[int, int, int, int]]:
