@@ -29,7 +29,7 @@ class Observability:
 def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
     """Start telemetry and open the stores. This comes before the other layers, because it watches them start.
     Raises ConfigurationError: an exporter cannot be built or a store cannot be opened."""
-    data, clock = assembly.context.data_dir, assembly.context.clock
+    data = assembly.context.data_dir
     exporters = [
         # telemetry closes them, after it has sent what it still holds
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
@@ -39,6 +39,6 @@ def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, m
     return Observability(
         telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
-        costs=assembly.keep(CostLedger(data / "costs.sqlite", clock)),
+        costs=assembly.keep(CostLedger(data / "costs.sqlite")),
         outcomes=outcomes and assembly.keep(outcomes.OutcomeStore(data / "outcomes.sqlite")),
     )

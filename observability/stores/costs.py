@@ -11,7 +11,6 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from foundation.clock import Clock, SystemClock
 from foundation.stores import erasures
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Usage
@@ -108,10 +107,9 @@ class AnswerCost:
 class CostLedger:
     """Orchestration's `Meter`, in one SQLite file. Thread-safe."""
 
-    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         """Raises StoreUnavailable: the file cannot be opened or written."""
         self.path = path
-        self._clock = clock or SystemClock()
         self._file = SqliteFile(
             path,
             STORE,
@@ -198,12 +196,6 @@ class CostLedger:
             answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at))
             for answer_id, usd, unpriced, tenant, at in rows
         }
-
-    def today(self) -> list[Total]:
-        """Return each tenant's costs since midnight UTC."""
-        return self.totals(
-            "tenant", since=self._clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        )
 
     def close(self) -> None:
         self._file.close()

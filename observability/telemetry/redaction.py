@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
 from foundation import names
+from foundation.output.rendering import encodable
 from observability.telemetry import personal_data
 
 
@@ -18,10 +19,10 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
     """Return a copy of an ended span that any exporter can take.
 
     Without `content` it has no messages, tool arguments or error texts, only the class of an error. With it,
-    personal data in these is redacted. Lone surrogates become "?": with one, an exporter would lose its batch.
+    personal data in these is redacted. Lone surrogates are replaced: with one, an exporter would lose its batch.
     """
     return ReadableSpan(
-        name=_encodable(span.name),
+        name=encodable(span.name),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
@@ -35,7 +36,7 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         # instrumentors put exception texts here, and the error text of a provider quotes the prompt
         status=Status(
             span.status.status_code,
-            _every_text(_encodable(span.status.description), personal_data.redact) if content else None,
+            personal_data.redact(encodable(span.status.description or "")) if content else None,
         ),
         start_time=span.start_time,
         end_time=span.end_time,
@@ -47,9 +48,9 @@ def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
     redacted = {}
     for name, value in (attributes or {}).items():
         if not holds_content(name):
-            redacted[_encodable(name)] = _encodable(value)
+            redacted[encodable(name)] = _every_text(value, encodable)
         elif content:
-            redacted[_encodable(name)] = _every_text(_encodable(value), personal_data.redact)
+            redacted[encodable(name)] = _every_text(value, lambda text: personal_data.redact(encodable(text)))
     return redacted
 
 
@@ -63,11 +64,8 @@ def _every_text(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _encodable(value: Any) -> Any:
-    return _every_text(value, lambda text: text if text.isascii() else text.encode(errors="replace").decode())
-
-
-@lru_cache(maxsize=4096)  # called for every attribute of every span, with few different names
+# called for every attribute of every span, with few different names
+@lru_cache(maxsize=4096)
 def holds_content(name: str) -> bool:
     """Whether an attribute of this name may hold the words of a person or a document."""
     return any(

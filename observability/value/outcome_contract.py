@@ -125,9 +125,6 @@ class FloorException(Section):
             )
         return self
 
-    def excuses(self, measured: float, *, today: date) -> bool:
-        return self.on <= today <= self.until and measured >= self.down_to
-
     def __str__(self) -> str:
         return f"down to {self.down_to:g} accepted by {self.accepted_by} until {self.until}: {self.reason}"
 
