@@ -299,7 +299,7 @@ class FakeSystem:
         self.retriever = MemoryRetriever(self.ledger)
         folder = self.settings.foundation.data_dir
         self.erasures = Erasures.of(folder)
-        self.costs = CostLedger(folder / "costs.sqlite", self.context.clock)
+        self.costs = CostLedger(folder / "costs.sqlite")
         self.costs.record(charge())
         self.outcomes = outcomes and outcomes.OutcomeStore(folder / "outcomes.sqlite")
         self._open_shared()
