@@ -132,10 +132,6 @@ def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:
     return joined
 
 
-def without_calls(message: AnyMessage) -> AnyMessage:
-    return AIMessage(message.text) if isinstance(message, AIMessage) else message
-
-
 def check_pairs(messages: Sequence[AnyMessage]) -> None:
     """Raises InvalidRequest: a result has no call right before it, a call has no result, or two calls share an id."""
     # the provider would refuse these too, but without the place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest, did_you_mean
@@ -22,7 +22,6 @@ from serving.compat.conversation import (
     images_in,
     join_replies,
     options_of,
-    without_calls,
 )
 from serving.http.errors import UnknownModel, UnsupportedParameter
 from serving.runtime import Runtime
@@ -148,7 +147,8 @@ def request_from(
                 "message.",
                 param="messages",
             )
-        turns = [without_calls(message) for message in turns if message.text and not isinstance(message, ToolMessage)]
+        turns = [message for message in turns if message.text and not isinstance(message, ToolMessage)]
+        turns = [AIMessage(message.text) if isinstance(message, AIMessage) else message for message in turns]
     else:
         check_tools(client.tools, own_tools)
         if not thread_id:
