@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast
 
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound, Stopped, StoreUnavailable, did_you_mean
@@ -21,7 +22,6 @@ from foundation.stores.json_file import JsonFile, Unreadable
 log = logging.getLogger("sixply.stops")
 
 Kind = Literal["effects", "tenant", "model", "all"]
-NAMED: frozenset[Kind] = frozenset({"tenant", "model"})
 ALL: Kind = "all"
 WORDS: dict[Kind, str] = {
     "all": "Everything",
@@ -56,10 +56,8 @@ def parse(what: str) -> tuple[Kind, str]:
     >>> parse("tenant:northwind")
     ('tenant', 'northwind')
     """
-    kind, _, name = what.strip().partition(":")
-    for candidate in get_args(Kind):
-        if kind == candidate and bool(name) is (candidate in NAMED):
-            return candidate, name
+    if found := re.fullmatch(r"(effects|all)|(tenant|model):(.+)", what.strip()):
+        return cast("Kind", found[1] or found[2]), found[3] or ""
     forms = ("effects", "all", "tenant:NAME", "model:NAME")
     raise InvalidRequest(f'"{what}" names nothing that can be stopped. {did_you_mean(what, forms)}')
 
