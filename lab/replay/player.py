@@ -24,6 +24,7 @@ from orchestration.contract import Agent
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.events import Answer, Event
+from orchestration.prompts.files import Prompts
 from orchestration.requests import AnswerRequest, ClientOptions
 from orchestration.run.answering import answer, error_of
 from orchestration.settings import BudgetSettings, PolicySettings
@@ -98,11 +99,12 @@ class Player:
                 model=self.model,
                 profile={"tool_calling": True, "max_input_tokens": 128_000},
             )
+            prompts = system.parts.prompts.everybody
             parts = replace(
                 system.parts,
                 chat=resilient(recorded, [], system.settings.models.resilience, system.context.clock),
                 executor=executor,
-                prompts=system.parts.prompts.with_text("persona", conversation.system),
+                prompts=Prompts({**prompts, "persona": replace(prompts["persona"], text=conversation.system)}, {}),
                 prices=PricesOfRecorded(system.prices, self.model) if self.model else system.prices,
                 settings=orchestration.model_copy(update={"answers": answers, "budget": WIDE, "policy": policy}),
             )

@@ -60,15 +60,6 @@ class Prompts:
         """Return the prompts of this tenant, by name."""
         return self.tenants.get(tenant, self.everybody)
 
-    def with_text(self, name: str, text: str) -> Prompts:
-        """Return a copy with another text of one prompt for everybody, for programs."""
-
-        def put_text(prompts: Mapping[str, Prompt]) -> dict[str, Prompt]:
-            return {**prompts, name: replace(prompts[name], text=text)}
-
-        tenants = {tenant: put_text(prompts) for tenant, prompts in self.tenants.items()}
-        return Prompts(put_text(self.everybody), tenants)
-
     def labels(self) -> dict[str, str]:
         """Return the label of each prompt by name, and of a tenant's replacements by "tenant/name"."""
         labels = {name: prompt.label for name, prompt in self.everybody.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Event
 from orchestration.middleware.policy import WRITTEN, approvals_of, recorded_outcomes
+from orchestration.prompts.files import Prompts
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, World
@@ -325,7 +327,9 @@ async def test_an_answer_may_rest_on_results_of_earlier_turns_and_on_the_persona
         calls(("find_parcel", {"parcel_id": "P-124"}), first=2),
         "P-123 weighs 17 kilograms, and sending it costs 23 dollars.",
     )
-    world.prompts = world.prompts.with_text("persona", "You sell postage. Each parcel costs 23 dollars.")
+    prompts = world.prompts.everybody
+    persona = replace(prompts["persona"], text="You sell postage. Each parcel costs 23 dollars.")
+    world.prompts = Prompts({**prompts, "persona": persona}, {})
     agent = world.agent("tool_calling")
     first = [event async for event in agent.stream(AnswerRequest(question="Where is P-123?"), NORTH)][-1].answer
     request = AnswerRequest(question="And P-124? What will it cost?", thread_id=first.thread_id)
