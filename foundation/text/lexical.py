@@ -12,7 +12,7 @@ from typing import Literal
 
 from foundation.machine.deadline import check
 from foundation.text import tokens
-from foundation.text.tokens import arabic_stems, latin_spelling
+from foundation.text.tokens import arabic_stems, latin_digits, latin_spelling
 
 AnswerKind = Literal["figure", "date", "name", "any"]
 
@@ -32,7 +32,6 @@ _NOT_LATIN = re.compile(r"[^\u0000-\u024f\u1e00-\u1eff]")
 _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
 )
@@ -131,8 +130,7 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = latin_spelling(_ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())))
-    plain = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), plain)
-    return arabic_stems(unicodedata.normalize("NFC", plain))
+    return arabic_stems(unicodedata.normalize("NFC", latin_digits(plain)))
 
 
 def terms(text: str) -> frozenset[str]:

@@ -113,7 +113,7 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
     if not line.strip():
         return
     if len(line) <= _LONGEST_ROW and _LABELLED_ROW.match(line):
-        yield _tight(line, 0, len(line))
+        yield trim_span(line, 0, len(line))
         return
     import nupunkt
 
@@ -149,11 +149,12 @@ def _at_foreign_stops(line: str, start: int, end: int) -> Iterator[tuple[int, in
 def _at_spaces(line: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     for border in _THAI_BORDER.finditer(line, start, end):
         if border.start() - start >= _THAI_SENTENCE:
-            yield _tight(line, start, border.start())
+            yield trim_span(line, start, border.start())
             start = border.end()
-    yield _tight(line, start, end)
+    yield trim_span(line, start, end)
 
 
-def _tight(line: str, start: int, end: int) -> tuple[int, int]:
-    part = line[start:end]
+def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the span of `text[start:end]` without white space at its ends."""
+    part = text[start:end]
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())

@@ -27,6 +27,7 @@ _ARABIC_SPELLING = str.maketrans(
     "\u0623\u0625\u0622\u0671\u0649\u06cc\u0629\u06a9",
     "\u0627\u0627\u0627\u0627\u064a\u064a\u0647\u0643",
 )
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _AND = "\u0648"
 _PREFIXES = ("بال", "كال", "فال", "لل", "ال")
 _SUFFIXES = ("ها", "ان", "ات", "ون", "ين", "يه", "ه", "ي")  # noqa: RUF001 - Arabic is meant
@@ -73,6 +74,11 @@ def latin_spelling(text: str) -> str:
     """
     # Unidecode and anyascii write other scripts in Latin letters too; PyICU's transform differs from machine to machine
     return text.translate(_LATIN_SPELLING)
+
+
+def latin_digits(text: str) -> str:
+    """Return the text with digits of other scripts as 0 to 9."""
+    return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit[0])), text)
 
 
 def arabic_stems(text: str) -> str:

@@ -87,18 +87,15 @@ def chart(content: bytes) -> tuple[str, list[list[list[str]]]]:
     root = parse_xml(content)
     title = root.find("{*}chart/{*}title")
     title_text = " ".join(words(paragraph) for paragraph in title.iter(f"{_DML}p")) if title is not None else ""
-    plots = [list(plot.iterfind("{*}ser")) for plot in root.iterfind("{*}chart/{*}plotArea/*")]
-    return title_text, [_plot(series) for series in plots if series]
-
-
-def _plot(series: list[Any]) -> list[list[str]]:
-    names = [" ".join(point for _, point in _points(line, "tx")) for line in series]
-    categories: dict[int, str] = {}
-    for line in series:
-        categories |= dict(_points(line, "cat", "xVal"))
-    columns = [dict(_points(line, "val", "yVal")) for line in series]
-    places = sorted(categories.keys() | {place for column in columns for place in column})
-    return [["", *names], *([categories.get(i, ""), *(column.get(i, "") for column in columns)] for i in places)]
+    tables = []
+    for series in [list(plot.iterfind("{*}ser")) for plot in root.iterfind("{*}chart/{*}plotArea/*")]:
+        categories = {place: point for line in series for place, point in _points(line, "cat", "xVal")}
+        columns = [dict(_points(line, "val", "yVal")) for line in series]
+        places = sorted(categories.keys() | {place for column in columns for place in column})
+        names = [" ".join(point for _, point in _points(line, "tx")) for line in series]
+        rows = [[categories.get(i, ""), *(column.get(i, "") for column in columns)] for i in places]
+        tables += [[["", *names], *rows]] if series else []
+    return title_text, tables
 
 
 def _points(series: Any, *kinds: str) -> Iterator[tuple[int, str]]:

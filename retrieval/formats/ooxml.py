@@ -58,8 +58,14 @@ def check_package(content: bytes, name: str, what: str) -> None:
         raise malformed_document(name, what, "it is of the older binary format. Save it anew in the newer one")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as package:
-            _check_size(package.infolist(), len(content), name)
-            for member in package.infolist():
+            members, unpacked = package.infolist(), sum(member.file_size for member in package.infolist())
+            if unpacked > _MAX_EXPANSION * len(content) or len(members) > _MAX_MEMBERS:
+                raise DocumentRefused(
+                    f'"{name}" unpacks to {unpacked:,} bytes from {len(content):,} and {len(members):,} files; at most '
+                    f"{_MAX_EXPANSION} times its size and {_MAX_MEMBERS:,} files are read.",
+                    reason="bomb",
+                )
+            for member in members:
                 _check_member(package, member, name)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise malformed_document(name, what, error) from error
@@ -129,17 +135,6 @@ def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -
 def malformed_document(name: str, what: str, why: object) -> DocumentRefused:
     """Return the refusal of a malformed document; `what` it should be, and `why` it is not."""
     return DocumentRefused(f'"{name}" is not a readable {what}: {str(why) or type(why).__name__}.', reason="malformed")
-
-
-def _check_size(members: list[zipfile.ZipInfo], packed: int, name: str) -> None:
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > _MAX_EXPANSION * packed:
-        raise DocumentRefused(
-            f'"{name}" unpacks to {unpacked:,} bytes from {packed:,}, more than {_MAX_EXPANSION} times its size.',
-            reason="bomb",
-        )
-    if len(members) > _MAX_MEMBERS:
-        raise DocumentRefused(f'"{name}" holds {len(members):,} files, more than {_MAX_MEMBERS:,}.', reason="bomb")
 
 
 def _check_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:

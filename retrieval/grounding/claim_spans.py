@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from foundation.text.lexical import words
-from foundation.text.sentences import sentence_spans
+from foundation.text.sentences import sentence_spans, trim_span
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -172,7 +172,7 @@ def _sentences(answer: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     start = sign.end() if sign else start
     text = answer[start:end]
     if text.lstrip().startswith("|"):
-        yield _trim(answer, start, end)
+        yield trim_span(answer, start, end)
         return
     joined = _join_lines(text)
     begin = end = 0
@@ -180,7 +180,7 @@ def _sentences(answer: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         moved = _MARKERS_FIRST.match(joined, first, last) if end else None
         if end:
             yield start + begin, start + (moved.end() if moved else end)
-        begin, end = _trim(joined, moved.end() if moved else first, last)
+        begin, end = trim_span(joined, moved.end() if moved else first, last)
         if begin >= end:
             begin = end = 0
     if end:
@@ -196,11 +196,6 @@ def _join_lines(text: str) -> str:
         ends = before.rstrip().endswith((".", "!", "?", ":", ";")) or not line.strip()
         joined += [" " if goes_on and not ends else "\n", line]
     return "".join(joined)
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    part = text[start:end]
-    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
 
 
 def _cited_numbers(raw: str) -> tuple[int, ...]:

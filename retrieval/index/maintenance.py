@@ -261,11 +261,16 @@ class _Building:
         present: set[str] = set()
         done = 0
         for entry in entries:
-            present.add(entry.source.document_id)
+            key = entry.source.document_id
+            present.add(key)
             done += len(entry.chunks)
-            if self._is_there(entry):
+            stored = self._beside.find(key)
+            if same := stored is not None and stored.holds(entry):
+                self.kept += key not in self._through
+            self._through.add(key)
+            if same:
                 continue
-            chunks = self._chunker.chunk(entry.parsed, entry.source.document_id)
+            chunks = self._chunker.chunk(entry.parsed, key)
             batch.append(replace(entry, chunks=chunks))  # and still its old vectors
             if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
                 self._store(batch)
@@ -275,14 +280,6 @@ class _Building:
         self._progress(done, max(of, done))
         for key in {entry.source.document_id for entry in self._beside.entries()} - present:
             self._beside.delete(key)
-
-    def _is_there(self, entry: Entry) -> bool:
-        key = entry.source.document_id
-        stored = self._beside.find(key)
-        same = stored is not None and stored.holds(entry)
-        self.kept += same and key not in self._through
-        self._through.add(key)
-        return same
 
     def _store(self, batch: Sequence[Entry]) -> None:
         vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])

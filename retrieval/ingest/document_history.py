@@ -40,11 +40,9 @@ def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) ->
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)
     if len(others) > 1:
-        whose = "; ".join(
-            sorted(
-                f"{', '.join(sorted(each.source.groups)) or 'everybody'}, {each.source.data_class}" for each in others
-            )
-        )
+        sources = (document.source for document in others)
+        readers = (f"{', '.join(sorted(it.groups)) or 'everybody'}, {it.data_class}" for it in sources)
+        whose = "; ".join(sorted(readers))
         raise DocumentRefused(
             f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
             "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",

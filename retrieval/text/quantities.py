@@ -7,11 +7,11 @@ notation. CLDR's data (babel) parse numbers of a known language; here it is unkn
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from foundation.text.lexical import MONTHS, SHORT_MONTHS
+from foundation.text.tokens import latin_digits
 
 # Spellings of units, by dimension and factor to its smallest unit
 _SPELLINGS: dict[str, dict[float, str]] = {
@@ -130,7 +130,6 @@ _ZH_NUMERAL = re.compile(
 _ZH_DIGITS = {
     c: n for n, chars in enumerate(("零〇", "一", "二两", "三", "四", "五", "六", "七", "八", "九")) for c in chars
 }
-_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 _ZH_POWERS = {"十": 10, "百": 100, "千": 1000}
 
 
@@ -156,8 +155,7 @@ def read_quantities(text: str) -> list[Quantity]:
     >>> [(q.dimension, sorted(q.readings)) for q in read_quantities("14 days, 1,500 km, 2 pm on March 3")]
     [('time', [1209600.0]), ('length', [1500.0, 1500000.0]), ('clock', [840.0]), ('month', [3.0]), ('day', [303.0])]
     """
-    if not text.isascii():
-        text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit.group())), text)
+    text = latin_digits(text)
     quantities = list(_dates_and_times(text))
     covered = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
     figures = [match for match in _NUMBER.finditer(text) if _is_free(match, covered)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
+from foundation.text.sentences import trim_span
 from retrieval.contract import Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
@@ -67,10 +68,8 @@ def _left_out(text: str, spans: Sequence[Span]) -> Iterator[Span]:
     # A splitter may drop its separators
     end = 0
     for start, stop in [*spans, (len(text), len(text))]:
-        gap = text[end:start]
-        if gap.strip():
-            begins = end + len(gap) - len(gap.lstrip())
-            yield begins, begins + len(gap.strip())
+        if text[end:start].strip():
+            yield trim_span(text, end, start)
         end = max(end, stop)
 
 
