@@ -75,11 +75,6 @@ class GoldenCase(BaseModel):
         return Scope(self.tenant, frozenset(self.groups))
 
     @property
-    def document_types(self) -> list[str]:
-        """Distinct suffixes of the gold documents."""
-        return sorted({PurePosixPath(uri).suffix.removeprefix(".") or "none" for uri in self.gold_documents})
-
-    @property
     def expected_strings(self) -> tuple[tuple[str, ...], ...]:
         """Groups of strings, one of each of which the answer must contain; empty where there is nothing to look for."""
         return self.answers_all or ((self.answers,) if self.answers else ())
@@ -169,7 +164,9 @@ class Report:
         """The scores by tenant, and by type of the gold documents: dimension -> group -> measure."""
         return {
             "tenant": self._by(lambda case: [case.tenant]),
-            "document type": self._by(lambda case: case.document_types),
+            "document type": self._by(
+                lambda case: {PurePosixPath(uri).suffix[1:] or "none" for uri in case.gold_documents}
+            ),
         }
 
     def _by(self, belongs_to: Callable[[GoldenCase], Iterable[str]]) -> dict[str, dict[str, Estimate]]:

@@ -69,6 +69,7 @@ _FIGURES = (
 """Columns of a `Total` after its key."""
 
 By = Literal["tenant", "model", "layer", "kind", "day"]
+# by this table alone: what stands in a statement must never come from a caller
 KEY_OF: dict[By, str] = {
     "tenant": "tenant",
     "model": "model",
