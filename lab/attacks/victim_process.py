@@ -15,7 +15,10 @@ import signal
 import sys
 from pathlib import Path
 
-LIBRARIES = ("cryptography.fernet", "langchain.agents", "langgraph.graph", "mcp.server", "uvloop", "websockets")
+LIBRARIES = (
+    "cryptography.fernet", "jsonschema", "langchain.agents", "langgraph.graph", "mcp.server", "opentelemetry.sdk.metrics",
+    "opentelemetry.sdk.trace.export", "opentelemetry.instrumentation.genai.langchain", "regex", "uvloop", "websockets",
+)  # fmt: skip
 """Loaded by every server. Modules of ours are not: a defence that is taken out must be gone before somebody imports it."""
 
 
