@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from orchestration.actions import ToolMetadata
+
 Row = dict[str, Any]
 READS = (
     "calculate",
@@ -32,6 +34,17 @@ ACTS = (
     "update_reservation_flights",
     "update_reservation_passengers",
 )
+DESCRIBED: Mapping[str, ToolMetadata] = {
+    # whether a journey is a return one stands in its flights; what costs money must be the person's own
+    "book_reservation": {
+        "arguments": {"flight_type": "choice", "total_baggages": "amount", "nonfree_baggages": "amount"}
+    },
+    "update_reservation_baggages": {"arguments": {"total_baggages": "amount", "nonfree_baggages": "amount"}},
+    # costs nothing, and the next call changes it back
+    "update_reservation_passengers": {"reach": "own"},
+    "send_certificate": {"arguments": {"amount": "amount"}},
+}
+"""What the writing tools may do and what their arguments are; of others the cautious defaults hold."""
 _SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 BAG, INSURANCE = 50, 30
 NUMBERS = ("HATHAT", "HATHAU", "HATHAV")

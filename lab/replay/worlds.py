@@ -16,6 +16,7 @@ from foundation.errors import InvalidRequest
 from lab.replay import tau_world
 from lab.replay.journal import Journal
 from lab.replay.recording import Conversation, Recording
+from orchestration.actions import ToolMetadata
 
 NO_RESULT = "[The recording has no result of this call.]"
 READING = re.compile(
@@ -31,6 +32,8 @@ class World(Protocol):
 
     names: Sequence[str]
     reads: Sequence[str]
+    described: Mapping[str, ToolMetadata]
+    """What each writing tool may do, and what its arguments are, for the policy."""
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Raises ToolException: it cannot be done, and nothing was changed."""
@@ -47,6 +50,7 @@ class AirlineWorld:
 
     reads: Sequence[str] = (*tau_world.READS, "transfer_to_human_agents")
     names: Sequence[str] = (*reads, *tau_world.ACTS)
+    described: Mapping[str, ToolMetadata] = tau_world.DESCRIBED
 
     def __init__(self, tables: Sequence[str], now: datetime) -> None:
         self._airline = tau_world.Airline(*map(json.loads, tables), now=now, names_new_cabin=False)
@@ -126,7 +130,7 @@ class ConversationTools:
 
     def _tool(self, schema: Mapping[str, Any]) -> BaseTool:
         name = schema["name"]
-        acts = self._acts(name)
+        acts, described = self._acts(name), self.world.described.get(name, {}) if self.world else {}
 
         def call(config: RunnableConfig, **arguments: Any) -> tuple[str, Any]:
             try:
@@ -147,7 +151,7 @@ class ConversationTools:
             description=schema.get("description") or name,
             args_schema={"type": "object", "properties": {}, **(schema.get("parameters") or {})},
             response_format="content_and_artifact",
-            metadata={"idempotent": True} if acts else {"effect": False, "trusted": ("*",)},
+            metadata={"idempotent": True, **described} if acts else {"effect": False, "trusted": ("*",)},
         )
 
     def _result(self, name: str, arguments: dict[str, Any]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from foundation.stores import erasures
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 else:
     _Saver = object
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -38,38 +39,29 @@ class ThreadedSaver(_Saver):
         raise NotImplementedError
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await self._run_in_thread(lambda: self.get_tuple(config))
+        return await self._run_in_thread(self.get_tuple, config)
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        **conditions: Any,
-    ) -> AsyncIterator[CheckpointTuple]:
+    async def alist(self, config: RunnableConfig | None, **conditions: Any) -> AsyncIterator[CheckpointTuple]:
         for item in await self._run_in_thread(lambda: list(self.list(config, **conditions))):
             yield item
 
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
+    async def aput(self, *checkpoint: Any) -> RunnableConfig:
         erasures.demand()
-        return await self._run_in_thread(lambda: self.put(config, checkpoint, metadata, new_versions))
+        return await self._run_in_thread(self.put, *checkpoint)
 
+    # LangGraph looks whether there is a `task_path`, and without it mixes up the writes of parallel calls
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         erasures.demand()
-        await self._run_in_thread(lambda: self.put_writes(config, writes, task_id, task_path))
+        await self._run_in_thread(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._run_in_thread(lambda: self.delete_thread(thread_id))
+        await self._run_in_thread(self.delete_thread, thread_id)
 
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def translate() -> T:
             with self.translate_errors():
-                return work()
+                return work(*args, **kwargs)
 
         return await asyncio.to_thread(translate)
