@@ -77,7 +77,6 @@ def latin_spelling(text: str) -> str:
 
 
 def latin_digits(text: str) -> str:
-    """Return the text with digits of other scripts as 0 to 9."""
     return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.digit(digit[0])), text)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from retrieval.formats.text_blocks import whole_number
+
 DRAWINGS_VERSION = 0
 """Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -66,8 +68,7 @@ def diagram(content: bytes) -> list[str]:
     below = defaultdict(list)
     for link in root.iterfind(".//{*}cxn"):
         if link.get("type", "parOf") == "parOf":
-            place = link.get("srcOrd", "")
-            below[link.get("srcId")].append((int(place) if place.isdecimal() else 0, link.get("destId")))
+            below[link.get("srcId")].append((whole_number(link.get("srcOrd")), link.get("destId")))
     begins = [name for name, point in points.items() if point.get("type") == "doc"]
     paragraphs: list[str] = []
     seen: set[str | None] = set()

@@ -210,6 +210,11 @@ def _binary(name: str) -> DocumentRefused:
     )
 
 
+def whole_number(text: str | None) -> int:
+    """Return the number; 0 where the text is none, or too large for a position."""
+    return int(text) if text and len(text) < 10 and text.isdecimal() else 0
+
+
 class Draft:
     """A document under construction: blocks are added in reading order, and `finish` returns the `Parsed`."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retrieval.formats.drawings import parse_xml
+from retrieval.formats.text_blocks import whole_number
 
 NUMBERING_VERSION = 0
 """Raise it when the output changes: it is part of the version of each parser that uses this file."""
@@ -205,4 +206,4 @@ def value_of(element: Any, path: str) -> str:
 
 
 def _number(text: str | None) -> int:
-    return min(int(text), _LARGEST) if text and len(text) < 10 and text.isdecimal() else 0
+    return min(whole_number(text), _LARGEST)

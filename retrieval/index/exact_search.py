@@ -238,7 +238,6 @@ class ExactIndex:
             yield
 
 
-# Each distinct set of attributes once, and for every passage the index of its set
 def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
     sets = {id(attributes): attributes for attributes in known.values()}
     places = {key: place for place, key in enumerate(sets)}

@@ -64,11 +64,11 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
+    """A document from the requested `address`, which names it; the suffix of the file's `name` chooses the parser."""
+
     address: str
-    """The requested address, which names the document."""
     content: bytes
     name: str
-    """File name, whose suffix chooses the parser."""
     media_type: str
 
     def source(self, tenant: str, groups: frozenset[str]) -> Source:

@@ -23,7 +23,6 @@ from retrieval.tables import row_codec
 log = logging.getLogger(__name__)
 
 FOLDER = "refused"
-"""The folder, in the data folder."""
 
 
 def _erase(data_dir: Path, person: Person) -> int:

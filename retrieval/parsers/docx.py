@@ -12,7 +12,7 @@ from typing import Any
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, whole_number
 from retrieval.formats.word_numbering import (
     NUMBERING_VERSION,
     is_on,
@@ -170,9 +170,8 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
             above[len(words)] = text
         else:
             text = above.get(len(words), text)
-        width = value_of(cell, "tcPr/gridSpan")[:5]
-        more = min(int(width), _MOST_COLUMNS) - 1 if width.isdecimal() else 0
-        words += [text, *[text if spread else ""] * more]
+        width = min(whole_number(value_of(cell, "tcPr/gridSpan")), _MOST_COLUMNS)
+        words += [text, *[text if spread else ""] * (width - 1)]
     return words if own else []
 
 

@@ -23,7 +23,7 @@ from xml.parsers import expat
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
 from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, whole_number
 
 # Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time.
 _MOST_ROWS = 1_048_576
@@ -145,11 +145,11 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
         hidden = attributes.get("hidden") in _TRUE and attributes.get("outlineLevel", "0") == "0"
         match tag.rpartition(":")[2]:
             case "row":
-                row = _whole(attributes.get("r")) or row + 1
+                row = whole_number(attributes.get("r")) or row + 1
                 if hidden:
                     rows.append(row)
             case "col" if hidden:
-                first, last = max(_whole(attributes.get("min")), last + 1), _whole(attributes.get("max"))
+                first, last = max(whole_number(attributes.get("min")), last + 1), whole_number(attributes.get("max"))
                 last = min(last, _MOST_COLUMNS)
                 columns.update(range(first, last + 1))
             case "autoFilter":
@@ -164,13 +164,9 @@ def _hidden_lines(members: _Members) -> tuple[Collection[int], Collection[int]]:
     rows.sort()
     for place in set(filtered):
         first, _, final = place.replace("$", "").partition(":")
-        top, bottom = (_whole(corner.lstrip(string.ascii_uppercase)) for corner in (first, final))
+        top, bottom = (whole_number(corner.lstrip(string.ascii_uppercase)) for corner in (first, final))
         del rows[bisect_left(rows, top) : bisect_right(rows, bottom)]
     return frozenset(rows), columns
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 
 def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None:
