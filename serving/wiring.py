@@ -242,9 +242,7 @@ class _Layers:
         from serving.build import QUOTAS
 
         objects = load_if_there("orchestration.answers.objects")
-        agent = self.agent
-        if self.switches:
-            agent = self.switches.StoppableAgent(agent, self.stops)
+        agent = self.switches.StoppableAgent(self.agent, self.stops) if self.switches else self.agent
         agent = CountedAgent(AuditedAgent(agent, self.acting.audit))
         if self.serving.quotas:
             agent = load_removable(QUOTAS).QuotaAgent(agent, self.serving.quotas)

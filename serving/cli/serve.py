@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
-from foundation.components import load_removable
+from foundation.components import is_there, load_removable
 from serving.cli import terminal
 from serving.cli.options import STACK, Stack, load_stack
 
@@ -30,9 +30,10 @@ def serve_api(loaded: Loaded) -> None:
     http, out = loaded.settings.serving.http, terminal.console()
 
     def announce(url: str) -> None:
-        out.print(
-            f"{terminal.line(loaded.settings.serving.brand.name)} answers at {url} (open it in a browser), OpenAI's clients at {url}/v1. Stop it with Ctrl-C."
-        )
+        name = terminal.line(loaded.settings.serving.brand.name)
+        page = " (open it in a browser)" if is_there("serving.page") else ""
+        clients = f", OpenAI's clients at {url}/v1" if is_there("serving.compat") else ""
+        out.print(f"{name} answers at {url}{page}{clients}. Stop it with Ctrl-C.")
 
     Callers.of(loaded.settings, SystemClock()).demand_any()
     if loaded.settings.foundation.cluster.use == "ray":
