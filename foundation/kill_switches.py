@@ -78,7 +78,8 @@ class Stops:
 
     def list(self) -> tuple[Stop, ...]:
         """Return the stops in force, oldest first.
-        Raises Stopped: the file cannot be read, so everything is stopped."""
+        Raises Stopped: the file cannot be read, so everything is stopped.
+        """
         try:
             # what cannot be read may hold a stop, so everything is stopped
             stops = self._file.load() or ()
@@ -110,7 +111,8 @@ class Stops:
 
     def write_pending(self) -> bool:
         """Write the pending stops to the file; return whether none is pending now.
-        Raises Stopped: the file cannot be read."""
+        Raises Stopped: the file cannot be read.
+        """
         if pending := tuple(self._pending):
             try:
                 with self._file.exclusive():
@@ -125,7 +127,8 @@ class Stops:
 
     def demand(self, kind: Kind, name: str = "") -> None:
         """Raise where this is stopped; the text says by whom and why.
-        Raises Stopped: it is stopped, or everything is."""
+        Raises Stopped: it is stopped, or everything is.
+        """
         for stop in self.list():
             if stop.kind == ALL or (stop.kind == kind and stop.name == name):
                 because = f": {stop.why}" if stop.why else ""
@@ -134,7 +137,8 @@ class Stops:
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
         """Add a stop, in force even if it cannot be written (`unwritten`). Return it, or an existing one of that name.
-        Raises Stopped: the file cannot be read, so everything is stopped."""
+        Raises Stopped: the file cannot be read, so everything is stopped.
+        """
         new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
         self._pending.setdefault((kind, name), new)
         self.write_pending()
@@ -156,7 +160,8 @@ class Stops:
 
     def find(self, kind: Kind, name: str = "") -> Stop:
         """Raises:
-        NotFound: it is not stopped."""
+        NotFound: it is not stopped.
+        """
         for stop in self.list():
             if (stop.kind, stop.name) == (kind, name):
                 return stop
@@ -174,7 +179,8 @@ LOOK_S = 0.25
 
 async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
     """Run `work` and return its result. `demand` is called every `LOOK_S` seconds; if it raises, the work is cancelled.
-    Raises Stopped: as `demand`."""
+    Raises Stopped: as `demand`.
+    """
     task = asyncio.create_task(work)
     try:
         while not task.done():

@@ -96,7 +96,8 @@ class FoundationSettings(Section):
 
 def make_data_dir(folder: Path) -> Path:
     """Create the data folder if it is missing, close it to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written."""
+    Raises InvalidSetting: the folder cannot be created or written.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _close_to_others(folder)
@@ -157,7 +158,8 @@ def read_settings(
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
     """Return the policy file as a source below all others; empty where no source names one.
-    Raises InvalidSetting: the file that names it has rules itself, or it does not exist."""
+    Raises InvalidSetting: the file that names it has rules itself, or it does not exist.
+    """
     sections = [section for _, values in sources if isinstance(section := values.get("orchestration"), Mapping)]
     named = [section["policy_file"] for section in sections if "policy_file" in section]
     if not named:

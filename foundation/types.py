@@ -58,7 +58,8 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. Tenant, roles and groups come from the credential alone; the caller's `Scope` comes
-    from these and the policy: `orchestration.effects.policy.Policy.scope`."""
+    from these and the policy: `orchestration.effects.policy.Policy.scope`.
+    """
 
     subject: str
     tenant: str

@@ -21,7 +21,8 @@ from models.settings import ModelsSettings
 @dataclass(frozen=True, kw_only=True)
 class Models:
     """The open parts of layer 2. Each chat model has its retries, fallbacks and breakers; `cheaper` are asked before `chat`,
-    the cheapest first, and `tenants` have their own."""
+    the cheapest first, and `tenants` have their own.
+    """
 
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
@@ -55,7 +56,8 @@ def open_models(
         watch_embedder, watch_reranker, watch_judge: wrap the part in tracing. `watch_judge=None`: no judge is opened.
         pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
-    Raises ConfigurationError: a part cannot be built, or policy allows none of the models."""
+    Raises ConfigurationError: a part cannot be built, or policy allows none of the models.
+    """
     judge_with_model = (settings.entailment,) if {"model", "path"} & settings.entailment.options.keys() else ()
     for shared in (settings.embedder, settings.reranker, *judge_with_model):
         demand_one_of([str(shared.options.get("model", shared.use))], {})

@@ -42,7 +42,8 @@ class Reranker(Protocol):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return one score per text, in input order; higher is better. No texts give an empty list. Raises
-        ComponentError: the model behind it failed."""
+        ComponentError: the model behind it failed.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ class EntailmentJudge(Protocol):
 
         A premise may be several sentences. Where either side has no words, the probability is 0.
 
-        Raises ComponentError: the model behind it failed, or its reply cannot be parsed."""
+        Raises ComponentError: the model behind it failed, or its reply cannot be parsed.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,8 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
     """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; without texts, shape (0, 0).
 
     Raises UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
-    direction (all zero, or not finite). ComponentError: the embedder failed; the vendor's exception is the cause."""
+    direction (all zero, or not finite). ComponentError: the embedder failed; the vendor's exception is the cause.
+    """
     check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -68,7 +69,8 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
     for late interaction (Khattab and Zaharia 2020). `None`: the embedder offers none.
 
     Raises UpstreamMalformed: the number of results is wrong, or one has no token. ComponentError: the embedder failed;
-    the vendor's exception is the cause."""
+    the vendor's exception is the cause.
+    """
     check()
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
@@ -90,7 +92,8 @@ def probe(embedder: Embeddings) -> tuple[tuple[float, ...], ...]:
 
 def nearest_tokens(query_tokens: Vectors, texts: Sequence[Vectors]) -> Vectors:
     """Return for each text and token of the query the cosine of the text's nearest token, from 0 to 1. Shape (texts,
-    tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020)."""
+    tokens of the query); a row's sum is the MaxSim of late interaction (Khattab and Zaharia, "ColBERT", SIGIR 2020).
+    """
     rows = [np.clip((query_tokens @ tokens.T).max(axis=1), 0, 1) for tokens in texts]
     return np.stack(rows) if rows else np.zeros((0, len(query_tokens)), dtype=np.float32)
 

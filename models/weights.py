@@ -76,7 +76,8 @@ BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() els
 
 def verify(path: Path, sha256: str | None) -> Path:
     """Return `path` if it may be loaded. Raises WeightsInvalid: it does not exist, has no safe format, or not the
-    pinned digest."""
+    pinned digest.
+    """
     if path.suffix not in SAFE_SUFFIXES:
         raise WeightsInvalid(
             f"{path} has the format {path.suffix or '(none)'}; only {' and '.join(SAFE_SUFFIXES)} are loaded, "
@@ -96,7 +97,8 @@ def verify(path: Path, sha256: str | None) -> Path:
 
 def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
     """Return `path` if it is a LoRA adapter in GGUF made for the weights at `base`, or that names no base. Raises
-    WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base."""
+    WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base.
+    """
     import gguf
 
     verify(path, sha256)
@@ -149,7 +151,8 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
 
 def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict[str, str]:
     """Return the SHA-256 of every existing bundled file by name, and of the existing `named` files by path. With
-    `data_dir`, a named file that is unchanged since the last call is not read again; `verify` always reads."""
+    `data_dir`, a named file that is unchanged since the last call is not read again; `verify` always reads.
+    """
     files = [path for path in named if path.is_file()]
     by_name = _digests_with_memory(files, data_dir) if data_dir else {str(path): digest(path) for path in files}
     for weights in BUNDLED:

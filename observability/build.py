@@ -28,7 +28,8 @@ class Observability:
 
 def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
     """Start telemetry and open the stores. This comes before the other layers, because it watches them start.
-    Raises ConfigurationError: an exporter cannot be built or a store cannot be opened."""
+    Raises ConfigurationError: an exporter cannot be built or a store cannot be opened.
+    """
     data = assembly.context.data_dir
     exporters = [
         # telemetry closes them, after it has sent what it still holds

@@ -16,5 +16,6 @@ class SendsMetrics(Protocol):
 
     def metric_reader(self) -> MetricReader | None:
         """Return the reader that sends the metrics while the system runs, or `None`. Called once; the reader may be
-        shut down twice."""
+        shut down twice.
+        """
         ...

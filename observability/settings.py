@@ -37,7 +37,8 @@ class CompareSettings(Section):
 
 class JudgeSettings(Section):
     """A language model that marks answers in `make evaluate`, once it has proven to agree with people (`make
-    judge-agreement`)."""
+    judge-agreement`).
+    """
 
     chat: Part | None = None
     """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""

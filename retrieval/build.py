@@ -129,7 +129,8 @@ def open_library(
     Args:
         watch: wraps the embedder, for measurements.
 
-    Raises ConfigurationError: as `open_retrieval`."""
+    Raises ConfigurationError: as `open_retrieval`.
+    """
     with ExitStack() as opened:
         assembly = Assembly(context, opened)
         embedder = watch(assembly.part("models.embedder", models.embedder, Embeddings))

@@ -84,7 +84,8 @@ class DocumentLedger(Protocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """Store a refusal. A document with its id stays, without its content hash, so that its old content is stored
-        again when it is offered, which clears the refusal."""
+        again when it is offered, which clears the refusal.
+        """
 
     def delete(self, document_id: str) -> bool:
         """Delete a document and its refusal; return whether there was one. Afterwards nobody finds anything of it."""
@@ -110,7 +111,8 @@ class DocumentLedger(Protocol):
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
         """Return the document id of each chunk that `hits` would return, in under a millisecond for some hundreds: it
-        is called for every candidate of a query."""
+        is called for every candidate of a query.
+        """
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         """Return the chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order of
@@ -118,7 +120,8 @@ class DocumentLedger(Protocol):
 
         In force is the newest version of a tenant's series whose date has come; without a series, any document whose
         date has come or that has none. A document outside `scope` supersedes nothing, nor does one supersede what its
-        writer could not read (`Source.writer_reads`), unless both are versions of one document."""
+        writer could not read (`Source.writer_reads`), unless both are versions of one document.
+        """
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
@@ -126,7 +129,8 @@ class DocumentLedger(Protocol):
         """Return (chunk id, score, document id) of chunks in scope, in force and matching `where`, best first. Scores
         are above 0 and on an interval scale, since they are fused with those of the vectors.
 
-        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike."""
+        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike.
+        """
 
     def entry(self, document_id: str) -> Entry | None:
         """Return a stored document as it was put."""
@@ -139,19 +143,22 @@ class DocumentLedger(Protocol):
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         """Yield the ids of chunks removed after the sequence number `after`, which must still have a `stamp`. A chunk
-        added again is in `embeddings` too, so delete first and then add."""
+        added again is in `embeddings` too, so delete first and then add.
+        """
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of
         this tenant that `scope` may read, so that nothing is embedded twice. Others are left out, since the time of an
-        upload would reveal that they are stored."""
+        upload would reveal that they are stored.
+        """
 
     def sequence(self) -> int:
         """Return the number of the last committed change; it only grows."""
 
     def stamp(self, sequence: int) -> str | None:
         """Return an id of the change with this number and of the history before it, which differs in another ledger and
-        in a restored copy that has changed since. `None`: no transaction ended there, or its deletions are forgotten."""
+        in a restored copy that has changed since. `None`: no transaction ended there, or its deletions are forgotten.
+        """
 
     def document_count(self) -> int: ...
     def chunk_count(self) -> int: ...
@@ -160,12 +167,14 @@ class DocumentLedger(Protocol):
 
     def beside(self, *, fresh: bool = False) -> DocumentLedger:
         """Open the second ledger, in which a reindex is built while this one serves. It persists when closed; `fresh`
-        empties it."""
+        empties it.
+        """
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         """Replace documents and fingerprint by those of `beside`, in one transaction and as one change of the sequence;
         then empty and close `beside`. Refusals stay; earlier stamps are forgotten, so that every vector index is filled
-        anew. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile."""
+        anew. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile.
+        """
 
     def close(self) -> None: ...
 
@@ -173,7 +182,8 @@ class DocumentLedger(Protocol):
 @runtime_checkable
 class VectorIndex(Protocol):
     """A disposable cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of
-    the store, and vectors of another size, raise `StoreUnavailable` with their cause."""
+    the store, and vectors of another size, raise `StoreUnavailable` with their cause.
+    """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         """Add each item, or replace the one with its chunk id, including tenant, groups and attributes."""
@@ -194,7 +204,8 @@ class VectorIndex(Protocol):
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         """Declare the index complete up to `sequence`. `stamp` is the ledger's for that number, by which an index of
-        another ledger is recognised. An index that loses its vectors must lose both."""
+        another ledger is recognised. An index that loses its vectors must lose both.
+        """
 
     def count(self) -> int: ...
 
@@ -212,7 +223,8 @@ class SharedIndex(Protocol):
     def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
         """Lock the index against other writers; searches do not wait. It is not reentrant.
 
-        Raises StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit."""
+        Raises StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit.
+        """
 
 
 @runtime_checkable
@@ -232,4 +244,5 @@ class Retriever(Protocol):
         """Return the best passage of each of the `limit` best documents, best first; nothing for an empty scope.
         `as_of=None` means today's versions. With `per_document` above 1, a document's further passages follow its best.
 
-        Raises ComponentError: a store or the embedder failed."""
+        Raises ComponentError: a store or the embedder failed.
+        """

@@ -142,7 +142,8 @@ def bind_filter(
     where: Where | bool, mark: str, leaf: Callable[[Leaf, Callable[[Any], str]], str]
 ) -> tuple[str, dict[str, Any]]:
     """Return the SQL that a simplified filter adds to a condition, and its bound values. `mark` is the database's
-    spelling of a bound name, and `leaf` writes a single condition."""
+    spelling of a bound name, and `leaf` writes a single condition.
+    """
     bound: dict[str, Any] = {}
 
     def bind(value: Any) -> str:

@@ -1,5 +1,6 @@
 """What every test shares: no network outside loopback, no hub, nothing from the developer's own environment; and on CI no
-skipped test."""
+skipped test.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ _RUNNING = ExitStack()
 
 def options(use: str, folder: Path) -> dict[str, Any]:
     """What an adapter of that name must be told to reach its server; the same for the same folder, so that a part that
-    is opened again finds what it left there."""
+    is opened again finds what it left there.
+    """
     name = "t" + blake2b(str(folder).encode(), digest_size=12).hexdigest()
     match use:
         case "postgres" | "pgvector":
@@ -104,7 +105,8 @@ def promtool(*arguments: str | Path) -> None:
 @cache
 def llama() -> str:
     """Address of a llama.cpp server in a process of its own, with the bundled model. It answers OpenAI's chat and
-    embeddings (mean of the token vectors: real, if poor) and Anthropic's messages; the key is `LLAMA_KEY`."""
+    embeddings (mean of the token vectors: real, if poor) and Anthropic's messages; the key is `LLAMA_KEY`.
+    """
     folder = _folder()
     told = folder / "address"
     command = [sys.executable, "-m", "tests.doubles.llama_server", told, LLAMA_KEY]
@@ -164,7 +166,8 @@ def _folder(*, owner: str | None = None) -> Path:
 
 def _listening(what: str, folder: Path, command: list[Any], **given: Any) -> int:
     """The port of a server that is started with it in place of {port}. Somebody else may take a port between our choice
-    and the server's start, which then ends; it gets another one."""
+    and the server's start, which then ends; it gets another one.
+    """
     for _ in range(PORTS_TRIED):
         port = _free_port()
         started = _start([str(word).replace("{port}", str(port)) for word in command], folder, **given)

@@ -463,7 +463,8 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
 @contextmanager
 def from_its_seed(desk: Path) -> Iterator[None]:
     """Run with a fresh desk database: the golden set requests the refund that the demo has just given, which the
-    order's current state would not allow. Afterwards the demo's desk is restored."""
+    order's current state would not allow. Afterwards the demo's desk is restored.
+    """
     aside = desk.with_suffix(".aside")
     if desk.exists():  # it does not exist where other tools are configured
         desk.replace(aside)

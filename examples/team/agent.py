@@ -71,7 +71,8 @@ class Message(Noun):
 @dataclass
 class Desk:
     """One question of the request while the specialists process it. Its state is stored after each step, so that an
-    interrupted run continues from there."""
+    interrupted run continues from there.
+    """
 
     state: KnownState
     run: Run

@@ -79,7 +79,8 @@ def time_limit(seconds: float = math.inf) -> Iterator[None]:
 
 def check() -> None:
     """Raise if the time of this work is up or its caller is gone. Takes less than a microsecond, so any loop may call it.
-    Raises BudgetExceeded, Abandoned: as `Deadline.remaining_s`."""
+    Raises BudgetExceeded, Abandoned: as `Deadline.remaining_s`.
+    """
     if (deadline := _CURRENT.get()) is not None:
         deadline.remaining_s()
 

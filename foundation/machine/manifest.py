@@ -89,7 +89,8 @@ def build(
 
 def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     """Store a manifest once, with its settings but without secrets, for `changes`.
-    Raises OSError: the folder cannot be written."""
+    Raises OSError: the folder cannot be written.
+    """
     file = folder / f"{run.manifest_id}.json"
     if file.exists():
         file.touch()  # `prune` goes by when it last ran
@@ -119,7 +120,8 @@ def changes(folder: Path, before: str, now: str) -> list[str]:
 
 def prune(folder: Path, named: Container[str], before: datetime) -> int:
     """Delete the manifests that are not in `named` and last ran before `before`; return their number.
-    Raises StoreUnavailable: a file cannot be removed."""
+    Raises StoreUnavailable: a file cannot be removed.
+    """
     gone = 0
     try:
         for file in sorted(folder.glob("*.json")):
@@ -150,7 +152,8 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     """Return the SHA-256 over the contents of files and, recursively, folders.
 
     Names below the given folder count, the place of the folder and the order of `paths` do not, so that two clones
-    of one corpus have one digest. Raises FileNotFoundError: one of the paths does not exist."""
+    of one corpus have one digest. Raises FileNotFoundError: one of the paths does not exist.
+    """
     lines = []
     for path in paths:
         for file in [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]:

@@ -35,7 +35,8 @@ def mark_of(person: Principal) -> str:
 @dataclass(frozen=True, slots=True)
 class Note:
     """The erasures of a person: their number, when the last one began (in nanoseconds since 1970, with which spans are
-    compared), and whether it has not ended, even if its process was killed."""
+    compared), and whether it has not ended, even if its process was killed.
+    """
 
     count: int = 0
     at_ns: int = 0
@@ -68,7 +69,8 @@ class Erasures:
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
         """Attribute the work inside, also in its threads and tasks, to `person`. Raises PersonErased: they are being
-        erased, or were since the surrounding work began."""
+        erased, or were since the surrounding work began.
+        """
         mark = mark_of(person)
         if any(acting.mark == mark for acting in _acting.get()):
             demand()
@@ -122,7 +124,8 @@ class Erasures:
 
 def demand() -> None:
     """Raise where a person for whom this work is done was erased since it began. Raises PersonErased: one of them
-    was."""
+    was.
+    """
     if is_erased():
         raise PersonErased(
             "What is kept of you was erased while this was at work, so nothing of it is kept. Ask again."

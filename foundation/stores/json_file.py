@@ -39,7 +39,8 @@ class JsonFile(Generic[T]):
 
     def load(self) -> T | None:
         """Return the content; `None` where there is no file. Raises Unreadable: the file cannot be read, or its content
-        is invalid."""
+        is invalid.
+        """
         try:
             status = self.path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -56,7 +57,8 @@ class JsonFile(Generic[T]):
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Lock the file against other writers, also in other processes; read, change and write inside. Raises
-        StorageFull, StoreUnavailable: the lock file cannot be created."""
+        StorageFull, StoreUnavailable: the lock file cannot be created.
+        """
         with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
@@ -74,7 +76,8 @@ class JsonFile(Generic[T]):
         reader in that moment, or after a crash in it, may find `Unreadable`.
 
         Raises StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the
-        folder cannot be written."""
+        folder cannot be written.
+        """
         padded = json.dumps(content, indent=1).encode().ljust(size)
         try:
             with translate_errors(self.path):

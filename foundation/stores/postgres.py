@@ -54,7 +54,8 @@ class Postgres:
         says how a person is erased from it, or why not. `types` registers further types with a new connection;
         `settings` are passed to it, e.g. `autocommit`.
 
-        Raises StoreUnavailable: the server cannot be reached or refuses the connection."""
+        Raises StoreUnavailable: the server cannot be reached or refuses the connection.
+        """
         from psycopg_pool import ConnectionPool
 
         self._options, self.store = options, store
@@ -88,7 +89,8 @@ class Postgres:
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
         """Translate the errors of psycopg into ours. Raises StoreUnavailable: the server is down, too slow or refuses
-        the request. StorageFull: its disk is full. InvalidRequest: a text has a lone surrogate."""
+        the request. StorageFull: its disk is full. InvalidRequest: a text has a lone surrogate.
+        """
         import psycopg
 
         try:
@@ -167,7 +169,8 @@ def without_time_limit(connection: Connection) -> Iterator[None]:
 
 def _giving_up_after(seconds: float) -> type[Connection]:
     """Return a connection class that gives up after `seconds`. The server ends slow statements itself, but psycopg
-    would wait for a silent server for ever."""
+    would wait for a silent server for ever.
+    """
     import psycopg
     from psycopg import errors
 

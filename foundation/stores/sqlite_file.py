@@ -47,7 +47,8 @@ class SqliteStore(Store):
 
     def erase_now(self, data_dir: Path, person: Person) -> int:
         """Erase a person from the file's rows, free space and write-ahead log, even while others have it open. Raises
-        StoreUnavailable: the file cannot be written, or a reader does not release the log."""
+        StoreUnavailable: the file cannot be written, or a reader does not release the log.
+        """
         path = data_dir / self.file
         if self.erase_rows is None or not path.exists():
             return 0
@@ -68,7 +69,8 @@ def connect(
 ) -> sqlite3.Connection:
     """Open a connection in WAL mode; if the store erases persons, deleted data are overwritten. A new file and its log
     are readable by its owner only, whatever the umask: SQLite gives the log the rights of its file. Raises
-    sqlite3.Error, OSError: untranslated; callers translate them."""
+    sqlite3.Error, OSError: untranslated; callers translate them.
+    """
     if make_folder:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
@@ -89,7 +91,8 @@ def connect(
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open a read-only connection, which does not change the file's log either. Raises sqlite3.Error: there is no such
-    file, or it is damaged."""
+    file, or it is damaged.
+    """
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
@@ -110,7 +113,8 @@ class SqliteFile:
         set_up: Callable[[sqlite3.Connection], object] = lambda _: None,
     ) -> None:
         """`set_up` is called with every new connection. Raises StoreUnavailable: the file cannot be opened.
-        StorageFull: the disk is full."""
+        StorageFull: the disk is full.
+        """
         self._path, self._store = path, store
         self._timeout_s, self._make_folder, self._set_up = timeout_s, make_folder, set_up
         self._lock = threading.Lock()
@@ -139,7 +143,8 @@ class SqliteFile:
         nothing of a person, so they are written even if the person for whom this is done was erased meanwhile.
 
         Raises StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
-        PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text has a lone surrogate."""
+        PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text has a lone surrogate.
+        """
         with self._lock, self.translate_errors():
             self._check_open()
             self._writer.execute("BEGIN IMMEDIATE")
@@ -157,7 +162,8 @@ class SqliteFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a reading connection, for the block alone. Readers run in parallel, and beside the writer. Raises
-        StoreUnavailable: the file is damaged or gone."""
+        StoreUnavailable: the file is damaged or gone.
+        """
         with self.translate_errors():
             self._check_open()
             try:
@@ -171,7 +177,8 @@ class SqliteFile:
 
     def compact(self) -> None:
         """Remove traces of deleted rows from the log, and from the file, where moved rows leave copies that
-        `secure_delete` misses. Raises StoreUnavailable: another process keeps reading, so the log cannot be emptied."""
+        `secure_delete` misses. Raises StoreUnavailable: another process keeps reading, so the log cannot be emptied.
+        """
         give_up = time.monotonic() + TRUNCATE_S
         with self._lock, self.translate_errors():
             self._writer.execute("VACUUM")

@@ -126,7 +126,8 @@ def _pairs(run: re.Match[str]) -> str:
 
 def _light_stem(word: re.Match[str]) -> str:
     """Stem an Arabic word by Light10 of Larkey, Ballesteros and Connell, "Light Stemming for Arabic Information
-    Retrieval", 2007: no dictionary, and as good as stemmers that have one."""
+    Retrieval", 2007: no dictionary, and as good as stemmers that have one.
+    """
     stem = _ARABIC_MARKS.sub("", word.group()).translate(_ARABIC_SPELLING)
     if stem.startswith(_AND) and len(stem) > 3:
         stem = stem[1:]

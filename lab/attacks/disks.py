@@ -1,5 +1,6 @@
 """Disks that take no more, and folders that may not be written. A server that may write no file beyond a few bytes has a disk
-whose quota is used up; one whose data folder it may not change has a disk that is mounted read-only."""
+whose quota is used up; one whose data folder it may not change has a disk that is mounted read-only.
+"""
 
 from __future__ import annotations
 

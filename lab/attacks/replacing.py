@@ -20,7 +20,8 @@ BINARY = b"\0\1 no text"
 
 def replace_unseen(victim: Victim) -> Tried:
     """Replace a document of another group or class with one for everybody that only comes into force in 2099: a kept old
-    text would stay in force, with the new rights. By a request and by a job."""
+    text would stay in force, with the new rights. By a request and by a job.
+    """
     tried = Tried()
     hanna, adam = _people(victim, "replacing")
     boss, nora = victim.person("olga", "operator", tenant="replacing"), victim.person("nora", tenant="replacing")

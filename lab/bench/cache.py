@@ -102,7 +102,8 @@ async def replay(
     count: Callable[[int], None] | None = None,
 ) -> list[list[Told]]:
     """Each line to all systems, one after the other and in changing order, before the next line: what is timed is neither
-    waiting for others nor a machine that was busier in one half of the run."""
+    waiting for others nor a machine that was busier in one half of the run.
+    """
     told: list[list[Told]] = [[] for _ in systems]
     for done, line in enumerate(log, start=1):
         for place in range(len(systems))[:: 1 if done % 2 else -1]:

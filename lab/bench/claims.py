@@ -123,7 +123,8 @@ def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def read_cases(folder: Path, *, limit: int | None = None, half: str = "all", seed: int = 7) -> list[Case]:
     """The true answers of a folder and false ones made of them; of answers that people judged no false ones are made.
-    Raises InvalidRequest."""
+    Raises InvalidRequest.
+    """
     if (folder / "human_judgements.jsonl").exists():
         faithful = list(_judged_answers(folder))
     elif (folder / "claims.jsonl").exists():

@@ -48,7 +48,8 @@ def bench_ingest(
     configure: Configure, data: Path | None, *, limit: int, chunks: int, against: str | None, json: Path | None
 ) -> None:
     """Without `data`, on documents made of the example world's sentences. `chunks`: to how many memory is followed.
-    `against` names another embedder."""
+    `against` names another embedder.
+    """
     from langchain_core.embeddings import Embeddings
 
     from foundation import components
@@ -186,7 +187,8 @@ def bench_attacks(
     agent: str | None = None,
 ) -> bool:
     """Whether no document steered a tool. Whoever asks may act, so that there is something to steer. With `agent`, a double that
-    calls every tool there is stands in the place of its chat model."""
+    calls every tool there is stands in the place of its chat model.
+    """
     from lab.redteam import documents as attacks
     from observability.evaluation.metrics import without_markers
     from orchestration.answers.compose import REPLY_TOKENS

@@ -1,5 +1,6 @@
 """What reading a follow-up question with its conversation gains for retrieval: the same corpus, the last turn as it was
-asked and together with its context (`orchestration.history`)."""
+asked and together with its context (`orchestration.history`).
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def bench_ingest(
     against: Embeddings | None = None,
 ) -> dict[str, Any]:
     """Ingest the items in `ROUNDS` parts, each beside the embedding of its passages in one call; then all of them again,
-    then all under other names, then one with a changed ending. `against` is another embedder to compare ours with."""
+    then all under other names, then one with a changed ending. `against` is another embedder to compare ours with.
+    """
     parts = [list(items[start::ROUNDS]) for start in range(ROUNDS)]
     embed(embedder, passages(parts[0][:8], parse, chunker))  # what a first use costs is nobody's
     rounds = []
@@ -193,7 +194,8 @@ def memory_growth(
 
 class KeepsNothing:
     """A vector index that forgets what it is given, so that what an ingest holds is not hidden behind what an index in the
-    same process must hold."""
+    same process must hold.
+    """
 
     def __init__(self) -> None:
         self._complete = (0, "")

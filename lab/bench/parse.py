@@ -36,7 +36,8 @@ _LOUD = 64
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one file. `peak_mb` is the parsing process's resident memory, its libraries included; `None` where
-    the system does not tell, or the file was refused without a process."""
+    the system does not tell, or the file was refused without a process.
+    """
 
     file: str
     outcome: str

@@ -175,7 +175,8 @@ def ranking_scores(
     judged: Mapping[str, Mapping[str, int]], run: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The means, and nDCG@10 of each query. Ids are replaced by numbers, so that no character in them can matter to the
-    measuring library."""
+    measuring library.
+    """
     import ir_measures
     from ir_measures import RR, P, Qrel, R, ScoredDoc, nDCG
 
@@ -362,7 +363,8 @@ def _answer_scores(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, An
 
 def _cached_share(rows: Sequence[Mapping[str, Any]]) -> float | None:
     """Of the tokens that the chat model was given, those that it had kept from an earlier prompt; `None` where it was never
-    asked, or does not say."""
+    asked, or does not say.
+    """
     told = [row for row in rows if row["input_tokens"] and row["cached_input_tokens"] is not None]
     given = sum(row["input_tokens"] for row in told)
     return sum(row["cached_input_tokens"] for row in told) / given if given else None

@@ -18,7 +18,8 @@ DEPTH = 100
 
 class RawFusion:
     """BM25 with Porter stems and without function words, and the cosine of one vector a document, whatever its length:
-    100 + 100 by reciprocal ranks. No passages, no scopes, no versions, no ledger."""
+    100 + 100 by reciprocal ranks. No passages, no scopes, no versions, no ledger.
+    """
 
     def __init__(self, texts: Mapping[str, str], embedder: Embeddings) -> None:
         """`texts` has each document by its id, title first. Raises ComponentError: the embedder failed."""

@@ -62,7 +62,8 @@ def curves(rows: Sequence[Row]) -> dict[str, Any]:
 
 def refused_at_85(rows: Sequence[Row], foreign: Sequence[Row]) -> tuple[float | None, dict[str, list[float]]]:
     """The threshold at which `COVERED` of the answerable questions are answered, and who would be refused there: 1 for
-    every question that has no answer, or belongs to another corpus, and is below it."""
+    every question that has no answer, or belongs to another corpus, and is below it.
+    """
     threshold = threshold_at(COVERED, [row for row in rows if row["answerable"]])
     groups = {"unanswerable": [row for row in rows if not row["answerable"]], "foreign": foreign}
     return threshold, {

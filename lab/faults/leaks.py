@@ -287,7 +287,8 @@ class Trial:
 
     def look(self, texts: Iterable[str]) -> list[Version]:
         """The versions whose canaries stand in `texts`. Each must be one that whoever asks in this thread might see when
-        they asked; what became hidden since may have been read before."""
+        they asked; what became hidden since may have been read before.
+        """
         reader, since = self._reader.scope, self._reader.since
         seen = [self.version(int(number)) for text in texts for number in _CANARY.findall(text)]
         for version in seen:

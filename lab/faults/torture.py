@@ -442,7 +442,8 @@ class _Trial:
 
     def _let_work(self, side: Side, steps: Sequence[Step], answers: int | None) -> int:
         """How many steps were acknowledged before the end: after so many answers and a moment more, or when it dies by
-        itself (`None`)."""
+        itself (`None`).
+        """
         done = 0
         with suppress(Died):
             while answers is None or done < answers:
@@ -462,7 +463,8 @@ class _Trial:
 
     def _fill_up(self, side: Side) -> None:
         """Let no file reach beyond a small size, write until that is refused, make room again, and go on. An index that had
-        no room follows with the next write."""
+        no room follows with the next write.
+        """
         side.ask("cap_files", size=self._dice.randrange(8_192, 200_000))
         self.tally.disk_full += 1
         for _ in range(200):

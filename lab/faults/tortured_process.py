@@ -74,7 +74,8 @@ class Orders:
 
     def work(self, steps: Sequence[Sequence[Sequence[str | None]]], crash: Sequence[Any] | None = None) -> Any:
         """Do the steps, each a list of (name, text or None to delete it), and acknowledge one after the other. `crash`
-        names a point and the number of the step in which to die there."""
+        names a point and the number of the step in which to die there.
+        """
         for number, step in enumerate(steps, start=1):
             if crash and crash[1] == number:
                 os.environ["SIXPLY_CRASH_AT"] = str(crash[0])

@@ -190,7 +190,8 @@ def compared(
     split: Split, before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]], *, seed: int
 ) -> dict[str, Any]:
     """nDCG@10 of both on what was held out, the gain with the 95 % interval of a paired bootstrap over the queries, and the
-    verdict: better or worse where the interval says so."""
+    verdict: better or worse where the interval says so.
+    """
     judged = {query.query_id: query.grades for query in split.held_out}
     (was, each_before), (now, each_after) = (public_data.ranking_scores(judged, run) for run in (before, after))
     gain = metrics.estimate((each_after[key] - each_before[key] for key in judged), seed=seed)

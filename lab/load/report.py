@@ -63,7 +63,8 @@ class Order:
 
 async def measure(order: Order, progress: Progress) -> dict[str, Any]:
     """Every part of the report, one after the other, on servers in a temporary folder. Where a part fails, `failed` says how,
-    and what was measured before it is kept."""
+    and what was measured before it is kept.
+    """
     order.data_dir.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {}
     try:
@@ -328,7 +329,8 @@ async def _settled(server: Server) -> dict[str, float]:
 
 async def _overhead(server: Server, pairs: int, progress: Progress) -> dict[str, Any]:
     """The same work with and without HTTP, and an empty FastAPI application, call by call in turns: all three find the same
-    caches and the same sleeping threads."""
+    caches and the same sleeping threads.
+    """
     found = {}
     for kind, path, body, member, times in (
         ("search", "/v1/search", {"limit": 10}, "query", pairs),

@@ -108,7 +108,8 @@ def _timed(work: Callable[[str], Any], query: str) -> float:
 @contextmanager
 def _empty_app(chat: Mapping[str, Any]) -> Iterator[str]:
     """A FastAPI application that does nothing, served as ours is, for what HTTP costs by itself; and passes a model's words on, for
-    what LangChain and the vendor's client cost by themselves."""
+    what LangChain and the vendor's client cost by themselves.
+    """
     import uvicorn
 
     from serving.server import base_url, bind

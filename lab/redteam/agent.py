@@ -131,7 +131,8 @@ class _Asked:
 
 def plan_of(own: Sequence[Call], attack: Sequence[Call]) -> str:
     """What a model writes that was talked over: all reads, then the attacker's effects, then those of the person. A plan has
-    so many steps and no more; what does not fit are the person's last calls."""
+    so many steps and no more; what does not fit are the person's last calls.
+    """
     fitting = [*attack, *own[: max(0, STEPS - len(attack))]][:STEPS]
     reads = [call for call in fitting if not _acts(call)]
     steps = [

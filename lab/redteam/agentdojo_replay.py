@@ -52,7 +52,8 @@ class Replay:
 
     def open(self, suite: str, user: str, attack: str | None = None, *, written: str = "") -> dict[str, Any]:
         """A fresh world. What is `written` in every place that an outsider can write to: nothing, the attacker's bare
-        `goal`, or AgentDojo's `message` to a model that asks for it."""
+        `goal`, or AgentDojo's `message` to a model that asks for it.
+        """
         self._suite, self._made = self._suites[suite], []
         self._user = self._suite.user_tasks[user]
         self._attack = self._suite.injection_tasks[attack] if attack else None

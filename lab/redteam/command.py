@@ -95,7 +95,8 @@ def through_agent(
 
 def _agents(system: System, use: str | None) -> dict[str, Builds]:
     """The agent of the stack, and the same with a double in the place of its chat model, which was talked over. A chat model that
-    calls no tools cannot be asked through the tool-calling agent: there the double alone is."""
+    calls no tools cannot be asked through the tool-calling agent: there the double alone is.
+    """
     from foundation.components import load
     from foundation.settings import Part
     from lab.redteam import agent as redteam_agent

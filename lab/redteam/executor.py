@@ -281,7 +281,8 @@ def replay(
     make: MakesCalls | None = None,
 ) -> Report:
     """All pairs of `version`, or about `limit` of them, spread evenly. The executor's stores lie in `folder`; `make` makes the calls
-    through an agent, else they are made one after another."""
+    through an agent, else they are made one after another.
+    """
     return asyncio.run(_Replay(worlds, version, folder, make or make_calls).run(progress, limit))
 
 

@@ -94,7 +94,8 @@ def build_agent(parts: AgentParts, executor: Executor, replies: Sequence[Any], *
 
 def talked_over(own: Sequence[Call], attack: Sequence[Call]) -> list[AIMessage | Callable[..., AIMessage]]:
     """What a model says that was talked over: it reads what the person's plan and the attacker's read, makes the attacker's calls
-    all at once, then goes on with the person's, and reports what came of everything."""
+    all at once, then goes on with the person's, and reports what came of everything.
+    """
     reads = [call for call in (*own, *attack) if not TOOLS.get(call[0], {}).get("effect", True)]
     acts = [call for call in attack if call not in reads]
     return [

@@ -175,7 +175,8 @@ def _judge_state(
     make_world: Callable[[], World] | None,
 ) -> tuple[bool | None, float | None]:
     """Whether the state is that after the recorded calls, and the reward: 1 where the conversation came to its end, the state is
-    that after the expected actions, and the person was told every expected output."""
+    that after the expected actions, and the person was told every expected output.
+    """
     if tools.world is None or make_world is None:
         return None, None
     state = tools.world.dump()

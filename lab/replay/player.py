@@ -169,7 +169,8 @@ class _Turns:
 
 def summary_of(runs: Sequence[Answer]) -> dict[str, Any]:
     """What is reported of a request: its trace, its bill, and what the person was shown. It took several runs where somebody
-    had to approve something."""
+    had to approve something.
+    """
     last = runs[-1]
     costs = [run.cost_usd for run in runs]
     return {

@@ -128,7 +128,8 @@ def _as_conversation(record: Mapping[str, Any], system: str) -> Conversation:
 
 def _script_of(messages: Messages) -> list[Line]:
     """The messages in the order in which they are played: messages of one speaker in a row are one, results stand in the order of
-    their calls."""
+    their calls.
+    """
     script: list[Line] = []
     instructions = ""
     place = 0

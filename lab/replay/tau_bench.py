@@ -204,7 +204,8 @@ class _Replay:
 
 def _pleas(task: Mapping[str, Any]) -> Iterator[Call]:
     """Of a task in which nothing is to be changed and somebody talks of cancelling: the cancellation of each reservation
-    that is looked at. What is not denied waits for a person, for the reason to cancel stands in no argument."""
+    that is looked at. What is not denied waits for a person, for the reason to cancel stands in no argument.
+    """
     if "cancel" in json.dumps(task["user_instructions"]).casefold():
         read = (one["arguments"].get("reservation_id") for one in task["expected_actions"])
         yield from (("cancel_reservation", {"reservation_id": one}) for one in dict.fromkeys(read) if one)
@@ -216,7 +217,8 @@ def _denied(outcome: ToolOutcome) -> bool:
 
 def _lines(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
     """Each line with its place, below its headings. A list stays with the sentence that introduces it; a mere label
-    ("Passengers:") counts as a heading."""
+    ("Passengers:") counts as a heading.
+    """
     headings: list[str] = []
     label = ""
     lines = [(number, raw) for number, raw in enumerate(text.splitlines(), 1) if raw.strip()]

@@ -77,7 +77,8 @@ FLOWN = ("landed", "flying")
 
 class Airline:
     """`names_new_cabin`: whether a reservation names the cabin that its flights were changed to. In the first version of the
-    benchmark, which the published conversations had, it goes on naming the one that was booked."""
+    benchmark, which the published conversations had, it goes on naming the one that was booked.
+    """
 
     def __init__(
         self, flights: Row, reservations: Row, users: Row, *, now: datetime, names_new_cabin: bool = True

@@ -68,7 +68,8 @@ class AirlineWorld:
 
 def find_world(recording: Recording, folder: Path | None) -> Path | None:
     """The folder with the tables that the recording's tools act on: named, the recording's own, or one beside it whose name its
-    own begins with."""
+    own begins with.
+    """
     beside = [path for path in recording_neighbours(recording.folder) if (path / "db_flights.json").is_file()]
     if folder is not None and not (folder / "db_flights.json").is_file():
         raise InvalidRequest(f"{folder} has no db_flights.json. WORLD is the folder with the database of the airline.")

@@ -133,7 +133,8 @@ class _Watch:
 
 def documents(count: int, seed: int) -> Iterator[Item]:
     """Documents of our own in three formats. One in 40 comes under the name of an earlier one, one in 50 is refused, one in
-    70 is offered twice."""
+    70 is offered twice.
+    """
     chance = random.Random(seed)
     last: Item | None = None
     for number in range(count):
@@ -323,7 +324,8 @@ def run_model(loaded: Loaded, *, count: int, json: Path | None, plot: Path | Non
 
 def measure(loaded: Loaded, count: int) -> Measured:
     """What a passage takes with the configured parts: `count` documents are prepared, committed and indexed, one after the
-    other, so that each can be timed."""
+    other, so that each can be timed.
+    """
     from lab.scale.capacity import Measured
 
     items = [item for item in documents(count, 7) if item.name != "refused.md"]

@@ -339,7 +339,8 @@ def _learned_tokens(tokens: Tokens) -> int:
 
 def _loss(model: Any, tokens: Tokens) -> Any:
     """The negative log-likelihood of the replies, in nats, summed. What a prompt makes likely is not computed: with 49,000
-    words to choose from, that would be a good part of the work."""
+    words to choose from, that would be a good part of the work.
+    """
     import torch
 
     following = torch.tensor(tokens["labels"][1:])

@@ -18,7 +18,8 @@ BATCH, LEARNING_RATE = 32, 2e-5
 
 def train(examples: Sequence[Example], *, base: Path, to: Path, plan: Plan, progress: Count | None = None) -> int:
     """Train the model of the folder `base` and save it to `to`, for the adapters `openvino` and `sentence_transformers`.
-    Gives the number of triples."""
+    Gives the number of triples.
+    """
     from datasets import Dataset
     from sentence_transformers import (
         SentenceTransformer,

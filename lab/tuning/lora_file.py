@@ -19,7 +19,8 @@ from models.weights import BASE_SHA256
 @dataclass(frozen=True, kw_only=True)
 class Lora:
     """What stands in the file. Of a base matrix W, out x in, `matrices` has A (rank x in) and B (out x rank), and what is
-    served is W + alpha / rank * B A."""
+    served is W + alpha / rank * B A.
+    """
 
     architecture: str
     """As llama.cpp calls it: `llama`, `qwen2`."""

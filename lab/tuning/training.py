@@ -52,7 +52,8 @@ def prepare(plan: Plan) -> None:
 @contextmanager
 def arguments(plan: Plan, rows: int) -> Iterator[dict[str, Any]]:
     """Keywords for the training arguments of either trainer. The rate rises for a tenth of the steps and then falls to
-    nothing; no checkpoint is kept, and nobody is told."""
+    nothing; no checkpoint is kept, and nobody is told.
+    """
     steps = plan.epochs * ceil(rows / plan.batch_size)
     with tempfile.TemporaryDirectory() as nowhere:
         yield {

@@ -52,7 +52,8 @@ class AnthropicChat(ChatAnthropic):
 
     def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[AIMessageChunk | None, Any]:
         """Add the input usage, which the provider reports first, to the parent's chunk. The parent takes it from the
-        end, where not every server repeats it and which an abandoned stream never reaches."""
+        end, where not every server repeats it and which an abandoned stream never reaches.
+        """
         chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
             usage = event.message.usage

@@ -74,7 +74,8 @@ class LlamaCppChat(ChatOpenAI):
 
     def has_tool_template(self) -> bool:
         """Whether the chat template in the weights supports tools. If not, as in the bundled model, llama.cpp
-        silently leaves them out of the prompt."""
+        silently leaves them out of the prompt.
+        """
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         batch_size: int,
     ) -> None:
         """`compile_for` compiles the graph for a number of threads. It is called at once, in a thread of its own, so
-        that other parts can be imported meanwhile; the first text waits for it and raises its errors."""
+        that other parts can be imported meanwhile; the first text waits for it and raises its errors.
+        """
         self.model_name = name
         self.dimensions = dimensions
         self._compile_for = compile_for
@@ -90,7 +91,8 @@ class OpenVinoEmbedder(ArrayEmbeddings):
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
-        including the model's marks at both ends. Raises ComponentError."""
+        including the model's marks at both ends. Raises ComponentError.
+        """
         ids = self._token_ids(texts)
         vectors: list[Vectors] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
         for places, (_, token_rows) in self._compute_batches(ids, tokens=True):
@@ -172,7 +174,8 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 def build(options: Options, context: Context) -> Embeddings:
     """Read the configuration and the tokenizer. A thread checks the weights and compiles the graph, in a third of a
-    second. Raises WeightsInvalid, InvalidSetting; errors of the weights are raised by the first vector."""
+    second. Raises WeightsInvalid, InvalidSetting; errors of the weights are raised by the first vector.
+    """
     folder = options.path or weights.MINILM.path.parent
     bert = Bert.of(folder)
     limit = options.max_tokens or bert.max_tokens

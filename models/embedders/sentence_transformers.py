@@ -45,14 +45,16 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order. The library
-        sorts texts by length, to pad little, and restores the order."""
+        sorts texts by length, to pad little, and restores the order.
+        """
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
-        including the model's marks at both ends."""
+        including the model's marks at both ends.
+        """
         outputs = self._encode(texts, output_value="token_embeddings") if texts else []
         rows = [np.asarray(tokens, dtype=np.float32) for tokens in outputs]
         return [tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in rows]

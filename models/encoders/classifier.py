@@ -35,7 +35,8 @@ class ClassifierOptions(Section):
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in
     order. Check it: the library gives a model that is no classifier a head of random weights, with a mere warning.
-    Raises WeightsInvalid: weights or configuration are missing or pickled."""
+    Raises WeightsInvalid: weights or configuration are missing or pickled.
+    """
     file = weights.checked_folder(path) / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -48,7 +49,8 @@ def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
 
 class PairClassifier:
     """A classifier of text pairs. Thread-safe by a lock, since the fast tokenizer keeps its padding in shared state;
-    torch has its own threads."""
+    torch has its own threads.
+    """
 
     def __init__(self, options: ClassifierOptions, context: Context) -> None:
         prepare_torch(options.threads or context.threads)

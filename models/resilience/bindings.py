@@ -92,7 +92,8 @@ def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel)
 
 def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
     """Return the model and the arguments for one call, with `max_tokens` moved to the model's own field where it has
-    another or that field wins: some classes pass unknown arguments to a client that refuses them."""
+    another or that field wins: some classes pass unknown arguments to a client that refuses them.
+    """
     fields = type(model).model_fields
     own = "max_tokens" if "max_tokens" in fields else next((name for name in OTHER_LIMITS if name in fields), None)
     counts_for_more = own != "max_tokens" or getattr(model, "use_responses_api", False)

@@ -10,7 +10,8 @@ from foundation.errors import UpstreamDown
 
 class Breaker:
     """A circuit breaker: after several failures in a row it refuses calls for a while, then admits a single trial.
-    Only retryable failures count: a refused key proves that the server answers."""
+    Only retryable failures count: a refused key proves that the server answers.
+    """
 
     def __init__(self, *, name: str, failures: int, open_s: float, clock: Clock) -> None:
         self._name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
@@ -25,7 +26,8 @@ class Breaker:
 
     def admit(self) -> None:
         """Admit a call; its outcome must be reported by one of the `record_` methods. Raises UpstreamDown: the breaker
-        is open, or a trial is under way; `retry_after_s` says how long to wait."""
+        is open, or a trial is under way; `retry_after_s` says how long to wait.
+        """
         with self._lock:
             if not self.is_open:
                 return
@@ -54,7 +56,8 @@ class Breaker:
 
 class RetryBudget:
     """Limits retries to a share of the calls: each call earns `share`, each retry costs 1, and up to `SAVED` can be
-    saved. Without it an outage would multiply the load on a provider by the attempts of every call."""
+    saved. Without it an outage would multiply the load on a provider by the attempts of every call.
+    """
 
     SAVED = 10.0
 

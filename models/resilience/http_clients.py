@@ -30,7 +30,8 @@ def on_loopback(address: str) -> bool:
 
 def key_for(section: str, model: str, address: str, key: SecretStr | None) -> SecretStr:
     """Return the key to send. A server on this machine needs none and ignores it, but the client insists on one. Raises
-    MissingCredential: there is no key for a server elsewhere."""
+    MissingCredential: there is no key for a server elsewhere.
+    """
     if key is not None and key.get_secret_value():
         return key
     if on_loopback(address):

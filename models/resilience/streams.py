@@ -21,7 +21,8 @@ Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
     """Yield the stream, and raise once it is longer than `max_tokens` can be. A chunk counts as one character at least,
-    so that endless empty ones end too. Raises UpstreamMalformed: the stream is too long."""
+    so that endless empty ones end too. Raises UpstreamMalformed: the stream is too long.
+    """
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
     async with aclosing(chunks):
         async for chunk in chunks:

@@ -34,7 +34,8 @@ def chosen_reranker(part: object) -> Reranker | None:
 
 def reranker_of(part: object) -> Reranker:
     """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked. Raises
-    InvalidSetting: the part is neither."""
+    InvalidSetting: the part is neither.
+    """
     if isinstance(part, BaseDocumentCompressor):
         return CheckedReranker(Compressor(part))
     if isinstance(part, Reranker):
@@ -54,7 +55,8 @@ class CheckedReranker:
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return the scores of `inner`, checked. Raises UpstreamMalformed: the number of scores is wrong, or one is not
-        finite. ComponentError: the model behind it failed; the vendor's exception is the cause."""
+        finite. ComponentError: the model behind it failed; the vendor's exception is the cause.
+        """
         with translate_errors(self.model_name):
             readable_query, *readable_texts = readable([query, *texts])
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
@@ -76,7 +78,8 @@ class CheckedJudge:
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the probabilities of `inner`, checked; 0 where a side has no words. Raises UpstreamMalformed: the
         number of probabilities is wrong, or one is not from 0 to 1. ComponentError: the model behind it failed; the
-        vendor's exception is the cause."""
+        vendor's exception is the cause.
+        """
         asked = {place: pair for place, pair in enumerate(pairs) if all(map(_WORD.search, pair))}
         if not asked:
             return [0.0] * len(pairs)
@@ -97,7 +100,8 @@ class Compressor:
     """A LangChain document compressor, which returns documents in a new order and may drop some, as a reranker.
 
     The scores are the vendors' `relevance_score` if each document has one, else they follow the order: 1, 1/2, 1/3 ...
-    Dropped documents get one just below the lowest."""
+    Dropped documents get one just below the lowest.
+    """
 
     def __init__(self, compressor: BaseDocumentCompressor) -> None:
         self._compressor = compressor

@@ -48,7 +48,8 @@ def fit_logistic(
     rows: Rows, truths: Sequence[bool], *, weights: Sequence[float] | None = None, penalty: float = 1.0
 ) -> LogisticCurve:
     """Fit the curve by maximum penalised likelihood. Both outcomes have equal total weight, however often each occurs;
-    within one, rows weigh the same, or by `weights`."""
+    within one, rows weigh the same, or by `weights`.
+    """
     from scipy.optimize import minimize
 
     truth = np.asarray(truths, dtype=np.float64)

@@ -39,7 +39,8 @@ class Graded:
 def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     """Return the curve's midpoint, the ROC areas against both kinds of unanswerable questions, and the refusals at each
     share of answered questions.
-    Raises InvalidRequest: fewer than five questions are answerable, or fewer than five are not."""
+    Raises InvalidRequest: fewer than five questions are answerable, or fewer than five are not.
+    """
     by_kind: dict[str, list[float]] = {"answerable": [], "unanswerable": [], "foreign": []}
     for question in graded:
         by_kind[question.kind].append(question.confidence)

@@ -108,7 +108,8 @@ def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
 
 def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
     """Return the questions and the corpus. Without `corpus.jsonl`, the corpus is the distinct contexts of the
-    questions."""
+    questions.
+    """
     path = data / "qa.jsonl"
     rows = list(lines(path))
     if (data / "corpus.jsonl").exists():
@@ -161,7 +162,8 @@ def field(row: Mapping[str, Any], name: str, path: Path, number: int) -> str:
 
 def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the objects of a JSON lines file, each with its line number.
-    Raises InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object."""
+    Raises InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object.
+    """
     number = 0
     with _open_file(path, otherwise) as lines:
         try:

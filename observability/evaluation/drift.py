@@ -106,7 +106,8 @@ def drift(
     changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
     """Compare the last `days` with the same time before, for all tenants or for one. `changed(old, new)` lists the
-    differences between the runs of two manifests; it is called for each manifest that was new in one of the periods."""
+    differences between the runs of two manifests; it is called for each manifest that was new in one of the periods.
+    """
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
     rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
     before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))

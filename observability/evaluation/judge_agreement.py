@@ -44,7 +44,8 @@ async def agreement(
     answers: Sequence[Marked], judge: Judge, *, data: str, at: str, progress: Progress | None = None, seed: int = 7
 ) -> tuple[Record, list[dict[str, Any]]]:
     """Return the judge's record, and a row for each answer.
-    Raises UpstreamMalformed: it gave no verdict for any of the first answers."""
+    Raises UpstreamMalformed: it gave no verdict for any of the first answers.
+    """
     verdicts: list[Verdict | None] = []
     for done, marked in enumerate(answers, 1):
         verdicts.append(await judge.verdict(marked.conversation, marked.evidence, marked.answer))
@@ -106,7 +107,8 @@ def _interval(
 
 def read_marked(data: Path, limit: int | None = None) -> list[Marked]:
     """Read the marked answers of a folder, sampled evenly where there are more than `limit`.
-    Raises InvalidRequest: the folder or a line is malformed."""
+    Raises InvalidRequest: the folder or a line is malformed.
+    """
     questions, corpus = read_questions(data)
     by_id = {question.question_id: question for question in questions}
     texts = {document.document_id: f"{document.title}\n{document.text}".strip() for document in corpus}

@@ -57,7 +57,8 @@ class Material:
 
 def material(data: Path, limit: int | None = None) -> Material:
     """Read the trials of a folder. `limit` samples the questions evenly and keeps the whole corpus.
-    Raises InvalidRequest: the folder has none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is malformed."""
+    Raises InvalidRequest: the folder has none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is malformed.
+    """
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
     if (data / "qa.jsonl").exists():

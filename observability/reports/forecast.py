@@ -54,7 +54,8 @@ class Forecast:
 
 def forecast(usd_by_day: Mapping[date, float], *, today: date, unpriced: int = 0) -> Forecast:
     """Forecast the next 30 days with an interval; `usd_by_day` are the cost ledger's sums by UTC day.
-    Raises InvalidRequest: no whole day has passed since the first charge."""
+    Raises InvalidRequest: no whole day has passed since the first charge.
+    """
     first = min(usd_by_day, default=today)
     days = [first + timedelta(days=number) for number in range((today - first).days)]
     if not days:

@@ -74,7 +74,8 @@ class Failure:
 
 def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
     """Return the latest requests, newest first: answers, searches, writes and failures; with `every` also those that
-    only read or were refused."""
+    only read or were refused.
+    """
     roots = store.recent(limit, done=not every)
     spans = store.traces([root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]

@@ -120,7 +120,8 @@ class CostLedger:
 
     def record(self, charge: Charge) -> None:
         """Store a charge; it is committed when this returns.
-        Raises StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may continue."""
+        Raises StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may continue.
+        """
         from observability.telemetry import metrics
 
         row: dict[str, Any] = asdict(charge)

@@ -80,7 +80,8 @@ class OutcomeStore:
 
     def record(self, outcome: Outcome) -> Outcome:
         """Store an outcome and return it as stored. It replaces an earlier one of the same answer.
-        Raises InvalidRequest: unknown verdict, or negative or infinite minutes."""
+        Raises InvalidRequest: unknown verdict, or negative or infinite minutes.
+        """
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):

@@ -73,7 +73,8 @@ def registry() -> CollectorRegistry:
 
 def provider(service_name: str = names.SERVICE) -> MeterProvider:
     """Return the process's meter provider. Its resource names the service of the first call and a random
-    `service.instance.id`, by which collectors separate the counters of several workers."""
+    `service.instance.id`, by which collectors separate the counters of several workers.
+    """
     with _lock:
         if not _providers:
             reader = PrometheusMetricReader(registry=registry(), scope_info_enabled=False)

@@ -40,7 +40,8 @@ _open: list[Telemetry] = []
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
     """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
-    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process."""
+    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process.
+    """
     attributes = {
         names.SERVICE_NAME: settings.service_name,
         names.SERVICE_VERSION: metrics.version(),
@@ -92,7 +93,8 @@ class Telemetry:
 
     def flush(self, timeout_s: float = CLOSE_S) -> None:
         """Send all ended spans and the current metrics to the exporters. Spans that are not accepted within
-        `timeout_s` are dropped and counted."""
+        `timeout_s` are dropped and counted.
+        """
         for processor in self._processors:
             processor.flush(timeout_s)
         for reader in self._readers:

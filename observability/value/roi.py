@@ -41,7 +41,8 @@ def value_report(
     seed: int = 7,
 ) -> ValueReport:
     """Return the report. `answers` is `CostLedger.answers()` of the same period; `measured` are an evaluation's values for
-    the floors."""
+    the floors.
+    """
     by_answer = {outcome.answer_id: outcome for outcome in outcomes}
     return ValueReport(contract, by_answer, answers, floors=floors_of(contract, measured or {}), seed=seed)
 

@@ -118,7 +118,8 @@ class ValueReport:
     @property
     def usd_per_accepted(self) -> float | None:
         """Cost per accepted or edited answer, which bears the other answers too, and running and building the system
-        at the declared volume. `None` where it is unknown."""
+        at the declared volume. `None` where it is unknown.
+        """
         if not self.accepted_share or self.usd_per_answer is None:
             return None
         fixed = self.contract.fixed_usd_per_month / self.contract.process.volume_per_month

@@ -126,6 +126,7 @@ def _figure(value: str, *, shares: bool) -> str:
 
 def is_share(number_format: str) -> bool:
     """Whether a number format shows per cent. A literal sign does not count, and where its sections have conditions,
-    all must agree."""
+    all must agree.
+    """
     sections = FORMAT_LITERAL.sub("", number_format).split(";")
     return all("%" in section for section in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))

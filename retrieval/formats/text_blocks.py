@@ -130,7 +130,8 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
 
 def _without_mark(content: bytes, name: str) -> str:
     """Decode UTF-16 or UTF-32 without a byte order mark: in the right encoding, all characters are readable and of
-    few Unicode blocks. Any other file with zeros is binary."""
+    few Unicode blocks. Any other file with zeros is binary.
+    """
     sample = content[:4096]
     blocks_by_encoding: dict[str, int] = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -163,7 +164,8 @@ def _guess(content: bytes, name: str) -> str:
 
 def _latin(content: bytes) -> str | None:
     """Decode text of a language in Latin script: mostly ASCII letters, and no others than those of its alphabet; `None`
-    if it is none. Where several encodings fit, the one with the fewest misplaced marks is used."""
+    if it is none. Where several encodings fit, the one with the fewest misplaced marks is used.
+    """
     # guesses by frequency mistake French for Baltic and Polish for French; all encodings have one byte per letter
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
@@ -237,7 +239,8 @@ class Draft:
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
         """Append a block. White space is collapsed, except in code; a block without text is left out. Raises
-        DocumentRefused: "too_large", as soon as the text outgrows its limit."""
+        DocumentRefused: "too_large", as soon as the text outgrows its limit.
+        """
         text = clean(text)
         text = text.strip("\n").rstrip() if kind == "code" else " ".join(text.split())
         if not text.strip():
@@ -260,7 +263,8 @@ class Draft:
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> None:
         """Append a table of ragged rows, each as a block with its column names ("Plan: Basic; Price: 9 EUR"), so that it
-        can be understood alone. `header`: whether the first row has these names; `None`: decided by its looks."""
+        can be understood alone. `header`: whether the first row has these names; `None`: decided by its looks.
+        """
         filled = [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
         if not filled:
             return
@@ -274,7 +278,8 @@ class Draft:
 
     def sheet(self, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
         """Append the tables of a sheet, separated by blank rows, with the captions above them. Raises DocumentRefused:
-        reason "too_large": there are too many rows."""
+        reason "too_large": there are too many rows.
+        """
         table: list[list[str]] = []
         for row in rows:
             if any(cell.strip() for cell in row):

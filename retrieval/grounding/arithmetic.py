@@ -28,7 +28,8 @@ _SAME = 1e-9
 
 def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: Sequence[Quantity]) -> bool:
     """Whether the figure of a sentence (`text`) follows from two given ones, its `own` or `others` nearby, by a single step
-    that the sentence mentions."""
+    that the sentence mentions.
+    """
     # Small numbers without a unit match by chance
     near = [*own, *(other for other in others if other.dimension or figure.dimension)]
     if figure.dimension == _PERCENT:

@@ -15,7 +15,8 @@ _MARKER = re.compile(r"\[(\d{1,3})\]")
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A sentence of a hit; one that ends with a colon includes what it introduces. `text == document
-    text[start:end]`; `score` from 0 to 1 compares across questions."""
+    text[start:end]`; `score` from 0 to 1 compares across questions.
+    """
 
     hit: Hit
     start: int

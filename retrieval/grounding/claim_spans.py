@@ -101,7 +101,8 @@ _GOES_ON = re.compile(
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A claim: its span in the answer, its plain text, and the passage numbers that it cites. `inherited` are those of its
-    paragraph, list item or row, else of the sentence that introduces it, for one without its own."""
+    paragraph, list item or row, else of the sentence that introduces it, for one without its own.
+    """
 
     start: int
     end: int
@@ -145,7 +146,8 @@ def _markdown() -> MarkdownIt:
 
 def _blocks(answer: str, line_starts: Sequence[int]) -> Iterator[tuple[list[tuple[int, int]], bool]]:
     """Yield for each block the spans of its sentences, and whether it is in a list or table, which the sentence
-    before may introduce. A line that the parser returns twice, such as a table row for each cell, is read once."""
+    before may introduce. A line that the parser returns twice, such as a table row for each cell, is read once.
+    """
     depth = heading = head = read_to = 0
     normalised = answer.replace("\r", " ").replace("\0", " ").replace("\x0b", " ").replace("\x0c", " ")
     for token in _markdown().parse(normalised):
@@ -167,7 +169,8 @@ def _change(token: Token, *kinds: str) -> int:
 
 def _sentences(answer: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the spans of a block's sentences, without its list sign. Markers after a full stop belong to the
-    sentence before. A table row is one sentence."""
+    sentence before. A table row is one sentence.
+    """
     sign = _LIST_SIGN.match(answer, start, end)
     start = sign.end() if sign else start
     text = answer[start:end]

@@ -1,5 +1,6 @@
 """Support of a sentence by its quotes: the judge's probability, lowered by rules for figures, names and denials, errors
-that read well and of which training data has too few."""
+that read well and of which training data has too few.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _WRONG, _FOREIGN = 0.5, 0.7
 
 def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: EntailmentJudge) -> list[float]:
     """Return the probability, from 0 to 1, that all quotes together support each sentence, in one call of the judge. A
-    sentence without words, or without quotes, gets 0. Raises ComponentError: the judge failed."""
+    sentence without words, or without quotes, gets 0. Raises ComponentError: the judge failed.
+    """
     premise = "\n\n".join(quotes)
     parts = {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
     if not parts:
@@ -31,7 +33,8 @@ def support_of(sentences: Sequence[str], quotes: Sequence[str], judge: Entailmen
 
 def _left_of(sentence: str, parts: dict[str, frozenset[str]]) -> float:
     """Return the factor on a judge's score: below 1 where a figure or name is in no part of the quotes, or where the
-    sentence and all parts that say nearly the same differ in a denial."""
+    sentence and all parts that say nearly the same differ in a denial.
+    """
     claimed, quotes = terms(sentence), " ".join(parts)
     quoted_terms, lowered = terms(quotes), quotes.lower()
     alike = [part for part, own in parts.items() if not claimed or len(claimed & own) / len(claimed) >= _SAYS_THE_SAME]

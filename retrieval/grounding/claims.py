@@ -56,7 +56,8 @@ def check_answer(
     A claim without markers is checked against the citations of its paragraph, list item or row, else against every
     passage. `known` are other texts that the answer may rest on, such as results of tools. `judged=False`: rules alone.
 
-    Raises ComponentError: the embedder failed."""
+    Raises ComponentError: the embedder failed.
+    """
     shown = _Shown(passages, known, question)
     drafts = [
         _Draft(statement, shown, Text(answer[max(0, statement.start - _BEFORE) : statement.start]))

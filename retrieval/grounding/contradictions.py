@@ -217,7 +217,8 @@ def _scopes(text: str) -> list[frozenset[str]]:
 
 def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> bool:
     """Whether the text has a denial or a word of negative meaning within a few words of the scope: of all its terms
-    (`whole`), or of one."""
+    (`whole`), or of one.
+    """
     for place, term in enumerate(text.token_terms):
         if term not in scope:
             continue
@@ -265,7 +266,8 @@ def _is_missing_from(number: str, claimed: Sequence[str], claim: Text, near: Tex
 
 def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the words before and after `place` by which it is found in another text: two before, two after, or one
-    on each side. At least one of them is no function word."""
+    on each side. At least one of them is no function word.
+    """
     lowered = [token.lower() for token in tokens]
     for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
         left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]

@@ -69,7 +69,8 @@ def _headings_of(hit: Hit) -> str:
 class Grounding:
     """Finds evidence and its confidence by an embedder, and support by a judge.
 
-    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens."""
+    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens.
+    """
 
     def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
         self._embedder = embedder
@@ -78,7 +79,8 @@ class Grounding:
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be
-        adjacent. Raises ComponentError: the embedder failed."""
+        adjacent. Raises ComponentError: the embedder failed.
+        """
         candidates = list(_candidates(hits))
         if not candidates:
             return []
@@ -130,7 +132,8 @@ class Grounding:
 
     def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
         """Return the judge's support of each sentence by its own quotes, without rules, in one call. Raises as
-        `support`."""
+        `support`.
+        """
         return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
 
     def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
@@ -138,7 +141,8 @@ class Grounding:
 
         Include the headings of a quote where they may name a sentence's subject.
 
-        Raises ComponentError: the judge failed."""
+        Raises ComponentError: the judge failed.
+        """
         return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
@@ -182,7 +186,8 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
 
 def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
     """Return the end of the first sentence; after a colon, the end of what it introduces, up to the next paragraph
-    and `_ROOM` words."""
+    and `_ROOM` words.
+    """
     start, end = spans[0]
     if not text[start:end].endswith((":", "\uff1a")):
         return end
@@ -195,7 +200,8 @@ def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
 
 def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:
     """Return shape (sentences, tokens of the question): the weighted cosine of the nearest token. As with an inverse
-    document frequency, a token that matches all sentences well weighs less; the weights sum to 1."""
+    document frequency, a token that matches all sentences well weighs less; the weights sum to 1.
+    """
     nearest = nearest_tokens(query_tokens, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6
     return np.asarray(nearest * (weights / weights.sum()))

@@ -32,7 +32,8 @@ _CONVERSIONS = (*_FACTORS, *(1 / factor for factor in _FACTORS))
 
 def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list[str]:
     """Return the numbers of the claim that the evidence lacks or has for something else, and that do not follow from
-    two others. `near` are the evidence sentences that say nearly the same, `before` the answer before the claim."""
+    two others. `near` are the evidence sentences that say nearly the same, `before` the answer before the claim.
+    """
     distinct = {(q.readings, q.dimension): q for q in reversed(claim.quantities)}
     wrong: dict[str, None] = {}
     for quantity in reversed(distinct.values()):

@@ -24,7 +24,8 @@ _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
     """Return the names and codes of the claim that the evidence has in no form. `codes_alone` where it is in another
-    language, which spells names and capitals differently."""
+    language, which spells names and capitals differently.
+    """
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
     known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
     names = [name for name in dict.fromkeys(_names(claim.text)) if not codes_alone or _CODE.fullmatch(name)]

@@ -171,7 +171,8 @@ class ExactIndex:
 
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically, unless it is unchanged since `load`. Raises OSError: the file cannot
-        be written."""
+        be written.
+        """
         if not self._changed:
             return
         with self._open():

@@ -18,7 +18,8 @@ class Ownership:
 
     def __init__(self, path: Path, *, what: str) -> None:
         """Take the lock, waiting at most `PATIENCE_S`. Raises StoreInUse: another process, or another part of this one,
-        owns it; the text names its pid. StoreUnavailable: the folder cannot be made or written."""
+        owns it; the text names its pid. StoreUnavailable: the folder cannot be made or written.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -84,7 +84,8 @@ def _files(folder: Path) -> list[Path]:
 
 def hollow(folder: Path) -> bool:
     """Whether a file is far larger than its blocks on disk. A damaged graph can claim more than the disk holds, and
-    would take hours to read."""
+    would take hours to read.
+    """
     states = [file.stat() for file in _files(folder)]
     return any(state.st_size > HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
 
@@ -94,7 +95,8 @@ def keep_or_quarantine(folder: Path, seal: Seal, *, probe: Sequence[str]) -> boo
     move it to `quarantine-<time>`. Return whether the seal is intact; the caller must break it before opening the folder.
 
     Raises StoreUnavailable: the probe ended before it said `PROBING`. StorageFull: the folder cannot be read, and there
-    is no room for another; a full disk can make a sound index unreadable. It stays in both cases."""
+    is no room for another; a full disk can make a sound index unreadable. It stays in both cases.
+    """
     if not folder.exists():
         seal.break_()
         folder.mkdir(parents=True)
@@ -156,7 +158,8 @@ def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerpr
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
     """Check the fingerprint of the ledger, and bring the vector index up to it. Raises FingerprintMismatch: another
-    embedder or chunker wrote the ledger; the text names both sides."""
+    embedder or chunker wrote the ledger; the text names both sides.
+    """
     stored = ledger.fingerprint()
     if stored is None or not ledger.chunk_count():
         ledger.set_fingerprint(fingerprint)
@@ -178,7 +181,8 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     """Apply the ledger's changes since the index was last complete. An index with a stamp that the ledger does not know is
-    filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old."""
+    filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
+    """
     # One process at a time, so that none overwrites what another has read later
     with _alone(vectors):
         _catch_up(ledger, vectors)
@@ -212,7 +216,8 @@ def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
 @dataclass(frozen=True, slots=True)
 class Reindexed:
     """Documents that a reindex cut and embedded, each time if they changed meanwhile, and those that an earlier, stopped
-    run had finished (`kept`)."""
+    run had finished (`kept`).
+    """
 
     documents: int
     kept: int
@@ -228,7 +233,8 @@ def reindex(
 ) -> Reindexed:
     """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
-    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total."""
+    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total.
+    """
     beside = ledger.beside()
     started = beside.fingerprint()
     if started is None or started.differs_from(fingerprint):
@@ -289,7 +295,8 @@ class _Building:
 
 class SameParts:
     """Detects that the ledger was reindexed with other parts while this process runs, so that its vectors and ours
-    cannot be compared. It reads the fingerprint only when the ledger has changed."""
+    cannot be compared. It reads the fingerprint only when the ledger has changed.
+    """
 
     def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
         self._ledger, self._fingerprint = ledger, fingerprint

@@ -43,7 +43,8 @@ class Transfer:
 def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] = lambda _: None) -> Transfer:
     """Write every document of every tenant. `progress` is called with the number of passages done.
 
-    Raises InvalidSetting: the file cannot be written. InvalidRequest: nothing was ever ingested."""
+    Raises InvalidSetting: the file cannot be written. InvalidRequest: nothing was ever ingested.
+    """
     fingerprint = ledger.fingerprint()
     if fingerprint is None:
         raise InvalidRequest("The ledger is empty: there is nothing to export. Ingest first: make ingest SRC=folder")
@@ -73,7 +74,8 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     """Store every document of an exported file. It replaces the one with the same tenant, uri and readers.
 
     Raises InvalidRequest: the file is missing, incomplete or altered. FingerprintMismatch: another embedder or chunker
-    than the ledger's wrote it. Nothing was written then."""
+    than the ledger's wrote it. Nothing was written then.
+    """
     checked = verify(path)
     rows = (row for _, row in _rows(path))
     header = next(rows)

@@ -58,7 +58,8 @@ class Described(BaseModel):
 @dataclass(frozen=True, slots=True)
 class FolderItems:
     """The files of a folder as items to ingest. They are listed at once, and each is read when it is iterated; one that
-    cannot or must not be read has no content, but the reason."""
+    cannot or must not be read has no content, but the reason.
+    """
 
     origin: str
     """The folder's path, stored as `Source.origin` of its documents."""
@@ -96,7 +97,8 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     supplies titles, tenants, groups and dates; other files belong to `tenant`. More than `max_bytes` are refused.
 
     Raises InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is
-    wrong or describes no file."""
+    wrong or describes no file.
+    """
     try:
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
@@ -141,7 +143,8 @@ def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
     """Compare the ledger with `before`, the result of `of_folder` before the ingest. A document that is gone counts
-    as renamed where a new one has its tenant and text."""
+    as renamed where a new one has its tenant and text.
+    """
     after = of_folder(ledger, folder)
     new = [document for key, document in after.items() if key not in before]
     gone = [document for document in after.values() if document.source.uri not in folder]
@@ -180,7 +183,8 @@ def _document_name(path: Path) -> str:
 
 def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
     """Read a file as an item. It has no content but a reason where the file cannot be read, is longer than
-    `max_bytes`, or is a link that leads out of the folder `within`."""
+    `max_bytes`, or is a link that leads out of the folder `within`.
+    """
     name = _document_name(Path(path.name))
     try:
         return Item(source, _content(path, name, max_bytes, within), name)

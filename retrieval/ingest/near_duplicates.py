@@ -23,7 +23,8 @@ _LOOSER = 0.15
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
     """Totals of a folder or site that documents come from, and when its newest was stored; `origin` is empty for uploads
-    and single files."""
+    and single files.
+    """
 
     origin: str
     documents: int
@@ -35,7 +36,8 @@ class SourceSummary:
 @dataclass(frozen=True, slots=True)
 class Stale:
     """A document in force whose content is older than allowed, since the day `review_on`. `dated` is the later of the days
-    of publication and effect, else the day of storage."""
+    of publication and effect, else the day of storage.
+    """
 
     uri: str
     title: str

@@ -48,7 +48,8 @@ def go_on() -> None: ...
 
 class Ingestor:
     """Adds, replaces and deletes documents. Safe to share between threads, which parse and embed in parallel and
-    commit one at a time."""
+    commit one at a time.
+    """
 
     def __init__(
         self,
@@ -66,7 +67,8 @@ class Ingestor:
     ) -> None:
         """`refused` stores refused files for `retry`; `None`: they must be sent again. `workers` prepare the
         documents of `ingest`, and this process commits them. `keep_replaced`: replaced texts are kept as dated
-        versions."""
+        versions.
+        """
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
@@ -83,7 +85,8 @@ class Ingestor:
         number of items done.
 
         Raises Forbidden: the writer could not read a document of these groups or this class. ComponentError: the
-        embedder or the ledger failed. Documents committed before stay; none is half-written."""
+        embedder or the ledger failed. Documents committed before stay; none is half-written.
+        """
         if self._workers:
             return self._take(items, self._workers.prepare, scope, progress=progress)
         embedding = ThreadPoolExecutor(1, "ingest-embed")
@@ -97,7 +100,8 @@ class Ingestor:
         before anything is written; if it raises, nothing is stored.
 
         Raises DocumentRefused: the document is refused; the refusal has been recorded. Forbidden: as `ingest`.
-        ComponentError: the embedder or the ledger failed; nothing has been stored."""
+        ComponentError: the embedder or the ledger failed; nothing has been stored.
+        """
         prepare = partial(map, lambda batch: self._embed(list(map(self.preparation.split, batch)), scope, demand))
         report = self._take([item], prepare, scope, demand=demand)
         if report.refused:
@@ -118,7 +122,8 @@ class Ingestor:
     def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
         """Delete a document that `scope` may read, with its earlier versions and refusals; return whether there was
         one. Documents that `scope` may not read stay, and are treated as if they did not exist. Raises Conflict:
-        several documents have that name; `document_id` must say which."""
+        several documents have that name; `document_id` must say which.
+        """
         with self._committing:
             named = readable(self._ledger, tenant, uri, scope)
             documents = [document for document in named if document_id in (None, document.document_id)]
@@ -323,7 +328,8 @@ class Ingestor:
 
 def demand_readable(source: Source, scope: Scope | None) -> None:
     """Demand that a writer could read what they store. Raises Forbidden: `scope` has not the document's groups or
-    class."""
+    class.
+    """
     if not source.is_readable(scope):
         groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"
         raise Forbidden(

@@ -89,12 +89,14 @@ class Workers(Protocol):
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
         """Yield the prepared batches, in order. It reads a bounded number of batches ahead, and repeats the batch of a
         worker that died on another one. Raises ComponentError: no worker can be reached, or the embedder failed there.
-        FingerprintMismatch: a worker has other parts than this process."""
+        FingerprintMismatch: a worker has other parts than this process.
+        """
 
 
 def hash_item(item: Item) -> str:
     """Return the digest of an item's bytes and metadata, so that new access rights are a change too. The folder is
-    left out, since it may be moved."""
+    left out, since it may be moved.
+    """
     source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
     source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
     digest = hashlib.blake2b(item.content, digest_size=32)

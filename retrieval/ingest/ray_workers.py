@@ -112,7 +112,8 @@ def demand_ray() -> None:
 
 def connect(cluster: ClusterSettings) -> bool:
     """Join the cluster; return `False` where this process has joined one before. Raises StoreUnavailable: no cluster
-    answers at its address."""
+    answers at its address.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
 
@@ -154,7 +155,8 @@ def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
 @lru_cache(maxsize=1)
 def preparation_of(parts: bytes) -> Preparation:
     """Build the parts of this worker process, cached for its next tasks. Its parsing process ends with it. Raises
-    FingerprintMismatch: the parts differ from those of the process that stores the results."""
+    FingerprintMismatch: the parts differ from those of the process that stores the results.
+    """
     from langchain_core.embeddings import Embeddings
 
     chosen: _Parts = pickle.loads(parts)  # noqa: S301 - from the process that started this one

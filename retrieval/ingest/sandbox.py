@@ -49,7 +49,8 @@ def parser_versions() -> frozenset[str]:
 
 def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
     """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
-    the document (`parsers`); `None`: nothing is known to be newer."""
+    the document (`parsers`); `None`: nothing is known to be newer.
+    """
     parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
     if parser is None or not parsers:
         return None
@@ -67,7 +68,8 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
     """Parse in this process, without protection: for the child, and for trusted content. Raises DocumentRefused: with
-    the reason."""
+    the reason.
+    """
     parser = _parser_for(name, limits)
     parsed = parser.parse(content, name)
     return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
@@ -100,7 +102,8 @@ class ParserPool:
     def parse(self, content: bytes, name: str) -> Parsed:
         """Parse `content` into text and structure; the suffix of `name` says the format. Raises DocumentRefused: reason
         "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb", "too_many_pages", "timeout" or
-        "crashed". The next call works after any of them. MissingDependency: the parser's package is not installed."""
+        "crashed". The next call works after any of them. MissingDependency: the parser's package is not installed.
+        """
         name = " ".join(clean(name).split())[-200:]  # strangers choose the name, and messages and logs repeat it
         _parser_for(name, self._limits)
         if len(content) > self._settings.max_bytes:

@@ -1,5 +1,6 @@
 """Word documents: headings, paragraphs, list items and tables in document order, each with its foot and end notes after it,
-without headers and footers."""
+without headers and footers.
+"""
 
 from __future__ import annotations
 

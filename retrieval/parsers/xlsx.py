@@ -103,7 +103,8 @@ class _Members:
 
     def related_roots(self, kind: str) -> Iterator[Any]:
         """Yield the root of each related member of a kind, such as "table", once: a small file may refer to a large
-        member a thousand times."""
+        member a thousand times.
+        """
         folder, name = posixpath.split(self.sheet)
         relations = f"{folder}/_rels/{name}.rels"
         names: dict[str, None] = {}
@@ -233,7 +234,8 @@ def _letters(around: Sequence[str | int]) -> list[str]:
 @lru_cache(maxsize=1024)
 def _around(shown: str) -> tuple[str, str, int]:
     """Return the text before and after a number in a section of a format, and its least number of digits. Empty
-    where the format scales the number or depends on it, since its unit is then not that of the value."""
+    where the format scales the number or depends on it, since its unit is then not that of the value.
+    """
     plain = FORMAT_LITERAL.sub("", shown)
     digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda match: "_" * len(match[0]), shown))]
     if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):

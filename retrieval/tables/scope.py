@@ -13,7 +13,8 @@ from foundation.types import EVERY_TENANT, Scope
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """SQL conditions on a document `d`. They are part of every query for a reader, so that no row out of scope is
-    ever ranked, counted or takes a place within a limit."""
+    ever ranked, counted or takes a place within a limit.
+    """
 
     in_scope: str
     readable: str

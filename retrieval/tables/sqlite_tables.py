@@ -132,7 +132,8 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 def make_tables(connection: sqlite3.Connection, path: Path) -> None:
     """Create the tables if there are none, atomically: two processes may do so at once. Raises StoreUnavailable: the
-    tables have another format."""
+    tables have another format.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.executescript(_SCHEMA)

@@ -152,7 +152,7 @@ class KeyStore:
         pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key.
         """
         # keep `basic` off for what changes something: browsers attach it to requests that other sites make
-        principal = self.known(_digest(credential_of(authorization or "", basic=basic)))
+        principal = self.find_owner(_digest(credential_of(authorization or "", basic=basic)))
         if principal is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
         return principal
@@ -160,11 +160,11 @@ class KeyStore:
     def digest_of(self, key: str) -> str:
         """Return the stored digest of `key`. Raises Unauthenticated: the key is not in the file."""
         digest = _digest(key.strip())
-        if self.known(digest) is None:
+        if self.find_owner(digest) is None:
             raise Unauthenticated("That is no valid API key.")
         return digest
 
-    def known(self, digest: str) -> Principal | None:
+    def find_owner(self, digest: str) -> Principal | None:
         """Return the owner of the key with this digest, or `None`."""
         match = None
         # all of them, even after a match: the time must not tell which was found
@@ -215,7 +215,7 @@ class Callers:
             self._tokens.recheck(principal.credential)
             return principal
         try:
-            current = self.keys.known(principal.credential.removeprefix(KEY))
+            current = self.keys.find_owner(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:
             raise StoreUnavailable(str(error)) from error
         path = self.keys.path

@@ -66,7 +66,7 @@ class Sessions:
                 return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
                 raise Unauthenticated(f"You are not signed in any more. {error} Then open the page again.") from error
-        principal = self._callers.keys.known(value.removeprefix(KEY).decode()) if value else None
+        principal = self._callers.keys.find_owner(value.removeprefix(KEY).decode()) if value else None
         if principal is None:
             raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
         return principal

@@ -228,7 +228,7 @@ class MessageShape(Shape):
         yield _sse("message_delta", delta=ended, usage=whole["usage"])
         yield _sse("message_stop")
 
-    def failed(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> ServerSentEvent:
         return sse("error", anthropic_problem(error))
 
 

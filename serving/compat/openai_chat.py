@@ -203,7 +203,7 @@ class ChatShape(Shape):
             yield sse(None, {**self._common, "choices": [], "usage": _usage(answer.usage)})
         yield ServerSentEvent(raw_data="[DONE]")
 
-    def failed(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> ServerSentEvent:
         return sse(None, openai_problem(error))
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> ServerSentEvent:

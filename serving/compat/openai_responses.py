@@ -250,7 +250,7 @@ class ResponseShape(Shape):
             yield from self._call(index, call)
         yield self._sse("response.completed", response=self.whole(answer) | {"output": [*messages, *calls]})
 
-    def failed(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> ServerSentEvent:
         problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
         members = {name: problem["error"][name] for name in ("code", "message", "param")}
         return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})

@@ -51,7 +51,7 @@ class Shape(ABC):
         """Yield the events after the text, for the answer and all text that was sent."""
 
     @abstractmethod
-    def failed(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> ServerSentEvent:
         """Return the last event of a stream that failed."""
 
     def events_of(self, event: Event) -> Iterator[ServerSentEvent]:
@@ -122,7 +122,7 @@ async def reply(
     await check_request(wanted, runtime)
     at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if stream:
-        return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.failed)
+        return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.error_event)
     return as_json(shape.whole(await collect(at_work, runtime.lifecycle, request)))
 
 

@@ -1,5 +1,6 @@
 """What every part with a server promises: one that falls silent is given up in time, with an error that says so, and used
-again when it answers. The real servers of the tests stand behind a relay that can fail."""
+again when it answers. The real servers of the tests stand behind a relay that can fail.
+"""
 
 from __future__ import annotations
 

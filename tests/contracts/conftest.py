@@ -27,7 +27,8 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
 @pytest.fixture(params=under_test.WRAPPED)
 def watched(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Any], Any]]:
     """`watched(port, part)` is the part as its adapter built it; or as it is while the system runs: telemetry records,
-    LangChain is instrumented, a request's span is open, and the part stands in the wrapper of its port."""
+    LangChain is instrumented, a request's span is open, and the part stands in the wrapper of its port.
+    """
     with ExitStack() as opened:
         if request.param == "plain":
             yield lambda _, part: part

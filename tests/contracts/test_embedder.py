@@ -1,5 +1,6 @@
 """The promises of an embedder, on every adapter in models/embedders, on a class of LangChain's, and on broken ones that
-must be rejected. The adapters of remote APIs meet a real llama.cpp server in a process of its own."""
+must be rejected. The adapters of remote APIs meet a real llama.cpp server in a process of its own.
+"""
 
 from __future__ import annotations
 

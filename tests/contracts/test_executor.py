@@ -180,7 +180,8 @@ async def only_an_approver_of_the_same_tenant_decides(world: World, executor: Ex
 
 async def nobody_approves_their_own(world: World, executor: Executor) -> None:
     """By person, whichever key or spelling; to reject it is to take it back. What was approved alone before the policy
-    wanted two people is not done either."""
+    wanted two people is not done either.
+    """
     both = replace(LEAD, subject="Ada")  # NORTH's subject is ada
     waiting = await call(executor, "send_parcel", SEND)
     assert waiting.approval is not None

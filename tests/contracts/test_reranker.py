@@ -1,5 +1,6 @@
 """The promises of a reranker, on every adapter in models/rerankers, on LangChain's document compressors, and on broken
-ones that must be rejected."""
+ones that must be rejected.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def takes_any_text(reranker: Reranker) -> None:
 
 def scores_each_text_in_its_place(reranker: Reranker) -> None:
     """A score belongs to its text, not to the order in which the scores were found. What scores by position alone, as
-    no reranking does, gives the same scores in any order and keeps this promise too."""
+    no reranking does, gives the same scores in any order and keeps this promise too.
+    """
     shuffled = random.Random(7).sample(range(len(TEXTS)), len(TEXTS))
     straight, moved = reranker.score(QUERY, list(TEXTS)), reranker.score(QUERY, [TEXTS[at] for at in shuffled])
     assert moved == pytest.approx([straight[at] for at in shuffled], abs=1e-4) or moved == straight

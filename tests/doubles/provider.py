@@ -277,7 +277,8 @@ def metered(
 ) -> Behaviour:
     """A reply or stream that is billed: the provider knows what it has read and written, tells it as its API does, and keeps it in
     `billed`. `read` includes what was `cached` and what is `kept` for later. `upto`: it breaks off after so many events,
-    having billed them. `totals`: Anthropic's end repeats what was read, as its own API does and not every server of it."""
+    having billed them. `totals`: Anthropic's end repeats what was read, as its own API does and not every server of it.
+    """
 
     def reply(handler: _Handler) -> None:
         bill = {"read": read, "wrote": wrote, "cached": cached, "kept": kept, "reasoning": reasoning}
@@ -323,7 +324,8 @@ def thinks(
     text: str, *wanted: tuple[str, Mapping[str, Any]], reasoning: int, cached: int = 0, kept: int = 0
 ) -> Behaviour:
     """A streamed reply of a model that thinks first: Anthropic tells its thoughts, signed, and OpenAI how many tokens they took.
-    Then come the text and calls of several tools at once."""
+    Then come the text and calls of several tools at once.
+    """
 
     def reply(handler: _Handler) -> None:
         make = _anthropic_thoughts if _is_anthropic(handler) else _openai_thoughts

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 class Receiver:
     """`requests` holds (headers in small letters, body) of each. `status` is answered, `headers` along with it, once
-    `released` is set."""
+    `released` is set.
+    """
 
     def __init__(self, status: int = 204, headers: dict[str, str] | None = None) -> None:
         self.status, self.headers = status, headers or {}

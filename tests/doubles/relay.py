@@ -1,5 +1,6 @@
 """A relay on loopback that stands between a client and a real server, so that the network between them can fail: a double
-of a bad line. `silent` takes everything and lets nothing through; `cut` drops what is open and hears nobody."""
+of a bad line. `silent` takes everything and lets nothing through; `cut` drops what is open and hears nobody.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The stack of tests that run a whole system: doubles in place of its two models, an index in memory, all else as a user
-has it."""
+has it.
+"""
 
 from __future__ import annotations
 

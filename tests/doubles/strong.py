@@ -51,7 +51,8 @@ _REFUND = re.compile(r"\brefund\b.*?(QM-\d{5})", re.IGNORECASE | re.DOTALL)
 
 def clerk(messages: Sequence[BaseMessage]) -> AIMessage:
     """What a careful model would do at the desk of `tests.doubles.orchestration`: call the tool that is asked for, else search,
-    and then say what came of it, in the words of the tools and passages."""
+    and then say what came of it, in the words of the tools and passages.
+    """
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     results = [message for message in messages[messages.index(question) :] if isinstance(message, ToolMessage)]
     if results:

@@ -11,7 +11,8 @@ from foundation.components import load_removable
 
 def cross_encoder(folder: Path, *, labels: int = 1) -> Path:
     """A BERT of two layers with a classifier on top, as `CrossEncoder` loads it. It knows nothing: what a real one would
-    add, its weights, is the same code."""
+    add, its weights, is the same code.
+    """
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 

@@ -19,7 +19,8 @@ from tests.doubles.provider import Behaviour, openai_faults
 
 def says(text: str, *wanted: Wanted, thoughts: str = "", breaks_after: int | None = None) -> Behaviour:
     """A reply of thoughts, words and calls of tools at once, in whole or as a stream in the vendor's own pieces. `breaks_after`
-    so many of them the vendor tells of an error of its own, in the stream."""
+    so many of them the vendor tells of an error of its own, in the stream.
+    """
 
     def reply(handler: Any) -> None:
         if "/converse" in handler.path:

@@ -1,5 +1,6 @@
 """What a person is told when the model's provider fails: the whole system over HTTP, a provider over HTTP that fails on
-command. B10 to B15 and B17 of the fault matrix; the wrapper alone is tested in tests/unit/models/test_resilience.py."""
+command. B10 to B15 and B17 of the fault matrix; the wrapper alone is tested in tests/unit/models/test_resilience.py.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Several processes over one PostgreSQL, pgvector and Redis: two workers of one server, and a server beside them. Nothing is
-lost between them, and a worker that dies is replaced."""
+lost between them, and a worker that dies is replaced.
+"""
 
 from __future__ import annotations
 
@@ -171,7 +172,8 @@ def _until(holds: Callable[[], bool]) -> None:
 @pytest.mark.timeout(600)
 def test_what_one_process_acknowledged_every_process_finds(servers: Servers, key: str) -> None:
     """All of them write and read at once; each document is looked for everywhere as soon as it is acknowledged. Which worker
-    takes a connection is the kernel's choice, so the first address is asked several times."""
+    takes a connection is the kernel's choice, so the first address is asked several times.
+    """
     asked = [*[servers.urls[0]] * ASKED_AGAIN, servers.urls[1]]
     with ThreadPoolExecutor(6) as callers:
         lost = callers.map(lambda number: _add(servers.urls[number % 2], asked, key, f"n{number}"), range(DOCUMENTS))

@@ -37,7 +37,8 @@ def test_what_one_process_read_earlier_is_not_written_over_what_another_read_lat
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two clients that share nothing but the server. Between the first one's reading of the ledger and its writing to the
-    index, the document is replaced and the second one brings the index up to that, as far as it is let."""
+    index, the document is replaced and the second one brings the index up to that, as far as it is let.
+    """
     context, dsn = Context(data_dir=tmp_path), services.postgres()
     ledgers: list[DocumentLedger] = []
     indexes: list[VectorIndex] = []

@@ -1,5 +1,6 @@
 """Our bill against that of a provider, to the last digit: a double on loopback that knows what it has read and written, and
-tells it as OpenAI's and Anthropic's APIs do. Prices here are those that the vendors publish, a million tokens."""
+tells it as OpenAI's and Anthropic's APIs do. Prices here are those that the vendors publish, a million tokens.
+"""
 
 from __future__ import annotations
 

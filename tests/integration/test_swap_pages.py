@@ -152,7 +152,8 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
 
 def _answers(system: System) -> None:
     """It finds the document; and it answers from it, where the thresholds were set for this embedder. Which of its sentences
-    a small model behind a server picks is the model's own affair, and not always the same."""
+    a small model behind a server picks is the model's own affair, and not always the same.
+    """
     assert DOCUMENTS[0] in {hit.source.uri for hit in system.retriever.retrieve(QUESTION, system.policy.scope(PERSON))}
     if system.settings.models.embedder.use == "openvino":
         answer = asyncio.run(trial.ask(system, QUESTION, PERSON))

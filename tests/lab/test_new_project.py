@@ -34,7 +34,8 @@ CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
 
 def cover_pairs(names: list[str]) -> list[tuple[str, ...]]:
     """Rows of what is left out, so that each two are seen together: none, both, and each without the other. Two names differ in some bit of
-    their places, so a row a bit and its opposite are enough."""
+    their places, so a row a bit and its opposite are enough.
+    """
     rows: list[tuple[str, ...]] = [(), tuple(names)]
     for bit in range((len(names) - 1).bit_length()):
         rows += [tuple(name for place, name in enumerate(names) if place >> bit & 1 == value) for value in (0, 1)]

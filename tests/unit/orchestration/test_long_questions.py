@@ -1,5 +1,6 @@
 """A question of thousands of blanks or digits is read in one pass. An expression that tries again from each of its
-characters would hold the whole server, because nothing else runs while it does."""
+characters would hold the whole server, because nothing else runs while it does.
+"""
 
 from __future__ import annotations
 
