@@ -29,8 +29,8 @@ class SystemClock:
         return time.clock_gettime(_MONOTONIC)
 
 
+# The clock that also counts while the machine sleeps, where the system has it
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""The clock that also counts while the machine sleeps, where the system has it."""
 
 
 class SteadyTime:

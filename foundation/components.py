@@ -27,6 +27,7 @@ from foundation.stores.registry import Store
 
 Built = TypeVar("Built")
 
+# Section of stack.toml -> folder of its adapters. Parsers are chosen by file type, not by a section.
 PORTS = {
     "models.chat": "models.chat",
     "models.embedder": "models.embedders",
@@ -44,7 +45,6 @@ PORTS = {
     "observability.exporters": "observability.exporters",
     "serving.cache": "serving.caches",
 }
-"""Section of stack.toml -> folder of its adapters. Parsers are chosen by file type, not by a section."""
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ from typing import ClassVar
 
 from foundation.output.masking import mask_text
 
+# Most characters of a message, which may quote a megabyte from a caller
 LONGEST_MESSAGE = 20_000
-"""Most characters of a message, which may quote a megabyte from a caller."""
+# Most seconds of a wait; no quota has a longer window, and a provider may send any number
 LONGEST_WAIT_S = 31 * 86_400.0
-"""Most seconds of a wait; no quota has a longer window, and a provider may send any number."""
 
 
 def sensible_wait_s(seconds: float | None) -> float | None:

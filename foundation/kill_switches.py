@@ -29,8 +29,8 @@ WORDS: dict[Kind, str] = {
     "tenant": 'All work for the tenant "{name}"',
     "model": 'The model "{name}"',
 }
+# Least bytes of the file: room for some 150 stops, which can so be written on a full disk
 RESERVE = 32_768
-"""Least bytes of the file: room for some 150 stops, which can so be written on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ class Stops:
 
 
 T = TypeVar("T")
+# Seconds between checks of the switches while work goes on
 LOOK_S = 0.25
-"""Seconds between checks of the switches while work goes on."""
 
 
 async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:

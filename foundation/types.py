@@ -10,17 +10,17 @@ Layer = Literal["foundation", "models", "retrieval", "orchestration", "serving",
 
 LAYERS: tuple[Layer, ...] = ("foundation", "models", "retrieval", "orchestration", "serving", "observability")
 
+# The owner of a document that every tenant may read. No credential can have this tenant.
 EVERY_TENANT = "*"
-"""The owner of a document that every tenant may read. No credential can have this tenant."""
 
+# The class of a document without one
 UNCLASSIFIED = "unclassified"
-"""The class of a document without one."""
 
+# The group of documents that only the owner of the machine may still read. No scope has it.
 NOBODY = "(nobody)"
-"""The group of documents that only the owner of the machine may still read. No scope has it."""
 
+# Joins two classes of a document that is for those who may see both
 BOTH = " ∩ "
-"""Joins two classes of a document that is for those who may see both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import check
 from models.resilience.vendor_errors import translate_errors
 
+# Shape (texts, dimensions), rows of unit length
 Vectors = npt.NDArray[np.float32]
-"""Shape (texts, dimensions), rows of unit length."""
 
+# Fixed texts whose vectors distinguish embedders of the same name and dimension. Changing one changes every
+# fingerprint.
 PROBE_TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "A refund is paid within fourteen days of the return.",
     "Fehlercode 42: Druckkopf überhitzt",
 )
-"""Fixed texts whose vectors distinguish embedders of the same name and dimension. Changing one changes every
-fingerprint."""
 
 
 class ArrayEmbeddings(Embeddings, ABC):

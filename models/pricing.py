@@ -13,10 +13,10 @@ from langchain_core.messages.ai import UsageMetadata
 from foundation.types import Usage
 from models.contract import Call
 
+# Key in a reply's metadata: the usage that the provider reported before the first word, used where the end reports none
 USAGE_AT_START = "usage_at_start"
-"""Key in a reply's metadata: the usage that the provider reported before the first word, used where the end reports none."""
+# Keys of LangChain's adapters for tokens that were written into the provider's cache, each token under one of them
 CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""Keys of LangChain's adapters for tokens that were written into the provider's cache, each token under one of them."""
 
 
 def usage_of(message: AIMessage) -> Usage:

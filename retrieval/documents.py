@@ -15,8 +15,8 @@ from foundation.errors import InvalidRequest
 from foundation.types import UNCLASSIFIED, Scope
 from retrieval.filters import Value, kind_of
 
+# Shape (texts, dimensions), rows of unit length
 Vectors = npt.NDArray[np.float32]
-"""Shape (texts, dimensions), rows of unit length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Parsed:
     """Versions of the parsers that read it, with those of a mail's attachments. Set by the caller of a parser."""
 
 
+# The reason why a person's documents are not erased with them
 DOCUMENTS_STAY = "they belong to the tenant, with their names and the list of what was refused: delete them by name"
-"""The reason why a person's documents are not erased with them."""
+# Fields of `Source` that can be filtered by like attributes
 KNOWN = ("uri", "title", "media_type", "series", "effective_from", "published")
-"""Fields of `Source` that can be filtered by like attributes."""
+# The attribute with the class of a document, by which the policy lets roles and tenants see it
 DATA_CLASS = "data_class"
-"""The attribute with the class of a document, by which the policy lets roles and tenants see it."""
+# Fields of `Source` that are set when it is stored, not by the writer
 OF_THE_LEDGER = ("version_of", "writer_reads")
-"""Fields of `Source` that are set when it is stored, not by the writer."""
 
 
 @dataclass(frozen=True, slots=True)

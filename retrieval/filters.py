@@ -20,10 +20,10 @@ from foundation.errors import InvalidRequest
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+# A value of metadata. An `int` counts as a `float`.
 Value: TypeAlias = str | float | bool | date
-"""A value of metadata. An `int` counts as a `float`."""
+# The form in which adapters store and compare values: text as it is, everything else as a number
 Stored: TypeAlias = str | float
-"""The form in which adapters store and compare values: text as it is, everything else as a number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from serving.http.replies import FirstReply, give_first_reply
 from serving.runtime import Runtime
 from serving.wiring import System
 
+# Modules with a router, each of which can be deleted. A router brings what must run while it is served.
 ROUTES = (
     "serving.api.answers",
     "serving.api.search",
@@ -41,7 +42,6 @@ ROUTES = (
     "serving.mcp.routes",
     "serving.page.routes",
 )
-"""Modules with a router, each of which can be deleted. A router brings what must run while it is served."""
 IDEMPOTENCY = "serving.http.idempotency"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 

@@ -13,11 +13,11 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+# What remains of a person who is erased
 CACHE_STAYS = (
     "counts of quotas under a hash of the person, until their windows have passed; sessions, sealed, which end with the key or "
     "token behind them"
 )
-"""What remains of a person who is erased."""
 
 
 @dataclass(frozen=True, slots=True)

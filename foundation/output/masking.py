@@ -12,11 +12,11 @@ _SECRET_NAME = re.compile(
     r"|token|dsn|credentials?|authorization|auth|cookie|signature|connection[_-]string)$|(?:apikey|password|secret|token)$",
     re.IGNORECASE,
 )
+# Names of header settings, whose values are often credentials
 _HEADERS = re.compile(r"(?:^|[_-])headers$", re.IGNORECASE)
-"""Names of header settings, whose values are often credentials."""
 _NAME = r"(?:[\w-]*(?:api[_-]?key|passw(?:or)?d|passphrase|secret|token|authorization|signature|credentials?)|key|sig|pwd|dsn)"
+# The beginning of a name. Without it, a search at every letter of a long text would take seconds.
 _BEGIN = r"(?<![\w-])"
-"""The beginning of a name. Without it, a search at every letter of a long text would take seconds."""
 _SHAPES = (
     # name:password@ of an address; a password may hold an @
     (re.compile(r"(?<=://)[^/\s\"'<>?#]+(?=@)"), MASK),

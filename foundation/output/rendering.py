@@ -7,19 +7,19 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+# Escape sequences and direction marks, by which a text could repaint its surroundings, and invisible letters; not tabs
+# and newlines
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Escape sequences and direction marks, by which a text could repaint its surroundings, and invisible letters; not
-tabs and newlines."""
 _MARKUP = (
     # What makes a link, a picture or the target of a reference of a pair of brackets. Backslashes of the text's own before it are
     # doubled, or the last of them would take ours away.
     (re.compile(r"(?<!\\)(\\*)\](?=[(:])"), r"\1\1\\]"),
     (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),  # HTML, and a link in angle brackets; right in Markdown and in HTML
 )
+# Beginnings of addresses that some clients turn into links
 _BARE = ((re.compile(r":(?=//)"), r"\\:"), (re.compile(r"(?i)\b(www)\.(?=\w)"), r"\1\\."))
-"""Beginnings of addresses that some clients turn into links."""
 _NAMES = frozenset({"title", "uri", "name", "filename"})
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 
+# Points on a document's way into the ledger and the index, in this order
 WRITING = ("before_commit", "after_commit", "mid_index", "before_index_sequence")
-"""Points on a document's way into the ledger and the index, in this order."""
 
 
 def crash_point(name: str) -> None:

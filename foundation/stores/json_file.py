@@ -16,8 +16,8 @@ from foundation.stores.full_disk import translate_errors
 
 T = TypeVar("T")
 
+# Tick of the coarsest file system clock (FAT) in nanoseconds; most tick every few milliseconds
 TICK_NS = 2_000_000_000
-"""Tick of the coarsest file system clock (FAT) in nanoseconds; most tick every few milliseconds."""
 
 
 class Unreadable(Exception):

@@ -32,8 +32,8 @@ class Person:
         return mark_of(Principal(self.subject, self.tenant))
 
 
+# (data folder, person) -> number of erased items
 Erase = Callable[[Path, Person], int]
-"""(data folder, person) -> number of erased items."""
 
 
 @dataclass(frozen=True, kw_only=True)

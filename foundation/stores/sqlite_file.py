@@ -22,8 +22,8 @@ from foundation.stores.registry import Person, Store
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
+# Seconds to wait for readers before the write-ahead log can be emptied
 TRUNCATE_S = 30.0
-"""Seconds to wait for readers before the write-ahead log can be emptied."""
 
 EraseRows = Callable[[sqlite3.Connection, Person], int]
 

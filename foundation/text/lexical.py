@@ -22,10 +22,10 @@ _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d
 _INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
 # Share of capitalised words from which capitals name nothing; English prose has about a tenth
 _MANY_CAPITALS = 0.2
+# Vowel signs and the like, which belong to the letter before them; Python's `\w` leaves them out
 _SIGNS = (
     "".join(map(chr, filter(lambda one: unicodedata.category(chr(one))[0] == "M", range(0x300, 0x1800)))) + "\u200d"
 )
-"""Vowel signs and the like, which belong to the letter before them; Python's `\\w` leaves them out."""
 _LETTERS = rf"[^\W\d_]+(?:[{_SIGNS}]+[^\W\d_]*)*"
 _LETTERS_ONLY = re.compile(r"[^\W\d_]+")
 _NOT_LATIN = re.compile(r"[^\u0000-\u024f\u1e00-\u1eff]")
@@ -45,8 +45,8 @@ _PREFIX = 5
 FUNCTION_WORDS = tokens.FUNCTION_WORDS | frozenset(
     "down else ever few get give let like make many may might much must please shall tell upon us without".split()  # noqa: SIM905 - a word list reads as text
 )
+# English function words that are no words of German, Spanish or French
 ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
-"""English function words that are no words of German, Spanish or French."""
 _FEW_WORDS = 3
 _DENIALS = frozenset(
     """no not never none neither nor cannot without nothing nobody nowhere unable fails failed lacks lack excluded

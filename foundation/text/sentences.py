@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from foundation.machine.deadline import check
 
+# Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese
 FOREIGN_STOPS = "。！？｡؟۔।॥։።፧។៕။"  # noqa: RUF001 - full-width signs are meant
-"""Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese."""
 # A foreign full stop with closing marks; Japanese reported speech in quotation marks continues. Greek has a semicolon
 # as question mark.
 _FOREIGN_STOP = re.compile(

@@ -34,8 +34,8 @@ MOST_COMPARED = 24
 # wrong.
 _LEAST = 4
 _LONG = 40
+# The distinct sentences of a premise, with their terms
 Parts = dict[str, frozenset[str]]
-"""The distinct sentences of a premise, with their terms."""
 
 
 class Options(Section):

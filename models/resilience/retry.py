@@ -48,8 +48,8 @@ __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "transl
 FALLBACK, ANSWERED_BY = "fallback", "answered_by"
 
 T = TypeVar("T")
+# A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called
 Demand = Callable[[str], None]
-"""A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called."""
 
 
 def nothing_stopped(name: str) -> None:

@@ -15,12 +15,12 @@ from foundation.errors import InvalidRequest
 from models.scoring.logistic import fit_logistic
 from observability.evaluation import metrics
 
+# Fewest questions of each kind for a curve
 LEAST = 5
-"""Fewest questions of each kind for a curve."""
+# Smallest penalty with which a curve exists where confidences separate both kinds without an error
 PENALTY = 0.01
-"""Smallest penalty with which a curve exists where confidences separate both kinds without an error."""
+# Shares of the answerable questions for which the refusals are reported
 SHARES = (0.8, 0.85, 0.9, 0.95)
-"""Shares of the answerable questions for which the refusals are reported."""
 
 
 @dataclass(frozen=True, slots=True)

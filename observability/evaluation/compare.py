@@ -14,22 +14,22 @@ from observability.evaluation.differences import MEASURES, PEAK, Difference, Jud
 from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
+# Decimals in a baseline
 DIGITS = 6
-"""Decimals in a baseline."""
+# Possible fates of a text that the chat model wrote, with their description
 DRAFTS = {
     "shown": "shown unmarked",
     "marked": "shown with marks, or with statements left out",
     "discarded": "discarded, quotes shown instead",
     "refused": "refused, nothing shown",
 }
-"""Possible fates of a text that the chat model wrote, with their description."""
+# Fields shown for both systems where a trial ended differently
 SHOWN = (
     "status", "answer", "citations", "drafts", "found", "passed", "recall_at_10", "ndcg_at_10", "answer_ms", "usd", "error"
 )  # fmt: skip
-"""Fields shown for both systems where a trial ended differently."""
 UNSEEN = frozenset({"discarded", "refused"})
+# Prefixes of the stack's keys that decide who writes the drafts
 WRITERS = ("models.chat.", "models.fallbacks", "models.cheaper", "models.tenants.", "orchestration.agent.", "prompts.")
-"""Prefixes of the stack's keys that decide who writes the drafts."""
 
 
 @dataclass(frozen=True)

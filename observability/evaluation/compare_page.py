@@ -12,8 +12,8 @@ from observability.reports import formatting, svg
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 MOST_CASES = 60
+# Largest drawn difference, in allowed losses; larger ones are drawn there
 FARTHEST = 3.0
-"""Largest drawn difference, in allowed losses; larger ones are drawn there."""
 
 
 def page(comparison: Comparison, data: str) -> str:

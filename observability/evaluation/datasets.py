@@ -21,8 +21,8 @@ T = TypeVar("T")
 TENANT = "bench"
 SCOPE = Scope(TENANT)
 FOLDER = "DATA must name a folder in a format of docs/measuring.md."
+# Called with the name of the step, the number done, and the total
 Progress = Callable[[str, int, int], None]
-"""Called with the name of the step, the number done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)

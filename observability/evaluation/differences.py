@@ -14,10 +14,10 @@ from observability.evaluation import metrics
 
 Numbers = npt.NDArray[np.float64]
 Judgement = Literal["better", "equal", "worse", "undecided", "unseen", "shown"]
+# Minimum pairs for an interval. With fewer, all may differ in the same way by chance, and the interval has no width.
 FEWEST = 8
-"""Minimum pairs for an interval. With fewer, all may differ in the same way by chance, and the interval has no width."""
+# More cases than anybody has: beyond, the difference is too near the threshold to be decided by more cases
 MOST = 1_000_000
-"""More cases than anybody has: beyond, the difference is too near the threshold to be decided by more cases."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ PEAK = Measure(
 )
 
 
+# Sign of a gain, by measure
 BETTER = {measure.name: 1 if measure.more_is_better else -1 for measure in (*MEASURES, PEAK)}
-"""Sign of a gain, by measure."""
 
 
 @dataclass(frozen=True)

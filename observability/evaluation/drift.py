@@ -18,8 +18,8 @@ from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanRow, SpanStore
 
+# Minimum answers in each period for a verdict
 FEWEST = 30
-"""Minimum answers in each period for a verdict."""
 RELABELLED, MOST = 400, 400
 # 99 % instead of the usual 95: with a dozen figures a week, every second week would raise a false alarm.
 LEVEL = 0.99

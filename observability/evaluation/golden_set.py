@@ -26,6 +26,7 @@ Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_ten
 NOBODY = "nobody"
 REFUSALS = ("abstained", "refused", "escalated")
 
+# Measures with their names in tables. More is better for all but `leaked`.
 MEASURES = {
     "passed": "did what it should",
     "answer_contained": "gold answer in the text",
@@ -39,7 +40,6 @@ MEASURES = {
     "judge_faithfulness": "judge: supported by the evidence, 1 to 4",
     "judge_completeness": "judge: gives what was asked for, 1 to 4",
 }
-"""Measures with their names in tables. More is better for all but `leaked`."""
 
 
 class ToolCall(BaseModel):

@@ -25,8 +25,8 @@ from orchestration.run.run import constrain
 
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
+# Minimum answers marked by people. A few agree by luck, and their interval does not show it.
 FEWEST = 50
-"""Minimum answers marked by people. A few agree by luck, and their interval does not show it."""
 
 Mark = Literal[1, 2, 3, 4]
 

@@ -19,11 +19,11 @@ from observability.evaluation.datasets import Progress, evenly, lines, read_ques
 from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verdict
 
 JUDGED = "human_judgements.jsonl"
+# Earlier turns of the conversation that the judge reads
 TURNS = 4
-"""Earlier turns of the conversation that the judge reads."""
 FULL = 4
+# Answers at the start without a verdict, after which it gives up: a wrong key, or a model that ignores schemas
 GIVEN_UP_AFTER = 5
-"""Answers at the start without a verdict, after which it gives up: a wrong key, or a model that ignores schemas."""
 
 
 @dataclass(frozen=True, slots=True)

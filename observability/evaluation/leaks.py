@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from foundation.types import Scope
 from observability.evaluation.metrics import tokens
 
+# Number of consecutive words that prove that a text was taken from a document
 WORDS = 8
-"""Number of consecutive words that prove that a text was taken from a document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ _UNSPACED = re.compile(
 )
 _ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
 RESAMPLES = 2000
+# Maximum values drawn in one call of numpy
 AT_ONCE = 1_000_000
-"""Maximum values drawn in one call of numpy."""
 
 
 def tokens(text: str) -> list[str]:

@@ -17,8 +17,8 @@ from models.embedding import embed_query
 from orchestration.events import Answer
 from retrieval.grounding.evidence import Grounding
 
+# Numbers in a signature. Enough to separate topics, far too few to reveal the question.
 SIGNS = 8
-"""Numbers in a signature. Enough to separate topics, far too few to reveal the question."""
 
 Scores = Mapping[str, str | float | Sequence[float]]
 

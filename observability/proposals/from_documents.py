@@ -26,14 +26,14 @@ from orchestration.prompts.frames import object_from
 from retrieval.contract import Hit
 
 T = TypeVar("T")
+# Passages among which search must find the evidence. A shallow search would accept easy questions only.
 DEPTH = 50
-"""Passages among which search must find the evidence. A shallow search would accept easy questions only."""
+# Maximum share of the evidence's words that a question may repeat
 COPIED = 0.8
-"""Maximum share of the evidence's words that a question may repeat."""
+# Characters that a chat model is shown at once
 PASSAGE = 1_500
-"""Characters that a chat model is shown at once."""
+# Failures of one kind after which the chat model is no longer called
 MOST_FAILURES = 5
-"""Failures of one kind after which the chat model is no longer called."""
 
 _UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?"
 _MONTHS = "|".join(month.capitalize() for month in MONTHS)
@@ -61,6 +61,7 @@ _WHEN = re.compile(
 )
 _IS = re.compile(rf"{_SUBJECT} (?P<x>is|are|was|were) {_TAIL}")
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
+# Questions, each with a pattern of words; texts without such a word do not answer it
 _ABSENT = {
     "Who invented {s}?": "invent(s|ed|or|ors)",
     "Which colour has {s}?": "colou?r(s|ed)?",
@@ -69,7 +70,6 @@ _ABSENT = {
     "Which award has {s} won?": "awards?|prizes?",
     "Who sponsors {s}?": "sponsor(s|ed)?",
 }
-"""Questions, each with a pattern of words; texts without such a word do not answer it."""
 
 ASK = Prompt(
     "golden_question", "1",

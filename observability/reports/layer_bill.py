@@ -16,10 +16,10 @@ from observability.stores.spans import SpanNode, SpanRow, tree
 if TYPE_CHECKING:  # it imports frameworks, and a report must be fast
     from orchestration.events import Charge
 
+# Layer of the time that no span claims: whatever was around the request
 OUTSIDE: Layer = "serving"
-"""Layer of the time that no span claims: whatever was around the request."""
+# Prefix of a price's basis for the time of our own machine
 LOCAL_BASIS = "local compute"
-"""Prefix of a price's basis for the time of our own machine."""
 
 
 @dataclass(frozen=True, slots=True)

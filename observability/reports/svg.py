@@ -9,8 +9,8 @@ from typing import Any
 from observability.reports import formatting
 
 WIDTH, ROW = 720, 26
+# Pixels for the labels of rows, and for their values
 LEFT, RIGHT = 210, 90
-"""Pixels for the labels of rows, and for their values."""
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
 GOOD, BAD, GREY = "#2f855a", "#c53030", "#a0aec0"
 

@@ -12,10 +12,10 @@ from foundation.types import LAYERS, Layer
 from observability.reports.layer_bill import layer_bill
 from observability.stores.spans import SpanRow, SpanStore
 
+# Default number of latest traces to read
 LOOKED_AT = 500
-"""Default number of latest traces to read."""
+# Statuses of runs that gave the person no answer
 UNHAPPY = ("failed", "refused", "escalated", "abstained")
-"""Statuses of runs that gave the person no answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Worth:
     n: int
 
 
+# Places where failures begin; the first that matches a case counts
 PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
     ("serving", "the request failed", lambda row: bool(row.get("error"))),
     ("retrieval", "a document was shown that the person may not see", lambda row: bool(row.get("leaked"))),
@@ -57,7 +58,6 @@ PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
     ("retrieval", "refused, though the document was found", lambda row: row.get("status") != "answered"),
     ("models", "the document was found, and the answer left its fact out", lambda _: True),
 )
-"""Places where failures begin; the first that matches a case counts."""
 
 
 def worth_of(ablation: Ablation, whole: Comparison) -> Worth:

@@ -58,15 +58,15 @@ STORE = SqliteStore(
     stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
 )
 
+# Enough digits for any sum of prices; decimal's default of 28 would round a long one
 EXACT = Context(prec=60)
-"""Enough digits for any sum of prices; decimal's default of 28 would round a long one."""
 
 # without a price a charge counts as unpriced, never as zero
+# Columns of a `Total` after its key
 _FIGURES = (
     "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
     "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
 )
-"""Columns of a `Total` after its key."""
 
 By = Literal["tenant", "model", "layer", "kind", "day"]
 # by this table alone: what stands in a statement must never come from a caller

@@ -43,6 +43,7 @@ _PARENTS_FIRST = "start_ns, id DESC"
 # json.dumps would make an encoder for each span
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
+# Layers by operation of the conventions; those we do not emit come from other instrumentors
 LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.CHAT: "models",
     "generate_content": "models",
@@ -58,11 +59,10 @@ LAYER_OF_OPERATION: Mapping[str, Layer] = {
     names.INVOKE_WORKFLOW: "orchestration",
     names.EXECUTE_TOOL: "orchestration",
 }
-"""Layers by operation of the conventions; those we do not emit come from other instrumentors."""
 
 
+# Default path of the store, below the data folder
 FILE = Path("spans.sqlite")
-"""Default path of the store, below the data folder."""
 
 
 def store_in(file: Path) -> SqliteStore:

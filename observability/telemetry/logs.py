@@ -18,8 +18,8 @@ from foundation.tracing import trace_id
 from observability.telemetry import personal_data
 
 OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving")
+# Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`
 FIELDS = "fields"
-"""Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`."""
 
 _request: ContextVar[dict[str, str] | None] = ContextVar("request", default=None)
 

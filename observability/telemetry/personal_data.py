@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal["EMAIL", "URL", "SECRET", "IBAN", "MAC", "IP", "SSN", "PHONE", "CARD"]
+# Kinds in the order in which they claim a stretch of text: longer and surer forms first
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Kinds in the order in which they claim a stretch of text: longer and surer forms first."""
 
+# Numbering plans for telephone numbers without a country code
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "SE", "IN", "AU", "BR", "JP")
-"""Numbering plans for telephone numbers without a country code."""
 
 EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+%-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}(?![\w-])", re.IGNORECASE
@@ -118,6 +118,7 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
                 yield match.start, match.end
 
 
+# Pattern of each kind, and a check of its matches
 _FORMS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "EMAIL": (EMAIL, bool),
     "URL": (URL, bool),
@@ -128,4 +129,3 @@ _FORMS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "MAC": (MAC, bool),
     "CARD": (CARD, _is_card),
 }
-"""Pattern of each kind, and a check of its matches."""

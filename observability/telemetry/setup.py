@@ -34,8 +34,8 @@ CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
 
 
 _lock = threading.RLock()
+# Running systems; the last one gets the spans
 _open: list[Telemetry] = []
-"""Running systems; the last one gets the spans."""
 
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:

@@ -13,8 +13,8 @@ from observability.reports import formatting
 from observability.value.figures import Basis, Figure
 from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
 
+# Fraction by which an assumption without a range in the contract is varied in each direction
 WITHOUT_RANGE = 0.25
-"""Fraction by which an assumption without a range in the contract is varied in each direction."""
 
 
 @dataclass(frozen=True, slots=True)

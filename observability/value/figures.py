@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from observability.reports import formatting
 
+# measured: recorded while the system worked. declared: stated by the contract about today's work or a decision.
+# assumed: not measured yet. A computed figure has the weakest basis of its inputs.
 Basis = Literal["measured", "declared", "assumed"]
-"""measured: recorded while the system worked. declared: stated by the contract about today's work or a decision.
-assumed: not measured yet. A computed figure has the weakest basis of its inputs."""
 Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "months"]
 
 _ORDER: tuple[Basis, ...] = ("assumed", "declared", "measured")

@@ -22,8 +22,8 @@ from observability.value.outcome_contract import VERDICTS, FloorException, Outco
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"
+# (estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best
 Interval = tuple[float | None, float, float]
-"""(estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best."""
 
 
 @dataclass(frozen=True, slots=True)

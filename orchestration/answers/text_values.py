@@ -15,8 +15,8 @@ from foundation.machine.deadline import check
 from foundation.text.lexical import NUMERALS, SHORT_MONTHS, terms
 from foundation.text.sentences import sentence_spans
 
+# Most characters of a name; a longer run of capitalised words is none
 LONGEST_NAME = 200
-"""Most characters of a name; a longer run of capitalised words is none."""
 
 _MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DATE = re.compile(

@@ -45,9 +45,9 @@ _NEGATES = re.compile(
 )
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
 _BEGINS = r"(?:https?://|www\.)"
+# An address (the group), or a run of characters that holds none, consumed whole so that the search stays linear;
+# likewise for links. `_references` returns the groups.
 _EMAIL = re.compile(r"([\w.+-]++@[\w-]++(?:\.[\w-]++)++)|[\w.+-]++")
-"""An address (the group), or a run of characters that holds none, consumed whole so that the search stays linear;
-likewise for links. `_references` returns the groups."""
 _LINK = re.compile(
     rf"\b(?:(https?://\S+|www\.\S+|{_HOST}(?:/\S*)?)"
     rf"|[a-z0-9-](?:(?!\b{_BEGINS})[a-z0-9-])*+(?:\.(?:(?!\b{_BEGINS})[a-z0-9-])++)*+)"

@@ -32,9 +32,9 @@ PASSAGES = 6
 DISCARDED = "a draft of the chat model was discarded: the documents do not support all of it, and are quoted instead"
 # Most documents named to a person whose question could not be answered
 NEAREST = 3
+# Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
+# another subject.
 NEAR = 0.75
-"""Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
-another subject."""
 SEVERAL = 2
 
 Work = Callable[[State, Run], Awaitable[tuple[State, str]]]

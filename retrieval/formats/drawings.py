@@ -10,14 +10,14 @@ from xml.etree import ElementTree as ET
 
 from retrieval.formats.text_blocks import whole_number
 
+# Raise it when the output changes: it is part of the version of each parser that uses this file
 DRAWINGS_VERSION = 0
-"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _MADE_UP = "description automatically generated"
+# Parts of a number format that are shown literally, or only leave room
 FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]*\]")
-"""Parts of a number format that are shown literally, or only leave room."""
 FORMAT_CONDITION = re.compile(r"\[[<>=]")
 
 

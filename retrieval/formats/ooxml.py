@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 from foundation.errors import DocumentRefused
 from retrieval.formats.drawings import parse_xml
 
+# Raise it when the output changes: it is part of the version of each parser that uses this file
 OOXML_VERSION = 0
-"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # Most ratio of unpacked to packed size. Office files reach about 20; zip bombs begin at several hundred.
 _MAX_EXPANSION = 100

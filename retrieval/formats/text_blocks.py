@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
 
+# Raise it when the output changes: it is part of the version of each parser that uses this file
 TEXT_VERSION = 0
-"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes

@@ -14,8 +14,8 @@ from typing import Any
 from retrieval.formats.drawings import parse_xml
 from retrieval.formats.text_blocks import whole_number
 
+# Raise it when the output changes: it is part of the version of each parser that uses this file
 NUMBERING_VERSION = 0
-"""Raise it when the output changes: it is part of the version of each parser that uses this file."""
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}  # fmt: skip

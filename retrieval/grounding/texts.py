@@ -12,8 +12,8 @@ from retrieval.text.quantities import Quantity, read_quantities
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
 # Words and figures as written; Chinese and Japanese characters one by one
 _TOKEN = re.compile(r"[\u3040-\u9fff]|\d+(?:[.,:]\d+)*|[^\W\d_\u3040-\u9fff][\w'’]*")
+# A run of capitalised words
 CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
-"""A run of capitalised words."""
 
 
 def tokens_of(text: str) -> list[str]:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # Names of the state collection and of its sequence
 _STATE, _COMPLETE = "state", "whole_to"
+# Number of vectors that are read or written at a time
 PAGE = 1000
-"""Number of vectors that are read or written at a time."""
 _WRITES = 3
 _EQUALS = 4
 # Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal

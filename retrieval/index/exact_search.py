@@ -24,8 +24,8 @@ from retrieval.filters import Value, Where, matches, restored_attributes, simpli
 
 log = logging.getLogger(__name__)
 
+# (tenant, groups). Vectors with the same readers form a *shelf*.
 Access = tuple[str, frozenset[str]]
-"""(tenant, groups). Vectors with the same readers form a *shelf*."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from foundation.errors import StoreInUse, StoreUnavailable
 
+# Seconds to wait for the lock, so that a command can follow another that is still closing
 PATIENCE_S = 2.0
-"""Seconds to wait for the lock, so that a command can follow another that is still closing."""
 
 
 class Ownership:

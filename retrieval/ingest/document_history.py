@@ -19,8 +19,8 @@ from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
 from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Source
 from retrieval.tables.row_codec import VERSION
 
+# Reason of a refusal: several documents have the offer's name
 AMBIGUOUS = "ambiguous"
-"""Reason of a refusal: several documents have the offer's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from retrieval.tables import row_codec
 
 FORMAT = "sixply-ledger"
 VERSION = 3
+# Number of passages that are committed together
 BATCH = 256
-"""Number of passages that are committed together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from retrieval.settings import FetchingSettings
 if TYPE_CHECKING:
     import httpx2
 
+# (host, port) -> its IP addresses, as texts
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""(host, port) -> its IP addresses, as texts."""
 
 _SECTION = "[retrieval.fetching]"
 _REDIRECTS = (301, 302, 303, 307, 308)

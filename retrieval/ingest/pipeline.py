@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Outcomes = Iterator[list[Prepared | Refused]]
+# A check that raises where an ingest may not go on; `go_on` never does
 Demand = Callable[[], object]
-"""A check that raises where an ingest may not go on; `go_on` never does."""
 
 
 def go_on() -> None: ...

@@ -23,8 +23,8 @@ from retrieval.search.fusion import standard_score_fusion, standard_scores
 from retrieval.settings import RankingSettings
 
 KEYWORD, VECTOR = "keyword", "vector"
+# Most passages that keyword or vector search fetches to find more documents
 DEEPEST = 5000
-"""Most passages that keyword or vector search fetches to find more documents."""
 
 # Keyword hits: (chunk id, score, document id), best first
 _Worded = Sequence[tuple[str, float, str]]

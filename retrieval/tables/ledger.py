@@ -21,8 +21,8 @@ from retrieval.tables.connection import TablesConnection
 from retrieval.tables.rows import Numbers, last_number
 from retrieval.tables.scope import bind_scope
 
+# Most words of a query that keyword search uses; vector search reads no further either
 MOST_WORDS = 128
-"""Most words of a query that keyword search uses; vector search reads no further either."""
 
 
 class TablesLedger(ABC):

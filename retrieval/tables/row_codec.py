@@ -14,17 +14,17 @@ from foundation.types import Scope
 from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
+# Prefix of the content hash of an earlier version, so that it equals the hash of no offer
 VERSION = "version "
-"""Prefix of the content hash of an earlier version, so that it equals the hash of no offer."""
+# Columns of a document `d` that `rows.read_source` reads
 SOURCE = (
     "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
     "d.version_of, d.writer_reads"
 )
-"""Columns of a document `d` that `rows.read_source` reads."""
+# Columns of a passage `c` that `read_chunk` reads
 CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
-"""Columns of a passage `c` that `read_chunk` reads."""
+# Name of the document's class among its stored attributes
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
-"""Name of the document's class among its stored attributes."""
 
 
 _DAYS = ("effective_from", "published")

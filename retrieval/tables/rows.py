@@ -17,8 +17,8 @@ from retrieval.filters import restored_attributes, stored_attributes
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
 
+# Number of columns in `row_codec.SOURCE`
 SOURCE_COLUMNS = 12
-"""Number of columns in `row_codec.SOURCE`."""
 _OF_THE_SOURCE = (
     "document_id", "tenant", "uri", "title", "media_type", "series", "effective_from", "published", "origin", "version_of",
     "writer_reads",
@@ -28,9 +28,9 @@ _CHUNK = (
     "sequence", "chunk_id", "document_id", "position", "start", "end", "page", "heading_path", "text", "digest", "embedding",
 )  # fmt: skip
 
+# Number of last changes whose deletions and stamps are kept. An index further behind is filled anew, which costs no
+# more than applying so many changes.
 REMEMBERED = 100_000
-"""Number of last changes whose deletions and stamps are kept. An index further behind is filled anew, which costs no
-more than applying so many changes."""
 
 
 class Numbers:

@@ -39,10 +39,10 @@ from serving.http.replies import end_if_answered
 from serving.settings import Settings
 
 PREFIX = "sixply_"
+# Prefix of `Principal.credential` for a key, before its digest
 KEY = "key "
-"""Prefix of `Principal.credential` for a key, before its digest."""
+# Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key
 TOKEN = "token "  # noqa: S105 - a word
-"""Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key."""
 CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
 
 ROLES: Mapping[str, str] = {
@@ -308,8 +308,8 @@ async def signed_in(connection: HTTPConnection) -> Principal:
 
 
 PUBLIC_PATHS = frozenset({"/", "/sign-in", "/sign-out", "/health/live", "/health/ready"})
+# Requests of the page itself, authenticated by its cookie. No other path accepts a cookie.
 PAGE_PATHS = ("/_nicegui/", "/_nicegui_ws/")
-"""Requests of the page itself, authenticated by its cookie. No other path accepts a cookie."""
 
 Asker = Annotated[Principal, Depends(Access("ask"))]
 Writer = Annotated[Principal, Depends(Access("write"))]

@@ -30,8 +30,8 @@ IN_MEMORY = (
 UNRECORDED = (
     "It is in force, in every process. The audit could not be written; its record follows as soon as it can be."
 )
+# Tenant of audit records that concern all tenants
 NOBODY = "-"
-"""Tenant of audit records that concern all tenants."""
 
 
 async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 COOKIE = "sixply_session"
 TTL_S = 12 * 3600
+# Prefix of a session's value: the kind of its credential
 KEY, TOKEN = b"key ", b"token "
-"""Prefix of a session's value: the kind of its credential."""
 # no credential carries this tenant, so nothing else of ours is there
 SHELF = EVERY_TENANT
 

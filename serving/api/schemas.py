@@ -47,8 +47,8 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# The value of a document's field or attribute. A text such as 2026-01-15 is a date.
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
-"""The value of a document's field or attribute. A text such as 2026-01-15 is a date."""
 
 
 class Summary(BaseModel):

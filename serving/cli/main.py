@@ -16,6 +16,7 @@ from foundation.components import is_there
 from foundation.errors import SixplyError
 from foundation.machine import collector
 
+# Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out.
 COMMANDS = {
     "Start here": {
         "demo": ("examples.support_desk.command:demo", "All six layers at work on real models, about a minute."),
@@ -83,7 +84,6 @@ COMMANDS = {
         "parts": ("serving.parts.list_parts:parts", "Every port with its adapters."),
     },
 }
-"""Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out."""
 
 
 class _Commands(UserDict[str, Any]):

@@ -34,8 +34,8 @@ from serving.runtime import Running, Runtime
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
+# Parameters accepted without effect
 TUNING = frozenset({"cache_control", "max_tokens", "service_tier", "temperature", "top_k", "top_p"})
-"""Parameters accepted without effect."""
 PARALLEL = "disable_parallel_tool_use"
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "stop_sequences": ([],),

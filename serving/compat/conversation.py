@@ -15,8 +15,8 @@ from orchestration.requests import ClientOptions
 from serving.api.schemas import Text
 from serving.http.errors import UnsupportedParameter
 
+# Maximum tools of one request, and maximum characters of all their schemas
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
-"""Maximum tools of one request, and maximum characters of all their schemas."""
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
@@ -110,8 +110,8 @@ def _parse_arguments(text: Any) -> Any:
     return arguments
 
 
+# Arguments of a call, which OpenAI's clients send as a text of JSON
 Arguments = Annotated[dict[str, Any], BeforeValidator(_parse_arguments, json_schema_input_type=Text)]
-"""Arguments of a call, which OpenAI's clients send as a text of JSON."""
 
 
 def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:

@@ -39,6 +39,7 @@ TUNING = frozenset({
     "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
 })  # fmt: skip
 
+# Values that change nothing. Other values of these parameters, and unlisted parameters, are refused.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False,),
@@ -46,7 +47,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "stop": ([],),
 }
-"""Values that change nothing. Other values of these parameters, and unlisted parameters, are refused."""
 
 
 class ImageAddress(BaseModel):

@@ -41,15 +41,15 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
 ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {"include": ([],), "truncation": ("disabled", "auto")}
 PREFIX = "resp_"
+# Prefix of the id of a background response, before the id of its job
 IN_BACKGROUND = "resp_job_"
-"""Prefix of the id of a background response, before the id of its job."""
 ResponseId = Annotated[Identifier, Path(examples=["resp_job_job-3"])]
 
+# Parameters without effect, with OpenAI's defaults. The reply repeats what was sent.
 REPEATED: dict[str, Any] = {
     "temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "max_output_tokens": None,
     "reasoning": None, "user": None, "safety_identifier": None, "prompt_cache_key": None,
 }  # fmt: skip
-"""Parameters without effect, with OpenAI's defaults. The reply repeats what was sent."""
 # features that are not supported here; strict clients want the fields all the same
 CONSTANT: dict[str, Any] = {
     "object": "response", "error": None, "incomplete_details": None, "background": False, "truncation": "disabled",

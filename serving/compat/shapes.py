@@ -27,19 +27,19 @@ from serving.http.errors import UnknownModel, UnsupportedParameter
 from serving.runtime import Runtime
 
 Compose = Literal["auto", "extractive", "generative"]
+# Accepted values of `model`, and how each composes its answer; `None` as configured
 MODELS: dict[str, Compose | None] = {
     "sixply": None,
     "sixply-extractive": "extractive",
     "sixply-generative": "generative",
 }
-"""Accepted values of `model`, and how each composes its answer; `None` as configured."""
 
 TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call"})
+# Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
-"""Values of `tool_choice` with which the client's tools are not to be called."""
 
+# Values of `tools` and `tool_choice` that change nothing
 NO_CHOICE: dict[str, tuple[Any, ...]] = {"tools": ([],), "tool_choice": ("none", "auto", {"type": "auto"})}
-"""Values of `tools` and `tool_choice` that change nothing."""
 
 
 class TextPart(BaseModel):

@@ -31,8 +31,8 @@ from retrieval.contract import Citation, DocumentLedger
 from serving.contract import Cache
 from serving.settings import AnswerCacheSettings
 
+# Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word.
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs
-"""Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word."""
 # a question with one of these is English; in other languages `a`, `do` and `am` are significant words
 _ENGLISH = frozenset("the what how when where who why which is are does can you my".split())  # noqa: SIM905 - reads best as text
 _NEUTRAL = frozenset("a an the is are am be do does of please".split())  # noqa: SIM905 - as above

@@ -16,8 +16,8 @@ from serving.http.errors import BodyRefused, respond
 from serving.settings import HttpSettings
 
 # validating a megabyte of wrong values holds the event loop for seconds, even in a thread
+# Maximum values in a JSON body. A conversation of 1,500 messages, or 200 questions with every option, stays below.
 MAX_VALUES = 10_000
-"""Maximum values in a JSON body. A conversation of 1,500 messages, or 200 questions with every option, stays below."""
 MAX_NESTING = 64
 # bodies that are files, streamed to disk up to `max_body_bytes`
 UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})

@@ -34,13 +34,13 @@ MEDIA_TYPE = "application/problem+json"
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
 ANTHROPIC_PATHS = ("/v1/messages",)
 VENDOR_PATHS = (*OPENAI_PATHS, *ANTHROPIC_PATHS)
+# OpenAI's codes for errors that its clients handle. A class may name its own in `openai_code`; every other code is
+# ours.
 OPENAI_CODES = {
     "budget_exceeded": "insufficient_quota",
     "quota_exceeded": "rate_limit_exceeded",
     "unauthenticated": "invalid_api_key",
 }
-"""OpenAI's codes for errors that its clients handle. A class may name its own in `openai_code`; every other code is
-ours."""
 # set on `request.state` once an unforeseen exception was logged, or it would be logged twice
 EXPLAINED = "explained"
 CHALLENGE = 'Bearer realm="sixply"'

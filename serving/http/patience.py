@@ -11,8 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# Minimum rate of a body or a reply, in bytes per second, averaged over the wait so far
 LEAST_RATE = 500
-"""Minimum rate of a body or a reply, in bytes per second, averaged over the wait so far."""
 LOOK_S = 1.0
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200

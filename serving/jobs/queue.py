@@ -47,12 +47,12 @@ STORE_AGAIN_S = 1.0
 NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask", "responses": "ask"}
 
 
+# Does one item for its current caller, with the folder of the job's files. It calls the demand right before it stores
+# anything, and passes on what that raises.
 Do = Callable[[JobItem, Principal, Path, Demand], Awaitable[Mapping[str, Any]]]
-"""Does one item for its current caller, with the folder of the job's files. It calls the demand right before it stores
-anything, and passes on what that raises."""
 
+# Returns a job's caller with current rights. Raises a RequestError: never allowed again. ComponentError: not now.
 Allow = Callable[[Permission, Principal], Principal]
-"""Returns a job's caller with current rights. Raises a RequestError: never allowed again. ComponentError: not now."""
 
 
 class _NotNow(Exception):

@@ -30,8 +30,8 @@ from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 
+# `responses` are questions of a vendor API's client, with the request body, which the reply repeats
 Kind = Literal["ingest", "answers", "responses"]
-"""`responses` are questions of a vendor API's client, with the request body, which the reply repeats."""
 Status = Literal["running", "done", "cancelled", "revoked"]
 ItemStatus = Literal["waiting", "done", "failed"]
 

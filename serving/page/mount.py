@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 from serving.page.brand import logo_address
 from serving.settings import BrandSettings
 
+# Seconds that a page without a connection is kept, with what it shows and runs
 RECONNECT_S = 20.0
-"""Seconds that a page without a connection is kept, with what it shows and runs."""
 
 
 class Mounted:

@@ -24,6 +24,7 @@ from serving.cli import terminal
 from serving.parts import ports
 from serving.parts.ports import CONTRACTS, Port
 
+# Second argument of `build`, where it is not the plain `Context`
 CONTEXTS = {
     "models.reranker": "models.contract:RerankerParts",
     "models.entailment": "models.contract:EntailmentParts",
@@ -31,11 +32,10 @@ CONTEXTS = {
     "orchestration.agent": "orchestration.contract:AgentParts",
     "orchestration.planner": "orchestration.contract:AgentParts",
 }
-"""Second argument of `build`, where it is not the plain `Context`."""
+# Optional methods of contracts from the ecosystem: write them if the part has the ability
 UNASKED = {
     "bind_tools", "copy_thread", "acopy_thread", "delete_for_runs", "adelete_for_runs", "prune", "aprune",
 }  # fmt: skip
-"""Optional methods of contracts from the ecosystem: write them if the part has the ability."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -29,13 +29,13 @@ STEADY_S = 60.0
 BACK_OFF_S = 1.0
 # young deaths in a row after which the problem will not pass by itself
 GIVE_UP = 5
+# Kind of store -> adapters bound to one process or machine, and one that several processes share
 STORES = {
     "retrieval.ledger": (("sqlite",), "postgres"),
     "retrieval.vectors": (("chroma", "memory"), "pgvector"),
     "orchestration.checkpoints": (("sqlite", "memory"), "postgres"),
     "serving.cache": (("memory",), "redis"),
 }
-"""Kind of store -> adapters bound to one process or machine, and one that several processes share."""
 
 
 def demand_shared(settings: Settings, *, processes: int, what: str) -> None:

@@ -15,8 +15,8 @@ from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
 from observability.value.outcome_contract import Conversion, OutcomeContract, Signature
 from serving.cli import terminal
 
+# Texts by which the example's contract is recognised. It may be overwritten.
 EXAMPLES = ("The figures are those of the fictional company", "put your figures in place of these")
-"""Texts by which the example's contract is recognised. It may be overwritten."""
 QUESTIONS = {
     "process.name": "What is done today, and where, in a few words",
     "process.volume_per_month": "How many cases a month",
@@ -49,11 +49,11 @@ QUESTIONS = {
     "signed.role": "Their role",
     "signed.on": "On which day they signed, like 2027-01-15",
 }
+# Optional values, each with the values that depend on it
 OPTIONAL = {
     "process.error_rate": ("process.usd_per_error", "resolved.error_rate_assisted"),
     "conversion.by": ("conversion.share", "conversion.explained"),
 }
-"""Optional values, each with the values that depend on it."""
 RULE = (
     "Ship if the lower end of the 95 % interval of net value is above the threshold and every floor is met. Stop if its upper end "
     "is below zero or a risk floor is broken. Otherwise hold, and measure more or improve."

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 _opened = ExitStack()
+# The function that runs a trial on this process's system, once that is open
 _trials: list[Callable[[int], dict[str, Any]]] = []
-"""The function that runs a trial on this process's system, once that is open."""
 
 
 def redirect_output(complaints: Path) -> None:

@@ -17,8 +17,8 @@ from foundation.errors import Conflict, InvalidRequest
 from serving.cli import terminal
 
 ROOT = Path(__file__).resolve().parents[3]
+# Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before
 UPDATER = "lab.project.update"
-"""Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before."""
 
 
 def update(

@@ -26,8 +26,8 @@ from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
 
 LOOK_AGAIN_S = 2.0
+# Readings of the load in the plot: three minutes
 KEPT = 90
-"""Readings of the load in the plot: three minutes."""
 DAYS, LATEST = 14, 300
 COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
 
