@@ -2,7 +2,7 @@
 
     python3 -m foundation.machine.install [--dev] [--with postgres,redis] [--torch cpu|auto|cu128|...]
 
-pip fetches uv, and uv everything else: the same files in a tenth of the time. Where uv does not run, pip goes on alone.
+pip fetches uv, and uv everything else: the same files in a tenth of the time. Where uv does not run or fails, pip goes on.
 It runs before anything is installed: the standard library only, and it parses on old Pythons to tell them that they are too old.
 """
 
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "sixply-setup.json"
+DEMO = ROOT / "examples" / "support_desk"
 
 # The lowest and highest Python for which every package of the lock has a wheel
 LOWEST, HIGHEST = (3, 11), (3, 14)
@@ -183,7 +184,7 @@ def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
         raise SetupFailed(f"{error}. {_remedy(str(error))}") from error
     _run(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
     _write_stamp(lock, extras)
-    print(f"Set-up done in {time.monotonic() - started:.0f} s. Next: make demo")
+    print(f"Set-up done in {time.monotonic() - started:.0f} s. Next: {'make demo' if DEMO.exists() else 'make'}")
 
 
 def _make_venv() -> None:
@@ -304,15 +305,28 @@ def _install(arguments: list[str], failed: str) -> None:
 
 
 def _run(arguments: list[str], failed: str) -> None:
-    """Run `uv pip`, or pip, which takes the same arguments, and show what it fetches.
+    """Run `uv pip`, then pip where uv failed or is not there, and show what it fetches.
     Raises SetupFailed: `failed`, the installer's own last words, and what to do about them.
     """
-    uv, settings = _uv(), _pip_settings()
-    command = [uv, "pip", *arguments, "--python", str(PYTHON)] if uv else [str(PYTHON), "-m", "pip", *arguments]
+    uv, pip = _uv(), [str(PYTHON), "-m", "pip"]
+    commands = [[uv, "pip", *arguments, "--python", str(PYTHON)]] if uv else []
+    # uv does not read all that pip can be told, such as a keyring; what only uv can do has no second try
+    if not uv or (not any("--torch-backend" in argument for argument in arguments) and _succeeds([*pip, "--version"])):
+        commands.append([*pip, *arguments])
+    output = ""
+    for command in commands:
+        if not (output := _output_of(command)):
+            return
+    raise SetupFailed(f"{failed} {_remedy(output)}\n\nThe installer said:\n{output[-1500:]}")
+
+
+def _output_of(command: list[str]) -> str:
+    """Run the installer; return what it said where it failed, and nothing else."""
+    settings = _pip_settings()
     told = {UV_NAMES[name]: value for name, value in settings.items() if name in UV_NAMES}
     if "find-links" in settings:
         told["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
-    if "--require-hashes" in arguments:
+    if "--require-hashes" in command:
         told.pop("UV_CONSTRAINT", None)  # a lock needs none, and uv wants hashes of it
     # uv looks at one index a package unless it is told otherwise; pip, whose settings these are, at all of them
     told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
@@ -326,9 +340,8 @@ def _run(arguments: list[str], failed: str) -> None:
             lines.append(line)
             if line.lstrip().startswith(("Downloading ", "Installed ", "Installing collected")):
                 print(f"  {line.strip()[:100]}", flush=True)
-    if process.returncode:
-        output = "".join(line for line in lines if not line.startswith("WARNING")).strip()
-        raise SetupFailed(f"{failed} {_remedy(output)}\n\n{'uv' if uv else 'pip'} said:\n{output[-1500:]}")
+    said = "".join(line for line in lines if not line.startswith("WARNING")).strip()
+    return (said or "nothing") if process.returncode else ""
 
 
 def _remedy(output: str) -> str:

@@ -256,6 +256,18 @@ class TestInstaller:
         assert last == "-m pip install one"
         assert "pip does its work" in capsys.readouterr().out
 
+    def test_what_uv_cannot_fetch_pip_tries(self, root):
+        program(install.PYTHON, f'echo "$@" >> {root}/asked')
+        program(root / ".venv" / "bin" / "uv", '[ "$1" = pip ] && echo "401 Unauthorized" && exit 2; exit 0')
+        install._run(["install", "one"], "It failed.")
+        assert (root / "asked").read_text().splitlines()[-1] == "-m pip install one"
+
+    def test_where_both_fail_the_words_are_those_of_pip(self, root):
+        program(install.PYTHON, 'case "$*" in *install*) echo "No space left on device"; exit 1;; esac')
+        program(root / ".venv" / "bin" / "uv", '[ "$1" = pip ] && echo "401 Unauthorized" && exit 2; exit 0')
+        with pytest.raises(SetupFailed, match=r"(?s)It failed\. The disk is full.*No space left"):
+            install._run(["install", "one"], "It failed.")
+
     @pytest.mark.parametrize(
         ("arguments", "constraint"), [(["install", "one"], "/etc/limits.txt"), (["install", "--require-hashes"], "")]
     )
