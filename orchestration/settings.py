@@ -17,7 +17,7 @@ class AnswerSettings(Section):
     compose: Literal["auto", "extractive", "generative"] = "auto"
     rewrites: int = Field(default=1, ge=0, le=5)
     evidence: int = Field(default=6, ge=1)
-    """Number of documents whose sentences are considered."""
+    """Number of documents whose sentences are considered, and that a model's search of the documents returns."""
     passages: int = Field(default=3, ge=1)
     """Number of passages considered in each of them."""
     max_question_characters: int = Field(default=8_000, ge=1)

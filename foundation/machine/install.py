@@ -310,8 +310,8 @@ def _run(arguments: list[str], failed: str) -> None:
     """
     uv, pip = _uv(), [str(PYTHON), "-m", "pip"]
     commands = [[uv, "pip", *arguments, "--python", str(PYTHON)]] if uv else []
-    # uv does not read all that pip can be told, such as a keyring; what only uv can do has no second try
-    if not uv or (not any("--torch-backend" in argument for argument in arguments) and _succeeds([*pip, "--version"])):
+    # uv does not read all that pip can be told, such as a keyring. Builds of torch and hashes of constraints are uv's alone
+    if not uv or (not re.search(r" -c |--torch-backend", " ".join(arguments)) and _succeeds([*pip, "--version"])):
         commands.append([*pip, *arguments])
     output = ""
     for command in commands:

@@ -17,7 +17,7 @@ from serving.http.errors import validate
 from serving.http.streams import collect, explain
 from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace
 from serving.page.views.arguments import Arguments, display, label_of
-from serving.page.views.provenance import Making
+from serving.page.views.how_it_was_made import Making
 
 LOOK_AGAIN_S = 3.0
 DECIDED = 20

@@ -20,8 +20,8 @@ from serving.http.streams import explain, follow
 from serving.page.session import WORDS, Visitor, act, every, refill, trace
 from serving.page.views.conversations import Earlier
 from serving.page.views.feedback import FeedbackBar
+from serving.page.views.how_it_was_made import Making
 from serving.page.views.markdown import show_markdown
-from serving.page.views.provenance import Making
 from serving.page.views.source import SourcePanel
 
 LOOK_AGAIN_S = 2.0

@@ -22,7 +22,7 @@ from orchestration.flow.document_steps import DISCARDED
 from orchestration.requests import AnswerRequest, Plan, PlanStep
 from orchestration.run.answering import answer, resume
 from orchestration.settings import AnswerSettings, BudgetSettings
-from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, World, refuses
+from tests.doubles.orchestration import DOCUMENTS, LEAD, NORTH, PLANNED, POLICY, World, refuses
 
 WEIGHT = "How many kilograms may a parcel weigh at most?"
 RIGHT = "A parcel may weigh at most 30 kilograms [1]."
@@ -92,6 +92,18 @@ async def test_a_lookup_that_broke_is_tried_once_more_and_not_twice(world: World
     assert [step.detail for step in found.steps if step.name == "tool"] == ["find_parcel: done, at the second try"]
     broken = await asked(world, "Where is parcel P-124?")
     assert (broken.status, tried[2:]) == ("failed", ["P-124"] * 2)
+
+
+async def test_an_effect_that_broke_is_not_tried_again(world: World) -> None:
+    """It may have happened."""
+    world.policy = POLICY.model_copy(update={"unasked": ("send_parcel",)})
+    world.depot.fails = OSError("The double's depot is gone for a moment.")
+    agent: Any = world.agent()
+    send = {"tool": "send_parcel", "arguments": {"parcel_id": "P-123", "reason": "damaged"}}
+    agent._steps._planners[0].plan = planned(PlanStep(step_id="1", kind="act", ask="a", **send))
+    broken = await asked(world, "Please send parcel P-123, reason: damaged", agent=agent)
+    assert (broken.status, len(world.depot.callers)) == ("failed", 1)
+    assert [step.detail for step in broken.steps if step.name == "tool"] == ["send_parcel: failed (unknown)"]
 
 
 GERMAN = "Wie viele Kilogramm darf ein Paket wiegen?"
