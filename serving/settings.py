@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from retrieval.settings import RetrievalSettings
 
 if TYPE_CHECKING:
     from foundation.components import Context
-
-log = logging.getLogger("sixply.serving")
 
 
 class HttpSettings(Section):
@@ -89,6 +86,16 @@ class TenantMoney(Section):
     minute: float | None = Field(default=None, ge=0)
     hour: float | None = Field(default=None, ge=0)
     month: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_day(cls, values: Any) -> Any:
+        # a moved limit could hold less than it did: a budget has other places for it, and counts on one disk
+        if cls is TenantMoney and isinstance(values, dict) and "day" in values:
+            raise ValueError(
+                "the dollars of a tenant's day are a budget: [orchestration.budget] tenant_day or tenants.NAME"
+            )
+        return values
 
 
 class CallerMoney(TenantMoney):
@@ -234,24 +241,6 @@ class Settings(BaseSettings):
     orchestration: OrchestrationSettings = OrchestrationSettings()
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _move_money_of_a_day(cls, values: dict[str, Any]) -> dict[str, Any]:
-        # until the next release: a tenant's dollars a day could also be a quota, which a restart forgot
-        serving = values.get("serving")
-        quotas = serving.get("quotas", {}) if isinstance(serving, dict) else {}
-        for name, limits in {"": quotas.get("tenant", {}), **quotas.get("tenants", {})}.items():
-            if "day" in limits.get("usd", {}):
-                limit, where = limits["usd"].pop("day"), f"tenants.{name}" if name else "tenant_day"
-                day = values
-                for key in ("orchestration", "budget", *where.split(".", 1)):
-                    day = day.setdefault(key, {})
-                day["usd"] = limit if day.get("usd") is None else min(day["usd"], limit)
-                log.warning(
-                    "[serving.quotas] usd in a day of a tenant is [orchestration.budget] %s now: move it", where
-                )
-        return values
 
     @classmethod
     def settings_customise_sources(

@@ -315,8 +315,9 @@ def _run(arguments: list[str], failed: str) -> None:
         commands.append([*pip, *arguments])
     output = ""
     for command in commands:
-        if not (output := _output_of(command)):
+        if not (said := _output_of(command)):
             return
+        output = f"{output}\n{said}".strip()
     raise SetupFailed(f"{failed} {_remedy(output)}\n\nThe installer said:\n{output[-1500:]}")
 
 

@@ -64,7 +64,7 @@ class SqliteSpending:
         checks = [check for check in both if check[0] != DayLimits()]
         if not checks:
             return None
-        day, picodollars = now.date().isoformat(), int((usd or Decimal(0)) * PICO)
+        day, picodollars = now.date().isoformat(), self._picodollars(usd)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
         nearly: dict[str, float] = {}
 
@@ -87,7 +87,7 @@ class SqliteSpending:
     async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
         if held is None:
             return
-        picodollars = int((usd or Decimal(0)) * PICO)
+        picodollars = self._picodollars(usd)
 
         def book(connection: sqlite3.Connection) -> None:
             row = connection.execute("DELETE FROM reserved WHERE id = ? RETURNING day, tenant", (held,)).fetchone()
@@ -121,6 +121,10 @@ class SqliteSpending:
             return max(shares, default=0.0)
 
         return self._file.run_now(select)
+
+    def _picodollars(self, usd: Decimal | None) -> int:
+        # a call without a known price counts as the whole budget of a request: at zero, no limit would ever hold
+        return int((Decimal(str(self._limits.usd)) if usd is None else usd) * PICO)
 
     def _of(self, tenant: str) -> DayLimits:
         return self._limits.tenants.get(tenant, self._limits.tenant_day)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from starlette.requests import HTTPConnection
 
 from foundation import names
@@ -81,6 +81,8 @@ def known_roles(policy: PolicySettings) -> frozenset[str]:
 @dataclass(frozen=True, slots=True)
 class Key:
     """One entry of the keys file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # what a file says and nobody heeds must not pass for a limit
 
     sha256: str
     subject: str

@@ -49,7 +49,10 @@ class Feedback(RequestBody):
         wanted = {"edited": {"edit"}, "rejected": {"reason"}}.get(self.verdict, set())
         sent = {name for name in ("edit", "reason") if getattr(self, name) is not None}
         if sent != wanted and (self.verdict, sent) != ("escalated", {"reason"}):
-            raise ValueError(f"{self.verdict} goes with {' and '.join(wanted) or 'no text'}")
+            needs = "".join(wanted)
+            raise ValueError(
+                f'"{self.verdict}" ' + (f'needs "{needs}", and no other text' if needs else "takes no such text")
+            )
         return self
 
     @property

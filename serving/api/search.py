@@ -6,10 +6,11 @@ from datetime import date
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from foundation.machine.deadline import in_thread
+from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from retrieval import filters as where
@@ -121,9 +122,14 @@ class SearchResult(BaseModel):
 @router.post("/search", response_model=SearchResult, responses=responses(504), dependencies=[admit("searches")])
 async def search(body: SearchRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Find passages. No language model is needed, so this works while models are down."""
-    # one hop to a thread, for the JSON too
-    work = in_thread(_search_as_json, body, caller, runtime)
-    return Response(await unless_left(work, runtime.lifecycle, request), media_type=JSONResponse.media_type)
+    result = await unless_left(_search_in_thread(body, caller, runtime), runtime.lifecycle, request)
+    return Response(result, media_type=JSONResponse.media_type)
+
+
+async def _search_in_thread(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:
+    # in the server's threads: the few of asyncio write the audit. One hop, for the JSON too
+    with time_limit():
+        return await run_in_threadpool(_search_as_json, body, caller, runtime)
 
 
 def _search_as_json(body: SearchRequest, caller: Principal, runtime: Runtime) -> str:

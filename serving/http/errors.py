@@ -312,7 +312,7 @@ def from_status(status: int, detail: str) -> SixplyError:
 
 def field_problem(item: Mapping[str, Any]) -> FieldProblem:
     """Convert one validation error of pydantic's to the field and the message that a caller sees."""
-    where, what = item["loc"], str(item["msg"])
+    where, what = item["loc"], str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "json_invalid":
         return FieldProblem(location="body", message=f"{what} at character {where[-1]}: {item['ctx']['error']}")
     # for a union, pydantic puts the type that it tried ("list[TextPart]") into the path; the request has no such field
@@ -326,8 +326,9 @@ def validate(shape: type[Body], **values: Any) -> Body:
         return shape.model_validate(values)
     except ValidationError as error:
         first = field_problem(error.errors(include_url=False, include_input=False)[0])
-        said = first.message.removeprefix("Value error, ")
-        raise InvalidRequest(f"{first.location}: {said}." if first.location else f"It {said}.") from error
+        raise InvalidRequest(
+            f"{first.location}: {first.message}." if first.location else f"{first.message}."
+        ) from error
 
 
 def shorten(text: str, most: int) -> str:

@@ -43,6 +43,8 @@ ARRIVING = "arriving"
 
 AT_WORK = ("running", ARRIVING)
 _PRINCIPAL = TypeAdapter(Principal)
+# rows of a week ago have it as a list
+_FIELDS = ("subject", "tenant", "roles", "groups", "credential")
 
 # `octet_length` does not read a long text, and is there from SQLite 3.43 on
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
@@ -232,7 +234,7 @@ class JobStore:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
             if row is None:  # erased meanwhile
                 return
-            caller = _PRINCIPAL.validate_json(row["principal"])
+            caller = _parse_principal(row["principal"])
             wide = replace(caller, roles=caller.roles | used.roles, groups=caller.groups | used.groups)
             values = (_PRINCIPAL.dump_json(wide).decode(), job_id)
             connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", values)
@@ -313,9 +315,10 @@ class JobStore:
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
         rows = await self._file.run(lambda connection: connection.execute(statement, values).fetchall())
-        parse = _PRINCIPAL.validate_json
         return [
-            Job(job_id, kind, status, datetime.fromisoformat(at), total, int(done), int(failed), parse(whose))
+            Job(
+                job_id, kind, status, datetime.fromisoformat(at), total, int(done), int(failed), _parse_principal(whose)
+            )
             for job_id, kind, status, at, total, done, failed, whose in rows
         ]
 
@@ -338,3 +341,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 def _item(row: sqlite3.Row) -> JobItem:
     outcome = None if row["outcome"] is None else json.loads(row["outcome"])
     return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome, row["attempts"])
+
+
+def _parse_principal(stored: str) -> Principal:
+    value = json.loads(stored)
+    return _PRINCIPAL.validate_python(dict(zip(_FIELDS, value, strict=True)) if isinstance(value, list) else value)

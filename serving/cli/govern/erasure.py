@@ -75,11 +75,13 @@ def erase(
         terminal.show("")
         terminal.show_rows((row for row in report.erased if row.stays), "what stays | why", "{.store} | {.stays}")
         if not any(row.count for row in report.erased):
-            terminal.show(f'\nNothing is kept of "{user}" in "{tenant}". Names count letter by letter: sixply keys.')
+            terminal.show(
+                f'\nNothing is kept of "{terminal.plain(user)}" in "{terminal.plain(tenant)}". Names count letter by letter: sixply keys.'
+            )
         for part in report.unsaid:
             terminal.show(f"\n{part} is from outside and does not say what it keeps of people. Ask whoever wrote it.")
         if report.unclaimed:
-            files = ", ".join(report.unclaimed)
+            files = terminal.plain(", ".join(report.unclaimed))
             terminal.show(f"\nNo store says what these files hold, so nothing was erased from them: {files}")
     exit_unless(ok=not report.unclaimed)
 
@@ -90,6 +92,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
     from serving.access.identity import KeyStore
 
     data, keys = settings.foundation.data_dir, KeyStore.of(settings, clock)
+    by = f"{getpass.getuser()}@terminal"  # fails in a container without a user, so before anything is erased
     # first of all, so that nothing about them is written meanwhile
     with Erasures.of(data).erasing(principal) as before:
         theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
@@ -109,7 +112,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
             reason = f"everything that was said by {principal.subject}"
             what_done = {"act": "erasure", "run_id": "erasure", "outcome": "done", "reason": reason}
-            whose = {"tenant": principal.tenant, "subject": f"{getpass.getuser()}@terminal"}
+            whose = {"tenant": principal.tenant, "subject": by}
             await audit.record(AuditRecord.model_validate(what_done | whose))
     files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
     unclaimed = sorted(str(file) for file in files if not any(store.claims(file) for store in stores))

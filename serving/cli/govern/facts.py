@@ -66,9 +66,11 @@ def erase_facts(
         raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
     whose = person(tenant, user)
     with _facts(stack) as facts:
-        count = 1 if fact else facts.erase_all(whose.tenant, whose.subject)
-        if fact:
+        if fact is None:
+            count = facts.erase_all(whose.tenant, whose.subject)
+        else:
             facts.erase(fact, whose)
+            count = 1
     terminal.show(f"Erased: {count}.")
 
 

@@ -45,14 +45,16 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
     """Let work again what was stopped."""
     from serving.access import kill_switches
 
+    switches, named = _open(stack), parse(what)
     with _audit(stack) as audit:
-        asyncio.run(kill_switches.lift(_open(stack), audit, *parse(what), by=_person()))
+        asyncio.run(kill_switches.lift(switches, audit, *named, by=_person()))
     stops(stack=stack)
 
 
 def stops(json: Json = None, stack: Stack = STACK) -> None:
     """What is stopped, by whom and why."""
-    rows = _open(stack).list()
+    # reads alone: it must work on a disk that can no longer be written
+    rows = Stops(load_stack(stack).settings.foundation.data_dir / "stops.json", SystemClock()).list()
     if terminal.write_json(json, {"stops": [asdict(row) for row in rows]}):
         return
     if rows:

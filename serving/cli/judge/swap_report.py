@@ -149,7 +149,7 @@ class _System:
             raise InvalidSetting(f"{self._order.name}: {error}") from None
         except BrokenProcessPool as error:
             lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = lines[-1] if lines else "it said nothing."
+            last = lines[-1] if lines else "it said nothing; the kernel ends what takes too much memory."
             raise InvalidSetting(f"{self._order.name}: Its process ended: {last}") from error
 
 

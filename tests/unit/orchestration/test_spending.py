@@ -50,6 +50,15 @@ async def test_what_is_reserved_counts_until_it_is_settled_by_what_was_used(open
     await spending.reserve(NORTH, tokens=90, usd=4 * CENT)
 
 
+async def test_a_call_without_a_price_counts_as_the_whole_budget_of_a_request(open_: Open) -> None:
+    spending = open_(tenant_day=DayLimits(usd=0.9))
+    held = await spending.reserve(NORTH, tokens=1, usd=None)
+    await spending.settle(held, tokens=1, usd=None)
+    assert await spending.today("north") == (1, Decimal("0.5")), "BudgetSettings.usd"
+    with pytest.raises(BudgetExceeded):
+        await spending.reserve(NORTH, tokens=1, usd=None)
+
+
 async def test_a_call_that_never_came_about_costs_nothing(open_: Open) -> None:
     spending = open_(tenant_day=DayLimits(usd=0.01))
     for _ in range(3):

@@ -210,5 +210,6 @@ def test_what_is_remembered_of_a_user_is_listed_corrected_and_erased(cli: Callab
     assert [one["text"] for one in listed] == ["We use QL-40", "We use QL-20W"]
     assert cli("facts", "erase", kept[2].fact_id, *whose).returncode == 2
     assert cli("facts", "erase", *whose).returncode == 2
+    assert cli("facts", "erase", "", *whose).returncode == 2, "an empty name is not all of them"
     assert "Erased: 2." in cli("facts", "erase", "--all", *whose).stdout
     assert "We use QL-20W" in cli("facts", "--tenant", "north", "--user", "bo").stdout

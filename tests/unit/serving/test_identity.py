@@ -168,3 +168,12 @@ def test_what_a_credential_is_now_is_asked_of_its_entry(keys: KeyStore) -> None:
     keys.revoke(keys.digest_of(key)[:12])
     with pytest.raises(Unauthenticated, match="revoked"):
         Callers(keys, None).recheck(before)
+
+
+def test_an_entry_that_says_more_than_a_key_has_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path / "keys.json", SystemClock())
+    key = keys.create(subject="bo", tenant="north", roles=["reader"])
+    (entry,) = json.loads(keys.path.read_text())
+    keys.path.write_text(json.dumps([entry | {"expires_at": "2026-01-01"}]))
+    with pytest.raises(ConfigurationError):
+        KeyStore(keys.path, SystemClock()).authenticate(f"Bearer {key}")

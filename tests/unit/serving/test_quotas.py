@@ -13,7 +13,7 @@ import pytest
 
 from foundation.components import Context
 from foundation.components import load as load_part
-from foundation.errors import UpstreamDown
+from foundation.errors import InvalidSetting, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Principal
 from models.chat.scripted import ScriptedChat
@@ -219,17 +219,18 @@ async def test_a_call_that_never_came_about_counts_nothing(desk: World, memory: 
     spending.close()
 
 
-def test_a_tenants_dollars_a_day_are_a_budget_also_where_a_quota_still_says_them(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("section", ["tenant", "tenants.north"])
+def test_a_tenants_dollars_a_day_are_a_budget_and_a_quota_that_says_them_is_refused(
+    tmp_path: Path, section: str
 ) -> None:
     stack = tmp_path / "stack.toml"
-    stack.write_text(
-        "[serving.quotas.tenant]\nusd = { day = 2.0, month = 9.0 }\n[serving.quotas.tenants.north]\nusd = { day = 3.0 }\n"
-        "[orchestration.budget.tenants.north]\nusd = 1.0\n"
-    )
-    settings = load(stack).settings
-    budget, quotas = settings.orchestration.budget, settings.serving.quotas
-    assert (budget.tenant_day.usd, budget.tenants["north"].usd) == (2.0, 1.0), "the smaller one where both say it"
-    assert quotas.tenant.usd.month == 9.0
-    assert "tenant_day" in caplog.text
-    assert "tenants.north" in caplog.text
+    stack.write_text(f"[serving.quotas.{section}]\nusd = {{ day = 2.0, month = 9.0 }}\n")
+    with pytest.raises(InvalidSetting, match=r"serving\.quotas\.tenant.*\[orchestration\.budget\] tenant_day"):
+        load(stack)
+
+
+def test_callers_and_other_windows_of_a_tenant_have_quotas_of_dollars(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.toml"
+    stack.write_text("[serving.quotas]\ncaller.usd.day = 1.0\ntenant.usd.month = 9.0\n")
+    quotas = load(stack).settings.serving.quotas
+    assert (quotas.caller.usd.day, quotas.tenant.usd.month) == (1.0, 9.0)
