@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from openai import AsyncStream
+from openai._base_client import make_request_options
 from openai.resources.chat import AsyncCompletions
 
 from foundation.components import Context
@@ -24,19 +26,24 @@ class Options(RemoteChatOptions):
     seed: int | None = None
 
 
+# the rest says how to send, or is unknown, which the client's own method refuses
+SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extra_headers", "extra_query", "timeout"}
+
+
 class PlainCompletions(AsyncCompletions):
     """OpenAI's chat completions, streamed as they stand on the wire."""
 
     async def create(self, **asked: Any) -> Any:
         # LangChain writes and reads plain dictionaries. OpenAI's client holds each message, each tool and each word of the
         # answer against its types, which is half of what a stream computes
-        if not asked.get("stream") or not asked.keys().isdisjoint(("extra_headers", "extra_query", "timeout")):
+        if not asked.get("stream") or not asked.keys() <= SENT_AS_THEY_ARE:
             return await super().create(**asked)
         more = asked.pop("extra_body", None) or {}
         body = {**asked, **more}
         # pieces of `object` are not parsed
+        options = make_request_options(security={"bearer_auth": True})
         return await self._client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+            "/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=AsyncStream[object]
         )
 
 
@@ -55,6 +62,7 @@ class OpenAICompatibleChat(ChatOpenAI):
             delta = choice.setdefault("delta", None)  # some servers leave out what LangChain looks up
             for call in (delta or {}).get("tool_calls") or ():
                 call.setdefault("index", None)
+                call.setdefault("function", None)
         return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
 
     def close(self) -> None:

@@ -158,8 +158,7 @@ def model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     """
     from jsonschema import FormatChecker
 
-    check_schema(schema)
-    _demand_plain(schema)
+    check_schema(schema, _demand_plain)
     formats = FormatChecker(("date", "email"))  # a time needs a zone there, which no text names
 
     class Fitting(RootModel[dict[str, Any]]):

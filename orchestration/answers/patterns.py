@@ -38,9 +38,10 @@ def in_time(pattern: str, search: Callable[..., T]) -> T:
         ) from error
 
 
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Check a caller's schema. Called off the event loop. Raises InvalidRequest: it is no JSON schema of an object,
-    is too long, or refers to something outside of it or endlessly to itself.
+def check_schema(schema: Mapping[str, Any], demand: Callable[[Any], object] = lambda _: None) -> None:
+    """Check a caller's schema. Called off the event loop. `demand` may refuse it before its references are followed.
+    Raises InvalidRequest: it is no JSON schema of an object, is too long, or refers to something outside of it or
+    endlessly to itself.
     """
     from jsonschema import Draft202012Validator, SchemaError
     from referencing.exceptions import Unresolvable
@@ -53,6 +54,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
         if schema.get("type") != "object":
             raise InvalidRequest('The schema must be of an object: {"type": "object", "properties": {...}}.')
+        demand(schema)
         find_mistake({}, schema)
     except SchemaError as error:
         raise InvalidRequest(f"This is no JSON schema: {error.message[:200]}.") from error
@@ -75,6 +77,7 @@ def find_error(value: Any, schema: Mapping[str, Any], formats: FormatChecker | N
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
+    from jsonschema_specifications import REGISTRY
 
     def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
         if isinstance(instance, str) and not in_time(wanted, partial(regex.search, wanted, instance)):
@@ -90,5 +93,5 @@ def find_error(value: Any, schema: Mapping[str, Any], formats: FormatChecker | N
     # at each keyword: a list and a schema of some thousand parts each have millions of pairs
     keywords = {**Draft202012Validator.VALIDATORS, "pattern": pattern}
     bound = extend(Draft202012Validator, {name: looking_at_the_time(keyword) for name, keyword in keywords.items()})
-    # no registry: references are resolved inside of the schema alone
-    return best_match(bound(schema, format_checker=formats).iter_errors(value))
+    # the default registry would fetch what a stranger's schema refers to
+    return best_match(bound(schema, format_checker=formats, registry=REGISTRY).iter_errors(value))

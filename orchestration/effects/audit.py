@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foundation import names
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.stores.full_disk import translate_errors
 from foundation.stores.json_file import JsonFile
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
@@ -270,7 +271,7 @@ def _rows(path: Path, having: str = "") -> Iterator[tuple[int, str, str, str, st
 def _keep(path: Path, head: Head) -> None:
     # two processes may write at once: a later head must not be replaced by an earlier one
     file = JsonFile(path, Head.parse)
-    with file.exclusive():
+    with translate_errors(path), file.exclusive():
         if head.count > (_read_head(path) or Head(0, BEGINNING)).count:
             file.write(str(head))
 

@@ -248,7 +248,7 @@ class DurableAgent(ABC):
             calls=tuple(run.client_calls),
             cached=values.get("cached") or None,
             first_answer_id=values.get("first_answer_id") or None,
-            as_of=day_of(state),
+            as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
             **cast("dict[str, Any]", result),
         )
         await self._remember(answer, values, run)

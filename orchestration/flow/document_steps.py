@@ -56,6 +56,11 @@ def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]
     return step
 
 
+def _wider(state: State) -> int:
+    """Return how many times the usual number of passages is searched: twice after the second rewrite."""
+    return 2 if state["rewrites"] > 1 else 1
+
+
 class DocumentSteps:
     """The document steps. Each returns its update of the state and a detail for people who watch the run."""
 
@@ -100,8 +105,7 @@ class DocumentSteps:
     @_fails_alone
     async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
         queries = [state["query"], *(state.get("legs") or [])]
-        wider = 2 if state["rewrites"] > 1 else 1
-        searched = await asyncio.gather(*(run.search(query, wider=wider) for query in queries))
+        searched = await asyncio.gather(*(run.search(query, wider=_wider(state)) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
         run.new_passages = len(fresh)
@@ -125,7 +129,7 @@ class DocumentSteps:
 
     async def _evidence(self, state: State, run: Run) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
-        hits = run.hits if run.hits is not None else await run.search(state["query"])
+        hits = run.hits if run.hits is not None else await run.search(state["query"], wider=_wider(state))
         run.question = state["query"]
         run.evidence = await run.in_thread(evidence_of, state["query"], hits, self._parts.grounding)
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))

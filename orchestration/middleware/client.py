@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMe
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langgraph.types import interrupt
 
-from foundation.errors import UpstreamMalformed
+from foundation.errors import InvalidRequest, UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
 from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
@@ -126,7 +126,14 @@ def _mistake_in(text: str, schema: Mapping[str, Any] | None) -> str:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         return f"it is no JSON ({error})"
-    return find_mistake(content, schema or {}) if isinstance(content, dict) else "it is no JSON object"
+    from referencing.exceptions import Unresolvable
+
+    if not isinstance(content, dict):
+        return "it is no JSON object"
+    try:
+        return find_mistake(content, schema or {})
+    except Unresolvable as error:
+        raise InvalidRequest(f"The schema of the answer refers to {error.ref!r}, which is not in it.") from error
 
 
 def _constrain_model(model: Any, wanted: Mapping[str, Any]) -> Any:

@@ -58,7 +58,7 @@ class EvidenceMiddleware(RequestMiddleware):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         run.numbers = passage_numbers(request.messages)
-        searched = [message for message in request.messages if _artifact_of(message).get("day")]
+        searched = [message for message in request.messages if _chunks_of(message) and "day" in _artifact_of(message)]
         run.days = {chunk: date.fromisoformat(_artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
         # read anew in each run: the caller may have lost a right since
         missing: dict[date | None, list[str]] = defaultdict(list)
@@ -71,6 +71,7 @@ class EvidenceMiddleware(RequestMiddleware):
 
     async def _search(self, query: Query, day: Day = None) -> tuple[str, dict[str, Any]]:
         run = current_run()
+        day = None if day_of(run.state) else day
         return _note_hits(await run.search(query, as_of=day), run, day)
 
     async def _open(self, passage: Passage, part: Part = 0) -> tuple[str, dict[str, Any]]:

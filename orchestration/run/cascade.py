@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
@@ -33,6 +34,8 @@ def parts_of_cheaper(parts: AgentParts) -> AgentParts:
 
     executor = copy(parts.executor)
     executor.call = refuse  # type: ignore[method-assign]
+    # a trial has the run's id, and must not use up the calls of the answer that it leads to
+    executor._calls = OrderedDict()  # noqa: SLF001
     return replace(parts, executor=executor, memory=None, scorer=None)
 
 

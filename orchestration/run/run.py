@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -162,11 +162,16 @@ class Run:
         return await in_thread_within(self.budget.remaining_s(), work, *args, **kwargs)
 
     async def search(self, query: str, *, wider: int = 1, as_of: date | None = None) -> list[Hit]:
-        """Search the documents that the caller may read, as of that day, else of the one that is asked about."""
+        """Search the documents that the caller may read, as of the day that the person asked about, else of `as_of`."""
         search, answers = self.parts.retriever.retrieve, self.parts.settings.answers
         documents, passages = wider * answers.evidence, wider * answers.passages
-        day = as_of or day_of(self.state)
+        day = day_of(self.state) or as_of
         return await self.in_thread(search, query, self.scope, limit=documents, per_document=passages, as_of=day)
+
+    def stated_day(self, citations: Iterable[Mapping[str, Any]]) -> date | None:
+        """Return the day that the model stated where it searched for all that is cited; `None`: not one day."""
+        days = {self.days.get(cited["chunk_id"]) for cited in citations}
+        return days.pop() if len(days) == 1 else None
 
     def tell(self, kind: Any, **content: Any) -> None:
         """Emit an event of this conversation."""

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -95,27 +94,31 @@ class _Session:
     def __init__(self, options: Options) -> None:
         from anyio.from_thread import start_blocking_portal
 
-        self._options, self._lock, self._known = options, threading.Lock(), ""
+        self._options, self._known = options, ""
         self._client: Client | None = None
+        self._listed: list[Tool] = []
+        # connects and disconnects, one at a time: the few threads of asyncio write the stores, and a dead server takes long
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"mcp {options.name}")
         self._resources, self._connection = ExitStack(), ExitStack()
         self._portal = self._resources.enter_context(start_blocking_portal(name=f"mcp {options.name}"))
 
     def connect(self) -> list[Tool]:
         """Connect and return the server's tools. Raises InvalidSetting: the server cannot be started or reached, or does not speak MCP."""
         try:
-            return self._portal.call(_list_tools, self._ensure_connected())
+            self._thread.submit(self._ensure_connected).result()
         except UpstreamDown as error:
             raise InvalidSetting(
                 f'The MCP server "{self._options.name}" cannot be used: {error}. Look whether '
                 f"{self._options.url or ' '.join(self._options.command)} works by itself."
             ) from error
+        return self._listed
 
     async def call(self, name: str, arguments: dict[str, Any], meta: Any) -> CallToolResult:
         """Call a tool, from any loop. Raises ToolException: the call was certainly not made."""
         from mcp import MCPError
 
         try:
-            client = await asyncio.to_thread(self._ensure_connected)
+            client = await asyncio.get_running_loop().run_in_executor(self._thread, self._ensure_connected)
         except UpstreamDown as error:
             raise ToolException(f"{self._options.name} cannot be reached now. Nothing was done.") from error
         try:
@@ -124,42 +127,43 @@ class _Session:
         except MCPError as error:
             if error.error.code in {-32602, -32601}:  # refused as invalid params, or unknown there
                 raise ToolException(f"{name} was not called: its server does not take the arguments.") from error
-            await asyncio.to_thread(self._disconnect)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect, client)
             raise
 
     def close(self) -> None:
-        self._disconnect()
+        self._thread.submit(self._disconnect).result()
+        self._thread.shutdown()
         self._resources.close()
 
     def _ensure_connected(self) -> Client:
         """Return the client, connected anew where the connection was lost. Raises UpstreamDown."""
-        with self._lock:
-            if self._client is not None:
-                return self._client
+        if self._client is not None:
+            return self._client
+        self._disconnect()
+        try:
+            opened = self._portal.wrap_async_context_manager(self._open())
+            client, self._listed = self._connection.enter_context(opened)
+        except MissingCredential:
+            raise
+        except Exception as error:
+            raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
+        fingerprint = canonical([tool.model_dump(mode="json") for tool in self._listed])
+        if self._known and fingerprint != self._known:
             self._disconnect()
-            try:
-                opened = self._portal.wrap_async_context_manager(self._open())
-                client, fingerprint = self._connection.enter_context(opened)
-            except MissingCredential:
-                raise
-            except Exception as error:
-                raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
-            if self._known and fingerprint != self._known:
-                self._disconnect()
-                raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
-            self._known, self._client = fingerprint, client
-            return client
+            raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
+        self._known, self._client = fingerprint, client
+        return client
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[tuple[Client, str]]:
+    async def _open(self) -> AsyncIterator[tuple[Client, list[Tool]]]:
         from mcp import Client
 
         stack = AsyncExitStack()
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 client = await stack.enter_async_context(Client(self._server(), cache=None))
-                listed = [tool.model_dump(mode="json") for tool in await _list_tools(client)]
-            yield client, canonical(listed)
+                listed = await _list_tools(client)
+            yield client, listed
         finally:
             # also where the server has died: the next call connects anew
             self._client = None
@@ -167,7 +171,9 @@ class _Session:
                 async with asyncio.timeout(CLOSING_S):
                     await stack.aclose()
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, failed: Client | None = None) -> None:
+        if failed is not None and failed is not self._client:
+            return  # another call has connected anew since
         connection, self._connection, self._client = self._connection, ExitStack(), None
         with suppress(Exception, CancelledError):
             connection.close()

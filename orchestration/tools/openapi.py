@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,11 @@ def build(options: Options, context: Context) -> ToolSet:
         call: Call = partial(asyncio.to_thread, partial(_send, client, theirs, options))
         return foreign_tool(options, theirs.name, **described, call=call, effect=theirs.method not in READS)
 
-    return ToolSet(take_over(options, options.spec.name, operations, make), client.close)
+    with ExitStack() as failed:
+        failed.callback(client.close)
+        tools = take_over(options, options.spec.name, operations, make)
+        failed.pop_all()
+    return ToolSet(tools, client.close)
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:

@@ -138,7 +138,7 @@ def near_duplicates(
     for keys in sorted(candidates):
         a, b = sorted((sources[key] for key in keys), key=lambda source: (source.uri, source.tenant))
         first, second = (shingles(ledger.text(key, scope) or "") for key in keys)
-        similarity = len(first & second) / len(first | second)
+        similarity = len(first & second) / (len(first | second) or 1)  # both may have been deleted meanwhile
         if similarity >= threshold:
             versions = a.series is not None and (a.tenant, a.series) == (b.tenant, b.series)
             pairs.append(Pair(a.uri, b.uri, round(similarity, 4), versions))

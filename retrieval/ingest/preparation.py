@@ -65,10 +65,10 @@ class Preparation:
             return item.unread
         try:
             parsed = self._parse(item.content, item.name)
+            parsed = replace(parsed, title=item.source.title or parsed.title)
+            chunks = self._chunker.chunk(parsed, item.source.document_id)
         except DocumentRefused as error:
             return Refused(error.reason, str(error))
-        parsed = replace(parsed, title=item.source.title or parsed.title)
-        chunks = self._chunker.chunk(parsed, item.source.document_id)
         if not chunks:
             return Refused("empty", f"{item.name} holds no text. Is it a scan? Run it through text recognition.")
         return Cut(item.source.tenant, parsed, chunks)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from foundation.errors import InvalidRequest, NotFound
 from orchestration.actions import Decision
 from orchestration.answers.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.events import Answer
-from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED
+from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED, _mistake_in
 from orchestration.middleware.instructions import FORBIDDEN
 from orchestration.requests import AnswerRequest, ClientOptions
 from tests.doubles.orchestration import LEAD, NORTH, POLICY, SOUTH, World
@@ -339,6 +341,31 @@ async def test_a_model_with_structured_output_is_held_to_the_schema_in_its_own_w
     world.chat = strong('{"kilograms": 30}')
     await last(world.agent(), question="How heavy?", client=JSON)
     assert "response_format" not in world.chat.bound[-1], "its profile does not say so"
+
+
+def test_what_a_schema_refers_to_is_never_fetched() -> None:
+    asked: list[str] = []
+
+    class Watch(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    server = HTTPServer(("127.0.0.1", 0), Watch)
+    Thread(target=server.serve_forever, daemon=True).start()
+    elsewhere = {"type": "object", "$ref": f"http://127.0.0.1:{server.server_port}/schema"}
+    deeper = {"type": "object", "properties": {"a": {"$ref": elsewhere["$ref"]}}}
+    try:
+        with pytest.raises(InvalidRequest, match="schema"):
+            check_schema(elsewhere)
+        with pytest.raises(InvalidRequest, match="refers to"):
+            _mistake_in('{"a": 1}', deeper)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == []
 
 
 @pytest.mark.parametrize(

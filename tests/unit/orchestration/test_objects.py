@@ -268,6 +268,13 @@ async def test_reading_that_takes_too_long_is_a_failure_of_the_budget(
     assert (given.object, given.failure) == (None, "budget")
 
 
+def test_a_schema_of_references_to_references_is_refused_before_they_are_followed() -> None:
+    parts = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {"a40": {}}
+    for schema in ({"$ref": "#/$defs/a0", "$defs": parts}, {"$ref": "http://127.0.0.1:9/schema"}):
+        with pytest.raises(InvalidRequest, match="Write out what it stands for"):
+            model_of({"type": "object", **schema})
+
+
 def test_a_pattern_whose_search_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "PATTERN_S", 0.05)
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": r"\W*\Wx$"}}}

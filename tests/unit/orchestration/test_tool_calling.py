@@ -44,10 +44,20 @@ async def test_a_day_that_the_model_states_is_searched_and_its_passages_are_read
     replies = (calls(search), calls(read_on, first=2), "A parcel may weigh at most 30 kilograms [1].", "Gern.")
     events, agent = await run(world, "Was galt am 30. November 2024?", *replies)
     assert world.retriever.days == [date(2024, 11, 30)] * 2
+    assert events[-1].answer.as_of == date(2024, 11, 30)
     world.retriever.days.clear()
     request = AnswerRequest(question="Danke!", thread_id=events[-1].answer.thread_id)
     [event async for event in agent.stream(request, NORTH)]
     assert world.retriever.days == [date(2024, 11, 30)], "another run of the conversation"
+
+
+async def test_the_day_that_a_person_asks_about_goes_before_one_that_the_model_states(world: World) -> None:
+    search = ("search_documents", {"query": "weight", "day": "2024-11-30"})
+    world.chat = strong(calls(search), "A parcel may weigh at most 30 kilograms [1].")
+    request = AnswerRequest(question="How heavy?", as_of=date(2023, 1, 1))
+    events = [event async for event in world.agent().stream(request, NORTH)]
+    assert set(world.retriever.days) == {date(2023, 1, 1)}
+    assert events[-1].answer.as_of == date(2023, 1, 1)
 
 
 async def test_words_reach_the_caller_as_the_model_writes_them(world: World) -> None:
