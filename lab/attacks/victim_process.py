@@ -8,12 +8,11 @@ out, if one is. They are the arguments of a new process, whose number is printed
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
-import signal
 import sys
 from pathlib import Path
+
+from lab.forking import fork_for_each_order
 
 LIBRARIES = (
     "cryptography.fernet", "jsonschema", "langchain.agents", "langgraph.graph", "mcp.server", "opentelemetry.sdk.metrics",
@@ -24,25 +23,18 @@ LIBRARIES = (
 
 def main() -> None:
     """Fork a server for each order, until the input ends."""
-    for library in ("lab.attacks.suite", "serving.server", "serving.settings", "serving.wiring", *LIBRARIES):
-        importlib.import_module(library)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
-    for order in iter(sys.stdin.readline, ""):
-        number = os.fork()
-        if not number:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            sys.argv[1:] = json.loads(order)
-            _serve(Path(sys.argv[1]), *sys.argv[2:])
-            return
-        print(number, flush=True)
+    ours = ("lab.attacks.suite", "serving.server", "serving.settings", "serving.wiring")
+    fork_for_each_order((*ours, *LIBRARIES), lambda order: _serve(*order))
 
 
-def _serve(folder: Path, reopen: str = "") -> None:
+def _serve(home: str, reopen: str = "") -> None:
     from lab.attacks.suite import find_attack
     from serving.server import base_url, bind, serve
     from serving.settings import load
     from serving.wiring import open_system
 
+    folder = Path(home)
+    sys.argv[1:] = [home, reopen]  # as in a process of its own: a defence that is taken out may look there
     for stream, path in ((0, Path(os.devnull)), (1, folder / "server.out"), (2, folder / "server.log")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), stream)
     loaded = load(folder / "stack.toml")

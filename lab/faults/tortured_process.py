@@ -9,11 +9,9 @@ import, which takes most of a start, is then imported once.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.errors import DocumentRefused, SixplyError
 from foundation.types import Scope
+from lab.forking import fork_for_each_order
 from lab.library import open_library
 from models.embedding import PROBE_TEXTS, Vectors, embed
 from retrieval.contract import Source
@@ -145,22 +144,8 @@ def serve(order: dict[str, Any]) -> None:
             say(error=error.code, message=str(error))
 
 
-def fork() -> None:
-    """Fork a process for each order, until the input ends."""
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
-    for order in iter(sys.stdin.readline, ""):
-        number = os.fork()
-        if not number:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            serve(json.loads(order))
-            return
-        print(number, flush=True)
-
-
 if __name__ == "__main__":
     if sys.argv[1:]:
         serve(json.loads(sys.argv[1]))
     else:
-        fork()
+        fork_for_each_order(LIBRARIES, serve)

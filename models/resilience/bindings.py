@@ -59,6 +59,7 @@ def bound_arguments(
     choice = {} if tool_choice is None else {"tool_choice": tool_choice}
     bound = model.bind_tools(tools, **choice, **kwargs)
     if not isinstance(bound, RunnableBinding):
+        # LangChain's own sign, here and below, that a model cannot do something; whoever binds catches it
         raise NotImplementedError(f"bind_tools of {type(model).__name__} gave a {type(bound).__name__}, no binding.")
     return dict(bound.kwargs)
 

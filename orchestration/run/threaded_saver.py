@@ -36,7 +36,7 @@ class ThreadedSaver(_Saver):
 
     def translate_errors(self) -> AbstractContextManager[None]:
         """Translate the store's errors into ours."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method `translate_errors`.")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await self._run_in_thread(self.get_tuple, config)
