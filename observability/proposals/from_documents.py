@@ -1,4 +1,4 @@
-"""Propose golden cases from documents, by rules for English or by a chat model. Each is checked before a person reviews it."""
+"""Propose golden cases from documents, by rules that need no language or by a chat model. Each is checked before a person reviews it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from foundation.errors import ComponentError
-from foundation.text.lexical import MONTHS
 from foundation.text.sentences import sentence_spans
 from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
@@ -28,48 +27,20 @@ from retrieval.contract import Hit
 T = TypeVar("T")
 # Passages among which search must find the evidence. A shallow search would accept easy questions only.
 DEPTH = 50
-# Maximum share of the evidence's words that a question may repeat
+# Maximum share of the evidence's words that a chat model's question may repeat
 COPIED = 0.8
 # Characters that a chat model is shown at once
 PASSAGE = 1_500
 # Failures of one kind after which the chat model is no longer called
 MOST_FAILURES = 5
 
-_UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?"
-_MONTHS = "|".join(month.capitalize() for month in MONTHS)
-_QUANTITY = (
-    rf"(?:\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?|(?:[$€£]\s?)?\d[\d.,]*\d?(?:\s?[%°€$£]\w?| (?:[a-z]+ )?(?:{_UNITS})\b|"
-    r"\s(?!(?:and|or|to|in|on|at|for|per|if|when|by|of)\b)[^\W\d_]+)?)"
-)
-_TIME = re.compile(rf"\b({_UNITS})\b")
-_SUBJECT = r"(?P<s>[^\W\d_][^,;:()?!]{1,70}?)"
-_TAIL = r"(?P<a>[^;:()?!]+?)[.!]?"
-_NO_SUBJECT = re.compile(
-    r"\b(would|could|can|may|must|should|will|shall|not|it|this|that|these|those|they|there|he|she|we|you|i|which|who|what|if|when|but)\b",
-    re.IGNORECASE,
-)
-_POINTING = re.compile(r"\b(it|its|this|these|those|they|them|their|he|she|his|her)\b", re.IGNORECASE)
-_VERBS = "cost|take|last|weigh|include|require|need|contain|support|use|cover"
-_ASKED = {"cost": "How much {do} {s} cost?", "take": "How long {do} {s} take?", "last": "How long {do} {s} last?",
-          "weigh": "How much {do} {s} weigh?"}  # fmt: skip
-_PREPOSITIONS = {"for": "For how long", "within": "Within what time", "after": "After what time", "before": "Before when",
-                 "by": "By when", "until": "Until when", "at": "When", "from": "From when on", "on": "When"}  # fmt: skip
-_DOES = re.compile(rf"{_SUBJECT} (?P<v>{_VERBS})(?P<n>s?) {_TAIL}")
-_WHEN = re.compile(
-    rf"{_SUBJECT} (?P<x>is|are|was|were|can be|may be|must be|should be|will be) (?P<r>[a-z]+(?:ed|en|id|ept|old|ut|ade)"
-    rf"(?: [a-z]+){{0,3}}?) (?P<p>{'|'.join(_PREPOSITIONS)}) (?P<a>{_QUANTITY})(?P<rest>.*)"
-)
-_IS = re.compile(rf"{_SUBJECT} (?P<x>is|are|was|were) {_TAIL}")
+# A figure of two digits or more: "14.50", "2026/03/31", not the 200 of "QP-200", nor a single digit, which many answers hold by chance
+_FIGURE = re.compile(r"(?<![\w.-])\d[\d.,:/]*\d(?![\w-])", re.ASCII)
+_GAP = "___"
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
-# Questions, each with a pattern of words; texts without such a word do not answer it
-_ABSENT = {
-    "Who invented {s}?": "invent(s|ed|or|ors)",
-    "Which colour has {s}?": "colou?r(s|ed)?",
-    "How heavy is {s} in kilograms?": "heavy|weigh(s|t|ts)?|kg|kilograms?",
-    "Who holds a patent on {s}?": "patent(s|ed)?",
-    "Which award has {s} won?": "awards?|prizes?",
-    "Who sponsors {s}?": "sponsor(s|ed)?",
-}
+_CLAUSE_END = re.compile(r"[,;:()，；：（）、。]")  # noqa: RUF001 - full-width signs are meant
+# Fewest and most words of a sentence that says enough on its own, and is still a question with a gap
+_WORDS = (4, 40)
 
 ASK = Prompt(
     "golden_question", "1",
@@ -101,7 +72,7 @@ class Draft:
     answer: str = ""
     evidence: str = ""
     subject: str = ""
-    """Subject of the question, for further questions about it."""
+    """What a rule's question is about, a part of it; empty for a question in other words than the text's."""
 
 
 Search = Callable[[str, Scope, int], Sequence[Hit]]
@@ -148,7 +119,7 @@ class Checks:
             return "the evidence does not stand in the document, or not the answer in it"
         if contains(draft.question, [draft.answer]):
             return "the question says the answer"
-        if len(asked & stated) > COPIED * len(stated):
+        if not draft.subject and len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
         hits = self.search(draft.question, draft.about.scope, DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
@@ -158,20 +129,19 @@ class Checks:
 
 
 def by_rule(texts: Sequence[DocumentText]) -> Iterator[Draft]:
-    """Yield drafts from the documents in turns, so that the first ones cover many documents."""
-    names = {name for text in texts for name in re.findall(r"(?<=[a-z,] )[A-Z]\w+", text.text)}
-    for drafts in zip_longest(*(_spread(list(_of_text(text, names))) for text in texts)):
+    """Yield drafts from the documents in turns, so that the first ones cover many documents: questions that a text asks
+    and answers, rows of tables, and sentences with a gap in place of a figure.
+    """
+    for drafts in zip_longest(*(_spread(list(_of_text(text))) for text in texts)):
         yield from (draft for draft in drafts if draft)
 
 
-def absent_by_rule(texts: Sequence[DocumentText], drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """Yield unanswerable questions about the subjects of `drafts`, each kind in turn."""
-    seen = _words_of(texts)
-    fitting = [asked for asked, words in _ABSENT.items() if not any(re.fullmatch(words, word) for word in seen)]
-    subjects = dict.fromkeys((draft.subject, draft.about) for draft in drafts if draft.subject)
-    for number, (subject, about) in enumerate(subjects):
-        if fitting:
-            yield Draft(about, fitting[number % len(fitting)].format(s=subject))
+def absent_by_rule(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """Yield the questions of `drafts` about a thing that is not there: a made-up code in place of their subject."""
+    for draft in drafts:
+        if draft.subject:
+            code = f"QX-{int(hashlib.sha256(draft.question.encode()).hexdigest()[:8], 16) % 9000 + 1000}"
+            yield Draft(draft.about, draft.question.replace(draft.subject, code))
 
 
 async def by_model(
@@ -208,70 +178,31 @@ def _spread(found: list[T]) -> list[T]:
     return [found[place] for offset in range(step) for place in range(offset, len(found), step)]
 
 
-def _of_text(text: DocumentText, names: set[str]) -> Iterator[Draft]:
+def _of_text(text: DocumentText) -> Iterator[Draft]:
     sentences = [text.text[start:end] for start, end in sentence_spans(text.text)]
-    for sentence, following in zip(sentences, [*sentences[1:], ""], strict=True):
-        if sentence.endswith("?") and len(sentence.split()) > 3 and following and not following.endswith("?"):
-            yield Draft(text, sentence, _first_clause(following), following)
-        elif draft := _of_row(text, sentence) or _of_sentence(text, sentence, names):
+    for sentence, following in zip(sentences, [*sentences[1:], ""], strict=False):
+        asks, answers = (it.endswith(("?", "？", "؟")) for it in (sentence, following))  # noqa: RUF001 - full-width signs are meant
+        if asks and following and not answers:
+            answer = " ".join(_CLAUSE_END.split(following)[0].split()[:12]).strip(" .!")
+            yield Draft(text, sentence, answer, following)
+        elif draft := _of_row(text, sentence) or _of_figure(text, sentence):
             yield draft
 
 
 def _of_row(text: DocumentText, sentence: str) -> Draft | None:
-    """Make a question from a table row, which a document's text writes as `Model: QP-200; Power: 45 W`."""
+    """Ask for a cell of a table row, which a document's text writes as `Model: QP-200; Power: 45 W`."""
     cells = _ROW.findall(sentence)
     if len(cells) < 2 or "".join(f"{name}: {value}; " for name, value in cells).strip("; ") != sentence.strip():
         return None
     (_, subject), *others = cells
-    if not re.search(r"[^\W\d_]{2}", subject):
-        return None
     name, value = others[len(sentence) % len(others)]
-    name = name.replace("_", " ")
-    asked = f"What is the {name if name.isupper() else name.lower()} of {subject}?"
-    return Draft(text, asked, value.strip().rstrip("."), sentence, subject)
+    return Draft(text, f"{subject}: {name}?", value.strip().rstrip("."), sentence, subject)
 
 
-def _of_sentence(text: DocumentText, sentence: str, names: set[str]) -> Draft | None:
-    for rule, ask in ((_WHEN, _ask_when), (_DOES, _ask_does), (_IS, _ask_is)):
-        match = rule.fullmatch(sentence)
-        if match is None or _NO_SUBJECT.search(match["s"]) or len(match["s"].split()) > 9:
-            continue
-        first, *more = match["s"].split()
-        subject = " ".join([first if first in names or first[1:] != first[1:].lower() else first.lower(), *more])
-        question, answer = ask(match, subject)
-        if question and answer and not _POINTING.search(question):
-            return Draft(text, question, answer, sentence, subject if len(subject.split()) <= 5 else "")
-    return None
-
-
-def _ask_when(match: re.Match[str], subject: str) -> tuple[str, str]:
-    asked, (aux, *be) = _PREPOSITIONS[match["p"]], match["x"].split()
-    return f"{asked} {aux} {' '.join([subject, *be])} {match['r']}?", match["a"]
-
-
-def _ask_does(match: re.Match[str], subject: str) -> tuple[str, str]:
-    verb = match["v"]
-    quantity = re.search(_QUANTITY, match["a"])
-    if not match["n"] and not match["s"].endswith("s"):  # an imperative, such as: Never use solvents
-        return "", ""
-    if (verb in _ASKED and not quantity) or (verb == "take" and not _TIME.search(match["a"])):
-        return "", ""
-    template = _ASKED.get(verb, "What {do} {s} {v}?")
-    answer = quantity[0].strip() if quantity and verb in _ASKED else _first_clause(match["a"])
-    return template.format(do="does" if match["n"] else "do", s=subject, v=verb), answer
-
-
-def _ask_is(match: re.Match[str], subject: str) -> tuple[str, str]:
-    aux, said = match["x"], match["a"]
-    if quantity := re.match(_QUANTITY, said):
-        money = re.match(r"[$€£]|.*\b(USD|EUR|euros?|dollars?)\b", said)
-        asked = "How long" if _TIME.search(said) else "How much" if money else "What"
-        return f"{asked} {aux} {subject}?", quantity[0].strip()
-    if where := re.match(r"(located|situated|based|stored|kept|held|open) (?:in|at|on) (.+)", said):
-        return f"Where {aux} {subject} {where[1]}?", _first_clause(re.split(" (?:for|until|from|by) ", where[2])[0])
-    return (f"What {aux} {subject}?", _first_clause(said)) if re.match(r"(an?|the|called|our) ", said) else ("", "")
-
-
-def _first_clause(said: str) -> str:
-    clause = re.split(r"[,;:()]| (?:which|that|when|if|unless|because|and|but|so) ", said)[0]
-    return " ".join(clause.split()[:12]).strip(" .!")
+def _of_figure(text: DocumentText, sentence: str) -> Draft | None:
+    figure = _FIGURE.search(sentence, 1)  # not at the start, where it numbers a list
+    words = re.findall(r"[^\W\d_]+", sentence)
+    if figure is None or not _WORDS[0] <= len(tokens(sentence)) <= _WORDS[1] or not words:
+        return None
+    asked = f"{sentence[: figure.start()]}{_GAP}{sentence[figure.end() :]}".rstrip(" .!。")
+    return Draft(text, f"{asked}?", figure[0], sentence, max(words, key=len))

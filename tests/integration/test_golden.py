@@ -17,7 +17,7 @@ FARES = """# Fares
 
 A single adult ticket costs 14.50 euros. The crossing takes 55 minutes. Refunds are paid within 10 days.
 
-The Lady Graynes is a paddle steamer with two decks. The office is located in Port Ellis.
+The Lady Graynes is a paddle steamer from 1911. The office is located in Port Ellis, at pier 14.
 """
 
 

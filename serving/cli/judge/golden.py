@@ -82,8 +82,8 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         terminal.show_note(f"Left out of what was proposed: {left_out}.")
     if not drafts:
         raise InvalidRequest(
-            f"Nothing could be proposed from {source}. The rules know English sentences and tables; with a chat model that writes "
-            "([models.chat], docs/your-own.md) any text will do."
+            f"Nothing could be proposed from {source}. The rules know sentences with figures, rows of tables, and questions that a text "
+            "answers itself; with a chat model that writes ([models.chat], docs/your-own.md) any text will do."
         )
     to.parent.mkdir(parents=True, exist_ok=True)
     review.write(to, drafts)
@@ -117,7 +117,7 @@ async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[st
 
     writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)
     by_rule = list(proposing.by_rule(checks.texts))
-    by_rule_absent = proposing.absent_by_rule(checks.texts, by_rule)
+    by_rule_absent = proposing.absent_by_rule(by_rule)
     for is_absent, rules in ((False, by_rule), (True, by_rule_absent)):
         wanted = len(accepted) + max(1, len(accepted) // (ABSENT - 1)) if is_absent else n - n // ABSENT
         if writer:
