@@ -17,7 +17,6 @@ from serving.build import QUOTAS
 from serving.http import errors
 from serving.http.bodies import BodyLimits
 from serving.http.middleware import UNWATCHED, Authentication, Envelope
-from serving.http.replies import FirstReply, give_first_reply
 from serving.runtime import Runtime
 from serving.wiring import System
 
@@ -86,13 +85,14 @@ def create_app(system: System) -> FastAPI:
     hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.names]
     # innermost first: each later one wraps it
     if system.idempotency:
-        app.add_middleware(load_removable(IDEMPOTENCY).Idempotency, store=system.idempotency)
+        idempotency = load_removable(IDEMPOTENCY)
+        app.add_middleware(idempotency.Idempotency, store=system.idempotency)
+        app.add_exception_handler(idempotency.FirstReply, idempotency.give_first_reply)
     app.add_middleware(BodyLimits, http=settings.serving.http)
     if system.quotas:
         app.add_middleware(load_removable(QUOTAS).QuotaGate, quotas=system.quotas)
     app.add_middleware(Authentication, callers=runtime.callers, sessions=runtime.sessions, erasures=system.erasures)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
-    app.add_exception_handler(FirstReply, give_first_reply)
     errors.install(app)
     for module in filter(is_there, ROUTES):
         app.include_router(import_module(module).router)

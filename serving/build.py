@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, load_if_there, load_removable
+from foundation.components import Assembly, is_there, load_if_there, load_removable
 from foundation.stores.erasures import Erasures
 from orchestration.contract import AnswerMemory
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
-from serving.contract import Cache
 from serving.settings import ServingSettings
 
-QUOTAS = "serving.access.quotas"
+ANSWERS, QUOTAS, SESSIONS = "serving.http.answer_cache", "serving.access.quotas", "serving.access.sessions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """The open parts of layer 5, without the server."""
 
-    cache: Cache
+    cache: Any
+    """`serving.contract.Cache`; `None` where sessions, quotas and cached answers, which need it, were deleted."""
     quotas: Any
     """`serving.access.quotas.Quotas`. This and the next two are `None` where that file was deleted."""
     idempotency: Any
@@ -49,10 +50,11 @@ def open_serving(
     Raises ConfigurationError: the cache cannot be built or a store cannot be opened.
     """
     data, clock = assembly.context.data_dir, assembly.context.clock
-    cache = assembly.part("serving.cache", settings.cache, Cache)
-    answers = None
+    cache = answers = None
+    if settings.cache.use != "memory" or any(map(is_there, (ANSWERS, QUOTAS, SESSIONS))):
+        cache = assembly.part("serving.cache", settings.cache, import_module("serving.contract").Cache)
     if settings.answer_cache.mode != "off":
-        answers = load_removable("serving.http.answer_cache").AnswerCache(
+        answers = load_removable(ANSWERS).AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )
     quotas, idempotency, jobs = map(load_if_there, (QUOTAS, "serving.http.idempotency", "serving.jobs.store"))

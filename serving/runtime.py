@@ -18,13 +18,12 @@ from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
 from serving.access.admission import Admission, PerPerson, Work
 from serving.access.identity import Callers, Permission, permissions
-from serving.http.replies import is_answered
+from serving.build import SESSIONS
 from serving.processes.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")
 
-SESSIONS = "serving.access.sessions"
 MOST_PAGES = 20
 PROBED_S = 5.0
 
@@ -154,7 +153,7 @@ def admit(work: Work) -> Any:
     """Return a dependency that holds a place for `work` until the last byte is sent or the request ends."""
 
     async def hold(request: Request, runtime: Running) -> AsyncIterator[None]:
-        if is_answered(request):
+        if hasattr(request.state, "first_reply"):  # nothing will be done
             yield
             return
         async with runtime.place(work):

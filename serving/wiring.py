@@ -39,7 +39,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.ingest.pipeline import Ingestor
     from serving.build import Serving
-    from serving.contract import Cache
     from serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class System:
     """The parts that the agent was built from, for code that builds another agent."""
     agent: Agent
     objects: Any
-    cache: Cache
+    cache: Any
     quotas: Any
     idempotency: Any
     jobs: Any

@@ -62,7 +62,7 @@ def replay_first() -> None:
     from fastapi import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from serving.http import idempotency, replies
+    from serving.http import idempotency
 
     idempotency._rights = lambda *_: ""
     pass_on = idempotency.Idempotency.__call__
@@ -75,7 +75,7 @@ def replay_first() -> None:
             if reply is None:
                 await app(scope, receive, send)
                 return
-            response = await replies.give_first_reply(Request(scope), replies.FirstReply(reply))
+            response = await idempotency.give_first_reply(Request(scope), reply)
             await response(scope, receive, send)
 
         inner = idempotency.Idempotency(reply_or_pass, self._store)

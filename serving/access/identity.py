@@ -35,7 +35,6 @@ from foundation.errors import (
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
-from serving.http.replies import end_if_answered
 from serving.settings import Settings
 
 PREFIX = "sixply_"
@@ -292,7 +291,8 @@ class Access:
         """
         principal: Principal = request.state.principal
         request.app.state.runtime.demand(self.permission, principal)
-        end_if_answered(request)
+        if (first_reply := getattr(request.state, "first_reply", None)) is not None:
+            raise first_reply
         current = trace.get_current_span()
         current.set_attribute(names.LAYER, "serving")
         current.set_attribute(names.TENANT, principal.tenant)

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -34,12 +34,12 @@ from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from serving.http.bodies import handed_on
 from serving.http.errors import CONFLICT, from_http, respond
-from serving.http.replies import Reply
 from serving.processes.worker import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
 
 HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PREFIX = "/v1/"
 PATTERN = r"^[\x21-\x7e]{1,255}$"
@@ -89,6 +89,24 @@ class KeyReused(InvalidRequest):
     code = "idempotency_key_reused"
 
 
+@dataclass(unsafe_hash=True)  # libraries put exceptions into sets
+class FirstReply(Exception):
+    """The first reply to a request. Routes raise it from `request.state.first_reply` in place of doing the request again,
+    once they have checked that the caller may make it.
+    """
+
+    status: int
+    media: str
+    body: bytes
+
+
+async def give_first_reply(_: Request, reply: Exception) -> Response:
+    """Handle `FirstReply`."""
+    assert isinstance(reply, FirstReply)
+    headers = {REPLAYED: "true", "cache-control": "no-store"} | ({"content-type": reply.media} if reply.media else {})
+    return Response(reply.body, status_code=reply.status, headers=headers)
+
+
 @dataclass
 class Attempt:
     """A request in progress under a key. Routes read it from `request.state.attempt`."""
@@ -126,13 +144,13 @@ class IdempotencyStore:
         self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
 
-    async def begin(self, caller: str, key: str, request: str) -> Attempt | Reply:
+    async def begin(self, caller: str, key: str, request: str) -> Attempt | FirstReply:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
         used with another request or other rights.
         """
         now = self._time.now()
 
-        def take(connection: sqlite3.Connection) -> Attempt | Reply:
+        def take(connection: sqlite3.Connection) -> Attempt | FirstReply:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
             row = connection.execute("SELECT * FROM requests WHERE caller = ? AND key = ?", (caller, key)).fetchone()
             if row is not None and row["request"] != request:
@@ -141,7 +159,7 @@ class IdempotencyStore:
                     "key for a new request."
                 )
             if row is not None and row["status"] is not None:
-                return Reply(row["status"], row["media"], row["body"])
+                return FirstReply(row["status"], row["media"], row["body"])
             if row is not None and row["worker"] and worker_lives(row["worker"]):
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
@@ -158,7 +176,7 @@ class IdempotencyStore:
     async def began(self, attempt: Attempt) -> None:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
 
-    async def keep(self, attempt: Attempt, reply: Reply) -> None:
+    async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
         await self._update(
             attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
         )
@@ -204,8 +222,7 @@ class Idempotency:
             await respond(request, known)(scope, receive, send)
             return
         receive = handed_on(body, receive)
-        if isinstance(earlier, Reply):
-            # the route gives it, once it has checked that the caller may still make the request
+        if isinstance(earlier, FirstReply):
             scope["state"]["first_reply"] = earlier
             await self._app(scope, receive, send)
             return
@@ -248,7 +265,7 @@ class _Recorder:
             if passing:
                 await store.release(attempt)
             else:
-                await store.keep(attempt, Reply(status, media, b"".join(self._parts)))
+                await store.keep(attempt, FirstReply(status, media, b"".join(self._parts)))
         except SixplyError:  # the work is done: answer the caller, though a retry will get 409
             log.exception("the reply under an %s could not be kept", HEADER)
 

@@ -24,8 +24,7 @@ from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings, DayLimits
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
-from serving.http.idempotency import Attempt, IdempotencyStore, InFlight
-from serving.http.replies import Reply
+from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, Depot, SetClock, World
 
 SEND = AnswerRequest(question="Please send parcel P-123 now")
@@ -165,7 +164,7 @@ async def test_what_was_spent_in_a_day_stays_spent_when_the_clock_is_set(data_di
 
 @pytest.mark.parametrize("hours", [-1, 24, 48])
 async def test_a_reply_and_a_request_at_work_keep_their_key_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
-    clock, reply = SetClock(), Reply(200, "text/plain", b"done")
+    clock, reply = SetClock(), FirstReply(200, "text/plain", b"done")
     with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
         attempt = await store.begin("ada", "k-1", "r")
         assert isinstance(attempt, Attempt)

@@ -13,8 +13,7 @@ import pytest
 
 from serving.access.identity import KeyStore
 from serving.app import create_app
-from serving.http.idempotency import Attempt, IdempotencyStore
-from serving.http.replies import Reply
+from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
 
@@ -220,8 +219,8 @@ async def test_replies_are_kept_for_a_day(data_dir: Path) -> None:
     with closing(IdempotencyStore(data_dir / "idempotency.sqlite", clock)) as store:
         taken = await store.begin("ada", "k-1", "r")
         assert isinstance(taken, Attempt)
-        await store.keep(taken, Reply(200, "text/plain", b"\0\xff"))
+        await store.keep(taken, FirstReply(200, "text/plain", b"\0\xff"))
         clock.time += timedelta(hours=23)
-        assert await store.begin("ada", "k-1", "r") == Reply(200, "text/plain", b"\0\xff")
+        assert await store.begin("ada", "k-1", "r") == FirstReply(200, "text/plain", b"\0\xff")
         clock.time += timedelta(hours=2)
         assert isinstance(await store.begin("ada", "k-1", "other"), Attempt)
