@@ -48,7 +48,7 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
-from foundation.output.masking import mask_text
+from foundation.output.credentials import mask_text
 
 # Most characters of a message, which may quote a megabyte from a caller
 LONGEST_MESSAGE = 20_000

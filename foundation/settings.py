@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
-from foundation.output.masking import is_secret, mask_values
+from foundation.output.credentials import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)

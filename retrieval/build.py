@@ -19,7 +19,7 @@ from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, Par
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Workers
-from retrieval.ingest.quarantine import RefusedFiles
+from retrieval.ingest.refused_files import RefusedFiles
 from retrieval.ingest.sandbox import ParserPool, parse_here
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import RetrievalSettings

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation import names
-from foundation.output.masking import mask_values
+from foundation.output.credentials import mask_values
 from foundation.settings import PREFIX, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from foundation.clock import Clock
 from foundation.errors import InvalidSetting, StoreUnavailable
-from foundation.output.masking import MASK, mask_values
+from foundation.output.credentials import MASK, mask_values
 from foundation.settings import flatten
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -62,11 +62,11 @@ def look_for_secrets(victim: Victim) -> Tried:
 def _show_everything() -> None:
     import re
 
-    from foundation.output import masking
+    from foundation.output import credentials
 
-    masking._SHAPES = ()  # type: ignore[assignment]
-    masking._HEADERS = re.compile(r"(?!)")
-    masking.is_secret = lambda _: False  # type: ignore[assignment]
+    credentials._SHAPES = ()  # type: ignore[assignment]
+    credentials._HEADERS = re.compile(r"(?!)")
+    credentials.is_secret = lambda _: False  # type: ignore[assignment]
 
 
 ATTACKS = (

@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 from foundation.components import Context
 from foundation.errors import MissingCredential
 from models.pricing import USAGE_AT_START
-from models.resilience.remote_options import RemoteChatOptions
+from models.remote_options import RemoteChatOptions
 
 ANTHROPIC = "https://api.anthropic.com"
 # Request arguments that make the provider cache the prompt up to its last cacheable block

@@ -14,8 +14,8 @@ from openai._base_client import make_request_options
 from openai.resources.chat import AsyncCompletions
 
 from foundation.components import Context
+from models.remote_options import RemoteChatOptions
 from models.resilience.http_clients import OPENAI, key_for, on_loopback
-from models.resilience.remote_options import RemoteChatOptions
 
 
 class Options(RemoteChatOptions):
@@ -86,7 +86,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         profile=options.profile,
         max_retries=0,  # retries are the business of models/resilience/retry.py, which sees all models alike
         timeout=sync_client.timeout,
-        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience.py has one that does not
+        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/retry.py has one that does not
         **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},
         http_client=sync_client,
         http_async_client=async_client,

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO, Any
 
-from foundation.output.masking import mask_text
+from foundation.output.credentials import mask_text
 from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
 from observability.telemetry import personal_data

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from foundation import names
 from foundation.stores import erasures
 from observability.telemetry import metrics
-from observability.telemetry.redaction import exportable
+from observability.telemetry.span_content import exportable
 
 logger = logging.getLogger(__name__)
 

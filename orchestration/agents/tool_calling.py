@@ -23,13 +23,13 @@ from foundation.settings import Section
 from models.pricing import identity
 from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
-from orchestration.middleware.budget import BudgetMiddleware
 from orchestration.middleware.citations import CitationMiddleware
 from orchestration.middleware.context import ContextMiddleware
-from orchestration.middleware.evidence import EvidenceMiddleware
+from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
 from orchestration.middleware.progress import ProgressMiddleware
+from orchestration.middleware.rounds import RoundsMiddleware
 from orchestration.run.metered_chat import MeteredChatModel, calls_tools
 
 __all__ = ["Options", "ToolCallingAgent", "build"]
@@ -71,7 +71,7 @@ class ToolCallingAgent(MessageAgent):
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
             *([client.ClientToolsMiddleware()] if client else []),
             PolicyMiddleware(parts.executor),
-            *([EvidenceMiddleware(parts.ledger)] if options.documents else []),
+            *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
             CitationMiddleware(
                 parts.grounding,
@@ -79,7 +79,7 @@ class ToolCallingAgent(MessageAgent):
                 unsupported=options.unsupported,
             ),
             *([client.FormatMiddleware()] if client else []),
-            BudgetMiddleware(rounds=options.rounds),
+            RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
         self.own_tools = _demand_names(tools)

@@ -13,7 +13,7 @@ from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
-from foundation.stores.sqlite_file import SqliteStore, connect
+from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteStore, connect
 from orchestration.memory.conversations import ERASED, ERASED_BUT
 from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 
@@ -21,7 +21,7 @@ from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
 class Options(Section):
     path: Path = Path("checkpoints.sqlite")
     """The file, relative to the data folder unless absolute."""
-    busy_timeout_s: float = 5.0
+    busy_timeout_s: float = BUSY_TIMEOUT_S
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):

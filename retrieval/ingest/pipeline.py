@@ -34,7 +34,7 @@ from retrieval.ingest.sandbox import find_newer_parser
 from retrieval.tables.row_codec import scope_text
 
 if TYPE_CHECKING:
-    from retrieval.ingest.quarantine import RefusedFiles
+    from retrieval.ingest.refused_files import RefusedFiles
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores.crashpoints import crash_point
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteFile, SqliteStore
 from retrieval.contract import DOCUMENTS_STAY
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
@@ -39,7 +39,7 @@ _SEARCH = f"""
 class Options(Section):
     file: str = "ledger.sqlite"
     """The file, relative to the data folder."""
-    busy_timeout_s: float = Field(default=5.0, ge=0)
+    busy_timeout_s: float = Field(default=BUSY_TIMEOUT_S, ge=0)
     """Seconds to wait for another process that is writing."""
     heading_weight: float = Field(default=1.0, ge=0)
     """Weight of a word in a heading in keyword search, against 1 in the text."""

@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr
 from foundation import components
 from foundation.errors import SixplyError
 from foundation.machine.install import HIGHEST, LOWEST
-from foundation.output.masking import mask_text
+from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import PolicySettings
 from serving.cli import terminal

@@ -17,7 +17,7 @@ import pytest
 
 from foundation import names
 from foundation.types import LAYERS
-from observability.telemetry.redaction import holds_content
+from observability.telemetry.span_content import holds_content
 
 ROOT = Path(__file__).resolve().parents[2]
 MOVED_ON = {

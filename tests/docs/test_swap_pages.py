@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,15 @@ def test_every_variable_that_the_pages_set_is_one(monkeypatch: pytest.MonkeyPatc
     for name, value in found:
         monkeypatch.setenv(name, value)
     load(ROOT / "stack.toml")
+
+
+def test_the_defaults_in_comments_of_the_configuration_are_the_defaults() -> None:
+    lines = [line.removeprefix("# ") for line in (ROOT / "stack.toml").read_text(encoding="utf-8").splitlines()]
+    starts = [at for at, line in enumerate(lines) if re.match(r"\[.*# .*\bdefaults?$", line)]
+    assert len(starts) >= 5
+    blocks = ["\n".join(itertools.takewhile(bool, lines[at:])) for at in starts]
+    values = tomllib.loads("\n".join(blocks))
+    assert load(ROOT / "stack.toml", overrides=values).settings == load(ROOT / "stack.toml").settings
 
 
 IN_CODE = {f"{port} {name}" for port in CONTRACTS for name in available(port)}

@@ -125,7 +125,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
     from orchestration.run import spending
-    from retrieval.ingest import quarantine
+    from retrieval.ingest import refused_files
 
     parts = [
         ("retrieval.ledger", settings.retrieval.ledger),
@@ -138,7 +138,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     by_part = {f'[{section}] use = "{part.use}"': components.stores_of(section, part) for section, part in parts}
     there = [module for module in ("serving.jobs.store", "serving.http.idempotency") if components.is_there(module)]
     fixed: list[Store] = [components.load_removable(module).STORE for module in there]
-    fixed += [approvals.STORE, outcomes.STORE, facts.STORE, quarantine.STORE]
+    fixed += [approvals.STORE, outcomes.STORE, facts.STORE, refused_files.STORE]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was

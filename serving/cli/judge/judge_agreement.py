@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.output.masking import MASK, mask_values
+from foundation.output.credentials import MASK, mask_values
 from foundation.settings import Part
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_stack

@@ -17,7 +17,7 @@ from foundation.types import Scope
 from retrieval.contract import Block, DocumentLedger, Parsed, Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
-from retrieval.ingest.quarantine import RefusedFiles
+from retrieval.ingest.refused_files import RefusedFiles
 
 BOARD = Source("plan.md", "acme", frozenset({"board"}), "The plan", "text/markdown", "plans", date(2026, 1, 2), None)
 

@@ -41,7 +41,7 @@ Part = Annotated[
 ]
 
 
-class EvidenceMiddleware(RequestMiddleware):
+class DocumentToolsMiddleware(RequestMiddleware):
     """Offers `search_documents` and `open_document`, and shows the model their passages."""
 
     def __init__(self, ledger: DocumentLedger) -> None:

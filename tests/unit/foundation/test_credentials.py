@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from foundation.errors import InvalidSetting, SixplyError, UpstreamDown
 from foundation.machine import manifest
-from foundation.output.masking import MASK, mask_text, mask_values
+from foundation.output.credentials import MASK, mask_text, mask_values
 from serving.settings import load
 from tests.doubles.orchestration import ManualClock
 

@@ -18,7 +18,7 @@ from orchestration.run.run import current_run
 CUT_SHORT = "rounds used up, or nearly all tokens: the model was asked to answer from what it had"
 
 
-class BudgetMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Allows at most `rounds` calls of the model for one request. The run limits money, tokens and seconds."""
 
     def __init__(self, *, rounds: int) -> None:
