@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from foundation.clock import Clock
 from foundation.components import Assembly, load_if_there, load_removable
 from foundation.settings import Part
 from models.contract import BaseChatModel
@@ -16,7 +18,6 @@ from models.pricing import identity
 from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.announcing import Announcer
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.run.spending import SqliteSpending
@@ -33,7 +34,8 @@ class Orchestration:
     """`orchestration.memory.facts.SqliteFacts`; `None` where that module was deleted."""
     approvals: SqliteApprovals
     announcer: Announcer
-    audit: SqliteAudit
+    audit: Any
+    """`orchestration.effects.audit.SqliteAudit`; likewise."""
     executor: Executor
     spending: SqliteSpending
     checkpoints: BaseCheckpointSaver[Any]
@@ -58,9 +60,8 @@ def open_orchestration(
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
     notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
     announcer = assembly.keep(Announcer(notifier, link=settings.approval_link))
-    audit = assembly.keep(
-        SqliteAudit(data / "audit.sqlite", clock, model=model, manifest_id=manifest_id, tenant_models=tenant_models)
-    )
+    audited = {"model": model, "manifest_id": manifest_id, "tenant_models": tenant_models}
+    audit = assembly.keep(open_audit(data, clock, **audited))
     return Orchestration(
         tools=tools,
         facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock)),
@@ -80,6 +81,12 @@ def open_orchestration(
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
     )
+
+
+def open_audit(data_dir: Path, clock: Clock, **running: Any) -> Any:
+    """Open the audit of a data folder; `None` where its file was deleted."""
+    module = load_if_there("orchestration.effects.audit")
+    return module and module.SqliteAudit(data_dir / "audit.sqlite", clock, **running)
 
 
 def open_agent(

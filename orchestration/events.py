@@ -1,4 +1,4 @@
-"""Events of a run, the answer, conversations, and records for the audit and the costs."""
+"""Events of a run, the answer, conversations, and charges for the costs."""
 
 from __future__ import annotations
 
@@ -164,26 +164,6 @@ class Recalled:
     text: str
     path: Path
     citations: tuple[Citation, ...]
-
-
-class AuditRecord(Noun):
-    """One tool call, decision, answer, change of memory or switch, or erasure. Arguments, which can hold a user's
-    words, appear as a hash. The log adds the time, the model and the manifest.
-    """
-
-    act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
-    tenant: str
-    subject: str
-    run_id: str
-    tool: str = ""
-    arguments_hash: str = ""
-    outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
-    reason: str = ""
-    rule: str = ""
-    documents: tuple[str, ...] = ()
-    trace_id: str | None = None
-    approval_id: str | None = None
-    decided_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,8 @@ class StoreProbe:
             return self._reasons
 
     def _look(self) -> Iterator[str]:
-        for name, look in (("audit", self._system.audit.probe), ("conversations", self._read_conversations)):
+        probes = {"audit": self._system.audit.probe} if self._system.audit else {}
+        for name, look in (probes | {"conversations": self._read_conversations}).items():
             try:
                 look()
             except SixplyError as error:

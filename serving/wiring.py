@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from orchestration.build import Orchestration
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects.approvals import SqliteApprovals
-    from orchestration.effects.audit import SqliteAudit
     from orchestration.effects.executor import Executor
     from orchestration.effects.policy import Policy
     from orchestration.prompts.files import Prompts
@@ -71,7 +70,7 @@ class System:
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
     facts: Any
-    audit: SqliteAudit
+    audit: Any
     stops: Any
     policy: Policy
     executor: Executor
@@ -237,12 +236,11 @@ class _Layers:
     def system(self) -> System:
         """Return all parts. The agent is wrapped, innermost first: kill switches, audit, counting, quotas."""
         from observability.telemetry.instrument import CountedAgent
-        from orchestration.effects.audit import AuditedAgent
         from serving.build import QUOTAS
 
-        objects = load_if_there("orchestration.answers.objects")
+        objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
         agent = self.switches.StoppableAgent(self.agent, self.stops) if self.switches else self.agent
-        agent = CountedAgent(AuditedAgent(agent, self.acting.audit))
+        agent = CountedAgent(audit.AuditedAgent(agent, self.acting.audit) if audit else agent)
         if self.serving.quotas:
             agent = load_removable(QUOTAS).QuotaAgent(agent, self.serving.quotas)
         opened = (self.watching, self.models, self.retrieval, self.acting, self.serving)

@@ -77,9 +77,9 @@ def _let_people_approve_their_own() -> None:
 
 
 def _take_any_amount() -> None:
-    from orchestration.effects import arguments
+    from orchestration.effects import calls
 
-    arguments._demand_whole_units = lambda *_: None
+    calls._demand_whole_units = lambda *_: None
 
 
 ATTACKS = (

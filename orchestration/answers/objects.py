@@ -123,7 +123,7 @@ class Objects:
         budget = Budget(parts.settings.budget, parts.clock, max_usd=None)
         run = Run(parts=parts, principal=principal, answer_id=uuid4().hex, budget=budget, emit=lambda _: None)
         answer = await unless_stopped(_answer_as(schema, fields, question, text, run), demand)
-        await self._audit.record(record_of_answer(answer, principal))
+        await self._audit.record(**record_of_answer(answer, principal))
         return answer
 
 

@@ -14,7 +14,7 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
-from orchestration.effects.arguments import arguments_hash
+from orchestration.effects.calls import arguments_hash
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (

@@ -28,7 +28,8 @@ from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_re
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
 from orchestration.contract import Agent
-from orchestration.events import Answer, AuditRecord, Event
+from orchestration.events import Answer, Event, Status
+from orchestration.requests import Noun
 from orchestration.run.answering import error_event
 from orchestration.run.wrapping import AgentWrapper
 
@@ -53,7 +54,6 @@ CREATE TABLE IF NOT EXISTS chain (
     hash     TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS probe (number INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
-DROP INDEX IF EXISTS chain_by_tenant;
 CREATE INDEX IF NOT EXISTS chain_by_written_tenant ON chain (body ->> '$.tenant', number);
 {"".join(trigger.replace("TRIGGER", "TRIGGER IF NOT EXISTS", 1) + ";" for trigger in TRIGGERS.values())}
 """
@@ -100,6 +100,26 @@ class Head:
         return cls(int(count), digest)
 
 
+class AuditRecord(Noun):
+    """One tool call, decision, answer, change of memory or switch, or erasure. Arguments, which can hold a user's
+    words, appear as a hash. The log adds the time, the model and the manifest.
+    """
+
+    act: Literal["tool", "decision", "answer", "memory", "stop", "erasure"] = "tool"
+    tenant: str
+    subject: str
+    run_id: str
+    tool: str = ""
+    arguments_hash: str = ""
+    outcome: Literal["done", "waiting", "denied", "failed", "decided", "stopped", "lifted"] | Status
+    reason: str = ""
+    rule: str = ""
+    documents: tuple[str, ...] = ()
+    trace_id: str | None = None
+    approval_id: str | None = None
+    decided_by: str | None = None
+
+
 class SqliteAudit:
     """The audit log in an append-only table. Every record names the chat model, or that of the tenant, and the running manifest."""
 
@@ -121,9 +141,9 @@ class SqliteAudit:
         self._clock, self._manifest_id = clock, manifest_id
         self._model, self._tenant_models = model, tenant_models or {}
 
-    async def record(self, entry: AuditRecord) -> None:
-        """Append a record. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
-        entry = entry if entry.trace_id else entry.model_copy(update={"trace_id": trace_id()})
+    async def record(self, **fields: Any) -> None:
+        """Append an `AuditRecord`. Raises StoreUnavailable, StorageFull: it was not written, so the outcome must not be returned."""
+        entry = AuditRecord(**{"trace_id": trace_id()} | fields)
         running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
         body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
 
@@ -297,26 +317,26 @@ class AuditedAgent(AgentWrapper):
             async for event in passed:
                 if event.answer is not None:
                     try:
-                        await self._audit.record(record_of_answer(event.answer, principal))
+                        await self._audit.record(**record_of_answer(event.answer, principal))
                     except SixplyError as error:
                         yield error_event(error)
                         return
                 yield event
 
 
-def record_of_answer(answer: Answer | Any, principal: Principal) -> AuditRecord:
+def record_of_answer(answer: Answer | Any, principal: Principal) -> dict[str, Any]:
     approval: Approval | None = getattr(answer, "approval", None)  # an object has none
-    return AuditRecord(
-        act="answer",
-        tenant=principal.tenant,
+    return {
+        "act": "answer",
+        "tenant": principal.tenant,
         # an approver resumes the run of somebody else
-        subject=approval.requested_by if approval else principal.subject,
-        run_id=answer.answer_id,
-        outcome=answer.status,
-        reason=answer.stop_reason,
-        documents=tuple(sorted({citation.document_id for citation in answer.citations})),
-        arguments_hash=approval.granted_hash if approval else "",
-        approval_id=approval.approval_id if approval else None,
-        decided_by=approval.decided_by if approval else None,
-        trace_id=answer.trace_id,
-    )
+        "subject": approval.requested_by if approval else principal.subject,
+        "run_id": answer.answer_id,
+        "outcome": answer.status,
+        "reason": answer.stop_reason,
+        "documents": tuple(sorted({citation.document_id for citation in answer.citations})),
+        "trace_id": answer.trace_id or trace_id(),
+        "arguments_hash": approval.granted_hash if approval else "",
+        "approval_id": approval and approval.approval_id,
+        "decided_by": approval and approval.decided_by,
+    }

@@ -12,11 +12,8 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.arguments import UnfitArguments, check_arguments, metadata_of
-from orchestration.effects.audit import SqliteAudit
-from orchestration.effects.calls import RULES, Denial
+from orchestration.effects.calls import RULES, Denial, UnfitArguments, check_arguments, metadata_of
 from orchestration.effects.policy import Policy
-from orchestration.events import AuditRecord
 
 
 class Decisions:
@@ -25,7 +22,8 @@ class Decisions:
     _tools: dict[str, BaseTool]
     policy: Policy
     approvals: SqliteApprovals
-    _audit: SqliteAudit
+    _audit: Any
+    """`orchestration.effects.audit.SqliteAudit`; `None` where that file was deleted."""
     _stops: Any
     """`foundation.kill_switches.Stops`, or `None`."""
 
@@ -60,7 +58,8 @@ class Decisions:
     async def _record(self, approval: Approval, **entry: Any) -> None:
         # an approval does not know its run, so the record names the conversation; the call's own record names the run
         entry |= {"tenant": approval.tenant, "tool": approval.tool, "approval_id": approval.approval_id}
-        await self._audit.record(AuditRecord(act="decision", run_id=approval.thread_id, **entry))
+        if self._audit:
+            await self._audit.record(act="decision", run_id=approval.thread_id, **entry)
 
     async def _record_refusal(self, approval: Approval, principal: Principal, reason: Denial, rule: str) -> None:
         entry = {"reason": reason, "rule": rule, "arguments_hash": approval.arguments_hash}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -26,10 +25,6 @@ CREATE TABLE IF NOT EXISTS effects (
     subject        TEXT NOT NULL DEFAULT ''
 ) STRICT;
 """
-
-
-def effect_key(run_id: str, step: int, arguments_hash: str) -> str:
-    return hashlib.sha256(f"{run_id}\n{step}\n{arguments_hash}".encode()).hexdigest()
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:

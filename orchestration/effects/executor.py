@@ -1,8 +1,8 @@
 """The executor: the only code that calls tools.
 
 It checks the caller, the arguments, the permission (an effect needs an approval of exactly this call or, where the policy
-lists it as `unasked`, arguments traced to the person's own words) and repetition. Every call, refusal and decision is in
-the audit before its outcome is returned.
+lists it as `unasked`, arguments traced to the person's own words) and repetition. Where orchestration/effects/audit.py is
+there, every call, refusal and decision is in the audit before its outcome is returned.
 
 A tool reads its caller from the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
 `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
@@ -29,34 +29,30 @@ from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Completion, Origin, Preview, Prohibition, ToolOutcome
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.arguments import (
-    UnfitArguments,
-    arguments_hash,
-    check_arguments,
-    demand_described,
-    hash_unchecked,
-    metadata_of,
-)
-from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.calls import (
     CALL_ID,
     RULES,
     Call,
     Denial,
+    UnfitArguments,
     advise_after_failure,
+    arguments_hash,
     as_done_before,
+    check_arguments,
+    demand_described,
     deny,
     describe_call,
     fail,
     fill_open_arguments,
     find_mismatch,
     has_hidden_characters,
+    hash_unchecked,
     keep_plain,
+    metadata_of,
 )
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy, Ruling
-from orchestration.events import AuditRecord
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
@@ -78,7 +74,7 @@ class Executor(Decisions):
         policy: PolicySettings,
         approvals: SqliteApprovals,
         effects: SqliteEffects,
-        audit: SqliteAudit,
+        audit: Any,
         clock: Clock,
         stops: Any = None,
         announce: Callable[[Approval], None] = lambda _: None,
@@ -342,8 +338,8 @@ class Executor(Decisions):
         self, outcome: ToolOutcome, principal: Principal, run_id: str, hashed: str
     ) -> ToolOutcome:
         approval = outcome.approval
-        await self._audit.record(
-            AuditRecord(
+        if self._audit:
+            await self._audit.record(
                 tenant=principal.tenant,
                 subject=principal.subject,
                 run_id=run_id,
@@ -352,8 +348,7 @@ class Executor(Decisions):
                 outcome=outcome.status,
                 reason=outcome.reason,
                 rule=outcome.rule,
-                approval_id=approval.approval_id if approval else None,
-                decided_by=approval.decided_by if approval else None,
+                approval_id=approval and approval.approval_id,
+                decided_by=approval and approval.decided_by,
             )
-        )
         return outcome

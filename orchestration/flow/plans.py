@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
-from orchestration.effects.arguments import metadata_of
+from orchestration.effects.calls import metadata_of
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 

@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import NUMERALS
 from orchestration.answers.patterns import in_time
-from orchestration.effects.arguments import schema_of
+from orchestration.effects.calls import schema_of
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:

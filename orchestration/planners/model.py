@@ -20,7 +20,7 @@ from foundation.errors import UpstreamMalformed
 from foundation.settings import Section
 from orchestration.answers.structured import generate_object
 from orchestration.contract import AgentParts
-from orchestration.effects.arguments import schema_of
+from orchestration.effects.calls import schema_of
 from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from orchestration.prompts.frames import plan_for
 from orchestration.requests import Plan, PlanStep

@@ -25,7 +25,6 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
-from orchestration.effects.audit import canonical
 from orchestration.effects.foreign_tools import (
     ForeignOptions,
     ToolSet,
@@ -94,7 +93,8 @@ class _Session:
     def __init__(self, options: Options) -> None:
         from anyio.from_thread import start_blocking_portal
 
-        self._options, self._known = options, ""
+        self._options = options
+        self._known: list[Any] | None = None
         self._client: Client | None = None
         self._listed: list[Tool] = []
         # connects and disconnects, one at a time: the few threads of asyncio write the stores, and a dead server takes long
@@ -147,11 +147,11 @@ class _Session:
             raise
         except Exception as error:
             raise UpstreamDown(f"no connection ({type(error).__name__}: {str(error)[:200]})") from error
-        fingerprint = canonical([tool.model_dump(mode="json") for tool in self._listed])
-        if self._known and fingerprint != self._known:
+        described = [tool.model_dump(mode="json") for tool in self._listed]
+        if self._known not in (None, described):
             self._disconnect()
             raise UpstreamDown(f'the server "{self._options.name}" describes its tools otherwise than at the start')
-        self._known, self._client = fingerprint, client
+        self._known, self._client = described, client
         return client
 
     @asynccontextmanager

@@ -18,7 +18,6 @@ from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
     from orchestration.effects.audit import SqliteAudit
-    from orchestration.events import AuditRecord
 
 log = logging.getLogger("sixply.serving")
 
@@ -55,7 +54,7 @@ async def settle(stops: Stops, audit: SqliteAudit) -> bool:
     while stops.unrecorded:
         switch, by = stops.unrecorded.popleft()
         try:
-            await audit.record(_record_of(switch, "stopped", by=by))
+            await audit.record(**_record_of(switch, "stopped", by=by))
         except StoreUnavailable:
             log.exception("a stop is not in the audit yet")
             stops.unrecorded.appendleft((switch, by))
@@ -86,15 +85,14 @@ async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     StoreUnavailable: it stays stopped, because lifting cannot be recorded.
     """
     gone = stops.find(kind, name)
-    await audit.record(_record_of(gone, "lifted", by=by))
+    await audit.record(**_record_of(gone, "lifted", by=by))
     return stops.lift(kind, name)
 
 
-def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> AuditRecord:
-    from orchestration.events import AuditRecord
-
+def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> dict[str, str]:
     tenant = switch.name if switch.kind == "tenant" else NOBODY
-    return AuditRecord(act="stop", tenant=tenant, subject=by, run_id=str(switch), outcome=outcome, reason=switch.why)
+    entry = {"tenant": tenant, "subject": by, "run_id": str(switch), "reason": switch.why}
+    return {"act": "stop", "outcome": outcome, **entry}
 
 
 class StoppableAgent(AgentWrapper):

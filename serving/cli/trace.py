@@ -7,6 +7,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
+from foundation.components import load_if_there
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
@@ -21,7 +22,6 @@ def trace(
     """One request's spans, its bill by layer, and what the audit has of it."""
     from observability.reports import trace_tables
     from observability.reports.layer_bill import layer_bill
-    from orchestration.effects.audit import of_trace
 
     settings = load_stack(stack).settings
     store = open_spans(settings)
@@ -33,7 +33,8 @@ def trace(
     spans = store.trace(trace_id)
     with open_costs(settings) as costs:
         bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
-    records = of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id)
+    log = load_if_there("orchestration.effects.audit")
+    records = log.of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id) if log else []
     audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
     if not terminal.write_json(
         json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}

@@ -15,7 +15,7 @@ from foundation.clock import SystemClock
 from foundation.errors import InvalidSetting
 from observability.governance import risk_register
 from orchestration.effects.audit import SqliteAudit
-from orchestration.events import Answer, AuditRecord
+from orchestration.events import Answer
 from serving.settings import Settings
 from tests.make_rules import LAB, RULES
 
@@ -26,7 +26,7 @@ ARTICLES = PAGE.partition("## The EU AI Act")[2]
 
 def test_every_field_that_the_articles_are_mapped_to_is_in_a_record_as_it_is_stored(tmp_path: Path) -> None:
     audit = SqliteAudit(tmp_path / "audit.sqlite", SystemClock(), model="m", manifest_id="id")
-    asyncio.run(audit.record(AuditRecord(tenant="north", subject="ada", run_id="r", outcome="denied")))
+    asyncio.run(audit.record(tenant="north", subject="ada", run_id="r", outcome="denied"))
     audit.close()
     with closing(sqlite3.connect(tmp_path / "audit.sqlite")) as database:
         stored = json.loads(database.execute("SELECT body FROM chain").fetchone()[0])

@@ -27,9 +27,9 @@ from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
+from orchestration.build import open_audit
 from orchestration.contract import Agent, AgentParts, AnswerMemory, Spending
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.audit import SqliteAudit
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.events import Charge
@@ -271,7 +271,7 @@ class World:
     def __post_init__(self) -> None:
         self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
         self.effects = SqliteEffects(self.folder / "effects.sqlite")
-        self.audit = SqliteAudit(self.folder / "audit.sqlite", self.clock)
+        self.audit = open_audit(self.folder, self.clock)
         self.saver = load("orchestration.checkpoints", Part(use=self.checkpoints), Context(data_dir=self.folder))
 
     def executor(self) -> Executor:

@@ -25,7 +25,7 @@ from foundation.stores.erasures import Erasures
 from foundation.types import Principal, Scope, Usage
 from observability.stores.costs import CostLedger
 from orchestration.actions import Approval, Decision
-from orchestration.effects.audit import SqliteAudit
+from orchestration.build import open_audit
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
@@ -293,7 +293,7 @@ class FakeSystem:
         self.stops: Any = SimpleNamespace(demand=lambda *_: None)
         if switches:
             self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
-        self.audit = SqliteAudit(self.context.data_dir / "audit.sqlite", self.context.clock)
+        self.audit = open_audit(self.context.data_dir, self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
         self.ingestor = MemoryIngestor(self.ledger)
         self.retriever = MemoryRetriever(self.ledger)

@@ -233,7 +233,7 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
     headers, audit = {"Authorization": f"Bearer {world.operator}"}, world.system.audit
     really = audit.record
 
-    async def full(entry: Any) -> None:
+    async def full(**_: Any) -> None:
         raise StorageFull("No room for /secret/audit.sqlite.")
 
     monkeypatch.setattr(audit, "record", full)

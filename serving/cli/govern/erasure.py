@@ -88,7 +88,6 @@ def erase(
 
 async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Report:
     from orchestration.effects.audit import SqliteAudit
-    from orchestration.events import AuditRecord
     from serving.access.identity import KeyStore
 
     data, keys = settings.foundation.data_dir, KeyStore.of(settings, clock)
@@ -111,9 +110,8 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
         with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
             reason = f"everything that was said by {principal.subject}"
-            what_done = {"act": "erasure", "run_id": "erasure", "outcome": "done", "reason": reason}
             whose = {"tenant": principal.tenant, "subject": by}
-            await audit.record(AuditRecord.model_validate(what_done | whose))
+            await audit.record(act="erasure", run_id="erasure", outcome="done", reason=reason, **whose)
     files = [path.relative_to(data) for path in data.rglob("*") if path.is_file()]
     unclaimed = sorted(str(file) for file in files if not any(store.claims(file) for store in stores))
     return Report(erased=rows, unclaimed=unclaimed, unsaid=unsaid, cut_off_before=before.running)

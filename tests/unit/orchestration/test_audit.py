@@ -22,7 +22,6 @@ from orchestration.effects.audit import (
     record_hash,
     verify,
 )
-from orchestration.events import AuditRecord
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from tests.doubles.orchestration import NORTH, ManualClock, World
@@ -44,8 +43,8 @@ CREATE TRIGGER IF NOT EXISTS chain_is_not_deleted BEFORE DELETE ON chain
 """
 
 
-def entry(number: int) -> AuditRecord:
-    return AuditRecord(tenant="north", subject="ada", run_id=f"r{number}", tool="t", arguments_hash="", outcome="done")
+def entry(number: int) -> dict[str, str]:
+    return {"tenant": "north", "subject": "ada", "run_id": f"r{number}", "tool": "t", "outcome": "done"}
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "audit.sqlite"
     log = SqliteAudit(path, ManualClock(), model="llama_cpp/small", manifest_id="m-1")
     for number in range(RECORDS):
-        asyncio.run(log.record(entry(number)))
+        asyncio.run(log.record(**entry(number)))
     log.close()
     return path
 
@@ -133,7 +132,7 @@ def test_a_chain_of_before_is_whole_and_goes_on(tmp_path: Path) -> None:
     head_file(path).write_text(f"1:{digest}")
     assert verify(path).ok
     log = SqliteAudit(path, ManualClock())
-    asyncio.run(log.record(entry(2)))
+    asyncio.run(log.record(**entry(2)))
     assert len(asyncio.run(log.entries("north"))) == 2
     log.close()
     assert (verify(path).ok, verify(path).records) == (True, 2)
@@ -216,7 +215,7 @@ def test_a_lost_or_foreign_file_is_told(tmp_path: Path) -> None:
 def test_a_crash_between_record_and_head_is_not_taken_for_an_intruder(path: Path) -> None:
     before = head_file(path).read_text()
     log = SqliteAudit(path, ManualClock())
-    asyncio.run(log.record(entry(7)))
+    asyncio.run(log.record(**entry(7)))
     log.close()
     head_file(path).write_text(before)
     assert (verify(path).ok, verify(path).after_the_kept_head) == (True, 1)
@@ -232,7 +231,7 @@ def test_the_log_itself_changes_nothing(path: Path) -> None:
 async def test_writers_side_by_side_make_one_chain(path: Path) -> None:
     """Each has its own connection, as two processes would."""
     logs = [SqliteAudit(path, ManualClock()) for _ in range(3)]
-    await asyncio.gather(*(log.record(entry(number)) for number in range(5) for log in logs))
+    await asyncio.gather(*(log.record(**entry(number)) for number in range(5) for log in logs))
     for log in logs:
         log.close()
     found = verify(path)
