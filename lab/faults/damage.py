@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BLOAT = 64 << 30
@@ -16,9 +18,18 @@ def index_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
 
 
-def set_aside(folder: Path) -> list[str]:
-    """The damaged indexes that were moved out of the way."""
-    return sorted(path.name for path in (folder / "index").glob("quarantine-*"))
+@contextmanager
+def filling(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Yield whether Chroma's folder of the index is another one by now. An open folder's number is given to no other."""
+    index = folder / "index" / "chroma"
+    if not index.exists():
+        yield lambda: False
+        return
+    before = os.open(index, os.O_RDONLY)
+    try:
+        yield lambda: not index.exists() or index.stat().st_ino != os.fstat(before).st_ino
+    finally:
+        os.close(before)
 
 
 def damage(path: Path, how: str, dice: random.Random) -> int:

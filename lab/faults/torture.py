@@ -30,7 +30,7 @@ import psutil
 
 from foundation.errors import ComponentError
 from foundation.stores.crashpoints import WRITING
-from lab.faults.damage import DAMAGES, damage, index_files, set_aside
+from lab.faults.damage import DAMAGES, damage, filling, index_files
 
 PATIENCE_S = 600.0
 """A start or an answer that takes longer counts as none."""
@@ -101,7 +101,7 @@ class Tally:
     mutations_detected: int = 0
     mutations_after_kill: int = 0
     """Of an index whose owner was killed, where nobody can know what the files should be."""
-    mutations_after_kill_set_aside: int = 0
+    mutations_after_kill_filled_anew: int = 0
     mutations_while_running: int = 0
     deaths_while_running: int = 0
     disk_full: int = 0
@@ -379,10 +379,10 @@ class _Trial:
                 self.tally.kills_at_points[crash[0]] += 1
         self.tally.kills += 1
         if number % DAMAGE_EVERY == DAMAGE_EVERY - 1:
-            self.tally.mutations_after_kill += self._damage()
-            aside = set_aside(self._folder)
-            with self._started():
-                self.tally.mutations_after_kill_set_aside += set_aside(self._folder) != aside
+            damaged = self._damage()
+            self.tally.mutations_after_kill += damaged
+            with filling(self._folder) as is_filled_anew, self._started():
+                self.tally.mutations_after_kill_filled_anew += damaged and is_filled_anew()
 
     def mutate(self, number: int) -> None:
         """Damage an index that was closed in order; one in three is damaged while the process runs, too."""
@@ -391,10 +391,10 @@ class _Trial:
             if number % 3 == 2:
                 self._damage_under(side)
             self._close(side)
-        aside, damaged = set_aside(self._folder), self._damage(number)
+        damaged = self._damage(number)
         self.tally.mutations += damaged
-        with self._started() as side:
-            self.tally.mutations_detected += damaged and set_aside(self._folder) != aside
+        with filling(self._folder) as is_filled_anew, self._started() as side:
+            self.tally.mutations_detected += damaged and is_filled_anew()
             self._close(side)
 
     def finish(self) -> None:

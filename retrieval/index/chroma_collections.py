@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 _STATE, _COMPLETE = "state", "whole_to"
 # Number of vectors that are read or written at a time
 PAGE = 1000
+# Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal
 _WRITES = 3
 _EQUALS = 4
-# Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal
 _SAME = 1e-5
 
 
@@ -61,8 +61,6 @@ class Collections:
         self._shelves: dict[Access, Collection] = {}
         try:
             self._look_around()
-            if _COMPLETE not in (self._state.metadata or {}):  # of an earlier format
-                self.clear()
         except BaseException:
             self._client.close()  # a retry opens its own client
             raise
@@ -139,7 +137,8 @@ class Collections:
             _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
         )
         self._shelves = {}
-        for shelf in list(list_shelves(self._client)):
+        for name in [listed.name for listed in self._client.list_collections() if listed.name != _STATE]:
+            shelf = self._client.get_collection(name, embedding_function=None)
             readers: Any = shelf.metadata
             if readers.get("complete"):
                 self._shelves[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = shelf
@@ -153,11 +152,6 @@ def open_client(store: Path) -> Client:
 
     client = chromadb.PersistentClient(str(store), settings=Settings(anonymized_telemetry=False))
     return cast("Client", client)  # its declared type hides `close`
-
-
-def list_shelves(client: Client) -> Iterator[Collection]:
-    for name in (listed.name for listed in client.list_collections() if listed.name != _STATE):
-        yield client.get_collection(name, embedding_function=None)
 
 
 def _name_of(access: Access) -> str:

@@ -16,20 +16,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from foundation import names, tracing
 from foundation.clock import Clock
 from foundation.errors import ComponentError, Conflict, DocumentRefused, Forbidden
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Scope
 from models.contract import Embeddings
-from models.embedding import embed
 from retrieval.contract import Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
 from retrieval.index.maintenance import SameParts, catch_up
 from retrieval.ingest.batches import UNDER_WAY, IngestReport, Offer, group_offers, name_key
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
-from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, hash_item
+from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, embed_cuts, hash_item
 from retrieval.ingest.sandbox import find_newer_parser
 from retrieval.tables.row_codec import scope_text
 
@@ -232,19 +229,7 @@ class Ingestor:
             for tenant, own in texts.items()
             for text, vector in self._ledger.known_vectors(own, tenant, scope=scope).items()
         }
-        new = list(dict.fromkeys(text for tenant, own in texts.items() for text in own if (tenant, text) not in known))
-        vectors = dict(zip(new, embed(self._embedder, new), strict=True))
-        uncounted, prepared = set(new), list[Prepared | Refused]()
-        for cut in cuts:
-            if isinstance(cut, Refused):
-                prepared.append(cut)
-                continue
-            passages = [chunk.indexed_text for chunk in cut.chunks]
-            rows = [known[cut.tenant, text] if (cut.tenant, text) in known else vectors[text] for text in passages]
-            embedded = len(uncounted.intersection(passages))
-            uncounted.difference_update(passages)
-            prepared.append(Prepared(cut.parsed, cut.chunks, np.stack(rows), embedded))
-        return prepared
+        return embed_cuts(self._embedder, cuts, known)
 
     def _store(
         self,

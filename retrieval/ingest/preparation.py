@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from foundation.errors import DocumentRefused
 from models.contract import Embeddings
+from models.embedding import embed
 from retrieval.contract import OF_THE_LEDGER, Chunk, Chunker, Parsed, Source, Vectors
-from retrieval.index.maintenance import embed_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,29 @@ class Preparation:
 
     def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
         """Prepare the items. Raises ComponentError: the embedder failed."""
-        cuts = [self.split(item) for item in items]
-        vectors = iter(embed_chunks(self._embedder, [cut.chunks for cut in cuts if isinstance(cut, Cut)]))
-        return [
-            cut if isinstance(cut, Refused) else Prepared(cut.parsed, cut.chunks, next(vectors), len(cut.chunks))
-            for cut in cuts
-        ]
+        return embed_cuts(self._embedder, list(map(self.split, items)), {})
+
+
+def embed_cuts(
+    embedder: Embeddings, cuts: Sequence[Cut | Refused], known: Mapping[tuple[str, str], Vectors]
+) -> list[Prepared | Refused]:
+    """Embed the passages of all cuts in one call, since a model is fastest on full batches, and each text once. `known`
+    has the vectors of texts, by tenant and text, that are not computed again.
+    """
+    texts = [(cut.tenant, chunk.indexed_text) for cut in cuts if isinstance(cut, Cut) for chunk in cut.chunks]
+    new = list(dict.fromkeys(text for tenant, text in texts if (tenant, text) not in known))
+    vectors = dict(zip(new, embed(embedder, new), strict=True))
+    uncounted, prepared = set(new), list[Prepared | Refused]()
+    for cut in cuts:
+        if isinstance(cut, Refused):
+            prepared.append(cut)
+            continue
+        passages = [chunk.indexed_text for chunk in cut.chunks]
+        rows = [known[cut.tenant, text] if (cut.tenant, text) in known else vectors[text] for text in passages]
+        embedded = len(uncounted.intersection(passages))
+        uncounted.difference_update(passages)
+        prepared.append(Prepared(cut.parsed, cut.chunks, np.stack(rows), embedded))
+    return prepared
 
 
 class Workers(Protocol):

@@ -4,23 +4,20 @@ A shelf has the vectors of one tenant and set of groups. With up to `exact_up_to
 memory, and saved when the index is closed; after a kill it is filled from the ledger. A larger shelf moves to Chroma.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
-without an error. So one process owns the folder, and Chroma's part is probed in a child process before it is opened,
-unless its seal shows that it is unchanged since it was closed.
+without an error. So one process owns the folder, and Chroma's part is opened only if its seal shows that it was closed in
+order and is unchanged since; otherwise all is filled from the ledger.
 """
 
 from __future__ import annotations
 
-import importlib
+import logging
 import shutil
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 from langchain_core.utils.iter import batch_iterate
 
 from foundation.components import Context
@@ -30,17 +27,19 @@ from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
-from retrieval.index.chroma_collections import PAGE, Collections, Options, list_shelves, open_client
+from retrieval.index.chroma_collections import PAGE, Collections, Options
 from retrieval.index.exact_search import Access, ExactIndex, best
 from retrieval.index.lock import Ownership
-from retrieval.index.maintenance import BLOCK, PROBING, Seal, keep_or_quarantine
+from retrieval.index.seal import Seal
+
+log = logging.getLogger(__name__)
 
 # File of the small shelves, with the number of its format; files of other formats are ignored
 FILE = "rows-2.npz"
 # Factor on `exact_up_to` for the most vectors of all shelves in memory
 TOGETHER = 5
-# The probe searches for one vector in this many
-_SAMPLED = 20
+# Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
+_NO_ROOM = 1 << 20
 
 
 class ChromaVectorIndex:
@@ -157,7 +156,7 @@ class ChromaVectorIndex:
         if empty:
             shutil.rmtree(self._store, ignore_errors=True)
         else:
-            with suppress(OSError):  # without a seal the next start probes
+            with suppress(OSError):  # without a seal the next start fills it anew
                 self._seal.write()
 
     def _position(self) -> tuple[int, str]:
@@ -166,12 +165,11 @@ class ChromaVectorIndex:
             return min(small, self._large.position) if self._large else small
 
     def _open_what_is_there(self) -> None:
-        with ThreadPoolExecutor(1) as beside:  # the import takes about as long as the probe
-            beside.submit(importlib.import_module, "chromadb.api.rust")
-            probe = [sys.executable, "-P", "-m", __name__, str(self._store)]
-            keep_or_quarantine(self._store, self._seal, probe=probe)
-        if not any(self._store.iterdir()):  # it was damaged: all is filled anew
-            self._store.rmdir()
+        if not self._seal.is_intact():
+            log.warning("The vector index %s was not closed in order, or is damaged. It is filled anew.", self._store)
+            with self._translate_errors():
+                self._seal.break_()
+                shutil.rmtree(self._store)
             self._small.clear()
             return
         large = self._open_chroma()
@@ -224,7 +222,7 @@ class ChromaVectorIndex:
             raise  # the items come from the ledger, whose errors are its own
         except Exception as error:  # Chroma raises many kinds, some from its Rust core
             disk_full = "disk is full" in str(error) or "No space left" in str(error)
-            if disk_full or room_at(self._store.parent) < BLOCK:  # Chroma does not always say it
+            if disk_full or room_at(self._store.parent) < _NO_ROOM:
                 raise StorageFull(
                     f"There is no room on the disk for the vector index {self._store}: {error}. Free some space first. Nothing "
                     f"is lost: with room again it is filled from the ledger."
@@ -243,28 +241,7 @@ def stores(options: Options) -> tuple[Store, ...]:
     return (
         Store(
             name="vectors",
-            files=(f"{options.folder}/*", f"{options.folder}-*", f"{options.folder}.*", "quarantine-*"),
+            files=(f"{options.folder}/*", f"{options.folder}-*", f"{options.folder}.*"),
             stays=DOCUMENTS_STAY,
         ),
     )
-
-
-def _probe(store: Path) -> None:
-    # A damaged store kills the reading process, or has vectors that are missing or zero. Takes a second for 10,000
-    for shelf in list_shelves(open_client(store)):
-        for offset in range(0, shelf.count(), PAGE):
-            page = shelf.get(limit=PAGE, offset=offset, include=["embeddings"])["embeddings"]
-            vectors = np.asarray(page, dtype=np.float32)
-            if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
-                raise SystemExit(f"{shelf.name} holds vectors that nobody stored.")
-            result = shelf.query(query_embeddings=vectors[::_SAMPLED], n_results=1, include=["distances"])
-            if not all(nearest and nearest[0] < 1e-3 for nearest in result["distances"] or []):
-                raise SystemExit(f"{shelf.name} does not find vectors that it holds.")
-
-
-if __name__ == "__main__":
-    import chromadb.api.rust  # noqa: F401 - before it says that it begins: what cannot be imported is no damage
-
-    sys.stdout.write(PROBING)
-    sys.stdout.flush()
-    _probe(Path(sys.argv[1]))

@@ -18,9 +18,10 @@ from foundation.errors import FingerprintMismatch
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
+from models.embedding import embed
 from retrieval.contract import Block, Chunk, DocumentLedger, Entry, Parsed, Source
-from retrieval.index import maintenance
-from retrieval.index.maintenance import embed_chunks, fingerprint_of, open_index
+from retrieval.index.maintenance import fingerprint_of, open_index
+from retrieval.index.reindex import embed_chunks
 from tests import services
 
 ACME = Scope("acme")
@@ -32,7 +33,7 @@ from pathlib import Path
 
 from foundation.components import Context, available, load
 from foundation.settings import Part
-from retrieval.index import maintenance as index_care
+from retrieval.index import maintenance, reindex as index_care
 
 given = json.loads(sys.argv[1])
 context = Context(data_dir=Path(given["folder"]))
@@ -49,7 +50,7 @@ def progress(done, total):
 
 done = index_care.reindex(
     ledger, embedder=embedder, chunker=chunker, progress=progress,
-    fingerprint=index_care.fingerprint_of(given["embedder"]["use"], embedder, chunker),
+    fingerprint=maintenance.fingerprint_of(given["embedder"]["use"], embedder, chunker),
 )
 ledger.close()
 print(json.dumps({"documents": done.documents, "kept": done.kept}), flush=True)
@@ -80,7 +81,7 @@ class Desk:
 
     def found(self, text: str) -> list[str]:
         """Texts by both legs, best first."""
-        query = maintenance.embed(self.embedder, [text])[0]
+        query = embed(self.embedder, [text])[0]
         ids = [chunk_id for chunk_id, _ in self.vectors.search(query, ACME, limit=3)]
         ids += [chunk_id for chunk_id, *_ in self.ledger.keyword_search(text, ACME, limit=3, as_of=None)]
         return [hit.chunk.text for hit in self.ledger.hits(ids, ACME, as_of=None).values()]

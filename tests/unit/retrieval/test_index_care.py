@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import FingerprintMismatch, IndexRebuilding, StorageFull, StoreUnavailable, UpstreamDown
+from foundation.errors import FingerprintMismatch, IndexRebuilding, UpstreamDown
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
@@ -32,23 +29,11 @@ from retrieval.contract import (
     VectorIndex,
     VectorItem,
 )
-from retrieval.index.maintenance import (
-    PROBING,
-    Reindexed,
-    SameParts,
-    Seal,
-    _knows,
-    catch_up,
-    keep_or_quarantine,
-    open_index,
-    reindex,
-)
+from retrieval.index.maintenance import SameParts, _knows, catch_up, open_index
+from retrieval.index.reindex import Reindexed, reindex
+from retrieval.index.seal import Seal
 
 ACME = Scope("acme")
-SURVIVES = [sys.executable, "-c", "pass"]
-CRASHES = [sys.executable, "-c", f"import os; print({PROBING!r}, flush=True); os.abort()"]
-CANNOT_BEGIN = [sys.executable, "-c", "import never_installed"]
-HANGS_BEFORE_IT_BEGINS = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 class ByWords:
@@ -318,7 +303,7 @@ def test_after_a_reindex_unchanged_documents_stay_unchanged_and_keep_what_read_t
 def test_what_another_parser_reads_while_a_reindex_is_built_is_in_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     for name in "abc":
         store.add(f"{name}.md", f"Old {name}", parsers=("markdown 2",))
@@ -336,7 +321,7 @@ def test_what_another_parser_reads_while_a_reindex_is_built_is_in_it(
 def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_was_stopped(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 200)
+    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 200)
     before = store.fingerprint()
     open_index(store.ledger, store.vectors, before)
     for n in range(3):
@@ -357,7 +342,7 @@ def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_wa
 def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     store.add("a.md", "One two")
     store.add("b.md", "Three")
@@ -367,7 +352,7 @@ def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
 
 
 def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     for name in "abc":
         store.add(f"{name}.md", f"Old {name}")
@@ -408,126 +393,62 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def kept(folder: Path, seal: Seal, probe_: list[str]) -> bool:
-    """Whether the folder was kept as it was; otherwise it must stand aside, whole, and an empty one in its place."""
-    keep_or_quarantine(folder, seal, probe=probe_)
-    aside = list(folder.parent.glob("quarantine-*"))
-    if (folder / "deep" / "vectors.bin").exists():
-        assert aside == []
-        return True
-    assert list(folder.iterdir()) == []
-    assert [(each / "deep" / "vectors.bin").exists() for each in aside] == [True]
-    return False
+@pytest.fixture
+def seal(folder: Path) -> Seal:
+    return Seal(folder.parent / "seal", folder)
 
 
-def test_a_sealed_folder_is_opened_without_a_probe(folder: Path) -> None:
-    seal = Seal(folder.parent / "seal", folder)
+def test_a_folder_without_a_seal_was_not_closed_in_order(seal: Seal) -> None:
+    assert not seal.is_intact()
+
+
+def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(seal: Seal) -> None:
     seal.write()
-    assert kept(folder, seal, CRASHES)
+    assert seal.is_intact()
+    assert seal.is_intact()
+    seal.break_()
+    seal.break_()
+    assert not seal.is_intact()
 
 
-def test_a_folder_that_changed_behind_its_seal_is_put_aside_without_a_probe(folder: Path) -> None:
-    seal = Seal(folder.parent / "seal", folder)
+def test_a_change_behind_a_seal_is_noticed_where_neither_size_nor_time_tell(folder: Path, seal: Seal) -> None:
     seal.write()
     times = (folder / "deep" / "vectors.bin").stat()
     (folder / "deep" / "vectors.bin").write_bytes(b"0123456780")
     os.utime(folder / "deep" / "vectors.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert not kept(folder, seal, SURVIVES)
+    assert not seal.is_intact()
 
 
-@pytest.mark.parametrize(("probe_", "survives"), [(SURVIVES, True), (CRASHES, False)])
-def test_a_folder_that_was_not_closed_in_order_is_probed_by_a_child(
-    folder: Path, probe_: list[str], *, survives: bool
-) -> None:
-    assert kept(folder, Seal(folder.parent / "seal", folder), probe_) is survives
-
-
-@pytest.mark.parametrize(
-    ("probe_", "cause"), [(CANNOT_BEGIN, "never_installed"), (HANGS_BEFORE_IT_BEGINS, "said nothing")]
-)
-def test_a_probe_that_cannot_begin_is_an_error_and_no_reason_to_throw_the_folder_away(
-    folder: Path, probe_: list[str], cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if probe_ is HANGS_BEFORE_IT_BEGINS:
-        monkeypatch.setattr("retrieval.index.maintenance.BEGIN_S", 0.2)
-    seal = Seal(folder.parent / "seal", folder)
-    with pytest.raises(StoreUnavailable, match=cause):
-        keep_or_quarantine(folder, seal, probe=probe_)
-    monkeypatch.undo()
-    assert kept(folder, seal, SURVIVES)
-
-
-def test_a_folder_that_cannot_be_read_stays_where_the_disk_has_no_room_for_another(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seal = Seal(folder.parent / "seal", folder)
-    with monkeypatch.context() as patch:
-        patch.setattr("retrieval.index.maintenance.shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
-        with pytest.raises(
-            StorageFull, match=r"only 0\.0 MB left; to fill it anew takes 1\.0 MB\. Free some space first"
-        ):
-            keep_or_quarantine(folder, seal, probe=CRASHES)
-        assert kept(folder, seal, SURVIVES)
-    assert not kept(folder, seal, CRASHES)
-
-
-def test_an_earlier_index_that_was_set_aside_makes_room_for_the_next(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (earlier := folder.parent / "quarantine-1").mkdir()
-    monkeypatch.setattr(
-        "retrieval.index.maintenance.shutil.disk_usage",
-        lambda _: SimpleNamespace(free=4096 if earlier.exists() else 10**9),
-    )
-    assert not kept(folder, Seal(folder.parent / "seal", folder), CRASHES)
-
-
-def test_a_seal_holds_until_it_is_broken_so_that_a_kill_is_noticed_later(folder: Path) -> None:
-    seal = Seal(folder.parent / "seal", folder)
-    assert not keep_or_quarantine(folder, seal, probe=SURVIVES)
+@pytest.mark.parametrize("change", ["added", "deleted", "renamed"])
+def test_files_that_come_go_or_are_renamed_break_a_seal(change: str, folder: Path, seal: Seal) -> None:
+    vectors = folder / "deep" / "vectors.bin"
     seal.write()
-    assert keep_or_quarantine(folder, seal, probe=CRASHES)
-    assert keep_or_quarantine(folder, seal, probe=CRASHES)
-    seal.break_()
-    assert not kept(folder, seal, CRASHES)
+    if change == "added":
+        (folder / "more.bin").touch()
+    elif change == "deleted":
+        vectors.unlink()
+    else:
+        vectors.rename(folder / "vectors.bin")
+    assert not seal.is_intact()
 
 
-def test_a_seal_of_a_folder_that_is_gone_is_broken(folder: Path) -> None:
-    seal = Seal(folder.parent / "seal", folder)
-    seal.write()
-    shutil.rmtree(folder)
-    assert not keep_or_quarantine(folder, seal, probe=CRASHES)
-    assert seal.intact() is None
-
-
-def test_a_missing_folder_is_made(tmp_path: Path) -> None:
-    folder = tmp_path / "index" / "store"
-    keep_or_quarantine(folder, Seal(tmp_path / "seal", folder), probe=CRASHES)
-    assert folder.is_dir()
-
-
-def test_only_the_latest_damaged_folder_is_kept(folder: Path) -> None:
-    for content in (b"first", b"second"):
-        (folder / "vectors.bin").write_bytes(content)
-        keep_or_quarantine(folder, Seal(folder.parent / "seal", folder), probe=CRASHES)
-    assert [path.read_bytes() for path in folder.parent.glob("quarantine-*/vectors.bin")] == [b"second"]
-
-
-def test_a_file_that_claims_more_than_was_written_is_damage_and_is_not_read_to_its_end(folder: Path) -> None:
-    """64 GB of nothing would take minutes to read."""
-    seal = Seal(folder.parent / "seal", folder)
-    seal.write()
-    os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
-    assert not kept(folder, seal, SURVIVES)
+@pytest.mark.parametrize("content", [b"", b"half of a checksu"])
+def test_a_damaged_seal_is_none(content: bytes, folder: Path, seal: Seal) -> None:
+    (folder.parent / "seal").write_bytes(content)
+    assert not seal.is_intact()
 
 
 @pytest.mark.timeout(60)
-def test_a_hollow_file_is_damage_without_a_seal_too_and_gets_none(folder: Path) -> None:
-    seal = Seal(folder.parent / "seal", folder)
-    os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
+def test_a_file_that_claims_more_than_was_written_is_damage_is_not_read_to_its_end_and_gets_no_seal(
+    folder: Path, seal: Seal
+) -> None:
+    """64 GB of nothing would take minutes to read."""
     seal.write()
-    assert seal.intact() is None
-    assert not kept(folder, seal, SURVIVES)
+    os.truncate(folder / "deep" / "vectors.bin", 1 << 36)
+    assert not seal.is_intact()
+    seal.break_()
+    seal.write()
+    assert not (folder.parent / "seal").exists()
 
 
 def test_an_index_that_others_move_while_it_is_read_is_not_taken_for_a_foreign_one() -> None:

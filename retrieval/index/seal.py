@@ -1,0 +1,51 @@
+"""A seal of an index folder, written when it is closed in order and broken while it is open.
+
+A folder without an intact seal is never read: what a killed process left of an index can end the process that reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+# Bytes up to which a file is never taken for hollow
+_HOLLOW = 16 << 20
+
+
+class Seal:
+    """A checksum of every file in a folder, kept in a file beside it."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._path, self._folder = path, folder
+
+    def write(self) -> None:
+        """Write the checksum, atomically. A hollow folder gets none."""
+        if not self._is_hollow():
+            new = self._path.with_suffix(".new")
+            new.write_text(self._digest(), encoding="ascii")
+            new.replace(self._path)
+
+    def break_(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def is_intact(self) -> bool:
+        """Whether the folder was closed in order and is unchanged since."""
+        if not self._path.exists() or self._is_hollow():
+            return False
+        return self._path.read_text(encoding="ascii") == self._digest()
+
+    def _is_hollow(self) -> bool:
+        # A damaged graph can claim more than the disk holds, and would take hours to read
+        states = [file.stat() for file in self._files()]
+        return any(state.st_size > _HOLLOW and state.st_blocks * 512 < state.st_size / 2 for state in states)
+
+    def _digest(self) -> str:
+        digest = hashlib.blake2b()
+        for file in self._files():
+            with file.open("rb") as content:
+                own = hashlib.file_digest(content, "blake2b").hexdigest()
+            digest.update(f"{file.relative_to(self._folder)} {own}\n".encode())
+        return digest.hexdigest()
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.rglob("*") if path.is_file())
