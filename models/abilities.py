@@ -12,11 +12,6 @@ from pydantic import BaseModel
 from models.resilience.vendor_errors import translate
 
 WORD = "BLUE"
-# A warning about a model whose profile does not say whether it calls tools
-UNKNOWN_PROFILE = (
-    "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
-    "the line that it gives below [models.chat]."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +37,6 @@ class Colour(BaseModel):
 
 
 Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
-
-
-def says_whether_it_calls_tools(model: BaseChatModel) -> bool:
-    """Whether the model's profile has `tool_calling`, true or false."""
-    return "tool_calling" in (model.profile or {})
 
 
 async def try_abilities(model: BaseChatModel) -> list[Ability]:

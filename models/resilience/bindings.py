@@ -15,6 +15,11 @@ from models.pricing import identity, is_local
 
 # Names of LangChain's classes for the token limit of a reply, besides `max_tokens`
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
+# A warning about a model whose profile does not say whether it calls tools
+UNKNOWN_PROFILE = (
+    "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Run make model-check, and write "
+    "the line that it gives below [models.chat]."
+)
 
 
 class ChatWrapper(BaseChatModel):

@@ -13,8 +13,8 @@ from pydantic import Field
 from foundation.components import available, load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part, Section
-from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
 from models.pricing import identity
+from models.resilience.bindings import UNKNOWN_PROFILE
 from orchestration.contract import Agent, AgentParts
 from orchestration.run.metered_chat import calls_tools
 
@@ -28,7 +28,7 @@ class Options(Section):
 
 
 def build(options: Options, context: AgentParts) -> Agent:
-    if not says_whether_it_calls_tools(context.chat):
+    if "tool_calling" not in (context.chat.profile or {}):
         log.warning(UNKNOWN_PROFILE, identity(context.chat)[1])
     use, chosen = ("tool_calling", options.tool_calling) if calls_tools(context.chat) else ("graph", options.graph)
     if use not in available("orchestration.agent"):

@@ -235,7 +235,7 @@ async def _make_object(
         for warning in warnings_about(citations):
             run.note(warning)
     reading_s = min(READING_S, run.budget.remaining_s())
-    filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text, run)
+    filled, values = await in_thread_within(reading_s, _read_fields, schema, fields, text)
     if filled is None:
         messages = object_from(run.prompt("object"), question, text, values)
         shape = _narrow_schema(schema.model_json_schema(), values)
@@ -254,11 +254,9 @@ def _best_sentences(question: str, hits: Sequence[Hit], run: Run) -> list[Eviden
     return sorted((item for item in evidence if item.hit.chunk.document_id == best), key=lambda item: item.start)
 
 
-def _read_fields(
-    schema: type[Object], fields: Sequence[Field], text: str, run: Run
-) -> tuple[Object | None, dict[str, Any]]:
+def _read_fields(schema: type[Object], fields: Sequence[Field], text: str) -> tuple[Object | None, dict[str, Any]]:
     """Return the object, `None` unless the text states enough for it, and the extracted values that the schema allows."""
-    values = fill_fields(fields, text, run.parts.embedder)
+    values = fill_fields(fields, text)
     try:
         return schema.model_validate(values), values
     except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -59,6 +59,7 @@ class Reading:
     def __init__(self, text: str) -> None:
         self.text = text
         self._terms: dict[str, frozenset[str]] = {}
+        self._around: dict[tuple[int, int], tuple[int, int, int, int]] = {}
 
     def terms_of(self, part: str) -> frozenset[str]:
         """Return the terms of a part of the text, cached."""
@@ -90,7 +91,16 @@ class Reading:
 
     @cached_property
     def phrases(self) -> list[Found]:
-        return list(read_phrases(self))
+        return list(_read_phrases(self))
+
+    def around(self, found: Found) -> tuple[int, int, int, int]:
+        """Return the indices of the words at which a value's sentence and the value begin, and of those behind the two."""
+        if found.span not in self._around:
+            begin, close = self.sentence_at(found.start)
+            after = bisect_left(self.words, found.end, key=lambda word: word[1] - 1)
+            first, before, last = (bisect_left(self.words, (place, 0)) for place in (begin, found.start, close))
+            self._around[found.span] = first, before, after, last
+        return self._around[found.span]
 
     def sentence_at(self, place: int) -> tuple[int, int]:
         """Return the span of the sentence at `place`; that of the whole text where it is in none."""
@@ -152,20 +162,7 @@ def read_times(text: str) -> Iterator[Found]:
         yield Found(f"{hour:02}:{minute:02}:00", *match.span())
 
 
-def read_choices(choices: Sequence[Any], reading: Reading) -> Iterator[Found]:
-    """Yield each sentence that shares terms with exactly one choice, as that choice."""
-    by_term: dict[str, set[int]] = {}
-    for place, choice in enumerate(choices):
-        for term in terms(str(choice).replace("_", " ")):
-            by_term.setdefault(term, set()).add(place)
-    for start, end in reading.sentences:
-        check()
-        named = {place for term in reading.terms_of(reading.text[start:end]) for place in by_term.get(term, ())}
-        if len(named) == 1:
-            yield Found(choices[named.pop()], start, end)
-
-
-def read_phrases(reading: Reading) -> Iterator[Found]:
+def _read_phrases(reading: Reading) -> Iterator[Found]:
     text = reading.text
     for match in _QUOTED.finditer(text):
         yield Found(match[match.lastindex or 0], *match.span(match.lastindex or 0))

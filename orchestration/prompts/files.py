@@ -6,10 +6,9 @@ A file begins with `name`, `version` and `measured_on` between lines of `---`. P
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from foundation.errors import InvalidSetting, did_you_mean
 from orchestration.settings import PromptSettings
 
 FOLDER = Path(__file__).parent
-# former names, under which a replacement is taken for one more release
-RENAMED = {"answer": "graph_answer", "documents": "tool_calling_documents"}
-log = logging.getLogger("sixply.orchestration")
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -105,14 +101,12 @@ def _replacements(folder: Path | None, bundled: Mapping[str, Prompt], setting: s
         )
     replacements = {}
     for path in sorted(folder.glob("*.md")):
-        if (name := RENAMED.get(path.stem, path.stem)) not in bundled:
+        if (name := path.stem) not in bundled:
             raise InvalidSetting(
-                f"{path} stands in the place of no prompt. {did_you_mean(path.stem, bundled)} There are: "
+                f"{path} stands in the place of no prompt. {did_you_mean(name, bundled)} There are: "
                 f"{', '.join(sorted(bundled))}."
             )
-        if name != path.stem:
-            log.warning("%s replaces a prompt that is called %s now. Rename the file, and `name` in it.", path, name)
-        replacements[name] = replace(read_prompt(path.stem, folder), name=name)
+        replacements[name] = read_prompt(name, folder)
         places = bundled[name].places
         if odd := replacements[name].places ^ places:
             wrong = min(odd)

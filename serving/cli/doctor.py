@@ -172,8 +172,8 @@ def check_chat(settings: Settings) -> Check:
     """Check that the chat model answers a short, paid call; report which agent it gets."""
     from langchain_core.language_models import BaseChatModel
 
-    from models.abilities import UNKNOWN_PROFILE, says_whether_it_calls_tools
     from models.pricing import identity
+    from models.resilience.bindings import UNKNOWN_PROFILE
     from models.resilience.vendor_errors import translate
     from serving.cli.opening import open_parts
 
@@ -189,7 +189,7 @@ def check_chat(settings: Settings) -> Check:
         agent, known = settings.orchestration.agent.use, True
         if agent == "auto":
             agent = "tool_calling" if (model.profile or {}).get("tool_calling") else "graph"
-            known = says_whether_it_calls_tools(model)
+            known = "tool_calling" in (model.profile or {})
     found = f"{name} answers; its agent is {agent}"
     if not reply.text.strip():
         return Check("chat model", ok=False, found=f"{name} gave an empty reply", advice="Give it more max_tokens.")

@@ -210,19 +210,19 @@ def test_a_schema_from_outside_that_is_none_or_that_could_do_harm_is_refused(sch
 )
 def test_a_value_is_found_by_its_kind(world: World, told: dict[str, Any], text: str, value: Any) -> None:
     fields = fields_of({"properties": {"wanted": told}, "required": ["wanted"]})
-    assert fill_fields(fields, text, world.embedder).get("wanted") == value
+    assert fill_fields(fields, text).get("wanted") == value
 
 
 def test_an_optional_field_that_the_text_does_not_state_stays_empty(world: World) -> None:
     fields = fields_of({"properties": {"discount": {"type": "number", "description": "discount in percent"}}})
-    assert fill_fields(fields, "The invoice of 3 June came with 12 pages.", world.embedder) == {}
+    assert fill_fields(fields, "The invoice of 3 June came with 12 pages.") == {}
 
 
 def test_no_two_fields_get_the_same_words(world: World) -> None:
     properties = {name: {"type": "string", "format": "date"} for name in ("first_day", "last_day")}
     fields = fields_of({"properties": properties, "required": list(properties)})
     text = "It is lent from 1 July 2026 until 15 July 2026."
-    assert fill_fields(fields, text, world.embedder) == {"first_day": "2026-07-01", "last_day": "2026-07-15"}
+    assert fill_fields(fields, text) == {"first_day": "2026-07-01", "last_day": "2026-07-15"}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_reading_looks_at_the_time_as_often_as_its_text_is_long(
         for module in (field_extraction, text_values):
             monkeypatch.setattr(module, "check", count)
         fields = fields_of({"properties": {"first": kind, "second": kind}, "required": ["first", "second"]})
-        fill_fields(fields, unit * (length // len(unit)), world.embedder)
+        fill_fields(fields, unit * (length // len(unit)))
         return counted
 
     short, long = looks(2_000), looks(8_000)

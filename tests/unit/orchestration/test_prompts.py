@@ -90,19 +90,6 @@ async def test_what_people_read_where_no_model_writes_is_a_file_as_well(world: W
     assert (nothing.status, nothing.text) == ("abstained", "No lo encontré.")
 
 
-def test_a_replacement_under_a_former_name_is_taken_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = write(tmp_path / "prompts", "answer", "Answer in rhymes.")
-    write(folder, "documents", "Look into the documents.")
-    prompts = open_prompts(PromptSettings(folder=folder)).of("north")
-    assert prompts["graph_answer"].text == "Answer in rhymes."
-    assert prompts["tool_calling_documents"].label.startswith("tool_calling_documents@1 ")
-    assert "called graph_answer now" in caplog.text
-    write(folder, "graph_answer", "Answer in prose.")
-    assert open_prompts(PromptSettings(folder=folder)).of("north")["graph_answer"].text == "Answer in prose."
-
-
 def test_other_braces_than_those_of_a_prompt_stay_as_they_are(tmp_path: Path) -> None:
     folder = write(tmp_path / "prompts", "repair", 'As {"json": 1}:\n{findings}')
     prompt = open_prompts(PromptSettings(folder=folder)).of("north")["repair"]
