@@ -4,7 +4,7 @@
         the tools and the search of this round, in parallel
         gather: their results; the next round, a final result, or a wait for approval
 
-The state (`State`) is stored after each step and determines the next one: a step of the plan that was begun and has
+The state (`KnownState`) is stored after each step and determines the next one: a step of the plan that was begun and has
 no outcome is open. No position in a program is stored, and a run that was killed continues by entering the loop
 again. Subclasses define how documents are searched.
 """
@@ -22,13 +22,14 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from orchestration.flow.base_agent import Begin, config_of
 from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import PlannedAgent, close_turn, run_step
+from orchestration.flow.plans import PlannedState, merge_done, status_of, waits_for_of
 from orchestration.run.run import Run
-from orchestration.run.state import State, StoredThread, longer, merge_done, status_of, waits_for_of
+from orchestration.run.state import State, StoredThread, longer
 
 Work = Coroutine[Any, Any, None]
 
 
-class KnownState(State, total=False):
+class KnownState(PlannedState, total=False):
     """The state, with the position in a search."""
 
     reached: str
@@ -48,7 +49,7 @@ class RoundsAgent(PlannedAgent):
         stored = await self._parts.checkpoints.aget_tuple(config_of(thread_id))
         if stored is None:
             return StoredThread({})
-        state = cast("State", stored.checkpoint["channel_values"])
+        state = cast("PlannedState", stored.checkpoint["channel_values"])
         waits = status_of(state) == "waiting"
         return StoredThread(state, waits, waits_for_of(state), unfinished=waits or not status_of(state))
 
@@ -141,7 +142,7 @@ class Journal:
             self._step, self._version = self._step + 1, self._checkpoints.get_next_version(self._version, None)
 
 
-def merge_state(state: KnownState, news: State) -> KnownState:
+def merge_state(state: KnownState, news: PlannedState) -> KnownState:
     """Return the state after a step: the old state with the step's news."""
     done = merge_done(state.get("done") or {}, news["done"]) if "done" in news else state.get("done")
     steps = longer(state.get("steps") or [], news.get("steps", state.get("steps") or []))

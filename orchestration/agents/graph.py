@@ -26,8 +26,9 @@ from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
 from orchestration.flow.document_steps import Work
 from orchestration.flow.planned_agent import Options, PlannedAgent, Steps, close_turn, run_step
+from orchestration.flow.plans import PlannedState, status_of, waits_for_of
 from orchestration.run.run import Run
-from orchestration.run.state import State, StoredThread, status_of, waits_for_of
+from orchestration.run.state import State, StoredThread
 
 __all__ = ["GraphAgent", "Options", "build", "picture"]
 
@@ -44,12 +45,12 @@ class GraphAgent(PlannedAgent):
     async def _load_thread(self, thread_id: str) -> StoredThread:
         snapshot = await self._graph.aget_state(config_of(thread_id))
         ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # no node resumes another agent's
-        state, waits = cast("State", snapshot.values), bool(snapshot.interrupts)
+        state, waits = cast("PlannedState", snapshot.values), bool(snapshot.interrupts)
         return StoredThread(state, waits, waits_for_of(state), unfinished=ours and bool(snapshot.next))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
-        start = state if begin == "new" else go_on
+        start: Any = state if begin == "new" else go_on
         return cast("State", await self._graph.ainvoke(start, config, context=run, durability="sync"))
 
 
@@ -62,20 +63,20 @@ def picture() -> str:
     return _graph(Steps.__new__(Steps)).compile(name=GraphAgent.name).get_graph().draw_mermaid()
 
 
-def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
-    def after_grade(state: State) -> str:
+def _graph(steps: Steps) -> StateGraph[PlannedState, Run, PlannedState, PlannedState]:
+    def after_grade(state: PlannedState) -> str:
         return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
 
-    def after_plan(state: State) -> list[str | Send]:
+    def after_plan(state: PlannedState) -> list[str | Send]:
         return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
 
-    async def gather(state: State, runtime: Runtime[Run]) -> State:
+    async def gather(state: PlannedState, runtime: Runtime[Run]) -> PlannedState:
         return await steps.gather(state, runtime.context)
 
-    async def finish(state: State) -> State:
+    async def finish(state: PlannedState) -> PlannedState:
         return close_turn(state)
 
-    graph = StateGraph(State, context_schema=Run)
+    graph = StateGraph(PlannedState, context_schema=Run)
     for name in ("plan", "tool", "recall", "retrieve", "grade", "rewrite", "compose", "verify", "effect"):
         graph.add_node(name, _node(name, getattr(steps, name)))
     graph.add_node("gather", gather)
@@ -97,20 +98,20 @@ def _graph(steps: Steps) -> StateGraph[State, Run, State, State]:
     return graph
 
 
-def _node(name: str, work: Work) -> Callable[..., Awaitable[State]]:
-    async def node(state: State, runtime: Runtime[Run]) -> State:
+def _node(name: str, work: Work) -> Callable[..., Awaitable[PlannedState]]:
+    async def node(state: PlannedState, runtime: Runtime[Run]) -> PlannedState:
         return await run_step(name, work, state, runtime.context)
 
     return node
 
 
-async def _wait_for_a_person(state: State) -> State:
+async def _wait_for_a_person(state: PlannedState) -> PlannedState:
     # the decision is read from the approvals, never from the value that resumes
     interrupt({"approval_id": state["approval_id"]})
     return {}
 
 
-def _next(state: State) -> list[str | Send]:
+def _next(state: PlannedState) -> list[str | Send]:
     """Return the next nodes: steps that begin now, an approval, or the end; empty while other steps run."""
     if state.get("result"):
         return ["approval" if status_of(state) == "waiting" else "finish"]
@@ -119,10 +120,10 @@ def _next(state: State) -> list[str | Send]:
     return [*tools, "retrieve"] if asking & set(batch) else tools
 
 
-def _unless_answered(node: str) -> Callable[[State], str]:
+def _unless_answered(node: str) -> Callable[[PlannedState], str]:
     """Return an edge to `node`, or to `gather` once there is a result from documents."""
 
-    def choose(state: State) -> str:
+    def choose(state: PlannedState) -> str:
         return "gather" if state.get("part") else node
 
     return choose

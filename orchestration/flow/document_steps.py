@@ -16,11 +16,11 @@ from orchestration.answers.compose import draft_extractive, draft_generative, re
 from orchestration.answers.drafts import Draft
 from orchestration.contract import AgentParts
 from orchestration.events import Answer, NearDocument
-from orchestration.flow.plans import rewrite
+from orchestration.flow.plans import PlannedState, rewrite
 from orchestration.language.guard import instructs_reader, warnings_about
 from orchestration.memory.follow_ups import entity_names, stands_alone
 from orchestration.run.run import Run
-from orchestration.run.state import State, abstain, as_result, day_of
+from orchestration.run.state import abstain, as_result, day_of
 from retrieval.contract import Hit
 from retrieval.grounding.citing import Evidence, title_of
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding
@@ -37,14 +37,14 @@ NEAREST = 3
 NEAR = 0.75
 SEVERAL = 2
 
-Work = Callable[[State, Run], Awaitable[tuple[State, str]]]
+Work = Callable[[PlannedState, Run], Awaitable[tuple[PlannedState, str]]]
 
 
-def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]) -> Any:
+def _fails_alone(work: Callable[[Any, PlannedState, Run], Awaitable[tuple[PlannedState, str]]]) -> Any:
     """Decorate a document step: where the plan has other steps, its failure does not fail them."""
 
     @wraps(work)
-    async def step(self: DocumentSteps, state: State, run: Run) -> tuple[State, str]:
+    async def step(self: DocumentSteps, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         try:
             return await work(self, state, run)
         except ComponentError as error:
@@ -56,7 +56,7 @@ def _fails_alone(work: Callable[[Any, State, Run], Awaitable[tuple[State, str]]]
     return step
 
 
-def _wider(state: State) -> int:
+def _wider(state: PlannedState) -> int:
     """Return how many times the usual number of passages is searched: twice after the second rewrite."""
     return 2 if state["rewrites"] > 1 else 1
 
@@ -68,14 +68,14 @@ class DocumentSteps:
         self._parts, self._settings = parts, parts.settings.answers
         self._writes = not is_local(parts.chat) if writes is None else writes
 
-    def recalls(self, state: State) -> bool:
+    def recalls(self, state: PlannedState) -> bool:
         """Whether earlier answers are looked up: for the first question of a conversation, if it asks the documents alone."""
         # turns and legs are personal context, with which the question is read
         anybodys = not (state.get("turns") or state.get("legs") or day_of(state))
         kinds = [step["kind"] for step in state["plan"].get("steps", ())]
         return self._parts.memory is not None and anybodys and kinds == ["answer"]
 
-    async def recall(self, state: State, run: Run) -> tuple[State, str]:
+    async def recall(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         memory = self._parts.memory
         assert memory is not None
         try:
@@ -84,14 +84,14 @@ class DocumentSteps:
         except ComponentError:
             run.note("earlier answers could not be looked up")
             return {}, "could not be reached"
-        update: State = {"since": since}
+        update: PlannedState = {"since": since}
         if earlier is None:
             return update, "new"
         run.reuse(earlier)
         part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
         return {**update, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}, earlier.kind
 
-    async def remember(self, answer: Answer, state: State, run: Run) -> None:
+    async def remember(self, answer: Answer, state: PlannedState, run: Run) -> None:
         """Store an answer that is complete, not degraded, and made from documents alone."""
         memory, since = self._parts.memory, state.get("since")
         answered = answer.status == "answered" and answer.stop_reason == "complete" and not answer.cached
@@ -103,7 +103,7 @@ class DocumentSteps:
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
     @_fails_alone
-    async def retrieve(self, state: State, run: Run) -> tuple[State, str]:
+    async def retrieve(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         queries = [state["query"], *(state.get("legs") or [])]
         searched = await asyncio.gather(*(run.search(query, wider=_wider(state)) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
@@ -113,13 +113,13 @@ class DocumentSteps:
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
     @_fails_alone
-    async def grade(self, state: State, run: Run) -> tuple[State, str]:
+    async def grade(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
         confidence = self._parts.grounding.confidence(state["question"], evidence)
         annotate(names.CONFIDENCE, confidence)
         enough = self._parts.grounding.settings.min_evidence
         low = confidence < enough
-        update: State = {"confidence": confidence}
+        update: PlannedState = {"confidence": confidence}
         # without hits the run was cut off since, and what is new is unknown
         nothing_new = state["rewrites"] > 0 and run.hits is not None and run.new_passages == 0
         if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
@@ -127,7 +127,7 @@ class DocumentSteps:
         compared = f"{'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
         return update, f"confidence {confidence:.2f}, {compared}{', nothing new' if nothing_new else ''}"
 
-    async def _evidence(self, state: State, run: Run) -> list[Evidence]:
+    async def _evidence(self, state: PlannedState, run: Run) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
         hits = run.hits if run.hits is not None else await run.search(state["query"], wider=_wider(state))
         run.question = state["query"]
@@ -135,7 +135,7 @@ class DocumentSteps:
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
-    async def rewrite(self, state: State, run: Run) -> tuple[State, str]:  # noqa: ARG002 - every step has this form
+    async def rewrite(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form
         """Prepare another search: first with other words, then for more documents and passages."""
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
@@ -145,13 +145,13 @@ class DocumentSteps:
         detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
         return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, detail
 
-    async def compose(self, state: State, run: Run) -> tuple[State, str]:
+    async def compose(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         run.draft = await self._draft(state, run, evidence)
         how = "quoted" if run.draft.path == "extractive" else "written by the model"
         return {}, f"{len(run.draft.sentences)} sentences, {how}"
 
-    async def _draft(self, state: State, run: Run, evidence: list[Evidence]) -> Draft:
+    async def _draft(self, state: PlannedState, run: Run, evidence: list[Evidence]) -> Draft:
         alone = state["compose"] == "generative"
         if not alone and (state["compose"] == "extractive" or not self._writes or state["gate"] == "rejected"):
             return draft_extractive(state["query"], evidence)
@@ -167,7 +167,7 @@ class DocumentSteps:
             return draft
 
     @_fails_alone
-    async def verify(self, state: State, run: Run) -> tuple[State, str]:
+    async def verify(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)
         checked = await run.in_thread(verify, draft, evidence, self._parts.grounding)
@@ -188,7 +188,7 @@ class DocumentSteps:
             return {"part": abstain(run.prompt("unsupported").text)}, "not supported"
         return {"part": run.nothing_found()}, "not supported"
 
-    def thin(self, state: State) -> bool:
+    def thin(self, state: PlannedState) -> bool:
         """Whether the evidence is too thin to answer from."""
         return bool(state["confidence"] < self._parts.grounding.settings.min_evidence)
 

@@ -26,12 +26,17 @@ from orchestration.flow.base_agent import Begin, DurableAgent
 from orchestration.flow.document_steps import SEVERAL, DocumentSteps, Work
 from orchestration.flow.plans import (
     REPLANNED,
+    Done,
+    PlannedState,
     adapt_plan,
+    combine_results,
     fill_references,
     fixed_plan,
+    outcome_label,
     query_of,
     ready_steps,
     resolve_arguments,
+    unplanned,
 )
 from orchestration.language.as_of import parse_as_of
 from orchestration.language.guard import without_foreign_urls
@@ -40,7 +45,7 @@ from orchestration.memory.facts import with_facts
 from orchestration.memory.follow_ups import append_turn, in_context, resolve_pronoun, turns_from_client
 from orchestration.requests import AnswerRequest, Fact, Outcome, Plan, PlanStep
 from orchestration.run.run import Run
-from orchestration.run.state import Done, Result, State, abstain, as_result, combine_results, outcome_label, result_of
+from orchestration.run.state import Result, State, abstain, as_result, result_of
 
 _LONGEST_REASON = 300
 # Reasons of a failure that may be gone at the next try
@@ -63,16 +68,16 @@ class Steps(DocumentSteps):
         super().__init__(parts, writes=writes)
         self._planners = tuple(planners)
 
-    async def plan(self, state: State, run: Run) -> tuple[State, str]:
+    async def plan(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         facts = await asyncio.to_thread(self._parts.facts.of, run.principal) if self._parts.facts else []
-        state = cast("State", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
+        state = cast("PlannedState", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
         question = self._full_question(state)
         plan = await self._make_plan(question, run)
         detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state, run)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         asked = f"{before}\n{state['question']}".strip()
-        update: State = {"clarifying": {}, "asked": asked, "result": ended, "known": state["known"]}
+        update: PlannedState = {"clarifying": {}, "asked": asked, "result": ended, "known": state["known"]}
         if plan.route == "clarify":
             lacking = {"tool": plan.steps[0].tool, "missing": list(plan.steps[0].missing)}
             update["clarifying"] = {"question": question, "asked": asked, **lacking}
@@ -92,7 +97,7 @@ class Steps(DocumentSteps):
                 run.note(f"{type(planner).__name__} could not plan: {error.code}")
         return fixed_plan(question, "no planner could plan")
 
-    def _immediate_result(self, plan: Plan, state: State, run: Run) -> Result | None:
+    def _immediate_result(self, plan: Plan, state: PlannedState, run: Run) -> Result | None:
         if plan.route == "hand_over":
             text = run.prompt("hand_over").fill(answer_id=state["answer_id"])
             return as_result("escalated", "complete", text)
@@ -112,22 +117,22 @@ class Steps(DocumentSteps):
     def _tool(self, name: str) -> BaseTool | None:
         return next((tool for tool in self._parts.executor.tools if tool.name == name), None)
 
-    def _full_question(self, state: State) -> str:
+    def _full_question(self, state: PlannedState) -> str:
         """Return the question with the request that it completes, else with the identifier that its "it" stands for."""
         if self._completes_request(state):
             return f"{state['clarifying']['question']} {state['question']}"
         return resolve_pronoun(state["question"], _earlier_questions(state), self._parts.executor.tools)
 
-    def _completes_request(self, state: State) -> bool:
+    def _completes_request(self, state: PlannedState) -> bool:
         open_question = state.get("clarifying") or {}
         tool = self._tool(open_question.get("tool", ""))
         return tool is not None and bool(set(open_question["missing"]) & arguments_in(state["question"], tool).keys())
 
-    def _launch_steps(self, plan: Plan, state: State) -> State:
+    def _launch_steps(self, plan: Plan, state: PlannedState) -> PlannedState:
         steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
         questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
-        update: State = {
+        update: PlannedState = {
             "batch": [step.step_id for step in (*calls, *questions)],
             "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
         }
@@ -147,12 +152,12 @@ class Steps(DocumentSteps):
             }
         return update
 
-    def in_context(self, question: str, state: State) -> str:
+    def in_context(self, question: str, state: PlannedState) -> str:
         """Return the query: the question with words of earlier ones and of facts about the person."""
         known = [Fact(**fact) for fact in state.get("known") or []]
         return with_facts(in_context(question, _earlier_questions(state)), known)
 
-    def _record_plan(self, plan: Plan, run: Run) -> State:
+    def _record_plan(self, plan: Plan, run: Run) -> PlannedState:
         run.plan = plan
         annotate(names.PLAN_ROUTE, plan.route)
         annotate(names.PLAN_MADE_BY, plan.made_by)
@@ -160,17 +165,17 @@ class Steps(DocumentSteps):
         annotate(names.PLAN_CHANGES, len(plan.changes))
         return {"plan": plan.model_dump(mode="json")}
 
-    async def gather(self, state: State, run: Run) -> State:
+    async def gather(self, state: PlannedState, run: Run) -> PlannedState:
         """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
         begun_s, before = time.perf_counter(), Plan(**state["plan"])
-        update: State = {}
+        update: PlannedState = {}
         if (part := state.get("part")) is not None and state.get("asking"):
             answered: dict[str, Done] = {step_id: {"result": part, "outcome": None} for step_id in state["asking"]}
             update = {"done": answered, "asking": [], "part": None}
         done = {**(state.get("done") or {}), **(update.get("done") or {})}
         for step_id, entry in done.items():
             run.results[step_id] = entry["result"]
-        state = cast("State", {**state, **update, "done": done})
+        state = cast("PlannedState", {**state, **update, "done": done})
         plan = await self._adapt_after_failures(_settle_plan(before, done), state, run)
         update |= self._launch_steps(plan, state)
         running = set(update["started"]) - done.keys()
@@ -180,7 +185,7 @@ class Steps(DocumentSteps):
             run.report(Step(name="replan", detail=plan.changes[-1], ms=ms))
         return update | self._record_plan(plan, run)
 
-    async def _adapt_after_failures(self, plan: Plan, state: State, run: Run) -> Plan:
+    async def _adapt_after_failures(self, plan: Plan, state: PlannedState, run: Run) -> Plan:
         changed = adapt_plan(plan)
         broke = [step for step in plan.steps if step.tool and step.detail.startswith("failed")]
         if not broke or plan.made_by != "model" or any(REPLANNED in change for change in plan.changes):
@@ -203,7 +208,7 @@ class Steps(DocumentSteps):
             run.note(f"incomplete: {len(undone)} of {len(plan.steps)} parts could not be met")
         return result
 
-    async def tool(self, state: State, run: Run) -> tuple[State, str]:
+    async def tool(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         step = _step_of(state)
         if step.missing and step.tool in self._parts.executor.allowed_tools(run.principal):
             result = abstain(self._question_back(step, run))
@@ -213,19 +218,19 @@ class Steps(DocumentSteps):
         # a lookup that broke is tried once more; an effect never, since it may have happened
         if step.kind == "look_up" and outcome.reason in BROKE:
             outcome, tries = await self._call(state, step, run, None), ", at the second try"
-        waiting: State = {}
+        waiting: PlannedState = {}
         if outcome.approval:
             waiting = {"approval_id": outcome.approval.approval_id, "waiting": step.step_id}
         return _call_update(step, outcome, waiting, run), f"{outcome.tool}: {outcome_label(outcome)}{tries}"
 
-    async def effect(self, state: State, run: Run) -> tuple[State, str]:
+    async def effect(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         step = _step_of({**state, "step": state["waiting"]})
         approvals, approval_id = self._parts.executor.approvals, state.get("approval_id")
         approval = await approvals.get(approval_id, state["owner"]["tenant"]) if approval_id else None
         outcome = await self._call(state, step, run, approval)
         return _call_update(step, outcome, {"waiting": ""}, run), f"{outcome.tool}: {outcome_label(outcome)}"
 
-    async def _call(self, state: State, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
+    async def _call(self, state: PlannedState, step: PlanStep, run: Run, approval: Approval | None) -> ToolOutcome:
         # only the person's own words in this conversation can steer an effect
         outcomes = _outcomes(state)
         words = "\n".join([*(turn["question"] for turn in state.get("turns") or []), state["question"]])
@@ -254,6 +259,8 @@ class PlannedAgent(DurableAgent):
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         begin, state = await super()._begin(request, thread_id, principal)
+        if begin == "new":
+            state = cast("State", {**state, **unplanned(state["question"])})
         if begin == "new" and (day := request.as_of or parse_as_of(request.question)):
             state["as_of"] = day.isoformat()
         if begin == "new" and request.earlier and not request.thread_id:
@@ -278,10 +285,10 @@ class PlannedAgent(DurableAgent):
         return failed
 
     async def _remember(self, answer: Answer, state: State, run: Run) -> None:
-        await self._steps.remember(answer, state, run)
+        await self._steps.remember(answer, cast("PlannedState", state), run)
 
 
-async def run_step(name: str, work: Work, state: State, run: Run) -> State:
+async def run_step(name: str, work: Work, state: PlannedState, run: Run) -> PlannedState:
     """Run one step: count, trace and report it. Return its update of the state."""
     crash_point(f"{name}_begun")
     run.budget.step()
@@ -292,7 +299,7 @@ async def run_step(name: str, work: Work, state: State, run: Run) -> State:
     return {**update, "steps": [done.model_dump() for done in run.steps]}
 
 
-def close_turn(state: State) -> State:
+def close_turn(state: PlannedState) -> PlannedState:
     """Add this question and its answer to the conversation."""
     crash_point("finish_begun")
     result = state.get("result")
@@ -301,25 +308,25 @@ def close_turn(state: State) -> State:
     return {"turns": turns, "summary": summary}
 
 
-def _outcome(update: State) -> Literal["done", "failed", "waiting"]:
+def _outcome(update: PlannedState) -> Literal["done", "failed", "waiting"]:
     of_steps = [entry["result"] for entry in (update.get("done") or {}).values()]
     statuses = {result["status"] for result in (*of_steps, update.get("part"), update.get("result")) if result}
     return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
 
 
-def _step_of(state: State) -> PlanStep:
+def _step_of(state: PlannedState) -> PlanStep:
     return PlanStep(**next(step for step in state["plan"]["steps"] if step["step_id"] == state["step"]))
 
 
-def _outcomes(state: State) -> dict[str, ToolOutcome]:
+def _outcomes(state: PlannedState) -> dict[str, ToolOutcome]:
     done = state.get("done") or {}
     return {step_id: ToolOutcome(**entry["outcome"]) for step_id, entry in done.items() if entry["outcome"]}
 
 
-def _call_update(step: PlanStep, outcome: ToolOutcome, update: State, run: Run) -> State:
+def _call_update(step: PlanStep, outcome: ToolOutcome, update: PlannedState, run: Run) -> PlannedState:
     entry: Done = {"result": result_of(outcome), "outcome": outcome.model_dump(mode="json")}
     run.results[step.step_id] = entry["result"]
-    return cast("State", {**update, "done": {step.step_id: entry}})
+    return cast("PlannedState", {**update, "done": {step.step_id: entry}})
 
 
 def _settle_plan(plan: Plan, done: Mapping[str, Done]) -> Plan:
@@ -342,7 +349,7 @@ def _outline(plan: Plan) -> str:
     )
 
 
-def _earlier_questions(state: State) -> list[str]:
+def _earlier_questions(state: PlannedState) -> list[str]:
     return [*(state.get("summary") or []), *(turn["question"] for turn in state.get("turns") or [])]
 
 

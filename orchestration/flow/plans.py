@@ -1,4 +1,4 @@
-"""Plans at work: which steps are ready, changes after a failure, references to the results of other steps.
+"""Plans at work and their stored state: which steps are ready, changes after a failure, references to the results of other steps.
 
 A plan is made by a planner (`orchestration/planners/`) from the person's own words, before any document is read.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool
+from typing_extensions import TypedDict
 
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
 from orchestration.effects.calls import metadata_of
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
+from orchestration.run.state import Result, State
 
 REPLANNED = "planned anew"
 # Most steps of a plan; further parts of a request join the last one
@@ -25,6 +27,58 @@ STEPS = 6
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 # Words that refer back: a part of a request with one of them is not understood alone
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
+
+
+class Done(TypedDict):
+    """The result of one step of the plan. `outcome` is the executor's; `None` where no tool was called."""
+
+    result: Result
+    outcome: dict[str, Any] | None
+
+
+def merge_done(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, Done]:
+    """Merge the results of parallel steps; `None` empties them."""
+    return {} if new is None else {**old, **new}
+
+
+class PlannedState(State, total=False):
+    """The stored state of a run with a plan."""
+
+    clarifying: dict[str, Any]
+    """The request that a question back asks to complete: question, asked (word for word), tool, missing; empty: none."""
+    asked: str
+    """The request word for word: the question, and above it the one that it completes after a question back."""
+    known: list[dict[str, Any]]
+    """Remembered facts about the person, as of the time of the question."""
+    started: list[str]
+    batch: list[str]
+    """Ids of the steps to begin now, in parallel."""
+    asking: list[str]
+    """Ids of the steps that are being answered from documents; `query` is their question."""
+    done: Annotated[dict[str, Done], merge_done]
+    step: str
+    part: Result | None
+    """The result from documents for the steps in `asking`; `None`: none yet."""
+    legs: list[str]
+    """Searches beside the query: the single questions of a compound one, and a follow-up word for word."""
+    query: str
+    rewrites: int
+    gate: str
+    waiting: str
+    """Id of the step that waits for the approval."""
+    since: int
+    """The ledger's sequence before the first search of this run."""
+
+
+def unplanned(question: str) -> dict[str, Any]:
+    """Return what a run with a plan begins with, besides `fresh`."""
+    return {
+        **dict.fromkeys(("asked", "query"), question),
+        **{key: [] for key in ("known", "started", "batch", "asking", "legs")},
+        **dict.fromkeys(("gate", "waiting"), ""),
+        **dict.fromkeys(("rewrites", "since"), 0),
+        **dict.fromkeys(("done", "part")),
+    }
 
 
 def fixed_plan(question: str, reason: str) -> Plan:
@@ -111,3 +165,44 @@ def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask
         arguments=dict(arguments),
         missing=tuple(name for name in required_of(tool) if name not in arguments),
     )
+
+
+def waits_for_of(state: PlannedState) -> frozenset[str]:
+    """Return the approval for which a planned run waits or waited: it has one at a time."""
+    return frozenset(filter(None, [state.get("approval_id")]))
+
+
+def status_of(state: State) -> str:
+    result = state.get("result")
+    return result["status"] if result else ""
+
+
+def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
+    """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered. `None`: no
+    results. The status is "waiting" if one of them is, else "answered" if one is, else that of the last.
+    """
+    parts: list[Result] = []
+    for step in plan.steps:
+        result = results.get(step.step_id)
+        # told once, since one search may serve several steps
+        if result is not None and result not in parts:
+            parts.append(result)
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    texts: list[str] = []
+    citations: list[dict[str, Any]] = []
+    for part in parts:
+        by = len(citations)
+        texts.append(re.sub(r"\[([1-9]\d?)\]", lambda match: f"[{int(match.group(1)) + by}]", part["text"]))  # noqa: B023
+        citations += [{**item, "marker": item["marker"] + len(citations)} for item in part["citations"]]
+    deciding = next(
+        (part for status in ("waiting", "answered") for part in parts if part["status"] == status), parts[-1]
+    )
+    paths = [part["path"] for part in parts if part["path"] != "none"]
+    path = next((path for path in paths if path != "tool"), paths[0] if paths else "none")
+    near = {item["document_id"]: item for part in parts for item in part.get("nearest", [])}
+    return {**deciding, "text": "\n\n".join(texts), "path": path, "citations": citations, "nearest": [*near.values()]}
+
+
+def outcome_label(outcome: ToolOutcome) -> str:
+    return f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status

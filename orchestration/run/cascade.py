@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial, reduce
 from operator import add
 from typing import Any, cast
+from uuid import uuid4
 
 from foundation import names
 from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
@@ -19,7 +20,7 @@ from orchestration.contract import Agent, AgentParts
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
-from orchestration.run.state import one_answer
+from orchestration.run.state import answer_id_of_all
 from orchestration.run.wrapping import AgentWrapper
 
 # Routes of a plan that rightly end a run without an answer: no dearer model is asked
@@ -58,7 +59,9 @@ class CascadeAgent(AgentWrapper):
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
         trials: list[Answer] = []
         reasons: list[str] = []
-        with one_answer(), span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
+        # this task's own context, so nothing has to set it back
+        answer_id_of_all.set(uuid4().hex)
+        with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
                 events = await _try(agent, request, principal)
                 answer = events[-1].answer
