@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -105,12 +105,10 @@ class TracedRetriever(Around):
 class CountedAgent(AgentWrapper):
     """An `Agent` whose answers and their seconds are counted in the process's metrics."""
 
-    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(super()._pass_on(events, principal)) as passed:
-            async for event in passed:
-                if event.answer is not None:
-                    metrics.domain().count_answer(event.answer)
-                yield event
+    async def see(self, event: Event, principal: Principal) -> None:
+        del principal
+        if event.answer is not None:
+            metrics.domain().count_answer(event.answer)
 
 
 @contextmanager

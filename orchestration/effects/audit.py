@@ -12,8 +12,8 @@ import json
 import logging
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import aclosing, closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.errors import InvalidRequest, SixplyError, StoreUnavailable
+from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.json_file import JsonFile
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
@@ -30,7 +30,6 @@ from foundation.types import Principal
 from orchestration.contract import Agent
 from orchestration.events import Answer, Event, Status
 from orchestration.requests import Noun
-from orchestration.run.answering import error_event
 from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:
@@ -312,16 +311,9 @@ class AuditedAgent(AgentWrapper):
         super().__init__(inner)
         self._audit = audit
 
-    async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
-        async with aclosing(super()._pass_on(events, principal)) as passed:
-            async for event in passed:
-                if event.answer is not None:
-                    try:
-                        await self._audit.record(**record_of_answer(event.answer, principal))
-                    except SixplyError as error:
-                        yield error_event(error)
-                        return
-                yield event
+    async def see(self, event: Event, principal: Principal) -> None:
+        if event.answer is not None:
+            await self._audit.record(**record_of_answer(event.answer, principal))
 
 
 def record_of_answer(answer: Answer | Any, principal: Principal) -> dict[str, Any]:

@@ -40,14 +40,14 @@ class JudgingChatModel(MeteredChatModel):
             return self.inner._generate(messages, stop, run_manager, **kwargs)
         own = self.tenants.get(run.principal.tenant)
         model = MeteredChatModel(inner=own, told=False) if own else self
-        if run.is_closed or run.loop is None:
+        if (loop := run.loop) is None:
             # judgements after the run, such as of sampled answers, are not charged
             with on_behalf_of(run.principal.tenant):
                 return model.inner._generate(messages, stop, run_manager, **kwargs)
-        if asyncio._get_running_loop() is run.loop:
+        if asyncio._get_running_loop() is loop:
             raise RuntimeError("A judge that asks the chat model is called in a thread: use in_thread.")
         call = asyncio.run_coroutine_threadsafe(
-            _pay_aside(run, lambda: model._agenerate(messages, stop, **kwargs)), run.loop
+            _pay_aside(run, lambda: model._agenerate(messages, stop, **kwargs)), loop
         )
         try:
             while True:

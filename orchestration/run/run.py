@@ -117,6 +117,7 @@ class Run:
     partial: str = ""
     """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None
+    """The event loop on which calls are charged; `None` once the run is closed."""
     calls: int = 0
     """Rounds of a tool-calling agent: calls of the chat model within this process."""
     first_token_s: float | None = None
@@ -130,11 +131,6 @@ class Run:
     def seconds(self) -> float:
         """Wall time of the run so far, or until it was closed."""
         return time.perf_counter() - self._begun_s if self._seconds is None else self._seconds
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the run has ended and is charged in full."""
-        return self._seconds is not None
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -294,7 +290,7 @@ class Run:
         """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""
         if self._seconds is not None:
             return
-        self._seconds = time.perf_counter() - self._begun_s
+        self._seconds, self.loop = time.perf_counter() - self._begun_s, None
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
         usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)

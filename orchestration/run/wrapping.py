@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
+from foundation.errors import SixplyError
 from foundation.types import Principal
 from orchestration.actions import Decision
 from orchestration.contract import Agent, ConversationStore
-from orchestration.events import Conversation, Event, Turn
+from orchestration.events import Event
 from orchestration.requests import AnswerRequest
+from orchestration.run.answering import error_event
 
 
 class AgentWrapper:
@@ -35,11 +37,18 @@ class AgentWrapper:
     def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         return self._pass_on(self.of(principal).resume(decision, principal), principal)
 
+    async def see(self, event: Event, principal: Principal) -> None:
+        """Look at an event before the caller gets it. An error of ours takes its place and ends the stream."""
+
     async def _pass_on(self, events: AsyncIterator[Event], principal: Principal) -> AsyncGenerator[Event, None]:
         """Yield the events of one run of `principal`; close `events` when closed."""
-        del principal
         async with aclosing(events) as source:  # type: ignore[type-var]
             async for event in source:
+                try:
+                    await self.see(event, principal)
+                except SixplyError as error:
+                    yield error_event(error)
+                    return
                 yield event
 
 
@@ -57,23 +66,13 @@ class TenantAgents(AgentWrapper):
     def conversations(self) -> ConversationStore:
         """The conversations of the caller's tenant. Raises AttributeError: the agent keeps none."""
         cast("Any", self.inner).conversations  # noqa: B018
-        return _TenantConversations(self)
+        return cast("ConversationStore", _TenantConversations(self))
 
 
 class _TenantConversations:
-    # only the agent of the tenant knows which of its conversations are busy
-
     def __init__(self, agents: TenantAgents) -> None:
         self._agents = agents
 
-    def _of(self, principal: Principal) -> ConversationStore:
-        return cast("ConversationStore", cast("Any", self._agents.of(principal)).conversations)
-
-    async def all(self, principal: Principal) -> list[Conversation]:
-        return await self._of(principal).all(principal)
-
-    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
-        return await self._of(principal).turns(thread_id, principal)
-
-    async def delete(self, thread_id: str, principal: Principal) -> None:
-        await self._of(principal).delete(thread_id, principal)
+    def __getattr__(self, name: str) -> Any:
+        # only the agent of the tenant knows which of its conversations are busy; the last argument is the caller
+        return lambda *args: getattr(cast("Any", self._agents.of(args[-1])).conversations, name)(*args)
