@@ -140,7 +140,7 @@ async def _answer_as(
             content = {"failure": "model", "told": error.public}
         finally:
             run.close()
-            current.set_attribute(names.PROMPTS, run.prompt_labels)
+            current.set_attribute(names.PROMPTS, ", ".join(sorted(run.prompts.values())))
         return ObjectAnswer(
             answer_id=run.answer_id,
             usage=run.usage,

@@ -201,7 +201,7 @@ class DurableAgent(ABC):
                 try:
                     answer = await self._answer(begin, state, run)
                 finally:
-                    current.set_attribute(names.PROMPTS, run.prompt_labels)
+                    current.set_attribute(names.PROMPTS, ", ".join(sorted(run.prompts.values())))
                 current.set_attribute(names.STATUS, answer.status)
                 current.set_attribute(names.STOP_REASON, answer.stop_reason)
                 current.set_attribute(names.ANSWER_PATH, answer.path)

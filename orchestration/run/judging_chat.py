@@ -35,7 +35,7 @@ class JudgingChatModel(MeteredChatModel):
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        run = run_at_work()
+        run = run_at_work.get()
         if run is None:
             return self.inner._generate(messages, stop, run_manager, **kwargs)
         own = self.tenants.get(run.principal.tenant)

@@ -46,7 +46,8 @@ _PICODOLLAR = Decimal("1e-12")
 REPLY_TOKENS = 256
 
 
-_current: ContextVar[Run | None] = ContextVar("run", default=None)
+# The current run; `None` outside of one
+run_at_work: ContextVar[Run | None] = ContextVar("run", default=None)
 Chunks = AsyncGenerator[AIMessageChunk, None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,10 +138,6 @@ class Run:
         """Sum of all charges; `None` if one of them has no price."""
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
-
-    @property
-    def prompt_labels(self) -> str:
-        return ", ".join(sorted(self.prompts.values()))
 
     def prompt(self, name: str) -> Prompt:
         """Return the tenant's version of a prompt, and note its label for the trace."""
@@ -344,21 +341,16 @@ def running(run: Run) -> Iterator[None]:
     """Make `run` the current run of all code inside."""
     with suppress(RuntimeError):
         run.loop = asyncio.get_running_loop()
-    token = _current.set(run)
+    token = run_at_work.set(run)
     try:
         yield
     finally:
-        _current.reset(token)
-
-
-def run_at_work() -> Run | None:
-    """Return the current run; `None` outside of one."""
-    return _current.get()
+        run_at_work.reset(token)
 
 
 def current_run() -> Run:
     """Return the current run. Raises RuntimeError: there is none, as outside an agent."""
-    run = run_at_work()
+    run = run_at_work.get()
     if run is None:
         raise RuntimeError("No run is at work here. Call this inside `with running(run):`, as the agents do.")
     return run
