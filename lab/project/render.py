@@ -62,6 +62,8 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     for lock in ("requirements.lock", "requirements-dev.lock"):
         _edit(folder / lock, lambda text: prune_lock(text, packages).replace(f"{PROJECT} (py", f"{choices.name} (py"))
     _edit_texts(tree, folder, choices, left_out)
+    for table in ("serving/cli/main.py", "serving/app.py"):
+        _edit(folder / table, lambda text: _without_rows(text, modules))
 
 
 def _paths_to_remove(
@@ -210,6 +212,13 @@ def _without_lines(text: str, gone: Iterable[str]) -> str:
     """The text without the lines that begin with one of these patterns."""
     patterns = re.compile("|".join(gone) or r"(?!)")
     return "".join(line for line in text.splitlines(keepends=True) if not patterns.match(line.strip()))
+
+
+def _without_rows(text: str, modules: Iterable[str]) -> str:
+    """A table of modules, such as that of the commands, without the rows of those that are gone and without empty groups."""
+    names = "|".join(map(re.escape, modules)) or "(?!)"
+    text = _without_lines(text, [rf'"[\w-]+": \("(?:{names}):', rf'"(?:{names})",$'])
+    return re.sub(r'^ +"[^"\n]+": \{\n +\},\n', "", text, flags=re.MULTILINE)
 
 
 def _without_commands(text: str, left_out: Iterable[str], folder: Path) -> str:

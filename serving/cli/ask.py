@@ -34,7 +34,7 @@ def ask(
     from orchestration.requests import AnswerRequest
     from orchestration.run import answering
     from serving.access.identity import check_roles
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask
 
     loaded, caller = load_stack(stack), local(tenant, roles or ["reader"], groups)
     ways = ("auto", "extractive", "generative")

@@ -41,7 +41,7 @@ def ingest(
     """Add documents, or replace those of the same name."""
     from retrieval.contract import DATA_CLASS
     from retrieval.ingest.folders import changes, of_folder
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask
     from serving.processes.address import find_port
 
     if (source is None) is not retry:
@@ -88,7 +88,7 @@ def ingest(
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
         scope = Scope(tenant)

@@ -1,19 +1,40 @@
-"""Open single parts and stores for commands that need no others. None of them loads a model."""
+"""Open what a command needs: the system, here or as a running server; or single parts and stores, without a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, load_removable
+from foundation.components import Assembly, is_there, load_removable
 from foundation.settings import make_data_dir
-from serving.settings import Settings, context_of
+from serving.processes.address import find_port
+from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger, VectorIndex
+    from serving.wiring import System
+
+SERVED = "serving.cli.served"
+
+
+@contextmanager
+def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
+    """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
+    those of the person who searches; all by default. Raises as `open_system`; beside a server, StoreInUse for a part
+    that only its own process can use.
+    """
+    from serving.wiring import open_system
+
+    port = find_port(loaded.settings.foundation.data_dir)
+    if port is None or not is_there(SERVED):
+        with open_system(loaded) as system:
+            yield system
+    else:
+        with load_removable(SERVED).ask_server(loaded.settings, port, roles) as system:
+            yield system
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The system for a command: opened here, or, while a server runs on the same data folder, that server over loopback.
+"""The system for a command while a server runs on the same data folder: that server, over loopback.
 
 Commands call as the person at the keyboard, with an API key that is created for the call and revoked after it, which only
 the owner of the data folder can do. A person named by a key in the environment calls with that key.
@@ -20,8 +20,7 @@ from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
 from serving.cli import terminal
 from serving.cli.options import LOCAL, local
-from serving.processes.address import find_port
-from serving.settings import Loaded, Settings, context_of
+from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,25 +38,16 @@ LONGEST_S = 600.0
 
 
 @contextmanager
-def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
-    """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
-    those of the person who searches; all by default. Raises as `open_system`; beside a server, StoreInUse for a part
-    that only its own process can use.
-    """
-    from serving.wiring import open_system
-
-    port = find_port(loaded.settings.foundation.data_dir)
-    if port is None:
-        with open_system(loaded) as system:
-            yield system
-        return
-    host = loaded.settings.serving.http.host
+def ask_server(settings: Settings, port: int, roles: Iterable[str] | None) -> Iterator[System]:
+    """Yield the parts that the server at `port` has to offer over its API, for `serving.cli.opening.open_or_ask`."""
+    host = settings.serving.http.host
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - these two listen everywhere
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     terminal.show_note(f"Asking the server that runs at {url}.")
-    roles = roles or known_roles(loaded.settings.orchestration.policy)
     with ExitStack() as opened:
-        yield cast("System", _Served(loaded.settings, url, opened, frozenset(roles)))
+        yield cast(
+            "System", _Served(settings, url, opened, frozenset(roles or known_roles(settings.orchestration.policy)))
+        )
 
 
 class _Served:

@@ -25,7 +25,7 @@ def mcp(
     """
     from foundation.clock import SystemClock
     from serving.access.identity import KeyStore, check_roles
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask
     from serving.mcp.server import mcp_server
     from serving.processes.lifecycle import Lifecycle
 

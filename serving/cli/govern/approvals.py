@@ -80,7 +80,7 @@ def _decide(
     from orchestration.actions import Decision
     from orchestration.run import answering
     from serving.access.identity import KeyStore
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask
 
     if key := os.environ.get(KEY_VARIABLE):
         approver = KeyStore.of(loaded.settings, SystemClock()).authenticate(f"Bearer {key}")

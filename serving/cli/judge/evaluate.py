@@ -30,8 +30,7 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     from observability.evaluation.golden_set import NOBODY, load_golden
     from observability.value.roi import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
-    from serving.cli.opening import open_outcomes
-    from serving.cli.served import open_or_ask
+    from serving.cli.opening import open_or_ask, open_outcomes
     from serving.judge.trial import golden_file, golden_report, texts_of
     from serving.judge.worth import evaluation_file
 
