@@ -14,11 +14,11 @@ from typing import Any
 from foundation import names
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT, Principal, Scope
+from lab.bench.figures import format_share, show_figures
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
 from serving.cli import terminal
-from serving.cli.terminal import format_share, show_figures
 from serving.judge.trial import Configure, ask, empty_system, own_folder
 from serving.settings import Loaded
 from serving.wiring import System

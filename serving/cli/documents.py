@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -50,41 +50,44 @@ def ingest(
     if source is None:
         exit_unless(ok=_retry(loaded, tenant=tenant, json=json))
         return
-    folder = _folder(loaded.settings, source, tenant)
-    is_served = folder is not None and find_port(loaded.settings.foundation.data_dir) is not None
+    settings = loaded.settings
+    folder = _folder(settings, source, tenant)
+    is_served = folder is not None and find_port(settings.foundation.data_dir) is not None
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
     if prune and is_served:
         raise StoreInUse("A server runs on these documents, and its API does not know folders. Stop it to use PRUNE.")
     if is_served:
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
-    count, items = _items(loaded.settings, source, tenant, frozenset(groups or ()), folder)
-    if data_class:
-        with_class = {DATA_CLASS: data_class}
-        items = (
-            replace(item, source=replace(item.source, attributes={**item.source.attributes, **with_class}))
-            for item in items
-        )
-    stored = 0
-    try:
-        with open_or_ask(loaded) as system, terminal.progress() as progress:
-            tracked = None if is_served else folder
-            before = of_folder(system.ledger, tracked) if tracked else {}
-            try:
-                report = system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, count))
-            except KeyboardInterrupt:
-                stored = len(of_folder(system.ledger, tracked)) if tracked else 0
-                raise
-            folder_changes = changes(system.ledger, tracked, before) if tracked else None
-            for gone in folder_changes.gone if folder_changes and prune else ():
-                system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
-    except KeyboardInterrupt:
-        terminal.show_note(
-            f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
-        )
-        raise
-    unlisted = tracked.unlisted if tracked else {}
-    exit_unless(ok=_show_report(report, json, folder_changes, pruned=prune, unlisted=unlisted))
+
+    def offer(item: Item) -> Item:
+        attributes = {**item.source.attributes, **({DATA_CLASS: data_class} if data_class else {})}
+        readers = item.source.groups | frozenset(groups or ())
+        return replace(item, source=replace(item.source, groups=readers, attributes=attributes))
+
+    count, items = (1, [_item(settings, source, tenant)]) if folder is None else (len(folder), folder)
+    if not count:
+        terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
+    tracked = None if is_served else folder
+    with open_or_ask(loaded) as system:
+        before = of_folder(system.ledger, tracked) if tracked else {}
+        try:
+            with terminal.progress() as progress:
+                # one after the other: a folder can be larger than the memory
+                report = system.ingestor.ingest(
+                    map(offer, items), progress=lambda done: progress("ingest", done, count)
+                )
+        except KeyboardInterrupt:
+            stored = len(of_folder(system.ledger, tracked)) if tracked else 0
+            terminal.show_note(
+                f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
+            )
+            raise
+        found = changes(system.ledger, tracked, before) if tracked else None
+        for gone in found.gone if found and prune else ():
+            system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
+    unlisted = {f"{name}/": why for name, why in tracked.unlisted.items()} if tracked else {}
+    exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted))
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
@@ -113,29 +116,22 @@ def _show_report(
     unlisted: Mapping[str, Refused] = MappingProxyType({}),
 ) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
-    whys: list[tuple[str, Any]] = [
-        *((f"{name}/", why) for name, why in unlisted.items()),
-        *((why.uri, why) for why in report.refused),
-    ]
+    whys: list[tuple[str, Any]] = [*unlisted.items(), *((why.uri, why) for why in report.refused)]
     refused = [{"uri": uri, "reason": why.reason, "message": why.message} for uri, why in whys]
-    moves = {"changed": found.changed, "renamed": found.renamed, "removed": found.removed} if found else {}
+    moves = {name: getattr(found, name) for name in ("changed", "renamed", "removed")} if found else {}
     if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")
         if refused:
             terminal.show_rows(refused, "refused | reason | what it says", "{[uri]} | {[reason]} | {[message]}")
-        if found:
-            rows = [
-                *(("changed", document) for document in found.changed),
-                *(("renamed", f"{old} is now {new}") for old, new in found.renamed),
-                *(("removed", document) for document in found.removed),
-            ]
-            if rows:
-                terminal.show_table(["", "document"], rows)
-            if found.gone and not pruned:
-                count = len(found.gone)
-                terminal.show_note(
-                    f"{count} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
-                )
+        rows = [
+            (name, " is now ".join(it) if name == "renamed" else it) for name, names in moves.items() for it in names
+        ]
+        if rows:
+            terminal.show_table(["", "document"], rows)
+        if found and found.gone and not pruned:
+            terminal.show_note(
+                f"{len(found.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
+            )
     return not refused
 
 
@@ -143,10 +139,8 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
     """Return the files below `source`, or `None` where it is no folder. Raises InvalidRequest: it cannot be read."""
     from retrieval.ingest.folders import read_folder
 
-    if "://" in source:
-        return None
     try:
-        is_folder = Path(source).is_dir()
+        is_folder = "://" not in source and Path(source).is_dir()
     except OSError as error:
         raise InvalidRequest(
             f'"{source}" cannot be looked at: {error.strerror}. Name one that you may read: SRC=folder'
@@ -154,31 +148,20 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
     return read_folder(Path(source), tenant=tenant, max_bytes=_most_read(settings)) if is_folder else None
 
 
-def _items(
-    settings: Settings, source: str, tenant: str, groups: frozenset[str], folder: FolderItems | None
-) -> tuple[int, Iterable[Item]]:
-    """Return the number of items, and the items, with `groups` added to their readers. Raises InvalidRequest: there is
-    no such file, folder or address.
-    """
+def _item(settings: Settings, source: str, tenant: str) -> Item:
+    """Return the one document at a path or an address. Raises InvalidRequest: there is no such file or address."""
     from retrieval.contract import Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
 
-    path = Path(source)
     if "://" in source:
-        fetched = load_removable("retrieval.ingest.fetching").fetch(
-            source, settings.retrieval.fetching, max_bytes=settings.retrieval.parsing.max_bytes
-        )
-        return 1, [Item(fetched.source(tenant, groups), fetched.content, fetched.name)]
-    if folder is not None:
-        if not len(folder):
-            terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
-        # a generator: a folder can be larger than the memory
-        return len(folder), (
-            replace(item, source=replace(item.source, groups=item.source.groups | groups)) for item in folder
-        )
+        limits = settings.retrieval
+        fetch = load_removable("retrieval.ingest.fetching").fetch
+        fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes)
+        return Item(fetched.source(tenant, frozenset()), fetched.content, fetched.name)
+    path = Path(source)
     if path.is_file():
-        return 1, [read_item(path, Source(uri=path.name, tenant=tenant, groups=groups), max_bytes=_most_read(settings))]
+        return read_item(path, Source(uri=path.name, tenant=tenant), max_bytes=_most_read(settings))
     problem = "is neither a file nor a folder" if path.exists() else "does not exist"
     raise InvalidRequest(f'"{source}" {problem}. Name a file, a folder or an address: SRC=folder')
 

@@ -126,18 +126,18 @@ def format_arguments(arguments: Mapping[str, Any]) -> str:
 
 def plan_table(plan: Plan) -> Table:
     """Return a table with a row per step, and below it the changes to the plan."""
-    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], ())
-    for step in plan.steps:
-        call = f"{step.tool}({format_arguments(step.arguments)})" if step.tool else ""
-        cells = (
+    rows = [
+        (
             step.step_id,
             step.kind,
             step.ask,
-            call,
+            f"{step.tool}({format_arguments(step.arguments)})" if step.tool else "",
             ", ".join(step.after),
             f"{step.outcome} {step.detail}".strip(),
         )
-        table.add_row(*map(plain, cells))
+        for step in plan.steps
+    ]
+    table = formatting.grid(["plan", "kind", "asks", "with", "after", "came to"], rows)
     table.title = f"[dim]{plain(plan.route)}, by {plain(plan.made_by)}: {plain(plan.reason)}[/]"
     table.caption = "\n".join(f"[yellow]changed[/] {plain(change)}" for change in plan.changes) or None
     table.title_justify = table.caption_justify = "left"
@@ -208,16 +208,3 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 def format_price(amount: Decimal | float | None) -> str:
     """Format the price of an answer; never 0 for one that is not known."""
     return "unpriced" if amount is None else f"${amount:.6f}"
-
-
-def format_share(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-_NOT_SHOWN = {"rows", "foreign_rows", "rounds", "stack", "intervals_95", "risk_coverage"}
-
-
-def show_figures(figures: Mapping[str, Any], json: Path | None) -> None:
-    if not write_json(json, figures):
-        rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in figures.items()]
-        show_table(["figure", ""], [row for row in rows if row[0] not in _NOT_SHOWN])

@@ -106,9 +106,15 @@ def calibrate(
         figures = calibrated(graded, seed=system.context.seed)
     figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": parts}
     if not terminal.write_json(json, figures):
+        for hidden in ("intervals_95", "stack"):
+            figures.pop(hidden)
         at = figures.pop("at")
-        terminal.show_figures(figures, None)
-        terminal.show_table(list(at[0]), [[terminal.format_share(value) for value in row.values()] for row in at])
+        terminal.show_table(["figure", ""], [(name, _format(value)) for name, value in figures.items()])
+        terminal.show_table(list(at[0]), [[_format(value) for value in row.values()] for row in at])
+
+
+def _format(value: Any) -> object:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
 
 
 def _own_questions(
