@@ -143,7 +143,6 @@ def bench_answers(
     from lab.bench import risk_coverage
     from lab.bench.public_data import bench_answers
     from observability.evaluation.datasets import TENANT, Question
-    from observability.reports import svg
     from observability.stores.spans import SpanStore
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
@@ -173,7 +172,7 @@ def bench_answers(
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
         title = f"Risk against coverage, {figures['n_questions']} questions of {data.name}"
-        plot.write_text(svg.standalone(risk_coverage.plot(figures["risk_coverage"], title)), encoding="utf-8")
+        plot.write_text(risk_coverage.plot(figures["risk_coverage"], title), encoding="utf-8")
     show_figures(figures, json)
 
 

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from observability.evaluation.golden_set import CaseScore
 from observability.evaluation.metrics import Estimate, estimate
-from observability.reports import svg
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.roi import floors_of, measured_floors
 from orchestration.events import Answer
@@ -100,18 +99,3 @@ def _point(
         sum(usd) / accepted if accepted and not unpriced else None,
         tuple(str(floor) for floor in floors_of(contract, measured) if not floor.met),
     )
-
-
-def plot(points: Sequence[Point], chosen: Point | None, by: str) -> str:
-    """Plot quality with its interval against `usd` or `seconds` per answer, as SVG."""
-    series: dict[str, list[tuple[float, float]]] = {}
-    whiskers: dict[tuple[float, float], tuple[float, float]] = {}
-    for point in points:
-        place = (getattr(point, by).mean or 0.0, point.passed.mean or 0.0)
-        series.setdefault(point.name, []).append(place)
-        whiskers[place] = (point.passed.low or 0.0, point.passed.high or 0.0)
-    if chosen:
-        series["chosen"] = [(getattr(chosen, by).mean or 0.0, chosen.passed.mean or 0.0)]
-    title = f"Answers that did what they should, n = {points[0].passed.n}"
-    label = {"usd": "USD an answer", "seconds": "seconds an answer"}[by]
-    return svg.standalone(svg.lines(series, title=title, x_label=label, y_label="passed", whiskers=whiskers))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from observability.reports import formatting
@@ -61,11 +60,10 @@ def lines(
     title: str,
     x_label: str,
     y_label: str,
-    whiskers: Mapping[tuple[float, float], tuple[float, float]] = MappingProxyType({}),
 ) -> str:
-    """Draw a line per series of (x, y), with the ends of both axes labelled; `whiskers` are intervals of y."""
+    """Draw a line per series of (x, y), with the ends of both axes labelled."""
     points = [point for curve in series.values() for point in curve] or [(0.0, 0.0)]
-    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points), *(y for ends in whiskers.values() for y in ends)]
+    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
     axes = {"left": 70, "right": WIDTH - 20, "top": 44, "bottom": 250, "x_label": x_label, "y_label": y_label}
     axes |= {"least_x": plain(min(xs)), "most_x": plain(max(xs)), "least_y": plain(min(ys)), "most_y": plain(max(ys))}
     across, up = _scale(xs, 70, WIDTH - 20), _scale(ys, 250, 44)
@@ -77,13 +75,7 @@ def lines(
         }
         for number, (name, curve) in enumerate(series.items())
     ]
-    drawn = [(across(x), up(low), up(high)) for (x, _), (low, high) in whiskers.items()]
-    return _draw(title, height=275, axes=axes, curves=curves, whiskers=drawn)
-
-
-def standalone(drawn: str) -> str:
-    """Return the plot as the text of an SVG file."""
-    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+    return _draw(title, height=275, axes=axes, curves=curves)
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:

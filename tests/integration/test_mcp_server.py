@@ -146,7 +146,7 @@ def test_a_client_that_is_gone_while_a_reply_is_due_is_no_error_and_a_defect_is(
         def run(self, transport: str) -> None:
             raise ExceptionGroup("the double's writer", [error])
 
-    monkeypatch.setattr("serving.cli.served.open_or_ask", lambda *_: nullcontext())
+    monkeypatch.setattr("serving.cli.opening.open_or_ask", lambda *_: nullcontext())
     monkeypatch.setattr("serving.mcp.server.mcp_server", lambda *parts: Double())
     with nullcontext() if quiet else pytest.raises(ExceptionGroup, match="the double's writer"):
         command.mcp(tenant="north", stack=folder / "stack.toml")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
-
-import typer
+from typing import TYPE_CHECKING, Any, cast
 
 from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
@@ -24,16 +21,13 @@ def model_frontier(
     *,
     golden: Golden = None,
     limit: Limit = None,
-    svg: Annotated[
-        Path | None, typer.Option(help="Where the plot is written; that of time goes beside it.", dir_okay=False)
-    ] = None,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
     """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
-    from observability.reports.frontier import draw_frontier, plot
+    from observability.reports.frontier import draw_frontier
     from observability.value.outcome_contract import load_contract
     from orchestration.run.cascade import why_up
     from serving.judge.trial import golden_file, golden_report
@@ -51,9 +45,6 @@ def model_frontier(
 
             models[name] = asyncio.run(golden_report(system, cases, count, agent=agent)).rows
         points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
-    if svg is not None:
-        svg.write_text(plot(points, chosen, "usd"), encoding="utf-8")
-        svg.with_stem(f"{svg.stem}-seconds").write_text(plot(points, chosen, "seconds"), encoding="utf-8")
     found = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
     if not terminal.write_json(json, {"cases": len(cases), **found}):
         columns = "|up below|went up|passed|USD an answer|USD an accepted one|seconds|floors broken|"

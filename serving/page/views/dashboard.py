@@ -130,7 +130,7 @@ class Load:
         colours = {"at work": "var(--mark)", "waiting": "var(--wait)", "turned away": "var(--bad)"}
         series = {name: (colours[name], values) for name, values in zip(colours, levels, strict=True)}
         says = f"{at_work} at work, {waiting} waiting, {away} turned away since it started"
-        self._plot.show("line", moments, series, says=says, legend=True)
+        self._plot.show(moments, series, says=says)
 
     def _away(self) -> int:
         return sum(_count_shed(work) for work in self._visitor.runtime.admission)
@@ -160,9 +160,8 @@ def _time(answers: Sequence[AnswerFigures]) -> None:
     if seconds:
         middle, late = np.percentile(seconds, [50, 95])
         says = f"half within {middle:.2f} s, 95 of 100 within {late:.2f} s, {pluralise(len(seconds), 'answer')}"
-    points = [(_moment(row.at_ns).isoformat(), round(took, 3)) for row, took in zip(latest, seconds, strict=True)]
-    series = {"": ("var(--orchestration)", points)}
-    Plot("Seconds to an answer").show("scatter", [], series, says=says, whole=False)
+    moments = [f"{_moment(row.at_ns):%d %b, %H:%M}" for row in latest]
+    Plot("Seconds to an answer").show(moments, {"": ("var(--orchestration)", seconds)}, says=says)
 
 
 def _money(report: UsageReport) -> None:
@@ -173,8 +172,8 @@ def _money(report: UsageReport) -> None:
     unpriced = f", {total.unpriced} calls unpriced" if total.unpriced else ""
     whose = "yours" if report.subject else "your tenant's"
     says = f"{format_price(total.usd)} in 30 days, {pluralise(total.calls, 'call')}{unpriced}; {whose}"
-    series = {"US dollars": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])}
-    Plot("US dollars a day").show("bar", [f"{day:%d %b}" for day in days], series, says=says, whole=False)
+    series = {"": ("var(--serving)", [by_day.get(day.isoformat(), 0.0) for day in days])}
+    Plot("US dollars a day").show([f"{day:%d %b}" for day in days], series, says=says)
 
 
 def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
@@ -187,7 +186,7 @@ def _answers(answers: Sequence[AnswerFigures], today: date) -> None:
     share = sum(counts[day, "answered"] for day in days) / len(answers) if answers else None
     says = "no answer yet" if share is None else f"{share:.0%} of {pluralise(len(answers), 'question')} answered"
     series = {words[kind]: (colour, [counts[day, kind] for day in days]) for kind, colour in kinds.items()}
-    Plot("Answers a day").show("bar", [f"{day:%d %b}" for day in days], series, says=says, legend=True)
+    Plot("Answers a day").show([f"{day:%d %b}" for day in days], series, says=says)
 
 
 def _feedback(outcomes: Sequence[Outcome]) -> None:
@@ -198,7 +197,7 @@ def _feedback(outcomes: Sequence[Outcome]) -> None:
         for verdict, colour in COLOURS.items()
     }
     says = judged if outcomes else "unknown: nobody has said anything yet"
-    Plot("What became of answers").show("bar", list(series), series, says=says)
+    Plot("What became of answers").show([""] * len(series), series, says=says)
 
 
 def _worth(report: ValueReport) -> None:

@@ -1,34 +1,12 @@
-"""Plots with NiceGUI's ECharts, in the colours of the page, each with its figures as text for screen readers.
-
-Colours are variables of look.css, which SVG resolves, so light and dark work. Never put foreign text where ECharts or
-NiceGUI expects a key or a formatter.
-"""
+"""Plots of bars in the colours of the page (variables of look.css, so light and dark work), each with its figures as text for screen readers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
 
 from nicegui import html, ui
 
-LINE = {"lineStyle": {"color": "var(--line)"}}
-FEW = 5
-TEXT = {"color": "var(--dim)", "fontSize": 11}
-AXIS = {"axisLine": LINE, "axisLabel": {**TEXT, "hideOverlap": True}, "splitLine": {"show": False}}
-LEGEND = {"top": 0, "right": 0, "itemWidth": 10, "itemHeight": 10, "icon": "circle", "textStyle": TEXT}
-TOOLTIP = {
-    "trigger": "axis",
-    "renderMode": "richText",
-    "backgroundColor": "var(--card)",
-    "borderColor": "var(--line)",
-    "textStyle": {"color": "var(--ink)", "fontSize": 12},
-    "axisPointer": {"lineStyle": {"color": "var(--dim)"}},
-}
-LOOKS: dict[str, dict[str, Any]] = {
-    "bar": {"stack": "all", "barMaxWidth": 28},
-    "line": {"showSymbol": False, "lineStyle": {"width": 2}},
-    "scatter": {"symbolSize": 6},
-}
+from serving.page.session import refill
 
 
 class Plot:
@@ -38,47 +16,31 @@ class Plot:
         with html.figure().classes("plot"):
             html.figcaption(title)
             self._says = ui.label().classes("dim")
-            self._chart = ui.echart({}, renderer="svg").classes("chart").props("role=img")
+            self._chart = html.div().classes("chart").props("role=img")
+            self._below = html.div().classes("below dim")
         self._title = title
 
-    def show(
-        self,
-        kind: Literal["bar", "line", "scatter"],
-        names: Sequence[str],
-        series: Mapping[str, tuple[str, Sequence[Any]]],
-        *,
-        says: str,
-        legend: bool = False,
-        whole: bool = True,
-    ) -> None:
-        """Draw bars (several series stacked) or lines with a value for each name; or, without names, a point for
-        each (moment, value). `series` maps labels to colour and values. `whole`: only whole numbers on the axis.
-        """
-        if kind == "scatter":
-            across: dict[str, Any] = AXIS | {"type": "time"}
-        else:
-            across = AXIS | {"type": "category", "data": list(names), "axisTick": {"show": False}}
-            across |= {"boundaryGap": kind == "bar"}
-            across |= {"axisLabel": {**TEXT, "interval": 0}} if len(names) <= FEW else {}
-        rows = [
-            LOOKS[kind] | {"type": kind, "name": name, "data": list(values), "emphasis": {"disabled": True}}
-            for name, (_, values) in series.items()
-        ]
-        up = AXIS | {"type": "value", "min": 0, "splitNumber": 3, "splitLine": {"show": True, **LINE}}
+    def show(self, names: Sequence[str], series: Mapping[str, tuple[str, Sequence[float]]], *, says: str) -> None:
+        """Draw a bar for each name, stacked from the values of all series. `series` maps labels to colour and values."""
         self._says.text = says
         self._chart.props["aria-label"] = f"{self._title}: {says}"
-        self._chart.options.clear()
-        self._chart.options.update(
-            {
-                "animation": False,
-                "color": [colour for colour, _ in series.values()],
-                "textStyle": {"fontFamily": "Roboto, system-ui, sans-serif"},
-                "grid": {"left": 44, "right": 12, "top": 28 if legend else 12, "bottom": 24},
-                "legend": {"show": legend, **LEGEND},
-                "tooltip": TOOLTIP,
-                "xAxis": across,
-                "yAxis": up | ({"minInterval": 1} if whole else {}),
-                "series": rows,
-            }
-        )
-        self._chart.update()
+        heights = [0.0] * len(names)
+        highest = max(map(sum, zip(*(values for _, values in series.values()), strict=True)), default=0.0)
+        with (
+            refill(self._chart),
+            ui.element("svg").props(f'viewBox="0 0 {max(len(names), 1)} 1" preserveAspectRatio=none'),
+        ):
+            # one path a series: an element for each bar would make every refresh slow
+            for colour, values in series.values():
+                path = ""
+                for place, value in enumerate(values):
+                    height = value / (highest or 1)
+                    path += f"M{place + 0.1:g} {1 - heights[place]:.4f}h.8v{-height:.4f}h-.8z"
+                    heights[place] += height
+                ui.element("path").style(f"fill: {colour}").props["d"] = path
+        with refill(self._below):
+            html.span(names[0] if names else "")
+            for label, (colour, _) in series.items():
+                html.span(label).style(f"border-color: {colour}").classes("key" if label else "")
+            html.span(f"highest {highest:.3g}")
+            html.span(names[-1] if names else "")

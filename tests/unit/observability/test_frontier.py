@@ -82,10 +82,3 @@ def test_what_has_no_price_is_not_chosen(contract: OutcomeContract) -> None:
     unpriced = [score(answers.case(id=f"g{n}"), answers.answer(cost_usd=None)) for n in range(8)]
     (point,), chosen = draw_frontier({"unpriced": unpriced}, why_up, contract, seed=7)
     assert (point.usd_per_accepted, point.usd.mean, chosen) == (None, None, None)
-
-
-def test_the_plot_has_the_interval_of_each_point_and_the_one_that_was_chosen(contract: OutcomeContract) -> None:
-    drawn = plot(*draw_frontier(_models(), why_up, contract, seed=7), "usd")
-    assert drawn.startswith("<svg xmlns=")
-    assert "chosen" in drawn
-    assert "USD an answer" in drawn

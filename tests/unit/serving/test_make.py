@@ -50,7 +50,7 @@ PROMISED = {
     "retention": "JSON STACK",
     "evaluate": "GOLDEN JSON LIMIT STACK",
     "strengthen": "DATA JSON LIMIT REPEATS STACK",
-    "model-frontier": "GOLDEN JSON LIMIT STACK SVG",
+    "model-frontier": "GOLDEN JSON LIMIT STACK",
     "gate": "JSON MARKDOWN RENEW STACK",
     "swap-report": "A B DATA HTML JSON LIMIT REPEATS",
     "calibrate": "DATA FOREIGN JSON LIMIT STACK",
