@@ -10,7 +10,7 @@ import pytest
 
 from observability.evaluation.golden_set import CaseScore, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
-from observability.reports.frontier import Point, draw_frontier, plot
+from observability.reports.frontier import Point, draw_frontier
 from observability.value.outcome_contract import OutcomeContract, load_contract
 from orchestration.run.cascade import why_up
 from tests.doubles import answers
