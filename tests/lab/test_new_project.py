@@ -253,10 +253,19 @@ def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def light(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template without its tests and pages. An update writes two projects, and most of its time goes into reading what tests import."""
+    template = clone_of(upstream, tmp_path_factory.mktemp("light"))
+    git(template, "rm", "--quiet", "-r", "tests", "docs")
+    commit_all(template, "Light")
+    return template
+
+
+@pytest.fixture(scope="module")
+def made(light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project made from an older commit of the template, changed as its owners do, while the template went on: `template` and `acme`."""
     folder = tmp_path_factory.mktemp("made")
-    template, project = clone_of(upstream, folder), folder / "acme"
+    template, project = clone_of(light, folder), folder / "acme"
     run_in(template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp", "--check", "0")
     (project / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
     edit(project / "stack.toml", "port = 8600", "port = 8700")
@@ -323,9 +332,9 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
 
 
 def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
-    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template, folder = clone_of(upstream, tmp_path), tmp_path / "acme"
+    template, folder = clone_of(light, tmp_path), tmp_path / "acme"
     choices = ["--only", "small", "--keep", "evaluate", "--without", "parsers/html", "--check", "0"]
     run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), *choices)
     assert (folder / "serving" / "cli" / "judge" / "evaluate.py").exists()
