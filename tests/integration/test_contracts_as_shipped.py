@@ -1,4 +1,8 @@
-"""`make contracts` on the configuration as it ships says what `make test` says: every promise that is claimed is kept."""
+"""`make contracts` on the configuration as it ships: it tests the parts of every port, and every promise is kept.
+
+`make test` holds the same parts to the same promises in tests/contracts. What is slow there is not done twice here: LangChain's own
+suites, and each promise a second time in the wrapper of its port.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,13 @@ from typing import Any
 
 import pytest
 
-from serving.parts.ports import CONTRACTS
+from foundation.components import available
+from serving.parts.ports import CONTRACTS, Port
+from serving.settings import load
+from tests.contracts.test_tools import PARTS as TOOLS
 
 ROOT = Path(__file__).resolve().parents[2]
+ONCE = "not traced and not TestLangChain"
 
 pytestmark = [pytest.mark.real_model, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -24,7 +32,8 @@ def ran() -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     return subprocess.run(
         [sys.executable, "-m", "serving.cli", "contracts", "--json", "-"],
-        capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=1700,
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=1700,
+        env=environment | {"PYTEST_ADDOPTS": f"-k '{ONCE}'"},
     )  # fmt: skip
 
 
@@ -39,3 +48,10 @@ def test_the_parts_of_the_stack_keep_what_they_claim(port: str, ran: subprocess.
 
 def test_it_ends_as_it_says(ran: subprocess.CompletedProcess[str]) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
+
+
+@pytest.mark.parametrize("port", CONTRACTS)
+def test_what_is_not_done_twice_is_done_by_the_suites_themselves(port: str) -> None:
+    """They run on each file of the port's folder, with the options that it has where stack.toml says nothing."""
+    parts = Port(port).configured_parts(load(ROOT / "stack.toml").settings)
+    assert [part for part in parts if part.use not in {*available(port), *TOOLS} or part.options] == []
