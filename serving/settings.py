@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation import names
+from foundation.components import Context, load_if_there
 from foundation.output.credentials import mask_values
 from foundation.settings import PREFIX, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
@@ -19,8 +19,7 @@ from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
 from retrieval.settings import RetrievalSettings
 
-if TYPE_CHECKING:
-    from foundation.components import Context
+Number = TypeVar("Number", int, float)
 
 
 class HttpSettings(Section):
@@ -71,63 +70,45 @@ class AnswerCacheSettings(Section):
     """Questions kept for comparison, for each tenant and set of permissions."""
 
 
-class Windows(Section):
-    """Maximum in any minute, hour, day or 30 days; unset for no limit."""
+class Windows(Section, Generic[Number]):
+    """Maximum in each window."""
 
-    minute: int | None = Field(default=None, ge=0)
-    hour: int | None = Field(default=None, ge=0)
-    day: int | None = Field(default=None, ge=0)
-    month: int | None = Field(default=None, ge=0)
-
-
-class TenantMoney(Section):
-    """As `Windows`, in dollars. Those of a day are a budget: `[orchestration.budget] tenant_day` and `tenants`."""
-
-    minute: float | None = Field(default=None, ge=0)
-    hour: float | None = Field(default=None, ge=0)
-    month: float | None = Field(default=None, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_day(cls, values: Any) -> Any:
-        # a moved limit could hold less than it did: a budget has other places for it, and counts on one disk
-        if cls is TenantMoney and isinstance(values, dict) and "day" in values:
-            raise ValueError(
-                "the dollars of a tenant's day are a budget: [orchestration.budget] tenant_day or tenants.NAME"
-            )
-        return values
+    minute: Number | None = Field(default=None, ge=0)
+    hour: Number | None = Field(default=None, ge=0)
+    day: Number | None = Field(default=None, ge=0)
+    month: Number | None = Field(default=None, ge=0)
 
 
-class CallerMoney(TenantMoney):
-    """As `Windows`, in dollars."""
+class Limits(Section):
+    """Limits of one caller or tenant, in any minute, hour, day or 30 days: unset for none; 0 refuses everything."""
 
-    day: float | None = Field(default=None, ge=0)
-
-
-class TenantQuotas(Section):
-    """Limits of one tenant; 0 refuses everything."""
-
-    requests: Windows = Windows()
-    tokens: Windows = Windows()
-    usd: TenantMoney = TenantMoney()
+    requests: Windows[int] = Windows[int]()
+    tokens: Windows[int] = Windows[int]()
+    usd: Windows[float] = Windows[float]()
     concurrent: int | None = Field(default=None, ge=1, le=1000)
     """Maximum concurrent requests."""
 
 
-class CallerQuotas(TenantQuotas):
-    """Limits of one caller."""
+def _refuse_day(limits: Limits) -> Limits:
+    # a moved limit could hold less than it did: a budget has other places for it, and counts on one disk
+    if limits.usd.day is not None:
+        raise ValueError(
+            "the dollars of a tenant's day are a budget: [orchestration.budget] tenant_day or tenants.NAME"
+        )
+    return limits
 
-    usd: CallerMoney = CallerMoney()
+
+TenantLimits = Annotated[Limits, AfterValidator(_refuse_day)]
 
 
 class QuotaSettings(Section):
     """Quotas (`serving/access/quotas.py`). `[serving.cache]` counts: each process for itself, or with `redis` all."""
 
-    caller: CallerQuotas = CallerQuotas()
+    caller: Limits = Limits()
     """For each subject of a tenant, with all of its keys and tokens."""
-    tenant: TenantQuotas = TenantQuotas()
+    tenant: TenantLimits = Limits()
     """For each tenant, all of its callers together."""
-    tenants: dict[str, TenantQuotas] = Field(default_factory=dict)
+    tenants: dict[str, TenantLimits] = Field(default_factory=dict)
     """For tenants by name, in place of `tenant`."""
 
 
@@ -159,7 +140,6 @@ class JwtSettings(Section):
 class BrandSettings(Section):
     """Name and look of the page, the sign-in and the API's documentation."""
 
-    MOST_BYTES: ClassVar[int] = 200_000
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
     logo: Path | None = None
     """An SVG without scripts, a PNG, JPEG or WebP of at most 200 kB."""
@@ -168,45 +148,9 @@ class BrandSettings(Section):
 
     @model_validator(mode="after")
     def _check(self) -> BrandSettings:
-        if self.logo is not None:
-            try:
-                content = self.logo.read_bytes()
-            except OSError as error:
-                raise ValueError(f"the logo {self.logo} cannot be read: {error.strerror}") from error
-            if len(content) > self.MOST_BYTES:
-                raise ValueError(f"the logo has {len(content):,} bytes; at most {self.MOST_BYTES:,} are taken")
-            self.media_type(content)
-        if self.primary is not None:
-            # relative luminance and contrast as WCAG 2.2 defines them
-            channels = [int(self.primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-            red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-            contrast = 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
-            if contrast < 4.5:
-                raise ValueError(
-                    f"{self.primary} on white has a contrast of {contrast:.1f}; 4.5 can be read. Take a darker one"
-                )
+        if (self.logo or self.primary) and (brand := load_if_there("serving.page.brand")):
+            brand.check(self)
         return self
-
-    @staticmethod
-    def media_type(content: bytes) -> str:
-        """Return an image's media type by its content, not its name. Raises ValueError: the image is not accepted."""
-        for start, media_type in {
-            b"\x89PNG\r\n": "image/png",
-            b"\xff\xd8\xff": "image/jpeg",
-            b"RIFF": "image/webp",
-        }.items():
-            if content.startswith(start):
-                return media_type
-        if re.search(rb"<svg[\s>]", content) is None:
-            raise ValueError("the logo is no SVG, PNG, JPEG or WebP")
-        refused = re.search(
-            rb"<\s*(?:[\w-]+:)?(?:script|foreignObject|iframe|style|!DOCTYPE|!ENTITY)\b|\bon\w+\s*=|javascript:|href\s*=\s*[\"'](?!#)|url\((?!#)",
-            content,
-            re.IGNORECASE,
-        )
-        if refused:
-            raise ValueError(f"the logo holds {refused[0].decode(errors='replace')!r}: an SVG may hold shapes alone")
-        return "image/svg+xml"
 
 
 class ServingSettings(Section):
@@ -269,8 +213,6 @@ class Loaded:
 
 def context_of(settings: Settings) -> Context:
     """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
-    from foundation.components import Context
-
     return Context(
         data_dir=make_data_dir(settings.foundation.data_dir),
         seed=settings.foundation.seed,

@@ -32,7 +32,7 @@ from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import QuotaExceeded, respond
-from serving.settings import QuotaSettings, TenantQuotas
+from serving.settings import Limits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
 
@@ -88,10 +88,10 @@ class _Rules:
     concurrent: int | None
 
     @classmethod
-    def of(cls, whose: Whose, configured: TenantQuotas) -> _Rules:
+    def of(cls, whose: Whose, configured: Limits) -> _Rules:
         limits = []
         for kind, window in itertools.product(UNITS, WINDOWS_S):
-            if (most := getattr(getattr(configured, kind), window, None)) is not None:
+            if (most := getattr(getattr(configured, kind), window)) is not None:
                 # the cache counts whole numbers, so money in millionths
                 whole = math.floor(Decimal(str(most)) * MICRO) if kind == "usd" else most
                 limits.append(Limit(kind, whose, window, whole))

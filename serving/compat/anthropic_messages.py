@@ -27,9 +27,9 @@ from serving.compat.conversation import (
     image_of,
     said_by_person,
 )
+from serving.compat.errors import anthropic_problem
 from serving.compat.shapes import TextPart, VendorRequest, extra_of, request_of, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
-from serving.http.errors import anthropic_problem
 from serving.runtime import Running, Runtime
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])
@@ -140,7 +140,7 @@ class MessagesRequest(VendorRequest):
     output_config: OutputConfig | None = None
 
 
-@router.post("/messages", **route_arguments("anthropic", "The message, or with `stream` the events of its making."))
+@router.post("/messages", **route_arguments("The message, or with `stream` the events of its making."))
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
     shape = MessageShape(body.model)

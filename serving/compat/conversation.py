@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 from foundation.errors import InvalidRequest
 from orchestration.requests import ClientOptions
 from serving.api.schemas import Text
-from serving.http.errors import UnsupportedParameter
+from serving.compat.errors import UnsupportedParameter
 
 # Maximum tools of one request, and maximum characters of all their schemas
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000

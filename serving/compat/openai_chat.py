@@ -26,9 +26,10 @@ from serving.compat.conversation import (
     image_at,
     said_by_person,
 )
+from serving.compat.errors import openai_problem
 from serving.compat.shapes import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
-from serving.http.errors import openai_problem, responses
+from serving.http.errors import responses
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -122,22 +123,20 @@ class ChatRequest(VendorRequest):
     response_format: ResponseFormat | None = None
 
 
-@router.post(
-    "/chat/completions", **route_arguments("openai", "The completion, or with `stream` its chunks, ending with [DONE].")
-)
+@router.post("/chat/completions", **route_arguments("The completion, or with `stream` its chunks, ending with [DONE]."))
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
     shape = ChatShape(body, _now(runtime))
     return await reply(_request_of(body, caller, runtime), shape, request, caller, runtime, stream=body.stream)
 
 
-@router.get("/models", responses=responses(shape="openai"), dependencies=[admit("reads")])
+@router.get("/models", responses=responses(vendor=True), dependencies=[admit("reads")])
 async def models(_: Asker, runtime: Running) -> dict[str, Any]:
     """List the accepted names of `model`."""
     return {"object": "list", "data": [_card(name, runtime) for name in MODELS]}
 
 
-@router.get("/models/{model}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
+@router.get("/models/{model}", responses=responses(404, vendor=True), dependencies=[admit("reads")])
 async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runtime: Running) -> dict[str, Any]:
     """Return one model."""
     if model not in MODELS:

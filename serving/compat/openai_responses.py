@@ -19,6 +19,7 @@ from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.compat.conversation import FunctionDefinition
+from serving.compat.errors import UnsupportedParameter, openai_problem
 from serving.compat.openai_chat import NEUTRAL, TUNING
 from serving.compat.responses_input import ResponsesRequest
 from serving.compat.shapes import extra_of, footnotes, request_of, with_footnotes
@@ -32,7 +33,7 @@ from serving.compat.streaming import (
     route_arguments,
     sse,
 )
-from serving.http.errors import UnsupportedParameter, openai_problem, responses
+from serving.http.errors import responses
 from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, Runtime, admit
 
@@ -57,7 +58,7 @@ CONSTANT: dict[str, Any] = {
 }  # fmt: skip
 
 
-@router.post("/responses", **route_arguments("openai", "The response, or with `stream` the events of its making."))
+@router.post("/responses", **route_arguments("The response, or with `stream` the events of its making."))
 async def respond(body: ResponsesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the input: a text, or the last user message of a list."""
     wanted = await _request_of(body, caller, runtime)
@@ -66,7 +67,7 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
     return await reply(wanted, ResponseShape(body, runtime), request, caller, runtime, stream=body.stream)
 
 
-@router.get("/responses/{response_id}", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
+@router.get("/responses/{response_id}", responses=responses(404, vendor=True), dependencies=[admit("reads")])
 async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, stream: bool = False) -> dict[str, Any]:
     """Return the status of a `background` response, and its output once it is completed."""
     if stream:
@@ -76,7 +77,7 @@ async def retrieve(response_id: ResponseId, caller: Asker, runtime: Running, *, 
     return await _state_of(await _find_job(response_id, caller, runtime), runtime)
 
 
-@router.post("/responses/{response_id}/cancel", responses=responses(404, shape="openai"), dependencies=[admit("reads")])
+@router.post("/responses/{response_id}/cancel", responses=responses(404, vendor=True), dependencies=[admit("reads")])
 async def cancel(response_id: ResponseId, caller: Asker, runtime: Running) -> dict[str, Any]:
     """Cancel a background response. One that has ended does not change."""
     job = await _find_job(response_id, caller, runtime)

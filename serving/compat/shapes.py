@@ -23,7 +23,7 @@ from serving.compat.conversation import (
     join_replies,
     options_of,
 )
-from serving.http.errors import UnknownModel, UnsupportedParameter
+from serving.compat.errors import UnknownModel, UnsupportedParameter
 from serving.runtime import Runtime
 
 Compose = Literal["auto", "extractive", "generative"]

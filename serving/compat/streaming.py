@@ -98,12 +98,12 @@ def answer_yet_to_come(answer_id: str = "", thread_id: str = "") -> Answer:
     return Answer(**ids, question="", status="answered", stop_reason="complete", text="")
 
 
-def route_arguments(shape: problems.Shape, described: str) -> dict[str, Any]:
+def route_arguments(described: str) -> dict[str, Any]:
     """Return the arguments of a route's decorator. The reply's fields are the vendor's, and documented there."""
     streamed = {"description": described, "content": {"text/event-stream": {"itemSchema": {"type": "object"}}}}
     return {
         "response_model": dict[str, Any],
-        "responses": {200: streamed, **problems.responses(404, 409, 504, shape=shape)},
+        "responses": {200: streamed, **problems.responses(404, 409, 504, vendor=True)},
         "dependencies": [admit("answers")],
     }
 

@@ -1,12 +1,13 @@
-"""Error responses: problem+json (RFC 9457) on our own routes, OpenAI's and Anthropic's error objects on theirs."""
+"""Error responses: problem+json (RFC 9457), and on the paths of other vendors' APIs what their clients expect."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,23 +31,15 @@ log = logging.getLogger("sixply.serving")
 Body = TypeVar("Body", bound=BaseModel)
 
 MEDIA_TYPE = "application/problem+json"
-# with those of its routes that we do not serve: OpenAI's clients read no other shape of an error
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
 ANTHROPIC_PATHS = ("/v1/messages",)
-VENDOR_PATHS = (*OPENAI_PATHS, *ANTHROPIC_PATHS)
-# OpenAI's codes for errors that its clients handle. A class may name its own in `openai_code`; every other code is
-# ours.
-OPENAI_CODES = {
-    "budget_exceeded": "insufficient_quota",
-    "quota_exceeded": "rate_limit_exceeded",
-    "unauthenticated": "invalid_api_key",
-}
+# Beginnings of a vendor's paths -> status and error object there, made from an error, its status and the wrong field.
+# serving/compat/errors.py adds those that are served.
+VENDORS: dict[tuple[str, ...], Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]] = {}
 # set on `request.state` once an unforeseen exception was logged, or it would be logged twice
 EXPLAINED = "explained"
 CHALLENGE = 'Bearer realm="sixply"'
-PATH_SHOWN = 200
 FIELDS_SHOWN = 20
-# the name of an unknown field is the caller's own text, and can be as long as the body
+# of a path, or of a field's name: the caller's own text, which can be as long as the body
 PLACE_SHOWN = 200
 DETAIL_SHOWN = 2000
 CONFLICT = (
@@ -77,27 +70,10 @@ class Problem(BaseModel):
     """The fields that are not valid, for a request that fails validation."""
 
 
-class UnsupportedParameter(RequestError):
-    """A parameter of another vendor's API that would change the answer and is not supported here."""
-
-    def __init__(self, message: str, *, param: str) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-class UnknownModel(NotFound):
-    """The name in `model` is not one of ours."""
-
-    code = NotFound.code
-    openai_code = "model_not_found"
-    param = "model"
-
-
 class QuestionTooLong(TooLarge):
     """The question has more characters than the settings allow."""
 
     code = TooLarge.code
-    openai_code = "context_length_exceeded"
 
 
 class QuotaExceeded(BudgetExceeded):
@@ -108,6 +84,11 @@ class QuotaExceeded(BudgetExceeded):
 
 class InternalError(SixplyError):
     """A defect on our side, without details that a caller must not see: the log has them, by request id."""
+
+    def __init__(
+        self, message: str = "Something failed inside. The server's log has the details under the request id."
+    ) -> None:
+        super().__init__(message)
 
 
 class BodyRefused(HTTPException):
@@ -122,10 +103,7 @@ class CallerLeft(Exception):
     """The client closed the connection before its answer was ready."""
 
 
-Shape = Literal["problem", "openai", "anthropic"]
-
-
-def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[str, Any]]:
+def responses(*statuses: int, vendor: bool = False) -> dict[int | str, dict[str, Any]]:
     """Return the error responses of a route for OpenAPI: `statuses`, and those that any route can return."""
     texts = {
         400: "The request cannot be read.",
@@ -140,21 +118,21 @@ def responses(*statuses: int, shape: Shape = "problem") -> dict[int | str, dict[
         503: "A part is down, busy or stopping. `retryable` and Retry-After say whether and when to try again.",
         504: "A model did not answer in time.",
     }
-    ours = shape == "problem"
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"} if ours else {"type": "object"}
-    described: dict[str, Any] = {"content": {MEDIA_TYPE if ours else "application/json": {"schema": schema}}}
+    schema = {"type": "object"} if vendor else {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    described: dict[str, Any] = {"content": {"application/json" if vendor else MEDIA_TYPE: {"schema": schema}}}
     common = (400, 401, 403, 413, 422, 429, 503)
     return {
-        status: described | {"description": texts[status]} | ({"model": Problem} if ours else {})
+        status: described | {"description": texts[status]} | ({} if vendor else {"model": Problem})
         for status in sorted({*common, *statuses})
     }
 
 
 def declare(document: dict[str, Any]) -> None:
     """Remove responses that FastAPI documents and no caller gets: 422 on vendor paths, problems as plain JSON."""
+    vendor_paths = tuple(itertools.chain.from_iterable(VENDORS))
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if path.startswith(VENDOR_PATHS):
+            if path.startswith(vendor_paths):
                 operation["responses"].pop("422", None)
             for response in operation["responses"].values():
                 if MEDIA_TYPE in response.get("content", {}):
@@ -179,7 +157,7 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        path, known = request.url.path[:PATH_SHOWN], from_http(error)
+        path, known = request.url.path[:PLACE_SHOWN], from_http(error)
         if error.status_code == 404 and error.detail == "Not Found":
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
@@ -192,7 +170,7 @@ def install(app: FastAPI) -> None:
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("request %s failed", request_id(request), exc_info=error)
         setattr(request.state, EXPLAINED, True)
-        return respond(request, internal_error())
+        return respond(request, InternalError())
 
     async def respond_left(_: Request, __: Exception) -> Response:
         # nobody reads it; logs and metrics show it as nginx's "client closed request"
@@ -230,15 +208,11 @@ def shape_error(
     path: str, error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
 ) -> tuple[int, dict[str, Any], str]:
     """Return status, content and media type for `error`, as clients of `path` expect them."""
-    if path.startswith(VENDOR_PATHS):
-        # neither vendor's API knows 422
-        status = 400 if status == 422 else status
-    if path.startswith(OPENAI_PATHS):
-        status = 400 if isinstance(error, QuestionTooLong) else status
-        param = fields[0].location.removeprefix("body.") if fields else None
-        return status, openai_problem(error, param=param), "application/json"
-    if path.startswith(ANTHROPIC_PATHS):
-        return status, anthropic_problem(error), "application/json"
+    for beginnings, shape in VENDORS.items():
+        if path.startswith(beginnings):
+            param = fields[0].location.removeprefix("body.") if fields else None
+            # no vendor's API knows 422
+            return *shape(error, 400 if status == 422 else status, param), "application/json"
     return status, problem(error, status=status, request_id=request_id, fields=fields), MEDIA_TYPE
 
 
@@ -259,30 +233,6 @@ def problem(
     ).model_dump(exclude_none=True)
 
 
-def openai_problem(error: SixplyError, *, param: str | None = None) -> dict[str, Any]:
-    """Return OpenAI's error object for `error`. Streams send the same object."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    param = getattr(error, "param", param)
-    code = getattr(error, "openai_code", OPENAI_CODES.get(error.code, error.code))
-    return {"error": {"message": shorten(error.public, DETAIL_SHOWN), "type": kind, "param": param, "code": code}}
-
-
-def anthropic_problem(error: SixplyError) -> dict[str, Any]:
-    """Return Anthropic's error object for `error`. Streams send the same object."""
-    kinds = {
-        401: "authentication_error",
-        403: "permission_error",
-        404: "not_found_error",
-        413: "request_too_large",
-        429: "rate_limit_error",
-        503: "overloaded_error",
-        504: "timeout_error",
-    }
-    kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    message = shorten(error.public, DETAIL_SHOWN)
-    return {"type": "error", "error": {"type": kind, "message": message, "code": error.code}}
-
-
 def to_json(content: Any) -> bytes:
     # as ASCII, so that a lone surrogate quoted from the request cannot break the response
     return json.dumps(content, ensure_ascii=True).encode("ascii")
@@ -290,11 +240,6 @@ def to_json(content: Any) -> bytes:
 
 def request_id(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
-
-
-def internal_error() -> SixplyError:
-    """Return the error that a caller sees for a defect on our side. The log has the details, by request id."""
-    return InternalError("Something failed inside. The server's log has the details under the request id.")
 
 
 def from_http(error: HTTPException) -> SixplyError:

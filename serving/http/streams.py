@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from foundation.errors import ShuttingDown, SixplyError
 from orchestration.events import Answer, Event
 from orchestration.run.answering import error_of
-from serving.http.errors import CallerLeft, InternalError, internal_error
+from serving.http.errors import CallerLeft, InternalError
 from serving.processes.lifecycle import Lifecycle
 
 log = logging.getLogger("sixply.serving")
@@ -99,7 +99,7 @@ def explain(error: Exception) -> SixplyError:
     if isinstance(error, SixplyError):
         return error
     log.error("a stream failed", exc_info=error)
-    return internal_error()
+    return InternalError()
 
 
 def stream_events(

@@ -3,8 +3,55 @@
 from __future__ import annotations
 
 import base64
+import re
+from typing import TYPE_CHECKING
 
-from serving.settings import BrandSettings
+if TYPE_CHECKING:
+    from serving.settings import BrandSettings
+
+MOST_BYTES = 200_000
+
+
+def check(brand: BrandSettings) -> None:
+    """Raises ValueError: the logo cannot be read or is not accepted, or the colour cannot be read on white."""
+    if brand.logo is not None:
+        try:
+            content = brand.logo.read_bytes()
+        except OSError as error:
+            raise ValueError(f"the logo {brand.logo} cannot be read: {error.strerror}") from error
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"the logo has {len(content):,} bytes; at most {MOST_BYTES:,} are taken")
+        media_type_of(content)
+    if brand.primary is not None:
+        # relative luminance and contrast as WCAG 2.2 defines them
+        channels = [int(brand.primary[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        contrast = 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+        if contrast < 4.5:
+            raise ValueError(
+                f"{brand.primary} on white has a contrast of {contrast:.1f}; 4.5 can be read. Take a darker one"
+            )
+
+
+def media_type_of(content: bytes) -> str:
+    """Return an image's media type by its content, not its name. Raises ValueError: the image is not accepted."""
+    for start, media_type in {
+        b"\x89PNG\r\n": "image/png",
+        b"\xff\xd8\xff": "image/jpeg",
+        b"RIFF": "image/webp",
+    }.items():
+        if content.startswith(start):
+            return media_type
+    if re.search(rb"<svg[\s>]", content) is None:
+        raise ValueError("the logo is no SVG, PNG, JPEG or WebP")
+    refused = re.search(
+        rb"<\s*(?:[\w-]+:)?(?:script|foreignObject|iframe|style|!DOCTYPE|!ENTITY)\b|\bon\w+\s*=|javascript:|href\s*=\s*[\"'](?!#)|url\((?!#)",
+        content,
+        re.IGNORECASE,
+    )
+    if refused:
+        raise ValueError(f"the logo holds {refused[0].decode(errors='replace')!r}: an SVG may hold shapes alone")
+    return "image/svg+xml"
 
 
 def logo_address(brand: BrandSettings) -> str:
@@ -12,7 +59,7 @@ def logo_address(brand: BrandSettings) -> str:
     if brand.logo is None:
         return ""
     content = brand.logo.read_bytes()
-    return f"data:{brand.media_type(content)};base64,{base64.b64encode(content).decode()}"
+    return f"data:{media_type_of(content)};base64,{base64.b64encode(content).decode()}"
 
 
 def colours(brand: BrandSettings, *, dark: str) -> str:

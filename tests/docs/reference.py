@@ -55,6 +55,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
     for base in reversed(kind.__mro__):
         if not issubclass(base, BaseModel) or base.__module__.startswith("pydantic"):
             continue
+        base = base.__pydantic_generic_metadata__["origin"] or base  # noqa: PLW2901 - `Windows` of `Windows[int]`
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, below in zip(body.body, body.body[1:], strict=False):

@@ -14,10 +14,10 @@ import pytest
 from foundation.errors import ComponentError, RequestError, SixplyError
 from serving.access.identity import ROLES
 from serving.compat import anthropic_messages as messages
+from serving.compat.errors import UnsupportedParameter
 from serving.compat.openai_chat import TUNING
 from serving.compat.openai_responses import HERE
 from serving.compat.shapes import MODELS
-from serving.http.errors import UnsupportedParameter
 from serving.server import running
 from tests.doubles.serving import TEXT, World, world
 
@@ -97,7 +97,8 @@ def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> No
     callers = {
         kind.code
         for kind in tree(RequestError)
-        if kind.__module__ in {"foundation.errors", "serving.http.errors", "serving.http.idempotency"}
+        if kind.__module__
+        in {"foundation.errors", "serving.http.errors", "serving.http.idempotency", "serving.compat.errors"}
     }
     assert callers <= named
     assert named <= callers | {kind.code for kind in tree(ComponentError)}
