@@ -67,7 +67,7 @@ class Principal:
     groups: frozenset[str] = frozenset()
     credential: str = field(default="", compare=False, repr=False)
     """Identifies the credential, so that later work can check that it is still valid
-    (`serving.access.identity.Callers.recheck`). It grants nothing."""
+    (`serving.access.identity.KeyStore.recheck`). It grants nothing."""
 
     def holds_rights_of(self, other: Principal) -> bool:
         """Whether it has every role and group of `other`, so that results made for `other` may be shown to it."""

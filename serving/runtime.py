@@ -17,7 +17,7 @@ from foundation.components import is_there, load_removable
 from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
 from serving.access.admission import Admission, PerPerson, Work
-from serving.access.identity import Callers, Permission, permissions
+from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.build import SESSIONS
 from serving.processes.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
@@ -67,7 +67,7 @@ class Runtime:
     """The state of one server process, at `app.state.runtime`."""
 
     system: System
-    callers: Callers
+    callers: KeyStore
     sessions: Any
     """`serving.access.sessions.Sessions`, for the page; `None` where that file was deleted."""
     permissions: Mapping[Permission, frozenset[str] | None]
@@ -82,7 +82,7 @@ class Runtime:
     def of(cls, system: System) -> Runtime:
         settings = system.settings
         http = settings.serving.http
-        callers = Callers.of(settings, system.context.clock)
+        callers = open_callers(settings, system.context.clock)
         lifecycle = Lifecycle()
         admission = {
             work: Admission(

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -104,6 +104,8 @@ class Key:
 class KeyStore:
     """The keys file, readable by its owner only. Changes by other processes take effect at the next call."""
 
+    takes_tokens = False
+
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
@@ -150,13 +152,49 @@ class KeyStore:
 
     def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
         """Return the caller for an Authorization header. `basic` also accepts the key as the password of HTTP Basic, for
-        pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key.
+        pages in a browser. Raises Unauthenticated: no header, another scheme, or an unknown key. As `bearer`.
         """
         # keep `basic` off for what changes something: browsers attach it to requests that other sites make
-        principal = self.find_owner(_digest(credential_of(authorization or "", basic=basic)))
+        credential = credential_of(authorization or "", basic=basic)
+        if is_token(credential):
+            return self.bearer(credential)
+        principal = self.find_owner(_digest(credential))
         if principal is None:
             raise Unauthenticated("No valid API key. Send it as: Authorization: Bearer sixply_...")
         return principal
+
+    def bearer(self, token: str) -> Principal:  # noqa: ARG002 - serving/access/jwt_tokens.py reads it
+        """Return the caller named by a token. Raises Unauthenticated: it is not valid, or no tokens are taken here.
+        StoreUnavailable: it cannot be checked, because the JWKS file is unusable.
+        """
+        raise Unauthenticated(
+            "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
+            "(For tokens its operator names a JWKS file in [serving.jwt].)"
+        )
+
+    def recheck(self, principal: Principal) -> Principal:
+        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims.
+
+        Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
+        """
+        if principal.credential.startswith(TOKEN):
+            raise Unauthenticated("This server takes no tokens any more.")
+        try:
+            current = self.find_owner(principal.credential.removeprefix(KEY))
+        except ConfigurationError as error:
+            raise StoreUnavailable(str(error)) from error
+        if current is None and not self.path.exists():
+            raise StoreUnavailable(
+                f"{self.path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}"
+            )
+        if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
+            raise Unauthenticated("The API key was revoked.")
+        return current
+
+    def demand_any(self) -> None:
+        """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
+        if not self.list():
+            raise ConfigurationError(f"There is no API key in {self.path}, so nobody could call the API. {CREATE_ONE}")
 
     def digest_of(self, key: str) -> str:
         """Return the stored digest of `key`. Raises Unauthenticated: the key is not in the file."""
@@ -178,75 +216,12 @@ class KeyStore:
         self._file.write([asdict(key) for key in keys])
 
 
-class Callers:
-    """Authenticates Authorization headers: API keys, and tokens where a JWKS file is configured."""
-
-    def __init__(self, keys: KeyStore, tokens: Any) -> None:
-        """`tokens` is a `serving.access.jwt_tokens.TokenVerifier`, or `None` where tokens are not accepted."""
-        self.keys = keys
-        self._tokens = tokens
-
-    @classmethod
-    def of(cls, settings: Settings, clock: Clock) -> Callers:
-        jwt = settings.serving.jwt
-        tokens = None
-        if jwt.jwks_file is not None:
-            path = settings.foundation.data_dir / jwt.jwks_file
-            verifier = load_removable("serving.access.jwt_tokens").TokenVerifier
-            tokens = verifier(path, jwt, settings.orchestration.policy, clock)
-        return cls(KeyStore.of(settings, clock), tokens)
-
-    def authenticate(self, authorization: str | None, *, basic: bool = False) -> Principal:
-        """Return the caller; see `KeyStore.authenticate` for `basic`. Raises Unauthenticated: neither a valid key
-        nor a valid token. StoreUnavailable: a token cannot be checked, because the JWKS file is unusable.
-        """
-        credential = credential_of(authorization or "", basic=basic)
-        if not is_token(credential):
-            return self.keys.authenticate(authorization, basic=basic)
-        return self.bearer(credential)
-
-    def recheck(self, principal: Principal) -> Principal:
-        """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims.
-
-        Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
-        """
-        if principal.credential.startswith(TOKEN):
-            if self._tokens is None:
-                raise Unauthenticated("This server takes no tokens any more.")
-            self._tokens.recheck(principal.credential)
-            return principal
-        try:
-            current = self.keys.find_owner(principal.credential.removeprefix(KEY))
-        except ConfigurationError as error:
-            raise StoreUnavailable(str(error)) from error
-        path = self.keys.path
-        if current is None and not path.exists():
-            raise StoreUnavailable(f"{path} is missing, so nobody can say which keys count. Restore it. {CREATE_ONE}")
-        if current is None or (current.subject, current.tenant) != (principal.subject, principal.tenant):
-            raise Unauthenticated("The API key was revoked.")
-        return current
-
-    @property
-    def takes_tokens(self) -> bool:
-        return self._tokens is not None
-
-    def bearer(self, token: str) -> Principal:
-        """Return the caller named by a token. Raises Unauthenticated, StoreUnavailable: see `authenticate`."""
-        if self._tokens is None:
-            raise Unauthenticated(
-                "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
-                "(For tokens its operator names a JWKS file in [serving.jwt].)"
-            )
-        caller: Principal = self._tokens.principal(token)
-        return caller
-
-    def demand_any(self) -> None:
-        """Raises ConfigurationError: there is no key, or the JWKS file is unusable, so nobody could call."""
-        if self._tokens is not None:
-            self._tokens.keys()
-        elif not self.keys.list():
-            where = self.keys.path
-            raise ConfigurationError(f"There is no API key in {where}, so nobody could call the API. {CREATE_ONE}")
+def open_callers(settings: Settings, clock: Clock) -> KeyStore:
+    """Return what authenticates callers: the keys file, and tokens where a JWKS file is configured."""
+    if settings.serving.jwt.jwks_file is None:
+        return KeyStore.of(settings, clock)
+    callers: KeyStore = load_removable("serving.access.jwt_tokens").open_callers(settings, clock)
+    return callers
 
 
 def is_token(credential: str) -> bool:

@@ -17,8 +17,8 @@ from foundation.errors import ConfigurationError, StoreUnavailable, Unauthentica
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import TOKEN, known_roles
-from serving.settings import JwtSettings
+from serving.access.identity import TOKEN, KeyStore, known_roles
+from serving.settings import JwtSettings, Settings
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -143,6 +143,36 @@ class TokenVerifier:
                 f"The token's key is for {key.algorithm_name}; here are taken: {', '.join(self._settings.algorithms)}."
             )
         return key
+
+
+class TokensBesideKeys(KeyStore):
+    """Authenticates by token and by API key."""
+
+    takes_tokens = True
+
+    def __init__(self, path: Path, clock: Clock, tokens: TokenVerifier) -> None:
+        super().__init__(path, clock)
+        self._tokens = tokens
+
+    def bearer(self, token: str) -> Principal:
+        return self._tokens.principal(token)
+
+    def recheck(self, principal: Principal) -> Principal:
+        if not principal.credential.startswith(TOKEN):
+            return super().recheck(principal)
+        self._tokens.recheck(principal.credential)
+        return principal
+
+    def demand_any(self) -> None:
+        self._tokens.keys()
+
+
+def open_callers(settings: Settings, clock: Clock) -> TokensBesideKeys:
+    """Return what authenticates callers, with the tokens of `[serving.jwt]`."""
+    data, jwt = settings.foundation.data_dir, settings.serving.jwt
+    assert jwt.jwks_file is not None
+    tokens = TokenVerifier(data / jwt.jwks_file, jwt, settings.orchestration.policy, clock)
+    return TokensBesideKeys(data / settings.serving.keys_file, clock, tokens)
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:

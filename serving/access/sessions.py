@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 
 from foundation.errors import Forbidden, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
-from serving.access.identity import Callers, is_token
+from serving.access.identity import KeyStore, is_token
 from serving.contract import Cache
 
 if TYPE_CHECKING:
@@ -34,13 +34,9 @@ SHELF = EVERY_TENANT
 class Sessions:
     """Sessions of signed-in browsers."""
 
-    def __init__(self, callers: Callers, cache: Cache) -> None:
+    def __init__(self, callers: KeyStore, cache: Cache) -> None:
         self._callers = callers
         self._cache = cache
-
-    @property
-    def take_tokens(self) -> bool:
-        return self._callers.takes_tokens
 
     async def begin(self, credential: str) -> str:
         """Create a session and return its cookie. Raises Unauthenticated: the key or token is not valid.
@@ -52,7 +48,7 @@ class Sessions:
             self._callers.bearer(credential)
             value = TOKEN + _seal(cookie).encrypt(credential.encode())
         else:
-            value = KEY + self._callers.keys.digest_of(credential).encode()
+            value = KEY + self._callers.digest_of(credential).encode()
         await self._cache.set(SHELF, _place(cookie), value, ttl_s=TTL_S)
         return cookie
 
@@ -66,7 +62,7 @@ class Sessions:
                 return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
                 raise Unauthenticated(f"You are not signed in any more. {error} Then open the page again.") from error
-        principal = self._callers.keys.find_owner(value.removeprefix(KEY).decode()) if value else None
+        principal = self._callers.find_owner(value.removeprefix(KEY).decode()) if value else None
         if principal is None:
             raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
         return principal

@@ -21,7 +21,7 @@ def serve(stack: Stack = STACK) -> None:
 def serve_api(loaded: Loaded) -> None:
     """Check for callers and take the port first: both fail at once, while models take seconds to load."""
     from observability.telemetry import logs
-    from serving.access.identity import Callers
+    from serving.access.identity import open_callers
     from serving.processes.address import announce_address
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system
@@ -35,7 +35,7 @@ def serve_api(loaded: Loaded) -> None:
         clients = f", OpenAI's clients at {url}/v1" if is_there("serving.compat") else ""
         out.print(f"{name} answers at {url}{page}{clients}. Stop it with Ctrl-C.")
 
-    Callers.of(loaded.settings, SystemClock()).demand_any()
+    open_callers(loaded.settings, SystemClock()).demand_any()
     if loaded.settings.foundation.cluster.use == "ray":
         load_removable("serving.processes.ray_replicas").serve(loaded, announce)
     elif loaded.settings.serving.workers > 1:

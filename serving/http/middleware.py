@@ -20,7 +20,7 @@ from foundation.stores.erasures import Erasures, current_mark
 from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
-from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Callers
+from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, KeyStore
 from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
@@ -103,7 +103,7 @@ class Authentication:
 
     # middleware, not a dependency: FastAPI parses the body before it resolves dependencies
 
-    def __init__(self, app: ASGIApp, callers: Callers, sessions: Any, erasures: Erasures) -> None:
+    def __init__(self, app: ASGIApp, callers: KeyStore, sessions: Any, erasures: Erasures) -> None:
         self._app = app
         self._callers = callers
         self._sessions = sessions

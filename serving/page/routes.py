@@ -88,7 +88,7 @@ async def events(socket: WebSocket) -> None:
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:
     brand = runtime.system.settings.serving.brand
-    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.sessions.take_tokens)
+    text = sign_in.form(refused.public if refused else "", brand, tokens=runtime.callers.takes_tokens)
     return HTMLResponse(text, status_code=refused.status if refused else 200, headers=sign_in.headers(text))
 
 

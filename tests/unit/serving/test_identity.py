@@ -19,7 +19,7 @@ from foundation.errors import (
     Unauthenticated,
 )
 from orchestration.settings import PolicySettings
-from serving.access.identity import PREFIX, Callers, KeyStore, check_roles, permissions
+from serving.access.identity import PREFIX, KeyStore, check_roles, permissions
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_an_entry_that_could_see_everything_or_nothing_is_not_made(keys: KeyStor
 
 def test_without_any_key_the_error_names_the_command_that_makes_one(keys: KeyStore) -> None:
     with pytest.raises(ConfigurationError, match="sixply keys add"):
-        Callers(keys, None).demand_any()
+        keys.demand_any()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"subject": "ada"}]', '[{"roles": 1, "groups": []}]'])
@@ -156,18 +156,18 @@ def test_a_key_is_revoked_on_a_full_disk(keys: KeyStore, monkeypatch: pytest.Mon
 def test_what_a_credential_is_now_is_asked_of_its_entry(keys: KeyStore) -> None:
     key = keys.create(subject="ada", tenant="north", roles=["reader"])
     before = keys.authenticate(f"Bearer {key}")
-    assert Callers(keys, None).recheck(before) == before
+    assert keys.recheck(before) == before
     content = keys.path.read_text()
     keys.path.unlink()
     with pytest.raises(StoreUnavailable, match="is missing"):
-        Callers(keys, None).recheck(before)
+        keys.recheck(before)
     keys.path.write_text("{")
     with pytest.raises(StoreUnavailable, match="is no keys file"):
-        Callers(keys, None).recheck(before)
+        keys.recheck(before)
     keys.path.write_text(content)
     keys.revoke(keys.digest_of(key)[:12])
     with pytest.raises(Unauthenticated, match="revoked"):
-        Callers(keys, None).recheck(before)
+        keys.recheck(before)
 
 
 def test_an_entry_that_says_more_than_a_key_has_is_refused_and_not_passed_over(tmp_path: Path) -> None:

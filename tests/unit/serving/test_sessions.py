@@ -11,8 +11,8 @@ from foundation.clock import SystemClock
 from foundation.errors import Unauthenticated
 from foundation.types import Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import Callers, KeyStore
-from serving.access.jwt_tokens import TokenVerifier
+from serving.access.identity import KeyStore
+from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
 from serving.access.sessions import SHELF, Sessions
 from serving.caches.memory import MemoryCache, Options
 from serving.settings import JwtSettings
@@ -46,8 +46,8 @@ def issuer(tmp_path: Path) -> Issuer:
 def sessions(folder: Path, cache: MemoryCache, *, leeway_s: float = 0, tokens: bool = True) -> Sessions:
     keys = KeyStore(folder / "keys.json", SystemClock())
     jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE, leeway_s=leeway_s)
-    verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock()) if tokens else None
-    return Sessions(Callers(keys, verifier), cache)
+    verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock())
+    return Sessions(TokensBesideKeys(keys.path, SystemClock(), verifier) if tokens else keys, cache)
 
 
 async def test_a_token_signs_in_as_whom_it_names(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
@@ -100,7 +100,6 @@ async def test_without_an_issuer_a_token_is_refused_and_a_key_is_not(
     tmp_path: Path, cache: SpyCache, issuer: Issuer
 ) -> None:
     here = sessions(tmp_path, cache, tokens=False)
-    assert not here.take_tokens
     with pytest.raises(Unauthenticated, match="takes no tokens"):
         await here.begin(issuer.token())
     key = KeyStore(tmp_path / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])

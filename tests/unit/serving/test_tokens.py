@@ -15,7 +15,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
 from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
-from serving.access.identity import Callers, KeyStore
+from serving.access.identity import KeyStore, open_callers
 from serving.settings import JwtSettings, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
@@ -28,29 +28,29 @@ def issuer(tmp_path: Path) -> Issuer:
     return issuer
 
 
-def callers_of(folder: Path, clock: Clock = SystemClock(), **changes: Any) -> Callers:  # noqa: B008 - it holds nothing
+def callers_of(folder: Path, clock: Clock = SystemClock(), **changes: Any) -> KeyStore:  # noqa: B008 - it holds nothing
     given = {"jwks_file": Path("jwks.json"), "issuer": ISSUER, "audience": AUDIENCE} | changes
     settings = Settings(
         foundation=FoundationSettings(data_dir=folder),
         orchestration=OrchestrationSettings(policy=PolicySettings(roles={"clerk": ()})),
         serving=ServingSettings(jwt=JwtSettings(**given)),
     )
-    return Callers.of(settings, clock)
+    return open_callers(settings, clock)
 
 
 @pytest.fixture
-def callers(issuer: Issuer) -> Callers:
+def callers(issuer: Issuer) -> KeyStore:
     return callers_of(issuer.path.parent)
 
 
-def test_a_token_gives_exactly_the_caller_of_its_claims(callers: Callers, issuer: Issuer) -> None:
+def test_a_token_gives_exactly_the_caller_of_its_claims(callers: KeyStore, issuer: Issuer) -> None:
     caller = callers.authenticate(f"Bearer {issuer.token(roles=['reader', 'clerk'])}")
     assert (caller.subject, caller.tenant) == ("ada", "north")
     assert (caller.roles, caller.groups) == ({"reader", "clerk"}, {"board"})
 
 
 def test_a_key_works_beside_tokens_and_tokens_do_not_work_where_none_are_configured(
-    callers: Callers, issuer: Issuer
+    callers: KeyStore, issuer: Issuer
 ) -> None:
     folder = issuer.path.parent
     key = KeyStore(folder / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])
@@ -86,7 +86,7 @@ def test_a_key_works_beside_tokens_and_tokens_do_not_work_where_none_are_configu
     ],
 )
 def test_a_token_that_does_not_fit_is_refused_with_the_reason(
-    callers: Callers, issuer: Issuer, changes: dict, says: str
+    callers: KeyStore, issuer: Issuer, changes: dict, says: str
 ) -> None:
     with pytest.raises(Unauthenticated, match=says):
         callers.authenticate(f"Bearer {issuer.token(**changes)}")
@@ -104,7 +104,7 @@ def unsigned(header: dict, claims: dict) -> str:
     return ".".join([*parts, ""])
 
 
-def test_a_token_without_a_signature_is_refused(callers: Callers, issuer: Issuer) -> None:
+def test_a_token_without_a_signature_is_refused(callers: KeyStore, issuer: Issuer) -> None:
     claims = jwt.decode(issuer.token(), options={"verify_signature": False})
     for algorithm in ("none", "None", "NONE"):
         forged = unsigned({"alg": algorithm, "kid": "ec"}, claims)
@@ -129,7 +129,7 @@ def test_the_public_key_is_no_secret_to_sign_with(issuer: Issuer) -> None:
         callers.authenticate(f"Bearer {forged}")
 
 
-def test_another_key_under_a_known_name_and_a_changed_claim_are_refused(callers: Callers, issuer: Issuer) -> None:
+def test_another_key_under_a_known_name_and_a_changed_claim_are_refused(callers: KeyStore, issuer: Issuer) -> None:
     issuer.add_ec("other")
     with pytest.raises(Unauthenticated, match="signature is wrong"):
         callers.authenticate(f"Bearer {issuer.token('other', header={'kid': 'ec'})}")
@@ -143,12 +143,12 @@ DEEP = base64.urlsafe_b64encode(b"[" * 9000).decode()
 
 
 @pytest.mark.parametrize("token", ["a.b.c", "..", "eyJ.e30.", "\udc80.\udc80.\udc80", f"{DEEP}.e30."])
-def test_what_is_no_token_at_all_is_refused(callers: Callers, token: str) -> None:
+def test_what_is_no_token_at_all_is_refused(callers: KeyStore, token: str) -> None:
     with pytest.raises(Unauthenticated, match="cannot be read"):
         callers.authenticate(f"Bearer {token}")
 
 
-def test_a_key_that_the_token_brings_along_is_never_used(callers: Callers, issuer: Issuer) -> None:
+def test_a_key_that_the_token_brings_along_is_never_used(callers: KeyStore, issuer: Issuer) -> None:
     issuer.add_ec("mine")
     brought = {"jwk": issuer.public("mine"), "jku": "https://evil.example/jwks.json", "kid": "mine"}
     with pytest.raises(Unauthenticated, match="names no key"):
@@ -157,7 +157,7 @@ def test_a_key_that_the_token_brings_along_is_never_used(callers: Callers, issue
         callers.authenticate(f"Bearer {issuer.token(header={'crit': ['unheard-of'], 'unheard-of': 1})}")
 
 
-def test_keys_are_rotated_by_saving_the_file_anew(callers: Callers, issuer: Issuer) -> None:
+def test_keys_are_rotated_by_saving_the_file_anew(callers: KeyStore, issuer: Issuer) -> None:
     old = issuer.token()
     issuer.add_ec("next")
     with pytest.raises(Unauthenticated, match="names no key"):
@@ -216,7 +216,7 @@ def test_only_a_file_of_public_signature_keys_lets_the_server_start(issuer: Issu
         callers.demand_any()
 
 
-def test_a_file_that_breaks_while_serving_is_503_and_keys_still_work(callers: Callers, issuer: Issuer) -> None:
+def test_a_file_that_breaks_while_serving_is_503_and_keys_still_work(callers: KeyStore, issuer: Issuer) -> None:
     keys = KeyStore(issuer.path.with_name("keys.json"), SystemClock())
     key = keys.create(subject="bo", tenant="north", roles=["reader"])
     issuer.path.write_text("{")
