@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from foundation import names
-from foundation.components import is_there, load_if_there, load_removable
+from foundation.components import is_there, load_if_there
 from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
@@ -37,7 +37,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.ingest.pipeline import Ingestor
-    from serving.build import Serving
     from serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,7 +47,6 @@ class System:
     """All running parts, by the name of their port. One that is typed `Any` is `None` where its file was deleted."""
 
     settings: Settings
-    origins: dict[str, str]
     manifest: Any
     context: Context
     telemetry: Telemetry
@@ -104,160 +102,136 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     with ExitStack() as opened:
         prompts = open_prompts(settings.orchestration.prompts)
         run = _describe_run(settings, digests, corpus, context, prompts)
-        layers = _Layers(loaded, Assembly(context, opened), run, prompts)
-        _count_stores(layers.retrieval, layers.acting)
-        yield layers.system()
+        yield _open_layers(settings, Assembly(context, opened), run, prompts)
 
 
-class _Layers:
-    """Opens the layers, each with the parts of those before it."""
+def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
+    """Open the layers, each with the parts of those before it. The agent is wrapped, innermost first: kill switches, audit,
+    counting, quotas.
+    """
+    from foundation.stores.erasures import Erasures
+    from models.pricing import identity
+    from observability.build import open_observability
+    from observability.telemetry.instrument import CountedAgent
+    from orchestration.build import open_agent, open_orchestration
+    from orchestration.effects.audit import AuditedAgent
+    from orchestration.effects.policy import Policy
+    from serving.build import open_serving
 
-    def __init__(self, loaded: Loaded, assembly: Assembly, run: Any, prompts: Prompts) -> None:
-        from foundation.stores.erasures import Erasures
-        from models.pricing import identity
-        from observability.build import open_observability
-        from orchestration.build import open_agent, open_orchestration
-        from orchestration.effects.policy import Policy
+    context, manifest_id = assembly.context, run.manifest_id if run else ""
+    switches = load_if_there("serving.access.kill_switches")
+    stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
+    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir)
+    watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
+    models = _open_models(settings, assembly, stops, policy)
+    chat_name = "/".join(identity(models.chat))
+    names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}
+    retrieval = _open_retrieval(settings, assembly, models)
+    serving = open_serving(
+        settings.serving,
+        assembly,
+        budget=settings.orchestration.budget,
+        ledger=retrieval.ledger,
+        embedder=models.query_embedder,
+        policy=policy,
+        writer=f"{chat_name} {names_of_tenants} {run and run.weights} {prompts.labels()}",
+        erasures=erasures,
+    )
+    acting = open_orchestration(
+        settings.orchestration,
+        assembly,
+        stops=stops,
+        model=chat_name,
+        tenant_models=names_of_tenants,
+        manifest_id=manifest_id,
+    )
+    _count_stores(retrieval, acting)
+    layers = (watching, models, retrieval, acting, serving)
+    opened = {name: part for layer in layers for name, part in vars(layer).items()}
+    parts = _agent_parts(settings, context, prompts, SimpleNamespace(**opened))
+    agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
+    agent = CountedAgent(AuditedAgent(switches.StoppableAgent(agent, stops) if switches else agent, acting.audit))
+    objects = load_if_there("orchestration.answers.objects")
+    opened |= {
+        "settings": settings,
+        "manifest": run,
+        "retriever": parts.retriever,
+        "stops": stops,
+        "policy": policy,
+        "parts": parts,
+        "agent": serving.quotas.limit_agent(agent) if serving.quotas else agent,
+        "objects": objects and objects.Objects(parts, stops, acting.audit, models.tenants),
+        "erasures": erasures,
+    }
+    return System(**{field.name: opened[field.name] for field in fields(System)})
 
-        self.loaded, self.assembly, self.run, self.prompts = loaded, assembly, run, prompts
-        settings, context = loaded.settings, assembly.context
-        self.settings, self.context = settings, context
-        self.switches = load_if_there("serving.access.kill_switches")
-        self.stops: Any = SimpleNamespace(demand=lambda *_: None)  # nothing is stopped where the switches were deleted
-        if self.switches:
-            self.stops = self.switches.Stops(context.data_dir / "stops.json", context.clock)
-            self.stops.reserve()
-        manifest_id = run.manifest_id if run else ""
-        self.erasures = Erasures.of(context.data_dir)
-        self.policy = Policy(settings.orchestration.policy)
-        self.watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
-        self.models = self._open_models()
-        self.chat_name = "/".join(identity(self.models.chat))
-        self.tenant_chat_names = {name: "/".join(identity(chat)) for name, chat in self.models.tenants.items()}
-        self.retrieval = self._open_retrieval()
-        self.serving = self._open_serving()
-        self.acting = open_orchestration(
-            settings.orchestration,
-            assembly,
-            stops=self.stops,
-            model=self.chat_name,
-            tenant_models=self.tenant_chat_names,
-            manifest_id=manifest_id,
-        )
-        self.parts = self._agent_parts()
-        self.agent = open_agent(settings.orchestration, assembly, self.parts, self.models.tenants, self.models.cheaper)
 
-    def _open_models(self) -> Models:
-        """Open the models. One that is stopped, or not allowed by the policy, is not called."""
-        from models.build import open_models
-        from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
+def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy) -> Models:
+    from models.build import open_models
+    from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
 
-        judging = load_if_there("orchestration.run.judging_chat")
+    judging = load_if_there("orchestration.run.judging_chat")
 
-        def demand_model(name: str) -> None:
-            self.stops.demand("model", name)
-            self.policy.demand_model(name)
+    def demand_model(name: str) -> None:
+        stops.demand("model", name)
+        policy.demand_model(name)
 
-        return open_models(
-            self.settings.models,
-            self.assembly,
-            demand=demand_model,
-            demand_one_of=self.policy.demand_one_of,
-            watch_embedder=TracedEmbedder,
-            watch_reranker=TracedReranker,
-            pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
-            watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,
-        )
+    return open_models(
+        settings.models,
+        assembly,
+        demand=demand_model,
+        demand_one_of=policy.demand_one_of,
+        watch_embedder=TracedEmbedder,
+        watch_reranker=TracedReranker,
+        pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
+        watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,
+    )
 
-    def _open_retrieval(self) -> Retrieval:
-        from retrieval.build import open_retrieval, ray_workers
 
-        settings, models = self.settings, self.models
-        return open_retrieval(
-            settings.retrieval,
-            self.assembly,
-            embedder=models.embedder,
-            query_embedder=models.query_embedder,
-            encoder=models.encoder,
-            encoder_part=settings.models.embedder.use,
-            reranker=models.reranker,
-            judge=models.judge,
-            workers=ray_workers(
-                settings.foundation.cluster, settings.models, settings.retrieval, settings.foundation.seed
-            ),
-            refused=self.context.data_dir / "refused",
-        )
+def _open_retrieval(settings: Settings, assembly: Assembly, models: Models) -> Retrieval:
+    from retrieval.build import open_retrieval, ray_workers
 
-    def _open_serving(self) -> Serving:
-        from serving.build import open_serving
+    cluster, seed = settings.foundation.cluster, settings.foundation.seed
+    return open_retrieval(
+        settings.retrieval,
+        assembly,
+        embedder=models.embedder,
+        query_embedder=models.query_embedder,
+        encoder=models.encoder,
+        encoder_part=settings.models.embedder.use,
+        reranker=models.reranker,
+        judge=models.judge,
+        workers=ray_workers(cluster, settings.models, settings.retrieval, seed),
+        refused=assembly.context.data_dir / "refused",
+    )
 
-        return open_serving(
-            self.settings.serving,
-            self.assembly,
-            budget=self.settings.orchestration.budget,
-            ledger=self.retrieval.ledger,
-            embedder=self.models.query_embedder,
-            policy=self.policy,
-            writer=f"{self.chat_name} {self.tenant_chat_names} {self.run and self.run.weights} {self.prompts.labels()}",
-            erasures=self.erasures,
-        )
 
-    def _agent_parts(self) -> AgentParts:
-        from observability.telemetry.instrument import TracedRetriever
-        from orchestration.contract import AgentParts
-        from serving.build import QUOTAS
+def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: Any) -> AgentParts:
+    """Return the parts that the agent is built from, of those that are `opened`, by name."""
+    from observability.telemetry.instrument import TracedRetriever
+    from orchestration.contract import AgentParts
 
-        settings, models, retrieval, acting = self.settings, self.models, self.retrieval, self.acting
-        online = load_if_there("observability.evaluation.online")
-        return AgentParts(
-            **vars(self.context),
-            chat=models.chat,
-            embedder=models.query_embedder,
-            retriever=TracedRetriever(
-                retrieval.retriever, source=f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
-            ),
-            ledger=retrieval.ledger,
-            grounding=retrieval.grounding,
-            executor=acting.executor,
-            checkpoints=acting.checkpoints,
-            prices=models.prices,
-            meter=self.watching.costs,
-            spending=load_removable(QUOTAS).QuotaSpending(acting.spending, self.serving.quotas)
-            if self.serving.quotas
-            else acting.spending,
-            settings=settings.orchestration,
-            prompts=self.prompts,
-            scorer=online
-            and online.OnlineScorer(retrieval.grounding, models.query_embedder, settings.observability.scored_share),
-            facts=acting.facts,
-            memory=self.serving.answers,
-        )
-
-    def system(self) -> System:
-        """Return all parts. The agent is wrapped, innermost first: kill switches, audit, counting, quotas."""
-        from observability.telemetry.instrument import CountedAgent
-        from serving.build import QUOTAS
-
-        objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
-        agent = self.switches.StoppableAgent(self.agent, self.stops) if self.switches else self.agent
-        agent = CountedAgent(audit.AuditedAgent(agent, self.acting.audit) if audit else agent)
-        if self.serving.quotas:
-            agent = load_removable(QUOTAS).QuotaAgent(agent, self.serving.quotas)
-        opened = (self.watching, self.models, self.retrieval, self.acting, self.serving)
-        parts = {name: part for layer in opened for name, part in vars(layer).items()} | {
-            "settings": self.settings,
-            "origins": dict(self.loaded.origins),
-            "manifest": self.run,
-            "context": self.context,
-            "retriever": self.parts.retriever,
-            "stops": self.stops,
-            "policy": self.policy,
-            "parts": self.parts,
-            "agent": agent,
-            "objects": objects and objects.Objects(self.parts, self.stops, self.acting.audit, self.models.tenants),
-            "erasures": self.erasures,
-        }
-        return System(**{field.name: parts[field.name] for field in fields(System)})
+    online = load_if_there("observability.evaluation.online")
+    searched = f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
+    return AgentParts(
+        **vars(context),
+        chat=opened.chat,
+        embedder=opened.query_embedder,
+        retriever=TracedRetriever(opened.retriever, source=searched),
+        ledger=opened.ledger,
+        grounding=opened.grounding,
+        executor=opened.executor,
+        checkpoints=opened.checkpoints,
+        prices=opened.prices,
+        meter=opened.costs,
+        spending=opened.quotas.limit_spending(opened.spending) if opened.quotas else opened.spending,
+        settings=settings.orchestration,
+        prompts=prompts,
+        scorer=online
+        and online.OnlineScorer(opened.grounding, opened.query_embedder, settings.observability.scored_share),
+        facts=opened.facts,
+        memory=opened.answers,
+    )
 
 
 def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
+from foundation.components import Context
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
 from foundation.kill_switches import Kind, Stop, Stops, unless_stopped
 from foundation.types import Principal
@@ -31,6 +32,12 @@ UNRECORDED = (
 )
 # Tenant of audit records that concern all tenants
 NOBODY = "-"
+
+
+def open_stops(context: Context) -> Stops:
+    stops = Stops(context.data_dir / "stops.json", context.clock)
+    stops.reserve()
+    return stops
 
 
 async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: str, why: str) -> list[str]:

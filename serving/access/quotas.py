@@ -118,6 +118,12 @@ class Quotas:
         self._slot_ttl_s = budget.seconds + 60
         self._unpriced = Decimal(str(budget.usd))
 
+    def limit_agent(self, agent: Agent) -> Agent:
+        return QuotaAgent(agent, self)
+
+    def limit_spending(self, spending: Spending) -> Spending:
+        return QuotaSpending(spending, self)
+
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
         """Return the limits of these kinds that apply to `principal`."""
         return [limit for rules in self._of(principal) for limit in rules.limits if limit.kind in kinds]
