@@ -41,6 +41,8 @@ EXPOSE 8600
 USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
-    CMD ["python", "serving/deploy/healthcheck.py"]
+    CMD ["python", "-c", "import os, sys; from http.client import HTTPConnection; \
+        server = HTTPConnection('127.0.0.1', int(os.environ['SIXPLY__SERVING__HTTP__PORT']), timeout=4); \
+        server.request('GET', '/health/ready'); sys.exit(server.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "serving.cli"]
 CMD ["serve"]

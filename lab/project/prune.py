@@ -22,7 +22,6 @@ STARTED = (
     "serving.cli.__main__",
     "serving.cli.make",
     "serving.cli.project.update",
-    "serving.deploy.healthcheck",
     "foundation.machine.install",
     "examples",
 )
