@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from foundation.components import is_there, load_removable
 from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
-from serving.access.admission import Admission, PerPerson, Work
+from serving.access.admission import Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.build import SESSIONS
 from serving.processes.lifecycle import Lifecycle, turned_away
@@ -24,7 +24,6 @@ from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")
 
-MOST_PAGES = 20
 PROBED_S = 5.0
 
 
@@ -75,7 +74,6 @@ class Runtime:
     lifecycle: Lifecycle
     jobs: Any
     """`serving.jobs.queue.Jobs`; `None` where the system has no jobs."""
-    sockets: PerPerson
     stores: StoreProbe
 
     @classmethod
@@ -105,15 +103,7 @@ class Runtime:
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
-            jobs=system.jobs
-            and load_removable("serving.jobs.queue").Jobs(
-                system.jobs,
-                load_removable("serving.jobs.work").work_of(system, lifecycle),
-                admission,
-                lifecycle,
-                allow,
-            ),
-            sockets=PerPerson(MOST_PAGES, "pages"),
+            jobs=system.jobs and load_removable("serving.jobs.work").open_jobs(system, admission, lifecycle, allow),
             stores=StoreProbe(system),
         )
         return runtime

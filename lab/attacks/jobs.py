@@ -182,7 +182,7 @@ def _ignore(*kinds: str) -> Callable[[], None]:
 
 def reopen_turns() -> None:
     """First come, first served."""
-    from serving.access.turns import FairTurns
+    from serving.access.admission import FairTurns
 
     fair = FairTurns.turn
     setattr(FairTurns, "turn", lambda turns, _="": fair(turns, ""))  # noqa: B010 - a defence is taken out

@@ -175,10 +175,9 @@ def supersede_anything() -> None:
 def take_anything() -> None:
     """Whoever may write stores for any group and of any class."""
     from retrieval.ingest import pipeline
-    from serving.api import jobs
-    from serving.http import uploads
+    from serving.api import documents, jobs
 
-    for module in (pipeline, uploads, jobs):
+    for module in (pipeline, documents, jobs):
         module.demand_readable = lambda *_: None  # type: ignore[attr-defined]
 
 

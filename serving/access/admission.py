@@ -6,18 +6,17 @@ with few cores.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from foundation import names
 from foundation.errors import Overloaded
-from foundation.types import Principal
 from observability.telemetry import metrics
-from serving.access.turns import FairTurns
 
 Work = Literal["answers", "searches", "writes", "reads"]
 
@@ -26,6 +25,66 @@ NEWEST = 0.1
 SLOWER = 1.4
 FEWER = 0.9
 FEWEST = 2
+
+
+class FairTurns:
+    """At most `limit` at once, given to waiting tenants in rotation. Belongs to one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        """Waiting tasks by tenant. The tenant whose last turn is longest ago comes first."""
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    @asynccontextmanager
+    async def turn(self, tenant: str = "") -> AsyncIterator[None]:
+        """Hold a turn. Raises `turn_away`'s error: it was called."""
+        if self.running < self.limit:
+            self.running += 1
+        else:
+            await self._wait(tenant)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def turn_away(self, error: Exception) -> None:
+        """Raise `error` in all who wait."""
+        for line in self._lines.values():
+            for turn in line:
+                if not turn.done():
+                    turn.set_exception(error)
+        self._lines.clear()
+
+    async def _wait(self, tenant: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(tenant, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                left = deque(waiter for waiter in self._lines.pop(tenant, ()) if waiter is not turn)
+                self._lines |= {tenant: left} if left else {}
+            elif turn.exception() is None:  # we were given the turn and cancelled at the same moment
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        self.running -= 1
+        while self._lines and self.running < self.limit:
+            tenant = next(iter(self._lines))
+            line = self._lines.pop(tenant)
+            turn = line.popleft()
+            if line:
+                self._lines[tenant] = line  # to the end
+            if not turn.done():
+                # counted here and not where it wakes up, or another one could come in between
+                self.running += 1
+                turn.set_result(None)
 
 
 class Admission(FairTurns):
@@ -47,16 +106,11 @@ class Admission(FairTurns):
         metrics.domain().watch(names.REQUESTS_RUNNING, lambda: self.running, work=work)
         metrics.domain().watch(names.REQUESTS_WAITING, lambda: self.waiting, work=work)
 
-    @property
-    def places(self) -> int:
-        """Current number of places."""
-        return self.limit
-
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place. Raises Overloaded: places and queue are full. `turn_away`'s error: it was called."""
         # in proportion to the places: in an overload a long queue stays full, and everybody waits for its whole length
-        if self.running >= self.places and self.waiting >= self._queued * self.places // self._most:
+        if self.running >= self.limit and self.waiting >= self._queued * self.limit // self._most:
             metrics.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
@@ -73,7 +127,7 @@ class Admission(FairTurns):
 
     def free_in_s(self) -> float:
         """Estimate the seconds until all current work is done: whole seconds, at least 1."""
-        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.places))
+        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit))
 
     def _took(self, seconds: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
@@ -82,33 +136,10 @@ class Admission(FairTurns):
             self._alone_s = _average(self._alone_s, seconds)
         if self._usual_s > SLOWER * self._alone_s:
             self._limit = max(min(FEWEST, self._most), self._limit * FEWER)
-        elif self.running >= self.places:
+        elif self.running >= self.limit:
             self._limit = min(self._most, self._limit + 1 / self._limit)
         self.limit = int(self._limit)
 
 
 def _average(before: float, latest: float) -> float:
     return before + NEWEST * (latest - before) if before else latest
-
-
-class PerPerson:
-    """At most `most` of something for one person at once. Requests beyond are refused, not queued."""
-
-    def __init__(self, most: int, what: str) -> None:
-        self._most = most
-        self._what = what
-        self._held: Counter[tuple[str, str]] = Counter()
-
-    @contextmanager
-    def place(self, principal: Principal) -> Iterator[None]:
-        """Hold a place. Raises Overloaded: the person has `most` already."""
-        person = (principal.tenant, principal.subject)
-        if self._held[person] >= self._most:
-            raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)
-        self._held[person] += 1
-        try:
-            yield
-        finally:
-            self._held[person] -= 1
-            if not self._held[person]:
-                del self._held[person]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from foundation.errors import Forbidden, Unauthenticated
+from foundation.errors import Forbidden, Overloaded, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
 from serving.access.identity import KeyStore, is_token
 from serving.contract import Cache
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 COOKIE = "sixply_session"
 TTL_S = 12 * 3600
+MOST_PAGES = 20
 # Prefix of a session's value: the kind of its credential
 KEY, TOKEN = b"key ", b"token "
 # no credential carries this tenant, so nothing else of ours is there
@@ -37,6 +41,7 @@ class Sessions:
     def __init__(self, callers: KeyStore, cache: Cache) -> None:
         self._callers = callers
         self._cache = cache
+        self.pages = PerPerson(MOST_PAGES, "pages")
 
     async def begin(self, credential: str) -> str:
         """Create a session and return its cookie. Raises Unauthenticated: the key or token is not valid.
@@ -74,6 +79,29 @@ class Sessions:
 
     async def end(self, cookie: str) -> None:
         await self._cache.delete(SHELF, _place(cookie))
+
+
+class PerPerson:
+    """At most `most` of something for one person at once. Requests beyond are refused, not queued."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def place(self, principal: Principal) -> Iterator[None]:
+        """Hold a place. Raises Overloaded: the person has `most` already."""
+        person = (principal.tenant, principal.subject)
+        if self._held[person] >= self._most:
+            raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)
+        self._held[person] += 1
+        try:
+            yield
+        finally:
+            self._held[person] -= 1
+            if not self._held[person]:
+                del self._held[person]
 
 
 def token_of(connection: HTTPConnection) -> str:

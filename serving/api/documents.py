@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import mimetypes
 from datetime import date
 from functools import partial
-from typing import Annotated
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from foundation.errors import Forbidden, InvalidRequest, NotFound
+from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.contract import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
 from retrieval.ingest.batches import IngestReport
+from retrieval.ingest.pipeline import Demand, demand_readable
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
 from serving.api.schemas import DocumentSummary, Identifier, Known, Name
 from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.http.uploads import file_name, media_type_of, taken_in
 from serving.runtime import Running, admit
+
+if TYPE_CHECKING:
+    from serving.wiring import System
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
@@ -85,7 +90,7 @@ def add(
         attributes=_attributes(attributes),
     )
     item = Item(source=source, content=file.file.read(), name=name)
-    return DocumentSummary.of(taken_in(runtime.system, item, caller, partial(runtime.demand, "write", caller)))
+    return DocumentSummary.of(take_in(runtime.system, item, caller, partial(runtime.demand, "write", caller)))
 
 
 @router.post("/retry", responses=responses(504), dependencies=[admit("writes")])
@@ -173,3 +178,31 @@ def owner(caller: Principal, *, shared: bool) -> str:
     if "operator" not in caller.roles:
         raise Forbidden("Only the role operator writes documents for every tenant.")
     return EVERY_TENANT
+
+
+def file_name(file: UploadFile) -> str:
+    """Return the file's name without folders. Raises InvalidRequest: the upload has no name."""
+    name = PurePosixPath((file.filename or "").replace("\\", "/")).name.replace("\0", "")
+    if not name:
+        raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
+    return name
+
+
+def media_type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def take_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
+    """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
+    called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
+
+    Raises:
+        DocumentRefused: the file is empty, or cannot be read.
+        Forbidden: the caller could not read the document.
+        As `demand`: nothing is stored.
+    """
+    scope = system.policy.scope(caller)
+    demand_readable(item.source, scope)
+    if not item.content:
+        raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
+    return system.ingestor.ingest_one(item, scope=scope, demand=demand)

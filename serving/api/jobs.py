@@ -13,11 +13,10 @@ from retrieval.contract import Source
 from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
 from serving.api.answers import AskRequest, check_length
-from serving.api.documents import owner
+from serving.api.documents import file_name, owner
 from serving.api.schemas import Identifier, Name, RequestBody, Summary
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.http.uploads import file_name
 from serving.jobs.store import Kind
 from serving.runtime import Running, admit
 

@@ -27,9 +27,8 @@ from foundation.errors import (
 )
 from foundation.types import Principal
 from retrieval.ingest.pipeline import Demand
-from serving.access.admission import Admission, Work
+from serving.access.admission import Admission, FairTurns, Work
 from serving.access.identity import Permission
-from serving.access.turns import FairTurns
 from serving.http.errors import InternalError
 from serving.http.streams import explain
 from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
@@ -164,7 +163,7 @@ class Jobs:
         """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and may be later."""
         work, do = self._do[job.kind]
         admission = self._admission[work]
-        while admission.running >= max(1, admission.places // 2):
+        while admission.running >= max(1, admission.limit // 2):
             if self._is_stopping(job):
                 return False
             await asyncio.sleep(PLACE_AGAIN_S)

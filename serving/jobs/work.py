@@ -14,11 +14,11 @@ from orchestration.requests import AnswerRequest
 from retrieval.contract import Source
 from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item
-from serving.access.admission import Work
+from serving.access.admission import Admission, Work
+from serving.api.documents import media_type_of, take_in
 from serving.api.schemas import DocumentSummary
 from serving.http.streams import collect
-from serving.http.uploads import media_type_of, taken_in
-from serving.jobs.queue import Do
+from serving.jobs.queue import Allow, Do, Jobs
 from serving.jobs.store import JobItem, Kind
 from serving.processes.lifecycle import Lifecycle
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 
-def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, Do]]:
-    """Return for each kind of job the kind of place that its items need, and the function that does one."""
+def open_jobs(system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> Jobs:
+    """Return the jobs of a server: for each kind the kind of place that its items need, and the function that does one."""
 
-    async def take_in(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
+    async def ingest_item(item: JobItem, principal: Principal, files: Path, demand: Demand) -> Mapping[str, Any]:
         fields = item.given
         if fields["tenant"] == EVERY_TENANT and "operator" not in principal.roles:
             raise Forbidden(
@@ -52,7 +52,7 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
             content = (files / str(item.number)).read_bytes()
             with system.erasures.acting_for(principal):
                 return DocumentSummary.of(
-                    taken_in(system, Item(source=source, content=content, name=item.name), principal, demand)
+                    take_in(system, Item(source=source, content=content, name=item.name), principal, demand)
                 )
 
         thread = asyncio.ensure_future(asyncio.to_thread(ingest))
@@ -71,4 +71,7 @@ def work_of(system: System, lifecycle: Lifecycle) -> Mapping[Kind, tuple[Work, D
         )
         return answer.model_dump(mode="json")
 
-    return {"ingest": ("writes", take_in), "answers": ("answers", ask), "responses": ("answers", ask)}
+    do: dict[Kind, tuple[Work, Do]] = {
+        "ingest": ("writes", ingest_item), "answers": ("answers", ask), "responses": ("answers", ask),
+    }  # fmt: skip
+    return Jobs(system.jobs, do, admission, lifecycle, allow)

@@ -80,7 +80,7 @@ async def events(socket: WebSocket) -> None:
         return
     runtime: Runtime = socket.app.state.runtime
     try:
-        with runtime.sockets.place(socket.state.principal):
+        with runtime.sessions.pages.place(socket.state.principal):
             await (await mounted.app(runtime.system.settings.serving.brand))(socket.scope, socket.receive, socket.send)
     except Overloaded as error:
         await socket.close(code=1013, reason=error.code)

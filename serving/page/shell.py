@@ -9,7 +9,7 @@ from fastapi import Request
 from nicegui import Client, html, ui
 
 from foundation.types import Principal
-from serving.access.sessions import token_of
+from serving.access.sessions import MOST_PAGES, token_of
 from serving.page.brand import colours, logo_address
 from serving.page.session import View, Visitor, show_errors
 from serving.page.views.approvals import ApprovalsView
@@ -17,7 +17,6 @@ from serving.page.views.ask import AskView
 from serving.page.views.dashboard import LiveView
 from serving.page.views.documents import DocumentsView
 from serving.page.views.source import SourcePanel
-from serving.runtime import MOST_PAGES
 
 LOOK = Path(__file__).with_name("look.css").read_text(encoding="utf-8")
 ICON = (

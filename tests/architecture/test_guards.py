@@ -43,7 +43,6 @@ REMOTE = (
     "serving/api",
     "serving/compat",
     "serving/page",
-    "serving/http/uploads.py",
     "serving/jobs/work.py",
     "serving/mcp/server.py",
 )

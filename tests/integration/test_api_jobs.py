@@ -20,8 +20,8 @@ import pytest
 
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
+from serving.access.admission import FairTurns
 from serving.access.identity import KeyStore
-from serving.access.turns import FairTurns
 from serving.jobs import store as jobs
 from serving.jobs.queue import ATTEMPTS, LOOK_S
 from serving.jobs.store import JobStore

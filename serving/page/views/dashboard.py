@@ -119,7 +119,7 @@ class Load:
         admission = self._visitor.runtime.admission
         for work, tile in self._tiles.items():
             here = admission[work]
-            more = f"{here.waiting} waiting · {here.places} places · {_count_shed(work)} turned away"
+            more = f"{here.waiting} waiting · {here.limit} places · {_count_shed(work)} turned away"
             tile.show(f"{here.running} at work", more)
         away, now = self._away(), self._visitor.system.context.clock.now().astimezone(UTC)
         at_work = sum(places.running for places in admission.values())

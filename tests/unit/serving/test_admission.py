@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from foundation.errors import Overloaded, ShuttingDown
-from foundation.types import Principal
-from serving.access.admission import Admission, PerPerson
+from serving.access.admission import Admission
 
 
 async def hold(admission: Admission, until: asyncio.Event) -> None:
@@ -108,11 +107,11 @@ async def test_fewer_places_are_given_while_work_gets_slower_in_company_and_more
     for _ in range(5):
         await together(admission, watch, 1, 1.0)
     for _ in range(20):
-        await together(admission, watch, admission.places, 8.0)
-    assert admission.places == 2
+        await together(admission, watch, admission.limit, 8.0)
+    assert admission.limit == 2
     for _ in range(60):
-        await together(admission, watch, admission.places, 1.0)
-    assert admission.places == 8
+        await together(admission, watch, admission.limit, 1.0)
+    assert admission.limit == 8
 
 
 async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_usually_takes() -> None:
@@ -127,16 +126,3 @@ async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_u
     assert refused.value.retry_after_s == 9.0
     until.set()
     await asyncio.gather(*tasks)
-
-
-def test_a_person_holds_at_most_so_many_and_others_are_not_touched() -> None:
-    pages = PerPerson(2, "pages")
-    ada, bob = Principal("ada", "north"), Principal("bob", "north")
-    with pages.place(ada), pages.place(ada):
-        with pytest.raises(Overloaded, match="2 pages open"), pages.place(ada):
-            pass
-        with pages.place(bob), pages.place(Principal("ada", "south")):
-            pass
-    with pages.place(ada):
-        assert pages._held.total() == 1
-    assert not pages._held

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from foundation.clock import SystemClock
-from foundation.errors import Unauthenticated
+from foundation.errors import Overloaded, Unauthenticated
 from foundation.types import Principal
 from orchestration.settings import PolicySettings
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
-from serving.access.sessions import SHELF, Sessions
+from serving.access.sessions import SHELF, PerPerson, Sessions
 from serving.caches.memory import MemoryCache, Options
 from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
@@ -104,3 +104,16 @@ async def test_without_an_issuer_a_token_is_refused_and_a_key_is_not(
         await here.begin(issuer.token())
     key = KeyStore(tmp_path / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])
     assert (await here.principal(await here.begin(key))).subject == "bo"
+
+
+def test_a_person_holds_at_most_so_many_and_others_are_not_touched() -> None:
+    pages = PerPerson(2, "pages")
+    ada, bob = Principal("ada", "north"), Principal("bob", "north")
+    with pages.place(ada), pages.place(ada):
+        with pytest.raises(Overloaded, match="2 pages open"), pages.place(ada):
+            pass
+        with pages.place(bob), pages.place(Principal("ada", "south")):
+            pass
+    with pages.place(ada):
+        assert pages._held.total() == 1
+    assert not pages._held
