@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,14 +32,16 @@ from serving.cli.project.update import git
 
 ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
-LINKED = (".venv", "weights")
+LENT = (".venv", "weights")
+SET_UP = "-m foundation.machine.install --quiet --dev"
+"""What makes a copy an environment of its own, from its lock."""
 CHECK = (
     "-m ruff check .",
     "-m ruff format --check .",
     "-m mypy",
     "-c 'from importlinter.cli import lint_imports_command as run; run()'",
 )
-"""As `make check`, with the Python of the linked environment."""
+"""As `make check`, with the Python of the copy's environment."""
 COLUMNS = ("task", "assistant", "passed", "minutes", "dollars", "refused_because")
 
 
@@ -60,6 +63,11 @@ class Task(BaseModel):
     """Whether lint, types and layers must hold."""
     may_change: tuple[str, ...] = ()
     """Protected files that are part of the task."""
+
+    @property
+    def installs(self) -> bool:
+        """Whether a package may be added: the copy then has an environment of its own, or this tree's would lose its lock."""
+        return "pyproject.toml" in self.may_change
 
     @property
     def steps(self) -> Iterator[tuple[str, str]]:
@@ -92,7 +100,7 @@ def try_assistant(
     task: Task, command: str, *, assistant: str, minutes: float, python: str = sys.executable
 ) -> dict[str, Any]:
     """The row of the table: whether it did the task, and if not what was refused."""
-    with _copy() as (folder, base):
+    with _copy(task, python) as (folder, base):
         started_s = time.monotonic()
         said = _run(command, folder, task, minutes)
         row = {"task": task.title, "assistant": assistant, "minutes": round((time.monotonic() - started_s) / 60, 2)}
@@ -101,16 +109,19 @@ def try_assistant(
 
 
 @contextmanager
-def _copy() -> Iterator[tuple[Path, str]]:
-    """The committed tree in a repository of its own."""
+def _copy(task: Task, python: str) -> Iterator[tuple[Path, str]]:
+    """The committed tree in a repository of its own, set up."""
     with tempfile.TemporaryDirectory(prefix="trial-") as home:
         folder = Path(home) / "tree"
         unpack(ROOT, "HEAD", folder)
         git(folder, "init", "--quiet")
-        for name in LINKED:
+        for name in LENT[task.installs :]:
             (folder / name).symlink_to((ROOT / name).resolve())
-        (folder / ".git" / "info" / "exclude").write_text("\n".join((*LINKED, "var")) + "\n", encoding="utf-8")
-        yield folder, commit_all(folder, "The tree as it was given")
+        (folder / ".git" / "info" / "exclude").write_text("\n".join((*LENT, "var")) + "\n", encoding="utf-8")
+        base = commit_all(folder, "The tree as it was given")
+        if task.installs and (failed := _fails(python, SET_UP, folder)):
+            raise InvalidRequest(f"The copy could not be set up: {failed}. See that `make setup` works here.")
+        yield folder, base
 
 
 def _run(command: str, folder: Path, task: Task, minutes: float) -> str | None:
@@ -141,15 +152,26 @@ def _judge(task: Task, folder: Path, base: str, python: str) -> str:
         return "nothing was changed"
     if wrong := next(guards.wrongs(folder, base, task.may_change), ""):
         return wrong
+    if task.installs:
+        # Anew, so that a package which stands in no lock is missing here too
+        shutil.rmtree(folder / ".venv", ignore_errors=True)
+        if failed := _fails(python, SET_UP, folder):
+            return f"set-up failed: {failed}"
+        python = str(folder / ".venv" / "bin" / "python")
     for name, arguments in task.steps:
-        done = subprocess.run(
-            [python, *shlex.split(arguments)], cwd=folder, capture_output=True, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(folder), "SIXPLY__FOUNDATION__DATA_DIR": str(folder / "var")},
-        )  # fmt: skip
-        if done.returncode:
-            last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
-            return f"{name} failed: {' '.join(last)[:300]}"
+        if failed := _fails(python, arguments, folder):
+            return f"{name} failed: {failed}"
     return ""
+
+
+def _fails(python: str, arguments: str, folder: Path) -> str:
+    """The last line of what it said where it failed, else nothing."""
+    done = subprocess.run(
+        [python, *shlex.split(arguments)], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(folder), "SIXPLY__FOUNDATION__DATA_DIR": str(folder / "var")},
+    )  # fmt: skip
+    last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:] or ["it said nothing"]
+    return last[0][:300] if done.returncode else ""
 
 
 def _dollars(said: str) -> float | None:

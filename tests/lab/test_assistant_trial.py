@@ -99,6 +99,35 @@ def test_one_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path) -> N
     assert not Path(f"/proc/{pid.read_text()}").exists()
 
 
+SETS_UP = (
+    "import pathlib as p, sys\n"
+    "if p.Path('broken.lock').exists(): sys.exit('no such package')\n"
+    "p.Path('.venv/bin').mkdir(parents=True)\n"
+    "p.Path('.venv/bin/python').symlink_to(sys.executable)"
+)
+"""A double of the set-up, which installs nothing."""
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [("new.md", ""), (".venv/unlocked", "nothing was changed"), ("broken.lock", "set-up failed: no such package")],
+)
+def test_a_task_that_adds_a_package_has_an_environment_of_its_own_and_is_judged_in_a_new_one(
+    file: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "SET_UP", shlex.join(["-c", SETS_UP]))
+    fresh = shlex.join(["-c", "import pathlib; assert not pathlib.Path('.venv/unlocked').exists()"])
+    task = TASK.model_copy(update={"port": "", "may_change": ("pyproject.toml",), "commands": (fresh,)})
+    done = row(
+        "assert not p.Path('.venv').is_symlink()",
+        "p.Path('.venv/unlocked').touch()",
+        f"p.Path({file!r}).touch()",
+        task=task,
+    )
+    assert done["refused_because"] == why
+    assert not (trial.ROOT / ".venv" / "unlocked").exists()
+
+
 def test_a_step_of_the_task_decides_too() -> None:
     failing = TASK.model_copy(update={"commands": ("-c 'raise SystemExit(3)'",)})
     assert "command failed" in row(WRITES, task=failing)["refused_because"]
