@@ -14,7 +14,7 @@ from typing import Any
 from foundation import names
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT, Principal, Scope
-from lab.bench.figures import format_share, show_figures
+from lab.bench.figures import format_share, show_figures, standalone
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
@@ -172,7 +172,7 @@ def bench_answers(
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
         title = f"Risk against coverage, {figures['n_questions']} questions of {data.name}"
-        plot.write_text(risk_coverage.plot(figures["risk_coverage"], title), encoding="utf-8")
+        plot.write_text(standalone(risk_coverage.plot(figures["risk_coverage"], title)), encoding="utf-8")
     show_figures(figures, json)
 
 

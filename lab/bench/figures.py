@@ -19,3 +19,8 @@ def show_figures(figures: Mapping[str, Any], json: Path | None) -> None:
 
 def format_share(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def standalone(drawn: str) -> str:
+    """Return a plot of `observability.reports.svg` as the text of an SVG file."""
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"

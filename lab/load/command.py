@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import ComponentError
+from lab.bench.figures import standalone
 from lab.load.report import Order, measure
 from observability.reports import svg
 from serving.cli import terminal
@@ -48,7 +49,7 @@ def show(report: Mapping[str, Any], *, plots_in: Path | None, json: Path | None)
         raise ComponentError(report.get("failed") or "This is no report of make load: it has no overload.")
     if plots_in is not None:
         for name, drawn in drawings(report).items():
-            terminal.write_text(plots_in / f"{name}.svg", drawn)
+            terminal.write_text(plots_in / f"{name}.svg", standalone(drawn))
     if not terminal.write_json(json, report):
         terminal.show_table(["offered/s", "answered/s", "p50 ms", "p99 ms", "rejected", "of"], _rows(report))
         terminal.show_table(["promise", "found", "at most", ""], goals(report))

@@ -306,12 +306,13 @@ def _show(report: dict[str, Any]) -> None:
 
 def run_model(loaded: Loaded, *, count: int, json: Path | None, plot: Path | None) -> None:
     """`sixply scale-model`."""
+    from lab.bench.figures import standalone
     from lab.scale import capacity
 
     measured = measure(loaded, count)
     if plot:
         plot.parent.mkdir(parents=True, exist_ok=True)
-        plot.write_text(capacity.plot(capacity.model(measured)), encoding="utf-8")
+        plot.write_text(standalone(capacity.plot(capacity.model(measured))), encoding="utf-8")
     if not terminal.write_json(json, capacity.report(measured) | {"load_average": os.getloadavg()[0]}):
         terminal.show(capacity.table(capacity.model(measured)))
         terminal.show_note(
