@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +16,16 @@ from foundation.components import Assembly, load_if_there, load_removable
 from foundation.settings import Part
 from models.contract import BaseChatModel
 from models.pricing import identity
+from orchestration.actions import Approval
 from orchestration.contract import Agent, AgentParts, ApprovalNotifier
-from orchestration.effects.announcing import Announcer
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
 from orchestration.settings import OrchestrationSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,8 @@ class Orchestration:
     facts: Any
     """`orchestration.memory.facts.SqliteFacts`; `None` where that module was deleted."""
     approvals: SqliteApprovals
-    announcer: Announcer
+    announcer: Any
+    """`orchestration.effects.announcing.Announcer`; `None` without a notifier."""
     audit: Any
     """`orchestration.effects.audit.SqliteAudit`; likewise."""
     executor: Executor
@@ -58,8 +62,20 @@ def open_orchestration(
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
     memory = load_if_there("orchestration.memory.facts")
     approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
-    notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
-    announcer = assembly.keep(Announcer(notifier, link=settings.approval_link))
+    announcer = None
+    if settings.notifier:
+        notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
+        announcing = load_removable("orchestration.effects.announcing")
+        announcer = assembly.keep(announcing.Announcer(notifier, link=settings.approval_link))
+
+    def announce(approval: Approval) -> None:
+        until = approval.expires_at.isoformat(timespec="minutes")
+        log.info(
+            "approval %r of tenant %r waits: %r, until %s", approval.approval_id, approval.tenant, approval.tool, until
+        )
+        if announcer:
+            announcer.announce(approval)
+
     audited = {"model": model, "manifest_id": manifest_id, "tenant_models": tenant_models}
     audit = assembly.keep(open_audit(data, clock, **audited))
     return Orchestration(
@@ -76,7 +92,7 @@ def open_orchestration(
             audit=audit,
             clock=clock,
             stops=stops,
-            announce=announcer.announce,
+            announce=announce,
         ),
         spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),

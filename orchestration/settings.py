@@ -98,8 +98,8 @@ class OrchestrationSettings(Section):
     planner: Part = Part(use="classifier")
     """The planner; where another one than the classifier fails, the classifier plans, and the answer says so."""
     checkpoints: Part = Part(use="sqlite")
-    notifier: Part = Part(use="log")
-    """How people are notified that an approval waits for them."""
+    notifier: Part | None = None
+    """What notifies people that an approval waits for them, beside the line in the log."""
     approval_link: str = ""
     """The link in a notice, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: no link."""
     tools: tuple[Part, ...] = ()

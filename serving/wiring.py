@@ -269,6 +269,7 @@ def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
     watch(names.DOCUMENTS, retrieval.ledger.document_count)
     watch(names.CHUNKS, retrieval.vectors.count)
     watch(names.APPROVALS_WAITING, acting.approvals.waiting)
-    watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
+    if acting.announcer:
+        watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
     watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
     watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")

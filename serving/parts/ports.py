@@ -60,10 +60,10 @@ class Port:
         return contract_type
 
     def configured_parts(self, settings: Settings) -> tuple[Part, ...]:
-        """Return the parts in stack.toml for this port; empty for parsers."""
+        """Return the parts in stack.toml for this port; empty for parsers, and without a notifier."""
         layer, _, section = self.name.partition(".")
         value = getattr(getattr(settings, layer), section, ())
-        return value if isinstance(value, tuple) else (value,)
+        return value if isinstance(value, tuple) else tuple(filter(None, [value]))
 
 
 def port(text: str) -> Port:

@@ -134,8 +134,6 @@ def _hears(
 ) -> Callable[[], list[str]] | None:
     if name == "webhook":
         return lambda: [body.decode() for _, body in receiver.requests]
-    if name == "log":
-        return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("orchestration")]
     notifier.announce(NOTICE)  # one from outside: what it writes into the log can be read
     module = type(notifier).__module__
     return (lambda: _logged(caplog, module)) if _logged(caplog, module) else None
