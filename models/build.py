@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from foundation.components import Assembly
+from foundation.components import Assembly, load_if_there
 from foundation.settings import Part
 from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reranker, RerankerParts
 from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
 from models.resilience.retry import resilient
-from models.scoring.checked import CheckedJudge, chosen_reranker
 from models.settings import ModelsSettings
 
 
@@ -99,8 +98,12 @@ def _names(models: Sequence[BaseChatModel]) -> list[str]:
 
 def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embeddings) -> Reranker | None:
     """Open the reranker, which may use the embedder; `None`: none is configured."""
+    if settings.reranker.use == "none":
+        return None
     parts = RerankerParts(**vars(assembly.context), embedder=embedder)
-    return chosen_reranker(assembly.part("models.reranker", settings.reranker, context=parts))
+    reranker: Reranker = assembly.part("models.reranker", settings.reranker, context=parts)
+    checked = load_if_there("models.scoring.checked")
+    return checked.reranker_of(reranker) if checked else reranker
 
 
 def open_judge(
@@ -108,4 +111,6 @@ def open_judge(
 ) -> EntailmentJudge:
     """Open the judge of entailment, which may use the embedder or the chat model, with its results checked."""
     parts = EntailmentParts(**vars(assembly.context), embedder=embedder, chat=chat)
-    return CheckedJudge(assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts))
+    judge: EntailmentJudge = assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts)
+    checked = load_if_there("models.scoring.checked")
+    return checked.CheckedJudge(judge) if checked else judge

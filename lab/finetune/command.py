@@ -101,7 +101,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     from lab.finetune import held_out as bench
     from lab.tuning import folder, reranker
     from models.contract import RerankerParts
-    from models.scoring.checked import chosen_reranker
+    from models.scoring.checked import reranker_of
 
     split = bench.read_split(work.order.data, work.order.limit)
     to_train, to_weigh = bench.apart(split.train)
@@ -113,7 +113,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         pairs = reranker.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
         parts = RerankerParts(**vars(system.context), embedder=system.embedder)
         made = components.load("models.reranker", Part(use="cross_encoder", path=str(work.new)), parts)
-        tuned = bench.RemembersScores(chosen_reranker(made))
+        tuned = bench.RemembersScores(reranker_of(made))
         weight = bench.best_weight(to_weigh, lambda each: _search(system, tuned, each), progress=work.progress)
         runs = [
             bench.served(split.held_out, search, what=what, progress=work.progress)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from foundation.components import Context
 from foundation.settings import Section
-from models.contract import Reranker
-from models.scoring.checked import KeepsOrder
 
 
 class Options(Section):
     pass
 
 
-def build(options: Options, context: Context) -> Reranker:  # noqa: ARG001  # every adapter has this signature
-    return KeepsOrder()
+def build(options: Options, context: Context) -> None:
+    """Build nothing: `models.build.open_reranker` does not ask."""

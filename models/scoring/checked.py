@@ -18,20 +18,6 @@ _WORD = re.compile(r"[^\W_]")
 PLACE = "sixply_place"
 
 
-class KeepsOrder:
-    """Scores by position only, 1, 1/2, 1/3 ..., so that sorting changes nothing. The retriever skips it."""
-
-    model_name = "none"
-
-    def score(self, query: str, texts: Sequence[str]) -> list[float]:  # noqa: ARG002  # the port has a query
-        return [1 / (1 + position) for position in range(len(texts))]
-
-
-def chosen_reranker(part: object) -> Reranker | None:
-    """Return `reranker_of(part)`, or `None` for the one that keeps the order. Raises InvalidSetting, as that does."""
-    return None if isinstance(part, KeepsOrder) else reranker_of(part)
-
-
 def reranker_of(part: object) -> Reranker:
     """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked. Raises
     InvalidSetting: the part is neither.

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, BaseMessage
 
+from foundation.components import Assembly, Context
+from foundation.settings import Part
+from models.build import open_judge
 from models.chat.scripted import ScriptedChat
-from models.contract import EntailmentJudge, EntailmentParts
-from models.entailment import signs
-from models.scoring.checked import CheckedJudge
+from models.contract import EntailmentJudge
+from models.settings import ModelsSettings
 
 
 def signs_over(embedder: Embeddings) -> EntailmentJudge:
     """The shipped judge, as the system opens it."""
-    parts = EntailmentParts(data_dir=Path("nowhere"), embedder=embedder)
-    return CheckedJudge(signs.build(signs.Options(), parts))
+    assembly = Assembly(Context(data_dir=Path("nowhere")), ExitStack())
+    return open_judge(ModelsSettings(entailment=Part(use="signs")), assembly, embedder)
 
 
 def counting_chat() -> ScriptedChat:
