@@ -18,7 +18,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.machine.memory import peak_rss_mb
-from foundation.text.sentences import word_count
+from foundation.text.clauses import word_count
 from foundation.types import Principal
 from lab.bench import risk_coverage
 from models.contract import Embeddings

@@ -11,7 +11,7 @@ Waits have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retrie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
@@ -146,7 +146,7 @@ class ResilientChatModel(ChatWrapper):
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return rebind(structured, self.primary, self)
 
-    # The entries of a LangChain chat model; a sync caller's stream is one message, which LangChain makes of `_generate`
+    # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
 
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -201,6 +201,19 @@ class ResilientChatModel(ChatWrapper):
 
         with start_blocking_portal() as portal:
             return portal.call(partial(self._agenerate, messages, stop, **kwargs))
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal() as portal:
+            chunks = self._astream(messages, stop, **kwargs)
+            try:
+                while (chunk := portal.call(next_or_none, chunks)) is not None:
+                    yield chunk
+            finally:
+                portal.call(chunks.aclose)
 
     # Retries, fallbacks, breakers.
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from foundation.errors import UpstreamMalformed
+from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
-from foundation.text.sentences import FOREIGN_STOPS, sentence_spans, word_count
+from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.pricing import empty_reply_of
 from orchestration.answers.drafts import Draft, Sentence
 from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls

@@ -60,8 +60,7 @@ class SqliteFacts:
         person has `MOST` facts.
         """
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
-
-        def insert(connection: sqlite3.Connection) -> Fact:
+        with self._file.transaction() as connection:
             existing = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()
             if existing:
                 return Fact.model_validate_json(existing["body"])
@@ -69,39 +68,36 @@ class SqliteFacts:
                 raise InvalidRequest(f"{MOST} facts about you are kept already. Erase one that is no longer true.")
             row = (fact.fact_id, principal.tenant, principal.subject, key or fact.fact_id, fact.model_dump_json())
             connection.execute("INSERT INTO facts VALUES (?, ?, ?, ?, ?)", row)
-            return fact
-
-        return self._file.run_now(insert)
+        return fact
 
     def of(self, principal: Principal) -> list[Fact]:
         """Return the person's facts, oldest first."""
-        return self._file.run_now(lambda connection: _of(connection, principal))
+        with self._file.transaction() as connection:
+            return _of(connection, principal)
 
     def correct(self, fact_id: str, text: str, principal: Principal) -> Fact:
         """Replace the text of a fact by the person's own words. Raises NotFound; InvalidRequest as `add`."""
-        text = _check_text(text)
-
-        def update(connection: sqlite3.Connection) -> Fact:
-            stored = next((candidate for candidate in _of(connection, principal) if candidate.fact_id == fact_id), None)
+        changed = {"text": _check_text(text), "at": self._clock.now(), "approved_by": ""}
+        with self._file.transaction() as connection:
+            stored = next((fact for fact in _of(connection, principal) if fact.fact_id == fact_id), None)
             if stored is None:
                 raise _not_found(fact_id)
-            fact = stored.model_copy(update={"text": text, "at": self._clock.now(), "approved_by": ""})
+            fact = stored.model_copy(update=changed)
             connection.execute("UPDATE facts SET body = ? WHERE fact_id = ?", (fact.model_dump_json(), fact_id))
-            return fact
-
-        return self._file.run_now(update)
+        return fact
 
     def erase(self, fact_id: str, principal: Principal) -> None:
         """Erase a fact. Raises NotFound: the person has no such fact."""
         mine = (fact_id, principal.tenant, principal.subject)
-        sql = "DELETE FROM facts WHERE fact_id = ? AND tenant = ? AND subject = ?"
-        if not self._file.run_now(lambda connection: connection.execute(sql, mine).rowcount):
-            raise _not_found(fact_id)
+        with self._file.transaction() as connection:
+            sql = "DELETE FROM facts WHERE fact_id = ? AND tenant = ? AND subject = ?"
+            if not connection.execute(sql, mine).rowcount:
+                raise _not_found(fact_id)
 
     def erase_all(self, tenant: str, subject: str) -> int:
         """Erase all facts of a person, and return their number."""
-        person = Person(tenant=tenant, subject=subject)
-        return self._file.run_now(lambda connection: _erase(connection, person))
+        with self._file.transaction() as connection:
+            return _erase(connection, Person(tenant=tenant, subject=subject))
 
     def close(self) -> None:
         self._file.close()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foundation.text.clauses import parts_of, word_count
 from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names, versions, words
-from foundation.text.sentences import parts_of, sentence_spans, word_count
+from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, without_marks
