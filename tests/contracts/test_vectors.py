@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -370,6 +371,20 @@ def test_after_a_restart_an_index_holds_all_that_its_sequence_claims(adapter: st
         again.close()
 
 
+def test_after_a_kill_an_index_holds_all_that_its_sequence_claims(adapter: str, data_dir: Path, tmp_path: Path) -> None:
+    is_killed(lambda folder: opened(adapter, folder), data_dir, tmp_path / "killed")
+
+
+def is_killed(opened_in: Callable[[Path], VectorIndex], folder: Path, killed: Path) -> None:
+    """A copy of the folder of an open index is what a killed process leaves."""
+    with closing(opened_in(folder)) as index:
+        index.upsert([item("a"), item("b", groups=["board"]), item("c", tenant="globex")])
+        index.set_sequence(3, "s")
+        shutil.copytree(folder, killed)
+    with closing(opened_in(killed)) as index:
+        assert_claims_no_more_than_it_holds(index)
+
+
 def assert_claims_no_more_than_it_holds(index: VectorIndex) -> None:
     held = {*found(index, Scope("acme", frozenset({"board"}))), *found(index, Scope("globex"))}
     assert (index.sequence(), index.stamp(), index.count(), held) in [(3, "s", 3, {"a", "b", "c"}), (0, "", 0, set())]
@@ -481,6 +496,11 @@ def _restarted(index: VectorIndex) -> None:
 
 def test_the_suite_accepts_a_healthy_double() -> None:
     assert _failures(broken.Healthy) == []
+
+
+def test_the_suite_rejects_one_that_writes_when_it_is_closed(data_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        is_killed(broken.WritesLate, data_dir, tmp_path / "killed")
 
 
 @pytest.mark.parametrize("fault", broken.BROKEN, ids=lambda fault: fault.__name__)

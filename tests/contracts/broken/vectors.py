@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -391,6 +394,24 @@ class KeepsWhatWasKnown(Healthy):
         for item in items:
             old = self.items.get(item.chunk_id)
             super().upsert([replace(item, attributes={**(old.attributes if old else {}), **item.attributes})])
+
+
+class WritesLate(Healthy):
+    """Its sequence stands on the disk at once, its vectors when it is closed: a restart shows nothing, a kill loses them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.vectors, self.position = folder / "vectors", folder / "position"
+        self.items = pickle.loads(self.vectors.read_bytes()) if self.vectors.exists() else {}
+        if self.position.exists():
+            self.done, self.stamped = json.loads(self.position.read_text())
+
+    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+        super().set_sequence(sequence, stamp)
+        self.position.write_text(json.dumps([sequence, stamp]))
+
+    def close(self) -> None:
+        self.vectors.write_bytes(pickle.dumps(self.items))
 
 
 BROKEN = [
