@@ -14,7 +14,7 @@ from foundation.components import Context
 from foundation.types import Principal
 from models.contract import BaseChatModel, Embeddings, PriceSource
 from orchestration.actions import ApprovalNotice, Decision
-from orchestration.events import Answer, Charge, Conversation, Event, Recalled, Turn
+from orchestration.events import Answer, Charge, Event, Recalled
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
@@ -74,23 +74,6 @@ class ApprovalNotifier(Protocol):
 
         Raises ComponentError: nobody could be told. The failure is logged and counted; it is not retried.
         """
-        ...
-
-
-@runtime_checkable
-class ConversationStore(Protocol):
-    """A person's conversations, as an agent that keeps them offers in `conversations`. Raises NotFound for somebody else's."""
-
-    async def all(self, principal: Principal) -> list[Conversation]:
-        """Newest first."""
-        ...
-
-    async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
-        """Oldest first."""
-        ...
-
-    async def delete(self, thread_id: str, principal: Principal) -> None:
-        """Delete the conversation for good. Raises Conflict: it is busy, or waits for an approval."""
         ...
 
 

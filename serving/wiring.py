@@ -114,7 +114,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     from observability.build import open_observability
     from observability.telemetry.instrument import CountedAgent
     from orchestration.build import open_agent, open_orchestration
-    from orchestration.effects.audit import AuditedAgent
     from orchestration.effects.policy import Policy
     from serving.build import open_serving
 
@@ -150,8 +149,9 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     parts = _agent_parts(settings, context, prompts, SimpleNamespace(**opened))
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
-    agent = CountedAgent(AuditedAgent(switches.StoppableAgent(agent, stops) if switches else agent, acting.audit))
-    objects = load_if_there("orchestration.answers.objects")
+    agent = switches.StoppableAgent(agent, stops) if switches else agent
+    objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
+    agent = CountedAgent(audit.AuditedAgent(agent, acting.audit) if audit else agent)
     opened |= {
         "settings": settings,
         "manifest": run,

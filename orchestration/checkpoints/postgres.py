@@ -10,8 +10,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from foundation.components import Context
 from foundation.stores.postgres import Postgres, PostgresOptions
 from foundation.stores.registry import Store
-from orchestration.memory.conversations import ERASED, ERASED_BUT
-from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
+from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, plain_data_only
 
 if TYPE_CHECKING:
     from foundation.stores.postgres import Connection

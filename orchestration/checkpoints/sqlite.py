@@ -14,8 +14,7 @@ from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteStore, connect
-from orchestration.memory.conversations import ERASED, ERASED_BUT
-from orchestration.run.threaded_saver import ThreadedSaver, plain_data_only
+from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, plain_data_only
 
 
 class Options(Section):

@@ -11,6 +11,7 @@ from uuid import uuid4
 from langchain_core.runnables import RunnableConfig
 
 from foundation import names
+from foundation.components import load_if_there
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.machine.deadline import in_thread
 from foundation.stores.erasures import Erasures, mark_of
@@ -20,12 +21,11 @@ from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, Step
-from orchestration.memory.conversations import BEGUN_BY, Conversations
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run, running
-from orchestration.run.state import Result, State, StoredThread, as_result, day_of, fresh, owner_of
+from orchestration.run.state import BEGUN_BY, Result, State, StoredThread, as_result, day_of, fresh, owner_of
 
 # key in a checkpoint's metadata: the agent that wrote it
 MADE_BY = "agent"
@@ -49,7 +49,10 @@ class DurableAgent(ABC):
         self._settings = parts.settings.answers
         self._busy: set[str] = set()
         self._erasures = Erasures.of(parts.data_dir)
-        self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
+        store = load_if_there("orchestration.memory.conversations")
+        self.conversations = store and store.Conversations(
+            parts.checkpoints, self._claim_thread, self._demand_own_thread
+        )
 
     @abstractmethod
     async def _load_thread(self, thread_id: str) -> StoredThread:

@@ -17,24 +17,18 @@ from foundation.stores.erasures import mark_of
 from foundation.tracing import trace_id_in
 from foundation.types import Principal
 from orchestration.events import Conversation, Turn
-from orchestration.run.state import State, day_of, owner_of
+from orchestration.run.state import BEGUN_BY, State, day_of, owner_of
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-# Key in the metadata of checkpoints: the mark of the person who began the conversation
-BEGUN_BY = "begun_by"
 BEFORE_THE_FIRST_NODE = -1
 # LangGraph's channel for the values of interrupts
 INTERRUPT = "__interrupt__"
-ERASED = "their conversations: questions, answers and quotes"
-ERASED_BUT = (
-    "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
-)
 
 
 class Conversations:
-    """A `ConversationStore` over the checkpoints, with an agent's lock of a thread and its check of who owns it."""
+    """A person's conversations, with an agent's lock of a thread and its check of who owns it. Raises NotFound for somebody else's."""
 
     def __init__(
         self,
@@ -45,17 +39,20 @@ class Conversations:
         self._checkpoints, self._claim, self._demand_own = checkpoints, claim, demand_own
 
     async def all(self, principal: Principal) -> list[Conversation]:
+        """Newest first."""
         first = self._checkpoints.alist(None, filter=_first_of(principal))
         conversations = [_conversation(entry) async for entry in first]
         return sorted(conversations, key=attrgetter("begun_at", "thread_id"), reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
+        """Oldest first."""
         person, turns = await read_conversation(self._checkpoints, thread_id)
         if not turns or (person.tenant, person.subject) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id} of yours.")
         return turns
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
+        """Delete the conversation for good. Raises Conflict: it is busy, or waits for an approval."""
         with self._claim(thread_id):
             await self._demand_own(thread_id, "", principal)
             await self._checkpoints.adelete_thread(thread_id)

@@ -58,6 +58,8 @@ class State(TypedDict, total=False):
     result: Result | None
 
 
+# Key in the metadata of checkpoints: the mark of the person who began the conversation
+BEGUN_BY = "begun_by"
 # The id of all answers that begin inside: the cost of a cascade's trials belongs to the answer that they led to
 answer_id_of_all: ContextVar[str] = ContextVar("answer_id", default="")
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 else:
     _Saver = object
 
+ERASED = "their conversations: questions, answers and quotes"
+ERASED_BUT = (
+    "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
+)
 P = ParamSpec("P")
 T = TypeVar("T")
 

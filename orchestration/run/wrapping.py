@@ -9,7 +9,7 @@ from typing import Any, cast
 from foundation.errors import SixplyError
 from foundation.types import Principal
 from orchestration.actions import Decision
-from orchestration.contract import Agent, ConversationStore
+from orchestration.contract import Agent
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event
@@ -63,10 +63,10 @@ class TenantAgents(AgentWrapper):
         return self._tenants.get(principal.tenant, self.inner)
 
     @property
-    def conversations(self) -> ConversationStore:
-        """The conversations of the caller's tenant. Raises AttributeError: the agent keeps none."""
+    def conversations(self) -> Any:
+        """The `Conversations` of the caller's tenant. Raises AttributeError: the agent keeps none."""
         cast("Any", self.inner).conversations  # noqa: B018
-        return cast("ConversationStore", _TenantConversations(self))
+        return _TenantConversations(self)
 
 
 class _TenantConversations:

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from foundation.errors import NotFound
-from orchestration.contract import ConversationStore
 from orchestration.events import Conversation, Turn
+from orchestration.memory.conversations import Conversations
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.http.errors import responses
@@ -59,9 +59,9 @@ async def delete(thread_id: ThreadId, caller: Asker, runtime: Running) -> None:
     await require_conversations(runtime).delete(thread_id, caller)
 
 
-def require_conversations(runtime: Runtime) -> ConversationStore:
+def require_conversations(runtime: Runtime) -> Conversations:
     """Raises NotFound: the configured agent keeps no conversations."""
-    store: ConversationStore | None = getattr(runtime.system.agent, "conversations", None)
+    store: Conversations | None = getattr(runtime.system.agent, "conversations", None)
     if store is None:
         raise NotFound("The agent that is configured keeps no conversations ([orchestration.agent] in stack.toml).")
     return store

@@ -11,8 +11,8 @@ import pytest
 
 from foundation.errors import Conflict, NotFound
 from orchestration.actions import Decision
-from orchestration.contract import ConversationStore
 from orchestration.events import Answer
+from orchestration.memory.conversations import Conversations
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, READER, SOUTH, World
@@ -32,9 +32,9 @@ async def world(data_dir: Path, checkpoints: str, request: pytest.FixtureRequest
     made.close()
 
 
-def kept(agent: object) -> ConversationStore:
+def kept(agent: object) -> Conversations:
     store = agent.conversations  # type: ignore[attr-defined]
-    assert isinstance(store, ConversationStore)
+    assert isinstance(store, Conversations)
     return store
 
 
