@@ -23,37 +23,38 @@ UNKNOWN_PROFILE = (
 
 
 class ChatWrapper(BaseChatModel):
-    """A chat model around others, which takes its description for LangChain and telemetry from `described_model`."""
+    """A chat model around others, which takes its description for LangChain and telemetry from `primary`."""
 
     @property
     @abstractmethod
-    def described_model(self) -> BaseChatModel: ...
+    def primary(self) -> BaseChatModel:
+        """The model that answers first, before any fallback."""
 
     @property
     def local(self) -> bool:
         """Whether the model runs on this machine."""
-        return is_local(self.described_model)
+        return is_local(self.primary)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return self.described_model.profile
+        return self.primary.profile
 
     @property
     def model_name(self) -> str:
-        return identity(self.described_model)[1]
+        return identity(self.primary)[1]
 
     @property
     def _llm_type(self) -> str:
-        return self.described_model._llm_type
+        return self.primary._llm_type
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self.described_model._identifying_params, "model_name": self.model_name}
+        return {**self.primary._identifying_params, "model_name": self.model_name}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return self.described_model._get_ls_params(stop=stop, **kwargs)
+        return self.primary._get_ls_params(stop=stop, **kwargs)
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.described_model._get_invocation_params(stop=stop, **kwargs)
+        return self.primary._get_invocation_params(stop=stop, **kwargs)
 
 
 def bound_arguments(

@@ -52,17 +52,12 @@ T = TypeVar("T")
 Demand = Callable[[str], None]
 
 
-def nothing_stopped(name: str) -> None:
-    """Allow every model: the `Demand` of parts without switches, in tests and benchmarks."""
-    del name
-
-
 def resilient(
     primary: BaseChatModel,
     fallbacks: Sequence[BaseChatModel],
     settings: ResilienceSettings,
     clock: Clock,
-    demand: Demand = nothing_stopped,
+    demand: Demand = lambda _: None,
 ) -> ResilientChatModel:
     """Wrap `primary` and its fallbacks, which are called in order when it fails.
 
@@ -91,7 +86,7 @@ class ResilientChatModel(ChatWrapper):
     candidates: tuple[BaseChatModel, ...]
     settings: ResilienceSettings
     clock: Any
-    demand: Any = nothing_stopped
+    demand: Any
     _breakers: tuple[Breaker, ...] = PrivateAttr()
     _retries: tuple[RetryBudget, ...] = PrivateAttr()
 
@@ -107,10 +102,6 @@ class ResilientChatModel(ChatWrapper):
     @property
     def primary(self) -> BaseChatModel:
         return self.candidates[0]
-
-    @property
-    def described_model(self) -> BaseChatModel:
-        return self.primary
 
     def who_answered(self, message: AIMessage) -> BaseChatModel:
         """Return the wrapped model that a reply came from."""

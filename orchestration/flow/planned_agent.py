@@ -13,7 +13,8 @@ from foundation import names
 from foundation.components import available, load
 from foundation.errors import BudgetExceeded, ComponentError
 from foundation.machine.deadline import time_limit
-from foundation.output.rendering import markdown, one_line
+from foundation.output.markdown import markdown
+from foundation.output.rendering import one_line
 from foundation.settings import Part, Section
 from foundation.stores.crashpoints import crash_point
 from foundation.tracing import annotate, span

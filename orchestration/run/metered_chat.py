@@ -82,18 +82,13 @@ class MeteredChatModel(ChatWrapper):
 
     @property
     def primary(self) -> BaseChatModel:
-        """The model that answers first, before any fallback."""
-        return self.inner.described_model if isinstance(self.inner, ChatWrapper) else self.inner
+        return self.inner.primary if isinstance(self.inner, ChatWrapper) else self.inner
 
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
         """Bind tools in the format of `inner`. Raises NotImplementedError: the model calls no tools."""
         return cast("Runnable[Any, AIMessage]", self.bind(**bound_arguments(self.inner, tools, tool_choice, **kwargs)))
-
-    @property
-    def described_model(self) -> BaseChatModel:
-        return self.inner
 
 
 class Teller:

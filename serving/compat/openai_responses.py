@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
-from foundation.output.rendering import markdown
+from foundation.output.markdown import markdown
 from foundation.types import Principal
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest

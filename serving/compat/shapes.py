@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest, did_you_mean
-from foundation.output.rendering import markdown, markdown_label
+from foundation.output.markdown import markdown, markdown_label
 from foundation.types import Principal
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest, ClientOptions

@@ -14,7 +14,7 @@ from fastapi.sse import ServerSentEvent
 import serving.http.errors as problems
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
-from foundation.output.rendering import markdown
+from foundation.output.markdown import markdown
 from foundation.types import Principal
 from orchestration.answers.patterns import check_schema
 from orchestration.answers.structured import VALIDATING_S

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
-from foundation.output.rendering import markdown, markdown_values
+from foundation.output.markdown import markdown, markdown_values
 from foundation.types import Principal
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work

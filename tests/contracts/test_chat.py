@@ -171,7 +171,7 @@ async def fills_a_schema_or_says_that_it_cannot(chat: ResilientChatModel) -> Non
 
 async def closes_twice(chat: ResilientChatModel) -> None:
     """On doubles only; `test_closing_twice` does it to the adapters, which the other promises still need open."""
-    if isinstance(chat.described_model, broken.Healthy):
+    if isinstance(chat.primary, broken.Healthy):
         chat.close()
         chat.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from foundation.output.rendering import markdown_label
+from foundation.output.markdown import markdown_label
 from serving.cli.terminal import format_price
 
 if TYPE_CHECKING:

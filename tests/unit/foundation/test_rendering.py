@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from foundation.output.rendering import markdown, markdown_label, markdown_values, one_line, plain
+from foundation.output.markdown import markdown, markdown_label, markdown_values
+from foundation.output.rendering import one_line, plain
 
 ACTIVE = re.compile(
     r"(?<!\\)(?:\\\\)*\]\(|(?m:^\s{0,3}\[(?:[^\]\\]|\\.)*\]:)|<[A-Za-z/!?]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2066]"

@@ -126,7 +126,7 @@ async def test_a_model_that_the_tenant_may_not_use_is_not_called_and_the_next_on
     given, charged = await written(world, "north")
     assert (given.path, given.degraded) == ("generative", ("answered by the fallback model house",))
     assert charged == ["house"]
-    assert world.chat.described_model.seen == []  # type: ignore[attr-defined]
+    assert world.chat.primary.seen == []  # type: ignore[attr-defined]
 
 
 async def test_a_tenant_that_may_use_both_gets_the_first(world: World) -> None:
