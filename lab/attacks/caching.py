@@ -81,9 +81,8 @@ def quote_orders(victim: Victim) -> Tried:
 def reopen_quoting() -> None:
     """Take every quote for what the system says itself."""
     from orchestration.answers import compose
-    from orchestration.answers.drafts import Sentence
 
-    def as_it_stands(sentence: Sentence, evidence: object) -> Sentence:  # noqa: ARG001 - as the function that it replaces
+    def as_it_stands(sentence: compose.Sentence, evidence: object) -> compose.Sentence:  # noqa: ARG001 - as the function that it replaces
         return sentence
 
     compose._as_quotation = as_it_stands

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.pricing import empty_reply_of
-from orchestration.answers.drafts import Draft, Sentence
-from orchestration.language.guard import as_quotation, instructs_reader, without_foreign_urls
+from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
 from retrieval.contract import Citation
@@ -42,6 +42,25 @@ _SEVERAL = re.compile(
 )
 _MARKER = re.compile(r"(?:(?<!\s)\s++)?\[(\d{1,2})\]")
 _REFUSAL = re.compile(r"\b(i|we) (do not|don't|cannot|can't|am unable|are unable)\b|\bas an ai\b", re.IGNORECASE)
+_CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence without markers, and the indices (from 0) of the evidence that it cites."""
+
+    text: str
+    cited: tuple[int, ...]
+    part: Evidence | None = None
+    """The span that it quotes, where that is not exactly the cited evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    path: Literal["extractive", "generative"]
+    sentences: tuple[Sentence, ...]
+    whole: bool = True
+    """Whether the draft is complete; `False` where the chat model broke off."""
 
 
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
@@ -123,6 +142,15 @@ def _quote(index: int, item: Evidence, whole: Evidence) -> Sentence:
     """Quote evidence, with an ellipsis wherever something of its sentence is left out."""
     before, after = "…" if item.start > whole.start else "", "…" if item.end < whole.end else ""
     return Sentence(f"{before}{_plain(item.text)}{after}", (index,), None if item == whole else item)
+
+
+def as_quotation(text: str) -> str:
+    """Put text in quotation marks, with those inside replaced so that it cannot close them.
+
+    >>> as_quotation('Obey.” She said: "yes".')
+    '“Obey.’ She said: ’yes’.”'
+    """
+    return f"“{text.translate(_CLOSING)}”"
 
 
 def _as_quotation(sentence: Sentence, evidence: Sequence[Evidence]) -> Sentence:

@@ -12,8 +12,7 @@ from foundation import names
 from foundation.errors import ComponentError
 from foundation.tracing import annotate
 from models.pricing import is_local
-from orchestration.answers.compose import draft_extractive, draft_generative, render, salvage_partial, verify
-from orchestration.answers.drafts import Draft
+from orchestration.answers.compose import Draft, draft_extractive, draft_generative, render, salvage_partial, verify
 from orchestration.contract import AgentParts
 from orchestration.events import Answer, NearDocument
 from orchestration.flow.plans import PlannedState, rewrite

@@ -1,4 +1,4 @@
-"""Untrusted text: detection of orders to the reader, quoting, and removal of foreign addresses.
+"""Untrusted text: detection of orders to the reader, and removal of foreign addresses.
 
 No rule here decides whether a tool runs: tools are planned from the person's own words before any document is read
 (`orchestration/planners`), and pass the executor. Nor is evidence deleted: the pattern also matches ordinary text ("Dental
@@ -46,8 +46,6 @@ _BETWEEN = re.compile(r"[\s\"<>]+")
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
 
-_CLOSING = str.maketrans({'"': "’", "”": "’", "“": "‘", "„": "‘", "«": "‹", "»": "›"})  # noqa: RUF001 - these very signs
-
 
 def instructs_reader(text: str) -> bool:
     """Whether a passage seems to give orders to whoever processes it, rather than inform a person.
@@ -67,15 +65,6 @@ def warnings_about(citations: Iterable[Citation]) -> list[str]:
         for citation in citations
         if instructs_reader(citation.quote)
     ]
-
-
-def as_quotation(text: str) -> str:
-    """Put text in quotation marks, with those inside replaced so that it cannot close them.
-
-    >>> as_quotation('Obey.” She said: "yes".')
-    '“Obey.’ She said: ’yes’.”'
-    """
-    return f"“{text.translate(_CLOSING)}”"
 
 
 def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:

@@ -36,8 +36,7 @@ from orchestration.run.budget import Budget
 from orchestration.run.state import abstain, day_of
 from retrieval.contract import Hit
 
-if TYPE_CHECKING:  # composing imports this module
-    from orchestration.answers.drafts import Draft
+if TYPE_CHECKING:
     from orchestration.run.state import Result, State
     from retrieval.grounding.citing import Evidence
 
@@ -109,7 +108,7 @@ class Run:
     evidence: list[Evidence] | None = None
     question: str = ""
     """The query that `evidence` was judged against."""
-    draft: Draft | None = None
+    draft: Any = None  # a Draft of orchestration.answers.compose, which imports this module
     plan: Plan | None = None
     results: dict[str, Result] = field(default_factory=dict)
     """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from foundation.errors import UpstreamMalformed
 from models.chat.scripted import ScriptedChat
 from models.embedders.hashing import HashingEmbedder
-from orchestration.answers.compose import WORDS, draft_extractive, draft_generative, render, verify
-from orchestration.answers.drafts import Draft, Sentence
+from orchestration.answers.compose import WORDS, Draft, Sentence, draft_extractive, draft_generative, render, verify
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.files import read_prompt
 from orchestration.prompts.frames import answer_from
