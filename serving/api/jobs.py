@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from datetime import date
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,10 +14,10 @@ from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
 from serving.api.answers import AskRequest, check_length
 from serving.api.documents import file_name, owner
-from serving.api.schemas import Identifier, Name, RequestBody, Summary
+from serving.api.schemas import Identifier, Name, RequestBody
 from serving.http.errors import responses
 from serving.http.paging import Pages
-from serving.jobs.store import Kind
+from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, admit
 
 MOST_FILES = 100
@@ -36,36 +36,14 @@ class BatchRequest(RequestBody):
     questions: list[AskRequest] = Field(fail_fast=True, min_length=1, max_length=200)
 
 
-class JobStatus(Summary):
-    job_id: str
-    kind: Kind
-    status: Literal["running", "done", "cancelled", "revoked"]
-    """`running` also while the job waits for its turn or for a kill switch to be lifted. `revoked`: its credential
-    is no longer valid, or no longer allows the job."""
-    begun_at: datetime
-    total: int
-    done: int
-    failed: int
-
-
 class JobList(BaseModel):
-    jobs: list[JobStatus]
+    jobs: list[Job]
     next_cursor: str | None
 
 
-class JobProgress(Summary):
-    number: int
-    name: str
-    """Name of the file, or the question."""
-    status: Literal["waiting", "done", "failed"]
-    outcome: dict[str, Any] | None
-    """For a `done` item, the document or the answer, as their routes return them. For a `failed` one, `code`,
-    `detail` and `retryable`, and the `reason` of a refused document."""
-
-
 class JobDetail(BaseModel):
-    job: JobStatus
-    items: list[JobProgress]
+    job: Job
+    items: list[JobItem]
     next_cursor: str | None
 
 
@@ -84,7 +62,7 @@ async def ingest(
     effective_from: Annotated[date | None, Form(description="In force from this day.")] = None,
     published: Annotated[date | None, Form()] = None,
     shared: Annotated[bool, Form(description="For every tenant; operators only.")] = False,
-) -> JobStatus:
+) -> Job:
     """Ingest documents one by one. 202 means that the files are on disk; each can be found once it is `done`."""
     if len(files) > MOST_FILES:
         raise InvalidRequest(f"{len(files)} files are more than the {MOST_FILES} of one job. Send several jobs.")
@@ -104,16 +82,18 @@ async def ingest(
     demand_readable(readers, runtime.system.policy.scope(caller))  # checked again when each is stored
     items = [(file_name(file), fields) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
-    return JobStatus.of(await runtime.jobs.begin("ingest", caller, items, contents))
+    job: Job = await runtime.jobs.begin("ingest", caller, items, contents)
+    return job
 
 
 @router.post("/answers", status_code=202, responses=responses())
-async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> JobStatus:
+async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> Job:
     """Answer questions one after the other, each as `POST /v1/answers` does; interactive requests go first."""
     for question in body.questions:
         check_length(question.question, runtime.system.settings.orchestration.answers)
     items = [(question.question, question.model_dump(mode="json")) for question in body.questions]
-    return JobStatus.of(await runtime.jobs.begin("answers", caller, items))
+    job: Job = await runtime.jobs.begin("answers", caller, items)
+    return job
 
 
 @router.get("", responses=responses())
@@ -121,7 +101,7 @@ async def listed(caller: Asker, runtime: Running, pages: Pages) -> JobList:
     """List your jobs of the last days, newest first."""
     jobs_of_caller = await runtime.jobs.store.all(caller)
     page, cursor = pages.page(jobs_of_caller, lambda job: f"{job.begun_at.isoformat()} {job.job_id}", newest_first=True)
-    return JobList(jobs=[JobStatus.of(job) for job in page], next_cursor=cursor)
+    return JobList(jobs=page, next_cursor=cursor)
 
 
 @router.get("/{job_id}", responses=responses(404))
@@ -129,10 +109,11 @@ async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> 
     """Return a job's progress, and the result of each item: the document or the answer, or a problem."""
     job = await runtime.jobs.store.get(job_id, caller)
     page, cursor = pages.page(await runtime.jobs.store.items(job_id), lambda item: f"{item.number:09}")
-    return JobDetail(job=JobStatus.of(job), items=[JobProgress.of(item) for item in page], next_cursor=cursor)
+    return JobDetail(job=job, items=page, next_cursor=cursor)
 
 
 @router.post("/{job_id}/cancel", responses=responses(404))
-async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> JobStatus:
+async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> Job:
     """Cancel a job: no further items are started. Finished items stay, and a job that has ended does not change."""
-    return JobStatus.of(await runtime.jobs.cancel(job_id, caller))
+    job: Job = await runtime.jobs.cancel(job_id, caller)
+    return job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -49,14 +49,6 @@ class RequestBody(BaseModel):
 
 # The value of a document's field or attribute. A text such as 2026-01-15 is a date.
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
-
-
-class Summary(BaseModel):
-    """The fields of one of our nouns that a caller may see."""
-
-    @classmethod
-    def of(cls, noun: Any) -> Self:
-        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
 
 
 class DocumentSummary(BaseModel):

@@ -10,13 +10,13 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foundation.clock import Clock
 from foundation.errors import NotFound, StoreUnavailable
@@ -106,32 +106,39 @@ STORE = SqliteStore(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """State of a job."""
+class Job(BaseModel):
+    """State of a job. Its caller sees all but the `principal`."""
+
+    model_config = ConfigDict(frozen=True)
 
     job_id: str
     kind: Kind
     status: Status
+    """`running` also while the job waits for its turn or for a kill switch to be lifted. `revoked`: its credential
+    is no longer valid, or no longer allows the job."""
     begun_at: datetime
     total: int
     done: int
     failed: int
-    principal: Principal
+    principal: Principal = Field(exclude=True)
 
 
-@dataclass(frozen=True, slots=True)
-class JobItem:
-    """One piece of a job. `given` is its input; `outcome` is a document, an answer or a problem, `None` while it
-    waits. `attempts` counts the starts that ended in neither an outcome nor a postponement.
+class JobItem(BaseModel):
+    """One piece of a job. `given` is its input. `attempts` counts the starts that ended in neither an outcome nor a
+    postponement. Its caller sees all but these two.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     number: int
     name: str
-    given: Mapping[str, Any]
+    """Name of the file, or the question."""
     status: ItemStatus
-    outcome: Mapping[str, Any] | None
-    attempts: int = 0
+    outcome: dict[str, Any] | None
+    """For a `done` item, the document or the answer, as their routes return them. For a `failed` one, `code`,
+    `detail` and `retryable`, and the `reason` of a refused document."""
+    given: dict[str, Any] = Field(exclude=True)
+    attempts: int = Field(default=0, exclude=True)
 
 
 class JobStore:
@@ -310,17 +317,13 @@ class JobStore:
 
     async def _jobs(self, condition: str, *values: str) -> list[Job]:
         statement = (
-            "SELECT job_id, kind, jobs.status, begun_at, count(number), total(items.status = 'done'), "  # noqa: S608 - own words
-            "total(items.status = 'failed'), principal FROM jobs LEFT JOIN items USING (job_id) "
+            "SELECT job_id, kind, jobs.status, begun_at, principal, count(number) AS total, "  # noqa: S608 - own words
+            "total(items.status = 'done') AS done, total(items.status = 'failed') AS failed "
+            "FROM jobs LEFT JOIN items USING (job_id) "
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
         rows = await self._file.run(lambda connection: connection.execute(statement, values).fetchall())
-        return [
-            Job(
-                job_id, kind, status, datetime.fromisoformat(at), total, int(done), int(failed), _parse_principal(whose)
-            )
-            for job_id, kind, status, at, total, done, failed, whose in rows
-        ]
+        return [Job(**{**row, "principal": _parse_principal(row["principal"])}) for row in map(dict, rows)]
 
 
 def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
@@ -340,7 +343,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _item(row: sqlite3.Row) -> JobItem:
     outcome = None if row["outcome"] is None else json.loads(row["outcome"])
-    return JobItem(row["number"], row["name"], json.loads(row["given"]), row["status"], outcome, row["attempts"])
+    return JobItem(**{**dict(row), "given": json.loads(row["given"]), "outcome": outcome})
 
 
 def _parse_principal(stored: str) -> Principal:
