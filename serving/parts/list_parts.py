@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from pydantic.fields import FieldInfo
 
 from foundation.components import available, extra_of
@@ -21,15 +19,6 @@ from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 
 OURS = ("foundation", "models", "retrieval", "orchestration", "observability", "serving")
-HEAD = """# Ports and their adapters
-
-Drawn from the code by `make parts MARKDOWN=docs/swap/parts.md`, and a test fails where this page says something else. What
-an adapter is comes from the first sentence of its file, what it can be told from its `Options`; **bold** must be given. The
-defaults and their reasons stand there as well.
-
-`use = "name"` chooses one of these, `use = "package.module:attribute"` one from outside of the tree: the `build` of an
-adapter, or any class that keeps the contract, called with the options as keywords.
-"""
 
 
 @dataclass(frozen=True)
@@ -58,46 +47,13 @@ def adapters() -> Iterator[Adapter]:
             yield Adapter(port.name, name, what, _extras(module), _options(module), name in chosen)
 
 
-def parts(
-    json: Json = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Also write the page of the documentation there.", dir_okay=False)
-    ] = None,
-) -> None:
+def parts(json: Json = None) -> None:
     """Every port with its adapters: what they are, what they need, what they can be told."""
     rows_of_parts = list(adapters())
-    if markdown is not None:
-        terminal.write_text(markdown, page(rows_of_parts))
     if not terminal.write_json(json, {"adapters": [asdict(adapter) for adapter in rows_of_parts]}):
         rows = [(it.port, f"{it.name}{' *' * it.default}", it.what, ", ".join(it.extras)) for it in rows_of_parts]
         terminal.show_table(["port", "adapter", "what it is", "make setup WITH="], rows)
         terminal.show("[dim]* is the default. Options: make parts JSON=-[/]")
-
-
-def page(found: list[Adapter]) -> str:
-    """Return the documentation's page, in Markdown."""
-    lines = [HEAD]
-    for port in map(Port, CONTRACTS):
-        contract = f"{port.contract.__module__}.{port.contract.__qualname__}"
-        lines += [
-            f"## {port.name}",
-            "",
-            f"Contract: `{contract}`. Folder: `{port.folder}/`. Its promises: `{port.suite}`.",
-            "",
-            "| adapter | what it is | needs | options |",
-            "|---|---|---|---|",
-            *(row(adapter) for adapter in found if adapter.port == port.name),
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def row(one: Adapter) -> str:
-    """Return the adapter's line in the page."""
-    text = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (one.options or {}).items()]
-    needs = f"`make setup WITH={','.join(one.extras)}`" if one.extras else ""
-    cells = (f"`{one.name}`{' (default)' if one.default else ''}", one.what, needs, " ".join(text))
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _options(module: str) -> dict[str, str | None] | None:

@@ -25,6 +25,8 @@ from observability.telemetry import metrics
 from serving.app import create_app
 from serving.cli import make
 from serving.cli.main import COMMANDS
+from serving.parts.list_parts import Adapter, adapters
+from serving.parts.ports import CONTRACTS, Port
 from serving.settings import Settings
 from tests.doubles.serving import world
 from tests.make_rules import COMMANDS as TYPER_COMMANDS
@@ -230,7 +232,36 @@ At `/metrics` a dot is an underscore, a counter ends in `_total` and a time in `
     )
 
 
+def parts_page() -> str:
+    found = list(adapters())
+    head = f"""# Ports and their adapters
+
+{MADE}
+What an adapter is comes from the first sentence of its file, what it can be told from its `Options`; **bold** must be given. The
+defaults and their reasons stand there as well.
+
+`use = "name"` chooses one of these, `use = "package.module:attribute"` one from outside of the tree: the `build` of an
+adapter, or any class that keeps the contract, called with the options as keywords.
+"""
+    sections = [
+        f"## {port.name}\n\nContract: `{port.contract.__module__}.{port.contract.__qualname__}`. "
+        f"Folder: `{port.folder}/`. Its promises: `{port.suite}`.\n\n"
+        + table("adapter", "what it is", "needs", "options")
+        + "".join(part_row(adapter) for adapter in found if adapter.port == port.name)
+        for port in map(Port, CONTRACTS)
+    ]
+    return "\n".join([head, *sections])
+
+
+def part_row(adapter: Adapter) -> str:
+    options = [f"**`{name}`**" if default is None else f"`{name}`" for name, default in (adapter.options or {}).items()]
+    needs = f"`make setup WITH={','.join(adapter.extras)}`" if adapter.extras else ""
+    name = f"`{adapter.name}`{' (default)' if adapter.default else ''}"
+    return row(name, adapter.what, needs, " ".join(options))
+
+
 PAGES = {
+    "../swap/parts.md": parts_page,
     "settings.md": settings_page,
     "commands.md": commands_page,
     "routes.md": routes_page,

@@ -1,4 +1,4 @@
-"""The table of ports and adapters is what the code says; the pages about swaps name only what exists."""
+"""The pages about layers and swaps name only what exists."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from foundation.components import available
-from serving.parts import list_parts
-from serving.parts.ports import CONTRACTS
 from serving.settings import load
 from tests.make_rules import LAB, RULES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for folder in ("layers", "swap") for path in (ROOT / "docs" / folder).glob("*.md"))
-TABLE = (ROOT / "docs" / "swap" / "parts.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
@@ -44,29 +40,3 @@ def test_the_defaults_in_comments_of_the_configuration_are_the_defaults() -> Non
     blocks = ["\n".join(itertools.takewhile(bool, lines[at:])) for at in starts]
     values = tomllib.loads("\n".join(blocks))
     assert load(ROOT / "stack.toml", overrides=values).settings == load(ROOT / "stack.toml").settings
-
-
-IN_CODE = {f"{port} {name}" for port in CONTRACTS for name in available(port)}
-IN_PAGE = {
-    f"{section.partition(chr(10))[0]} {line.split('`')[1]}": line
-    for section in TABLE.split("\n## ")[1:]
-    for line in section.splitlines()
-    if line.startswith("| `")
-}
-
-
-@pytest.fixture(scope="module")
-def rows() -> dict[str, str]:
-    return {f"{one.port} {one.name}": list_parts.row(one) for one in list_parts.adapters()}
-
-
-@pytest.mark.parametrize("adapter", sorted(IN_CODE | IN_PAGE.keys()))
-def test_the_table_says_what_the_code_says_of(adapter: str, rows: dict[str, str]) -> None:
-    assert IN_PAGE.get(adapter) == rows.get(adapter), "Run: make parts MARKDOWN=docs/swap/parts.md"
-
-
-def test_the_rest_of_the_table_is_what_the_code_says() -> None:
-    def without_rows(text: str) -> list[str]:
-        return [line for line in text.splitlines() if not line.startswith("| `")]
-
-    assert without_rows(TABLE) == without_rows(list_parts.page([])), "Run: make parts MARKDOWN=docs/swap/parts.md"

@@ -67,7 +67,7 @@ PROMISED = {
     "format": "",
     "adapter": "NAME PORT",
     "contracts": "JSON NAME OPTIONS PORT STACK",
-    "parts": "JSON MARKDOWN",
+    "parts": "JSON",
     "lock": "ARGS",
     "clean": "",
 }
