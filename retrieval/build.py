@@ -17,12 +17,12 @@ from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
+from retrieval.ingest.parsing import parse_here, plain_parser
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Workers
 from retrieval.ingest.refused_files import RefusedFiles
-from retrieval.ingest.sandbox import ParserPool, parse_here
 from retrieval.search.hybrid import HybridRetriever
-from retrieval.settings import RetrievalSettings
+from retrieval.settings import ParsingSettings, RetrievalSettings
 
 Parse = Callable[[bytes, str], Parsed]
 
@@ -75,7 +75,7 @@ def open_retrieval(
         vectors=vectors,
         embedder=embedder,
         chunker=chunker,
-        parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
+        parse=parse or open_parser(settings.parsing, assembly),
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
         refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
@@ -100,6 +100,14 @@ def open_retrieval(
         ),
         grounding=evidence and evidence.Grounding(query_embedder, judge, settings.grounding),
     )
+
+
+def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
+    """Parse in a child process with limits; in this one where the sandbox was deleted, which plain text does not need."""
+    if sandbox := load_if_there("retrieval.ingest.sandbox"):
+        parse: Parse = assembly.keep(sandbox.ParserPool(settings)).parse
+        return parse
+    return plain_parser(settings)
 
 
 def ray_workers(

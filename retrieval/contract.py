@@ -44,7 +44,7 @@ __all__ = [
 
 @runtime_checkable
 class Parser(Protocol):
-    """Parses bytes to structured text, in a child process with limits: it need not defend itself against hostile input.
+    """Parses bytes to structured text, in a child process with limits (`ingest/sandbox.py`): it need not defend itself.
 
     One file per format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`, picked by a name's suffix.
     """

@@ -21,8 +21,9 @@ from typing import Any, Self
 from foundation.errors import DocumentRefused, InvalidRequest, SixplyError
 from foundation.types import Scope
 from retrieval.contract import Retriever, Source
+from retrieval.ingest.parsing import supported_suffixes
 from retrieval.ingest.preparation import Item
-from retrieval.ingest.sandbox import ParserPool, supported_suffixes
+from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 
 Progress = Callable[[str, int, int], None]

@@ -26,6 +26,7 @@ STARTED = (
     "examples",
 )
 """Modules that are started by their names, in every project."""
+PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 COMMON = ("chat", "console", "json", "model")
 """Names of adapters and parsers that tests also have for other things."""
 
@@ -62,7 +63,12 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
     kept = {*parts}
     if choices.only is not None:
         kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
-    return frozenset(parts) - (kept - {*choices.without})
+    left_out = frozenset(parts) - (kept - {*choices.without})
+    # formats that a hostile file can make expensive come with the sandbox, and go with it
+    risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS
+    if "sandbox" in choices.without:
+        return left_out | risky
+    return left_out - {"sandbox"} if risky - left_out else left_out
 
 
 def modules_without(tree: Path, left_out: Collection[str]) -> set[str]:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from retrieval.formats.text_blocks import whole_number
-
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 DRAWINGS_VERSION = 0
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -19,6 +17,11 @@ _MADE_UP = "description automatically generated"
 # Parts of a number format that are shown literally, or only leave room
 FORMAT_LITERAL = re.compile(r"\"[^\"]*\"|\\.|[_*].|\[\$[^\]]*\]")
 FORMAT_CONDITION = re.compile(r"\[[<>=]")
+
+
+def whole_number(text: str | None) -> int:
+    """Return the number; 0 where the text is none, or too large for a position."""
+    return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 
 def parse_xml(content: bytes) -> ET.Element:

@@ -6,13 +6,14 @@ A block other than code has no line breaks, and between two blocks there always 
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import re
-import string
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
@@ -56,42 +57,6 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
 
 
-_MARKS = frozenset("¡¿“”„‘’‚–—…«»‹›€°§£©®™·•²³ºª\xa0")  # noqa: RUF001 - these are meant
-# The letters besides ASCII of languages in Latin script, with the encodings in use for them
-_ALPHABETS = tuple(
-    (frozenset(letters + letters.upper()) | _MARKS, encodings)
-    for letters, encodings in (
-        ("äöüßàâçéèêëîïôùûœñáíóúå", ("cp1252",)),  # German, French, Spanish, Swedish
-        ("àèéìòùîü", ("cp1252",)),  # Italian
-        ("áâãàçéêíóôõúü", ("cp1252",)),  # Portuguese
-        ("æøåéäöðþáíóúý", ("cp1252",)),  # Danish, Norwegian, Icelandic
-        ("ąćęłńóśźż", ("cp1250", "iso8859-2")),  # Polish
-        ("áäčďéěíĺľňóôŕřšťúůýžöü", ("cp1250", "iso8859-2")),  # Czech, Slovak
-        ("áéíóöőúüű", ("cp1250", "iso8859-2")),  # Hungarian
-        ("čćđšž", ("cp1250", "iso8859-2")),  # Croatian, Slovene
-        ("ăâîşţ", ("cp1250", "iso8859-2")),  # Romanian
-        ("çğıöşüâîûİ", ("cp1254",)),  # Turkish
-        ("ąčęėįšųūžāēģīķļņõäöü", ("cp1257",)),  # Lithuanian, Latvian, Estonian
-        ("äöüßàâçéèêëîïôùûñáíóúå", ("cp850",)),  # the first, as DOS wrote them
-        ("äöüßàâãçéèêëîïôõœùûñáíóúåæø", ("mac_roman",)),  # the western ones, as a Macintosh did
-    )
-)
-_LETTER = "[^\\W\\d_¹²³]"
-# Marks in places where only a wrong encoding puts them: Polish "ł", "ż" and "Ł" read as western "³", "¿" and "£", or
-# "ö" and "ä" of DOS as quotation marks.
-_MISPLACED = re.compile(
-    r"[¡¿“”„‚«‹»›€°§£©®™²³ºª](?:"  # noqa: RUF001 - these are meant; first, as a search for one of a set is fast
-    rf"(?<={_LETTER}.)(?={_LETTER})"
-    rf"|(?<=[²³®ºª])(?={_LETTER})"
-    rf"|(?<={_LETTER}{{3}}[ºª])"
-    rf"|(?<={_LETTER}[²³])(?<!\b[A-Ya-y].)(?<!\b[cdhkmnNS]m.)(?<!\bft.)(?<!\bin.)"  # they follow units only
-    rf"|(?<=£)(?!(?:[km]|bn)\b)(?={_LETTER})"
-    r"|(?<=¿)(?!(?:(?![.!?]\s)[^¿]){1,300}\?))"
-)
-_ASCII = bytes(range(128))
-_ASCII_LETTERS = string.ascii_letters.encode()
-# Share of the non-ASCII letters that must be of one alphabet; the rest are foreign names
-_FITS = 0.98
 _SAID_AND_MEANT = {
     "iso8859-1": "cp1252",
     "ascii": "cp1252",
@@ -119,102 +84,37 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
         with suppress(LookupError, UnicodeError, ValueError):
             codec = codecs.lookup(declared).name
             return content.decode(_SAID_AND_MEANT.get(codec, codec))
-    if b"\0" in content:
-        return _without_mark(content, name)
+    old = _old_encodings()
     try:
-        text = _by_shifts(content) or content.decode("utf-8")
+        if b"\0" in content:
+            text = old and old.decode_unmarked(content)
+        else:
+            text = (old and old.decode_shifts(content)) or content.decode("utf-8")
     except UnicodeDecodeError:
-        text = _guess(content, name)
-    return _text_or_refuse(text, name)
+        text = _guess(content)
+    if text is None or len(_UNPRINTABLE.findall(text, 0, 20_000)) > max(4, min(len(text), 20_000) / 10):
+        raise DocumentRefused(
+            f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
+        )
+    return str(text)
 
 
-def _without_mark(content: bytes, name: str) -> str:
-    """Decode UTF-16 or UTF-32 without a byte order mark: in the right encoding, all characters are readable and of
-    few Unicode blocks. Any other file with zeros is binary.
-    """
-    sample = content[:4096]
-    blocks_by_encoding: dict[str, int] = {}
-    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        try:
-            text = codecs.getincrementaldecoder(encoding)().decode(sample)  # the sample may end within a character
-        except UnicodeDecodeError:
-            continue
-        readable = sum(letter in "\n\r\t" or unicodedata.category(letter)[0] in "LMNPSZ" for letter in text)
-        if "\0" not in text and text and readable >= _FITS * len(text) and any(map(str.isascii, text)):
-            blocks_by_encoding[encoding] = len({ord(letter) >> 8 for letter in text})
-    if not blocks_by_encoding:
-        raise _binary(name)
-    return _text_or_refuse(content.decode(min(blocks_by_encoding, key=blocks_by_encoding.__getitem__), "replace"), name)
+@cache
+def _old_encodings() -> Any:
+    name = "retrieval.text.encodings"  # which can be deleted
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
-def _guess(content: bytes, name: str) -> str:
+def _guess(content: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     replaced = content.decode("utf-8", errors="replace")
     damaged = replaced.count("\ufffd")
     if damaged <= len(replaced) - len(replaced.encode("ascii", errors="ignore")) - damaged:
         return replaced  # cut in the middle of a letter, say
-    if (latin := _latin(content)) is not None:
-        return latin
-    best = from_bytes(content).best()
-    if best is None:
-        raise _binary(name)
-    return str(best)
-
-
-def _latin(content: bytes) -> str | None:
-    """Decode text of a language in Latin script: mostly ASCII letters, and no others than those of its alphabet; `None`
-    if it is none. Where several encodings fit, the one with the fewest misplaced marks is used.
-    """
-    # guesses by frequency mistake French for Baltic and Polish for French; all encodings have one byte per letter
-    counts = Counter(content.translate(None, _ASCII))
-    plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
-    misplaced: dict[str, int] = {}
-    best, encoding_found = -1, None
-    for alphabet, encodings in _ALPHABETS:
-        for encoding in encodings:
-            try:
-                foreign = dict(zip(bytes(counts).decode(encoding), counts.values(), strict=True))
-            except UnicodeDecodeError:
-                continue
-            fits = sum(count for letter, count in foreign.items() if letter in alphabet)
-            letters = sum(count for letter, count in foreign.items() if letter.isalpha() and letter not in _MARKS)
-            if fits < _FITS * counts.total() or 2 * letters > plain:
-                continue
-            if encoding not in misplaced:
-                misplaced[encoding] = len(_MISPLACED.findall(content.decode(encoding)))
-            if fits - misplaced[encoding] > best:
-                best, encoding_found = fits - misplaced[encoding], encoding
-    return None if encoding_found is None else content.decode(encoding_found)
-
-
-def _by_shifts(content: bytes) -> str | None:
-    """Decode Japanese, Chinese or Korean in seven bits with escape sequences, as in mails; `None` if it is none."""
-    if b"\x1b$" not in content or not content.isascii():
-        return None
-    for encoding in ("iso2022_kr",) if b"\x1b$)C" in content else ("iso2022_jp_2", "iso2022_jp_3"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return None
-
-
-def _text_or_refuse(text: str, name: str) -> str:
-    if len(_UNPRINTABLE.findall(text, 0, 20_000)) > max(4, min(len(text), 20_000) / 10):
-        raise _binary(name)
-    return text
-
-
-def _binary(name: str) -> DocumentRefused:
-    return DocumentRefused(
-        f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
-    )
-
-
-def whole_number(text: str | None) -> int:
-    """Return the number; 0 where the text is none, or too large for a position."""
-    return int(text) if text and len(text) < 10 and text.isdecimal() else 0
+    latin: str | None = _old_encodings() and _old_encodings().decode_latin(content)
+    best = from_bytes(content).best() if latin is None else latin
+    return None if best is None else str(best)
 
 
 class Draft:
@@ -261,41 +161,15 @@ class Draft:
         self._parts += (gap, text)
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
-    def table(self, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None) -> None:
+    def table(self, rows: Sequence[Sequence[str]], *, header: bool, page: int | None = None) -> None:
         """Append a table of ragged rows, each as a block with its column names ("Plan: Basic; Price: 9 EUR"), so that it
-        can be understood alone. `header`: whether the first row has these names; `None`: decided by its looks.
+        can be understood alone. `header`: the first row has these names.
         """
-        filled = [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
-        if not filled:
-            return
-        if header is None:
-            # In doubt no: a wrong name makes a row false, a missing one only terse
-            header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
+        filled = filled_rows(rows)
         names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
-        kind = "row" if max(len(row) for row in filled) > 1 else "paragraph"  # a single column is page layout
+        kind = "row" if max(map(len, filled), default=0) > 1 else "paragraph"  # a single column is page layout
         for row in body:
             self.add(kind, row_text(row, names), page=page)
-
-    def sheet(self, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
-        """Append the tables of a sheet, separated by blank rows, with the captions above them. Raises DocumentRefused:
-        reason "too_large": there are too many rows.
-        """
-        table: list[list[str]] = []
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                table.append([cell.strip() for cell in row])
-            elif table:
-                self._add_captioned(table, page)
-                table = []
-            if len(table) > self.limits.blocks:
-                break  # `add` counts them, and refuses
-        self._add_captioned(table, page)
-
-    def _add_captioned(self, table: list[list[str]], page: int | None) -> None:
-        while table and _is_caption(table):
-            self.add("paragraph", next(cell for cell in table.pop(0) if cell), page=page)
-        cells = _without_empty_columns(table)
-        self.table(cells, header=looks_like_header(cells), page=page)
 
     def include(self, parsed: Parsed, *, below: int) -> None:
         """Append another document, such as an attachment, under a heading of level `below`."""
@@ -333,6 +207,10 @@ class FormatParser:
         return self.read(Draft(name, self.limits), content)
 
 
+def filled_rows(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[" ".join(cell.split()) for cell in row] for row in rows if any(cell.strip() for cell in row)]
+
+
 def row_text(row: Sequence[str], names: Sequence[str]) -> str:
     """Return a table row as a line that can be understood alone.
 
@@ -343,35 +221,3 @@ def row_text(row: Sequence[str], names: Sequence[str]) -> str:
         return " | ".join(cell for cell in row if cell)
     labels = [*names, *[""] * (len(row) - len(names))]
     return "; ".join(f"{label}: {cell}" if label else cell for label, cell in zip(labels, row, strict=False) if cell)
-
-
-def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row looks like column names: short, distinct, without figures, with rows below."""
-    first = [cell for cell in rows[0] if cell] if rows else []
-    return (
-        len(rows) > 1
-        and len(rows[0]) > 1
-        and len(first) >= (len(rows[0]) + 1) // 2
-        and len(set(first)) == len(first)
-        and not any(re.match(r"[\W\d]*\d", cell) or len(cell) > 60 or cell.endswith(".") for cell in first)
-    )
-
-
-def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
-    widest = max(len([cell for cell in row if cell]) for row in rows[:20])
-    return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1
-
-
-def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    # Only the first row, which may have the names, is padded: a single wide row would otherwise pad all others
-    used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
-    rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
-    if rows_cut:
-        rows_cut[0] += [""] * (len(used_columns) - len(rows_cut[0]))
-    return rows_cut
-
-
-def _has_figures(body: Sequence[Sequence[str]]) -> bool:
-    filled = Counter(column for row in body for column, cell in enumerate(row) if cell)
-    figures = Counter(column for row in body for column, cell in enumerate(row) if re.search(r"\d", cell))
-    return any(figures[column] > count / 2 for column, count in filled.items())

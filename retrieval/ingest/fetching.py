@@ -20,7 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
 from retrieval.contract import Source
-from retrieval.ingest.sandbox import supported_suffixes
+from retrieval.ingest.parsing import supported_suffixes
 from retrieval.settings import FetchingSettings
 
 if TYPE_CHECKING:

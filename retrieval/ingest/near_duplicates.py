@@ -11,7 +11,7 @@ from typing import Any
 from foundation.text.tokens import words as words_of
 from foundation.types import Scope
 from retrieval.contract import Document, DocumentLedger, Refusal
-from retrieval.ingest.sandbox import find_newer_parser
+from retrieval.ingest.parsing import find_newer_parser
 
 # Words of a shingle; shorter ones are shared by texts that are merely about the same subject
 _WORDS = 4

@@ -26,8 +26,8 @@ from retrieval.contract import Chunker, Document, DocumentLedger, Entry, Parsed,
 from retrieval.index.maintenance import SameParts, catch_up
 from retrieval.ingest.batches import UNDER_WAY, IngestReport, Offer, group_offers, name_key
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
+from retrieval.ingest.parsing import find_newer_parser
 from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, embed_cuts, hash_item
-from retrieval.ingest.sandbox import find_newer_parser
 from retrieval.tables.row_codec import scope_text
 
 if TYPE_CHECKING:

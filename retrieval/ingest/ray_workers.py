@@ -22,8 +22,8 @@ from foundation.components import Context
 from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
 from retrieval.contract import Chunker, Fingerprint
 from retrieval.index.maintenance import fingerprint_of
+from retrieval.ingest.parsing import parser_versions
 from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
-from retrieval.ingest.sandbox import ParserPool, parser_versions
 
 if TYPE_CHECKING:
     from foundation.settings import ClusterSettings, Part
@@ -173,4 +173,5 @@ def preparation_of(parts: bytes) -> Preparation:
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."
         )
-    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing).parse)
+    sandbox = components.load_removable("retrieval.ingest.sandbox")
+    return Preparation(embedder=embedder, chunker=chunker, parse=sandbox.ParserPool(chosen.parsing).parse)

@@ -7,24 +7,19 @@ parser cannot run code here. A child that is killed, dies or has grown too large
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import threading
-from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict, replace
-from functools import cache
-from pathlib import Path, PurePath
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from foundation.errors import DocumentRefused, MissingDependency
-from retrieval import parsers
-from retrieval.contract import Parsed, ParseLimits, Parser
-from retrieval.formats.text_blocks import clean
+from retrieval.contract import Parsed, ParseLimits
+from retrieval.ingest.parsing import check_offer, parse_here, translate_failures
 from retrieval.tables import row_codec
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
@@ -35,54 +30,6 @@ if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and 
 _KILLED = (-9, -15)
 # Environment variables that the child inherits: enough to find Python and its libraries
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-
-
-def supported_suffixes() -> list[str]:
-    """Return the suffixes that the files in `parsers/` read, sorted."""
-    return sorted(_registry(ParseLimits()))
-
-
-def parser_versions() -> frozenset[str]:
-    """Return the versions of all parsers."""
-    return frozenset(parser.version for parser in _registry(ParseLimits()).values())
-
-
-def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
-    """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
-    the document (`parsers`); `None`: nothing is known to be newer.
-    """
-    parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
-    if parser is None or not parsers:
-        return None
-    return None if parser.version in parsers and parser_versions().issuperset(parsers) else parser.version
-
-
-@cache
-def _registry(limits: ParseLimits) -> dict[str, Parser]:
-    by_suffix: dict[str, Parser] = {}
-    for module in pkgutil.iter_modules(parsers.__path__):
-        parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
-        by_suffix |= dict.fromkeys(parser.suffixes, parser)
-    return by_suffix
-
-
-def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
-    """Parse in this process, without protection: for the child, and for trusted content. Raises DocumentRefused: with
-    the reason.
-    """
-    parser = _parser_for(name, limits)
-    parsed = parser.parse(content, name)
-    return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
-
-
-def _parser_for(name: str, limits: ParseLimits) -> Parser:
-    suffix = PurePath(name).suffix.lower()
-    if suffix not in _registry(limits):
-        raise DocumentRefused(
-            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes())}.',
-            reason="unsupported",
-        )
-    return _registry(limits)[suffix]
 
 
 class _KilledFromOutside(DocumentRefused):
@@ -104,14 +51,7 @@ class ParserPool:
         "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb", "too_many_pages", "timeout" or
         "crashed". The next call works after any of them. MissingDependency: the parser's package is not installed.
         """
-        name = " ".join(clean(name).split())[-200:]  # strangers choose the name, and messages and logs repeat it
-        _parser_for(name, self._limits)
-        if len(content) > self._settings.max_bytes:
-            raise DocumentRefused(
-                f'"{name}" has {len(content):,} bytes, more than {self._settings.max_bytes:,}. Split it, or raise '
-                f"retrieval.parsing.max_bytes.",
-                reason="too_large",
-            )
+        name = check_offer(content, name, self._settings.max_bytes, self._limits)
         with self._lock:
             try:
                 answer = self._ask(content, name)
@@ -248,20 +188,13 @@ def _serve(memory_mb: int) -> None:
 
 def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        parsed = parse_here(content, name, limits)
-        return {"text": parsed.text, "outline": row_codec.outline(parsed), "parsers": parsed.parsers}
+        with translate_failures(name):
+            parsed = parse_here(content, name, limits)
     except DocumentRefused as error:
         return {"refused": error.reason, "message": str(error)}
-    except ImportError as error:
-        return {"missing": f'Reading "{name}" needs a Python package that is not installed: {error}. Run make setup.'}
-    except MemoryError:
-        message = (
-            f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.'
-        )
-        return {"refused": "too_large", "message": message}
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"[:300]
-        return {"refused": "malformed", "message": f'"{name}" could not be parsed ({what}). Save it anew.'}
+    except MissingDependency as error:
+        return {"missing": str(error)}
+    return {"text": parsed.text, "outline": row_codec.outline(parsed), "parsers": parsed.parsers}
 
 
 def _cap(name: str, most: int, *, for_good: bool = True) -> None:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
+from retrieval.formats.tables import TABLES_VERSION, add_sheet
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 # A first line that declares the separator for Excel
@@ -17,7 +18,7 @@ _TOLD = re.compile(r"\"?sep=([,;\t|])\"?\n")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".csv", ".tsv"), f"csv {3 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".csv", ".tsv"), f"csv {3 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -31,7 +32,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         rows = _read_rows(text, delimiter)
     except csv.Error as error:
         raise DocumentRefused(f'"{draft.name}" is not a readable table: {error}.', reason="malformed") from error
-    draft.sheet([row for row in rows if any(cell.strip() for cell in row)])
+    add_sheet(draft, [row for row in rows if any(cell.strip() for cell in row)])
     return draft.finish()
 
 

@@ -11,9 +11,10 @@ from itertools import zip_longest
 from typing import Any
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram
+from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, whole_number
+from retrieval.formats.tables import TABLES_VERSION, add_table
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 from retrieval.formats.word_numbering import (
     NUMBERING_VERSION,
     is_on,
@@ -38,7 +39,7 @@ _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "de
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + NUMBERING_VERSION}"
+    version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION + NUMBERING_VERSION}"
     return FormatParser((".docx",), version, _parse, limits)
 
 
@@ -101,7 +102,10 @@ class _Walk:
             self._draft.table([names, *cells[heads:]], header=True)
         else:  # merged cells in the first row are names of several columns, which stand in the second, or of none
             marked = (cell.find(f"{_W}tcPr/{_W}{mark}") for cell in rows[0] for mark in ("vMerge", "gridSpan"))
-            self._draft.table(cells, header=None if all(mark is None for mark in marked) else False)
+            if all(mark is None for mark in marked):
+                add_table(self._draft, cells)
+            else:
+                self._draft.table(cells, header=False)
 
     def _add_drawings(self, element: Any) -> None:
         for drawn in element.iterfind(".//{*}graphicData/*"):

@@ -12,7 +12,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 
 _HEADERS = ("From", "To", "Cc", "Date")
 # Depth to which mails within mails are read; deeper ones are only named

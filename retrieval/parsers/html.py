@@ -10,6 +10,7 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
+from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
@@ -37,7 +38,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -156,7 +157,10 @@ def _walk_one(draft: Draft, element: Any) -> None:
     elif element.tag == "table" and _holds_data(element):
         rows = list(element.iter("tr"))
         words = [[_words(cell) for cell in row.iterchildren("td", "th")] for row in rows]
-        draft.table(words, header=(bool(rows) and _is_head(rows[0])) or None)
+        if rows and _is_head(rows[0]):
+            draft.table(words, header=True)
+        else:
+            add_table(draft, words)
     elif element.tag == "li" and element.getparent().tag == "ol":
         _number(element)
         _walk(draft, element, "item")

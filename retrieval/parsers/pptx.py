@@ -18,6 +18,7 @@ from retrieval.formats.drawings import (
     words,
 )
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
+from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 # The title that the program fills in by default
@@ -30,7 +31,7 @@ _ABOUT_ONE_HEIGHT = 137_160
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
+    version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
     return FormatParser((".pptx",), version, _parse, limits)
 
 
@@ -87,7 +88,10 @@ def _from_left_to_right(band: list[Any]) -> Iterator[Any]:
 def _add_shape(draft: Draft, shape: Any, number: int) -> None:
     if getattr(shape, "has_table", False):
         rows = [[_text_of(cell.text_frame) for cell in row.cells] for row in shape.table.rows]
-        draft.table(rows, header=True if shape.table.first_row else None, page=number)
+        if shape.table.first_row:
+            draft.table(rows, header=True, page=number)
+        else:
+            add_table(draft, rows, page=number)
     elif part := _related_part(shape, "chart", "id"):
         title, tables = chart(part)
         draft.add("paragraph", title, page=number)

@@ -21,9 +21,18 @@ from typing import Any
 from xml.parsers import expat
 
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.drawings import DRAWINGS_VERSION, FORMAT_CONDITION, FORMAT_LITERAL, is_share, parse_xml, words
+from retrieval.formats.drawings import (
+    DRAWINGS_VERSION,
+    FORMAT_CONDITION,
+    FORMAT_LITERAL,
+    is_share,
+    parse_xml,
+    whole_number,
+    words,
+)
 from retrieval.formats.ooxml import OOXML_VERSION, check_package, malformed_document, mend
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, whole_number
+from retrieval.formats.tables import TABLES_VERSION, add_sheet
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
 # Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time.
 _MOST_ROWS = 1_048_576
@@ -54,7 +63,7 @@ _TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeEr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION}"
+    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
     return FormatParser((".xlsx", ".xlsm"), version, _parse, limits)
 
 
@@ -182,7 +191,7 @@ def _add_sheet(draft: Draft, sheet: Any, members: _Members, number: int) -> None
     if first is None and not any(map(str.strip, boxes)):
         return
     draft.add("heading", sheet.title, level=2, page=number)
-    draft.sheet(chain([first or []], rows), page=number)
+    add_sheet(draft, chain([first or []], rows), page=number)
     for text in boxes:
         draft.add("paragraph", text, page=number)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from retrieval.contract import Chunk, Chunker, Parsed, ParseLimits
-from retrieval.ingest.sandbox import parse_here, supported_suffixes
+from retrieval.ingest.parsing import parse_here, supported_suffixes
 from tests.contracts.parser_samples import SAMPLES
 
 _PROSE = " ".join(f"Rule {n}: parcel {n} goes to the depot before noon, unless it rains." for n in range(150))

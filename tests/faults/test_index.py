@@ -45,7 +45,7 @@ from retrieval.contract import Fingerprint, ParseLimits, Source
 from retrieval.index.maintenance import open_index
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 from retrieval.search.hybrid import HybridRetriever
 
 ACME = Scope("acme")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from retrieval.index.lock import Ownership
-from retrieval.ingest import sandbox
+from retrieval.ingest import parsing
 from serving.cli.main import main
 from tests.doubles import command_line
 
@@ -242,7 +242,7 @@ def test_documents_that_a_newer_parser_would_read_are_counted_and_searched_as_th
     assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {}
     assert "older parser" not in sixply("documents", json_too=False)
     monkeypatch.setattr("retrieval.parsers.markdown.TEXT_VERSION", 96)  # three less than that of the parser
-    monkeypatch.setattr(sandbox, "_registry", sandbox._registry.__wrapped__)  # nothing is kept of before
+    monkeypatch.setattr(parsing, "_registry", parsing._registry.__wrapped__)  # nothing is kept of before
     assert sixply("documents")["outdated"] == sixply("corpus")["statistics"]["outdated"] == {"markdown 99": 2}
     for command in ("documents", "corpus"):
         told = sixply(command, json_too=False)

@@ -15,9 +15,9 @@ from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from lab.bench.ingest import KeepsNothing, bench_ingest, made_up, memory_growth, passages, sentences_of
 from retrieval.contract import ParseLimits
+from retrieval.ingest.parsing import parse_here
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
-from retrieval.ingest.sandbox import parse_here
 
 SENTENCES = [
     f"Sentence {number} says what one may do with the lamp after it has been {number} times." for number in range(40)

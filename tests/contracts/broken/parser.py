@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Block, Parsed, ParseLimits
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 
 
 class Broken:

@@ -15,7 +15,7 @@ from foundation.components import Context, load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from retrieval.contract import Chunk, Chunker, Parsed, ParseLimits
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 
 RECURSIVE = "langchain_text_splitters:RecursiveCharacterTextSplitter"
 MANUAL = "# Manual\n\nFirst words here.\n\n## Care\n\nKeep dry and cool always.\n\n## Boots\n\nWax them twice a year."

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from retrieval.chunkers.structure import Options, StructureChunker
 from retrieval.contract import Chunk, Parsed, ParseLimits
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 
 LINE = "The carrier insures every parcel up to its declared value."
 

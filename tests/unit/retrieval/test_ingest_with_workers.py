@@ -16,9 +16,9 @@ from foundation.types import Scope
 from retrieval.contract import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest import batches, ray_workers
+from retrieval.ingest.parsing import ParseLimits, parse_here, parser_versions
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
-from retrieval.ingest.sandbox import ParseLimits, parse_here, parser_versions
 from retrieval.settings import RetrievalSettings
 
 ACME = Scope("acme")

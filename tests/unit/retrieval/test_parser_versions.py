@@ -26,10 +26,11 @@ from retrieval import formats, parsers
 from retrieval.build import Retrieval, open_library
 from retrieval.contract import DocumentLedger, Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
-from retrieval.ingest import near_duplicates, sandbox
+from retrieval.ingest import near_duplicates, parsing
 from retrieval.ingest.batches import IngestReport
+from retrieval.ingest.parsing import find_newer_parser, parse_here, parser_versions
 from retrieval.ingest.preparation import Item
-from retrieval.ingest.sandbox import ParserPool, find_newer_parser, parse_here, parser_versions
+from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings, RetrievalSettings
 from tests import services
 from tests.contracts.parser_samples import SAMPLES
@@ -148,10 +149,10 @@ def drop_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(program, encoding="utf-8")
         monkeypatch.setattr(parsers, "__path__", [*parsers.__path__, str(folder)])
-        sandbox._registry.cache_clear()
+        parsing._registry.cache_clear()
 
     yield write
-    sandbox._registry.cache_clear()
+    parsing._registry.cache_clear()
     for name in [name for name in sys.modules if name.startswith("retrieval.parsers.ferry")]:
         del sys.modules[name]
 
@@ -169,7 +170,7 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         for suffix in parser.suffixes:
             changed = replace(parser, version=version, read=read_otherwise)
-            monkeypatch.setitem(sandbox._registry(ParseLimits()), suffix, changed)
+            monkeypatch.setitem(parsing._registry(ParseLimits()), suffix, changed)
 
     return apply
 
@@ -229,8 +230,8 @@ def test_a_mail_keeps_the_parsers_of_what_it_holds(desk: Desk, change: Callable[
 
 
 def test_a_document_whose_parser_is_gone_stays_as_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = {suffix: parser for suffix, parser in sandbox._registry(ParseLimits()).items() if suffix != ".csv"}
-    monkeypatch.setattr(sandbox, "_registry", lambda limits: left)
+    left = {suffix: parser for suffix, parser in parsing._registry(ParseLimits()).items() if suffix != ".csv"}
+    monkeypatch.setattr(parsing, "_registry", lambda limits: left)
     with desk.open() as library:
         report = ingest(library, FILES)
     assert (report.unchanged, report.refused) == (len(FILES), ())
@@ -277,7 +278,7 @@ def test_what_several_formats_share_is_part_of_the_versions_of_those_and_of_no_o
         "module = importlib.import_module(f'retrieval.formats.{sys.argv[1]}'); "
         "[name] = [name for name in vars(module) if name.endswith('_VERSION')]; "
         "assert name.removesuffix('_VERSION').lower() in sys.argv[1]; setattr(module, name, getattr(module, name) + 1); "
-        "from retrieval.ingest.sandbox import parser_versions; print('\\n'.join(parser_versions()))"
+        "from retrieval.ingest.parsing import parser_versions; print('\\n'.join(parser_versions()))"
     )
     for module in pkgutil.iter_modules(formats.__path__):
         said = subprocess.run(
@@ -321,7 +322,7 @@ OUTPUTS = {
 
 
 def test_another_output_has_another_version() -> None:
-    for suffix, parser in sandbox._registry(ParseLimits()).items():
+    for suffix, parser in parsing._registry(ParseLimits()).items():
         if suffix == parser.suffixes[0] and suffix in SAMPLES:
             digest = hashlib.blake2b(digest_size=8)
             for each in parser.suffixes:

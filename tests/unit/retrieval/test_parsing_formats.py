@@ -10,8 +10,9 @@ import pytest
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.formats.text_blocks import _without_empty_columns
-from retrieval.ingest.sandbox import parse_here
+from retrieval.formats.tables import _without_empty_columns, add_table, looks_like_header
+from retrieval.formats.text_blocks import Draft
+from retrieval.ingest.parsing import parse_here
 from tests.contracts import parser_samples
 
 
@@ -354,3 +355,23 @@ def test_json_lines_under_the_name_of_json_are_read() -> None:
 
 def test_the_line_that_tells_excel_the_separator_is_no_row() -> None:
     assert parse_here(b"sep=;\nName;Price\nLamp;9\n", "rows.csv", ParseLimits()).text == "Name: Lamp; Price: 9"
+
+
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        ([["Plan", "Price"], ["Basic", "9"]], True),
+        ([["1", "2"], ["3", "4"]], False),
+        ([["Plan", "Plan"], ["a", "b"]], False),
+        ([["Plan", "Price"]], False),
+    ],
+)
+def test_column_names_are_told_from_values(rows: list[list[str]], header: bool) -> None:
+    assert looks_like_header(rows) is header
+
+
+def test_two_columns_of_words_are_not_given_invented_column_names() -> None:
+    draft = Draft("a.docx", ParseLimits())
+    add_table(draft, [["Colour", "Black"], ["Size", "Large"]])
+
+    assert draft.finish().text == "Colour | Black\nSize | Large"

@@ -16,7 +16,7 @@ import pytest
 
 from foundation.errors import DocumentRefused
 from retrieval.contract import Parsed, ParseLimits
-from retrieval.ingest.sandbox import parse_here
+from retrieval.ingest.parsing import parse_here
 from tests.contracts import parser_samples
 
 SHEET = "xl/worksheets/sheet1.xml"

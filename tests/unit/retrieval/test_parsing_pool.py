@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused
-from retrieval.ingest.sandbox import ParserPool, parser_versions, supported_suffixes
+from retrieval.ingest.parsing import parser_versions, supported_suffixes
+from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 
 
@@ -200,7 +201,7 @@ def test_the_child_ends_by_itself_when_its_parent_is_gone() -> None:
 
 
 def test_the_child_loads_no_model_library() -> None:
-    program = "import sys, retrieval.ingest.sandbox as p; p.supported_suffixes(); print(*sys.modules)"
+    program = "import sys, retrieval.ingest.sandbox, retrieval.ingest.parsing as p; p.supported_suffixes(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(

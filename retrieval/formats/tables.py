@@ -1,0 +1,75 @@
+"""Tables that say nowhere what they are: column names told from values, captions above, empty columns."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from retrieval.formats.text_blocks import Draft, filled_rows
+
+# Raise it when the output changes: it is part of the version of each parser that uses this file
+TABLES_VERSION = 0
+
+
+def add_table(draft: Draft, rows: Sequence[Sequence[str]], *, page: int | None = None) -> None:
+    """Append a table whose first row may have the names of its columns, as its looks decide."""
+    filled = filled_rows(rows)
+    # In doubt no: a wrong name makes a row false, a missing one only terse
+    header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
+    draft.table(filled, header=header, page=page)
+
+
+def add_sheet(draft: Draft, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
+    """Append the tables of a sheet, separated by blank rows, with the captions above them. Raises DocumentRefused:
+    reason "too_large": there are too many rows.
+    """
+    table: list[list[str]] = []
+    for row in rows:
+        if any(cell.strip() for cell in row):
+            table.append([cell.strip() for cell in row])
+        elif table:
+            _add_captioned(draft, table, page)
+            table = []
+        if len(table) > draft.limits.blocks:
+            break  # `add` counts them, and refuses
+    _add_captioned(draft, table, page)
+
+
+def _add_captioned(draft: Draft, table: list[list[str]], page: int | None) -> None:
+    while table and _is_caption(table):
+        draft.add("paragraph", next(cell for cell in table.pop(0) if cell), page=page)
+    cells = _without_empty_columns(table)
+    draft.table(cells, header=looks_like_header(cells), page=page)
+
+
+def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row looks like column names: short, distinct, without figures, with rows below."""
+    first = [cell for cell in rows[0] if cell] if rows else []
+    return (
+        len(rows) > 1
+        and len(rows[0]) > 1
+        and len(first) >= (len(rows[0]) + 1) // 2
+        and len(set(first)) == len(first)
+        and not any(re.match(r"[\W\d]*\d", cell) or len(cell) > 60 or cell.endswith(".") for cell in first)
+    )
+
+
+def _is_caption(rows: Sequence[Sequence[str]]) -> bool:
+    widest = max(len([cell for cell in row if cell]) for row in rows[:20])
+    return widest > 1 and sum(bool(cell) for cell in rows[0]) == 1 and len(rows) > 1
+
+
+def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    # Only the first row, which may have the names, is padded: a single wide row would otherwise pad all others
+    used_columns = {column for row in rows for column, cell in enumerate(row) if cell}
+    rows_cut = [[cell for column, cell in enumerate(row) if column in used_columns] for row in rows]
+    if rows_cut:
+        rows_cut[0] += [""] * (len(used_columns) - len(rows_cut[0]))
+    return rows_cut
+
+
+def _has_figures(body: Sequence[Sequence[str]]) -> bool:
+    filled = Counter(column for row in body for column, cell in enumerate(row) if cell)
+    figures = Counter(column for row in body for column, cell in enumerate(row) if re.search(r"\d", cell))
+    return any(figures[column] > count / 2 for column, count in filled.items())

@@ -1,0 +1,126 @@
+"""The registry of parsers, and parsing in this process: for the sandbox's child, and for formats of plain text."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from foundation.errors import DocumentRefused, InvalidSetting, MissingDependency
+from retrieval import parsers
+from retrieval.contract import Parsed, ParseLimits, Parser
+from retrieval.formats.text_blocks import clean
+
+if TYPE_CHECKING:  # settings bring pydantic, which the sandbox's child does not need and should not wait for
+    from retrieval.settings import ParsingSettings
+
+# Suffixes of formats that a stranger's file cannot make expensive: their parsers need no sandbox
+PLAIN = frozenset((".txt", ".log", ".text", ".rst", ".md", ".markdown"))
+
+
+def supported_suffixes() -> list[str]:
+    """Return the suffixes that the files in `parsers/` read, sorted."""
+    return sorted(_registry(ParseLimits()))
+
+
+def parser_versions() -> frozenset[str]:
+    """Return the versions of all parsers."""
+    return frozenset(parser.version for parser in _registry(ParseLimits()).values())
+
+
+def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
+    """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
+    the document (`parsers`); `None`: nothing is known to be newer.
+    """
+    parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
+    if parser is None or not parsers:
+        return None
+    return None if parser.version in parsers and parser_versions().issuperset(parsers) else parser.version
+
+
+@cache
+def _registry(limits: ParseLimits) -> dict[str, Parser]:
+    by_suffix: dict[str, Parser] = {}
+    for module in pkgutil.iter_modules(parsers.__path__):
+        parser: Parser = importlib.import_module(f"{parsers.__name__}.{module.name}").build(limits)
+        by_suffix |= dict.fromkeys(parser.suffixes, parser)
+    return by_suffix
+
+
+def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
+    """Parse in this process, without protection: for the child, and for trusted content. Raises DocumentRefused: with
+    the reason.
+    """
+    parser = parser_for(name, limits)
+    parsed = parser.parse(content, name)
+    return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
+
+
+def parser_for(name: str, limits: ParseLimits) -> Parser:
+    suffix = PurePath(name).suffix.lower()
+    if suffix not in _registry(limits):
+        raise DocumentRefused(
+            f'"{name}" is of no format that we read (found suffix "{suffix}"). Supported: {", ".join(supported_suffixes())}.',
+            reason="unsupported",
+        )
+    return _registry(limits)[suffix]
+
+
+def check_offer(content: bytes, name: str, max_bytes: int, limits: ParseLimits) -> str:
+    """Return the name as messages may repeat it. Raises DocumentRefused: reason "unsupported" or "too_large"."""
+    name = " ".join(clean(name).split())[-200:]  # strangers choose the name, and messages and logs repeat it
+    parser_for(name, limits)
+    if len(content) > max_bytes:
+        raise DocumentRefused(
+            f'"{name}" has {len(content):,} bytes, more than {max_bytes:,}. Split it, or raise '
+            f"retrieval.parsing.max_bytes.",
+            reason="too_large",
+        )
+    return name
+
+
+@contextmanager
+def translate_failures(name: str) -> Iterator[None]:
+    """Raises DocumentRefused, MissingDependency: instead of whatever a parser and its libraries raise."""
+    try:
+        yield
+    except DocumentRefused:
+        raise
+    except ImportError as error:
+        raise MissingDependency(
+            f'Reading "{name}" needs a Python package that is not installed: {error}. Run make setup.'
+        ) from error
+    except MemoryError as error:
+        raise DocumentRefused(
+            f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.',
+            reason="too_large",
+        ) from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"[:300]
+        raise DocumentRefused(f'"{name}" could not be parsed ({what}). Save it anew.', reason="malformed") from error
+
+
+def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
+    """Return a function that parses in this process, without limits of time and memory: for a project without the sandbox.
+
+    Raises InvalidSetting: there are parsers that need it.
+    """
+    if risky := sorted({*supported_suffixes()} - PLAIN):
+        raise InvalidSetting(
+            f"retrieval/parsers reads {', '.join(risky)}, and a file of such a format can be made to take all memory or "
+            f"time. They are parsed in retrieval/ingest/sandbox.py, which this project goes without. Bring that file back, "
+            f"or delete these parsers."
+        )
+    limits = ParseLimits(pages=settings.max_pages, characters=settings.max_characters)
+
+    def parse(content: bytes, name: str) -> Parsed:
+        name = check_offer(content, name, settings.max_bytes, limits)
+        with translate_failures(name):
+            return parse_here(content, name, limits)
+
+    return parse
