@@ -9,7 +9,7 @@ from examples.small_system import VISITOR, ask, small_system, store
 from foundation.errors import SixplyError
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.wiring import System
 

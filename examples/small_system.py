@@ -11,7 +11,7 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.events import Answer
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.judge import trial
 from serving.settings import load

@@ -12,7 +12,7 @@ from pydantic import Field
 from foundation.types import Layer, Usage
 from orchestration.actions import Approval
 from orchestration.requests import Noun, Plan
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
 StopReason = Literal[

@@ -15,7 +15,8 @@ from foundation.settings import ClusterSettings
 from models.build import open_judge, open_reranker
 from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
-from retrieval.contract import Chunker, DocumentLedger, Fingerprint, Parsed, ParseLimits, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+from retrieval.documents import Fingerprint, Parsed, ParseLimits
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.parsing import parse_here, plain_parser
 from retrieval.ingest.pipeline import Ingestor

@@ -1,8 +1,7 @@
-"""The ports of layer 3. What they take and return is in `retrieval/documents.py`.
+"""The ports of layer 3. What they take and return is in `retrieval/documents.py` and `retrieval/filters.py`.
 
-The ledger is the source of truth: it commits documents, versions, chunks, embeddings and the keyword index in one
-transaction. The vector index is a cache of it that may be deleted at any time. Both apply scopes *in* their queries, and
-the retriever checks the results once more.
+The ledger is the truth: documents, chunks, embeddings and keyword index are committed in one transaction. The vector index is
+a cache of it that may be deleted. Both apply scopes *in* their queries, and the retriever checks the results once more.
 """
 
 from __future__ import annotations
@@ -13,44 +12,18 @@ from datetime import date
 from typing import Protocol, runtime_checkable
 
 from foundation.types import Scope
-from retrieval.documents import (
-    DATA_CLASS,
-    DOCUMENTS_STAY,
-    KNOWN,
-    OF_THE_LEDGER,
-    Block,
-    Chunk,
-    Citation,
-    Document,
-    Entry,
-    Fingerprint,
-    Hit,
-    Parsed,
-    ParseLimits,
-    Refusal,
-    Source,
-    VectorItem,
-    Vectors,
-    chunk_id,
-)
+from retrieval.documents import Chunk, Document, Entry, Fingerprint, Hit, Parsed, Refusal, VectorItem, Vectors
 from retrieval.filters import Where
-
-__all__ = [
-    "DATA_CLASS", "DOCUMENTS_STAY", "KNOWN", "OF_THE_LEDGER", "Block", "Chunk", "Chunker", "Citation",
-    "Document", "DocumentLedger", "Entry", "Fingerprint", "Hit", "ParseLimits", "Parsed", "Parser", "Refusal",
-    "Retriever", "SharedIndex", "Source", "VectorIndex", "VectorItem", "Vectors", "chunk_id",
-]  # fmt: skip
 
 
 @runtime_checkable
 class Parser(Protocol):
     """Parses bytes to structured text, in a child process with limits (`ingest/sandbox.py`): it need not defend itself.
-
-    One file per format in `parsers/`, each with `build(limits: ParseLimits) -> Parser`, picked by a name's suffix.
+    Each file in `parsers/` has `build(limits: ParseLimits) -> Parser`.
     """
 
     suffixes: tuple[str, ...]
-    """Suffixes that it reads, in lower case with the dot."""
+    """Suffixes of names that it reads, in lower case with the dot."""
     version: str
     """Name and number, such as `markdown 3`. Where the output changes, change it: its documents are then parsed again."""
 
@@ -70,22 +43,16 @@ class Chunker(Protocol):
 @runtime_checkable
 class DocumentLedger(Protocol):
     """The store of documents. Every method is atomic; once it returns, its change is committed. Methods without a scope
-    are for writers, who must have checked what may be read.
-
-    Every method raises StoreUnavailable (locked, unreadable or unreachable) or StorageFull (a write does not fit).
+    are for writers, who must have checked what may be read. Every method raises StoreUnavailable or StorageFull.
     """
 
     def put(self, entries: Sequence[Entry], *, gone: Collection[str] = ()) -> list[Document]:
-        """Store all entries or none, and delete documents and refusals with the ids `gone` in the same transaction.
-        An entry replaces the document with its id and clears its refusal.
-
-        Raises InvalidRequest: a text cannot be stored, as with a lone surrogate.
+        """Store all entries or none, and delete documents and refusals with the ids `gone` in the same transaction. An entry
+        replaces the document with its id and clears its refusal. Raises InvalidRequest: a text has a lone surrogate.
         """
 
     def refuse(self, refusal: Refusal) -> None:
-        """Store a refusal. A document with its id stays, without its content hash, so that its old content is stored
-        again when it is offered, which clears the refusal.
-        """
+        """Store a refusal. A document with its id stays, without its content hash, so that its old content is stored anew."""
 
     def delete(self, document_id: str) -> bool:
         """Delete a document and its refusal; return whether there was one. Afterwards nobody finds anything of it."""
@@ -110,26 +77,20 @@ class DocumentLedger(Protocol):
         """Return a document's whole text; `None` where it is absent or out of scope."""
 
     def documents_of(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, str]:
-        """Return the document id of each chunk that `hits` would return, in under a millisecond for some hundreds: it
-        is called for every candidate of a query.
-        """
+        """Return the document id of each chunk that `hits` would return; called for every candidate of a query."""
 
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         """Return the chunks that `scope` may see and that are in force `as_of` (`None`: any version), in the order of
-        `chunk_ids`, with score 0.0.
-
-        In force is the newest version of a tenant's series whose date has come; without a series, any document whose
-        date has come or that has none. A document outside `scope` supersedes nothing, nor does one supersede what its
-        writer could not read (`Source.writer_reads`), unless both are versions of one document.
+        `chunk_ids`, with score 0.0. In force is the newest version of a tenant's series whose date has come; without a series,
+        any document whose date has come or that has none. A document outside `scope` supersedes nothing, nor does one
+        supersede what its writer could not read (`Source.writer_reads`), unless both are versions of one document.
         """
 
     def keyword_search(
         self, query: str, scope: Scope, *, limit: int, as_of: date | None, where: Where | None = None
     ) -> list[tuple[str, float, str]]:
-        """Return (chunk id, score, document id) of chunks in scope, in force and matching `where`, best first. Scores
-        are above 0 and on an interval scale, since they are fused with those of the vectors.
-
-        The query is plain text, never search syntax. `foundation.text.tokens` prepares it and the stored texts alike.
+        """Return (chunk id, score, document id) of chunks in scope, in force and matching `where`, best first. Scores are
+        above 0 and on an interval scale, to be fused with those of the vectors. The query is never search syntax.
         """
 
     def entry(self, document_id: str) -> Entry | None:
@@ -142,22 +103,21 @@ class DocumentLedger(Protocol):
         """Yield every stored vector with a sequence number above `after`, in order."""
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
-        """Yield the ids of chunks removed after the sequence number `after`, which must still have a `stamp`. A chunk
-        added again is in `embeddings` too, so delete first and then add.
+        """Yield the ids of chunks removed after the number `after`, which must still have a `stamp`. Delete first and then
+        add: a chunk added again is in `embeddings` too.
         """
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
-        """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of
-        this tenant that `scope` may read, so that nothing is embedded twice. Others are left out, since the time of an
-        upload would reveal that they are stored.
+        """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of this
+        tenant that `scope` may read. The time of an upload would reveal that others are stored, too.
         """
 
     def sequence(self) -> int:
         """Return the number of the last committed change; it only grows."""
 
     def stamp(self, sequence: int) -> str | None:
-        """Return an id of the change with this number and of the history before it, which differs in another ledger and
-        in a restored copy that has changed since. `None`: no transaction ended there, or its deletions are forgotten.
+        """Return an id of the change with this number and of the history before it, by which another ledger and a restored
+        copy are recognised. `None`: no transaction ended there, or its deletions are forgotten.
         """
 
     def document_count(self) -> int: ...
@@ -166,14 +126,12 @@ class DocumentLedger(Protocol):
     def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
 
     def beside(self, *, fresh: bool = False) -> DocumentLedger:
-        """Open the second ledger, in which a reindex is built while this one serves. It persists when closed; `fresh`
-        empties it.
-        """
+        """Open the second ledger, in which a reindex is built. It persists when closed; `fresh` empties it."""
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
-        """Replace documents and fingerprint by those of `beside`, in one transaction and as one change of the sequence;
-        then empty and close `beside`. Refusals stay; earlier stamps are forgotten, so that every vector index is filled
-        anew. Return `False`, with nothing done, where the sequence is not `at`: somebody wrote meanwhile.
+        """Replace documents and fingerprint by those of `beside`, in one transaction; then empty and close `beside`. Refusals
+        stay; earlier stamps are forgotten, so that every vector index is filled anew. Return `False`, with nothing done,
+        where the sequence is not `at`: somebody wrote meanwhile.
         """
 
     def close(self) -> None: ...
@@ -181,8 +139,8 @@ class DocumentLedger(Protocol):
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """A disposable cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of
-    the store, and vectors of another size, raise `StoreUnavailable` with their cause.
+    """A cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of the store, and
+    vectors of another size, raise `StoreUnavailable` with their cause.
     """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -203,8 +161,8 @@ class VectorIndex(Protocol):
         """Return the stamp that was passed to `set_sequence`; empty for an empty index."""
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        """Declare the index complete up to `sequence`. `stamp` is the ledger's for that number, by which an index of
-        another ledger is recognised. An index that loses its vectors must lose both.
+        """Declare the index complete up to `sequence`, whose stamp in the ledger is `stamp`. An index that loses its vectors
+        must lose both.
         """
 
     def count(self) -> int: ...
@@ -221,9 +179,8 @@ class SharedIndex(Protocol):
     """A further port of a `VectorIndex` that several processes may update at once."""
 
     def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
-        """Lock the index against other writers; searches do not wait. It is not reentrant.
-
-        Raises StoreUnavailable: another writer held the lock for too long; `patient` waits without a limit.
+        """Lock the index against other writers; searches do not wait. It is not reentrant. Raises StoreUnavailable: another
+        writer held the lock for too long; `patient` waits without a limit.
         """
 
 
@@ -241,8 +198,7 @@ class Retriever(Protocol):
         per_document: int = 1,
         where: Where | None = None,
     ) -> list[Hit]:
-        """Return the best passage of each of the `limit` best documents, best first; nothing for an empty scope.
-        `as_of=None` means today's versions. With `per_document` above 1, a document's further passages follow its best.
-
-        Raises ComponentError: a store or the embedder failed.
+        """Return the best passage of each of the `limit` best documents, best first; nothing for an empty scope. `as_of=None`
+        means today's versions. With `per_document` above 1, a document's further passages follow its best. Raises
+        ComponentError: a store or the embedder failed.
         """

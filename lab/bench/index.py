@@ -19,7 +19,8 @@ from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
 from observability.evaluation.datasets import SCOPE, TENANT, Progress
-from retrieval.contract import Chunk, DocumentLedger, Entry, Parsed, Source, VectorIndex, Vectors
+from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.documents import Chunk, Entry, Parsed, Source, Vectors
 from retrieval.index.maintenance import catch_up
 
 FAMILIES = 1_000

@@ -21,7 +21,8 @@ from lab.bench.public_data import Ingests
 from models.contract import Embeddings
 from models.embedding import embed
 from observability.evaluation.datasets import TENANT, Progress
-from retrieval.contract import Chunker, Parsed, Source, VectorItem
+from retrieval.contract import Chunker
+from retrieval.documents import Parsed, Source, VectorItem
 from retrieval.ingest.preparation import Item
 
 ROUNDS = 3

@@ -20,7 +20,8 @@ from typing import Any, Self
 
 from foundation.errors import DocumentRefused, InvalidRequest, SixplyError
 from foundation.types import Scope
-from retrieval.contract import Retriever, Source
+from retrieval.contract import Retriever
+from retrieval.documents import Source
 from retrieval.ingest.parsing import supported_suffixes
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool

@@ -36,7 +36,7 @@ from models.embedding import embed_query
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
-from retrieval.contract import DATA_CLASS, Citation, Hit, Source
+from retrieval.documents import DATA_CLASS, Citation, Hit, Source
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where
 from retrieval.ingest.preparation import Item
 from retrieval.search.hybrid import HybridRetriever

@@ -25,7 +25,7 @@ from foundation.types import Scope
 from lab.forking import fork_for_each_order
 from lab.library import open_library
 from models.embedding import PROBE_TEXTS, Vectors, embed
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load
 

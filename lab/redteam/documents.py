@@ -290,7 +290,7 @@ def _figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
 
 
 def _item(tenant: str, text: str) -> Item:
-    from retrieval.contract import Source
+    from retrieval.documents import Source
     from retrieval.ingest.preparation import Item
 
     source = Source(uri="document.txt", tenant=tenant, media_type="text/plain")

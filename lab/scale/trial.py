@@ -26,7 +26,7 @@ from foundation.settings import Part
 from foundation.types import Scope
 from lab.library import open_library
 from retrieval.build import Retrieval
-from retrieval.contract import Entry, Source
+from retrieval.documents import Entry, Source
 from retrieval.index.maintenance import catch_up
 from retrieval.ingest.batches import SENT_ITEMS, IngestReport
 from retrieval.ingest.preparation import Item, Prepared, Refused

@@ -47,7 +47,7 @@ class Question:
 
 def items_of(corpus: Iterable[CorpusDocument]) -> list[Item]:
     """Return the documents as ingest takes them. A document with a title only gets it as its text."""
-    from retrieval.contract import Source
+    from retrieval.documents import Source
     from retrieval.ingest.preparation import Item
 
     return [

@@ -18,7 +18,7 @@ from orchestration.events import Answer
 
 if TYPE_CHECKING:
     from observability.evaluation.leaks import LeakFinder
-    from retrieval.contract import Source
+    from retrieval.documents import Source
     from retrieval.ingest.preparation import Item
 
 DEPTH = 10
@@ -106,7 +106,7 @@ def _golden(data: Path, limit: int | None) -> Material:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    from retrieval.contract import OF_THE_LEDGER
+    from retrieval.documents import OF_THE_LEDGER
 
     offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
     # without its folder, which differs between machines

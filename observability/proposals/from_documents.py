@@ -22,7 +22,7 @@ from observability.proposals.review import Proposal
 from orchestration.answers.structured import Writes, generate_object
 from orchestration.prompts.files import Prompt
 from orchestration.prompts.frames import object_from
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 
 T = TypeVar("T")
 # Passages among which search must find the evidence. A shallow search would accept easy questions only.

@@ -15,7 +15,8 @@ from models.embedding import name_of
 from observability.telemetry import metrics, setup
 from orchestration.events import Event
 from orchestration.run.wrapping import AgentWrapper
-from retrieval.contract import Hit, Retriever
+from retrieval.contract import Retriever
+from retrieval.documents import Hit
 
 
 class Around:

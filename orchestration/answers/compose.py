@@ -16,7 +16,7 @@ from models.pricing import empty_reply_of
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding, narrow
 

@@ -32,7 +32,7 @@ from orchestration.language.guard import warnings_about
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
-from retrieval.contract import Citation, Hit
+from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence
 
 # Most sentences of documents that an object is made from

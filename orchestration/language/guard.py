@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from urllib.parse import unquote
 
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 
 _ADDRESSED = (
     # speaks to a machine or the desk behind the reader's back

@@ -22,7 +22,7 @@ from orchestration.middleware.policy import recorded_outcomes, this_turn
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations, title_of
 
 MARK = "[?]"

@@ -20,7 +20,8 @@ from orchestration.language.guard import instructs_reader
 from orchestration.middleware.base import RequestMiddleware, reading_tool
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import day_of
-from retrieval.contract import DocumentLedger, Hit
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Hit
 from retrieval.grounding.citing import title_of
 
 # Number of passages that `open_document` shows at once

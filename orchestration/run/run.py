@@ -34,7 +34,7 @@ from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
 from orchestration.run.state import abstain, day_of
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 
 if TYPE_CHECKING:
     from orchestration.run.state import Result, State

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from foundation.components import Context
 from foundation.settings import Section
-from retrieval.contract import Chunk, Parsed
+from retrieval.documents import Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,16}|[^\w\s]")

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from foundation.components import Context
 from foundation.settings import Section
 from foundation.text.sentences import sentence_spans
-from retrieval.contract import Block, Chunk, Parsed
+from retrieval.documents import Block, Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 # Factor by which a table row may exceed the target before it is cut like prose

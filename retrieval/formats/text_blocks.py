@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Block, Parsed, ParseLimits
+from retrieval.documents import Block, Parsed, ParseLimits
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 TEXT_VERSION = 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from retrieval.contract import Citation, Hit
+from retrieval.documents import Citation, Hit
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _MARKER = re.compile(r"\[(\d{1,3})\]")

@@ -18,7 +18,7 @@ from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
 from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, without_marks
-from retrieval.contract import Citation, Hit
+from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence, cite_span
 from retrieval.grounding.claim_support import support_of
 from retrieval.settings import GroundingSettings, SentenceWeights

@@ -21,7 +21,7 @@ from pydantic import Field
 from foundation.errors import StoreUnavailable
 from foundation.settings import Section
 from foundation.types import Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import AllOf, AnyOf, Between, OneOf, Stored, Where, stored_attributes
 from retrieval.index.exact_search import Access
 

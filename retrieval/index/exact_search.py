@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from foundation.errors import StoreUnavailable
 from foundation.types import Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import Value, Where, matches, restored_attributes, simplify, stored_attributes
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from foundation.errors import FingerprintMismatch, IndexRebuilding
 from foundation.stores.crashpoints import crash_point
 from models.contract import Embeddings
 from models.embedding import probe
-from retrieval.contract import Chunker, DocumentLedger, Fingerprint, SharedIndex, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, SharedIndex, VectorIndex
+from retrieval.documents import Fingerprint
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from itertools import accumulate
 from foundation.stores.crashpoints import crash_point
 from models.contract import Embeddings
 from models.embedding import embed
-from retrieval.contract import Chunk, Chunker, DocumentLedger, Entry, Fingerprint, Vectors
+from retrieval.contract import Chunker, DocumentLedger
+from retrieval.documents import Chunk, Entry, Fingerprint, Vectors
 
 # Number of chunks that are embedded and committed together
 REINDEX_BATCH = 256

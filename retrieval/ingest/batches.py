@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from retrieval.contract import Refusal, Source
+from retrieval.documents import Refusal, Source
 from retrieval.ingest.preparation import Item
 
 # Most batches that are being embedded or wait for it, so that few documents are in memory at a time

@@ -16,7 +16,8 @@ from datetime import date
 
 from foundation.errors import DocumentRefused
 from foundation.types import BOTH, NOBODY, UNCLASSIFIED, Scope
-from retrieval.contract import DATA_CLASS, Document, DocumentLedger, Entry, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import DATA_CLASS, Document, Entry, Source
 from retrieval.tables.row_codec import VERSION
 
 # Reason of a refusal: several documents have the offer's name

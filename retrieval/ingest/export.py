@@ -20,7 +20,8 @@ from typing import IO, Any, cast
 import numpy as np
 
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
-from retrieval.contract import Chunk, DocumentLedger, Entry
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Chunk, Entry
 from retrieval.tables import row_codec
 
 FORMAT = "sixply-ledger"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from foundation.errors import DocumentRefused, InvalidRequest, PolicyDenied, TooLarge, UpstreamDown, UpstreamTimeout
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.parsing import supported_suffixes
 from retrieval.settings import FetchingSettings
 

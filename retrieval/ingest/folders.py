@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import DocumentRefused, InvalidRequest
 from foundation.settings import find_mistake
-from retrieval.contract import Document, DocumentLedger, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Document, Source
 from retrieval.filters import parse_value
 from retrieval.ingest.preparation import Item, Refused
 

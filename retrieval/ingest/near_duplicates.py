@@ -10,7 +10,8 @@ from typing import Any
 
 from foundation.text.tokens import words as words_of
 from foundation.types import Scope
-from retrieval.contract import Document, DocumentLedger, Refusal
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Document, Refusal
 from retrieval.ingest.parsing import find_newer_parser
 
 # Words of a shingle; shorter ones are shared by texts that are merely about the same subject

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import DocumentRefused, InvalidSetting, MissingDependency
 from retrieval import parsers
-from retrieval.contract import Parsed, ParseLimits, Parser
+from retrieval.contract import Parser
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
 
 if TYPE_CHECKING:  # settings bring pydantic, which the sandbox's child does not need and should not wait for

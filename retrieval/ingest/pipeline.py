@@ -22,7 +22,8 @@ from foundation.errors import ComponentError, Conflict, DocumentRefused, Forbidd
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Scope
 from models.contract import Embeddings
-from retrieval.contract import Chunker, Document, DocumentLedger, Entry, Parsed, Refusal, Source, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+from retrieval.documents import Document, Entry, Parsed, Refusal, Source
 from retrieval.index.maintenance import SameParts, catch_up
 from retrieval.ingest.batches import UNDER_WAY, IngestReport, Offer, group_offers, name_key
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions

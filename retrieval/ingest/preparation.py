@@ -13,7 +13,8 @@ import numpy as np
 from foundation.errors import DocumentRefused
 from models.contract import Embeddings
 from models.embedding import embed
-from retrieval.contract import OF_THE_LEDGER, Chunk, Chunker, Parsed, Source, Vectors
+from retrieval.contract import Chunker
+from retrieval.documents import OF_THE_LEDGER, Chunk, Parsed, Source, Vectors
 
 
 @dataclass(frozen=True, slots=True)

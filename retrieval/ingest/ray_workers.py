@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from foundation import components
 from foundation.components import Context
 from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
-from retrieval.contract import Chunker, Fingerprint
+from retrieval.contract import Chunker
+from retrieval.documents import Fingerprint
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest.parsing import parser_versions
 from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused

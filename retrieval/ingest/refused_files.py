@@ -16,7 +16,7 @@ from typing import Any
 
 from foundation.stores import erasures
 from foundation.stores.registry import Person, Store
-from retrieval.contract import OF_THE_LEDGER
+from retrieval.documents import OF_THE_LEDGER
 from retrieval.ingest.preparation import Item
 from retrieval.tables import row_codec
 

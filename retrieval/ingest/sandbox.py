@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from foundation.errors import DocumentRefused, MissingDependency
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import check_offer, parse_here, translate_failures
 from retrieval.tables import row_codec
 

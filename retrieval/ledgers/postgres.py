@@ -17,7 +17,7 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
 from foundation.stores.registry import Store
-from retrieval.contract import DOCUMENTS_STAY
+from retrieval.documents import DOCUMENTS_STAY
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.postgres_tables import PostgresTables, fold_word, make_tables
 

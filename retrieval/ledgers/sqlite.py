@@ -19,7 +19,7 @@ from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteFile, SqliteStore
-from retrieval.contract import DOCUMENTS_STAY
+from retrieval.documents import DOCUMENTS_STAY
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
 

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import PurePath
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_sheet
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.tables import TABLES_VERSION, add_table

@@ -10,7 +10,7 @@ from email.utils import collapse_rfc2231_value
 from typing import Any
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 from retrieval.ingest.parsing import parse_here
 

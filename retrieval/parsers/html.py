@@ -9,7 +9,7 @@ from itertools import accumulate, chain, groupby, takewhile, zip_longest
 from typing import Any
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 

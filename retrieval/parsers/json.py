@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 
 # Most characters of an object on one line; a larger one gets a line for each value

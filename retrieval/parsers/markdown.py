@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from itertools import chain, islice
 from typing import Any
 from xml.parsers import expat
 
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.drawings import (
     DRAWINGS_VERSION,
     FORMAT_CONDITION,

@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 
 # Deviation below which all scores count as equal, so that rounding is not amplified
 _NO_SPREAD = 1e-9

@@ -16,7 +16,8 @@ from foundation.text.tokens import in_latin_letters
 from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
-from retrieval.contract import DATA_CLASS, DocumentLedger, Hit, Source, VectorIndex
+from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.documents import DATA_CLASS, Hit, Source
 from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
 from retrieval.search.fusion import standard_score_fusion, standard_scores

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from retrieval.contract import Chunk
+from retrieval.documents import Chunk
 from retrieval.filters import Leaf, Stored
 from retrieval.tables.scope import Conditions
 

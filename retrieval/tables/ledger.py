@@ -14,7 +14,8 @@ import numpy as np
 from foundation.clock import Clock
 from foundation.text.tokens import telling_words
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import Document, DocumentLedger, Entry, Fingerprint, Hit, Refusal, VectorItem, Vectors
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Document, Entry, Fingerprint, Hit, Refusal, VectorItem, Vectors
 from retrieval.filters import Where, bind_filter, simplify
 from retrieval.tables import row_codec, rows
 from retrieval.tables.connection import TablesConnection

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import StoreUnavailable
 from foundation.text.tokens import words
 from foundation.types import UNCLASSIFIED
-from retrieval.contract import Chunk
+from retrieval.documents import Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values

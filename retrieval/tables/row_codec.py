@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.contract import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
+from retrieval.documents import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 # Prefix of the content hash of an earlier version, so that it equals the hash of no offer

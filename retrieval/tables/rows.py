@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from retrieval.contract import Document, Entry, Fingerprint, Refusal, Source
+from retrieval.documents import Document, Entry, Fingerprint, Refusal, Source
 from retrieval.filters import restored_attributes, stored_attributes
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retrieval.contract import Block, Chunk, Parsed, chunk_id
+from retrieval.documents import Block, Chunk, Parsed, chunk_id
 
 # Most characters of a heading, which is repeated before every passage: a paragraph set as a heading must not crowd it
 # out.

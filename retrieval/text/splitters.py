@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from foundation.text.sentences import trim_span
-from retrieval.contract import Chunk, Parsed
+from retrieval.documents import Chunk, Parsed
 from retrieval.text.sections import passage, sections
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.stores.full_disk import room_at
 from foundation.stores.registry import Store
 from foundation.types import Scope
-from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
+from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
 from retrieval.index.chroma_collections import PAGE, Collections, Options
 from retrieval.index.exact_search import Access, ExactIndex, best

@@ -8,7 +8,7 @@ from __future__ import annotations
 from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores.registry import Store
-from retrieval.contract import DOCUMENTS_STAY
+from retrieval.documents import DOCUMENTS_STAY
 from retrieval.index.exact_search import ExactIndex
 
 

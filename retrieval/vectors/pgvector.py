@@ -21,7 +21,7 @@ from foundation.errors import StoreUnavailable
 from foundation.stores.postgres import Postgres, PostgresOptions, encode_text, without_time_limit
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
+from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Leaf, OneOf, Where, bind_filter, simplify, stored_attributes
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from foundation.errors import SixplyError, StorageFull, StoreUnavailable
 from foundation.settings import Section
 from foundation.stores.registry import Store
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import DOCUMENTS_STAY, VectorItem, Vectors
+from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import AllOf, AnyOf, Between, Where, simplify, stored_attributes
 
 if TYPE_CHECKING:

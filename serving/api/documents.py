@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
-from retrieval.contract import Document, Refusal, Source
+from retrieval.documents import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
 from retrieval.ingest.batches import IngestReport
 from retrieval.ingest.pipeline import Demand, demand_readable

@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import InvalidRequest
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
 from serving.api.answers import AskRequest, check_length

@@ -13,7 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from retrieval.contract import Document
+from retrieval.documents import Document
 
 
 def _storable(text: str) -> str:

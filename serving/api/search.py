@@ -14,7 +14,7 @@ from foundation.machine.deadline import time_limit
 from foundation.tracing import trace_id
 from foundation.types import Principal
 from retrieval import filters as where
-from retrieval.contract import Citation, Hit
+from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import cite_span
 from serving.access.identity import Asker
 from serving.api.schemas import Known, Name, Question, RequestBody

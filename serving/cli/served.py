@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestration.actions import Approval, Decision
     from orchestration.events import Event
     from orchestration.requests import AnswerRequest
-    from retrieval.contract import Hit, Refusal
+    from retrieval.documents import Hit, Refusal
     from retrieval.ingest.batches import IngestReport
     from retrieval.ingest.preparation import Item
     from serving.wiring import System
@@ -108,7 +108,7 @@ class _Served:
         return approval
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, as_of: date | None = None) -> list[Hit]:
-        from retrieval.contract import Hit
+        from retrieval.documents import Hit
 
         body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
         reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)
@@ -121,7 +121,7 @@ class _Served:
         ]
 
     def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
-        from retrieval.contract import Refusal
+        from retrieval.documents import Refusal
         from retrieval.ingest.batches import IngestReport
 
         started_s = self.context.clock.monotonic_s()

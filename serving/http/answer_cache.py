@@ -27,7 +27,8 @@ from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Recalled
-from retrieval.contract import Citation, DocumentLedger
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Citation
 from serving.contract import Cache
 from serving.settings import AnswerCacheSettings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import Forbidden
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.requests import AnswerRequest
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item
 from serving.access.admission import Admission, Work

@@ -28,7 +28,7 @@ from serving.parts.ports import CONTRACTS, Port
 CONTEXTS = {
     "models.reranker": "models.contract:RerankerParts",
     "models.entailment": "models.contract:EntailmentParts",
-    "retrieval.parsers": "retrieval.contract:ParseLimits",
+    "retrieval.parsers": "retrieval.documents:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
     "orchestration.planner": "orchestration.contract:AgentParts",
 }

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePath
 
-from retrieval.contract import Chunk, Chunker, Parsed, ParseLimits
+from retrieval.contract import Chunker
+from retrieval.documents import Chunk, Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here, supported_suffixes
 from tests.contracts.parser_samples import SAMPLES
 

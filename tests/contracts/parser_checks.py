@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits, Parser
+from retrieval.contract import Parser
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
 from tests.contracts.parser_samples import SAMPLES, SENTENCES
 

@@ -18,18 +18,8 @@ from hypothesis import strategies as st
 from foundation.components import Context, load
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import (
-    Block,
-    Chunk,
-    DocumentLedger,
-    Entry,
-    Fingerprint,
-    Parsed,
-    Refusal,
-    Source,
-    VectorItem,
-    Vectors,
-)
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Block, Chunk, Entry, Fingerprint, Parsed, Refusal, Source, VectorItem, Vectors
 from retrieval.filters import AnyOf, Between, OneOf, Where, equals
 from retrieval.tables import row_codec
 from tests import services

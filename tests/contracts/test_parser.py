@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from foundation.components import available
-from retrieval.contract import ParseLimits
+from retrieval.documents import ParseLimits
 from tests.contracts import under_test
 from tests.contracts.broken.parser import BROKEN, Broken, PointsBesideTheText
 from tests.contracts.parser_checks import CHECKS, Build

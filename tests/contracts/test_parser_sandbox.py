@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from foundation.components import available
-from retrieval.contract import ParseLimits, Parser
+from retrieval.contract import Parser
+from retrieval.documents import ParseLimits
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 from tests.contracts import under_test

@@ -16,7 +16,8 @@ import pytest
 from foundation.components import Context, load
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import VectorIndex, VectorItem, Vectors
+from retrieval.contract import VectorIndex
+from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import AnyOf, Value, equals
 from tests import services
 from tests.contracts import bad_line

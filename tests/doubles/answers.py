@@ -12,7 +12,7 @@ from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
 from orchestration.actions import Approval
 from orchestration.events import Answer
-from retrieval.contract import Chunk, Citation, Hit, Refusal, Source
+from retrieval.documents import Chunk, Citation, Hit, Refusal, Source
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 

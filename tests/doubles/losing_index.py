@@ -7,7 +7,7 @@ from typing import Any
 
 from foundation.components import Context, load
 from foundation.settings import Part, Section
-from retrieval.contract import VectorItem
+from retrieval.documents import VectorItem
 
 
 class Options(Section):

@@ -41,7 +41,7 @@ from orchestration.settings import (
     PolicySettings,
     PromptSettings,
 )
-from retrieval.contract import Chunk, Entry, Hit, Parsed, Source
+from retrieval.documents import Chunk, Entry, Hit, Parsed, Source
 from retrieval.settings import GroundingSettings
 from tests.doubles.strong import calls, clerk, strong
 

@@ -29,7 +29,7 @@ from orchestration.build import open_audit
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
-from retrieval.contract import Chunk, Citation, Document, Hit, Refusal
+from retrieval.documents import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
 from retrieval.ingest.batches import IngestReport
 from serving.access.identity import KeyStore

@@ -41,7 +41,7 @@ from foundation.settings import Part
 from retrieval.settings import RankingSettings
 from foundation.types import Scope
 from models.embedding import probe
-from retrieval.contract import Fingerprint, ParseLimits, Source
+from retrieval.documents import Fingerprint, ParseLimits, Source
 from retrieval.index.maintenance import open_index
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item

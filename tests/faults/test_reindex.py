@@ -19,7 +19,8 @@ from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed
-from retrieval.contract import Block, Chunk, DocumentLedger, Entry, Parsed, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Block, Chunk, Entry, Parsed, Source
 from retrieval.index.maintenance import fingerprint_of, open_index
 from retrieval.index.reindex import embed_chunks
 from tests import services

@@ -15,7 +15,8 @@ import pytest
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Scope
-from retrieval.contract import Chunk, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem
+from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.documents import Chunk, Entry, Parsed, Source, VectorItem
 from retrieval.index.maintenance import catch_up
 from tests import services
 

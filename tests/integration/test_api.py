@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from retrieval.contract import Refusal
+from retrieval.documents import Refusal
 from serving.app import create_app
 from serving.runtime import PROBED_S, StoreProbe
 from tests.doubles.serving import TEXT, World, charge, world

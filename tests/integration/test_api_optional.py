@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from foundation.errors import Unauthenticated
-from retrieval.contract import Refusal
+from retrieval.documents import Refusal
 from serving.access.identity import KeyStore
 from serving.app import create_app
 from tests.doubles.serving import TEXT, World, charge

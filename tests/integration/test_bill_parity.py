@@ -21,7 +21,7 @@ from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load
 from serving.wiring import System, open_system

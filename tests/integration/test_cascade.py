@@ -18,7 +18,7 @@ from observability.value.roi import value_report
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from orchestration.run.cascade import why_up
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.cli import main
 from serving.settings import load

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from observability.evaluation.judge import FEWEST
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.cli import main
 from serving.settings import load

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.mcp import command

@@ -17,7 +17,7 @@ from foundation.errors import UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.settings import load
 from serving.wiring import System, open_system

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from foundation.clock import SystemClock
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.server import running

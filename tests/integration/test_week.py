@@ -24,7 +24,7 @@ from observability.stores.spans import SpanStore
 from orchestration.actions import Approval
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
 from serving.cli import main

@@ -24,7 +24,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from foundation.components import Context
-from retrieval.contract import Chunk, Parsed
+from retrieval.documents import Chunk, Parsed
 from retrieval.chunkers.fixed import FixedChunker
 from retrieval.chunkers.fixed import Options as Windows
 

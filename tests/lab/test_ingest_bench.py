@@ -14,7 +14,7 @@ from foundation.components import Context, load
 from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from lab.bench.ingest import KeepsNothing, bench_ingest, made_up, memory_growth, passages, sentences_of
-from retrieval.contract import ParseLimits
+from retrieval.documents import ParseLimits
 from retrieval.ingest.parsing import parse_here
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item

@@ -26,7 +26,8 @@ from lab.faults.torture import words
 from lab.library import open_library
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
-from retrieval.contract import DocumentLedger, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.cli.main import app
 from serving.settings import Loaded, load

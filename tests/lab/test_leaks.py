@@ -14,7 +14,7 @@ import pytest
 from foundation.errors import Conflict
 from foundation.types import Scope
 from lab.faults.leaks import ZEROS, Person, leaks
-from retrieval.contract import DATA_CLASS, Source
+from retrieval.documents import DATA_CLASS, Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
 from retrieval.tables.sqlite_tables import SqliteTables

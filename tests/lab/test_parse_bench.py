@@ -9,7 +9,7 @@ import pytest
 
 from foundation.errors import DocumentRefused, InvalidRequest
 from lab.bench.parse import bench_parse, bench_strings, mutations, parse_one, summary
-from retrieval.contract import Parsed
+from retrieval.documents import Parsed
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 from tests.contracts.parser_samples import SAMPLES

@@ -12,7 +12,7 @@ from foundation.settings import Part
 from foundation.types import Scope
 from lab.bench.search_times import AtOnce, search_times
 from models.embedding import embed
-from retrieval.contract import Chunk, Entry, Parsed, Source
+from retrieval.documents import Chunk, Entry, Parsed, Source
 from retrieval.index.maintenance import catch_up
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import RankingSettings

@@ -12,7 +12,7 @@ from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.replay.tau_bench import bench_tau
 from lab.replay.tau_rules import RULES
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 from tests.doubles.answers import WordSearch
 
 POLICY = """# Rules of Puffin Air

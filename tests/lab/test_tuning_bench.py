@@ -8,7 +8,7 @@ import pytest
 
 from foundation.types import Scope
 from lab.finetune.held_out import Query, RemembersScores, Split, best_weight, compared
-from retrieval.contract import Chunk, Hit, Source
+from retrieval.documents import Chunk, Hit, Source
 
 QUERIES = [Query(str(number), f"question {number}", Scope("t"), {"gold": 1, "bad": 0}) for number in range(20)]
 

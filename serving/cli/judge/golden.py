@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
     from observability.proposals.from_documents import Checks
     from observability.proposals.review import Proposal
-    from retrieval.contract import Hit
+    from retrieval.documents import Hit
     from serving.wiring import System
 
 # one in this many is unanswerable: a set without any would reward a system that never refuses

@@ -12,7 +12,7 @@ from nicegui import background_tasks, html, ui
 from observability.stores.outcomes import Outcome
 from orchestration.events import Event, Step, Turn
 from orchestration.requests import AnswerRequest
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 from serving.api.answers import check_length
 from serving.api.conversations import require_conversations
 from serving.cli.terminal import near_titles

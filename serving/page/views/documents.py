@@ -15,7 +15,7 @@ from nicegui.events import MultiUploadEventArguments
 
 from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
-from retrieval.contract import Refusal
+from retrieval.documents import Refusal
 from serving.api import documents, jobs
 from serving.api.schemas import DocumentSummary
 from serving.jobs.store import JobItem

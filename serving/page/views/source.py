@@ -7,7 +7,7 @@ import asyncio
 from nicegui import html, ui
 
 from foundation.types import Principal
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 from serving.api import documents
 from serving.api.documents import DocumentText
 from serving.page.session import Visitor, act, refill, show_errors

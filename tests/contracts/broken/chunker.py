@@ -9,7 +9,7 @@ from dataclasses import replace
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from foundation.settings import Part
-from retrieval.contract import Chunk, Parsed
+from retrieval.documents import Chunk, Parsed
 from retrieval.text.splitters import SplitterChunker
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from foundation.errors import StoreUnavailable
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import Document, Entry, Hit, Refusal, Source, VectorItem, Vectors
+from retrieval.documents import Document, Entry, Hit, Refusal, Source, VectorItem, Vectors
 from retrieval.filters import Where
 
 

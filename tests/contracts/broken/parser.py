@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Block, Parsed, ParseLimits
+from retrieval.documents import Block, Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from foundation.errors import SixplyError
 from foundation.types import EVERY_TENANT, Scope
-from retrieval.contract import VectorItem, Vectors
+from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import AllOf, AnyOf, OneOf, Where, matches
 
 

@@ -202,7 +202,7 @@ from pathlib import Path
 from serving.settings import load
 from foundation.types import Principal
 from orchestration.requests import AnswerRequest
-from retrieval.contract import Source
+from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving import app, wiring
 chat = {"use": "scripted"}

@@ -16,7 +16,7 @@ from observability.proposals.from_feedback import Asked, proposals
 from observability.proposals.review import Proposal, read_reviewed, take_in, write
 from observability.stores.outcomes import Outcome
 from orchestration.events import Turn
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 CITED = Citation(

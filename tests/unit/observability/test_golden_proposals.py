@@ -14,7 +14,7 @@ from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.judge import PricedChat
 from observability.evaluation.leaks import DocumentText as Text
 from observability.proposals.from_documents import Checks, Draft, absent_by_rule, by_model, by_rule
-from retrieval.contract import Chunk, Hit, Source
+from retrieval.documents import Chunk, Hit, Source
 from tests.doubles.orchestration import ManualClock, PerToken
 
 TICKET = "A single adult ticket between Port Ellis and Graynes costs 14.50 euros."

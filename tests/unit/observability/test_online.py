@@ -12,7 +12,7 @@ from foundation.errors import UpstreamDown
 from models.embedders.hashing import HashingEmbedder
 from observability.evaluation.online import SIGNS, OnlineScorer, is_sampled, signature
 from orchestration.events import Answer
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over

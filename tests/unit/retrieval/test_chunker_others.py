@@ -14,7 +14,8 @@ from langchain_text_splitters import TextSplitter
 from foundation.components import Context, load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
-from retrieval.contract import Chunk, Chunker, Parsed, ParseLimits
+from retrieval.contract import Chunker
+from retrieval.documents import Chunk, Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 
 RECURSIVE = "langchain_text_splitters:RecursiveCharacterTextSplitter"

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from retrieval.chunkers.structure import Options, StructureChunker
-from retrieval.contract import Chunk, Parsed, ParseLimits
+from retrieval.documents import Chunk, Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 
 LINE = "The carrier insures every parcel up to its declared value."

@@ -15,7 +15,8 @@ import pytest
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Scope
-from retrieval.contract import Block, Chunk, Document, DocumentLedger, Entry, Parsed, Refusal, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Block, Chunk, Document, Entry, Parsed, Refusal, Source
 from retrieval.ingest import near_duplicates
 
 ACME = Scope("acme")

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Context, load
 from models.embedders.hashing import HashingEmbedder
-from retrieval.contract import Chunk, Hit, Source
+from retrieval.documents import Chunk, Hit, Source
 from retrieval.grounding import evidence as module
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import Grounding, narrow

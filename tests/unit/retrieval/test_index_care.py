@@ -18,17 +18,8 @@ from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed, probe
-from retrieval.contract import (
-    Chunk,
-    Chunker,
-    DocumentLedger,
-    Entry,
-    Fingerprint,
-    Parsed,
-    Source,
-    VectorIndex,
-    VectorItem,
-)
+from retrieval.contract import Chunker, DocumentLedger, VectorIndex
+from retrieval.documents import Chunk, Entry, Fingerprint, Parsed, Source, VectorItem
 from retrieval.index.maintenance import SameParts, _knows, catch_up, open_index
 from retrieval.index.reindex import Reindexed, reindex
 from retrieval.index.seal import Seal

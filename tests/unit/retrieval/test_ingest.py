@@ -16,7 +16,8 @@ from foundation.errors import DocumentRefused, Stopped, StorageFull, StoreUnavai
 from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
-from retrieval.contract import Block, DocumentLedger, Entry, Parsed, Source, VectorIndex, VectorItem, Vectors
+from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.documents import Block, Entry, Parsed, Source, VectorItem, Vectors
 from retrieval.ingest.batches import SENT_ITEMS as BATCH
 from retrieval.ingest.batches import UNDER_WAY
 from retrieval.ingest.pipeline import Ingestor

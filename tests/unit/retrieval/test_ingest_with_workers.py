@@ -13,7 +13,7 @@ from foundation.components import Context, load
 from foundation.errors import FingerprintMismatch, MissingDependency
 from foundation.settings import ClusterSettings, Part
 from foundation.types import Scope
-from retrieval.contract import Fingerprint, Source
+from retrieval.documents import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest import batches, ray_workers
 from retrieval.ingest.parsing import ParseLimits, parse_here, parser_versions

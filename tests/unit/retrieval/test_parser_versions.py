@@ -24,7 +24,8 @@ from models.contract import Embeddings
 from models.settings import ModelsSettings
 from retrieval import formats, parsers
 from retrieval.build import Retrieval, open_library
-from retrieval.contract import DocumentLedger, Parsed, ParseLimits, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.ingest import near_duplicates, parsing
 from retrieval.ingest.batches import IngestReport
@@ -46,7 +47,7 @@ FILES = {
     "letter.eml": MAIL,
 }
 FERRY = """
-from retrieval.contract import Block, Parsed
+from retrieval.documents import Block, Parsed
 
 class Ferry:
     suffixes, version = (".ferry",), "ferry 1"

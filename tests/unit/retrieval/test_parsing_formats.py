@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import _without_empty_columns, add_table, looks_like_header
 from retrieval.formats.text_blocks import Draft
 from retrieval.ingest.parsing import parse_here

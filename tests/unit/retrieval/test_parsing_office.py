@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.ingest.parsing import parse_here
 from tests.contracts import parser_samples
 

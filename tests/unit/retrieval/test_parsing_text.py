@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
-from retrieval.contract import ParseLimits
+from retrieval.documents import ParseLimits
 from retrieval.formats import text_blocks
 from retrieval.formats.text_blocks import Draft, clean, decode, row_text
 

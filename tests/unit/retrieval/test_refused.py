@@ -14,7 +14,8 @@ from foundation.components import Context, load
 from foundation.errors import DocumentRefused
 from foundation.settings import Part
 from foundation.types import Scope
-from retrieval.contract import Block, DocumentLedger, Parsed, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Block, Parsed, Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.refused_files import RefusedFiles

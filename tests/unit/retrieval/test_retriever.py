@@ -18,7 +18,8 @@ from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from models.embedding import embed
-from retrieval.contract import Chunk, DocumentLedger, Entry, Hit, Parsed, Source, VectorIndex, Vectors
+from retrieval.contract import DocumentLedger, VectorIndex
+from retrieval.documents import Chunk, Entry, Hit, Parsed, Source, Vectors
 from retrieval.filters import AnyOf, Between, Where
 from retrieval.index.maintenance import catch_up
 from retrieval.search.hybrid import KEYWORD, VECTOR, HybridRetriever

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foundation.types import Scope
-from retrieval.contract import VectorItem
+from retrieval.documents import VectorItem
 from retrieval.filters import Between
 from retrieval.index.exact_search import ExactIndex, Rows
 

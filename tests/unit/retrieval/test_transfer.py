@@ -14,7 +14,8 @@ from foundation.components import Context, load
 from foundation.errors import FingerprintMismatch, InvalidRequest, InvalidSetting
 from foundation.settings import Part
 from foundation.types import Scope
-from retrieval.contract import Block, Chunk, DocumentLedger, Entry, Fingerprint, Parsed, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Block, Chunk, Entry, Fingerprint, Parsed, Source
 from retrieval.ingest.export import export_ledger, import_ledger, verify
 from tests import services
 

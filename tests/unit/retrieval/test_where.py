@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from foundation.errors import InvalidRequest
-from retrieval.contract import KNOWN as TAKEN
-from retrieval.contract import Source
+from retrieval.documents import KNOWN as TAKEN
+from retrieval.documents import Source
 from retrieval.filters import (
     AllOf,
     AnyOf,

@@ -21,7 +21,8 @@ from models.embedding import embed
 from orchestration.effects.policy import Policy
 from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
-from retrieval.contract import Chunk, Citation, DocumentLedger, Entry, Parsed, Source
+from retrieval.contract import DocumentLedger
+from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
 from serving.caches.memory import MemoryCache, Options
 from serving.http.answer_cache import AnswerCache, same_details
 from serving.settings import AnswerCacheSettings
