@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,12 @@ from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import Value, Where, matches, restored_attributes, simplify, stored_attributes
+from retrieval.index.lock import Ownership
 
 log = logging.getLogger(__name__)
+
+# The file of a saved index, with the number of its format; files of other formats are ignored
+FILE = "rows-2.npz"
 
 # (tenant, groups). Vectors with the same readers form a *shelf*.
 Access = tuple[str, frozenset[str]]
@@ -194,7 +198,7 @@ class ExactIndex:
     def load(self, path: Path) -> None:
         """Read a saved index; it stays empty where the file is missing or cannot be read."""
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 text, *matrices = arrays.values()
             header = json.loads(text.tobytes())
             for saved, matrix in zip(header["shelves"], matrices, strict=True):
@@ -237,6 +241,24 @@ class ExactIndex:
             if self._closed:
                 raise StoreUnavailable(f"{self._name} was closed by this process. Open the system again.")
             yield
+
+
+class SavedIndex(ExactIndex):
+    """An exact index that one process owns, and saves in one file when it is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises StoreInUse: another process owns the folder."""
+        super().__init__(f"The vector index {folder}")
+        self._file = folder / FILE
+        self._owner = Ownership(folder / "owner.lock", what="The vector index")
+        self.load(self._file)
+
+    def close(self) -> None:
+        if not self._closed:
+            with suppress(OSError):  # such as a full disk; the last saved file is then caught up
+                self.save(self._file)
+            super().close()
+            self._owner.release()
 
 
 def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:

@@ -28,14 +28,11 @@ from foundation.types import Scope
 from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
 from retrieval.index.chroma_collections import PAGE, Collections, Options
-from retrieval.index.exact_search import Access, ExactIndex, best
-from retrieval.index.lock import Ownership
+from retrieval.index.exact_search import Access, SavedIndex, best
 from retrieval.index.seal import Seal
 
 log = logging.getLogger(__name__)
 
-# File of the small shelves, with the number of its format; files of other formats are ignored
-FILE = "rows-2.npz"
 # Factor on `exact_up_to` for the most vectors of all shelves in memory
 TOGETHER = 5
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
@@ -50,24 +47,22 @@ class ChromaVectorIndex:
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises StoreInUse: another process owns the folder."""
         self._options = options
-        self._file, self._store = folder / FILE, folder / "chroma"
+        self._store = folder / "chroma"
         self._changing = threading.RLock()
         self._gate = threading.Condition()
         # Number of calls in progress; `_gate` guards it and `_closed`
         self._inside = 0
         self._closed = False
-        self._small = ExactIndex(f"The vector index {folder}")
-        self._owner = Ownership(folder / "owner.lock", what="The vector index")
+        self._small = SavedIndex(folder)
+        self._seal = Seal(folder / "seal", self._store)
         try:
-            self._seal = Seal(folder / "seal", self._store)
-            self._small.load(self._file)
             if self._store.exists():
                 self._open_what_is_there()
             self._move_what_is_large()  # more was small before
         except BaseException:
             if self._large:
                 self._large.close()
-            self._owner.release()
+            self._small.close()
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -139,14 +134,10 @@ class ChromaVectorIndex:
                 # Calls in progress would change files behind the seal
                 self._gate.wait_for(lambda: not self._inside)
             try:
-                # Such as a full disk; the last saved file is then caught up
-                with suppress(OSError):
-                    self._small.save(self._file)
-                self._small.close()
                 if self._large:
                     self._close_chroma(self._large)
             finally:
-                self._owner.release()
+                self._small.close()  # last, since it lets go of the folder
 
     def _close_chroma(self, chroma: Collections) -> None:
         empty = False
