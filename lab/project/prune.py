@@ -192,7 +192,8 @@ def _paths_of(routes: Path) -> Iterator[tuple[str, str]]:
 def packages_without(tree: Path, modules: Collection[str], packages: Iterable[str]) -> list[str]:
     """Of these packages, the ones that were imported by what goes and that nothing left imports."""
     everything = modules_of(tree, (*CODE, "tests"))
-    used = _distributions(path for name, path in everything.items() if name not in modules)
+    gone = {*modules}  # and the tests of what is gone
+    used = _distributions(path for name, path in everything.items() if name not in gone and not imports_of(path) & gone)
     unused = _distributions(everything[name] for name in modules) - used
     return [package for package in packages if _is_among(package, unused) and not _is_among(package, used)]
 

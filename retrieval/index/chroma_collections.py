@@ -27,6 +27,7 @@ from retrieval.index.exact_search import Access
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
 # Names of the state collection and of its sequence
@@ -37,16 +38,13 @@ PAGE = 1000
 _WRITES = 3
 _EQUALS = 4
 _SAME = 1e-5
+# Chroma's own 16, 100 and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these nearly all, at twice the building time
+_HNSW: CreateHNSWConfiguration = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 400}
 
 
 class Options(Section):
     folder: Path = Path("index")
     """The folder, relative to the data folder."""
-    max_neighbors: int = Field(default=32, ge=2)
-    ef_construction: int = Field(default=200, ge=1)
-    ef_search: int = Field(default=400, ge=1)
-    """HNSW parameters, used when a shelf is created. Chroma's own 16, 100 and 100 find 7 of the 10 nearest among
-    50,000 near-duplicates; these find nearly all, at twice the building time."""
     exact_up_to: int = Field(default=20_000, ge=0)
     """Most vectors of a shelf that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all shelves
     together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
@@ -55,8 +53,7 @@ class Options(Section):
 class Collections:
     """The shelves in Chroma. One thread at a time may change them, while others search."""
 
-    def __init__(self, store: Path, options: Options) -> None:
-        self._options = options
+    def __init__(self, store: Path) -> None:
         self._client = open_client(store)
         self._shelves: dict[Access, Collection] = {}
         try:
@@ -76,14 +73,7 @@ class Collections:
         shelf = self._client.create_collection(
             _name_of(access),
             metadata={**readers, "complete": False},
-            configuration={
-                "hnsw": {
-                    "space": "cosine",
-                    "max_neighbors": self._options.max_neighbors,
-                    "ef_construction": self._options.ef_construction,
-                    "ef_search": self._options.ef_search,
-                }
-            },
+            configuration={"hnsw": _HNSW},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
         for batch in batch_iterate(PAGE, items):

@@ -28,7 +28,7 @@ from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
 _SEARCH = f"""
   SELECT c.chunk_id, ranked.score, c.document_id
   FROM (
-    SELECT rowid AS sequence, -bm25(search, :weight, 1.0) AS score FROM search
+    SELECT rowid AS sequence, -bm25(search) AS score FROM search
     WHERE search MATCH :expression ORDER BY score DESC, rowid LIMIT -1
   ) AS ranked
   CROSS JOIN chunks AS c ON c.sequence = ranked.sequence
@@ -41,8 +41,6 @@ class Options(Section):
     """The file, relative to the data folder."""
     busy_timeout_s: float = Field(default=BUSY_TIMEOUT_S, ge=0)
     """Seconds to wait for another process that is writing."""
-    heading_weight: float = Field(default=1.0, ge=0)
-    """Weight of a word in a heading in keyword search, against 1 in the text."""
 
 
 class SqliteLedger(TablesLedger):
@@ -76,7 +74,7 @@ class SqliteLedger(TablesLedger):
 
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
         """Bind the words joined by OR, each quoted so that none is FTS5 syntax. A repeated word counts twice."""
-        return {"weight": self._options.heading_weight, "expression": " OR ".join(f'"{word}"' for word in words)}
+        return {"expression": " OR ".join(f'"{word}"' for word in words)}
 
     def close(self) -> None:
         self._database.close()

@@ -17,9 +17,8 @@ from foundation.types import EVERY_TENANT, Scope
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Document, Entry, Fingerprint, Hit, Refusal, VectorItem, Vectors
 from retrieval.filters import Where, bind_filter, simplify
-from retrieval.tables import row_codec, rows
+from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection
-from retrieval.tables.rows import Numbers, last_number
 from retrieval.tables.scope import bind_scope
 
 # Most words of a query that keyword search uses; vector search reads no further either
@@ -61,49 +60,46 @@ class TablesLedger(ABC):
         now = self._clock.now()
         keys = [entry.source.document_id for entry in entries]
         with self._writing() as connection:
-            numbers = Numbers(connection)
             for key in gone:
-                rows.delete_document(connection, key, numbers)
+                connection.delete_document(key)
             for entry in entries:
-                rows.store_entry(connection, entry, numbers, now)
-            numbers.save()
+                connection.store_entry(entry, now)
+            connection.stamp_changes()
             where = f"d.document_id IN (SELECT value FROM {connection.unnest('keys')})"
             stored = {document.document_id: document for document in self._summaries(connection, where, keys=keys)}
         return [stored[key] for key in keys]
 
     def refuse(self, refusal: Refusal) -> None:
         with self._writing() as connection:
-            rows.write_refusal(connection, refusal)
+            connection.write_refusal(refusal)
             forget = "UPDATE documents SET content_hash = '' WHERE document_id = :key"
             connection.execute(forget, {"key": refusal.source.document_id})
 
     def delete(self, document_id: str) -> bool:
         with self._writing() as connection:
-            numbers = Numbers(connection)
-            removed = rows.delete_document(connection, document_id, numbers)
-            numbers.save()
+            removed = connection.delete_document(document_id)
+            connection.stamp_changes()
         return removed
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
         with self._writing() as connection:
-            rows.write_fingerprint(connection, fingerprint)
+            connection.write_fingerprint(fingerprint)
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         now, fingerprint = self._clock.now(), beside.fingerprint()
         with self._writing(patient=True) as connection:
-            numbers = Numbers(connection)
-            if last_number(connection) != at:
+            if connection.last_number() != at:
                 return False
-            refusals = rows.read_refusals(connection, "1 = 1", {})
+            connection.draw_number()  # first, since the numbers are deleted with the documents
+            refusals = connection.read_refusals("1 = 1", {})
             connection.delete_documents()
             for entry in beside.entries():
-                rows.store_entry(connection, entry, numbers, now)
-            next(numbers)
-            numbers.save()
+                connection.store_entry(entry, now)
+            connection.stamp_changes()
             for refusal in refusals:
-                rows.write_refusal(connection, refusal)
+                connection.write_refusal(refusal)
             if fingerprint:
-                rows.write_fingerprint(connection, fingerprint)
+                connection.write_fingerprint(fingerprint)
         beside.close()
         self._remove_beside()
         return True
@@ -137,12 +133,12 @@ class TablesLedger(ABC):
             return []
         tenants = {"tenant": scope.tenant, "every_tenant": EVERY_TENANT}
         with self._reading() as connection:
-            refusals = rows.read_refusals(connection, "tenant IN (:tenant, :every_tenant)", tenants)
+            refusals = connection.read_refusals("tenant IN (:tenant, :every_tenant)", tenants)
         return [refusal for refusal in refusals if refusal.source.is_readable(scope)]
 
     def refusals_of(self, tenant: str, *, uri: str) -> list[Refusal]:
         with self._reading() as connection:
-            return rows.read_refusals(connection, "tenant = :tenant AND uri = :uri", {"tenant": tenant, "uri": uri})
+            return connection.read_refusals("tenant = :tenant AND uri = :uri", {"tenant": tenant, "uri": uri})
 
     def text(self, document_id: str, scope: Scope) -> str | None:
         if scope.sees_nothing:
@@ -157,7 +153,9 @@ class TablesLedger(ABC):
     def hits(self, chunk_ids: Sequence[str], scope: Scope, *, as_of: date | None) -> dict[str, Hit]:
         chunk_rows = self._chunks(f"wanted.key, {row_codec.CHUNK}, {row_codec.SOURCE}", chunk_ids, scope, as_of)
         chunk_rows.sort(key=lambda row: row[0])
-        return {row[1]: Hit(row_codec.read_chunk(row[1:9]), rows.read_source(row[9:]), 0.0) for row in chunk_rows}
+        return {
+            row[1]: Hit(row_codec.read_chunk(row[1:9]), row_codec.source_of_row(row[9:]), 0.0) for row in chunk_rows
+        }
 
     def _chunks(self, columns: str, chunk_ids: Sequence[str], scope: Scope, as_of: date | None) -> list[Any]:
         if scope.sees_nothing or not chunk_ids:
@@ -196,17 +194,21 @@ class TablesLedger(ABC):
 
     def _entries(self, which: str, **values: str) -> Iterator[Entry]:
         with self._reading(steady=True) as connection:
-            yield from rows.read_entries(connection, which, values)
+            yield from connection.read_entries(which, values)
 
     def embeddings(self, *, after: int = 0) -> Iterator[VectorItem]:
         query = f"""
           SELECT c.sequence, c.chunk_id, c.embedding, {row_codec.SOURCE}
           FROM chunks AS c JOIN documents AS d ON d.document_id = c.document_id
           WHERE c.sequence > :after ORDER BY c.sequence"""
+        last: list[Any] = []
         with self._reading() as connection:
             for sequence, chunk_id, embedding, *row in connection.stream(query, {"after": after}):
-                vector, source = np.frombuffer(embedding, dtype="<f4"), rows.read_source(row)
-                yield VectorItem(sequence, chunk_id, source.tenant, source.groups, vector, source.filterable)
+                if row != last:  # the passages of a document follow each other
+                    last, source = row, row_codec.source_of_row(row)
+                    about = source.tenant, source.groups, source.filterable
+                tenant, groups, attributes = about
+                yield VectorItem(sequence, chunk_id, tenant, groups, np.frombuffer(embedding, dtype="<f4"), attributes)
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
         query = "SELECT chunk_id FROM deletions WHERE sequence > :after ORDER BY sequence"
@@ -228,7 +230,7 @@ class TablesLedger(ABC):
 
     def sequence(self) -> int:
         with self._reading() as connection:
-            return last_number(connection)
+            return connection.last_number()
 
     def stamp(self, sequence: int) -> str | None:
         row = self._row("SELECT stamp FROM commits WHERE sequence = :sequence", sequence=sequence)
@@ -254,4 +256,4 @@ class TablesLedger(ABC):
             NOT {self.tables.conditions.in_force}, d.parsers
           FROM documents AS d WHERE {where}"""
         bound = {"as_of": self._clock.now().date(), **bind_scope(None), **values}
-        return [rows.read_document(row) for row in connection.execute(query, bound).fetchall()]
+        return [row_codec.read_document(row) for row in connection.execute(query, bound).fetchall()]

@@ -7,26 +7,26 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from foundation.types import Scope
-from retrieval.documents import DATA_CLASS, Block, Chunk, Fingerprint, Parsed, Source
+from retrieval.documents import DATA_CLASS, Block, Chunk, Document, Fingerprint, Parsed, Source
 from retrieval.filters import restored_attributes, stored_attributes, stored_name
 
 # Prefix of the content hash of an earlier version, so that it equals the hash of no offer
 VERSION = "version "
-# Columns of a document `d` that `rows.read_source` reads
-SOURCE = (
-    "d.uri, d.tenant, d.groups, d.title, d.media_type, d.series, d.effective_from, d.published, d.origin, d.attributes, "
-    "d.version_of, d.writer_reads"
-)
+# Fields of a source that are stored as they are, and all columns of a document `d` that `source_of_row` reads
+PLAIN_FIELDS = (
+    "uri", "tenant", "title", "media_type", "series", "effective_from", "published", "origin", "version_of", "writer_reads",
+)  # fmt: skip
+_SOURCE = (*PLAIN_FIELDS, "groups", "attributes")
+SOURCE = ", ".join(f"d.{name}" for name in _SOURCE)
+SOURCE_COLUMNS = len(_SOURCE)
 # Columns of a passage `c` that `read_chunk` reads
 CHUNK = 'c.chunk_id, c.document_id, c.position, c.text, c.start, c."end", c.heading_path, c.page'
 # Name of the document's class among its stored attributes
 DATA_CLASS_KEY = stored_name(DATA_CLASS, "")
-
-
 _DAYS = ("effective_from", "published")
 
 
@@ -50,6 +50,41 @@ def read_parsed(text: str, outline: str, parsers: Sequence[str]) -> Parsed:
 def read_chunk(row: Sequence[Any]) -> Chunk:
     chunk_id, key, position, text, start, end, heading_path, page = row
     return Chunk(chunk_id, key, position, text, start, end, tuple(json.loads(heading_path)), page)
+
+
+def chunk_values(chunk: Chunk, document_id: str) -> dict[str, Any]:
+    """Return the values of a passage's columns, without its sequence number and embedding."""
+    plain = {name: getattr(chunk, name) for name in ("chunk_id", "position", "start", "end", "page", "text")}
+    digested = {"heading_path": json.dumps(chunk.heading_path), "digest": digest(chunk.indexed_text)}
+    return plain | digested | {"document_id": document_id}
+
+
+def source_of_row(row: Sequence[Any]) -> Source:
+    fields = dict(zip(_SOURCE, row, strict=True))
+    days = {name: _read_day(fields[name]) for name in _DAYS}
+    groups, attributes = frozenset(read_list(fields["groups"])), restored_attributes(json.loads(fields["attributes"]))
+    return Source(**{**fields, **days, "groups": groups, "attributes": attributes})
+
+
+def read_document(row: Sequence[Any]) -> Document:
+    key, content_hash, characters, chunks, at, superseded, parsers = row[SOURCE_COLUMNS:]
+    source, read_by = source_of_row(row[:SOURCE_COLUMNS]), tuple(read_list(parsers))
+    return Document(key, source, content_hash, characters, chunks, read_time(at), bool(superseded), read_by)
+
+
+# A database that has neither lists nor days gives them as the text in which they were kept
+
+
+def read_list(value: Any) -> list[str]:
+    return list(json.loads(value)) if isinstance(value, str) else list(value)
+
+
+def read_time(value: Any) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _read_day(value: Any) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else value
 
 
 def source_fields(source: Source) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class ChromaVectorIndex:
 
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises StoreInUse: another process owns the folder."""
-        self._options = options
+        self._most = options.exact_up_to
         self._store = folder / "chroma"
         self._changing = threading.RLock()
         self._gate = threading.Condition()
@@ -171,11 +171,11 @@ class ChromaVectorIndex:
     def _open_chroma(self) -> Collections:
         with self._translate_errors():
             self._seal.break_()
-            self._large = Collections(self._store, self._options)
+            self._large = Collections(self._store)
         return self._large
 
     def _move_what_is_large(self) -> None:
-        most = self._options.exact_up_to
+        most = self._most
         while (shelf := self._small.largest()) and (shelf[1] > most or self._small.count() > TOGETHER * most):
             items = self._small.shelf(shelf[0])
             with self._translate_errors():
