@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
@@ -20,7 +20,6 @@ from retrieval.documents import Fingerprint, Parsed, ParseLimits
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.parsing import parse_here, plain_parser
 from retrieval.ingest.pipeline import Ingestor
-from retrieval.ingest.preparation import Workers
 from retrieval.ingest.refused_files import RefusedFiles
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import ParsingSettings, RetrievalSettings
@@ -53,16 +52,15 @@ def open_retrieval(
     reranker: Reranker | None,
     judge: EntailmentJudge | None,
     parse: Parse | None = None,
-    workers: Callable[[Fingerprint], Workers | None] = lambda _: None,
+    workers: Callable[[Fingerprint], Any] = lambda _: None,
     refused: Path | None = None,
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
     `embedder` is for documents, `query_embedder` for questions; `encoder` has no tracing, for the fingerprint, and
     `encoder_part` is its name. `parse` defaults to a child process with limits. `workers` prepare documents elsewhere.
-    `refused` is a folder for refused files, to be tried again; `None`: they are not kept.
-
-    Raises ConfigurationError: a part cannot be built, another process owns the store, or other parts wrote the index.
+    `refused` is a folder for files to be tried again; `None`: they are not kept. Raises ConfigurationError: a part cannot be
+    built, another process owns the store, or other parts wrote the index.
     """
     evidence = load_if_there("retrieval.grounding.evidence")
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
@@ -71,6 +69,7 @@ def open_retrieval(
     vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     open_index(ledger, vectors, fingerprint)
     same_parts = SameParts(ledger, fingerprint)
+    helpers = assembly.keep(workers(fingerprint))
     ingestor = Ingestor(
         ledger=ledger,
         vectors=vectors,
@@ -81,7 +80,7 @@ def open_retrieval(
         keep_replaced=settings.keep_replaced,
         refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
         same_parts=same_parts,
-        workers=assembly.keep(workers(fingerprint)),
+        workers=helpers and helpers.prepare,
     )
     return Retrieval(
         context=assembly.context,
@@ -113,14 +112,13 @@ def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
 
 def ray_workers(
     cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, seed: int
-) -> Callable[[Fingerprint], Workers | None]:
+) -> Callable[[Fingerprint], Any]:
     """Return a factory of workers on a Ray cluster; it gives `None` unless `[foundation.cluster]` uses Ray."""
     if cluster.use != "ray":
         return lambda _: None
     module = load_removable("retrieval.ingest.ray_workers")
-    return lambda fingerprint: cast(
-        Workers,
-        module.RayWorkers(cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint),
+    return lambda fingerprint: module.RayWorkers(
+        cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
     )
 
 
@@ -133,12 +131,8 @@ def open_library(
     cluster: ClusterSettings | None = None,
     watch: Callable[[Any], Any] = lambda embedder: embedder,
 ) -> Iterator[Retrieval]:
-    """Open layer 3 by itself: no chat model, no agent, no tracing. Documents are parsed in this process, so they must be trusted.
-
-    Args:
-        watch: wraps the embedder, for measurements.
-
-    Raises ConfigurationError: as `open_retrieval`.
+    """Open layer 3 by itself: no chat model, no agent, no tracing. Documents are parsed in this process, so they must be
+    trusted. `watch` wraps the embedder, for measurements. Raises ConfigurationError: as `open_retrieval`.
     """
     with ExitStack() as opened:
         assembly = Assembly(context, opened)

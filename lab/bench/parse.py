@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -62,7 +63,7 @@ def bench_parse(
     files = sorted(path for path in data.rglob("*") if path.is_file() and path.stat().st_size <= settings.max_bytes)
     if not files:
         raise InvalidRequest(f"There is no file below {data}. Name a folder of documents: DATA=folder")
-    with ParserPool(settings) as pool:
+    with closing(ParserPool(settings)) as pool:
         pool.parse(b"The process is started before anything is measured.", "first.txt")
         rows = []
         for number, path in enumerate(files, start=1):

@@ -12,11 +12,14 @@ from retrieval.formats.text_blocks import Draft, filled_rows
 TABLES_VERSION = 0
 
 
-def add_table(draft: Draft, rows: Sequence[Sequence[str]], *, page: int | None = None) -> None:
-    """Append a table whose first row may have the names of its columns, as its looks decide."""
+def add_table(
+    draft: Draft, rows: Sequence[Sequence[str]], *, header: bool | None = None, page: int | None = None
+) -> None:
+    """Append a table. `header`: whether its first row has the names of its columns; `None`: its looks decide."""
     filled = filled_rows(rows)
-    # In doubt no: a wrong name makes a row false, a missing one only terse
-    header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
+    if header is None:
+        # In doubt no: a wrong name makes a row false, a missing one only terse
+        header = looks_like_header(filled) and (len(filled[0]) > 2 or _has_figures(filled[1:]))
     draft.table(filled, header=header, page=page)
 
 

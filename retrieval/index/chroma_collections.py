@@ -54,7 +54,11 @@ class Collections:
     """The shelves in Chroma. One thread at a time may change them, while others search."""
 
     def __init__(self, store: Path) -> None:
-        self._client = open_client(store)
+        import chromadb
+        from chromadb.config import Settings
+
+        opened = chromadb.PersistentClient(str(store), settings=Settings(anonymized_telemetry=False))
+        self._client = cast("Client", opened)  # its declared type hides `close`
         self._shelves: dict[Access, Collection] = {}
         try:
             self._look_around()
@@ -134,14 +138,6 @@ class Collections:
                 self._shelves[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = shelf
             else:
                 self._client.delete_collection(shelf.name)
-
-
-def open_client(store: Path) -> Client:
-    import chromadb
-    from chromadb.config import Settings
-
-    client = chromadb.PersistentClient(str(store), settings=Settings(anonymized_telemetry=False))
-    return cast("Client", client)  # its declared type hides `close`
 
 
 def _name_of(access: Access) -> str:

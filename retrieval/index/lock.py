@@ -28,26 +28,26 @@ class Ownership:
                 f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable, or choose another: "
                 f"SIXPLY__FOUNDATION__DATA_DIR=..."
             ) from error
-        try:
-            self._lock(time.monotonic() + PATIENCE_S)
-        except OSError as error:
+        until = time.monotonic() + PATIENCE_S
+        while not self._is_locked():
+            if time.monotonic() < until:
+                time.sleep(PATIENCE_S / 40)
+                continue
             owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._handle)
             raise StoreInUse(
                 f"{what} at {path.parent} belongs to process {owner}. If that is `make serve`, ask on its page or over its API, or "
                 f"stop it; else wait until it has ended. Or choose another folder: SIXPLY__FOUNDATION__DATA_DIR=..."
-            ) from error
+            )
         os.ftruncate(self._handle, 0)
         os.write(self._handle, str(os.getpid()).encode())
 
-    def _lock(self, until: float) -> None:
-        while True:
-            try:
-                return fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise
-            time.sleep(PATIENCE_S / 40)
+    def _is_locked(self) -> bool:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def release(self) -> None:
         """Release the lock. A second call does nothing."""

@@ -85,9 +85,7 @@ def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
 
 
 class SameParts:
-    """Detects that the ledger was reindexed with other parts while this process runs, so that its vectors and ours
-    cannot be compared. It reads the fingerprint only when the ledger has changed.
-    """
+    """Detects that the ledger was reindexed with other parts while this process runs."""
 
     def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
         self._ledger, self._fingerprint = ledger, fingerprint
@@ -96,7 +94,7 @@ class SameParts:
     def check(self) -> None:
         """Raises IndexRebuilding: the ledger's fingerprint is another one now."""
         now = self._ledger.sequence()
-        if now == self._seen:
+        if now == self._seen:  # the fingerprint is read only when the ledger has changed
             return
         stored = self._ledger.fingerprint()
         if stored and (difference := stored.differs_from(self._fingerprint)):

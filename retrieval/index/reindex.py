@@ -18,9 +18,7 @@ REINDEX_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Reindexed:
-    """Documents that a reindex cut and embedded, each time if they changed meanwhile, and those that an earlier, stopped
-    run had finished (`kept`).
-    """
+    """Documents that a reindex cut and embedded, and those that an earlier, stopped run had finished (`kept`)."""
 
     documents: int
     kept: int

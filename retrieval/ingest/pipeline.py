@@ -86,7 +86,7 @@ class Ingestor:
         embedder or the ledger failed. Documents committed before stay; none is half-written.
         """
         if self._workers:
-            return self._take(items, self._workers.prepare, scope, progress=progress)
+            return self._take(items, self._workers, scope, progress=progress)
         embedding = ThreadPoolExecutor(1, "ingest-embed")
         try:
             return self._take(items, partial(self._prepare_ahead, embedding, scope), scope, progress=progress)

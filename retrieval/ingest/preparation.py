@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -56,6 +55,11 @@ class Prepared:
     """Number of passages that were embedded for it."""
 
 
+# Prepares batches on other machines with the same parts, and yields them in order. It reads a bounded number of batches ahead, and
+# repeats the batch of a worker that died on another one.
+Workers = Callable[[Iterable[Sequence[Item]]], Iterator[list[Prepared | Refused]]]
+
+
 class Preparation:
     """The steps of an ingest that need no ledger: parse, cut, embed."""
 
@@ -101,16 +105,6 @@ def embed_cuts(
         uncounted.difference_update(passages)
         prepared.append(Prepared(cut.parsed, cut.chunks, np.stack(rows), embedded))
     return prepared
-
-
-class Workers(Protocol):
-    """Processes on other machines that run a `Preparation` with the same parts."""
-
-    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """Yield the prepared batches, in order. It reads a bounded number of batches ahead, and repeats the batch of a
-        worker that died on another one. Raises ComponentError: no worker can be reached, or the embedder failed there.
-        FingerprintMismatch: a worker has other parts than this process.
-        """
 
 
 def hash_item(item: Item) -> str:

@@ -75,7 +75,9 @@ class RayWorkers:
         self.parts = pickle.dumps(parts)
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """Prepare batches on the cluster, as `Workers` says."""
+        """Prepare batches on the cluster, as `Workers` says. Raises ComponentError: no worker can be reached, or the embedder
+        failed there. FingerprintMismatch: a worker has other parts than this process.
+        """
         import ray
 
         self._ours = connect(self._cluster) or self._ours

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval.documents import Parsed, ParseLimits
@@ -25,16 +25,8 @@ from retrieval.tables import row_codec
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
     from retrieval.settings import ParsingSettings
 
-# Exit codes of a child that somebody else killed: the system for lack of memory, or a cluster node on its way down.
-# They say nothing about the document.
-_KILLED = (-9, -15)
 # Environment variables that the child inherits: enough to find Python and its libraries
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-
-
-class _KilledFromOutside(DocumentRefused):
-    # The document is parsed once more; a second time, it counts as the cause
-    code = DocumentRefused.code
 
 
 class ParserPool:
@@ -53,10 +45,7 @@ class ParserPool:
         """
         name = check_offer(content, name, self._settings.max_bytes, self._limits)
         with self._lock:
-            try:
-                answer = self._ask(content, name)
-            except _KilledFromOutside:
-                answer = self._ask(content, name)
+            answer = self._ask(content, name)
             if answer.pop("worn", False):
                 self._end_child()
         if "refused" in answer:
@@ -76,12 +65,6 @@ class ParserPool:
         with self._lock:
             self._end_child()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _ask(self, content: bytes, name: str) -> dict[str, Any]:
         if self._child is not None and self._child.poll() is not None:
             self._end_child()
@@ -98,10 +81,9 @@ class ParserPool:
         try:
             return _exchange(child, content, name, self._limits, self._settings.timeout_s)
         except (OSError, EOFError, ValueError) as error:
-            ended = None
             if not isinstance(error, ValueError):  # it closed its pipe: get its exit code before we kill it
                 with suppress(subprocess.TimeoutExpired):
-                    ended = child.wait(timeout=1)
+                    child.wait(timeout=1)
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
@@ -109,9 +91,9 @@ class ParserPool:
                     f"split it, or raise retrieval.parsing.timeout_s.",
                     reason="timeout",
                 ) from error
-            refused = _KilledFromOutside if ended in _KILLED else DocumentRefused
-            raise refused(
-                f'"{name}" made its parser crash (exit {child.returncode}). Save it anew with another program.',
+            raise DocumentRefused(
+                f'"{name}" made its parser crash (exit {child.returncode}). Try again: the system may have ended it for '
+                f"lack of memory. Else save it anew with another program.",
                 reason="crashed",
             ) from error
         except BaseException:

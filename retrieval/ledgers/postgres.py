@@ -21,6 +21,7 @@ from retrieval.documents import DOCUMENTS_STAY
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.postgres_tables import PostgresTables, fold_word, make_tables
 
+# BM25 with the parameters of SQLite's FTS5: k1 is 1.2, b 0.75
 _SEARCH = f"""
   WITH asked AS (
     SELECT stem(word) AS term, count(*) AS times FROM unnest(:words::text[]) AS word GROUP BY 1
@@ -30,7 +31,7 @@ _SEARCH = f"""
   ), ranked AS MATERIALIZED (
     SELECT m.sequence, sum(
       m.times * ln(1 + (t.chunks - m.holders + 0.5) / (m.holders + 0.5)::float8)
-      * m.frequency * (:k1 + 1) / (m.frequency + :k1 * (1 - :b + :b * m.length * t.chunks / t.words::float8))
+      * m.frequency * 2.2 / (m.frequency + 1.2 * (0.25 + 0.75 * m.length * t.chunks / t.words::float8))
     ) AS score
     FROM matches AS m CROSS JOIN totals AS t GROUP BY m.sequence
   )
@@ -40,8 +41,6 @@ _SEARCH = f"""
   JOIN documents AS d ON d.document_id = c.document_id
   WHERE {PostgresTables.conditions.in_scope} AND {PostgresTables.conditions.in_force} /* where */
   ORDER BY r.score DESC, c.chunk_id LIMIT :limit"""
-# The parameters of BM25, as in SQLite's FTS5
-_K1, _B = 1.2, 0.75
 
 
 STORE = Store(name="documents", stays=DOCUMENTS_STAY)
@@ -75,7 +74,7 @@ class PostgresLedger(TablesLedger):
             connection.execute(f"DROP SCHEMA IF EXISTS {self._beside_namespace} CASCADE".encode())
 
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
-        return {"words": list(map(fold_word, words)), "k1": _K1, "b": _B}
+        return {"words": list(map(fold_word, words))}
 
     def close(self) -> None:
         self._database.close()

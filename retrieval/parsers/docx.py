@@ -102,10 +102,7 @@ class _Walk:
             self._draft.table([names, *cells[heads:]], header=True)
         else:  # merged cells in the first row are names of several columns, which stand in the second, or of none
             marked = (cell.find(f"{_W}tcPr/{_W}{mark}") for cell in rows[0] for mark in ("vMerge", "gridSpan"))
-            if all(mark is None for mark in marked):
-                add_table(self._draft, cells)
-            else:
-                self._draft.table(cells, header=False)
+            add_table(self._draft, cells, header=None if all(mark is None for mark in marked) else False)
 
     def _add_drawings(self, element: Any) -> None:
         for drawn in element.iterfind(".//{*}graphicData/*"):

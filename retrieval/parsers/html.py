@@ -157,10 +157,7 @@ def _walk_one(draft: Draft, element: Any) -> None:
     elif element.tag == "table" and _holds_data(element):
         rows = list(element.iter("tr"))
         words = [[_words(cell) for cell in row.iterchildren("td", "th")] for row in rows]
-        if rows and _is_head(rows[0]):
-            draft.table(words, header=True)
-        else:
-            add_table(draft, words)
+        add_table(draft, words, header=(bool(rows) and _is_head(rows[0])) or None)
     elif element.tag == "li" and element.getparent().tag == "ol":
         _number(element)
         _walk(draft, element, "item")

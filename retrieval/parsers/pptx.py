@@ -88,10 +88,7 @@ def _from_left_to_right(band: list[Any]) -> Iterator[Any]:
 def _add_shape(draft: Draft, shape: Any, number: int) -> None:
     if getattr(shape, "has_table", False):
         rows = [[_text_of(cell.text_frame) for cell in row.cells] for row in shape.table.rows]
-        if shape.table.first_row:
-            draft.table(rows, header=True, page=number)
-        else:
-            add_table(draft, rows, page=number)
+        add_table(draft, rows, header=shape.table.first_row or None, page=number)
     elif part := _related_part(shape, "chart", "id"):
         title, tables = chart(part)
         draft.add("paragraph", title, page=number)

@@ -20,13 +20,10 @@ def standard_score_fusion(
 ) -> list[tuple[str, float]]:
     """Return the weighted sums of each search's standard scores, best first; ties in order of first appearance.
 
-    `legs` has the scores of each search by name, higher is better, on any scale. A name that a search did not return
-    gets its floor, the most that its score can be. Mean and deviation are over all names of all searches, so that an
-    outstanding hit counts more than one among equals, which rank fusion ignores. A search whose scores are all equal
-    adds nothing.
-
-    Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Source: Montague and Aslam, "Relevance Score
-    Normalization for Metasearch", CIKM 2001.
+    `legs` has the scores of each search by name, higher is better, on any scale. A name that a search did not return gets
+    its floor, the most that its score can be. Mean and deviation are over all names of all searches, so that an outstanding
+    hit counts more than one among equals. Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Source:
+    Montague and Aslam, "Relevance Score Normalization for Metasearch", CIKM 2001.
 
     >>> fused = standard_score_fusion(
     ...     {"words": {"x": 9.0, "y": 1.0}, "meaning": {"y": 0.6, "z": 0.5}},

@@ -52,11 +52,10 @@ class _Ranked:
 
 
 class HybridRetriever:
-    """Ranks documents by keyword and vector search, and returns each by its best passage.
+    """Ranks documents by keyword and vector search, both filtered by scope, and returns each by its best passage."""
 
-    Both searches filter by scope. Vector hits are looked up in the ledger under the same scope and date before they are
-    ranked, and results are checked once more, so that a wrong or stale index cannot reveal what the ledger forbids.
-    """
+    # Vector hits are looked up in the ledger under the same scope and date before they are ranked, and results are checked
+    # once more, so that a wrong or stale index cannot reveal what the ledger forbids
 
     def __init__(
         self,

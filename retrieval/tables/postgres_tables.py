@@ -17,7 +17,7 @@ from retrieval.documents import Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
-from retrieval.tables.schema import shared_tables
+from retrieval.tables.schema import TABLES
 from retrieval.tables.scope import conditions
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _VERSION = 5
 _KEY, _KEYS = 'text COLLATE "C"', 'text[] COLLATE "C"'
 _TYPES = {"key": _KEY, "keys": _KEYS, "day": "date", "time": "timestamptz", "number": "bigint", "bytes": "bytea"}
 _SCHEMA = f"""
-{shared_tables(**_TYPES, searched="length integer NOT NULL")}
+{TABLES.format(**_TYPES, searched="length integer NOT NULL")}
 CREATE INDEX versions ON documents USING hash (series);
 CREATE INDEX documents_by_name ON documents USING hash (uri);
 CREATE INDEX earlier ON documents USING hash (version_of);

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_TABLES = """
+# To be formatted with the types of a database; `searched` is the column of passages for its keyword index
+TABLES = """
 CREATE TABLE IF NOT EXISTS documents (
   document_id {key} PRIMARY KEY,  -- of tenant, uri and who may read it: several documents may share a name
   tenant {key} NOT NULL,
@@ -47,8 +48,3 @@ CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document_id);
 CREATE TABLE IF NOT EXISTS deletions (sequence {number} PRIMARY KEY, chunk_id {key} NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS commits (sequence {number} PRIMARY KEY, stamp text NOT NULL);  -- where each transaction ended
 """
-
-
-def shared_tables(**types: str) -> str:
-    """Return the statements with a database's types. `searched` is the column of passages for its keyword index."""
-    return _TABLES.format(**types)

@@ -17,7 +17,7 @@ from retrieval.documents import Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection, Values
-from retrieval.tables.schema import shared_tables
+from retrieval.tables.schema import TABLES
 from retrieval.tables.scope import conditions
 
 # Version of the schema and of the keyword index. Raise it when either changes.
@@ -28,7 +28,7 @@ _SEARCHABLE = "searchable_7"
 _TYPES = {"key": "TEXT", "keys": "TEXT", "day": "TEXT", "time": "TEXT", "number": "INTEGER", "bytes": "BLOB"}
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
-{shared_tables(**_TYPES, searched="heading TEXT NOT NULL")}
+{TABLES.format(**_TYPES, searched="heading TEXT NOT NULL")}
 CREATE INDEX IF NOT EXISTS documents_by_name ON documents (tenant, uri);
 CREATE INDEX IF NOT EXISTS versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
 CREATE INDEX IF NOT EXISTS earlier ON documents (version_of) WHERE version_of IS NOT NULL;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_strings_are_tried_in_every_use_and_what_breaks_is_reported() -> None:
 def test_the_peak_is_measured_for_each_document_alone() -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux forgets a peak")
-    with ParserPool(ParsingSettings()) as pool:
+    with closing(ParserPool(ParsingSettings())) as pool:
         pool.parse(b"x", "a.txt")
         large = parse_one(pool, b'{"a": "' + b"x" * 4_000_000 + b'"}', "a.json", "large")
         small = parse_one(pool, b"x", "a.txt", "small")

@@ -55,7 +55,11 @@ class Desk:
         }
         self.workers = ReadingAhead(Preparation(**parts)) if workers else None
         self.ingestor = Ingestor(
-            ledger=self.ledger, vectors=self.vectors, clock=context.clock, workers=self.workers, **parts
+            ledger=self.ledger,
+            vectors=self.vectors,
+            clock=context.clock,
+            workers=self.workers and self.workers.prepare,
+            **parts,
         )
 
     def stored(self) -> list[Any]:

@@ -240,7 +240,7 @@ def test_a_document_whose_parser_is_gone_stays_as_it_is(desk: Desk, monkeypatch:
 
 
 def test_the_process_that_parses_says_which_parsers_it_used() -> None:
-    with ParserPool(ParsingSettings()) as pool:
+    with closing(ParserPool(ParsingSettings())) as pool:
         for name, text in FILES.items():
             assert (
                 pool.parse(text.encode(), name).parsers == parse_here(text.encode(), name, ParseLimits()).parsers != ()
