@@ -20,7 +20,7 @@ from orchestration.language.guard import instructs_reader, warnings_about
 from orchestration.memory.follow_ups import entity_names, stands_alone
 from orchestration.run.run import Run
 from orchestration.run.state import abstain, as_result, day_of
-from retrieval.contract import Hit
+from retrieval.documents import Hit
 from retrieval.grounding.citing import Evidence, title_of
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding
 from retrieval.search.fusion import in_one_ranking

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict  # `create_agent` builds on this one
 from foundation.types import Principal
 from orchestration.actions import ToolOutcome
 from orchestration.events import NearDocument
-from retrieval.contract import Citation
+from retrieval.documents import Citation
 
 
 class Result(TypedDict):

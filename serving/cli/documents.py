@@ -39,7 +39,7 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those of the same name."""
-    from retrieval.contract import DATA_CLASS
+    from retrieval.documents import DATA_CLASS
     from retrieval.ingest.folders import changes, of_folder
     from serving.cli.opening import open_or_ask
     from serving.processes.address import find_port
@@ -150,7 +150,7 @@ def _folder(settings: Settings, source: str, tenant: str) -> FolderItems | None:
 
 def _item(settings: Settings, source: str, tenant: str) -> Item:
     """Return the one document at a path or an address. Raises InvalidRequest: there is no such file or address."""
-    from retrieval.contract import Source
+    from retrieval.documents import Source
     from retrieval.ingest.folders import read_item
     from retrieval.ingest.preparation import Item
 
