@@ -13,7 +13,6 @@ from observability.reports import formatting
 Basis = Literal["measured", "declared", "assumed"]
 Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "months"]
 
-_ORDER: tuple[Basis, ...] = ("assumed", "declared", "measured")
 _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
     "usd": formatting.usd,
     "usd_cents": lambda value: formatting.usd(value, cents=True),
@@ -75,11 +74,3 @@ class Figure:
             "projected": self.projected,
             "rests_on": self.rests_on,
         }
-
-
-def weakest(*bases: Basis) -> Basis:
-    """
-    >>> weakest("measured", "assumed", "declared")
-    'assumed'
-    """
-    return min(bases, key=_ORDER.index)

@@ -15,19 +15,14 @@ from observability.value.value_report import ValueReport
 SWINGS_SHOWN = 8
 
 
-def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: datetime) -> str:
-    """Return the page, with a section for each process. Texts of contracts and names are escaped."""
+def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
+    """Return the page, with a section for the process of each report. Texts of contracts and names are escaped."""
     return formatting.render_page(
         "observability.value",
         "value.html",
         processes=[
-            {
-                "contract": contract,
-                "report": report,
-                "plots": list(_plots(contract, report)),
-                "assumptions": list(_assumptions(contract)),
-            }
-            for contract, report in processes
+            {"report": report, "plots": list(_plots(report)), "assumptions": list(_assumptions(report.contract))}
+            for report in reports
         ],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
         exact=formatting.usd_exact,
@@ -36,8 +31,8 @@ def page(processes: Sequence[tuple[OutcomeContract, ValueReport]], *, written: d
     )
 
 
-def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
-    needed = contract.decision.ship_if_usd_per_month_above
+def _plots(report: ValueReport) -> Iterator[str]:
+    needed = report.contract.decision.ship_if_usd_per_month_above
     yield svg.ranges(
         {f"net a month ({report.case_basis})": report.usd_net_per_month},
         title=f"Net value a month, projected from {report.sample}, and the threshold for shipping",
@@ -50,7 +45,7 @@ def _plots(contract: OutcomeContract, report: ValueReport) -> Iterator[str]:
     counted = f"What became of the answers ({report.outcomes_basis})"
     yield svg.waterfall(report.counts, title=counted, total="answers")
     swings: dict[str, tuple[float | None, float, float]] = {}
-    for swing in BusinessCase(contract).tornado[:SWINGS_SHOWN]:
+    for swing in BusinessCase(report.contract).tornado[:SWINGS_SHOWN]:
         ends = swing.usd_at_low, swing.usd_at_high
         swings[f"{swing.name}: {swing.low:g} to {swing.high:g}"] = (None, min(ends), max(ends))
     yield svg.ranges(

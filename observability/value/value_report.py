@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -17,7 +17,7 @@ from observability.evaluation.metrics import resample_means
 from observability.reports import formatting
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.figures import Basis, Figure, weakest
+from observability.value.figures import Basis, Figure
 from observability.value.outcome_contract import VERDICTS, FloorException, OutcomeContract
 
 Decision = Literal["ship", "hold", "stop"]
@@ -72,6 +72,8 @@ class ValueReport:
     """
 
     label = "estimate"
+    case_basis: Basis = "assumed"
+    """Basis of a case's value: nobody has counted the errors that answers avoid."""
 
     def __init__(
         self,
@@ -220,35 +222,35 @@ class ValueReport:
         }
 
     @cached_property
-    def reasons_to_stop(self) -> tuple[str, ...]:
+    def _decision(self) -> tuple[Decision, tuple[str, ...]]:
+        rule, (_, low, high) = self.contract.decision, self.usd_net_per_month
         broken = [floor for floor in self.floors if floor.risk and floor.measured is not None and not floor.met]
-        reasons = [f"risk floor broken: {floor}" for floor in broken]
-        high = self.usd_net_per_month[2]
-        if high < 0 and self.outcomes >= self.contract.decision.min_outcomes:
-            reasons.append(f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss")
-        return tuple(reasons)
-
-    def _reasons_to_hold(self) -> Iterator[str]:
-        rule, low = self.contract.decision, self.usd_net_per_month[1]
-        if self.outcomes < rule.min_outcomes:
-            yield f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"
-        yield from (f"floor not met: {floor}" for floor in self.floors if not floor.met)
+        stop = [f"risk floor broken: {floor}" for floor in broken]
+        if high < 0 and self.outcomes >= rule.min_outcomes:
+            stop.append(f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss")
+        if stop:
+            return "stop", tuple(stop)
+        few = f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"
+        hold = [few] if self.outcomes < rule.min_outcomes else []
+        hold += [f"floor not met: {floor}" for floor in self.floors if not floor.met]
         if low <= (needed := rule.ship_if_usd_per_month_above):
-            yield f"the lower end of the interval, {formatting.usd(low)} a month, is not above {formatting.usd(needed)}"
+            hold.append(
+                f"the lower end of the interval, {formatting.usd(low)} a month, is not above {formatting.usd(needed)}"
+            )
         if self.outcomes and self.origin != PRODUCTION:
-            yield f"these outcomes are {self.origin}: a pilot has to confirm them"
-
-    @cached_property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the verdict is as it is."""
-        shipping = f"at least {formatting.usd(self.usd_net_per_month[1])} a month, every floor met"
-        return self.reasons_to_stop or tuple(self._reasons_to_hold()) or (shipping,)
+            hold.append(f"these outcomes are {self.origin}: a pilot has to confirm them")
+        return (
+            ("hold", tuple(hold)) if hold else ("ship", (f"at least {formatting.usd(low)} a month, every floor met",))
+        )
 
     @property
     def verdict(self) -> Decision:
-        if self.reasons_to_stop:
-            return "stop"
-        return "hold" if any(self._reasons_to_hold()) else "ship"
+        return self._decision[0]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the verdict is as it is."""
+        return self._decision[1]
 
     @property
     def outcomes_basis(self) -> Basis:
@@ -258,17 +260,12 @@ class ValueReport:
     @property
     def minutes_basis(self) -> Basis:
         recorded = bool(self._known) and all(outcome.minutes is not None for outcome in self._known)
-        return weakest(self.outcomes_basis, "declared" if recorded else "assumed")
-
-    @property
-    def case_basis(self) -> Basis:
-        """Basis of a case's value. Avoided errors are assumed: nobody has counted them."""
-        return weakest(self.minutes_basis, self.step_bases["errors avoided"])
+        return "declared" if recorded and self.origin == PRODUCTION else "assumed"
 
     @property
     def accepted_basis(self) -> Basis:
         """Basis of the cost of an accepted answer; its share of running and building depends on declared volume."""
-        return weakest(self.outcomes_basis, "declared")
+        return "declared" if self.origin == PRODUCTION else "assumed"
 
     @property
     def step_bases(self) -> dict[str, Basis]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
-    from observability.value.outcome_contract import OutcomeContract
     from observability.value.value_report import ValueReport
     from serving.settings import Settings
 
 
-def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tuple[OutcomeContract, ValueReport]:
-    """Return the contract, and the value of recorded outcomes under it; without outcomes, of their stand-ins. Raises
+def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> ValueReport:
+    """Return the value of recorded outcomes under the contract; without outcomes, of their stand-ins. Raises
     InvalidSetting, UnknownSetting: the contract is missing or not valid.
     """
     from observability.value import roi
@@ -31,8 +30,7 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> tupl
     evaluation, floors = evaluation_file(settings), {}
     if evaluation.exists():
         floors = roi.measured_floors(jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"])
-    report = roi.value_report(contract, recorded or stand_ins, answers, measured=floors, seed=settings.foundation.seed)
-    return contract, report
+    return roi.value_report(contract, recorded or stand_ins, answers, measured=floors, seed=settings.foundation.seed)
 
 
 def evaluation_file(settings: Settings) -> Path:

@@ -14,7 +14,6 @@ from serving.cli.opening import open_costs, open_outcomes
 from serving.cli.options import STACK, Json, Stack, load_stack, local
 
 if TYPE_CHECKING:
-    from observability.value.outcome_contract import OutcomeContract
     from observability.value.value_report import ValueReport
     from serving.settings import Settings
 
@@ -83,7 +82,7 @@ def outcome(
 
 def roi(json: Json = None, stack: Stack = STACK) -> None:
     """What the recorded outcomes were worth: ship, hold or stop."""
-    _, report = _worth(load_stack(stack).settings)
+    report = _worth(load_stack(stack).settings)
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
 
@@ -99,15 +98,15 @@ def value_report(
     from observability.value import value_page
 
     settings = load_stack(stack).settings
-    contract, report = _worth(settings)
+    report = _worth(settings)
     path = html or settings.foundation.data_dir / "reports" / "value.html"
-    terminal.write_text(path, value_page.page([(contract, report)], written=SystemClock().now()))
+    terminal.write_text(path, value_page.page([report], written=SystemClock().now()))
     if not terminal.write_json(json, report.as_dict()):
         terminal.show(report.table())
         terminal.show(f"The page: {terminal.plain(path)}")
 
 
-def _worth(settings: Settings) -> tuple[OutcomeContract, ValueReport]:
+def _worth(settings: Settings) -> ValueReport:
     from serving.judge.worth import worth
 
     with open_outcomes(settings) as store, open_costs(settings) as costs:

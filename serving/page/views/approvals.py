@@ -132,8 +132,7 @@ class Card:
             with html.div().classes("acts"):
 
                 async def approve() -> None:
-                    with show_errors():
-                        await self._decide(approve=True, arguments=form.values())
+                    await self._decide(approve=True, arguments=form.values())
 
                 act("Approve this", approve, "unelevated", icon="check")
                 act("Back", self._begin_again)

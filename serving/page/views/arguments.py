@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nicegui import html, ui
-
-from foundation.errors import InvalidRequest
 
 
 def label_of(name: str) -> str:
@@ -41,70 +39,30 @@ def display(value: Any, name: str = "") -> str:
 
 
 class Arguments:
-    """A field for each argument of a tool, by its JSON schema. The values are validated at the decision."""
+    """A field for each argument of a tool. What is no text is written as JSON; the values are validated at the decision."""
 
     def __init__(self, schema: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        self._read: dict[str, Callable[[], Any]] = {}
+        self._fields: dict[str, tuple[ui.textarea, bool]] = {}
         properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in values}
-        required = set(schema.get("required", ()))
         with html.div().classes("fields"):
             for name, declared in properties.items():
-                self._read[name] = _field(
-                    name, _resolve(declared, schema), values.get(name), may_be_absent=name not in required
-                )
+                value = values.get(name)
+                # a number that is typed into a text, such as an order's, stays a text
+                is_text = isinstance(value, str) or (value is None and '"string"' in json.dumps(declared))
+                written = "" if value is None else str(value) if is_text else json.dumps(value, ensure_ascii=False)
+                field = ui.textarea(label_of(name), value=written).props("outlined dense autogrow rows=1")
+                hint = str(declared.get("description", "")) or ", ".join(map(display, declared.get("enum", ())))
+                field.props["hint"] = hint[:1].upper() + hint[1:]
+                self._fields[name] = field, is_text
 
     def values(self) -> dict[str, Any]:
-        """Return all arguments but empty ones. Raises InvalidRequest: a field's value does not have its type."""
-        read = {name: value() for name, value in self._read.items()}
-        return {name: value for name, value in read.items() if value is not None}
+        """Return all arguments but empty ones."""
+        written = {name: ((field.value or "").strip(), is_text) for name, (field, is_text) in self._fields.items()}
+        return {name: text if is_text else _parse(text) for name, (text, is_text) in written.items() if text}
 
 
-def _resolve(declared: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an argument's schema, with its reference resolved and the `null` of optional ones removed."""
-    if "$ref" in declared:
-        name = str(declared["$ref"]).rpartition("/")[2]
-        return {**schema.get("$defs", {}).get(name, {}), **declared}
-    kinds = [option for option in declared.get("anyOf", ()) if option.get("type") != "null"]
-    return {**declared, **_resolve(kinds[0], schema)} if len(kinds) == 1 else declared
-
-
-def _field(name: str, declared: Mapping[str, Any], value: Any, *, may_be_absent: bool) -> Callable[[], Any]:
-    label, hint = label_of(name), str(declared.get("description", ""))
-    kind = declared.get("type")
-    if "enum" in declared:
-        choices = [*([None] if may_be_absent else []), *declared["enum"]]
-        chosen = ui.select(
-            {choice: display(choice) for choice in choices}, label=label, value=value if value in choices else None
-        )
-        _look(chosen, hint)
-        return lambda: chosen.value
-    if kind == "boolean":
-        switch = ui.checkbox(label, value=bool(value))
-        return lambda: bool(switch.value)
-    if kind in ("number", "integer"):
-        number = ui.number(label, value=value)
-        _look(number, hint)
-        whole = kind == "integer"
-        return lambda: None if number.value is None else (int(number.value) if whole else float(number.value))
-    if kind == "string":
-        text = ui.input(label, value=value or "")
-        _look(text, hint)
-        return lambda: text.value or None
-    written = ui.textarea(f"{label}, as JSON", value="" if value is None else json.dumps(value, ensure_ascii=False))
-    _look(written.props("autogrow"), hint)
-    return lambda: _parse(label, written.value)
-
-
-def _look(field: ui.element, hint: str) -> None:
-    field.props("outlined dense")
-    if hint:
-        field.props["hint"] = hint[:1].upper() + hint[1:]
-
-
-def _parse(label: str, text: str | None) -> Any:
-    if not (text or "").strip():
-        return None
+def _parse(text: str) -> Any:
     try:
-        return json.loads(text or "")
-    except ValueError as error:
-        raise InvalidRequest(f"{label} is no JSON: {error}.") from error
+        return json.loads(text)
+    except ValueError:  # no JSON, so it is meant as a text
+        return text

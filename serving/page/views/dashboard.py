@@ -92,7 +92,7 @@ class LiveView:
         system = self._visitor.system
         html.h2("Value").classes("section")
         try:
-            _, report = await asyncio.to_thread(worth, system.settings, system.outcomes, system.costs)
+            report = await asyncio.to_thread(worth, system.settings, system.outcomes, system.costs)
         except ConfigurationError as error:
             alert(f"Unknown. {error}", kind="note")
             return

@@ -82,7 +82,7 @@ def test_an_evaluation_measures_no_month(contract):
 @pytest.mark.parametrize("origin", ["production", "evaluation"])
 def test_table_page_and_json_show_the_same_figures_with_the_same_marks(contract, origin):
     report = value_report(contract, outcomes(origin, accepted=40, edited=5, escalated=30), costs(80), measured=GOOD)
-    shown = page([(contract, report)], written=NOW)
+    shown = page([report], written=NOW)
     table = "\n".join(cell for column in report.table().columns for cell in column.cells)
     told = json.loads(json.dumps(report.as_dict()))["figures"]
     assert list(told) == [figure.key for figure in report.figures]
@@ -97,7 +97,7 @@ def test_table_page_and_json_show_the_same_figures_with_the_same_marks(contract,
 
 
 def test_the_label_of_a_bar_says_what_was_not_measured(contract):
-    shown = page([(contract, value_report(contract, outcomes(accepted=3), costs(3)))], written=NOW)
+    shown = page([value_report(contract, outcomes(accepted=3), costs(3))], written=NOW)
     assert "errors avoided (assumed)" in shown
 
 
@@ -106,7 +106,7 @@ def test_a_floor_that_an_exception_excuses_still_holds_the_verdict(contract):
     report = value_report(contract, given, costs(220), measured=GOOD | {"refused": 0.7})
     assert report.verdict == "hold"
     assert any("floor not met: refused 0.7" in reason for reason in report.reasons)
-    assert "excepted down to 0.68 accepted by Ruben Halvard" in page([(contract, report)], written=NOW)
+    assert "excepted down to 0.68 accepted by Ruben Halvard" in page([report], written=NOW)
     (told,) = [floor for floor in report.as_dict()["floors"] if not floor["met"]]
     assert told["exception"]["until"] == "2027-11-28"
 
@@ -235,7 +235,7 @@ def test_tenants_are_told_apart(contract):
 
 def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_it_shows(contract):
     nasty = costs(3) | {"a9": AnswerCost(Decimal(1), "<script>alert(1)</script>", NOW)}
-    shown = page([(contract, value_report(contract, outcomes(accepted=3), nasty))], written=NOW)
+    shown = page([value_report(contract, outcomes(accepted=3), nasty)], written=NOW)
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
     assert "http" not in shown
