@@ -14,17 +14,23 @@ import random
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from tests import services
+from tests.forks import forks
 
+FORKS = forks(
+    __name__, "langchain_core.embeddings", "models.embedding", "retrieval.index.maintenance", "retrieval.ingest.pipeline",
+    "retrieval.ingest.sandbox", "retrieval.search.hybrid",
+)  # fmt: skip
 DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""
 
@@ -130,35 +136,39 @@ with ExitStack() as stack:
 """
 
 
+def be_child(folder: str, environment: dict[str, str], orders: Connection, answers: Connection) -> None:
+    """What a forked child does. Any warning of its own ends it, as it ends those that are started anew."""
+    os.environ.update(environment)
+    os.dup2(orders.fileno(), 0)
+    os.dup2(answers.fileno(), 1)
+    sys.stdin, sys.stdout, sys.argv = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8"), ["child", folder]  # noqa: SIM115 - as long as it lives
+    warnings.simplefilter("error")
+    exec(compile(CHILD, "child", "exec"), {"__name__": "__main__"})
+
+
 class Child:
     """A process that owns a ledger and an index."""
 
     def __init__(self, folder: Path, *, inside: Sequence[str] = ()) -> None:
-        """`inside` is a command that runs another one in a restricted surrounding."""
+        """`inside` is a command that runs another one in a restricted surrounding; the others are forked."""
         self.heard: list[dict[str, Any]] = []
-        self.process = subprocess.Popen(
-            [*inside, sys.executable, "-W", "error", "-c", textwrap.dedent(CHILD), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([".", *sys.path])},
+        self.process, self._wait, self._orders, self._answers = (
+            _start_inside(folder, inside) if inside else _fork(folder)
         )
 
     def send(self, do: str, **told: Any) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps({"do": do, **told}) + "\n")
-        self.process.stdin.flush()
+        self._orders.write(json.dumps({"do": do, **told}) + "\n")
+        self._orders.flush()
 
     def line(self) -> dict[str, Any] | None:
         """The next answer; `None` when the process has ended."""
-        assert self.process.stdout
-        text = self.process.stdout.readline()
+        text = self._answers.readline()
         answer: dict[str, Any] | None = json.loads(text) if text.endswith("\n") else None
         return answer
 
     def answer(self) -> dict[str, Any]:
         answer = self.line()
-        assert answer is not None, f"the process died with status {self.process.wait()}"
+        assert answer is not None, f"the process died with status {self._wait()}"
         self.heard.append(answer)
         return answer
 
@@ -168,13 +178,46 @@ class Child:
 
     def close(self) -> None:
         """End in order: everything is closed and the index is sealed."""
-        with self.process:
-            pass
-        assert self.process.returncode == 0
+        self._orders.close()
+        assert self._wait() == 0
+        self._answers.close()
 
     def kill(self) -> None:
-        with self.process:
-            self.process.kill()
+        self.process.kill()
+        self._wait()
+        with suppress(BrokenPipeError):
+            self._orders.close()
+        self._answers.close()
+
+
+Started = tuple[Any, Callable[[], int | None], TextIO, TextIO]
+"""A process, how to wait for its exit status, and its two ends."""
+
+
+def _fork(folder: Path) -> Started:
+    (theirs, orders), (answers, back) = FORKS.Pipe(duplex=False), FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=be_child, args=(str(folder), dict(os.environ), theirs, back))
+    process.start()
+    ends = os.fdopen(os.dup(orders.fileno()), "w"), os.fdopen(os.dup(answers.fileno()))
+    for end in (theirs, orders, answers, back):
+        end.close()
+
+    def wait() -> int | None:
+        process.join()
+        return process.exitcode
+
+    return process, wait, *ends
+
+
+def _start_inside(folder: Path, inside: Sequence[str]) -> Started:
+    process = subprocess.Popen(
+        [*inside, sys.executable, "-W", "error", "-c", CHILD, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([".", *sys.path])},
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    return process, process.wait, process.stdin, process.stdout
 
 
 Start = Callable[..., Child]

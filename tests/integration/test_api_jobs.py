@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -22,13 +21,16 @@ from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.admission import FairTurns
 from serving.access.identity import KeyStore
+from serving.app import ROUTES
 from serving.jobs import store as jobs
 from serving.jobs.queue import ATTEMPTS, LOOK_S
 from serving.jobs.store import JobStore
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
+from tests.forks import forks
 
 PATIENCE_S = 60
+FORKS = forks(__name__, *ROUTES)
 
 
 @pytest.fixture
@@ -305,13 +307,12 @@ def test_an_item_that_kills_its_process_is_given_up_by_name_and_the_others_are_d
     questions = [(question, {"question": question}) for question in ("When?", "poison", "Why?")]
     asyncio.run(store.add("answers", caller, questions, {}))
     store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
-    spawn = multiprocessing.get_context("spawn")
     for _ in range(ATTEMPTS):
-        process = spawn.Process(target=serve_until_poisoned, args=(folder,))
+        process = FORKS.Process(target=serve_until_poisoned, args=(folder,))
         process.start()
         process.join(PATIENCE_S)
         assert process.exitcode == -signal.SIGKILL
-    last = spawn.Process(target=serve_until_poisoned, args=(folder,))
+    last = FORKS.Process(target=serve_until_poisoned, args=(folder,))
     last.start()
     try:
         wait_until(lambda: not last.is_alive() or not asyncio.run(store.items("job-1", waiting=True)))

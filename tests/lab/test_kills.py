@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -32,6 +31,7 @@ from retrieval.ingest.preparation import Item
 from serving.cli.main import app
 from serving.settings import Loaded, load
 from serving.wiring import open_system
+from tests.forks import forks
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 8
@@ -45,10 +45,7 @@ RETENTION = "[foundation.retention]\nspans_days = 1e-9\nconversations_days = 1e-
 Stored = Mapping[str, str]
 """A digest of each document with its passages and vectors, by its name."""
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["__main__", __name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure"]
-)
+FORKS = forks(__name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure")
 """Imported once, so that a killed command was at its work and not at its imports."""
 
 
