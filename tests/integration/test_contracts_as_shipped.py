@@ -18,7 +18,6 @@ import pytest
 from foundation.components import available
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import load
-from tests.contracts.test_tools import PARTS as TOOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = "not traced and not TestLangChain"
@@ -52,6 +51,8 @@ def test_it_ends_as_it_says(ran: subprocess.CompletedProcess[str]) -> None:
 
 @pytest.mark.parametrize("port", CONTRACTS)
 def test_what_is_not_done_twice_is_done_by_the_suites_themselves(port: str) -> None:
-    """They run on each file of the port's folder, with the options that it has where stack.toml says nothing."""
+    """They run on each file of the port's folder and on what they name, with the options that it has where stack.toml says nothing."""
+    suite = (ROOT / Port(port).suite).read_text(encoding="utf-8")
     parts = Port(port).configured_parts(load(ROOT / "stack.toml").settings)
-    assert [part for part in parts if part.use not in {*available(port), *TOOLS} or part.options] == []
+    assert [part for part in parts if part.use not in available(port) and f'"{part.use}"' not in suite] == []
+    assert [part for part in parts if part.options] == []
