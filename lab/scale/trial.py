@@ -28,7 +28,7 @@ from lab.library import open_library
 from retrieval.build import Retrieval
 from retrieval.documents import Entry, Source
 from retrieval.index.maintenance import catch_up
-from retrieval.ingest.batches import SENT_ITEMS, IngestReport
+from retrieval.ingest.pipeline import SENT_ITEMS, IngestReport
 from retrieval.ingest.preparation import Item, Prepared, Refused
 from retrieval.ingest.ray_workers import demand_ray
 from serving.cli import terminal

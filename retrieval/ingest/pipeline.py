@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from models.contract import Embeddings
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Document, Entry, Parsed, Refusal, Source
 from retrieval.index.maintenance import SameParts, catch_up
-from retrieval.ingest.batches import UNDER_WAY, IngestReport, Offer, group_offers, name_key
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
 from retrieval.ingest.parsing import find_newer_parser
 from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, embed_cuts, hash_item
@@ -36,12 +35,46 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Most batches that are being embedded or wait for it, so that few documents are in memory at a time
+UNDER_WAY = 2
+# Most items that are prepared and committed together, and bytes from which another batch begins
+SENT_ITEMS, SENT_BYTES = 64, 1 << 19
+
+
 Outcomes = Iterator[list[Prepared | Refused]]
 # A check that raises where an ingest may not go on; `go_on` never does
 Demand = Callable[[], object]
 
 
 def go_on() -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An item on its way into the ledger."""
+
+    item: Item
+    content_hash: str = ""
+    new: bool | None = None
+    """Whether it replaces nothing; `None`: unknown, since an earlier item of the same document is under way."""
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """The counts of an ingest. Each item is in exactly one of the first four."""
+
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    refused: tuple[Refusal, ...] = ()
+    chunks: int = 0
+    embedded: int = 0
+    """Passages embedded, of the `chunks` written; the others were stored before, in an earlier version or elsewhere."""
+    seconds: float = 0.0
+
+    @property
+    def handled_count(self) -> int:
+        return self.added + self.replaced + self.unchanged + len(self.refused)
 
 
 class Ingestor:
@@ -310,6 +343,26 @@ class Ingestor:
             catch_up(self._ledger, self._vectors)
         except ComponentError as error:
             log.warning("The vector index could not follow the ledger; it will be tried again. %s", error)
+
+
+def group_offers(offers: Iterable[Offer]) -> Iterator[list[Offer]]:
+    """Group offers into batches, no document twice in one, since a batch is committed as a whole."""
+    batch: dict[str, Offer] = {}
+    size = 0
+    for offer in offers:
+        key = name_key(offer.item.source)
+        if key in batch or len(batch) >= SENT_ITEMS or size >= SENT_BYTES:
+            yield list(batch.values())
+            batch, size = {}, 0
+        batch[key] = offer
+        size += len(offer.item.content)
+    if batch:
+        yield list(batch.values())
+
+
+def name_key(source: Source) -> str:
+    """Return a key that documents which may replace each other share."""
+    return f"{source.tenant}\0{source.uri}"
 
 
 def demand_readable(source: Source, scope: Scope | None) -> None:

@@ -7,8 +7,11 @@ chunk and every deletion gets the next number of one sequence, by which a vector
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,152 @@ from pydantic import Field
 
 from foundation.clock import Clock
 from foundation.components import Context
+from foundation.errors import StoreUnavailable
 from foundation.settings import Section
 from foundation.stores.crashpoints import crash_point
 from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteFile, SqliteStore
-from retrieval.documents import DOCUMENTS_STAY
+from foundation.text.tokens import searchable
+from foundation.types import UNCLASSIFIED
+from retrieval.documents import DOCUMENTS_STAY, Chunk
+from retrieval.filters import Leaf, OneOf, Stored
+from retrieval.tables import row_codec
+from retrieval.tables.connection import TablesConnection, Values
 from retrieval.tables.ledger import TablesLedger
-from retrieval.tables.sqlite_tables import SqliteTables, make_tables, set_up
+from retrieval.tables.schema import TABLES, conditions
+
+# Version of the schema and of the keyword index. Raise it when either changes.
+_VERSION = 8
+# SQL name of `foundation.text.tokens.searchable`, which prepares texts for the keyword index. A running process of an
+# older version lacks this function, so its writes fail instead of mixing two forms.
+_SEARCHABLE = "searchable_7"
+_TYPES = {"key": "TEXT", "keys": "TEXT", "day": "TEXT", "time": "TEXT", "number": "INTEGER", "bytes": "BLOB"}
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+{TABLES.format(**_TYPES, searched="heading TEXT NOT NULL")}
+CREATE INDEX IF NOT EXISTS documents_by_name ON documents (tenant, uri);
+CREATE INDEX IF NOT EXISTS versions ON documents (tenant, series, effective_from) WHERE series IS NOT NULL;
+CREATE INDEX IF NOT EXISTS earlier ON documents (version_of) WHERE version_of IS NOT NULL;
+CREATE INDEX IF NOT EXISTS refusals_by_name ON refusals (tenant, uri);
+CREATE INDEX IF NOT EXISTS chunk_owners ON chunks (chunk_id, document_id);  -- answers without reading the rows
+CREATE INDEX IF NOT EXISTS chunks_by_digest ON chunks (digest);
+CREATE TABLE IF NOT EXISTS filterable (  -- what is known of a document, a row each, to filter by
+  document_id TEXT NOT NULL REFERENCES documents, name TEXT NOT NULL, value NOT NULL, PRIMARY KEY (document_id, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (  -- without a copy of the text; marks count as letters, as in Thai
+  heading, text, content='', tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* Co Mc Mn'"
+);
+CREATE TRIGGER IF NOT EXISTS chunk_added AFTER INSERT ON chunks BEGIN
+  INSERT INTO search (rowid, heading, text) VALUES (new.sequence, {_SEARCHABLE}(new.heading), {_SEARCHABLE}(new.text));
+END;
+CREATE TRIGGER IF NOT EXISTS chunk_removed AFTER DELETE ON chunks BEGIN
+  INSERT INTO search (search, rowid, heading, text)
+  VALUES ('delete', old.sequence, {_SEARCHABLE}(old.heading), {_SEARCHABLE}(old.text));
+END;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+_MEETS = "EXISTS (SELECT 1 FROM json_each(%s.groups) AS theirs JOIN json_each(%s) AS mine ON mine.value = theirs.value)"
+_CONDITIONS = conditions(
+    no_groups="'[]'",
+    reader_groups=lambda doc: _MEETS % (doc, ":groups"),
+    writer_groups=_MEETS % ("d", "newer.writer_reads, '$.groups'"),
+    data_class=lambda doc: (
+        f"""coalesce(json_extract({doc}.attributes, '$."{row_codec.DATA_CLASS_KEY}"'), '{UNCLASSIFIED}')"""
+    ),
+    reader_classes=lambda of: f"(:classes IS NULL OR {of} IN (SELECT value FROM json_each(:classes)))",
+    writer_classes=lambda of: (
+        f"(json_extract(newer.writer_reads, '$.classes') IS NULL OR {of} IN ("
+        f"SELECT value FROM json_each(newer.writer_reads, '$.classes')))"
+    ),
+    as_of=":as_of",
+    before_all="''",
+)
+
+
+class SqliteTables(TablesConnection):
+    conditions = _CONDITIONS
+    JOIN = "CROSS JOIN"  # or SQLite would walk through all documents of the tenant
+    BY_CHUNK_ID = "INDEXED BY chunk_owners"
+    READ_FINGERPRINT = "SELECT value FROM state WHERE name = 'fingerprint'"
+    WRITE_FINGERPRINT = "INSERT OR REPLACE INTO state VALUES ('fingerprint', :text)"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: Values | None = None) -> sqlite3.Cursor:
+        return self._connection.execute(query, _encode(values or {}))
+
+    def execute_many(self, query: str, rows: Sequence[Values]) -> None:
+        self._connection.executemany(query, map(_encode, rows))
+
+    def stream(self, query: str, values: Values | None = None) -> Iterator[Any]:
+        return self.execute(query, values)
+
+    @staticmethod
+    def unnest(name: str) -> str:
+        return f"json_each(:{name}) AS wanted"
+
+    @staticmethod
+    def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:
+        named = (
+            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
+        )
+        if isinstance(leaf, OneOf):
+            return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
+        low, high = map(bind, leaf.ends)
+        return f"{named} AND f.value BETWEEN {low} AND {high})"
+
+    def insert_filterable(self, document_id: str, attributes: Mapping[str, Stored]) -> None:
+        rows = [(document_id, name, value) for name, value in attributes.items()]
+        self._connection.executemany("INSERT INTO filterable VALUES (?, ?, ?)", rows)
+
+    def insert_chunks(self, rows: Sequence[dict[str, Any]], chunks: Sequence[Chunk]) -> None:
+        for row, chunk in zip(rows, chunks, strict=True):
+            row["heading"] = "\n".join(chunk.heading_path)
+        if rows:
+            self.execute_many(row_codec.insert_statement("chunks", rows[0]), rows)
+
+    def delete_chunks(self, document_id: str) -> list[str]:
+        query = "DELETE FROM chunks WHERE document_id = ? RETURNING sequence, chunk_id"
+        return [chunk_id for _, chunk_id in sorted(self._connection.execute(query, (document_id,)).fetchall())]
+
+    def delete_documents(self) -> None:
+        for table in ("chunks", "filterable", "documents", "deletions", "commits"):
+            self._connection.execute(f"DELETE FROM {table}")
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Set up a new connection for a ledger."""
+    connection.row_factory = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function(_SEARCHABLE, 1, searchable, deterministic=True)
+
+
+def make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the tables if there are none, atomically: two processes may do so at once. Raises StoreUnavailable: the
+    tables have another format.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(_SCHEMA)
+    elif version != _VERSION:
+        raise StoreUnavailable(
+            f"{path} has the format {version}; this version of Sixply reads format {_VERSION}. "
+            f"Use the version that wrote it, or move the file away and ingest again: make ingest SRC=folder"
+        )
+
+
+def _encode(values: Values) -> dict[str, Any]:
+    encoded: dict[str, Any] = dict(values)
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            encoded[name] = json.dumps(value)
+        elif isinstance(value, date):
+            encoded[name] = value.isoformat()
+    return encoded
+
 
 # All matches are ranked first, and access is checked from the best on until there are enough; checking every match
 # takes twice as long. `LIMIT -1` keeps SQLite from merging the two steps.

@@ -16,7 +16,7 @@ import numpy as np
 from retrieval.documents import Chunk, Entry, Fingerprint, Refusal
 from retrieval.filters import Leaf, Stored, stored_attributes
 from retrieval.tables import row_codec
-from retrieval.tables.scope import Conditions
+from retrieval.tables.schema import Conditions
 
 Values = Mapping[str, Any]
 

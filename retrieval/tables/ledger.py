@@ -19,7 +19,7 @@ from retrieval.documents import Document, Entry, Fingerprint, Hit, Refusal, Vect
 from retrieval.filters import Where, bind_filter, simplify
 from retrieval.tables import row_codec
 from retrieval.tables.connection import TablesConnection
-from retrieval.tables.scope import bind_scope
+from retrieval.tables.schema import bind_scope
 
 # Most words of a query that keyword search uses; vector search reads no further either
 MOST_WORDS = 128

@@ -15,8 +15,7 @@ from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFou
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.documents import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
-from retrieval.ingest.batches import IngestReport
-from retrieval.ingest.pipeline import Demand, demand_readable
+from retrieval.ingest.pipeline import Demand, IngestReport, demand_readable
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
 from serving.api.schemas import DocumentSummary, Identifier, Known, Name

@@ -19,8 +19,8 @@ from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, exit_unless, load_stack
 
 if TYPE_CHECKING:
-    from retrieval.ingest.batches import IngestReport
     from retrieval.ingest.folders import FolderChanges, FolderItems
+    from retrieval.ingest.pipeline import IngestReport
     from retrieval.ingest.preparation import Item, Refused
     from serving.settings import Loaded, Settings
 

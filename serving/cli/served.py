@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestration.events import Event
     from orchestration.requests import AnswerRequest
     from retrieval.documents import Hit, Refusal
-    from retrieval.ingest.batches import IngestReport
+    from retrieval.ingest.pipeline import IngestReport
     from retrieval.ingest.preparation import Item
     from serving.wiring import System
 
@@ -122,7 +122,7 @@ class _Served:
 
     def ingest(self, items: Iterable[Item], *, progress: Callable[[int], None] | None = None) -> IngestReport:
         from retrieval.documents import Refusal
-        from retrieval.ingest.batches import IngestReport
+        from retrieval.ingest.pipeline import IngestReport
 
         started_s = self.context.clock.monotonic_s()
         became: list[str | Refusal] = []

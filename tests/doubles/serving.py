@@ -31,7 +31,7 @@ from orchestration.events import Answer, Charge, Conversation, Event, Step, Turn
 from orchestration.requests import AnswerRequest
 from retrieval.documents import Chunk, Citation, Document, Hit, Refusal
 from retrieval.filters import matches
-from retrieval.ingest.batches import IngestReport
+from retrieval.ingest.pipeline import IngestReport
 from serving.access.identity import KeyStore
 from serving.build import open_serving
 from serving.settings import HttpSettings, ServingSettings, Settings

@@ -111,7 +111,7 @@ def test_an_ingest_that_is_interrupted_says_what_is_stored_and_goes_on_when_it_i
     documents = str(folder / "documents")
     with monkeypatch.context() as patch:
         patch.setattr("serving.cli.terminal.progress", interrupted)
-        patch.setattr("retrieval.ingest.batches.SENT_ITEMS", 1)
+        patch.setattr("retrieval.ingest.pipeline.SENT_ITEMS", 1)
         patch.setattr("retrieval.ingest.pipeline.UNDER_WAY", 1)  # so the first is stored when the second is sent
         said = sixply("ingest", documents, status=130, json_too=False)
     stored = len(sixply("documents")["documents"])

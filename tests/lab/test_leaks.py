@@ -17,7 +17,7 @@ from lab.faults.leaks import ZEROS, Person, leaks
 from retrieval.documents import DATA_CLASS, Source
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item
-from retrieval.tables.sqlite_tables import SqliteTables
+from retrieval.ledgers.sqlite import SqliteTables
 from serving.settings import load
 
 OPERATIONS = 2000

@@ -18,9 +18,8 @@ from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from retrieval.contract import DocumentLedger, VectorIndex
 from retrieval.documents import Block, Entry, Parsed, Source, VectorItem, Vectors
-from retrieval.ingest.batches import SENT_ITEMS as BATCH
-from retrieval.ingest.batches import UNDER_WAY
-from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.pipeline import SENT_ITEMS as BATCH
+from retrieval.ingest.pipeline import UNDER_WAY, Ingestor
 from retrieval.ingest.preparation import Item, Refused
 
 ACME = Scope("acme")

@@ -15,7 +15,8 @@ from foundation.settings import ClusterSettings, Part
 from foundation.types import Scope
 from retrieval.documents import Fingerprint, Source
 from retrieval.index.maintenance import fingerprint_of
-from retrieval.ingest import batches, ray_workers
+from retrieval.ingest import pipeline as batches
+from retrieval.ingest import ray_workers
 from retrieval.ingest.parsing import ParseLimits, parse_here, parser_versions
 from retrieval.ingest.pipeline import Ingestor
 from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused

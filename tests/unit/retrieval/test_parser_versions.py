@@ -28,8 +28,8 @@ from retrieval.contract import DocumentLedger
 from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
 from retrieval.ingest import near_duplicates, parsing
-from retrieval.ingest.batches import IngestReport
 from retrieval.ingest.parsing import find_newer_parser, parse_here, parser_versions
+from retrieval.ingest.pipeline import IngestReport
 from retrieval.ingest.preparation import Item
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings, RetrievalSettings
