@@ -11,7 +11,6 @@ from langchain_core.language_models import BaseChatModel
 from foundation.components import Assembly, load_if_there
 from foundation.settings import Part
 from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reranker, RerankerParts
-from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
 from models.resilience.retry import resilient
 from models.settings import ModelsSettings
@@ -70,7 +69,8 @@ def open_models(
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
     embedder = watch_embedder(encoder)
-    query_embedder = RememberingEmbedder(embedder)
+    remembering = load_if_there("models.encoders.remembering")
+    query_embedder = remembering.RememberingEmbedder(embedder) if remembering else embedder
     reranker = open_reranker(settings, assembly, query_embedder)
 
     def as_one(models: Sequence[BaseChatModel]) -> BaseChatModel:
