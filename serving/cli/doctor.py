@@ -42,11 +42,6 @@ class Check:
     found: str
     advice: str = ""
 
-    @classmethod
-    def unless(cls, problem: bool, name: str, found: str, advice: str) -> Check:
-        """Return a failed check with `advice` if there is a problem, else a passed one."""
-        return cls(name, ok=not problem, found=found, advice=advice if problem else "")
-
 
 def doctor(json: Json = None, stack: Stack = STACK) -> None:
     """Check this machine and this configuration; say what to do."""
@@ -87,21 +82,23 @@ def run_checks(loaded: Loaded) -> list[Check]:
 
 
 def check_python() -> Check:
-    version = sys.version.split()[0]
-    fits = LOWEST <= sys.version_info[:2] <= HIGHEST
-    return Check.unless(not fits, "python", version, "Use Python 3.11 to 3.14: make setup PYTHON=python3.13")
+    ok = LOWEST <= sys.version_info[:2] <= HIGHEST
+    advice = "" if ok else "Use Python 3.11 to 3.14: make setup PYTHON=python3.13"
+    return Check("python", ok, sys.version.split()[0], advice)
 
 
 def check_memory() -> Check:
     free_gb = min(psutil.virtual_memory().available, _left_in_container()) / 1e9
     advice = f"The bundled models and index want {MEMORY_GB} GB. Close programs, or give the container more."
-    return Check.unless(free_gb < MEMORY_GB, "memory", f"{free_gb:.1f} GB free", advice)
+    ok = free_gb >= MEMORY_GB
+    return Check("memory", ok, f"{free_gb:.1f} GB free", "" if ok else advice)
 
 
 def check_disk(data_dir: Path) -> Check:
     free_gb = psutil.disk_usage(str(_nearest(data_dir))).free / 1e9
-    advice = "Free some space, or name another folder: [foundation] data_dir"
-    return Check.unless(free_gb < DISK_GB, "disk", f"{free_gb:.1f} GB free for {data_dir}", advice)
+    ok = free_gb >= DISK_GB
+    advice = "" if ok else "Free some space, or name another folder: [foundation] data_dir"
+    return Check("disk", ok, f"{free_gb:.1f} GB free for {data_dir}", advice)
 
 
 def check_writable(data_dir: Path) -> Check:
@@ -123,13 +120,10 @@ def check_port(host: str, port: int) -> Check:
             # two sockets may share an address until one of them listens
             probe.listen(1)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            advice = (
-                f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
-            )
-            return Check("port", ok=False, found=f"{host}:{port} is taken", advice=advice)
-        advice = "Correct host or port in [serving.http]"
-        return Check("port", ok=False, found=f"{host}:{port}: {error.strerror or error}", advice=advice)
+        taken = error.errno == errno.EADDRINUSE
+        found = f"{host}:{port} is taken" if taken else f"{host}:{port}: {error.strerror or error}"
+        other = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
+        return Check("port", ok=False, found=found, advice=other if taken else "Correct host or port in [serving.http]")
     return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
 
 
@@ -140,13 +134,12 @@ def check_sqlite() -> Check:
 
 
 def check_four_eyes(policy: PolicySettings) -> Check:
-    found = (
-        "nobody approves what they asked for themselves" if policy.four_eyes else "off: everybody may approve their own"
-    )
+    if policy.four_eyes:
+        return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
     advice = (
         "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
     )
-    return Check("four eyes", ok=True, found=found, advice="" if policy.four_eyes else advice)
+    return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
 
 
 def check_part(section: str, part: Part) -> Check:
