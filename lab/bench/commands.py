@@ -143,6 +143,7 @@ def bench_answers(
     from lab.bench import risk_coverage
     from lab.bench.public_data import bench_answers
     from observability.evaluation.datasets import TENANT, Question
+    from observability.stores import history
     from observability.stores.spans import SpanStore
 
     person = Principal("bench", TENANT, frozenset({"reader"}))
@@ -154,7 +155,7 @@ def bench_answers(
 
         def confidences() -> dict[str, float]:
             system.telemetry.flush()
-            return spans.last_of(names.CONFIDENCE)
+            return history.last_of(spans, names.CONFIDENCE)
 
         figures = asyncio.run(
             bench_answers(

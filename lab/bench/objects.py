@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
+from lab.bench.shares import proportion
 from observability.evaluation.datasets import evenly, lines
-from observability.evaluation.metrics import proportion
 from orchestration.answers.objects import ObjectAnswer
 
 CALLS = ("simple_python", "live_simple", "multiple", "live_multiple")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from foundation import names
 from observability.evaluation import metrics
+from observability.stores import history
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanRow, SpanStore
@@ -129,7 +130,7 @@ def answers(
     """Return every answer of a period, oldest first, from the spans of its agent, searches and grading."""
     paid = costs.answers(since=since)
     judged = {outcome.answer_id: outcome.verdict for outcome in outcomes if outcome.origin == "production"}
-    rows = spans.between(_ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
+    rows = history.between(spans, _ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
     best = _largest(rows, names.TOP_SCORE)
     sure = _largest(rows, names.CONFIDENCE)
     parts: defaultdict[str, list[SpanRow]] = defaultdict(list)

@@ -124,21 +124,6 @@ def resample_means(numbers: npt.NDArray[np.float64], *, seed: int | np.random.Ge
     return np.concatenate([numbers[block].mean(axis=1) for block in draws(len(numbers), seed=seed)])
 
 
-def proportion(flags: Iterable[float]) -> Estimate:
-    """Return the share of ones with Wilson's interval, which keeps a width where all flags are equal.
-
-    >>> print(proportion([0] * 100))
-    0.000 [0.000, 0.037]
-    """
-    from scipy.stats import binomtest
-
-    numbers = [float(flag) for flag in flags]
-    if not numbers:
-        return Estimate(None, None, None, 0)
-    interval = binomtest(int(sum(numbers)), len(numbers)).proportion_ci(method="wilson")
-    return Estimate(sum(numbers) / len(numbers), float(interval.low), float(interval.high), len(numbers))
-
-
 def weighted_kappa(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float | None:
     """Return Cohen's kappa with quadratic weights (Cohen 1968) of two series of marks: 1 is agreement, 0 is chance.
 

@@ -37,16 +37,15 @@ class Proposal(BaseModel):
 
 def write(path: Path, drafts: Sequence[Proposal]) -> None:
     """Write a new file. Raises InvalidRequest: the file exists, and somebody may have begun to review it."""
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(_lines(drafts))
-    except FileExistsError as error:
-        raise InvalidRequest(f"{path} is there already, perhaps with a review in it. Name another file: TO=") from error
+    if path.exists():
+        raise InvalidRequest(f"{path} is there already, perhaps with a review in it. Name another file: TO=")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path, drafts)
 
 
 def save(path: Path, drafts: Sequence[Proposal]) -> None:
     """Replace the file, whole or not at all."""
-    _replace(path, _lines(drafts))
+    _replace(path, "".join(json.dumps(draft.model_dump(), ensure_ascii=False) + "\n" for draft in drafts))
 
 
 def read_proposals(path: Path) -> list[Proposal]:
@@ -87,10 +86,6 @@ def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
     if before and not before.endswith("\n"):
         before += "\n"
     _replace(golden, before + "".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in cases))
-
-
-def _lines(drafts: Sequence[Proposal]) -> str:
-    return "".join(json.dumps(draft.model_dump(), ensure_ascii=False) + "\n" for draft in drafts)
 
 
 def _replace(path: Path, text: str) -> None:

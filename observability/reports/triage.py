@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from foundation import names
 from foundation.types import LAYERS, Layer
 from observability.reports.layer_bill import layer_bill
+from observability.stores import history
 from observability.stores.spans import SpanRow, SpanStore
 
 # Default number of latest traces to read
@@ -77,7 +78,7 @@ def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request
     only read or were refused.
     """
     roots = store.recent(limit, done=not every)
-    spans = store.traces([root.trace_id for root in roots])
+    spans = history.traces(store, [root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]
 
 
@@ -94,7 +95,7 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
     import numpy as np
 
     roots = store.recent(look_at)
-    found_by_id = store.traces([root.trace_id for root in roots])
+    found_by_id = history.traces(store, [root.trace_id for root in roots])
     bills = [layer_bill(found_by_id[root.trace_id], ()) for root in roots]
     whole_ms = sum(bill.ms for bill in bills)
     times = []
@@ -111,7 +112,7 @@ def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failur
     traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
     roots = store.recent(look_at)
-    by_trace = store.traces([root.trace_id for root in roots])
+    by_trace = history.traces(store, [root.trace_id for root in roots])
     for root in roots:
         spans = by_trace[root.trace_id]
         for span in _first_failed(spans):

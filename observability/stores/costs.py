@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -63,7 +61,7 @@ EXACT = Context(prec=60)
 
 # without a price a charge counts as unpriced, never as zero
 # Columns of a `Total` after its key
-_FIGURES = (
+FIGURES = (
     "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
     "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
 )
@@ -151,14 +149,6 @@ class CostLedger:
         """Return every charge, in order."""
         return self._charges("? = ''", "")
 
-    def runs_of(self, tenant: str, subject: str) -> list[tuple[str, str]]:
-        """Return answer id and trace id of everything charged for a person; empty strings where a charge has none."""
-        return self._select(
-            "SELECT DISTINCT coalesce(answer_id, ''), coalesce(trace_id, '') FROM charges WHERE tenant = ? AND subject = ?",
-            tenant,
-            subject,
-        )
-
     def totals(
         self,
         by: By = "tenant",
@@ -168,28 +158,17 @@ class CostLedger:
         subject: str | None = None,
     ) -> list[Total]:
         """Return sums by `by`, the most expensive first, of charges since `since`, of one tenant or of one person."""
-        return self._totals(
-            f"{KEY_OF[by]}, {_FIGURES} FROM charges "
+        return self.sum_up(
+            f"{KEY_OF[by]}, {FIGURES} FROM charges "
             "WHERE at >= ? AND tenant = coalesce(?, tenant) AND subject = coalesce(?, subject)",
             since.astimezone(UTC).isoformat() if since else "",
             tenant,
             subject,
         )
 
-    def by_outcome(self, verdicts: Mapping[str, str]) -> list[Total]:
-        """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome.
-
-        Charges without an answer, such as those of an ingest, are under `no answer`.
-        """
-        return self._totals(
-            f"iif(answer_id > '', coalesce(verdict, 'unknown'), 'no answer'), {_FIGURES} FROM charges "  # noqa: S608 - own names
-            "LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
-            json.dumps(dict(verdicts)),
-        )
-
     def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
         """Return the cost of each answer, in the order of their first charges."""
-        rows = self._select(
+        rows = self.select(
             "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at) FROM charges "
             "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
             since.astimezone(UTC).isoformat() if since else "",
@@ -202,16 +181,18 @@ class CostLedger:
     def close(self) -> None:
         self._file.close()
 
-    def _totals(self, columns_and_rows: str, *parameters: Any) -> list[Total]:
-        rows = self._select(f"SELECT {columns_and_rows} GROUP BY 1", *parameters)
+    def sum_up(self, columns_and_rows: str, *parameters: Any) -> list[Total]:
+        """Return the groups of a key and `FIGURES`, the most expensive first. `columns_and_rows` must be text of our own."""
+        rows = self.select(f"SELECT {columns_and_rows} GROUP BY 1", *parameters)
         totals = [Total(key, Decimal(usd), *figures) for key, usd, *figures in rows]
         return sorted(totals, key=lambda total: (-total.usd, -total.calls, total.key))
 
     def _charges(self, condition: str, value: str) -> list[Charge]:
-        rows = self._select(f"SELECT * FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
+        rows = self.select(f"SELECT * FROM charges WHERE {condition} ORDER BY id", value)  # noqa: S608 - own names
         return [_charge(dict(row)) for row in rows]
 
-    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return what a statement reads."""
         return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
 
 

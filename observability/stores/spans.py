@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind
 from foundation import names
 from foundation.errors import InvalidRequest, NotFound, StoreUnavailable
 from foundation.stores.registry import Person
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect
+from foundation.stores.sqlite_file import SqliteStore, connect
 from foundation.types import LAYERS, Layer
 
 SCHEMA = """
@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS spans (
 CREATE INDEX IF NOT EXISTS spans_by_time ON spans (start_ns);
 """
 # Spans are stored when they end, parents after children, so that this holds where a coarse clock starts both at once.
-_PARENTS_FIRST = "start_ns, id DESC"
+PARENTS_FIRST = "start_ns, id DESC"
 # json.dumps would make an encoder for each span
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
@@ -201,7 +201,6 @@ class SpanStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._store = store_in(FILE)
 
     def trace(self, trace_id: str) -> list[SpanRow]:
         """Return all spans of a trace, by start time. `trace_id` may be any prefix of a single trace.
@@ -215,7 +214,7 @@ class SpanStore:
             raise InvalidRequest(f'"{trace_id}" is no trace id. Give its first hexadecimal digits, e.g. 3fa85f64.')
         # "g" sorts after every hexadecimal digit
         begin_so = "SELECT DISTINCT trace_id FROM spans WHERE trace_id >= ? AND trace_id < ?"
-        trace_ids = [row[0] for row in self._select(begin_so, prefix, prefix + "g")]
+        trace_ids = [row[0] for row in self.select(begin_so, prefix, prefix + "g")]
         if not trace_ids:
             recent = ", ".join(root.trace_id[:12] for root in self.recent(5)) or "none"
             raise NotFound(f'No stored trace begins with "{trace_id}". Recent: {recent}.')
@@ -223,69 +222,30 @@ class SpanStore:
             raise InvalidRequest(
                 f'{len(trace_ids)} traces begin with "{trace_id}": {", ".join(trace_ids[:5])}. Give more digits.'
             )
-        return self._rows(f"WHERE trace_id = ? ORDER BY {_PARENTS_FIRST}", trace_ids[0])
-
-    def traces(self, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
-        """Return all spans of these traces by trace id, each trace's by start time."""
-        spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
-        wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
-        for row in self._rows(f"{wanted} ORDER BY {_PARENTS_FIRST}", json.dumps(list(trace_ids))):
-            spans[row.trace_id].append(row)
-        return spans
+        return self.rows(f"WHERE trace_id = ? ORDER BY {PARENTS_FIRST}", trace_ids[0])
 
     def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
         """Return root spans, newest first; with `done` without HTTP requests that only read or were refused (4xx)."""
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
         only = f"AND NOT ({_LOOKED} OR {_REFUSED})" if done else ""
-        return self._rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
+        return self.rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
 
     def last_answer(self) -> str | None:
         """Return the trace in which an agent worked last, even if it resumed an older request."""
         agents = "SELECT trace_id FROM spans WHERE name LIKE ? ORDER BY start_ns DESC LIMIT 1"
-        return next((trace_id for (trace_id,) in self._select(agents, f"{names.INVOKE_AGENT}%")), None)
+        return next((trace_id for (trace_id,) in self.select(agents, f"{names.INVOKE_AGENT}%")), None)
 
-    def between(self, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
-        """Return spans that began in a period (ns since 1970) and have one of the attributes `naming`, by start.
-
-        Spans that mention such an attribute in a value may be included.
-        """
-        # a look at the text first: reading JSON takes most of the time
-        named = " OR ".join(["instr(attributes, ?)"] * len(naming))
-        return self._rows(
-            f"WHERE start_ns >= ? AND start_ns < ? AND ({named}) ORDER BY {_PARENTS_FIRST}", since_ns, until_ns, *naming
-        )
-
-    def last_of(self, attribute: str) -> dict[str, Any]:
-        """Return, by trace, this attribute's value in the last span that has it."""
-        rows = self._select(
-            "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id", f"%{attribute}%"
-        )
-        values = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
-        return {trace: value for trace, value in values if value is not None}
-
-    def manifests(self) -> set[str]:
-        """Return the run manifests of all stored spans."""
-        return {manifest_id for (manifest_id,) in self._select("SELECT DISTINCT manifest_id FROM spans") if manifest_id}
-
-    def erase_before(self, before_ns: int) -> int:
-        """Delete every span that ended before then; return how many."""
-        if not self.path.exists():
-            return 0
-        with closing(SqliteFile(self.path, self._store)) as file:
-            statement = "DELETE FROM spans WHERE end_ns < ?"
-            count = file.run_now(lambda connection: connection.execute(statement, (before_ns,)).rowcount)
-            file.compact()
-        return count
-
-    def _rows(self, clause: str, *parameters: Any) -> list[SpanRow]:
-        rows = self._select(f"SELECT {', '.join(COLUMNS)} FROM spans {clause}", *parameters)  # noqa: S608 - our own text
+    def rows(self, clause: str, *parameters: Any) -> list[SpanRow]:
+        """Return the spans of a clause of SQL. It must be text of our own."""
+        rows = self.select(f"SELECT {', '.join(COLUMNS)} FROM spans {clause}", *parameters)  # noqa: S608 - our own text
         return [SpanRow(**{**dict(zip(COLUMNS, row, strict=True)), "attributes": json.loads(row[-1])}) for row in rows]
 
-    def _select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return what a statement reads. Raises StoreUnavailable: the file cannot be read."""
         if not self.path.exists():
             return []
         try:
-            with closing(connect(self.path, self._store)) as database:
+            with closing(connect(self.path, store_in(FILE))) as database:
                 return database.execute(statement, parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(

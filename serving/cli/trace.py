@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from foundation.components import load_if_there
+from foundation.components import load_if_there, load_removable
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
@@ -66,7 +66,8 @@ def costs(
     with open_costs(settings) as ledger:
         if by == "outcome":
             with open_outcomes(settings) as outcomes:
-                totals = ledger.by_outcome({row.answer_id: row.verdict for row in outcomes.all()})
+                verdicts = {row.answer_id: row.verdict for row in outcomes.all()}
+            totals = load_removable("observability.stores.history").by_outcome(ledger, verdicts)
         else:
             totals = ledger.totals(cast("By", by))
     if not terminal.write_json(json, [asdict(row) for row in totals]):

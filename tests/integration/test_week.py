@@ -19,6 +19,7 @@ from foundation.errors import NotFound, PersonErased, StoreUnavailable
 from foundation.settings import Part
 from foundation.stores.erasures import Erasures
 from foundation.types import Principal
+from observability.stores import history
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import SpanStore
 from orchestration.actions import Approval
@@ -78,7 +79,7 @@ def test_what_was_asked_and_taken_in_is_listed_by_name_and_a_start_is_not(stack:
 
 def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     naming = [names.OPERATION, names.CONFIDENCE, names.TOP_SCORE]  # steps are no operation of the conventions
-    spans = SpanStore(stack.parent / "var" / "spans.sqlite").between(0, 2**63 - 1, naming=naming)
+    spans = history.between(SpanStore(stack.parent / "var" / "spans.sqlite"), 0, 2**63 - 1, naming=naming)
     (agent,) = [span for span in spans if span.attribute(names.OPERATION) == names.INVOKE_AGENT]
     assert len(agent.attribute(names.QUESTION_SIGNATURE)) == 8
     of_trace = [span for span in spans if span.trace_id == agent.trace_id]

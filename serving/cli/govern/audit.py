@@ -48,11 +48,12 @@ def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
     """Verify the audit against its heads in stored spans, and against other stores where the audit is empty. Raises
     StoreUnavailable: there is no audit, or it cannot be read.
     """
+    from observability.stores import history
     from observability.stores.spans import SpanStore
     from orchestration.effects import audit
 
     # before the chain is read, which may grow meanwhile
-    carried = SpanStore(data / "spans.sqlite").last_of(names.AUDIT_HEAD)
+    carried = history.last_of(SpanStore(data / "spans.sqlite"), names.AUDIT_HEAD)
     witnesses = [audit.Head.parse(str(head)) for head in carried.values()]
     result = audit.verify(data / "audit.sqlite", known=known, witnesses=witnesses)
     acts = sum(_count_rows(data / f"{store}.sqlite", store) for store in ("approvals", "effects"))

@@ -196,6 +196,7 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
 
 async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Person:
     """Collect the ids of the person's work from every store that has some."""
+    from observability.stores import history
     from observability.stores.costs import CostLedger
     from orchestration.effects.audit import SqliteAudit
     from orchestration.effects.effect_log import SqliteEffects
@@ -219,7 +220,7 @@ async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Per
                     traces.add(record.trace_id or "")
         if (data / "costs.sqlite").exists():
             costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite")))
-            for answer, trace in costs.runs_of(principal.tenant, principal.subject):
+            for answer, trace in history.runs_of(costs, principal.tenant, principal.subject):
                 answers.add(answer)
                 traces.add(trace)
         if (data / "effects.sqlite").exists():
@@ -253,6 +254,7 @@ def retention(json: Json = None, stack: Stack = STACK) -> None:
 
 async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
     from foundation.machine import manifest
+    from observability.stores import history
     from observability.stores.spans import SpanStore
     from orchestration.effects.approvals import SqliteApprovals
     from orchestration.effects.audit import SqliteAudit
@@ -263,10 +265,10 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
     with ExitStack() as opened:
         if limits.spans_days is not None:
             before, spans = now - timedelta(days=limits.spans_days), SpanStore(data / "spans.sqlite")
-            count = spans.erase_before(int(before.timestamp() * 1e9))
+            count = history.erase_before(spans, int(before.timestamp() * 1e9))
             erased.append(Erased("spans", f"older than {limits.spans_days:g} days", count))
             audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
-            named = spans.manifests() | await audit.manifests()
+            named = history.manifests(spans) | await audit.manifests()
             count = manifest.prune(data / manifest.FOLDER, named, before)
             erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
         if limits.conversations_days is not None:

@@ -80,6 +80,7 @@ def calibrate(
     from observability.evaluation.calibration import Graded
     from observability.evaluation.calibration import calibrate as calibrated
     from observability.evaluation.datasets import evenly, read_questions
+    from observability.stores import history
     from serving.judge.trial import ask, empty_system
 
     answers_all = {"retrieval": {"grounding": {"min_evidence": 0.0}}}
@@ -99,7 +100,7 @@ def calibrate(
 
         traces = asyncio.run(ask_all())
         system.telemetry.flush()
-        confidences = system.spans.last_of(names.CONFIDENCE)
+        confidences = history.last_of(system.spans, names.CONFIDENCE)
         graded = [
             Graded(confidences[trace], answerable, stranger)
             for trace, (_, _, answerable, stranger) in zip(traces, rows, strict=True)

@@ -55,7 +55,6 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
             f"are cases already. People judge answers over POST /v1/answers/ID/feedback or sixply outcome."
         )
         return
-    to.parent.mkdir(parents=True, exist_ok=True)
     review.write(to, found)
     out.print(
         f"{len(found)} proposals of {len(judged)} judged answers are in {to}. In each: shorten answers to the fact that must "
@@ -80,10 +79,11 @@ def _take(path: Path, golden: Path) -> None:
 async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     # an answer's span names its conversation; the outcome does not
     from observability.proposals.from_feedback import Asked
+    from observability.stores import history
     from orchestration.memory.conversations import read_conversation
 
     settings = loaded.settings
-    spans = open_spans(settings).between(0, 2**63 - 1, naming=[names.ANSWER_ID])
+    spans = history.between(open_spans(settings), 0, 2**63 - 1, naming=[names.ANSWER_ID])
     threads = {
         str(span.attribute(names.CONVERSATION_ID))
         for span in spans

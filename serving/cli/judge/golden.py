@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
-    from observability.proposals.from_documents import Checks
+    from observability.proposals.from_documents import Checks, Draft
     from observability.proposals.review import Proposal
     from retrieval.documents import Hit
     from serving.wiring import System
@@ -85,7 +85,6 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
             f"Nothing could be proposed from {source}. The rules know sentences with figures, rows of tables, and questions that a text "
             "answers itself; with a chat model that writes ([models.chat], docs/your-own.md) any text will do."
         )
-    to.parent.mkdir(parents=True, exist_ok=True)
     review.write(to, drafts)
 
 
@@ -109,27 +108,24 @@ async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[st
     from observability.proposals import from_documents as proposing
 
     accepted: list[Proposal] = []
-
-    def take(proposal: Proposal | None) -> None:
-        if proposal is not None:
-            accepted.append(proposal)
-            progress("propose", len(accepted), n)
-
     writer = None if is_local(system.chat) else PricedChat(system.chat, system.prices, system.context.clock)
     by_rule = list(proposing.by_rule(checks.texts))
-    by_rule_absent = proposing.absent_by_rule(by_rule)
-    for is_absent, rules in ((False, by_rule), (True, by_rule_absent)):
-        wanted = len(accepted) + max(1, len(accepted) // (ABSENT - 1)) if is_absent else n - n // ABSENT
+
+    async def propose(rules: Iterable[Draft], *, absent: bool) -> AsyncIterator[Draft]:
         if writer:
-            written = proposing.by_model(checks.texts, writer, absent=is_absent, left_out=checks.left_out)
-            async for draft in written:
-                take(checks.proposal(draft))
-                if len(accepted) >= wanted:
-                    break
+            async for draft in proposing.by_model(checks.texts, writer, absent=absent, left_out=checks.left_out):
+                yield draft
         for draft in rules:
+            yield draft
+
+    for is_absent, rules in ((False, by_rule), (True, proposing.absent_by_rule(by_rule))):
+        wanted = len(accepted) + max(1, len(accepted) // (ABSENT - 1)) if is_absent else n - n // ABSENT
+        async for draft in propose(rules, absent=is_absent):
+            if (proposal := checks.proposal(draft)) is not None:
+                accepted.append(proposal)
+                progress("propose", len(accepted), n)
             if len(accepted) >= wanted:
                 break
-            take(checks.proposal(draft))
     if writer:
         cost = writer.cost_usd
         terminal.show_note(f"{writer.model} proposed for {'no known price' if cost is None else f'${cost:.4f}'}.")

@@ -165,14 +165,3 @@ def test_the_total_is_the_exact_sum(tmp_path_factory, amounts):
         context.prec = 60
         assert sum((total.usd for total in ledger.totals()), Decimal(0)) == sum(amounts, Decimal(0))
     ledger.close()
-
-
-def test_costs_by_outcome_leave_nothing_out(ledger):
-    ledger.record(charge("0.1", answer_id="a-1"))
-    ledger.record(charge("0.2", answer_id="a-1"))
-    ledger.record(charge(None, answer_id="a-2"))
-    ledger.record(charge("0.05", answer_id=None))
-    found = {total.key: total for total in ledger.by_outcome({"a-1": "accepted"})}
-    assert (found["accepted"].usd, found["accepted"].calls) == (Decimal("0.3"), 2)
-    assert (found["unknown"].usd, found["unknown"].unpriced) == (Decimal(0), 1)
-    assert found["no answer"].usd == Decimal("0.05")

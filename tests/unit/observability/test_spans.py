@@ -43,19 +43,6 @@ def test_the_last_answer_is_where_an_agent_worked_last_and_not_what_a_start_embe
     assert [span.name for span in store.trace(found)] == ["POST /v1/answers", "invoke_agent graph"]
 
 
-def test_of_a_period_only_the_spans_with_one_of_the_attributes_are_read(data_dir):
-    exporter = load("observability.exporters", Part(use="sqlite"), Context(data_dir=data_dir))
-    for attributes in ({}, {names.STATUS: "answered"}, {names.CONFIDENCE: 0.5}, {names.TENANT: "north"}):
-        exporter.export(ended_spans("root", attributes=attributes))
-    exporter.shutdown()
-    store = SpanStore(data_dir / "spans.sqlite")
-    found = store.between(0, 2**63 - 1, naming=(names.STATUS, names.CONFIDENCE))
-    assert [span.attributes for span in found] == [{names.STATUS: "answered"}, {names.CONFIDENCE: 0.5}]
-    second = found[1].start_ns
-    assert store.between(0, second, naming=[names.STATUS, names.CONFIDENCE]) == found[:1]
-    assert store.between(second, 2**63 - 1, naming=[names.STATUS, names.CONFIDENCE]) == found[1:]
-
-
 def test_a_trace_is_found_by_its_first_digits(stored):
     whole = stored.recent(1)[0].trace_id
     assert [span.name for span in stored.trace(whole[:12])] == ["third", "third child"]

@@ -1,0 +1,74 @@
+"""What reports, retention and erasure ask of the stores of spans and costs, beyond one trace and one sum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from foundation.stores.sqlite_file import SqliteFile
+from observability.stores.costs import FIGURES, CostLedger, Total
+from observability.stores.spans import FILE, PARENTS_FIRST, SpanRow, SpanStore, store_in
+
+
+def traces(store: SpanStore, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
+    """Return all spans of these traces by trace id, each trace's by start time."""
+    spans: dict[str, list[SpanRow]] = {trace_id: [] for trace_id in trace_ids}
+    wanted = "WHERE trace_id IN (SELECT value FROM json_each(?))"
+    for row in store.rows(f"{wanted} ORDER BY {PARENTS_FIRST}", json.dumps(list(trace_ids))):
+        spans[row.trace_id].append(row)
+    return spans
+
+
+def between(store: SpanStore, since_ns: int, until_ns: int, *, naming: Sequence[str]) -> list[SpanRow]:
+    """Return spans that began in a period (ns since 1970) and have one of the attributes `naming`, by start. Spans that
+    mention such an attribute in a value may be included.
+    """
+    # a look at the text first: reading JSON takes most of the time
+    named = " OR ".join(["instr(attributes, ?)"] * len(naming))
+    period = f"WHERE start_ns >= ? AND start_ns < ? AND ({named}) ORDER BY {PARENTS_FIRST}"
+    return store.rows(period, since_ns, until_ns, *naming)
+
+
+def last_of(store: SpanStore, attribute: str) -> dict[str, Any]:
+    """Return, by trace, this attribute's value in the last span that has it."""
+    having = "SELECT trace_id, attributes FROM spans WHERE attributes LIKE ? ORDER BY start_ns, id"
+    rows = store.select(having, f"%{attribute}%")
+    values = ((trace, json.loads(attributes).get(attribute)) for trace, attributes in rows)
+    return {trace: value for trace, value in values if value is not None}
+
+
+def manifests(store: SpanStore) -> set[str]:
+    """Return the run manifests of all stored spans."""
+    return {manifest_id for (manifest_id,) in store.select("SELECT DISTINCT manifest_id FROM spans") if manifest_id}
+
+
+def erase_before(store: SpanStore, before_ns: int) -> int:
+    """Delete every span that ended before then; return how many."""
+    if not store.path.exists():
+        return 0
+    with closing(SqliteFile(store.path, store_in(FILE))) as file:
+        statement = "DELETE FROM spans WHERE end_ns < ?"
+        count = file.run_now(lambda connection: connection.execute(statement, (before_ns,)).rowcount)
+        file.compact()
+    return count
+
+
+def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
+    """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome. Charges without an
+    answer, such as those of an ingest, are under `no answer`.
+    """
+    return ledger.sum_up(
+        f"iif(answer_id > '', coalesce(verdict, 'unknown'), 'no answer'), {FIGURES} FROM charges "  # noqa: S608 - own names
+        "LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
+        json.dumps(dict(verdicts)),
+    )
+
+
+def runs_of(ledger: CostLedger, tenant: str, subject: str) -> list[tuple[str, str]]:
+    """Return answer id and trace id of everything charged for a person; empty strings where a charge has none."""
+    ids = (
+        "SELECT DISTINCT coalesce(answer_id, ''), coalesce(trace_id, '') FROM charges WHERE tenant = ? AND subject = ?"
+    )
+    return ledger.select(ids, tenant, subject)
