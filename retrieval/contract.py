@@ -7,7 +7,6 @@ a cache of it that may be deleted. Both apply scopes *in* their queries, and the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from datetime import date
 from typing import Protocol, runtime_checkable
 
@@ -140,7 +139,8 @@ class DocumentLedger(Protocol):
 @runtime_checkable
 class VectorIndex(Protocol):
     """A cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of the store, and
-    vectors of another size, raise `StoreUnavailable` with their cause.
+    vectors of another size, raise `StoreUnavailable` with their cause. An index that several processes fill also has
+    `alone(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit.
     """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -172,16 +172,6 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Close the index. A second call does nothing; other methods then raise `StoreUnavailable`."""
-
-
-@runtime_checkable
-class SharedIndex(Protocol):
-    """A further port of a `VectorIndex` that several processes may update at once."""
-
-    def alone(self, *, patient: bool = False) -> AbstractContextManager[None]:
-        """Lock the index against other writers; searches do not wait. It is not reentrant. Raises StoreUnavailable: another
-        writer held the lock for too long; `patient` waits without a limit.
-        """
 
 
 @runtime_checkable

@@ -71,9 +71,7 @@ class _Shelf:
         self._rows: Rows | None = None
 
     def put(self, item: VectorItem) -> None:
-        last = self.known[next(reversed(self.known))] if self.known else None
-        self.vectors[item.chunk_id] = item.vector
-        self.known[item.chunk_id] = last if last == item.attributes and last is not None else item.attributes
+        self.vectors[item.chunk_id], self.known[item.chunk_id] = item.vector, item.attributes
         self._rows = None
 
     def remove(self, name: str) -> None:

@@ -6,13 +6,14 @@ The index is a cache: it is repaired from the vectors in the ledger, and nothing
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from foundation.errors import FingerprintMismatch, IndexRebuilding
 from foundation.stores.crashpoints import crash_point
 from models.contract import Embeddings
 from models.embedding import probe
-from retrieval.contract import Chunker, DocumentLedger, SharedIndex, VectorIndex
+from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
 
 
 def _alone(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
-    return vectors.alone(patient=patient) if isinstance(vectors, SharedIndex) else nullcontext()
+    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "alone", None)
+    return lock(patient=patient) if lock else nullcontext()
 
 
 def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:

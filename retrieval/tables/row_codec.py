@@ -61,9 +61,8 @@ def chunk_values(chunk: Chunk, document_id: str) -> dict[str, Any]:
 
 def source_of_row(row: Sequence[Any]) -> Source:
     fields = dict(zip(_SOURCE, row, strict=True))
-    days = {name: _read_day(fields[name]) for name in _DAYS}
-    groups, attributes = frozenset(read_list(fields["groups"])), restored_attributes(json.loads(fields["attributes"]))
-    return Source(**{**fields, **days, "groups": groups, "attributes": attributes})
+    lists = {"groups": read_list(fields["groups"]), "attributes": json.loads(fields["attributes"])}
+    return read_source(fields | lists)
 
 
 def read_document(row: Sequence[Any]) -> Document:
@@ -96,7 +95,7 @@ def source_fields(source: Source) -> dict[str, Any]:
 
 def read_source(fields: Mapping[str, Any]) -> Source:
     """Return the source from the fields of `source_fields`."""
-    days = {name: date.fromisoformat(fields[name]) for name in _DAYS if fields[name]}
+    days = {name: _read_day(fields[name]) for name in _DAYS}
     own = {"groups": frozenset(fields["groups"]), "attributes": restored_attributes(fields["attributes"])}
     return Source(**{**fields, **own, **days})
 

@@ -29,7 +29,7 @@ from tests.forks import forks
 
 FORKS = forks(
     __name__, "langchain_core.embeddings", "models.embedding", "retrieval.index.maintenance", "retrieval.ingest.pipeline",
-    "retrieval.ingest.sandbox", "retrieval.search.hybrid",
+    "retrieval.ingest.parsing", "retrieval.search.hybrid",
 )  # fmt: skip
 DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""

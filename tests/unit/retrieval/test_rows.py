@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def test_the_largest_shelf_is_told_and_one_that_is_empty_is_gone() -> None:
 def test_what_is_saved_is_read_with_all_that_is_known(tmp_path: Path) -> None:
     index = ExactIndex()
     day = date(2026, 1, 15)
-    index.upsert([item("a", A, day=day, valid=True), item("b", B, day=day, valid=True), item("c", C, pages=3)])
+    first = item("a", A, day=day, valid=True)
+    index.upsert([first, replace(item("b", B), attributes=first.attributes), item("c", C, pages=3)])
     index.set_sequence(4, "four")
     index.save(tmp_path / "rows.npz")
     again = ExactIndex()
