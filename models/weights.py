@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from foundation.errors import WeightsInvalid
+from foundation.errors import StoreUnavailable, WeightsInvalid
 from foundation.settings import Part
+from foundation.stores.json_file import JsonFile, Unreadable
 
 SAFE_SUFFIXES = (".gguf", ".safetensors")
 # Digests by path, size, time of change and inode, in the data folder, so that gigabytes are not read at every start
@@ -162,20 +162,16 @@ def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict
 
 
 def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str]:
-    memory = data_dir / REMEMBERED
-    try:
-        remembered = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        remembered = {}
+    memory, remembered = JsonFile(data_dir / REMEMBERED, dict[str, str]), {}
+    with suppress(Unreadable):
+        remembered = memory.load() or {}
     digests_by_path, still_valid = {}, {}
     for path, status in [(path, path.stat()) for path in files]:
         key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
         digests_by_path[str(path)] = still_valid[key] = remembered.get(key) or digest(path)
     if still_valid != remembered:
-        new = data_dir / f"{REMEMBERED}.{os.getpid()}.new"
-        with suppress(OSError):  # the next start then computes them again
-            new.write_text(json.dumps(still_valid, indent=1), encoding="utf-8")
-            new.replace(memory)
+        with suppress(StoreUnavailable):  # the next start then computes them again
+            memory.write(still_valid)
     return digests_by_path
 
 
