@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
@@ -26,8 +26,6 @@ from serving.page.views.feedback import CHOICES
 from serving.page.views.plots import Plot
 
 LOOK_AGAIN_S = 2.0
-# Readings of the load in the plot: three minutes
-KEPT = 90
 DAYS, LATEST = 14, 300
 COLOURS = {"accepted": "var(--good)", "edited": "var(--mark)", "rejected": "var(--bad)", "escalated": "var(--wait)"}
 
@@ -104,36 +102,18 @@ class Load:
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
-        self._seen: deque[tuple[str, int, int, int]] = deque(maxlen=KEPT)
-        self._turned_away = self._away()
 
     def build(self, view: LiveView) -> None:
-        with html.div().classes("tiles"):
+        with html.div().classes("tiles").props('role=group aria-label="Load of this server"'):
             self._tiles = {work: Tile(work.capitalize()) for work in self._visitor.runtime.admission}
-        with html.div().classes("plots one"):
-            self._plot = Plot("Load of this server")
         every(LOOK_AGAIN_S, self.look, while_at=(self._visitor, view))
 
     async def look(self) -> None:
         await self._visitor.caller("operate")
-        admission = self._visitor.runtime.admission
         for work, tile in self._tiles.items():
-            here = admission[work]
-            more = f"{here.waiting} waiting · {here.limit} places · {_count_shed(work)} turned away"
-            tile.show(f"{here.running} at work", more)
-        away, now = self._away(), self._visitor.system.context.clock.now().astimezone(UTC)
-        at_work = sum(places.running for places in admission.values())
-        waiting = sum(places.waiting for places in admission.values())
-        self._seen.append((f"{now:%H:%M:%S}", at_work, waiting, away - self._turned_away))
-        self._turned_away = away
-        moments, *levels = zip(*self._seen, strict=True)
-        colours = {"at work": "var(--mark)", "waiting": "var(--wait)", "turned away": "var(--bad)"}
-        series = {name: (colours[name], values) for name, values in zip(colours, levels, strict=True)}
-        says = f"{at_work} at work, {waiting} waiting, {away} turned away since it started"
-        self._plot.show(moments, series, says=says)
-
-    def _away(self) -> int:
-        return sum(_count_shed(work) for work in self._visitor.runtime.admission)
+            here = self._visitor.runtime.admission[work]
+            shed = int(metrics.read_counter(names.REQUESTS_SHED, work=work))
+            tile.show(f"{here.running} at work", f"{here.waiting} waiting · {here.limit} places · {shed} turned away")
 
 
 class Tile:
@@ -147,10 +127,6 @@ class Tile:
 
     def show(self, figure: str, more: str = "") -> None:
         self._figure.text, self._more.text = figure, more
-
-
-def _count_shed(work: str) -> int:
-    return int(metrics.read_counter(names.REQUESTS_SHED, work=work))
 
 
 def _time(answers: Sequence[AnswerFigures]) -> None:
