@@ -18,6 +18,7 @@ from pydantic import Field
 
 from orchestration.language.guard import instructs_reader
 from orchestration.middleware.base import RequestMiddleware, reading_tool
+from orchestration.middleware.policy import artifact_of
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import day_of
 from retrieval.contract import DocumentLedger
@@ -59,8 +60,8 @@ class DocumentToolsMiddleware(RequestMiddleware):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         run.numbers = passage_numbers(request.messages)
-        searched = [message for message in request.messages if _chunks_of(message) and "day" in _artifact_of(message)]
-        run.days = {chunk: date.fromisoformat(_artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
+        searched = [message for message in request.messages if _chunks_of(message) and "day" in artifact_of(message)]
+        run.days = {chunk: date.fromisoformat(artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
         # read anew in each run: the caller may have lost a right since
         missing: dict[date | None, list[str]] = defaultdict(list)
         for chunk_id in run.numbers:
@@ -104,12 +105,7 @@ def passage_numbers(messages: Sequence[AnyMessage]) -> dict[str, int]:
 
 
 def _chunks_of(message: AnyMessage) -> list[str]:
-    return list(_artifact_of(message).get("chunks", ()))
-
-
-def _artifact_of(message: AnyMessage) -> dict[str, Any]:
-    artifact = getattr(message, "artifact", None)
-    return artifact if isinstance(artifact, dict) else {}
+    return list(artifact_of(message).get("chunks", ()))
 
 
 def _note_hits(hits: Sequence[Hit], run: Run, day: date | None) -> tuple[str, dict[str, Any]]:

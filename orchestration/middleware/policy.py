@@ -158,20 +158,20 @@ def words_of_person(messages: Sequence[AnyMessage]) -> list[str]:
 
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:
     """Return the executor's outcomes in these messages."""
-    artifacts = [(message.name, _artifact_of(message).get("outcome")) for message in messages]
+    artifacts = [(message.name, artifact_of(message).get("outcome")) for message in messages]
     # by the message's own tool: one that bypasses the executor must not forge the outcome of another
     outcomes = (outcome for name, outcome in artifacts if isinstance(outcome, dict) and outcome.get("tool") == name)
     return tuple(ToolOutcome(**outcome) for outcome in outcomes)
 
 
-def _artifact_of(message: AnyMessage) -> dict[str, Any]:
+def artifact_of(message: AnyMessage) -> dict[str, Any]:
     artifact = getattr(message, "artifact", None)
     return artifact if isinstance(artifact, dict) else {}
 
 
 def approvals_of(messages: Sequence[AnyMessage]) -> frozenset[str]:
     """Return the ids of the approvals with which calls of this turn resumed."""
-    artifacts = map(_artifact_of, this_turn(messages))
+    artifacts = map(artifact_of, this_turn(messages))
     return frozenset(artifact["approval_id"] for artifact in artifacts if artifact.get("approval_id"))
 
 
