@@ -16,7 +16,7 @@ from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.citing import Anchor, Claim, Passage
 from retrieval.grounding.claim_spans import Statement, split_statements
-from retrieval.grounding.contradictions import change_in_context, change_in_copies, denial, opposite
+from retrieval.grounding.contradictions import change_in_context, change_in_copies, denial, denial_of_stated, opposite
 from retrieval.grounding.evidence import Grounding
 from retrieval.grounding.figures import alternatives, wrong_figures
 from retrieval.grounding.names import unknown_names
@@ -172,11 +172,11 @@ class _Draft:
             return "figure", f"says {', '.join(figures)}; {there}"
         if names := unknown_names(claim, self._evidence, codes_alone=not self._same_language):
             return "name", f"names {', '.join(names)}; the passages do not"
-        sentences = [sentence.content for sentence in self.nearest]
+        sentences, every = [s.content for s in self.nearest], [s.content for s in self._sentences]
         copied = change_in_copies(claim, sentences, self._evidence)
-        if change := copied or change_in_context(claim, near) or opposite(claim, sentences):
+        if change := copied or change_in_context(claim, near) or opposite(claim, every):
             return change.finding, f"says {change.claimed}; the passages say {change.stated}"
-        if denied := denial(claim, sentences, self._evidence):
+        if denied := denial(claim, sentences, self._evidence) or denial_of_stated(claim, every):
             return "denied", f"the passages say the opposite: {denied.text}"
         return "", ""
 

@@ -20,8 +20,10 @@ from retrieval.grounding.texts import Text, tokens_of
 _SAYS_THE_SAME = 0.6
 # The same share, where both have the denied words
 _ABOUT_THE_SAME = 0.45
-# Share of a claim's terms, where a single opposite word decides
-_CLEARLY_THE_SAME = 0.7
+# Content words on either side of a denial or comparison, by which its place is searched in the passages
+_NEIGHBOURS = 4
+# Share of them from which it is the same place, and by how much it must be larger than where the passages agree
+_SAME_PLACE, _SURELY = 0.4, 0.2
 # Words on either side of a term within which a text counts as denying it
 _AROUND = 5
 # Share of a claim's words from which it is a copy of the sentence with changes
@@ -57,23 +59,28 @@ _NEGATIVE_MEANING = re.compile(
     r"|difficult|hard|neither|nur|außer|nein|sondern|fehl\w*|s[oó]lo|sino|pero|aunque|только|кроме|но|однако|если)\b|[只仅但除禁拒缺]",
     re.IGNORECASE,
 )
-_OPPOSITES = """more/less/fewer higher/lower larger/smaller bigger/smaller greater/less before/after first/last
-increas/decreas/reduc above/below most/least highest/lowest largest/smallest biggest/smallest always/never maximum/minimum faster/slower
-longer/shorter earlier/later better/worse north/south northern/southern east/west eastern/western improv/worsen all/none older/younger
-oldest/youngest inside/outside enabl/disabl/prevent best/worst allow/prohibit/forbid/prevent accept/reject/refus open/closed include/exclude
-win/lose won/lost true/false rise/fall rose/fell up/down upper/lower left/right male/female positive/negative strong/weak stronger/weaker
-required/optional mandatory/optional start/end begin/end rich/poor early/late cheap/expensive cheaper/expensive fastest/slowest longest/shortest
-earliest/latest hot/cold old/new married/divorced public/private buy/sell gain/lose support/oppos superior/inferior major/minor
+# Words and their opposites; a star stands for any ending
+_OPPOSITES = """more,greater,higher,larger,bigger/less,fewer,lower,smaller before,earlier/after,later first/last
+increas*,elevat*,enhanc*,upregulat*,stimulat*,rais*/decreas*,reduc*,diminish*,suppress*,inhibit*,impair*,attenuat*,downregulat*,lower
+above/below most,highest,largest,biggest/least,lowest,smallest always/never maximum/minimum faster/slower longer/shorter
+improv*,better/worsen*,worse,impair* best/worst north/south northern/southern east/west eastern/western all/none older/younger
+oldest/youngest inside/outside enabl*/disabl*,prevent* allow*,permit*/prohibit*,forbid*,prevent* accept*/reject*,refus* open/closed
+includ*/exclud* win/lose won/lost true/false rise/fall rose,grew/fell up/down upper/lower left/right male,males/female,females
+positive,positively/negative,negatively strong/weak stronger/weaker required,mandatory/optional start/end begin/end rich/poor
+early/late cheap/expensive cheaper/expensive fastest/slowest longest/shortest earliest/latest hot/cold old/new
+married/divorced buy/sell gain/lose support/oppos* superior/inferior major/minor effective/ineffective
+related/unrelated dependent/independent activat*/inactivat*,deactivat* harmful/beneficial sensitive/resistant
 mehr/weniger höher/niedriger größer/kleiner vor/nach erste/letzte über/unter immer/nie maximal/minimal nord/süd ost/west
 más/menos mayor/menor antes/después primero/último norte/sur siempre/nunca máximo/mínimo
 больше/меньше выше/ниже более/менее первый/последний раньше/позже всегда/никогда север/юг максимум/минимум"""
 _OPPOSITE: dict[str, frozenset[str]] = {}
-for _group in map(frozenset, (group.split("/") for group in _OPPOSITES.split())):
-    _OPPOSITE |= {_word: _OPPOSITE.get(_word, frozenset()) | _group - {_word} for _word in _group}
-# Stems in `_OPPOSITES`; endings of words that begin with one are ignored
-_STEMS = tuple(
-    "increas decreas reduc improv worsen enabl disabl oppos refus prohibit prevent accept reject allow".split()  # noqa: SIM905
-)
+for _group in _OPPOSITES.replace("*", "").split():
+    _sides = [frozenset(side.split(",")) for side in _group.split("/")]
+    for _side, _word in ((side, word) for side in _sides for word in side):
+        _OPPOSITE[_word] = _OPPOSITE.get(_word, frozenset()).union(*_sides) - _side
+_STEMS = tuple(re.findall(r"([a-z]+)\*", _OPPOSITES))
+# Pairs that tell an order or a whole, which many texts have side by side
+_PAIRED = frozenset("before earlier after later first last start begin end all none".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,38 @@ def _leaves_out_a_denial(claim: Text, sentence: Text, others: Sequence[Text]) ->
     )
 
 
+def denial_of_stated(claim: Text, sentences: Sequence[Text]) -> Text | None:
+    """Return the sentence that best has the words around a denial of the claim, where no such place has a denial itself."""
+    text = _LEADING_ANSWER.sub("", claim.text) if len(claim.tokens) <= _MOST_TOKENS else ""
+    for match in _DENIES.finditer(text):
+        before, after = text[: match.start()], text[match.end() :]
+        hedged = before.endswith("might ") or _NOT_ONLY.intersection(words(after)[:2])
+        if hedged or match[0].lower() in _WITHOUT or _CONDITIONS.intersection(words(before)):
+            continue
+        left, right = ([term for term in Text(side).token_terms if len(term) > 1] for side in (before, after))
+        scope = frozenset(left[-_NEIGHBOURS:] + right[:_NEIGHBOURS])
+        stated = _stated_undenied(scope, sentences) if left and right and len(scope) > _NEIGHBOURS else None
+        # "Does not increase" may be "reduces"
+        opposites = {other for word in words(after)[:3] for other in _OPPOSITE.get(_opposite_key(word), ())}
+        if stated and not opposites.intersection(map(_opposite_key, stated.words)):
+            return stated
+    return None
+
+
+def _stated_undenied(scope: frozenset[str], sentences: Sequence[Text]) -> Text | None:
+    places = []
+    for sentence in (s for s in sentences if 2 * len(scope & s.terms) >= len(scope)):
+        content = [place for place, term in enumerate(sentence.token_terms) if term]
+        for at, begin in enumerate(content):
+            end = content[min(at + 2 * _NEIGHBOURS, len(content) - 1)] + 1
+            share = len(scope.intersection(sentence.token_terms[begin:end])) / len(scope)
+            places.append((share, sentence, sentence.tokens[max(0, begin - 2) : end + 2]))
+    best = max((share for share, _, _ in places), default=0.0)
+    if best < 0.5 or any(_DENIES.search(_join_tokens(near)) for share, _, near in places if share >= best - 0.25):
+        return None
+    return next(sentence for share, sentence, _ in places if share == best)
+
+
 def _denies_at_all(text: str) -> bool:
     return bool(_DENIES.search(text) or _NEGATIVE_MEANING.search(text))
 
@@ -277,29 +316,38 @@ def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterato
 
 
 def opposite(claim: Text, sentences: Sequence[Text]) -> Change | None:
-    """Return a word whose opposite is in a sentence that says nearly the same, next to the same words."""
-    own, stated = _places_by_key(claim), {_opposite_key(word) for sentence in sentences for word in sentence.words}
-    comparing = [(key, place) for key, place in own.items() if key in _OPPOSITE and key not in stated]
-    for sentence in sentences[:_COPIES]:
-        if sentence.share(claim) < _CLEARLY_THE_SAME:
+    """Return a word whose opposite is next to the same words in a sentence, where none has the word itself among them."""
+    short = [sentence for sentence in sentences if len(sentence.tokens) <= _MOST_TOKENS]
+    for place, word in enumerate(claim.tokens[:_MOST_TOKENS]):
+        key = _opposite_key(word.lower())
+        if key not in _OPPOSITE or key in _PAIRED or _denies(claim.tokens[max(0, place - 3) : place]):
             continue
-        theirs = _places_by_key(sentence)
-        for key, place in comparing:
-            for other in _OPPOSITE[key] & theirs.keys() - own.keys():
-                if _around(claim.words, place) & _around(sentence.words, theirs[other]):
-                    return Change("denied", claim.words[place], sentence.words[theirs[other]])
+        before, after = _neighbours(claim, place, _NEIGHBOURS)
+        scope, compares = frozenset([*before, *after]), "than" in claim.word_set
+        same, turned, other = 0.0, 0.0, ""
+        for sentence in (s for s in short if len(scope & s.terms) >= _SAME_PLACE * len(scope) >= 1):
+            for at, stated in enumerate(sentence.tokens):
+                found = _opposite_key(stated.lower())
+                agrees = found == key or _OPPOSITE[key] & _OPPOSITE.get(found, frozenset())
+                left, right = (
+                    _neighbours(sentence, at, _NEIGHBOURS + 2) if agrees or found in _OPPOSITE[key] else ([], [])
+                )
+                share = len(scope.intersection([*left, *right])) / len(scope)
+                beside = (left and left[-1:] == before[-1:]) or (right and right[:1] == after[:1])
+                if agrees or _denies(sentence.tokens[max(0, at - 3) : at]):
+                    same = max(same, share)
+                # "Larger than" from the one side is "smaller" from the other
+                elif beside and share > turned and compares <= ("than" in sentence.word_set):
+                    turned, other = share, stated
+        if turned >= _SAME_PLACE and turned - same > _SURELY:
+            return Change("denied", word, other)
     return None
 
 
-def _places_by_key(text: Text) -> dict[str, int]:
-    return {_opposite_key(word): place for place, word in enumerate(text.words)}
-
-
-def _around(own: Sequence[str], place: int) -> set[tuple[int, str]]:
-    before = [(-1, term) for word in own[max(0, place - 2) : place] for term in terms(word)]
-    after = [(1, term) for word in own[place + 1 : place + 3] for term in terms(word)]
-    return {*before[-1:], *after[:1]}
+def _neighbours(text: Text, place: int, count: int) -> tuple[list[str], list[str]]:
+    before, after = (list(filter(None, part)) for part in (text.token_terms[:place], text.token_terms[place + 1 :]))
+    return before[-count:], after[:count]
 
 
 def _opposite_key(word: str) -> str:
-    return next((stem for stem in _STEMS if word.startswith(stem)), word)
+    return word if word in _OPPOSITE else next((stem for stem in _STEMS if word.startswith(stem)), word)

@@ -65,8 +65,8 @@ def is_known(name: str, evidence: Text) -> bool:
     """Whether the evidence has the name, inflected or as initials.
 
     >>> text = Text("The Federal Reserve of Germany met in Italy.")
-    >>> [is_known(name, text) for name in ("FR", "Italian", "Germans", "France")]
-    [True, True, True, False]
+    >>> [is_known(name, text) for name in ("FR", "Italian", "Germans", "Germany-based", "France")]
+    [True, True, True, True, False]
     """
     lowered = name.lower()
     if len(re.sub(r"\W", "", name)) < 3 and name.isupper():
@@ -78,8 +78,18 @@ def is_known(name: str, evidence: Text) -> bool:
     parts = [part for part in re.split(r"[-.'’/_]", lowered) if part]
     if len(parts) > 1 and all(part in evidence.spellings or _is_inflected(part, evidence) for part in parts):
         return True
+    # In an abbreviation, a number repeats the letter before it
+    letters = re.sub(r"([A-Z])([2-4])", lambda match: match[1] * int(match[2]), name.removesuffix("s"))
+    if len(letters) > 2 and letters.isalpha() and letters.isupper():
+        initials = "".join(word[0] for word in evidence.words if word not in FUNCTION_WORDS)
+        return letters.lower() in initials
     own = words(name)
-    return bool(own) and (all(word in evidence.word_set for word in own) or _is_inflected(lowered, evidence))
+    spelled = bool(own) and all(word in evidence.word_set for word in own)
+    # Known words with an ordinary one: "HIV-positive" where the evidence has HIV
+    pieces = re.split(r"[-/]", name)
+    telling = [piece for piece in pieces if len(piece) > 1 and not piece.islower()] or [p for p in pieces if len(p) > 1]
+    compound = any(len(piece) > 2 and piece.islower() for piece in pieces[1:])
+    return spelled or _is_inflected(lowered, evidence) or (compound and all(is_known(p, evidence) for p in telling))
 
 
 def _is_inflected(word: str, evidence: Text) -> bool:

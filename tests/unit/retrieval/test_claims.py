@@ -66,6 +66,33 @@ def test_what_is_wrong_is_named(answer: str, finding: str, grounding: Grounding)
     assert (claim.finding, bool(claim.detail), claim.anchors) == (finding, True, ())
 
 
+CLINIC = (
+    "Quillfeather Clinic runs a walk-in desk for sprained ankles. Patients with a plaster are seen by the nurse on the second "
+    "floor, and the desk pays for their taxi home. Cold packs reduce the swelling of an ankle within a day. The HIV test is free."
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("Whoever has a plaster on and comes in is not seen by the nurse on the second floor [1].", "denied"),
+        ("Whoever has a plaster on and comes in is seen by the nurse on the second floor [1].", ""),
+        ("Whoever has a plaster on and comes in is not only seen by the nurse on the second floor [1].", ""),
+        ("According to the clinic, cold packs enhance the swelling of an ankle [1].", "denied"),
+        ("According to the clinic, cold packs decrease the swelling of an ankle [1].", ""),
+        ("According to the clinic, cold packs do not increase the swelling of an ankle [1].", ""),
+        ("The clinic runs a desk for HIV-related tests [1].", ""),
+        ("The clinic runs a desk for ABC-related tests [1].", "name"),
+        ("The QC desk is for people with a sprained ankle; CPR is for swelling [1].", ""),
+        ("The clinic runs a desk for sprained ankles with the XRT [1].", "name"),
+    ],
+)
+def test_a_denial_or_an_opposite_is_seen_where_the_passages_have_the_words_around_it(
+    answer: str, finding: str, grounding: Grounding
+) -> None:
+    assert findings(answer, CLINIC, grounding) == [finding]
+
+
 def test_a_time_of_a_tools_result_may_be_written_as_people_write_it(grounding: Grounding) -> None:
     result = '{"departure": "19:00:00", "arrival": "2024-05-15T21:30:00"}'
     for answer in ("Departure: 07:00 PM", "It leaves at 19:00 and arrives at 9:30 pm."):
