@@ -238,8 +238,7 @@ def _examples(work: Work, system: System, queries: Sequence[Query]) -> list[Exam
 
 def _copy_passages(work: Work, system: System, other: System) -> None:
     """The passages of `system` into `other`, embedded by the latter's embedder."""
-    from retrieval.index.maintenance import catch_up
-    from retrieval.index.reindex import embed_chunks
+    from retrieval.index.maintenance import catch_up, embed_chunks
 
     total = system.ledger.document_count()
     for done, entry in enumerate(system.ledger.entries(), 1):

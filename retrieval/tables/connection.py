@@ -164,10 +164,11 @@ class TablesConnection(ABC):
     def read_refusals(self, where: str, values: Values) -> list[Refusal]:
         columns = "uri, tenant, reason, message, at, groups, class"
         rows = self.execute(f"SELECT {columns} FROM refusals WHERE {where} ORDER BY uri, tenant", values).fetchall()
-        return [
-            Refusal(*plain, row_codec.read_time(at), frozenset(row_codec.read_list(groups)), data_class)
-            for *plain, at, groups, data_class in rows
-        ]
+        refusals = []
+        for uri, tenant, reason, message, at, groups, data_class in rows:
+            readers = frozenset(row_codec.read_list(groups))
+            refusals.append(Refusal(uri, tenant, reason, message, row_codec.read_time(at), readers, data_class))
+        return refusals
 
     def write_fingerprint(self, fingerprint: Fingerprint) -> None:
         self.execute(self.WRITE_FINGERPRINT, {"text": json.dumps(asdict(fingerprint))})

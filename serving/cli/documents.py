@@ -185,8 +185,7 @@ def reindex_ledger(loaded: Loaded) -> None:
 
     from retrieval.contract import Chunker
     from retrieval.index.lock import Ownership
-    from retrieval.index.maintenance import fingerprint_of
-    from retrieval.index.reindex import reindex
+    from retrieval.index.maintenance import fingerprint_of, reindex
     from serving.cli.opening import build_ledger, open_parts
 
     settings = loaded.settings

@@ -21,8 +21,7 @@ from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Block, Chunk, Entry, Parsed, Source
-from retrieval.index.maintenance import fingerprint_of, open_index
-from retrieval.index.reindex import embed_chunks
+from retrieval.index.maintenance import embed_chunks, fingerprint_of, open_index
 from tests import services
 
 ACME = Scope("acme")
@@ -34,14 +33,14 @@ from pathlib import Path
 
 from foundation.components import Context, available, load
 from foundation.settings import Part
-from retrieval.index import maintenance, reindex as index_care
+from retrieval.index import maintenance
 
 given = json.loads(sys.argv[1])
 context = Context(data_dir=Path(given["folder"]))
 ledger = load("retrieval.ledger", Part(**given["ledger"]), context)
 embedder = load("models.embedder", Part(**given["embedder"]), context)
 chunker = load("retrieval.chunker", Part(use="structure"), context)
-index_care.REINDEX_BATCH = 1
+maintenance.REINDEX_BATCH = 1
 
 
 def progress(done, total):
@@ -49,7 +48,7 @@ def progress(done, total):
     sys.stdin.readline()  # the parent says when to go on, or kills us here
 
 
-done = index_care.reindex(
+done = maintenance.reindex(
     ledger, embedder=embedder, chunker=chunker, progress=progress,
     fingerprint=maintenance.fingerprint_of(given["embedder"]["use"], embedder, chunker),
 )

@@ -19,8 +19,7 @@ from models.contract import Embeddings
 from models.embedding import embed, probe
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Chunk, Entry, Fingerprint, Parsed, Source, VectorItem
-from retrieval.index.maintenance import SameParts, _knows, catch_up, open_index
-from retrieval.index.reindex import Reindexed, reindex
+from retrieval.index.maintenance import Reindexed, SameParts, _knows, catch_up, open_index, reindex
 
 ACME = Scope("acme")
 
@@ -292,7 +291,7 @@ def test_after_a_reindex_unchanged_documents_stay_unchanged_and_keep_what_read_t
 def test_what_another_parser_reads_while_a_reindex_is_built_is_in_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     for name in "abc":
         store.add(f"{name}.md", f"Old {name}", parsers=("markdown 2",))
@@ -310,7 +309,7 @@ def test_what_another_parser_reads_while_a_reindex_is_built_is_in_it(
 def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_was_stopped(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 200)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 200)
     before = store.fingerprint()
     open_index(store.ledger, store.vectors, before)
     for n in range(3):
@@ -331,7 +330,7 @@ def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_wa
 def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     store.add("a.md", "One two")
     store.add("b.md", "Three")
@@ -341,7 +340,7 @@ def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
 
 
 def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval.index.reindex.REINDEX_BATCH", 1)
+    monkeypatch.setattr("retrieval.index.maintenance.REINDEX_BATCH", 1)
     open_index(store.ledger, store.vectors, store.fingerprint())
     for name in "abc":
         store.add(f"{name}.md", f"Old {name}")
