@@ -53,7 +53,7 @@ def open_serving(
     cache = answers = None
     if settings.cache.use != "memory" or any(map(is_there, (ANSWERS, QUOTAS, SESSIONS))):
         cache = assembly.part("serving.cache", settings.cache, import_module("serving.contract").Cache)
-    if settings.answer_cache.mode != "off":
+    if getattr(settings, "answer_cache", None) and settings.answer_cache.mode != "off":
         answers = load_removable(ANSWERS).AnswerCache(
             settings.answer_cache, cache, ledger, embedder, clock=clock, policy=policy, writer=writer, erasures=erasures
         )

@@ -218,7 +218,8 @@ class KeyStore:
 
 def open_callers(settings: Settings, clock: Clock) -> KeyStore:
     """Return what authenticates callers: the keys file, and tokens where a JWKS file is configured."""
-    if settings.serving.jwt.jwks_file is None:
+    jwt = getattr(settings.serving, "jwt", None)
+    if jwt is None or jwt.jwks_file is None:
         return KeyStore.of(settings, clock)
     callers: KeyStore = load_removable("serving.access.jwt_tokens").open_callers(settings, clock)
     return callers

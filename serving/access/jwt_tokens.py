@@ -18,7 +18,8 @@ from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
 from serving.access.identity import TOKEN, KeyStore, known_roles
-from serving.settings import JwtSettings, Settings
+from serving.access.optional_settings import JwtSettings
+from serving.settings import Settings
 
 if TYPE_CHECKING:
     from jwt import PyJWK

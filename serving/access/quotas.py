@@ -30,9 +30,9 @@ from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
+from serving.access.optional_settings import Limits, QuotaSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import QuotaExceeded, respond
-from serving.settings import Limits, QuotaSettings
 
 log = logging.getLogger("sixply.serving")
 

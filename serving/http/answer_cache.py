@@ -29,8 +29,8 @@ from orchestration.effects.policy import Policy
 from orchestration.events import Answer, Recalled
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Citation
+from serving.access.optional_settings import AnswerCacheSettings
 from serving.contract import Cache
-from serving.settings import AnswerCacheSettings
 
 # Punctuation to strip around a word. Signs with a meaning (`%`, `+`, `#`, `€`, a minus) belong to the word.
 _EDGES = ".,;:!?¿¡…()[]{}'\"“”„‘«»‹›。、，！？：；（）「」『』؟،؛।"  # noqa: RUF001 - these very signs

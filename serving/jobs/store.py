@@ -24,9 +24,9 @@ from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
+from serving.access.optional_settings import JobSettings
 from serving.http.errors import QuotaExceeded
 from serving.processes.worker import this_worker, worker_lives
-from serving.settings import JobSettings
 
 log = logging.getLogger("sixply.serving")
 

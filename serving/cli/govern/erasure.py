@@ -98,7 +98,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         for key in theirs:
             keys.revoke(key.key_id)
         rows = [Erased("keys", "API keys", len(theirs), TOKENS_STAY)]
-        if settings.serving.answer_cache.mode != "off":
+        if components.is_there(ANSWER_CACHE) and settings.serving.answer_cache.mode != "off":
             what = "answers of the whole tenant, which are made anew when asked for"
             rows.append(Erased("answer cache", what, await _forget_answers(settings, principal.tenant)))
         person = await _ids_of(settings, principal, clock)
@@ -149,7 +149,8 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
     serving = settings.serving
     files = [str(serving.keys_file), "stops.json", erasures.FILE]
     beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
-    jwks = [str(serving.jwt.jwks_file)] if serving.jwt.jwks_file else []
+    jwt = getattr(serving, "jwt", None)  # without tokens there is no such section
+    jwks = [str(jwt.jwks_file)] if jwt and jwt.jwks_file else []
     return (
         Store(
             name="switches",

@@ -23,9 +23,9 @@ from orchestration.events import Answer
 from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
+from serving.access.optional_settings import AnswerCacheSettings
 from serving.caches.memory import MemoryCache, Options
 from serving.http.answer_cache import AnswerCache, same_details
-from serving.settings import AnswerCacheSettings
 
 QUESTION = "How long does the moon lamp run?"
 TEXT = "The moon lamp runs for nine hours."

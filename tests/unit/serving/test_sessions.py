@@ -13,9 +13,9 @@ from foundation.types import Principal
 from orchestration.settings import PolicySettings
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
+from serving.access.optional_settings import JwtSettings
 from serving.access.sessions import SHELF, PerPerson, Sessions
 from serving.caches.memory import MemoryCache, Options
-from serving.settings import JwtSettings
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))

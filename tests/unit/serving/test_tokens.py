@@ -16,7 +16,8 @@ from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailab
 from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
 from serving.access.identity import KeyStore, open_callers
-from serving.settings import JwtSettings, ServingSettings, Settings, load
+from serving.access.optional_settings import JwtSettings
+from serving.settings import ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
 
