@@ -103,7 +103,7 @@ class Runtime:
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
-            jobs=system.jobs and load_removable("serving.jobs.work").open_jobs(system, admission, lifecycle, allow),
+            jobs=system.jobs and load_removable("serving.jobs.queue").Jobs(system, admission, lifecycle, allow),
             stores=StoreProbe(system),
         )
         return runtime

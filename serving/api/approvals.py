@@ -11,9 +11,8 @@ from orchestration.actions import Approval, Decision
 from orchestration.events import Answer
 from serving.access.identity import Decider
 from serving.api.answers import as_json
-from serving.api.schemas import Identifier, RequestBody, Text
+from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.http.streams import collect
 from serving.runtime import Running
 

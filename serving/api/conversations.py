@@ -11,9 +11,8 @@ from foundation.errors import NotFound
 from orchestration.events import Conversation, Turn
 from orchestration.memory.conversations import Conversations
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier
+from serving.api.schemas import Identifier, Pages
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], dependencies=[admit("reads")])

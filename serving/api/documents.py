@@ -18,10 +18,9 @@ from retrieval.filters import Value, parse_value
 from retrieval.ingest.pipeline import Demand, IngestReport, demand_readable
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
-from serving.api.schemas import DocumentSummary, Identifier, Known, Name
+from serving.api.schemas import DocumentSummary, Identifier, Known, Name, Pages
 from serving.http.bodies import check_json
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.runtime import Running, admit
 
 if TYPE_CHECKING:

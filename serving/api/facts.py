@@ -10,9 +10,8 @@ from pydantic import BaseModel, Field
 from orchestration.memory.facts import CHARACTERS, SqliteFacts
 from orchestration.requests import Fact
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, RequestBody, Text
+from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.runtime import Running, admit
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], dependencies=[admit("reads")])

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from foundation.errors import NotFound
 from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
-from serving.api.schemas import Identifier, Question, RequestBody
+from serving.api.schemas import Identifier, Pages, Question, RequestBody
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.runtime import Running, admit
 
 router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[admit("reads")])

@@ -14,9 +14,8 @@ from retrieval.ingest.pipeline import demand_readable
 from serving.access.identity import Asker, Writer
 from serving.api.answers import AskRequest, check_length
 from serving.api.documents import file_name, owner
-from serving.api.schemas import Identifier, Name, RequestBody
+from serving.api.schemas import Identifier, Name, Pages, RequestBody
 from serving.http.errors import responses
-from serving.http.paging import Pages
 from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, admit
 

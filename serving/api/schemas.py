@@ -1,10 +1,15 @@
-"""Types that the bodies of several resources share. Those of a single resource are in its own file."""
+"""Types that the routes of several resources share, and pages of their lists. Those of a single one are in its own file."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+from fastapi import Depends, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -13,7 +18,10 @@ from pydantic import (
     StringConstraints,
 )
 
+from foundation.errors import InvalidRequest
 from retrieval.documents import Document
+
+T = TypeVar("T")
 
 
 def _storable(text: str) -> str:
@@ -70,3 +78,44 @@ class DocumentSummary(BaseModel):
     def of(cls, document: Document) -> DocumentSummary:
         places = {name: document if hasattr(document, name) else document.source for name in cls.model_fields}
         return cls(**{name: getattr(place, name) for name, place in places.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """The page that a caller asked for."""
+
+    limit: int
+    after: str | None
+    """Key of the last item of the previous page; `None` for the first page."""
+
+    def page(
+        self, items: Sequence[T], key: Callable[[T], str], *, newest_first: bool = False
+    ) -> tuple[list[T], str | None]:
+        """Return the page in the order of `key`, which must be unique, and the next cursor (`None` at the end)."""
+        ordered = sorted(items, key=key, reverse=newest_first)
+        if (after := self.after) is not None:
+            ordered = [item for item in ordered if (key(item) < after if newest_first else key(item) > after)]
+        page = ordered[: self.limit]
+        if len(ordered) == len(page):
+            return page, None
+        return page, base64.urlsafe_b64encode(key(page[-1]).encode("utf-8", "surrogatepass")).decode()
+
+
+async def paging_of(
+    limit: Annotated[int, Query(ge=1, le=1000, description="Items in a page.")] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=4000, description="`next_cursor` of the page before; the first page if absent.")
+    ] = None,
+) -> Paging:
+    """Raises InvalidRequest: the cursor was not made by this server."""
+    if cursor is None:  # an empty one names an item with an empty key
+        return Paging(limit, None)
+    try:
+        return Paging(limit, base64.b64decode(cursor, altchars=b"-_", validate=True).decode("utf-8", "surrogatepass"))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(
+            "The cursor is none that this server gave. Send next_cursor of the page before, or leave it out."
+        ) from error
+
+
+Pages = Annotated[Paging, Depends(paging_of)]

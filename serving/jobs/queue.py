@@ -11,13 +11,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundation.errors import (
     ComponentError,
     DocumentRefused,
+    Forbidden,
     Overloaded,
     RequestError,
     ShuttingDown,
@@ -25,14 +27,22 @@ from foundation.errors import (
     Stopped,
     StoreUnavailable,
 )
-from foundation.types import Principal
+from foundation.types import EVERY_TENANT, Principal
+from orchestration.requests import AnswerRequest
+from retrieval.documents import Source
 from retrieval.ingest.pipeline import Demand
+from retrieval.ingest.preparation import Item
 from serving.access.admission import Admission, FairTurns, Work
 from serving.access.identity import Permission
+from serving.api.documents import media_type_of, take_in
+from serving.api.schemas import DocumentSummary
 from serving.http.errors import InternalError
-from serving.http.streams import explain
+from serving.http.streams import collect, explain
 from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
 from serving.processes.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from serving.wiring import System
 
 T = TypeVar("T")
 log = logging.getLogger("sixply.serving")
@@ -46,10 +56,6 @@ STORE_AGAIN_S = 1.0
 NEEDS: Mapping[Kind, Permission] = {"ingest": "write", "answers": "ask", "responses": "ask"}
 
 
-# Does one item for its current caller, with the folder of the job's files. It calls the demand right before it stores
-# anything, and passes on what that raises.
-Do = Callable[[JobItem, Principal, Path, Demand], Awaitable[Mapping[str, Any]]]
-
 # Returns a job's caller with current rights. Raises a RequestError: never allowed again. ComponentError: not now.
 Allow = Callable[[Permission, Principal], Principal]
 
@@ -61,16 +67,9 @@ class _NotNow(Exception):
 class Jobs:
     """Runs the jobs of this process. Belongs to the event loop that serves."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        do: Mapping[Kind, tuple[Work, Do]],
-        admission: Mapping[Work, Admission],
-        lifecycle: Lifecycle,
-        allow: Allow,
-    ) -> None:
-        self.store = store
-        self._do, self._admission, self._lifecycle = do, admission, lifecycle
+    def __init__(self, system: System, admission: Mapping[Work, Admission], lifecycle: Lifecycle, allow: Allow) -> None:
+        self.store: JobStore = system.jobs
+        self._system, self._admission, self._lifecycle = system, admission, lifecycle
         self._allow = allow
         self._turns = FairTurns(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -161,8 +160,7 @@ class Jobs:
 
     async def _in_turn(self, job: Job, item: JobItem) -> bool:
         """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and may be later."""
-        work, do = self._do[job.kind]
-        admission = self._admission[work]
+        admission = self._admission["writes" if job.kind == "ingest" else "answers"]
         while admission.running >= max(1, admission.limit // 2):
             if self._is_stopping(job):
                 return False
@@ -170,7 +168,7 @@ class Jobs:
         status: ItemStatus = "done"
         try:
             async with self._attempt(job, item), admission.place():
-                outcome = await self._watch(job, item, do)
+                outcome = await self._watch(job, item)
         except (asyncio.CancelledError, ShuttingDown):
             return False
         except Overloaded as error:
@@ -211,12 +209,16 @@ class Jobs:
                 raise _NotNow from error
             raise
 
-    async def _watch(self, job: Job, item: JobItem, do: Do) -> Mapping[str, Any]:
-        """Return the result of `do`. Cancel an answer, and raise _NotNow, where the job loses its permission."""
+    async def _watch(self, job: Job, item: JobItem) -> Mapping[str, Any]:
+        """Do an item and return the outcome. Cancel an answer, and raise _NotNow, where the job loses its permission."""
         caller = self._demand(job)
         if not job.principal.holds_rights_of(caller):
             await self._insist(job, lambda: self.store.add_rights(job.job_id, caller))
-        work = do(item, caller, self.store.files(job.job_id), partial(self._demand, job))
+        if job.kind == "ingest":
+            file = self.store.files(job.job_id) / str(item.number)
+            work = _ingest(self._system, item, file, caller, partial(self._demand, job))
+        else:
+            work = self._answer(item, caller)
         task: asyncio.Future[Mapping[str, Any]] = asyncio.ensure_future(work)
         self._items[job.job_id] = task
         try:
@@ -227,6 +229,11 @@ class Jobs:
             return task.result()
         finally:
             self._items.pop(job.job_id, None)
+
+    async def _answer(self, item: JobItem, caller: Principal) -> Mapping[str, Any]:
+        request = AnswerRequest.model_validate(item.given.get("request", item.given))
+        answer = await collect(self._system.agent.stream(request, caller), self._lifecycle)
+        return answer.model_dump(mode="json")
 
     def _break_off(self, job: Job) -> bool:
         # a document is finished, once begun: half of one must not be stored
@@ -260,6 +267,38 @@ class Jobs:
 
     def _is_stopping(self, job: Job) -> bool:
         return self._closing or self._lifecycle.draining or job.job_id in self._cancelled
+
+
+async def _ingest(system: System, item: JobItem, file: Path, caller: Principal, demand: Demand) -> Mapping[str, Any]:
+    """Store the document in `file`. `demand` is called right before it is stored; what it raises is passed on."""
+    fields = item.given
+    if fields["tenant"] == EVERY_TENANT and "operator" not in caller.roles:
+        raise Forbidden("Only operators write for every tenant, and the key that began this job is none's any more.")
+    days = {name: date.fromisoformat(day) for name in ("effective_from", "published") if (day := fields.get(name))}
+    source = Source(
+        uri=item.name,
+        tenant=fields["tenant"],
+        groups=frozenset(fields["groups"]),
+        media_type=media_type_of(item.name),
+        series=fields.get("series"),
+        effective_from=days.get("effective_from"),
+        published=days.get("published"),
+    )
+
+    def take() -> DocumentSummary:
+        content = file.read_bytes()
+        with system.erasures.acting_for(caller):
+            return DocumentSummary.of(
+                take_in(system, Item(source=source, content=content, name=item.name), caller, demand)
+            )
+
+    thread = asyncio.ensure_future(asyncio.to_thread(take))
+    try:
+        summary = await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])  # the stores must not be closed while it runs
+        raise
+    return summary.model_dump(mode="json")
 
 
 def _problem(error: Exception) -> dict[str, Any]:

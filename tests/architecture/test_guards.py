@@ -43,7 +43,7 @@ REMOTE = (
     "serving/api",
     "serving/compat",
     "serving/page",
-    "serving/jobs/work.py",
+    "serving/jobs/queue.py",
     "serving/mcp/server.py",
 )
 """What acts for people who are not the owner of the machine."""

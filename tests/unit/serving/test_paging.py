@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidRequest
-from serving.http.paging import Paging, _key
+from serving.api.schemas import Paging, paging_of
 
 
 def pages(items: list[str], limit: int, *, newest_first: bool) -> list[list[str]]:
-    found, cursor, after = [], "", None
-    while cursor is not None:
-        page, cursor = Paging(limit, after).page(items, str, newest_first=newest_first)
+    found, paging = [], Paging(limit, None)
+    while True:
+        page, cursor = paging.page(items, str, newest_first=newest_first)
         found.append(page)
-        after = None if cursor is None else _key(cursor)
-    return found
+        if cursor is None:
+            return found
+        paging = asyncio.run(paging_of(limit, cursor))
 
 
 @given(st.lists(st.text(), unique=True, max_size=30), st.integers(1, 7), st.booleans())
@@ -31,11 +34,11 @@ def test_what_is_added_or_deleted_between_two_pages_neither_repeats_nor_skips_an
     first, cursor = Paging(2, None).page(["a", "c", "e"], str)
     assert (first, cursor is None) == (["a", "c"], False)
     assert cursor
-    rest, end = Paging(5, _key(cursor)).page(["a", "b", "d", "e"], str)
+    rest, end = asyncio.run(paging_of(5, cursor)).page(["a", "b", "d", "e"], str)
     assert (rest, end) == (["d", "e"], None)
 
 
 @pytest.mark.parametrize("cursor", ["%", "YQ", "\u00e4", "_w=="])
 def test_a_cursor_that_we_never_gave_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidRequest, match="next_cursor"):
-        _key(cursor)
+        asyncio.run(paging_of(1, cursor))
