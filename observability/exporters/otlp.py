@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import Field, SecretStr
 
@@ -44,13 +42,6 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    class OtlpExporter(OTLPSpanExporter):
-        """OpenTelemetry's span exporter, with a reader that sends the metrics to the same collector."""
-
-        def metric_reader(self) -> MetricReader | None:
-            return metric_reader() if metric_reader else None  # starts to read when created
-
-    metric_reader: Callable[[], MetricReader] | None = None
     base = options.endpoint.rstrip("/")
     common: dict[str, Any] = {
         "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
@@ -58,10 +49,16 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
         "compression": Compression.Gzip,
     }
     if base.endswith(SPANS_PATH):
-        return OtlpExporter(endpoint=base, session=_session(), **common)
+        return OTLPSpanExporter(endpoint=base, session=_session(), **common)
     # Sums count since the process began unless OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says delta, as a few vendors want.
-    exporter: MetricExporter = OTLPMetricExporter(endpoint=base + METRICS_PATH, session=_session(), **common)
-    metric_reader = partial(OtlpMetricReader, exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
+    exporter = OTLPMetricExporter(endpoint=base + METRICS_PATH, session=_session(), **common)
+
+    class OtlpExporter(OTLPSpanExporter):
+        """OpenTelemetry's span exporter, with a reader that sends the metrics to the same collector."""
+
+        def metric_reader(self) -> MetricReader:
+            return OtlpMetricReader(exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
+
     return OtlpExporter(endpoint=base + SPANS_PATH, session=_session(), **common)
 
 

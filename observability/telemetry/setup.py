@@ -24,7 +24,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from foundation import names
 from foundation.errors import InvalidSetting
-from observability.contract import SendsMetrics
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
@@ -60,8 +59,9 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         processors = [CountingProcessor(exporter, capture_content=settings.capture_content) for exporter in exporters]
         for processor in processors:
             provider.add_span_processor(processor)
-        made = [exporter.metric_reader() for exporter in exporters if isinstance(exporter, SendsMetrics)]
-        readers = [reader for reader in made if reader is not None]
+        readers: list[MetricReader] = [
+            make() for exporter in exporters if (make := getattr(exporter, "metric_reader", None))
+        ]
         for reader in readers:
             metrics.read_by(reader)
         started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
