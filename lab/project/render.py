@@ -127,7 +127,9 @@ def prune_lock(text: str, gone: Iterable[str]) -> str:
     needed_by: dict[str, set[str]] = defaultdict(set)
     for name, pin in pins:
         needed_by[name] |= set(re.findall(r"^    #(?: via)? +(?!via$)(\w[\w.-]*)", pin, re.MULTILINE))
-    removed = {name for name in gone if needed_by[name] == {PROJECT}}
+    for name in gone:
+        needed_by[name].discard(PROJECT)
+    removed = {name for name in gone if not needed_by[name]}
     while more := {name for name, by in needed_by.items() if name not in removed and by and by <= removed}:
         removed |= more
     for name, pin in pins:

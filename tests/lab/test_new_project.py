@@ -243,6 +243,7 @@ def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
     )
     assert prune_lock(lock, ["b"]) == "a==1 \\\n    --hash=x\n    # via\n    #   c\n" + pin("c", ours)
     assert prune_lock(pin("b", ours, "c"), ["b"]) == pin("b", ours, "c"), "somebody else needs it"
+    assert prune_lock(pin("b", ours, "c") + pin("c", ours), ["b", "c"]) == "", "nobody is left who needs it"
 
 
 def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
