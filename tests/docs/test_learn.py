@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.opened_once import models_opened_once  # noqa: F401 - a fixture
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")
 OUTPUTS = dict(re.findall(r"```console\n\$ python -m examples\.(\w+)\n(.*?)```", PAGE, re.DOTALL))

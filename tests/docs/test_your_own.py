@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from serving.cli.main import app
 from tests.make_rules import to_arguments
+from tests.opened_once import models_opened_once  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")

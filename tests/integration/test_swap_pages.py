@@ -24,6 +24,7 @@ from serving.settings import Loaded, load
 from serving.wiring import System, open_system
 from tests import services
 from tests.doubles.spans import receiver
+from tests.opened_once import models_opened_once  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "layers"
