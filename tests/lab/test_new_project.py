@@ -362,7 +362,7 @@ BEFORE = last_before_the_move()
 if BEFORE:  # a shallow checkout, such as one of CI, has no commit but its own
 
     def test_a_project_made_before_the_renderer_moved_is_updated_by_its_own_command_and_then_by_ours(
-        upstream: Path, tmp_path: Path
+        light: Path, tmp_path: Path
     ) -> None:
         """From a commit that had the renderer with its command, in the product."""
         template, folder = tmp_path / "template", tmp_path / "acme"
@@ -372,7 +372,7 @@ if BEFORE:  # a shallow checkout, such as one of CI, has no commit but its own
         subprocess.run([sys.executable, "-m", "serving.cli", "new", "--name=acme-desk", f"--dir={folder}", "--only=small", "--check=0"],
                        cwd=template, env={**os.environ, "PYTHONPATH": str(template)}, check=True)  # fmt: skip
         assert "new" in read_project(folder).choices.words, "the part that it was then"
-        git(template, "fetch", "--quiet", str(upstream), "main")
+        git(template, "fetch", "--quiet", str(light), "main")
         moved = git(
             template, *author_for(template), "commit-tree", "FETCH_HEAD^{tree}", "-p", "HEAD", "-m", "It has moved"
         )
