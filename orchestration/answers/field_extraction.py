@@ -194,8 +194,10 @@ def _scored(field: Field, reading: Reading, labels: frozenset[str]) -> Iterator[
 
     limits = Draft202012Validator({key: field.schema[key] for key in _LIMITS & field.schema.keys()})
     name, free = terms(field.name.replace("_", " ")), _is_free(field)
-    described = terms(field.schema.get("description", ""))
-    weighted = [(1.0, _word_places(name, reading)), (0.7, _word_places(described, reading))]
+    described = _word_places(terms(field.schema.get("description", "")), reading)
+    weighted = [(1.0, _word_places(name, reading)), (0.7, described)]
+    # A date, a time or an address says by itself what it is
+    alone = ENOUGH * ("format" in field.schema)
     for candidate in _finder(field)(reading):
         check()
         text = reading.text[candidate.start : candidate.end]
@@ -203,11 +205,11 @@ def _scored(field: Field, reading: Reading, labels: frozenset[str]) -> Iterator[
         if label or not limits.is_valid(candidate.value):
             continue
         if free:
-            yield _NEAR * bool(name & reading.terms_of(text)), candidate
-            continue
-        near = max(weight / (0.7 + 0.3 * _distance(places, candidate, reading)) for weight, places in weighted)
+            near = float(bool(name & reading.terms_of(text)))
+        else:
+            near = max(weight / (0.7 + 0.3 * _distance(places, candidate, reading)) for weight, places in weighted)
         capital = _CAPITALS * bool(_NAMED.search(field.words) and _is_named(candidate, text, reading))
-        yield _NEAR * near + capital, candidate
+        yield alone + _NEAR * near + capital, candidate
 
 
 def _word_places(wanted: Iterable[str], reading: Reading) -> list[int]:
@@ -215,9 +217,7 @@ def _word_places(wanted: Iterable[str], reading: Reading) -> list[int]:
 
 
 def _distance(places: Sequence[int], candidate: Found, reading: Reading) -> float:
-    """Return the number of words to the nearest of these places in the candidate's sentence: 1 where it is in the candidate,
-    infinity where there is none.
-    """
+    """Return the number of words to the nearest of these places in the sentence: 1 within the candidate, infinity without one."""
     first, before, after, last = reading.around(candidate)
     left, right = bisect_left(places, before) - 1, bisect_left(places, after)
     if right > left + 1:

@@ -218,6 +218,11 @@ def test_an_optional_field_that_the_text_does_not_state_stays_empty(world: World
     assert fill_fields(fields, "The invoice of 3 June came with 12 pages.") == {}
 
 
+def test_a_date_is_read_for_an_optional_field_that_the_text_does_not_name() -> None:
+    fields = fields_of({"properties": {"day": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}}})
+    assert fill_fields(fields, "Please book 4 seats for 12 June 2027.") == {"day": "2027-06-12"}
+
+
 def test_no_two_fields_get_the_same_words(world: World) -> None:
     properties = {name: {"type": "string", "format": "date"} for name in ("first_day", "last_day")}
     fields = fields_of({"properties": properties, "required": list(properties)})
