@@ -97,7 +97,8 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
 async def _call_executor(
     executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
 ) -> ToolOutcome:
-    words = words_of_person(messages) or [run.state.get("question", "")]
+    words = [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
+    words = words or [run.state.get("question", "")]
     return await executor.call(
         call["name"],
         call["args"],
@@ -150,10 +151,6 @@ def as_person(message: AnyMessage) -> AnyMessage:
     """Return a client's message; if it is a human message, it counts as the person's own words."""
     id_of_person = f"{PERSON}{uuid4().hex}"
     return message.model_copy(update={"id": id_of_person}) if isinstance(message, HumanMessage) else message
-
-
-def words_of_person(messages: Sequence[AnyMessage]) -> list[str]:
-    return [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
 
 
 def recorded_outcomes(messages: Sequence[AnyMessage]) -> tuple[ToolOutcome, ...]:

@@ -42,12 +42,13 @@ def trace(
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
         terminal.show(trace_tables.bill_table(bill))
-        terminal.show("")
-        rows = [
-            (at[:19], it.act, it.tool, it.outcome, it.reason, it.subject, it.decided_by or "") for at, it in records
-        ]
-        columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]
-        terminal.show_table(columns, rows)
+        if records:
+            terminal.show("")
+            columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]
+            rows = [
+                (at[:19], it.act, it.tool, it.outcome, it.reason, it.subject, it.decided_by or "") for at, it in records
+            ]
+            terminal.show_table(columns, rows)
 
 
 def costs(
