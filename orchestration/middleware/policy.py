@@ -97,7 +97,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
 async def _call_executor(
     executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
 ) -> ToolOutcome:
-    words = [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
+    words: list[str] = [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
     words = words or [run.state.get("question", "")]
     return await executor.call(
         call["name"],
