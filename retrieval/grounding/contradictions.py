@@ -80,7 +80,7 @@ for _group in _OPPOSITES.replace("*", "").split():
         _OPPOSITE[_word] = _OPPOSITE.get(_word, frozenset()).union(*_sides) - _side
 _STEMS = tuple(re.findall(r"([a-z]+)\*", _OPPOSITES))
 # Pairs that tell an order or a whole, which many texts have side by side
-_PAIRED = frozenset("before earlier after later first last start begin end all none".split())  # noqa: SIM905
+_PAIRED = frozenset("before earlier after later all none".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +223,14 @@ def denial_of_stated(claim: Text, sentences: Sequence[Text]) -> Text | None:
 
 def _stated_undenied(scope: frozenset[str], sentences: Sequence[Text]) -> Text | None:
     places = []
-    for sentence in (s for s in sentences if 2 * len(scope & s.terms) >= len(scope)):
+    for sentence in (s for s in sentences if 2 * len(scope & s.terms) > len(scope)):
         content = [place for place, term in enumerate(sentence.token_terms) if term]
         for at, begin in enumerate(content):
             end = content[min(at + 2 * _NEIGHBOURS, len(content) - 1)] + 1
             share = len(scope.intersection(sentence.token_terms[begin:end])) / len(scope)
             places.append((share, sentence, sentence.tokens[max(0, begin - 2) : end + 2]))
     best = max((share for share, _, _ in places), default=0.0)
-    if best < 0.5 or any(_DENIES.search(_join_tokens(near)) for share, _, near in places if share >= best - 0.25):
+    if best <= 0.5 or any(_DENIES.search(_join_tokens(near)) for share, _, near in places if share >= best - 0.25):
         return None
     return next(sentence for share, sentence, _ in places if share == best)
 
