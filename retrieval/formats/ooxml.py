@@ -25,6 +25,7 @@ _XML = (".xml", ".rels", ".opf", ".xhtml", ".html", ".ncx")
 _ENTITY = re.compile(rb"<!ENTITY")
 # Prefix of the namespaces of Strict Open XML. Our libraries know only the transitional ones, which differ no further.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
+_TYPES = "[Content_Types].xml"
 # Bytes of each XML file that are searched for entity declarations, which precede the first element
 _DECLARATIONS = 65_536
 
@@ -73,7 +74,7 @@ def check_package(content: bytes, name: str, what: str) -> None:
 
 def mend(content: bytes) -> bytes:
     """Repair a checked package for our libraries, which are stricter than the Office programs: convert Strict
-    namespaces, drop references to missing members, and correct the case of others.
+    namespaces, drop references to missing members, correct the case of others, and add missing content types.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())
@@ -81,6 +82,8 @@ def mend(content: bytes) -> bytes:
         changed = {
             name: _without_dangling(package.read(name), name, spelt) for name in present if name.endswith(".rels")
         }
+        if _TYPES in present:
+            changed[_TYPES] = _with_all_types(package.read(_TYPES), present, spelt)
         strict = any(_STRICT.search(package.read(name)) for name in changed)
         if not strict and not any(changed.values()):
             return content
@@ -109,6 +112,26 @@ def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> 
             relation.set("Target", f"/{member}")
         changed = changed or member != target
     return bytes(ET.tostring(root)) if changed else b""
+
+
+def _with_all_types(types: bytes, present: set[str], spelt: Mapping[str, str]) -> bytes:
+    root = parse_xml(types)
+    changed = False
+    for override in root.iterfind("{*}Override"):
+        part = override.get("PartName", "").lstrip("/")
+        member = spelt.get(part) or spelt.get(part.lower(), part)
+        override.set("PartName", f"/{member}")
+        changed = changed or member != part
+    typed_suffixes = {default.get("Extension", "").lower() for default in root.iterfind("{*}Default")}
+    typed_names = {override.get("PartName", "").lower() for override in root.iterfind("{*}Override")}
+    untyped = [
+        name for name in present if f"/{name}".lower() not in typed_names and not name.endswith("/") and name != _TYPES
+    ]
+    missing = {PurePosixPath(name).suffix[1:].lower() for name in untyped} - typed_suffixes - {""}
+    for suffix in sorted(missing):
+        attributes = {"Extension": suffix, "ContentType": "application/octet-stream"}
+        ET.SubElement(root, root.tag.replace("}Types", "}Default"), attributes)
+    return bytes(ET.tostring(root)) if missing or changed else b""
 
 
 def malformed_document(name: str, what: str, why: object) -> DocumentRefused:

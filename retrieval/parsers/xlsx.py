@@ -37,6 +37,17 @@ from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 # Most rows, Excel's own limit. A file may number its rows at will, and every missing one costs time.
 _MOST_ROWS = 1_048_576
 _MOST_COLUMNS = 16_384
+# (member, pattern, replacement) for rules and names that openpyxl may refuse a workbook for and that no value depends
+# on. A pattern runs from the first to the last of them, so that it stays linear.
+_AROUND_THE_CELLS = (
+    (re.compile(r"xl/worksheets/.*\.xml"), rb"\A(?>(.*?</(?:\w+:)?sheetData>)).*(</(?:\w+:)?worksheet>)", rb"\1\2"),
+    (
+        re.compile(r"xl/styles\.xml"),
+        rb"\A(?>(.*?)<((?:\w+:)?)cellStyles\b).*</(?:\w+:)?cellStyles>",
+        rb'\1<\2cellStyles><\2cellStyle name="Normal" xfId="0" builtinId="0"/></\2cellStyles>',
+    ),
+    (re.compile(r"xl/workbook\.xml"), rb"\A(?>(.*?)<(?:\w+:)?definedNames\b).*</(?:\w+:)?definedNames>", rb"\1"),
+)
 # A section of a number format, up to a semicolon: first that of positive numbers, then of negative ones
 _SECTION = re.compile(r"(?:\"[^\"]*\"|[\\_*].|[^;])*")
 # Parts of a format around the digits: words, signs, currencies, padding, looks
@@ -61,8 +72,11 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     content = mend(content)
     try:
         return _read_workbook(draft, content)
-    except _TROUBLES as error:
-        raise malformed_document(draft.name, "Excel workbook", error) from error
+    except _TROUBLES:
+        try:
+            return _read_workbook(Draft(draft.name, draft.limits), _cells_alone(content))
+        except _TROUBLES as error:
+            raise malformed_document(draft.name, "Excel workbook", error) from error
 
 
 def _read_workbook(draft: Draft, content: bytes) -> Parsed:
@@ -77,6 +91,17 @@ def _read_workbook(draft: Draft, content: bytes) -> Parsed:
             sheet.reset_dimensions()  # a file may claim any; without them only the cells that exist are walked through
             _add_sheet(draft, sheet, _Members(package, present, str(sheet._worksheet_path)), number)  # noqa: SLF001 - not offered otherwise
     return draft.finish(title=workbook.properties.title, pages=len(sheets))
+
+
+def _cells_alone(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as package, zipfile.ZipFile(out, "w") as written:
+        for name in package.namelist():
+            member = package.read(name)
+            for where, what, instead in _AROUND_THE_CELLS:
+                member = re.sub(what, instead, member, flags=re.DOTALL) if where.fullmatch(name) else member
+            written.writestr(name, member)
+    return out.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
