@@ -86,7 +86,7 @@ class ResilientChatModel(ChatWrapper):
     candidates: tuple[BaseChatModel, ...]
     settings: ResilienceSettings
     clock: Any
-    demand: Any
+    demand: Any = lambda _: None
     _breakers: tuple[Breaker, ...] = PrivateAttr()
     _retries: tuple[RetryBudget, ...] = PrivateAttr()
 
