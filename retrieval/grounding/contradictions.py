@@ -268,8 +268,8 @@ def _denied_around(scope: frozenset[str], text: Text, *, whole: bool = True) -> 
     return False
 
 
-def change_in_context(claim: Text, near: Text) -> Change | None:
-    """Return a number or comparing word that replaces another between the same words."""
+def change_in_context(claim: Text, near: Text, evidence: Text) -> Change | None:
+    """Return a number or comparing word that replaces another between the same words, and is not of the same thing elsewhere."""
     if len(claim.tokens) > _MOST_TOKENS:
         return None
     lowered = [token.lower() for token in near.tokens]
@@ -284,7 +284,8 @@ def change_in_context(claim: Text, near: Text) -> Change | None:
             for at in range(len(left), len(lowered) - len(right))
             if lowered[at - len(left) : at] == left and lowered[at + 1 : at + 1 + len(right)] == right
         ]
-        if not stated or token.lower() in stated:
+        same = is_number and claim.tokens[place - 1].lower() not in FUNCTION_WORDS and place > 0
+        if not stated or token.lower() in stated or (same and f" {claim.tokens[place - 1]} {token} " in evidence.text):
             continue
         if is_number and all(word[0].isdigit() and _is_missing_from(word, [token], claim, near) for word in stated):
             return Change("figure", token, stated[0])

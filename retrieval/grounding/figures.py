@@ -69,7 +69,7 @@ def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> boo
     counted = _counted_thing(text, quantity)
     if not counted or quantity.dimension:
         return True
-    if any(_counted_thing(evidence.text, stated) in ("", counted) for stated in alike):
+    if any(counted.startswith(_counted_thing(evidence.text, stated)) for stated in alike):
         return True
     return not any(
         _counted_thing(near.text, stated) == counted and not _equal(quantity, stated) for stated in near.quantities

@@ -93,6 +93,26 @@ def test_a_denial_or_an_opposite_is_seen_where_the_passages_have_the_words_aroun
     assert findings(answer, CLINIC, grounding) == [finding]
 
 
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("The lake of Tansy covers 2,722 square miles [1].", ""),
+        ("The lake of Tansy covers 2,733 square miles [1].", "figure"),
+        ("Readers of the map of the office may go to version 4 in colours [1].", ""),
+        ("Readers of the map of the office may go to version 5 in colours [1].", "figure"),
+    ],
+)
+def test_a_figure_counts_the_same_thing_under_a_short_name_or_in_another_place(
+    answer: str, finding: str, grounding: Grounding
+) -> None:
+    text = (
+        "The lake of Tansy covers 2,722 sq mi. The wood covers 310 square miles. Readers of an atlas go to version 3.2 of "
+        "it. Colours are new in map version 4 of the office."
+    )
+
+    assert findings(answer, text, grounding) == [finding]
+
+
 def test_a_time_of_a_tools_result_may_be_written_as_people_write_it(grounding: Grounding) -> None:
     result = '{"departure": "19:00:00", "arrival": "2024-05-15T21:30:00"}'
     for answer in ("Departure: 07:00 PM", "It leaves at 19:00 and arrives at 9:30 pm."):
