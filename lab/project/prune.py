@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import InvalidRequest
 from lab.project.choices import Choices, read_optional, read_presets
 
 CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
@@ -67,6 +68,8 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
     # formats that a hostile file can make expensive come with the sandbox, and go with it
     risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS
     if "sandbox" in choices.without:
+        if asked := sorted(risky.intersection(choices.keep)):
+            raise InvalidRequest(f'"{asked[0]}" needs "sandbox", which is left out. Keep both, or neither.')
         return left_out | risky
     return left_out - {"sandbox"} if risky - left_out else left_out
 

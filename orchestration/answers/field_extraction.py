@@ -34,6 +34,8 @@ FREE_TEXT = 100
 # Least score of a value for an optional field; a required one takes the best there is
 ENOUGH = 0.5
 _NEAR, _CAPITALS = 0.6, 0.3
+# Formats whose values say by themselves what they are
+_TELLING = frozenset({"date", "date-time", "time", "email", "uri"})
 # Score of what is no candidate of a field
 NONE = -9.0
 
@@ -196,8 +198,7 @@ def _scored(field: Field, reading: Reading, labels: frozenset[str]) -> Iterator[
     name, free = terms(field.name.replace("_", " ")), _is_free(field)
     described = _word_places(terms(field.schema.get("description", "")), reading)
     weighted = [(1.0, _word_places(name, reading)), (0.7, described)]
-    # A date, a time or an address says by itself what it is
-    alone = ENOUGH * ("format" in field.schema)
+    alone = ENOUGH * (field.schema.get("format") in _TELLING)
     for candidate in _finder(field)(reading):
         check()
         text = reading.text[candidate.start : candidate.end]

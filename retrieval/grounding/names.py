@@ -81,8 +81,8 @@ def is_known(name: str, evidence: Text) -> bool:
     # In an abbreviation, a number repeats the letter before it
     letters = re.sub(r"([A-Z])([2-4])", lambda match: match[1] * int(match[2]), name.removesuffix("s"))
     if len(letters) > 2 and letters.isalpha() and letters.isupper():
-        initials = "".join(word[0] for word in evidence.words if word not in FUNCTION_WORDS)
-        return letters.lower() in initials
+        # three letters stand by chance among the initials of any long text, unless its words have capitals
+        return letters.lower() in evidence.spellings or (len(letters) > 3 and letters.lower() in evidence.initials)
     own = words(name)
     spelled = bool(own) and all(word in evidence.word_set for word in own)
     # Known words with an ordinary one: "HIV-positive" where the evidence has HIV

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from foundation.text.lexical import terms, words
+from foundation.text.lexical import FUNCTION_WORDS, terms, words
 from retrieval.text.quantities import Quantity, read_quantities
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
@@ -58,6 +58,12 @@ class Text:
         spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
         joined = {re.sub(r"[-_.]", "", word) for word in spellings}
         return frozenset(spellings | joined | self.word_set | set(map(initials_of, CAPITALISED_RUN.findall(self.text))))
+
+    @cached_property
+    def initials(self) -> str:
+        """The initials of all words but function words; sentences apart."""
+        sentences = (words(sentence) for sentence in re.split(r"[.!?\n]", self.text))
+        return " ".join("".join(word[0] for word in own if word not in FUNCTION_WORDS) for own in sentences)
 
     @cached_property
     def prefixes(self) -> dict[str, list[str]]:

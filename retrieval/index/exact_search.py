@@ -251,10 +251,18 @@ class SavedIndex(ExactIndex):
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         self.load(self._file)
 
+    def forget(self) -> None:
+        """Empty the index, and delete what was saved."""
+        self._file.unlink(missing_ok=True)
+        self.clear()
+
     def close(self) -> None:
-        if not self._closed:
+        if self._closed:
+            return
+        try:
             with suppress(OSError):  # such as a full disk; the last saved file is then caught up
                 self.save(self._file)
+        finally:
             super().close()
             self._owner.release()
 

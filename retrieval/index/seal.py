@@ -30,9 +30,10 @@ class Seal:
 
     def is_intact(self) -> bool:
         """Whether the folder was closed in order and is unchanged since."""
-        if not self._path.exists() or self._is_hollow():
+        try:
+            return not self._is_hollow() and self._path.read_bytes() == self._digest().encode()
+        except OSError:  # there is no seal, or a file of the folder cannot be read
             return False
-        return self._path.read_text(encoding="ascii") == self._digest()
 
     def _is_hollow(self) -> bool:
         # A damaged graph can claim more than the disk holds, and would take hours to read

@@ -20,7 +20,9 @@ from retrieval.formats.text_blocks import clean
 if TYPE_CHECKING:  # settings bring pydantic, which the sandbox's child does not need and should not wait for
     from retrieval.settings import ParsingSettings
 
-# Suffixes of formats that a stranger's file cannot make expensive: their parsers need no sandbox
+# Bytes of a file that is parsed without the sandbox
+PLAIN_BYTES = 2_000_000
+# Suffixes of formats whose parsers take memory and time in proportion to the file, at worst ten seconds a megabyte
 PLAIN = frozenset((".txt", ".log", ".text", ".rst", ".md", ".markdown"))
 
 
@@ -107,7 +109,7 @@ def translate_failures(name: str) -> Iterator[None]:
 
 
 def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
-    """Return a function that parses in this process, without limits of time and memory: for a project without the sandbox.
+    """Return a function that parses files of at most `PLAIN_BYTES` in this process: for a project without the sandbox.
 
     Raises InvalidSetting: there are parsers that need it.
     """
@@ -121,6 +123,9 @@ def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
 
     def parse(content: bytes, name: str) -> Parsed:
         name = check_offer(content, name, settings.max_bytes, limits)
+        if len(content) > PLAIN_BYTES:
+            why = f"more than the {PLAIN_BYTES:,} that are parsed without retrieval/ingest/sandbox.py. Split it."
+            raise DocumentRefused(f'"{name}" has {len(content):,} bytes, {why}', reason="too_large")
         with translate_failures(name):
             return parse_here(content, name, limits)
 

@@ -83,7 +83,7 @@ def read_time(value: Any) -> datetime:
 
 
 def _read_day(value: Any) -> date | None:
-    return date.fromisoformat(value) if isinstance(value, str) else value
+    return date.fromisoformat(value) if value and isinstance(value, str) else value or None
 
 
 def source_fields(source: Source) -> dict[str, Any]:

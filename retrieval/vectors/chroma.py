@@ -157,11 +157,14 @@ class ChromaVectorIndex:
 
     def _open_what_is_there(self) -> None:
         if not self._seal.is_intact():
-            log.warning("The vector index %s was not closed in order, or is damaged. It is filled anew.", self._store)
+            text = (
+                "The vector index %s was not closed in order, is damaged, or is of another version. It is filled anew."
+            )
+            log.warning(text, self._store)
             with self._translate_errors():
                 self._seal.break_()
+                self._small.forget()  # before the folder: after a second kill its file would say that all is there
                 shutil.rmtree(self._store)
-            self._small.clear()
             return
         large = self._open_chroma()
         for access in self._small.shelves():

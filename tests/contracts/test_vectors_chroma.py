@@ -208,6 +208,9 @@ def test_a_chroma_that_was_not_closed_in_order_is_never_read_and_all_is_filled_a
         filled = limited(killed, 1)
     assert (filled.count(), filled.sequence(), filled.stamp()) == (0, 0, "")
     assert "It is filled anew" in caplog.text
+    killed_again = limited(shutil.copytree(killed, tmp_path / "killed again"), 1)
+    assert (killed_again.count(), killed_again.sequence(), killed_again.stamp()) == (0, 0, "")
+    killed_again.close()
     filled.upsert([item("a"), item("b", 1)])
     assert sorted(found(filled)) == ["a", "b"]
     filled.close()

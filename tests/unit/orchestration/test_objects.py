@@ -213,8 +213,17 @@ def test_a_value_is_found_by_its_kind(world: World, told: dict[str, Any], text: 
     assert fill_fields(fields, text).get("wanted") == value
 
 
-def test_an_optional_field_that_the_text_does_not_state_stays_empty(world: World) -> None:
-    fields = fields_of({"properties": {"discount": {"type": "number", "description": "discount in percent"}}})
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "number", "description": "discount in percent"},
+        {"type": "number", "format": "double"},
+        {"type": "integer", "format": "int32"},
+        {"type": "string", "format": "uuid"},
+    ],
+)
+def test_an_optional_field_that_the_text_does_not_state_stays_empty(world: World, schema: dict[str, Any]) -> None:
+    fields = fields_of({"properties": {"discount": schema}})
     assert fill_fields(fields, "The invoice of 3 June came with 12 pages.") == {}
 
 

@@ -83,7 +83,8 @@ CLINIC = (
         ("According to the clinic, cold packs do not increase the swelling of an ankle [1].", ""),
         ("The clinic runs a desk for HIV-related tests [1].", ""),
         ("The clinic runs a desk for ABC-related tests [1].", "name"),
-        ("The QC desk is for people with a sprained ankle; CPR is for swelling [1].", ""),
+        ("The QC desk is for people with a sprained ankle; CPRS is for it [1].", ""),
+        ("The QC desk is for people with a sprained ankle; CPR is for swelling [1].", "name"),
         ("The clinic runs a desk for sprained ankles with the XRT [1].", "name"),
     ],
 )

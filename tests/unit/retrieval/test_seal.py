@@ -57,7 +57,7 @@ def test_files_that_come_go_or_are_renamed_break_a_seal(change: str, folder: Pat
     assert not seal.is_intact()
 
 
-@pytest.mark.parametrize("content", [b"", b"half of a checksu"])
+@pytest.mark.parametrize("content", [b"", b"half of a checksu", b"\xff\xfe"])
 def test_a_damaged_seal_is_none(content: bytes, folder: Path, seal: Seal) -> None:
     (folder.parent / "seal").write_bytes(content)
     assert not seal.is_intact()
