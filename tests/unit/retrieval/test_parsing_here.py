@@ -40,6 +40,7 @@ def test_a_parser_of_any_other_format_needs_the_sandbox(monkeypatch: pytest.Monk
 def test_what_is_too_large_unknown_or_empty_is_refused_by_reason() -> None:
     assert refusal(b"eleven byte", "a.txt", max_bytes=10).reason == "too_large"
     assert refusal(b"more than five", "a.txt", max_characters=5).reason == "too_large"
+    assert "2,000,000 that are parsed without" in str(refusal(b"a" * 2_000_001, "a.txt"))
     assert refusal(b"film", "a.mp4").reason == "unsupported"
     assert refusal(b"", "a.txt").reason == "empty"
 
