@@ -34,8 +34,14 @@ PASSAGE = 1_500
 # Failures of one kind after which the chat model is no longer called
 MOST_FAILURES = 5
 
-# A figure of two digits or more: "14.50", "2026/03/31", not the 200 of "QP-200", nor a single digit, which many answers hold by chance
-_FIGURE = re.compile(r"(?<![\w.-])\d[\d.,:/]*\d(?![\w-])", re.ASCII)
+# A whole figure of two digits or more: "14.50", "2026/03/31", "4 200", not the 200 of "QP-200", nor a part of "555 0142", nor a
+# single digit, which many answers hold by chance
+_GROUPS = "[ \u00a0\u2009\u202f'’]"
+_JOINS = f"(?:{_GROUPS}|[.,:/])"
+_FIGURE = re.compile(
+    rf"(?<![\w.+-])(?<!\d{_JOINS})\+?(?:\d{{1,3}}(?:{_GROUPS}\d{{3}})+(?:[.,]\d+)?|\d[\d.,:/]*\d)(?!{_JOINS}?\d|[\w-])",
+    re.ASCII,
+)
 _GAP = "___"
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
 _CLAUSE_END = re.compile(r"[,;:()，；：（）、。]")  # noqa: RUF001 - full-width signs are meant
@@ -71,8 +77,8 @@ class Draft:
     question: str
     answer: str = ""
     evidence: str = ""
-    subject: str = ""
-    """What a rule's question is about, a part of it; empty for a question in other words than the text's."""
+    subject: str | None = None
+    """Of a rule's question, the part that says what it is about; empty where that is unsure. `None`: it is in words of its own."""
 
 
 Search = Callable[[str, Scope, int], Sequence[Hit]]
@@ -112,14 +118,15 @@ class Checks:
 
     def _find_fault(self, draft: Draft, start: int) -> str:
         asked, stated = set(tokens(draft.question)), set(tokens(draft.evidence))
-        if not draft.answer:  # a word of the question must be in no text, else it may well be answered
-            absent = {word for word in asked if len(word) > 3} - _words_of(self.texts)
+        if not draft.answer:  # its made-up code, or else one of its words, must be in no text
+            new = set(tokens(draft.subject)) if draft.subject else {word for word in asked if len(word) > 3}
+            absent = new - _words_of(self.texts)
             return "" if absent else "a question without an answer may have one: all its words stand in the documents"
         if start < 0 or not contains(draft.evidence, [draft.answer]):
             return "the evidence does not stand in the document, or not the answer in it"
         if contains(draft.question, [draft.answer]):
             return "the question says the answer"
-        if not draft.subject and len(asked & stated) > COPIED * len(stated):
+        if draft.subject is None and len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
         hits = self.search(draft.question, draft.about.scope, DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
@@ -141,7 +148,8 @@ def absent_by_rule(drafts: Iterable[Draft]) -> Iterator[Draft]:
     for draft in drafts:
         if draft.subject:
             code = f"QX-{int(hashlib.sha256(draft.question.encode()).hexdigest()[:8], 16) % 9000 + 1000}"
-            yield Draft(draft.about, draft.question.replace(draft.subject, code))
+            asked = re.sub(rf"(?<!\w){re.escape(draft.subject)}(?!\w)", code, draft.question)
+            yield Draft(draft.about, asked, subject=code)
 
 
 async def by_model(
@@ -201,8 +209,13 @@ def _of_row(text: DocumentText, sentence: str) -> Draft | None:
 
 def _of_figure(text: DocumentText, sentence: str) -> Draft | None:
     figure = _FIGURE.search(sentence, 1)  # not at the start, where it numbers a list
-    words = re.findall(r"[^\W\d_]+", sentence)
-    if figure is None or not _WORDS[0] <= len(tokens(sentence)) <= _WORDS[1] or not words:
+    if figure is None or not _WORDS[0] <= len(tokens(sentence)) <= _WORDS[1] or not re.search(r"[^\W\d_]", sentence):
         return None
     asked = f"{sentence[: figure.start()]}{_GAP}{sentence[figure.end() :]}".rstrip(" .!。")
-    return Draft(text, f"{asked}?", figure[0], sentence, max(words, key=len))
+    return Draft(text, f"{asked}?", figure[0], sentence, _name_in(sentence[: figure.start()]))
+
+
+def _name_in(clause: str) -> str:
+    # its longest word, if that has a capital inside the sentence. Without an adverb, or a month beside a number, the text still answers
+    longest = max(re.findall(r"(?<=[^\W\d_] )\w[\w-]*\b(?!\s*$)", clause), key=len, default="")
+    return longest if longest[:1].isupper() else ""
