@@ -42,23 +42,35 @@ class Arguments:
     """A field for each argument of a tool. What is no text is written as JSON; the values are validated at the decision."""
 
     def __init__(self, schema: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        self._fields: dict[str, tuple[ui.textarea, bool]] = {}
+        self._given = values
+        self._fields: dict[str, tuple[ui.textarea, str, bool]] = {}
         properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in values}
         with html.div().classes("fields"):
             for name, declared in properties.items():
                 value = values.get(name)
                 # a number that is typed into a text, such as an order's, stays a text
-                is_text = isinstance(value, str) or (value is None and '"string"' in json.dumps(declared))
+                is_text = isinstance(value, str) or (value is None and _takes_text(declared))
                 written = "" if value is None else str(value) if is_text else json.dumps(value, ensure_ascii=False)
                 field = ui.textarea(label_of(name), value=written).props("outlined dense autogrow rows=1")
                 hint = str(declared.get("description", "")) or ", ".join(map(display, declared.get("enum", ())))
                 field.props["hint"] = hint[:1].upper() + hint[1:]
-                self._fields[name] = field, is_text
+                self._fields[name] = field, written, is_text
 
     def values(self) -> dict[str, Any]:
-        """Return all arguments but empty ones."""
-        written = {name: ((field.value or "").strip(), is_text) for name, (field, is_text) in self._fields.items()}
-        return {name: text if is_text else _parse(text) for name, (text, is_text) in written.items() if text}
+        """Return all arguments but emptied ones. One whose field is unchanged is what it was, to the last space."""
+        found = {}
+        for name, (field, shown, is_text) in self._fields.items():
+            written = field.value or ""
+            if written == shown and name in self._given:
+                found[name] = self._given[name]
+            elif written.strip():
+                found[name] = written if is_text else _parse(written.strip())
+        return found
+
+
+def _takes_text(declared: Mapping[str, Any]) -> bool:
+    # a type is a name or a list of names
+    return any("string" in one.get("type", ()) for one in (declared, *declared.get("anyOf", ())))
 
 
 def _parse(text: str) -> Any:

@@ -1,0 +1,70 @@
+"""Parts of the page without a browser: what the fields of a tool call give back, and the figures beside a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from nicegui import Client, ui
+from pydantic import TypeAdapter
+
+from serving.page.views.arguments import Arguments
+from serving.page.views.plots import Plot
+
+
+@pytest.fixture(autouse=True)
+def client() -> Iterator[Client]:
+    with Client(ui.page("")) as client:
+        yield client
+
+
+def write(client: Client, text: str) -> None:
+    (field,) = (one for one in client.elements.values() if isinstance(one, ui.textarea))
+    field.value = text
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "value"),
+    [
+        (str, "12", "12"),
+        (str | None, " as typed\n", " as typed\n"),
+        (Literal["all", "1"] | None, "1", "1"),
+        (list[str] | None, ' ["a"]\n', ["a"]),
+        (dict[str, str], '{"a": "b"}', {"a": "b"}),
+        (int | None, " 12 ", 12),
+    ],
+)
+def test_what_is_typed_into_an_empty_field_is_a_text_only_where_texts_are_taken(
+    client: Client, kind: Any, typed: str, value: object
+) -> None:
+    form = Arguments({"properties": {"x": TypeAdapter(kind).json_schema()}}, {})
+    assert form.values() == {}
+    write(client, typed)
+    assert form.values() == {"x": value}
+
+
+def test_a_type_may_be_a_list_of_names(client: Client) -> None:
+    form = Arguments({"properties": {"x": {"type": ["string", "null"]}}}, {})
+    write(client, "12")
+    assert form.values() == {"x": "12"}
+
+
+@pytest.mark.parametrize("given", ["two lines\n\n", "  ", "", 7, 1.5, True, None, [" a "], {"b": [None]}])
+def test_an_untouched_argument_is_what_was_shown(given: object) -> None:
+    assert Arguments({}, {"x": given}).values() == {"x": given}
+
+
+def test_an_emptied_field_is_left_out(client: Client) -> None:
+    form = Arguments({}, {"x": "text"})
+    write(client, " \n")
+    assert form.values() == {}
+
+
+@pytest.mark.parametrize(
+    ("highest", "says"),
+    [(0.1234, "highest 0.123"), (99.4, "highest 99.4"), (1_000, "highest 1,000"), (1234.5, "highest 1,234")],
+)
+def test_the_highest_figure_of_a_plot_is_written_out(client: Client, highest: float, says: str) -> None:
+    Plot("Answers").show(["Monday", "Tuesday"], {"": ("red", [0.0, highest])}, says="some")
+    assert says in [getattr(one, "_text", "") for one in client.elements.values()]
