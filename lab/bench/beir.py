@@ -8,18 +8,20 @@ from pathlib import Path
 from foundation.errors import InvalidRequest
 from observability.evaluation.datasets import Question, field, lines, open_file, read_questions
 
+LAYOUT = "DATA must name a folder in BEIR layout, with queries.jsonl and qrels/test.tsv: lab/notes/benchmarks.md describes it."
+
 
 def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
     """Return query id -> text, in the order of the file."""
     path = data / name
-    return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path)}
+    return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path, LAYOUT)}
 
 
 def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
     """Return query id -> document id -> judgement, from `qrels/NAME.tsv`, without queries that have no positive one."""
     path = data / "qrels" / f"{name}.tsv"
     judged: dict[str, dict[str, int]] = {}
-    with open_file(path) as lines:
+    with open_file(path, LAYOUT) as lines:
         for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
             if number == 1 and row[-1:] == ["score"]:
                 continue

@@ -60,7 +60,9 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         for processor in processors:
             provider.add_span_processor(processor)
         readers: list[MetricReader] = [
-            make() for exporter in exporters if (make := getattr(exporter, "metric_reader", None))
+            reader
+            for exporter in exporters
+            if (make := getattr(exporter, "metric_reader", None)) and (reader := make()) is not None
         ]
         for reader in readers:
             metrics.read_by(reader)

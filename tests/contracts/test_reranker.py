@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from foundation.components import load
+from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from models.contract import Reranker, RerankerParts
 from models.scoring.checked import reranker_of
@@ -100,7 +101,12 @@ def adapter(request: pytest.FixtureRequest, parts: RerankerParts) -> Reranker:
     if request.param == "cross_encoder":
         options["path"] = tiny_models.cross_encoder(parts.data_dir / "tiny-cross-encoder")
     made = load("models.reranker", under_test.part("models.reranker", request.param, **options), parts)
-    if made is None:
+    return _made_by(request.param, made)
+
+
+def _made_by(use: str, made: object) -> Reranker:
+    if use == "none":
+        assert made is None
         pytest.skip("not claimed: it says that nothing is reranked")
     return reranker_of(made)
 
@@ -116,6 +122,13 @@ def test_every_adapter_keeps(reranker: Reranker, promise: Callable[[Reranker], N
 
 
 # --- the suite itself -------------------------------------------------------------------------------------------------
+
+
+def test_only_none_may_make_nothing() -> None:
+    with pytest.raises(InvalidSetting, match="NoneType"):
+        _made_by("cross_encoder", None)
+    with pytest.raises(AssertionError):
+        _made_by("none", broken.Healthy())
 
 
 def _failures(reranker: Reranker) -> list[str]:

@@ -106,8 +106,11 @@ def test_progress_is_told_for_both_parts(beir):
 @pytest.mark.parametrize("missing", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
 def test_a_folder_in_another_layout_is_named(beir, missing):
     (beir / missing).unlink()
-    with pytest.raises(InvalidRequest, match=missing.split("/")[-1]):
+    with pytest.raises(InvalidRequest, match=missing.split("/")[-1]) as refused:
         bench_retrieval(beir, ingestor=WordSearch(), retriever=WordSearch())
+    page = "docs/measuring.md" if missing == "corpus.jsonl" else "lab/notes/benchmarks.md"
+    assert page in str(refused.value)
+    assert missing in (Path(__file__).parents[2] / page).read_text()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -167,6 +168,22 @@ def test_flushing_hands_over_at_once():
         tracing_span()
         running.flush()
         assert len(kept.get_finished_spans()) == 1
+
+
+class Speaking(InMemorySpanExporter):
+    def __init__(self, reader: MetricReader | None) -> None:
+        super().__init__()
+        self.metric_reader = lambda: reader
+
+
+def test_an_exporter_without_a_reader_of_metrics_sends_spans_alone():
+    kept, reader = Speaking(None), InMemoryMetricReader()
+    with start(kept, Speaking(reader)) as running:
+        with tracing.span(names.PLAN, layer="orchestration"):
+            pass
+        running.flush()
+        assert len(kept.get_finished_spans()) == 1
+        assert reader.get_metrics_data() is not None
 
 
 def test_metrics_are_prometheus_text_and_hold_ours_and_those_of_the_conventions():
