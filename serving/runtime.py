@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 
 from fastapi import Depends, Request
 
-from foundation.components import is_there, load_removable
+from foundation.components import load_if_there
 from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
 from serving.access.admission import Admission, Work
@@ -28,8 +28,8 @@ PROBED_S = 5.0
 
 
 class StoreProbe:
-    """Checks that the audit can be written and conversations can be read, which every answer needs. Anyone may call
-    the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe.
+    """Checks that conversations can be read, which every answer needs, and where there is an audit, that it can be written.
+    Anyone may call the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe.
     """
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
@@ -96,14 +96,15 @@ class Runtime:
 
         for places in admission.values():
             lifecycle.at_end(lambda places=places: places.turn_away(turned_away()))  # type: ignore[misc]
+        sessions, queue = load_if_there(SESSIONS), system.jobs and load_if_there("serving.jobs.queue")
         runtime = cls(
             system=system,
             callers=callers,
-            sessions=load_removable(SESSIONS).Sessions(callers, system.cache) if is_there(SESSIONS) else None,
+            sessions=sessions and sessions.Sessions(callers, system.cache),
             permissions=permissions(settings.orchestration.policy),
             admission=admission,
             lifecycle=lifecycle,
-            jobs=system.jobs and load_removable("serving.jobs.queue").Jobs(system, admission, lifecycle, allow),
+            jobs=queue and queue.Jobs(system, admission, lifecycle, allow),
             stores=StoreProbe(system),
         )
         return runtime

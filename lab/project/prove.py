@@ -1,4 +1,4 @@
-"""What is checked in a project before it is called whole: its guards, its tests, a first answer from its own documents."""
+"""What is checked in a project before it is called whole: its guards, its tests, its API, a first answer from its own documents."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving.cli import terminal
+
+STARTS = """
+from pathlib import Path
+from serving.access.identity import KeyStore
+from serving.app import create_app
+from serving.settings import load
+from serving.wiring import open_system
+
+with open_system(load(Path("stack.toml"))) as system:
+    KeyStore.of(system.settings, system.context.clock).create(subject="a", tenant="a", roles=["reader"])
+    create_app(system)
+"""
 
 
 def prove(project: Path, package: str, level: str, weights: Path) -> bool:
@@ -48,6 +60,7 @@ def _commands(project: Path, package: str, level: str) -> Iterator[tuple[str, li
     yield "types", [*python, "mypy"]
     yield "layers", [str(Path(sys.executable).with_name("lint-imports"))]
     yield "every test that is left can be collected", [*python, "pytest", "--collect-only", "-qq"]
+    yield "the API starts", [sys.executable, "-c", STARTS]
     if question := first_question(project, package):
         yield "the documents are taken in", [*python, "serving.cli", "ingest", f"{package}/corpus"]
         yield "the first question is answered", [*python, "serving.cli", "ask", question]

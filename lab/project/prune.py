@@ -64,6 +64,9 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
     kept = {*parts}
     if choices.only is not None:
         kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
+        kept |= {
+            need for name, section in read_optional(tree).items() if name in kept for need in section.get("needs", [])
+        }
     left_out = frozenset(parts) - (kept - {*choices.without})
     # formats that a hostile file can make expensive come with the sandbox, and go with it
     risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial, reduce
 from operator import add
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from foundation import names
@@ -22,6 +22,9 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.state import answer_id_of_all
 from orchestration.run.wrapping import AgentWrapper
+
+if TYPE_CHECKING:  # this also brings it along with the cascade into a project of one's own
+    from orchestration.memory.conversations import Conversations
 
 # Routes of a plan that rightly end a run without an answer: no dearer model is asked
 ENDED = frozenset({"refuse", "hand_over", "reply"})
@@ -74,8 +77,9 @@ class CascadeAgent(AgentWrapper):
                 reasons.append(f"{name}: {reason}")
                 # what is not taken is not kept either
                 if thread_id := next((event.thread_id for event in events if event.thread_id), None):
+                    kept: Conversations = cast("Any", agent).conversations
                     with suppress(NotFound, Conflict):
-                        await cast("Any", agent).conversations.delete(thread_id, principal)
+                        await kept.delete(thread_id, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
             left = request.max_usd and max(0.0, request.max_usd - float(sum(t.cost_usd or 0 for t in trials)))
             going_on = self.inner.stream(request.model_copy(update={"max_usd": left}), principal)

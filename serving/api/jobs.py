@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +18,9 @@ from serving.api.schemas import Identifier, Name, Pages, RequestBody
 from serving.http.errors import responses
 from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, admit
+
+if TYPE_CHECKING:
+    from serving.jobs.queue import Jobs
 
 MOST_FILES = 100
 
@@ -81,8 +84,8 @@ async def ingest(
     demand_readable(readers, runtime.system.policy.scope(caller))  # checked again when each is stored
     items = [(file_name(file), fields) for file in files]
     contents = {str(number): await file.read() for number, file in enumerate(files, 1)}
-    job: Job = await runtime.jobs.begin("ingest", caller, items, contents)
-    return job
+    jobs: Jobs = runtime.jobs
+    return await jobs.begin("ingest", caller, items, contents)
 
 
 @router.post("/answers", status_code=202, responses=responses())
@@ -91,8 +94,8 @@ async def answers(body: BatchRequest, caller: Asker, runtime: Running) -> Job:
     for question in body.questions:
         check_length(question.question, runtime.system.settings.orchestration.answers)
     items = [(question.question, question.model_dump(mode="json")) for question in body.questions]
-    job: Job = await runtime.jobs.begin("answers", caller, items)
-    return job
+    jobs: Jobs = runtime.jobs
+    return await jobs.begin("answers", caller, items)
 
 
 @router.get("", responses=responses())
@@ -114,5 +117,5 @@ async def read(job_id: JobId, caller: Asker, runtime: Running, pages: Pages) -> 
 @router.post("/{job_id}/cancel", responses=responses(404))
 async def cancel(job_id: JobId, caller: Asker, runtime: Running) -> Job:
     """Cancel a job: no further items are started. Finished items stay, and a job that has ended does not change."""
-    job: Job = await runtime.jobs.cancel(job_id, caller)
-    return job
+    jobs: Jobs = runtime.jobs
+    return await jobs.cancel(job_id, caller)

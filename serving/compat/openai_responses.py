@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import ServerSentEvent
@@ -36,6 +36,9 @@ from serving.compat.streaming import (
 from serving.http.errors import responses
 from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, Runtime, admit
+
+if TYPE_CHECKING:
+    from serving.jobs.queue import Jobs
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -103,9 +106,10 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
 
 async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Job:
     """Raises NotFound: the caller has no such background response."""
+    jobs: Jobs = runtime.jobs
     if response_id.startswith(IN_BACKGROUND):
         with suppress(NotFound):
-            job: Job = await runtime.jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
+            job = await jobs.store.get(response_id.removeprefix(IN_BACKGROUND), caller)
             if job.kind == "responses":
                 return job
     raise NotFound(

@@ -20,7 +20,8 @@ from lab.project import new
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import author_for, commit_all
 from lab.project.new import check_name, check_parts
-from lab.project.prune import imports_of, parts_of
+from lab.project.prove import STARTS
+from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
 from lab.project.render import prune_lock, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
@@ -137,6 +138,51 @@ def test_it_answers_from_its_first_document_without_a_key_and_says_that_a_double
 
 def test_what_a_part_starts_as_a_process_comes_along_with_it() -> None:
     assert "retrieval.ingest.sandbox" in imports_of(ROOT / "retrieval/ingest/sandbox.py")
+
+
+def named_and_gone(*words: str) -> set[str]:
+    """Modules that belong to no part that is left out, go all the same, and are named by code that stays."""
+    left_out = left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT]))
+    modules, parts, gone = modules_of(ROOT, CODE), parts_of(ROOT), modules_without(ROOT, left_out)
+    kept = "".join(path.read_text("utf-8") for name, path in modules.items() if name not in gone)
+    return {name for name in gone - {module for part in left_out for module in parts[part]} if f'"{name}"' in kept}
+
+
+def test_in_a_full_project_nothing_is_gone_that_is_loaded_by_name() -> None:
+    assert named_and_gone() == set()
+
+
+COMBINED = ("page", "quotas,idempotency,api/jobs", "api/jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
+
+
+@pytest.mark.parametrize("keep", COMBINED)
+def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep: str) -> None:
+    words = ["=small", *(f"+{part}" for part in keep.split(","))]
+    check_parts(ROOT, Choices.of("acme-desk", words))
+    gone = modules_without(ROOT, left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT])))
+    for loaded, by in {
+        "serving.jobs.queue": ["serving.jobs.store"],
+        "serving.caches.memory": ["serving.access.sessions", "serving.access.quotas", "serving.http.answer_cache"],
+        "orchestration.memory.conversations": ["orchestration.run.cascade"],
+        "orchestration.agents.auto": ["orchestration.run.cascade"],
+        "models.entailment.signs": ["retrieval.grounding.evidence"],
+    }.items():
+        assert loaded not in gone or gone.issuperset(by)
+
+
+@pytest.mark.parametrize(
+    "keep", [None, COMBINED[0], *(pytest.param(keep, marks=pytest.mark.slow) for keep in COMBINED[1:])]
+)
+def test_the_api_of_a_project_starts(upstream: Path, tmp_path: Path, keep: str | None) -> None:
+    project, small = tmp_path / "acme", ["=small", *(f"+{part}" for part in keep.split(","))] if keep else []
+    render(upstream, project, Choices.of("acme-desk", [*small, *ALWAYS_OUT]), commit="0" * 40, origin="here")
+    light = {"CHAT": "scripted", "EMBEDDER": "hashing"}  # weights are not in this copy
+    environment = {**os.environ, "PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": str(tmp_path / "var")}
+    environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in light.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def test_rows_cover_each_pair_in_all_four_ways() -> None:
