@@ -39,7 +39,7 @@ class Orchestration:
     announcer: Any
     """`orchestration.effects.announcing.Announcer`; `None` without a notifier."""
     audit: Any
-    """`orchestration.effects.audit.SqliteAudit`; likewise."""
+    """`orchestration.effects.audit.SqliteAudit`; `None` where that module was deleted."""
     executor: Executor
     spending: SqliteSpending
     checkpoints: BaseCheckpointSaver[Any]
@@ -70,8 +70,14 @@ def open_orchestration(
 
     def announce(approval: Approval) -> None:
         until = approval.expires_at.isoformat(timespec="minutes")
+        link = settings.approval_link.replace("{approval_id}", approval.approval_id)
         log.info(
-            "approval %r of tenant %r waits: %r, until %s", approval.approval_id, approval.tenant, approval.tool, until
+            "approval %r of tenant %r waits: %r, until %s%s",
+            approval.approval_id,
+            approval.tenant,
+            approval.tool,
+            until,
+            f", {link!r}" if link else "",
         )
         if announcer:
             announcer.announce(approval)

@@ -101,7 +101,7 @@ class OrchestrationSettings(Section):
     notifier: Part | None = None
     """What notifies people that an approval waits for them, beside the line in the log."""
     approval_link: str = ""
-    """The link in a notice, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: no link."""
+    """The link in the line of the log and in a notice, such as `https://desk.example.com/#/approvals/{approval_id}`; empty: no link."""
     tools: tuple[Part, ...] = ()
     answers: AnswerSettings = AnswerSettings()
     prompts: PromptSettings = PromptSettings()

@@ -64,9 +64,8 @@ class TenantAgents(AgentWrapper):
 
     @property
     def conversations(self) -> Any:
-        """The `Conversations` of the caller's tenant. Raises AttributeError: the agent keeps none."""
-        cast("Any", self.inner).conversations  # noqa: B018
-        return _TenantConversations(self)
+        """The `Conversations` of the caller's tenant; `None` where the agent keeps none."""
+        return _TenantConversations(self) if getattr(self.inner, "conversations", None) else None
 
 
 class _TenantConversations:

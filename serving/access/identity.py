@@ -23,7 +23,7 @@ from starlette.requests import HTTPConnection
 
 from foundation import names
 from foundation.clock import Clock
-from foundation.components import load_removable
+from foundation.components import is_there, load_removable
 from foundation.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -42,6 +42,7 @@ PREFIX = "sixply_"
 KEY = "key "
 # Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key
 TOKEN = "token "  # noqa: S105 - a word
+JWT = "serving.access.jwt_tokens"
 CREATE_ONE = "Create one: sixply keys add --subject you --tenant your-tenant --role reader"
 
 ROLES: Mapping[str, str] = {
@@ -167,10 +168,8 @@ class KeyStore:
         """Return the caller named by a token. Raises Unauthenticated: it is not valid, or no tokens are taken here.
         StoreUnavailable: it cannot be checked, because the JWKS file is unusable.
         """
-        raise Unauthenticated(
-            "This server takes no tokens, only API keys: Authorization: Bearer sixply_... "
-            "(For tokens its operator names a JWKS file in [serving.jwt].)"
-        )
+        operator = " (For tokens its operator names a JWKS file in [serving.jwt].)" if is_there(JWT) else ""
+        raise Unauthenticated(f"This server takes no tokens, only API keys: Authorization: Bearer sixply_...{operator}")
 
     def recheck(self, principal: Principal) -> Principal:
         """Return the caller of an earlier request with their current rights: a key's current entry, or a token's claims.
@@ -221,7 +220,7 @@ def open_callers(settings: Settings, clock: Clock) -> KeyStore:
     jwt = getattr(settings.serving, "jwt", None)
     if jwt is None or jwt.jwks_file is None:
         return KeyStore.of(settings, clock)
-    callers: KeyStore = load_removable("serving.access.jwt_tokens").open_callers(settings, clock)
+    callers: KeyStore = load_removable(JWT).open_callers(settings, clock)
     return callers
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from orchestration.events import Answer
 from orchestration.memory.conversations import Conversations
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from orchestration.run.wrapping import TenantAgents
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, READER, SOUTH, World
 
 HOURS = "When does the counter open?"
@@ -36,6 +38,14 @@ def kept(agent: object) -> Conversations:
     store = agent.conversations  # type: ignore[attr-defined]
     assert isinstance(store, Conversations)
     return store
+
+
+async def test_where_an_agent_keeps_no_conversations_neither_do_those_of_its_tenants(world: World) -> None:
+    agent: Any = world.agent()
+    agents = TenantAgents(agent, {"north": agent})
+    assert agents.conversations is not None
+    agent.conversations = None  # as where that module is not in the project
+    assert agents.conversations is None
 
 
 async def test_a_conversation_is_listed_by_its_first_question_and_read_turn_by_turn(world: World) -> None:
