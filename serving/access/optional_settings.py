@@ -36,7 +36,7 @@ class AnswerCacheSettings(Section):
 
 
 class Windows(Section, Generic[Number]):
-    """Maximum in each window."""
+    """Maximum in any minute, hour, day or 30 days."""
 
     minute: Number | None = Field(default=None, ge=0)
     hour: Number | None = Field(default=None, ge=0)
@@ -44,12 +44,16 @@ class Windows(Section, Generic[Number]):
     month: Number | None = Field(default=None, ge=0)
 
 
+class Dollars(Windows[float]):
+    """Maximum in any minute, hour, day or 30 days; of a tenant's day not here, but as its budget in [orchestration.budget]."""
+
+
 class Limits(Section):
     """Limits of one caller or tenant, in any minute, hour, day or 30 days: unset for none; 0 refuses everything."""
 
     requests: Windows[int] = Windows[int]()
     tokens: Windows[int] = Windows[int]()
-    usd: Windows[float] = Windows[float]()
+    usd: Dollars = Dollars()
     concurrent: int | None = Field(default=None, ge=1, le=1000)
     """Maximum concurrent requests."""
 

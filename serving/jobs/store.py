@@ -107,7 +107,7 @@ STORE = SqliteStore(
 
 
 class Job(BaseModel):
-    """State of a job. Its caller sees all but the `principal`."""
+    """State of a job."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -121,12 +121,11 @@ class Job(BaseModel):
     done: int
     failed: int
     principal: Principal = Field(exclude=True)
+    """Its caller sees all but this."""
 
 
 class JobItem(BaseModel):
-    """One piece of a job. `given` is its input. `attempts` counts the starts that ended in neither an outcome nor a
-    postponement. Its caller sees all but these two.
-    """
+    """One piece of a job."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -138,7 +137,9 @@ class JobItem(BaseModel):
     """For a `done` item, the document or the answer, as their routes return them. For a `failed` one, `code`,
     `detail` and `retryable`, and the `reason` of a refused document."""
     given: dict[str, Any] = Field(exclude=True)
+    """Its input. Its caller sees neither this nor `attempts`."""
     attempts: int = Field(default=0, exclude=True)
+    """Starts that ended in neither an outcome nor a postponement."""
 
 
 class JobStore:

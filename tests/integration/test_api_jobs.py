@@ -21,7 +21,7 @@ from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.admission import FairTurns
 from serving.access.identity import KeyStore
-from serving.app import ROUTES
+from serving.app import ROUTES, create_app
 from serving.jobs import store as jobs
 from serving.jobs.queue import ATTEMPTS, LOOK_S
 from serving.jobs.store import JobStore
@@ -47,6 +47,12 @@ def base_url(given: World) -> Iterator[str]:
 def call(base_url: str, key: str, method: str, path: str, **body: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {key}"}
     return httpx2.request(method, f"{base_url}/v1/jobs{path}", headers=headers, timeout=PATIENCE_S, **body)
+
+
+def test_the_description_of_the_api_says_nothing_of_what_callers_do_not_see(given: World) -> None:
+    schemas = create_app(given.system).openapi()["components"]["schemas"]
+    told = json.dumps([schemas["Job"], schemas["JobItem"]])
+    assert not {word for word in ("given", "attempts", "principal") if word in told}
 
 
 def ended(base_url: str, key: str, job_id: str) -> dict[str, Any]:
