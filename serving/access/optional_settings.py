@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from foundation.settings import Section
-
-Number = TypeVar("Number", int, float)
 
 
 class JobSettings(Section):
@@ -35,24 +33,29 @@ class AnswerCacheSettings(Section):
     """Questions kept for comparison, for each tenant and set of permissions."""
 
 
-class Windows(Section, Generic[Number]):
+class Counts(Section):
     """Maximum in any minute, hour, day or 30 days."""
 
-    minute: Number | None = Field(default=None, ge=0)
-    hour: Number | None = Field(default=None, ge=0)
-    day: Number | None = Field(default=None, ge=0)
-    month: Number | None = Field(default=None, ge=0)
+    minute: int | None = Field(default=None, ge=0)
+    hour: int | None = Field(default=None, ge=0)
+    day: int | None = Field(default=None, ge=0)
+    month: int | None = Field(default=None, ge=0)
 
 
-class Dollars(Windows[float]):
+class Dollars(Section):
     """Maximum in any minute, hour, day or 30 days; of a tenant's day not here, but as its budget in [orchestration.budget]."""
+
+    minute: float | None = Field(default=None, ge=0)
+    hour: float | None = Field(default=None, ge=0)
+    day: float | None = Field(default=None, ge=0)
+    month: float | None = Field(default=None, ge=0)
 
 
 class Limits(Section):
     """Limits of one caller or tenant, in any minute, hour, day or 30 days: unset for none; 0 refuses everything."""
 
-    requests: Windows[int] = Windows[int]()
-    tokens: Windows[int] = Windows[int]()
+    requests: Counts = Counts()
+    tokens: Counts = Counts()
     usd: Dollars = Dollars()
     concurrent: int | None = Field(default=None, ge=1, le=1000)
     """Maximum concurrent requests."""

@@ -57,7 +57,6 @@ def attribute_docs(kind: type) -> dict[str, str]:
     for base in reversed(kind.__mro__):
         if not issubclass(base, BaseModel) or base.__module__.startswith("pydantic"):
             continue
-        base = base.__pydantic_generic_metadata__["origin"] or base  # noqa: PLW2901 - `Windows` of `Windows[int]`
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, below in zip(body.body, body.body[1:], strict=False):
@@ -102,10 +101,7 @@ def section_tables(name: str, kind: type[BaseModel]) -> Iterator[str]:
         if not inner or key in docs:
             rows += row(f"`{key}`", default_of(field), first_sentence(docs.get(key) or field.description))
     if rows:
-        says = kind.__doc__ or getattr(
-            kind.__pydantic_generic_metadata__["origin"], "__doc__", ""
-        )  # `Windows[int]` has none
-        about = first_sentence(says) if says and kind is not Settings else ""
+        about = first_sentence(kind.__doc__) if kind.__doc__ and kind is not Settings else ""
         yield f"## [{name}]\n\n{about + chr(10) + chr(10) if about else ''}{table('key', 'default', 'what it says')}{rows}"
     for inner_name, inner_kind in below:
         yield from section_tables(inner_name, inner_kind)

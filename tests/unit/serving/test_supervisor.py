@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import socket
 from pathlib import Path
 
@@ -25,6 +26,12 @@ use = "pgvector"
 [orchestration.checkpoints]
 use = "postgres"
 """
+
+
+def test_what_is_configured_can_be_sent_to_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "stack.toml").write_text(STACK + "[serving.quotas.caller.requests]\nminute = 60\n")
+    loaded = load(tmp_path / "stack.toml")
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
 
 
 class Process:
