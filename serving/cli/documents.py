@@ -39,7 +39,6 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those of the same name."""
-    from retrieval.documents import DATA_CLASS
     from retrieval.ingest.folders import changes, of_folder
     from serving.cli.opening import open_or_ask
     from serving.processes.address import find_port
@@ -60,11 +59,7 @@ def ingest(
     if is_served:
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
 
-    def offer(item: Item) -> Item:
-        attributes = {**item.source.attributes, **({DATA_CLASS: data_class} if data_class else {})}
-        readers = item.source.groups | frozenset(groups or ())
-        return replace(item, source=replace(item.source, groups=readers, attributes=attributes))
-
+    offer = partial(_with_access, groups=frozenset(groups or ()), data_class=data_class)
     count, items = (1, [_item(settings, source, tenant)]) if folder is None else (len(folder), folder)
     if not count:
         terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
@@ -88,6 +83,13 @@ def ingest(
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     unlisted = {f"{name}/": why for name, why in tracked.unlisted.items()} if tracked else {}
     exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted))
+
+
+def _with_access(item: Item, groups: frozenset[str], data_class: str | None) -> Item:
+    from retrieval.documents import DATA_CLASS
+
+    attributes = {**item.source.attributes, **({DATA_CLASS: data_class} if data_class else {})}
+    return replace(item, source=replace(item.source, groups=item.source.groups | groups, attributes=attributes))
 
 
 def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
