@@ -195,11 +195,10 @@ def _paths_of(routes: Path) -> Iterator[tuple[str, str]]:
         yield whole.partition("{")[0], re.sub(r"\{\w+\}", r"[^/\\s]+", whole) + r"\b(?!/)"
 
 
-def packages_without(tree: Path, modules: Collection[str], packages: Iterable[str]) -> list[str]:
-    """Of these packages, the ones that were imported by what goes and that nothing left imports."""
-    everything = modules_of(tree, (*CODE, "tests"))
-    gone = {*modules}  # and the tests of what is gone
-    used = _distributions(path for name, path in everything.items() if name not in gone and not imports_of(path) & gone)
+def packages_without(tree: Path, modules: Collection[str], left: Path, packages: Iterable[str]) -> list[str]:
+    """Of these packages, the ones that were imported by what goes and that nothing imports which is left: the files of that folder."""
+    used = _distributions(left.rglob("*.py"))
+    everything = modules_of(tree, CODE)
     unused = _distributions(everything[name] for name in modules) - used
     return [package for package in packages if _is_among(package, unused) and not _is_among(package, used)]
 

@@ -54,7 +54,7 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     _write_start(tree / START, folder, choices, origin)
     for name in preset.get("drop", []):
         _remove(folder / name)
-    packages, lines = _packages_and_lines(tree, left_out, modules)
+    packages, lines = _packages_and_lines(tree, left_out, modules, folder)
     _edit(
         folder / "pyproject.toml",
         lambda text: _rename_project(_without_packages(_without_lines(text, lines), packages), choices, commit, origin),
@@ -82,13 +82,13 @@ def _paths_to_remove(
 
 
 def _packages_and_lines(
-    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str]
+    tree: Path, left_out: AbstractSet[str], modules: AbstractSet[str], folder: Path
 ) -> tuple[list[str], list[str]]:
-    """Packages of the tree that the project needs no more, and patterns of lines of its pyproject.toml."""
+    """Packages of the tree that the project in the folder needs no more, and patterns of lines of its pyproject.toml."""
     sections = [section for name, section in read_optional(tree).items() if name in left_out]
     project = (tree / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0]
     packages = [package for section in sections for package in section.get("dependencies", [])]
-    packages += packages_without(tree, modules, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
+    packages += packages_without(tree, modules, folder, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
     lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
     lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
     return packages, [*lines, *(rf'"{re.escape(name)}(?: ->|" = )' for name in modules)]
