@@ -63,6 +63,12 @@ def test_a_damaged_seal_is_none(content: bytes, folder: Path, seal: Seal) -> Non
     assert not seal.is_intact()
 
 
+def test_a_seal_that_claims_more_than_was_written_is_none_and_is_not_read_to_its_end(folder: Path, seal: Seal) -> None:
+    seal.write()
+    os.truncate(folder.parent / "seal", 1 << 36)
+    assert not seal.is_intact()
+
+
 @pytest.mark.timeout(60)
 def test_a_file_that_claims_more_than_was_written_is_damage_is_not_read_to_its_end_and_gets_no_seal(
     folder: Path, seal: Seal
