@@ -10,32 +10,40 @@ from pathlib import Path
 
 BLOAT = 64 << 30
 """A damaged graph has been seen to say that it is larger than the disk; a hole in the file costs no room."""
+ROWS = "rows-*.npz"
+"""The shelves in memory, as they were saved."""
 
 
 def index_files(folder: Path) -> list[Path]:
-    """The files of the index below a data folder, the largest first; none where the stack keeps it elsewhere."""
-    files = [path for path in (folder / "index" / "chroma").rglob("*") if path.is_file() and path.stat().st_size]
+    """The files of the index below a data folder, with its seal and its saved rows, the largest first; none where the stack keeps it
+    elsewhere.
+    """
+    index = folder / "index"
+    found = [*(index / "chroma").rglob("*"), index / "seal", *index.glob(ROWS)]
+    files = [path for path in found if path.is_file() and path.stat().st_size]
     return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
 
 
+def part_of(path: Path, folder: Path) -> Path:
+    """What is made anew where damage to this file of the index is noticed: the file of saved rows, else Chroma's folder."""
+    return path if path.match(ROWS) else folder / "index" / "chroma"
+
+
 @contextmanager
-def filling(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Yield whether Chroma's folder of the index is another one by now. An open folder's number is given to no other."""
-    index = folder / "index" / "chroma"
-    if not index.exists():
-        yield lambda: False
+def filling(part: Path) -> Iterator[Callable[[], bool]]:
+    """Yield whether that file or folder is another one by now. The number of one that is open is given to no other."""
+    if not part.exists():
+        yield part.exists
         return
-    before = os.open(index, os.O_RDONLY)
+    before = os.open(part, os.O_RDONLY)
     try:
-        yield lambda: not index.exists() or index.stat().st_ino != os.fstat(before).st_ino
+        yield lambda: not part.exists() or part.stat().st_ino != os.fstat(before).st_ino
     finally:
         os.close(before)
 
 
-def damage(path: Path, how: str, dice: random.Random) -> int:
-    """How many files were damaged, 1."""
+def damage(path: Path, how: str, dice: random.Random) -> None:
     DAMAGES[how](path, dice)
-    return 1
 
 
 def _truncate(path: Path, dice: random.Random) -> None:

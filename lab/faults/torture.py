@@ -30,7 +30,7 @@ import psutil
 
 from foundation.errors import ComponentError
 from foundation.stores.crashpoints import WRITING
-from lab.faults.damage import DAMAGES, damage, filling, index_files
+from lab.faults.damage import DAMAGES, damage, filling, index_files, part_of
 
 PATIENCE_S = 600.0
 """A start or an answer that takes longer counts as none."""
@@ -101,7 +101,6 @@ class Tally:
     mutations_detected: int = 0
     mutations_after_kill: int = 0
     """Of an index whose owner was killed, where nobody can know what the files should be."""
-    mutations_after_kill_filled_anew: int = 0
     mutations_while_running: int = 0
     deaths_while_running: int = 0
     disk_full: int = 0
@@ -379,10 +378,9 @@ class _Trial:
                 self.tally.kills_at_points[crash[0]] += 1
         self.tally.kills += 1
         if number % DAMAGE_EVERY == DAMAGE_EVERY - 1:
-            damaged = self._damage()
-            self.tally.mutations_after_kill += damaged
-            with filling(self._folder) as is_filled_anew, self._started():
-                self.tally.mutations_after_kill_filled_anew += damaged and is_filled_anew()
+            self.tally.mutations_after_kill += self._damage() is not None
+            with self._started():
+                pass
 
     def mutate(self, number: int) -> None:
         """Damage an index that was closed in order; one in three is damaged while the process runs, too."""
@@ -392,10 +390,12 @@ class _Trial:
                 self._damage_under(side)
             self._close(side)
         damaged = self._damage(number)
-        self.tally.mutations += damaged
-        with filling(self._folder) as is_filled_anew, self._started() as side:
-            self.tally.mutations_detected += damaged and is_filled_anew()
-            self._close(side)
+        part = part_of(damaged or self._folder, self._folder)
+        with filling(part) as is_filled_anew, self._started() as side:
+            self._close(side)  # which saves the rows, if they had to be filled anew
+            if damaged:
+                self.tally.mutations += 1
+                self.tally.mutations_detected += is_filled_anew()
 
     def finish(self) -> None:
         """One more start after the last kill, and every document offered again."""
@@ -495,20 +495,22 @@ class _Trial:
         self.tally.acknowledged += len(step)
         return True
 
-    def _damage(self, number: int | None = None) -> int:
-        """How many files were damaged: one, or none where this stack keeps no index in files."""
+    def _damage(self, number: int | None = None) -> Path | None:
+        """The file that was damaged; `None` where this stack keeps no index in files. Numbers one after the other take each file in turn,
+        and then each in another way.
+        """
         files = index_files(self._folder)
         if not files:
-            return 0
-        number = self._dice.randrange(10**6) if number is None else number
-        how = list(DAMAGES)[number % len(DAMAGES)]
-        path = files[number // len(DAMAGES) % len(files)]
+            return None
+        times, which = divmod(self._dice.randrange(10**6) if number is None else number, len(files))
+        how, path = list(DAMAGES)[(times + which) % len(DAMAGES)], files[which]
         self._befell += f", {how} {path.name}"
-        return damage(path, how, self._dice)
+        damage(path, how, self._dice)
+        return path
 
     def _damage_under(self, side: Side) -> None:
         """Damage a file that the process has open. It may fail to answer, with an error; it may not die."""
-        self.tally.mutations_while_running += self._damage()
+        self.tally.mutations_while_running += self._damage() is not None
         query = words(self.model.stored[0], 0, 0)
         try:
             for order in ({"do": "ask", "queries": [query]}, {"do": "count"}):

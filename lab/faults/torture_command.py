@@ -33,7 +33,6 @@ def rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
         "deaths_while_running": f"{report['mutations_while_running']} mutations under a running process",
         "reembedded": f"{report['starts']} starts and {report['offered_again']} documents offered again",
         "mutations_detected": f"{report['mutations']} mutations of a closed index",
-        "mutations_after_kill_filled_anew": f"{report['mutations_after_kill']}",
         "disk_full_refused": f"{report['disk_full']} times that files could not grow",
     }
     shown = [name for name in report if name in of or name.startswith(("kills", "ready", "slowest"))]
