@@ -154,7 +154,7 @@ def _judge(task: Task, folder: Path, base: str, python: str) -> str:
         return wrong
     if task.installs:
         # Anew, so that a package which stands in no lock is missing here too
-        shutil.rmtree(folder / ".venv", ignore_errors=True)
+        _remove(folder / ".venv")
         if failed := _fails(python, SET_UP, folder):
             return f"set-up failed: {failed}"
         python = str(folder / ".venv" / "bin" / "python")
@@ -162,6 +162,14 @@ def _judge(task: Task, folder: Path, base: str, python: str) -> str:
         if failed := _fails(python, arguments, folder):
             return f"{name} failed: {failed}"
     return ""
+
+
+def _remove(path: Path) -> None:
+    """A folder, or what was put in its place; where a link leads stays."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def _fails(python: str, arguments: str, folder: Path) -> str:

@@ -128,6 +128,26 @@ def test_a_task_that_adds_a_package_has_an_environment_of_its_own_and_is_judged_
     assert not (trial.ROOT / ".venv" / "unlocked").exists()
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_environment_that_became_a_link_or_is_gone_is_made_anew(
+    replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "SET_UP", shlex.join(["-c", SETS_UP]))
+    (tmp_path / "unlocked").touch()
+    fresh = "import pathlib as p; v = p.Path('.venv'); assert v.is_dir() and not v.is_symlink() and not (v / 'unlocked').exists()"
+    task = TASK.model_copy(
+        update={"port": "", "may_change": ("pyproject.toml",), "commands": (shlex.join(["-c", fresh]),)}
+    )
+    done = row(
+        "p.Path('.venv').rename('../mine')",
+        f"p.Path('.venv').symlink_to({str(tmp_path)!r})" if replaced else "",
+        "p.Path('new.md').touch()",
+        task=task,
+    )
+    assert done["refused_because"] == ""
+    assert (tmp_path / "unlocked").exists()
+
+
 def test_a_step_of_the_task_decides_too() -> None:
     failing = TASK.model_copy(update={"commands": ("-c 'raise SystemExit(3)'",)})
     assert "command failed" in row(WRITES, task=failing)["refused_because"]
