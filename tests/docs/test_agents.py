@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,9 +75,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@cache
 def run_in(folder: Path, command: str) -> None:
-    """A command that two skills say is run once."""
     done = subprocess.run(
         [sys.executable, "-m", "serving.cli", *to_arguments(command)], cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"},

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,9 +26,9 @@ from typing import Any, TextIO
 import pytest
 
 from tests import services
-from tests.forks import forks
+from tests.forks import fork, preload
 
-FORKS = forks(
+preload(
     __name__, "langchain_core.embeddings", "models.embedding", "retrieval.index.maintenance", "retrieval.ingest.pipeline",
     "retrieval.ingest.parsing", "retrieval.search.hybrid",
 )  # fmt: skip
@@ -136,9 +137,8 @@ with ExitStack() as stack:
 """
 
 
-def be_child(folder: str, environment: dict[str, str], orders: Connection, answers: Connection) -> None:
+def be_child(folder: str, orders: Connection, answers: Connection) -> None:
     """What a forked child does. Any warning of its own ends it, as it ends those that are started anew."""
-    os.environ.update(environment)
     os.dup2(orders.fileno(), 0)
     os.dup2(answers.fileno(), 1)
     sys.stdin, sys.stdout, sys.argv = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8"), ["child", folder]  # noqa: SIM115 - as long as it lives
@@ -149,11 +149,13 @@ def be_child(folder: str, environment: dict[str, str], orders: Connection, answe
 class Child:
     """A process that owns a ledger and an index."""
 
-    def __init__(self, folder: Path, *, inside: Sequence[str] = ()) -> None:
-        """`inside` is a command that runs another one in a restricted surrounding; the others are forked."""
+    def __init__(self, folder: Path, *, inside: Sequence[str] | None = None) -> None:
+        """`inside` is a command that runs another one in a restricted surrounding. With one, even an empty one, it is started anew, and a
+        warning of an import ends it too; the others are forked.
+        """
         self.heard: list[dict[str, Any]] = []
         self.process, self._wait, self._orders, self._answers = (
-            _start_inside(folder, inside) if inside else _fork(folder)
+            _fork(folder) if inside is None else _start_inside(folder, inside)
         )
 
     def send(self, do: str, **told: Any) -> None:
@@ -195,9 +197,8 @@ Started = tuple[Any, Callable[[], int | None], TextIO, TextIO]
 
 
 def _fork(folder: Path) -> Started:
-    (theirs, orders), (answers, back) = FORKS.Pipe(duplex=False), FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=be_child, args=(str(folder), dict(os.environ), theirs, back))
-    process.start()
+    (theirs, orders), (answers, back) = Pipe(duplex=False), Pipe(duplex=False)
+    process = fork(be_child, str(folder), theirs, back)
     ends = os.fdopen(os.dup(orders.fileno()), "w"), os.fdopen(os.dup(answers.fileno()))
     for end in (theirs, orders, answers, back):
         end.close()
@@ -374,12 +375,13 @@ def only(folder: Path, pattern: str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("inside", [None, ()], ids=["forked", "started anew"])
 def test_an_undamaged_index_that_was_closed_in_order_is_opened_as_it_is(
-    closed_index: Path, tmp_path: Path, start: Start
+    inside: Sequence[str] | None, closed_index: Path, tmp_path: Path, start: Start
 ) -> None:
     folder = shutil.copytree(closed_index, tmp_path / "var")
     with filling(folder) as is_filled_anew:
-        finds_everything(opened(start(folder)))
+        finds_everything(opened(start(folder, inside=inside)))
         assert not is_filled_anew()
 
 

@@ -27,10 +27,10 @@ from serving.jobs.queue import ATTEMPTS, LOOK_S
 from serving.jobs.store import JobStore
 from serving.server import running
 from tests.doubles.serving import TEXT, FakeSystem, World, world
-from tests.forks import forks
+from tests.forks import fork, preload
 
 PATIENCE_S = 60
-FORKS = forks(__name__, *ROUTES)
+preload(__name__, *ROUTES)
 
 
 @pytest.fixture
@@ -314,12 +314,10 @@ def test_an_item_that_kills_its_process_is_given_up_by_name_and_the_others_are_d
     asyncio.run(store.add("answers", caller, questions, {}))
     store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
     for _ in range(ATTEMPTS):
-        process = FORKS.Process(target=serve_until_poisoned, args=(folder,))
-        process.start()
+        process = fork(serve_until_poisoned, folder)
         process.join(PATIENCE_S)
         assert process.exitcode == -signal.SIGKILL
-    last = FORKS.Process(target=serve_until_poisoned, args=(folder,))
-    last.start()
+    last = fork(serve_until_poisoned, folder)
     try:
         wait_until(lambda: not last.is_alive() or not asyncio.run(store.items("job-1", waiting=True)))
         first, poison, third = asyncio.run(store.items("job-1"))

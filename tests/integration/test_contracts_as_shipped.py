@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from foundation.components import available
 from serving.parts.ports import CONTRACTS, Port
 from serving.settings import load
+from tests.contracts import under_test
 
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = "not traced and not TestLangChain"
@@ -49,10 +51,37 @@ def test_it_ends_as_it_says(ran: subprocess.CompletedProcess[str]) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
 
 
+SETTINGS = load(ROOT / "stack.toml").settings
+SHIPPED = {port: Port(port).configured_parts(SETTINGS) for port in CONTRACTS}
+
+
+def left_out(parts: dict[str, list[dict[str, Any]]]) -> set[str]:
+    """The tests of the suites that the run above leaves out, on these parts; on those that the suites choose where there are none."""
+    suites = [str(Port(port).suite) for port in CONTRACTS]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:randomly", "-p", "no:cacheprovider", "-k", f"not ({ONCE})",
+         "-o", "addopts=", "--verbosity=-1", *suites],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"CONTRACT_PARTS": json.dumps(parts)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return {
+        re.sub(
+            r"(::TestLangChain\w*)::\w+\[(?:.*-)?(.+)\]$", r"\1[\2]", line
+        )  # a suite says itself which of these it does not run
+        for line in done.stdout.splitlines()
+        if "[" in line and "::" in line
+    }
+
+
+def test_what_is_not_done_twice_is_done_by_the_suites_themselves() -> None:
+    named = {port: [part.use for part in SHIPPED[port]] or available(port) for port in CONTRACTS}
+    here = left_out({port: [{"use": use} for use in uses] for port, uses in named.items()})
+    assert {name for name in here if "traced" in name}
+    assert {name for name in here if "TestLangChain" in name}
+    assert here - left_out({}) == set()
+
+
 @pytest.mark.parametrize("port", CONTRACTS)
-def test_what_is_not_done_twice_is_done_by_the_suites_themselves(port: str) -> None:
-    """They run on each file of the port's folder and on what they name, with the options that it has where stack.toml says nothing."""
-    suite = (ROOT / Port(port).suite).read_text(encoding="utf-8")
-    parts = Port(port).configured_parts(load(ROOT / "stack.toml").settings)
-    assert [part for part in parts if part.use not in available(port) and f'"{part.use}"' not in suite] == []
-    assert [part for part in parts if part.options] == []
+def test_the_suites_build_the_parts_of_the_stack_as_it_says(port: str) -> None:
+    """Where they give one options of their own, `make contracts` gives it the same."""
+    assert [part for part in SHIPPED[port] if part.options or under_test.part(port, part.use) != part] == []

@@ -31,7 +31,7 @@ from retrieval.ingest.preparation import Item
 from serving.cli.main import app
 from serving.settings import Loaded, load
 from serving.wiring import open_system
-from tests.forks import forks
+from tests.forks import fork, preload
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 8
@@ -45,8 +45,8 @@ RETENTION = "[foundation.retention]\nspans_days = 1e-9\nconversations_days = 1e-
 Stored = Mapping[str, str]
 """A digest of each document with its passages and vectors, by its name."""
 
-FORKS = forks(__name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure")
-"""Imported once, so that a killed command was at its work and not at its imports."""
+preload(__name__, "serving.cli.main", "serving.cli.corpus", "serving.cli.govern.erasure")
+# Imported once, so that a killed command was at its work and not at its imports
 
 
 def run_command(arguments: list[str], log: Path) -> None:
@@ -80,8 +80,7 @@ class Home:
 
     def run(self, *arguments: str, kill_after_s: float | None = None) -> int:
         """The exit status of a command; -9 where it was killed."""
-        process = FORKS.Process(target=run_command, args=([*arguments, "--stack", str(self.stack)], self.log))
-        process.start()
+        process = fork(run_command, [*arguments, "--stack", str(self.stack)], self.log)
         process.join(kill_after_s)
         if kill_after_s is not None:
             process.kill()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from itertools import combinations, product
 from pathlib import Path
 
@@ -119,6 +121,23 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
         for control in risk.controls
         if not (smallest / control.test.partition("::")[0]).exists()
     ] == []
+
+
+def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_gone(
+    upstream: Path, smallest: Path
+) -> None:
+    """A parser that is gone read PDF; the tests which made some are gone too, though they name it only."""
+    gone = declared(upstream) - declared(smallest)
+    assert "pypdf" in gone
+    modules = {name for file in smallest.rglob("*.py") for name in imports_of(file)}
+    imported = [names for module, names in packages_distributions().items() if module in modules]
+    assert gone & {names[0].lower() for names in imported if len(set(names)) == 1} == set()
+
+
+def declared(folder: Path) -> set[str]:
+    """The packages that a project asks for."""
+    wanted = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
+    return {re.split(r"[\[<>=~!]", each)[0] for each in wanted}
 
 
 def test_every_test_that_is_left_can_be_collected(smallest: Path) -> None:
@@ -379,18 +398,30 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
 
 
 def test_an_update_keeps_to_the_preset_and_to_what_was_kept_beside_it(
-    light: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template, folder = clone_of(light, tmp_path), tmp_path / "acme"
+    template, folder = clone_of(upstream, tmp_path), tmp_path / "acme"
     choices = ["--only", "small", "--keep", "evaluate", "--without", "parsers/html", "--check", "0"]
     run_in(template, "new", "--name", "acme-desk", "--dir", str(folder), *choices)
     assert (folder / "serving" / "cli" / "judge" / "evaluate.py").exists()
     (template / "retrieval" / "vectors" / "later.py").write_text('"""Later."""\n')
-    edit(template / "retrieval" / "contract.py", '"""', '"""Later. ')
+    tests, page = Path("tests/unit/retrieval"), Path("docs/tools.md")
+    (template / tests / "test_later.py").write_text("import retrieval.parsers.text\n")
+    (template / tests / "test_later_html.py").write_text("import retrieval.parsers.html\n")
+    pruned = [tests / "test_parsing_formats.py", Path("docs/corpus.md")]
+    merged = [Path("retrieval/contract.py"), tests / "test_parsing_text.py", page]
+    for path in (*pruned, *merged):
+        (template / path).write_text((template / path).read_text() + "\n# Later\n")
+    (folder / page).write_text("Ours.\n\n" + (folder / page).read_text())
+    commit_all(folder, "Ours")
     commit_all(template, "Later")
     monkeypatch.setattr(update, "ROOT", folder)
     take()
-    assert "Later" in (folder / "retrieval" / "contract.py").read_text()
+    assert [path for path in merged if not (folder / path).read_text().endswith("# Later\n")] == []
+    assert (folder / page).read_text().startswith("Ours.\n")
+    assert (folder / tests / "test_later.py").exists()
+    assert not (folder / tests / "test_later_html.py").exists()
+    assert [path for path in pruned if (folder / path).exists()] == []
     assert not (folder / "retrieval" / "vectors" / "later.py").exists()
     assert not (folder / "retrieval" / "parsers" / "html.py").exists()
     assert read_project(folder).choices.words == ["example", "lab", "parsers/html", "+evaluate", "=small"]

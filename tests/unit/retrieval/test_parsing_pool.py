@@ -122,11 +122,15 @@ def test_a_parser_that_dies_or_is_killed_is_reported_and_the_next_document_works
 ) -> None:
     deadly = f"import os, sys; sys.stdin.buffer.read(1); os.kill(os.getpid(), {end:d})"
 
-    def start(_: int) -> subprocess.Popen[bytes]:
+    started = []
+
+    def start(memory_mb: int) -> subprocess.Popen[bytes]:
+        started.append(memory_mb)
         return subprocess.Popen([sys.executable, "-c", deadly], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     monkeypatch.setattr("retrieval.ingest.sandbox._start", start)
     assert refuse(pool, b"last words", "deadly.txt").reason == "crashed"
+    assert len(started) == 1
     monkeypatch.undo()
     assert works(pool)
 
