@@ -26,7 +26,6 @@ from foundation.components import Context
 from foundation.errors import InvalidRequest
 from foundation.settings import Part
 from lab.bench import public_data
-from lab.bench.beir import read_qrels, read_queries
 from lab.library import open_library
 from models import weights
 from models.embedding import Vectors, embed, embed_query
@@ -122,7 +121,7 @@ def bench_encoder(
         speed = throughput(embedders, texts, rounds=rounds)
         # Each query is computed on one thread, as torch's with THREADS=1, and as many of them at once as the system does.
         changes: dict[str, object] = {"foundation": {"data_dir": str(folder)}, "models": {"embedder": SIDES[OURS]}}
-        queries = list(read_queries(data[0]).values())[:limit]
+        queries = list(datasets.read_queries(data[0]).values())[:limit]
         with open_library(configure(changes)) as library:
             progress("ingest", 0, 1)
             library.ingestor.ingest(datasets.items_of(datasets.read_corpus(data[0])))
@@ -199,7 +198,7 @@ def _as_a_server() -> Iterator[None]:
 def _quality(data: Path, embedders: Mapping[str, Embeddings]) -> tuple[dict[str, float], dict[str, Plain]]:
     """nDCG@10 of exact search with each side's vectors, and the searches."""
     corpus = [one for one in datasets.read_corpus(data) if one.text.strip()]
-    queries, judged = read_queries(data), read_qrels(data)
+    queries, judged = datasets.read_queries(data), datasets.read_qrels(data)
     asked = {key: queries[key] for key in judged if key in queries}
     if not asked:
         raise InvalidRequest(f"{data} has no query with a judgement. Name another folder in BEIR layout.")

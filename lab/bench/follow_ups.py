@@ -12,7 +12,6 @@ from typing import Any
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
-from lab.bench.beir import read_qrels, read_queries
 from observability.evaluation import datasets, metrics
 from orchestration.memory.follow_ups import in_context
 from retrieval.contract import Retriever
@@ -94,12 +93,12 @@ def _mean(scores: Mapping[str, float], keys: Any) -> float | None:
 
 
 def _of_folder(data: Path) -> list[FollowUp]:
-    judged = read_qrels(data)
+    judged = datasets.read_qrels(data)
     rows = [row for _, row in datasets.lines(data / "queries.jsonl")]
     histories = {str(row.get("_id")): (row.get("metadata") or {}).get("history") or [] for row in rows}
     return [
         FollowUp(key, text, _asked(histories[key]), judged[key], datasets.SCOPE)
-        for key, text in read_queries(data).items()
+        for key, text in datasets.read_queries(data).items()
         if key in judged
     ]
 

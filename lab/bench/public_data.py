@@ -21,7 +21,6 @@ from foundation.machine.memory import peak_rss_mb
 from foundation.text.clauses import word_count
 from foundation.types import Principal
 from lab.bench import risk_coverage
-from lab.bench.beir import foreign_questions, read_qrels, read_queries
 from models.contract import Embeddings
 from observability.evaluation import metrics
 from observability.evaluation.datasets import (
@@ -31,8 +30,11 @@ from observability.evaluation.datasets import (
     Progress,
     Question,
     evenly,
+    foreign_questions,
     items_of,
     read_corpus,
+    read_qrels,
+    read_queries,
     read_questions,
 )
 from orchestration.events import Answer

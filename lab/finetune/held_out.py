@@ -18,7 +18,6 @@ from typing import Any
 from foundation.errors import InvalidRequest
 from foundation.types import Scope
 from lab.bench import public_data
-from lab.bench.beir import read_qrels, read_queries
 from lab.tuning.training import Example
 from observability.evaluation import datasets, metrics
 from observability.evaluation.datasets import Progress
@@ -122,11 +121,13 @@ def _golden(path: Path) -> list[Query]:
 
 
 def _beir(data: Path) -> Split:
-    texts = read_queries(data)
+    texts = datasets.read_queries(data)
     if (more := data / "queries_train.jsonl").exists():
-        texts = read_queries(data, more.name) | texts
+        texts = datasets.read_queries(data, more.name) | texts
     names = [name for name in ("train", "test") if (data / "qrels" / f"{name}.tsv").exists()]
-    judged = [read_qrels(data, name) for name in names or ["test"]]  # without any, the reader says what is missing
+    judged = [
+        datasets.read_qrels(data, name) for name in names or ["test"]
+    ]  # without any, the reader says what is missing
     asked = [
         [Query(key, texts[key], datasets.SCOPE, grades) for key, grades in half.items() if key in texts]
         for half in judged

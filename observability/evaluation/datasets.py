@@ -1,7 +1,8 @@
-"""Read folders of questions and documents: qa.jsonl, and corpus.jsonl as in BEIR."""
+"""Read folders of questions and documents: BEIR's layout, and qa.jsonl."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,6 +82,30 @@ def read_corpus(data: Path) -> Iterator[CorpusDocument]:
         )
 
 
+def read_queries(data: Path, name: str = "queries.jsonl") -> dict[str, str]:
+    """Return query id -> text, in the order of the file."""
+    path = data / name
+    return {field(row, "_id", path, number): field(row, "text", path, number) for number, row in lines(path)}
+
+
+def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
+    """Return query id -> document id -> judgement, from `qrels/NAME.tsv`, without queries that have no positive one."""
+    path = data / "qrels" / f"{name}.tsv"
+    judged: dict[str, dict[str, int]] = {}
+    with _open_file(path) as lines:
+        for number, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if number == 1 and row[-1:] == ["score"]:
+                continue
+            try:
+                query, document, score = row
+                judged.setdefault(query, {})[document] = int(float(score))
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"{path} line {number} is not query-id, corpus-id, score: {row}. Correct it."
+                ) from error
+    return {query: scores for query, scores in judged.items() if any(score > 0 for score in scores.values())}
+
+
 def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
     """Return the questions and the corpus. Without `corpus.jsonl`, the corpus is the distinct contexts of the
     questions.
@@ -97,6 +122,15 @@ def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
             corpus.setdefault(document.document_id, document)
         questions.append(_question({"doc_ids": [one.document_id for one in documents], **row}, path, number))
     return questions, list(corpus.values())
+
+
+def foreign_questions(data: Path) -> list[Question]:
+    """Return the questions of `qa.jsonl` or `queries.jsonl` as unanswerable ones, for use with another corpus."""
+    if (data / "qa.jsonl").exists():
+        questions = [(question.question_id, question.question) for question in read_questions(data)[0]]
+    else:
+        questions = list(read_queries(data).items())
+    return [Question(key, text, (), (), answerable=False) for key, text in questions]
 
 
 def _context(context: Any) -> CorpusDocument:
@@ -131,7 +165,7 @@ def lines(path: Path, otherwise: str = FOLDER) -> Iterator[tuple[int, Mapping[st
     Raises InvalidRequest: the file cannot be read (`otherwise` is the advice), or a line is no JSON object.
     """
     number = 0
-    with open_file(path, otherwise) as lines:
+    with _open_file(path, otherwise) as lines:
         try:
             for number, line in enumerate(lines, 1):
                 if line.strip():
@@ -150,8 +184,7 @@ def _object(row: Any) -> Mapping[str, Any]:
     return row
 
 
-def open_file(path: Path, otherwise: str = FOLDER) -> Any:
-    """Open a file of text. Raises InvalidRequest: it cannot be read; `otherwise` is the advice."""
+def _open_file(path: Path, otherwise: str = FOLDER) -> Any:
     try:
         return path.open(encoding="utf-8-sig", newline="\n")
     except OSError as error:

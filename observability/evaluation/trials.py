@@ -1,4 +1,6 @@
-"""Trials for comparing two systems, read from a folder: `golden.jsonl` beside `corpus/`, or a benchmark's `qa.jsonl`."""
+"""Trials for comparing two systems, read from a folder: `golden.jsonl` beside `corpus/`, or a benchmark's `qa.jsonl` (asked) or
+`queries.jsonl` (searched for only).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
 from observability.evaluation import datasets
-from observability.evaluation.golden_set import GoldenCase, ask_one, load_golden
+from observability.evaluation.golden_set import GoldenCase, Kind, ask_one, load_golden
 from orchestration.events import Answer
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ DEPTH = 10
 
 @dataclass(frozen=True)
 class Trial:
-    """One question. `grades` are the judged documents."""
+    """One question. `grades` are the judged documents; `ask` is false for a question that is only searched for."""
 
     case: GoldenCase
     grades: Mapping[str, int] = field(default_factory=dict)
+    ask: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,29 @@ class Material:
     @property
     def trials_digest(self) -> str:
         asked = (trial.case.model_dump(mode="json", exclude={"evidence", "reviewed_by"}) for trial in self.trials)
-        # True as in the digests of earlier baselines, where a trial could also be searched for only
-        return _digest([[case, dict(trial.grades), True] for case, trial in zip(asked, self.trials, strict=True)])
+        return _digest([[case, dict(trial.grades), trial.ask] for case, trial in zip(asked, self.trials, strict=True)])
 
 
 def material(data: Path, limit: int | None = None) -> Material:
     """Read the trials of a folder. `limit` samples the questions evenly and keeps the whole corpus.
-    Raises InvalidRequest: the folder has neither golden.jsonl nor qa.jsonl, or a line is malformed.
+    Raises InvalidRequest: the folder has none of golden.jsonl, qa.jsonl and queries.jsonl, or a line is malformed.
     """
     if (data / "golden.jsonl").exists():
         return _golden(data, limit)
-    questions, corpus = datasets.read_questions(data) if (data / "qa.jsonl").exists() else ([], [])
-    if not questions:
-        raise InvalidRequest(f"{data} has no golden.jsonl and no qa.jsonl with questions, so there is nothing to ask.")
-    trials = [_trial_of(question) for question in datasets.evenly(questions, limit)]
-    return Material(data.name, datasets.items_of(corpus), trials)
+    if (data / "qa.jsonl").exists():
+        questions, corpus = datasets.read_questions(data)
+        trials = [Trial(*_case_of(question)) for question in questions]
+    elif (data / "queries.jsonl").exists():
+        corpus, texts = list(datasets.read_corpus(data)), datasets.read_queries(data)
+        judged = ((key, grades) for key, grades in datasets.read_qrels(data).items() if key in texts)
+        trials = [Trial(_case(key, texts[key], answerable=True), grades, ask=False) for key, grades in judged]
+    else:
+        corpus, trials = [], []
+    if not trials:
+        raise InvalidRequest(
+            f"{data} has no golden.jsonl, no qa.jsonl and no queries.jsonl with judgements, so there is nothing to ask."
+        )
+    return Material(data.name, datasets.items_of(corpus), datasets.evenly(trials, limit))
 
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
@@ -113,17 +124,15 @@ def _source_fields(source: Source) -> dict[str, Any]:
     return offered | {"groups": sorted(source.groups), "origin": ""}
 
 
-def _trial_of(question: datasets.Question) -> Trial:
-    case = GoldenCase(
-        id=question.question_id,
-        question=question.question,
-        kind="answerable" if question.answerable else "unanswerable",
-        tenant=datasets.TENANT,
-        answerable=question.answerable,
-        gold_documents=question.documents,
-        answers=question.answers,
-    )
-    return Trial(case, dict.fromkeys(question.documents, 1) if question.answerable else {})
+def _case_of(question: datasets.Question) -> tuple[GoldenCase, dict[str, int]]:
+    more = {"gold_documents": question.documents, "answers": question.answers}
+    case = _case(question.question_id, question.question, answerable=question.answerable, **more)
+    return case, dict.fromkeys(question.documents, 1) if question.answerable else {}
+
+
+def _case(key: str, text: str, *, answerable: bool, **more: Any) -> GoldenCase:
+    kind: Kind = "answerable" if answerable else "unanswerable"
+    return GoldenCase(id=key, question=text, kind=kind, tenant=datasets.TENANT, answerable=answerable, **more)
 
 
 async def row_of(
@@ -133,9 +142,11 @@ async def row_of(
     leaks: LeakFinder,
 ) -> dict[str, Any]:
     """Ask and search once."""
+    row: dict[str, Any] = {"id": trial.case.id, "question": trial.case.question, "asked": trial.ask}
     # the answer first: after the search the embedding cache would make it faster
-    scored = await ask_one(trial.case, answer, leaks=leaks)
-    row: dict[str, Any] = {"asked": True, **scored.as_dict(), "answer_ms": scored.seconds * 1000}
+    if trial.ask:
+        scored = await ask_one(trial.case, answer, leaks=leaks)
+        row |= scored.as_dict() | {"answer_ms": scored.seconds * 1000}
     started_s = time.perf_counter()
     uris = list(dict.fromkeys(retrieve(trial.case)))[:DEPTH]
     row |= {"found": uris, "search_ms": (time.perf_counter() - started_s) * 1000}

@@ -145,6 +145,15 @@ def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:
     assert changed.trials_digest == before.trials_digest
 
 
+def test_queries_with_judgements_are_searched_for_and_not_answered(data: Path) -> None:
+    (data / "qa.jsonl").unlink()
+    (data / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "battery"}))
+    (data / "qrels").mkdir()
+    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tbattery\t2\n")
+    (trial,) = trials.material(data).trials
+    assert (trial.ask, trial.grades) == (False, {"battery": 2})
+
+
 def test_a_folder_with_nothing_to_ask_says_so(data: Path) -> None:
     (data / "qa.jsonl").unlink()
     with pytest.raises(InvalidRequest, match="nothing to ask"):

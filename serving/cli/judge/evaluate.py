@@ -68,9 +68,7 @@ def calibrate(
     ] = None,
     foreign: Annotated[
         Path | None,
-        typer.Option(
-            help="A folder with a qa.jsonl of questions that this corpus does not answer.", exists=True, file_okay=False
-        ),
+        typer.Option(help="A folder whose questions this corpus does not answer.", exists=True, file_okay=False),
     ] = None,
     limit: Limit = None,
     json: Json = None,
@@ -79,7 +77,7 @@ def calibrate(
     """From which confidence on to answer (min_evidence), from questions that may be tuned on."""
     from observability.evaluation.calibration import Graded
     from observability.evaluation.calibration import calibrate as calibrated
-    from observability.evaluation.datasets import evenly, read_questions
+    from observability.evaluation.datasets import evenly, foreign_questions
     from observability.stores import history
     from serving.judge.trial import ask, empty_system
 
@@ -87,7 +85,7 @@ def calibrate(
     opened = empty_system(partial(load_stack, stack), answers_all)
     with opened as (system, parts), terminal.progress() as progress:
         items, own = _own_questions(system, data, limit)
-        others = evenly(read_questions(foreign)[0], limit) if foreign else []
+        others = evenly(foreign_questions(foreign), limit) if foreign else []
         rows = [(*row, False) for row in own] + [(stranger.question, own[0][1], False, True) for stranger in others]
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
 

@@ -38,7 +38,7 @@ def swap_report(
         Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
     ],
     *,
-    data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A golden set, or a folder with qa.jsonl or queries.jsonl.")] = None,
     limit: Limit = None,
     repeats: Annotated[
         int,
