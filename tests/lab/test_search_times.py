@@ -25,12 +25,19 @@ def retriever_of(parts):
     return HybridRetriever(**parts, ranking=RankingSettings(), clock=clock, beside=AtOnce())
 
 
+class ByLength:
+    """A double of a reranker."""
+
+    def score(self, query, texts):
+        return [float(len(text)) for text in texts]
+
+
 @pytest.fixture
 def parts(tmp_path):
     context = Context(data_dir=tmp_path)
     uses = {"ledger": ("retrieval.ledger", "sqlite"), "vectors": ("retrieval.vectors", "memory"),
-            "embedder": ("models.embedder", "hashing"), "reranker": ("models.reranker", "none")}  # fmt: skip
-    made = {name: load(port, Part(use=use), context) for name, (port, use) in uses.items()}
+            "embedder": ("models.embedder", "hashing")}  # fmt: skip
+    made = {name: load(port, Part(use=use), context) for name, (port, use) in uses.items()} | {"reranker": ByLength()}
     entries = []
     for text in ("red apple", "green plum"):
         source = Source(f"{text}.txt", "acme")
