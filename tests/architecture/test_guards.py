@@ -36,7 +36,7 @@ def test_types_hold_in_strict_mode():
 
 
 def test_layers_and_vendors_stay_where_they_belong():
-    run("lint-imports")
+    run("lint-imports", "--no-cache")
 
 
 REMOTE = (

@@ -13,4 +13,4 @@ def test_types_hold_in_strict_mode():
 
 
 def test_the_lab_imports_no_adapter():
-    run("lint-imports", "lab/imports.toml")
+    run("lint-imports", "--no-cache", "--config", "lab/imports.toml")

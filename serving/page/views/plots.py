@@ -42,5 +42,6 @@ class Plot:
             html.span(names[0] if names else "")
             for label, (colour, _) in series.items():
                 html.span(label).style(f"border-color: {colour}").classes("key" if label else "")
-            html.span(f"highest {highest:,.0f}" if highest >= 100 else f"highest {highest:.3g}")
+            digits = ",.0f" if highest >= 100 else ".6f" if 0 < highest < 0.001 else ".3g"
+            html.span(f"highest {highest:{digits}}")
             html.span(names[-1] if names else "")

@@ -63,7 +63,14 @@ def test_an_emptied_field_is_left_out(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("highest", "says"),
-    [(0.1234, "highest 0.123"), (99.4, "highest 99.4"), (1_000, "highest 1,000"), (1234.5, "highest 1,234")],
+    [
+        (0.0, "highest 0"),
+        (0.000028, "highest 0.000028"),
+        (0.1234, "highest 0.123"),
+        (99.4, "highest 99.4"),
+        (1_000, "highest 1,000"),
+        (1234.5, "highest 1,234"),
+    ],
 )
 def test_the_highest_figure_of_a_plot_is_written_out(client: Client, highest: float, says: str) -> None:
     Plot("Answers").show(["Monday", "Tuesday"], {"": ("red", [0.0, highest])}, says="some")
