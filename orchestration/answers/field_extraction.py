@@ -88,7 +88,7 @@ def fill_fields(fields: Sequence[Field], text: str) -> dict[str, Any]:
     scored = [
         {
             found.span: (score, found.value)
-            for score, found in _scored(field, reading, labels)
+            for score, found in _score_values(field, reading, labels)
             if used.find(1, *found.span) < 0
         }
         for field in open_fields
@@ -190,7 +190,7 @@ def _is_free(field: Field) -> bool:
 # -- which candidate is whose ----------------------------------------------------------------------------------------
 
 
-def _scored(field: Field, reading: Reading, labels: frozenset[str]) -> Iterator[tuple[float, Found]]:
+def _score_values(field: Field, reading: Reading, labels: frozenset[str]) -> Iterator[tuple[float, Found]]:
     """Yield the values that the field may have, without those that only name fields ("Order number", "USD"), with their scores."""
     from jsonschema import Draft202012Validator
 

@@ -30,6 +30,7 @@ from orchestration.flow.plans import (
     Done,
     PlannedState,
     adapt_plan,
+    begin_plan,
     combine_results,
     fill_references,
     fixed_plan,
@@ -37,7 +38,6 @@ from orchestration.flow.plans import (
     query_of,
     ready_steps,
     resolve_arguments,
-    unplanned,
 )
 from orchestration.language.as_of import parse_as_of
 from orchestration.language.guard import without_foreign_urls
@@ -261,7 +261,7 @@ class PlannedAgent(DurableAgent):
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         begin, state = await super()._begin(request, thread_id, principal)
         if begin == "new":
-            state = cast("State", {**state, **unplanned(state["question"])})
+            state = cast("State", {**state, **begin_plan(state["question"])})
         if begin == "new" and (day := request.as_of or parse_as_of(request.question)):
             state["as_of"] = day.isoformat()
         if begin == "new" and request.earlier and not request.thread_id:

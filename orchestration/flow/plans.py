@@ -70,7 +70,7 @@ class PlannedState(State, total=False):
     """The ledger's sequence before the first search of this run."""
 
 
-def unplanned(question: str) -> dict[str, Any]:
+def begin_plan(question: str) -> dict[str, Any]:
     """Return what a run with a plan begins with, besides `fresh`."""
     return {
         **dict.fromkeys(("asked", "query"), question),

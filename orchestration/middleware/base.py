@@ -40,6 +40,7 @@ set_runtime_overrides(aio_to_thread=_trace_on_loop)
 class RequestMiddleware(AgentMiddleware[Any, Any]):
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """Return the request to send to the model."""
+        # not abstract: LangChain's base class is no ABC
         raise NotImplementedError(f"{type(self).__name__} has no method `prepare`.")
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:

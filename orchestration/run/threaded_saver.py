@@ -40,6 +40,7 @@ class ThreadedSaver(_Saver):
 
     def translate_errors(self) -> AbstractContextManager[None]:
         """Translate the store's errors into ours."""
+        # not abstract: LangGraph's savers are no ABCs
         raise NotImplementedError(f"{type(self).__name__} has no method `translate_errors`.")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
