@@ -32,7 +32,7 @@ _NOT_LATIN = re.compile(r"[^\u0000-\u024f\u1e00-\u1eff]")
 _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
 )
 _VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
@@ -119,7 +119,7 @@ def words(text: str) -> list[str]:
     check()  # almost every function here calls this for each part of a long text
     result: list[str] = []
     for word in (_PLAIN_WORD if text.isascii() else _WORD).findall(_fold(text)):
-        if _UNSPACED.search(word) and len(word) > 1:
+        if UNSPACED.search(word) and len(word) > 1:
             result += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
             result.append(word.removesuffix("'s").removesuffix("’s"))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS
+from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, UNSPACED
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.citing import Anchor, Claim, Passage
@@ -232,7 +232,8 @@ class _Draft:
             return False
         if self._evidence_is_english or not self._same_language:
             return False
-        telling = {term for term in self.claim.terms if len(term) > 3 or not term.isascii()} or self.claim.terms
+        # Short words are mostly function words, but a term of a script without spaces is a pair of characters
+        telling = {term for term in self.claim.terms if len(term) > 3 or UNSPACED.match(term)} or self.claim.terms
         return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
 
     def _anchors(self) -> tuple[Anchor, ...]:

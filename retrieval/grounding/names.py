@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from os.path import commonprefix
 
 from foundation.text.lexical import FUNCTION_WORDS, words
+from foundation.text.tokens import in_latin_letters
 from retrieval.grounding.texts import CAPITALISED_RUN, WORD, Text, initials_of
 from retrieval.text.quantities import EVERY_MONTH
 
@@ -24,11 +25,15 @@ _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
     """Return the names and codes of the claim that the evidence has in no form. `codes_alone` where it is in another
-    language, which spells names and capitals differently.
+    language, which spells names and capitals differently; then of another script's text also the names in the evidence's.
     """
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
     known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
-    names = [name for name in dict.fromkeys(_names(claim.text)) if not codes_alone or _CODE.fullmatch(name)]
+    names = list(dict.fromkeys(_names(claim.text)))
+    if codes_alone:
+        script = in_latin_letters(evidence.text)
+        other = script != in_latin_letters(claim.text)
+        names = [name for name in names if _CODE.fullmatch(name) or (other and in_latin_letters(name) == script)]
     return [name for name in names if name not in known and not is_known(name, evidence)]
 
 

@@ -240,6 +240,17 @@ def test_what_a_foreign_passage_says_nothing_about_is_unsupported(grounding: Gro
     text = "Башню построили купцы. Колокол звонит в полдень, и по праздникам его слышно за рекой."
 
     assert findings("Пингвины размножаются зимой.", text, grounding) == ["unsupported"]
+    assert findings("размножаются и на льду", text, grounding) == ["unsupported"]
+    assert findings("колокол и по праздникам слышно", text, grounding) == [""]
+
+
+def test_a_name_in_the_letters_of_its_passages_is_looked_for_there_whatever_its_sentence_is_written_in(
+    grounding: Grounding,
+) -> None:
+    text = "Компания Larkspur Манфреда Лозы & Manufacturing делает обувь."
+
+    assert findings("It is called Larkspur Манфреда Лозы & Manufacturing.", text, grounding) == [""]
+    assert findings("It is called Larkspur Ореста Дубова & Manufacturing.", text, grounding) == ["name"]
 
 
 def test_other_texts_the_question_and_the_headings_are_sources_of_figures_and_names(grounding: Grounding) -> None:
