@@ -7,6 +7,7 @@ SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml 
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 from foundation.output.credentials import is_secret, mask_values
@@ -96,12 +97,15 @@ class FoundationSettings(Section):
 
 def make_data_dir(folder: Path) -> Path:
     """Create the data folder if it is missing, close it to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written.
+    Raises InvalidSetting: the folder cannot be created or written, or holds the current one.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _close_to_others(folder)
-        why = "" if os.access(folder, os.W_OK) else "it is not writable"
+        if Path.cwd().is_relative_to(folder.resolve()):  # also the folder of an empty text
+            why = "it holds the folder that you are in, and would be closed to others with all that is in it"
+        else:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _close_to_others(folder)
+            why = "" if os.access(folder, os.W_OK) else "it is not writable"
     except OSError as error:
         why = error.strerror or str(error)
     if why:
@@ -115,7 +119,8 @@ def make_data_dir(folder: Path) -> Path:
 def _close_to_others(folder: Path) -> None:
     state = folder.stat()
     # a folder of another user, such as a volume shared by a group, is left as it is
-    if not state.st_mode & 0o077 or state.st_uid != os.geteuid():
+    # and so is a folder for everybody, such as /tmp
+    if not state.st_mode & 0o077 or state.st_uid != os.geteuid() or state.st_mode & stat.S_ISVTX:
         return
     # the folder last: if killed before, it starts again
     for path in (*folder.rglob("*"), folder):
@@ -138,9 +143,14 @@ def read_settings(
     profile = profile or os.environ.get("SIXPLY_PROFILE")
     sources: list[tuple[str, Mapping[str, Any]]] = [(path.name, file)]
     if profile:
-        if profile not in profiles:
+        if isinstance(profiles, Mapping) and profile not in profiles:
             raise UnknownSetting(f'{path.name} has no profile "{profile}". {did_you_mean(profile, profiles)}')
-        sources.append((f"profile {profile}", profiles[profile]))
+        values = profiles[profile] if isinstance(profiles, Mapping) else None
+        if not isinstance(values, Mapping):
+            raise InvalidSetting(
+                f"{path.name}: [profiles.{profile}] is no table. Give it sections as the file has them."
+            )
+        sources.append((f"profile {profile}", values))
     sources.append(("environment", _environment(root)))
     sources.append(("command line", overrides or {}))
     sources[:0] = _policy(path, sources)
@@ -194,7 +204,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a configuration file. Raises InvalidSetting: it is missing or no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise InvalidSetting(
             f"No configuration at {path}. Run from the repository's root, or name one: STACK=path."
@@ -230,7 +240,14 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
         if not name.startswith(PREFIX) and words[:1] == ["sixply"] and words[1:2] and words[1] in root.model_fields:
             right = PREFIX + "__".join(_split_keys(words[1:], root)).upper()
             raise UnknownSetting(f"{name} sets nothing: two underscores stand between the keys. Say {right}.")
-    return EnvSettingsSource(root)()
+    try:
+        return EnvSettingsSource(root)()
+    except SettingsError as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith(PREFIX)))
+        raise InvalidSetting(
+            f"A variable holds no JSON where a table or a list belongs, one of {names}: {error.__cause__}. Correct it, or set "
+            f"each key by itself: {PREFIX}MODELS__CHAT__USE=..."
+        ) from error
 
 
 def _split_keys(words: list[str], section: Any) -> list[str]:
@@ -259,7 +276,8 @@ def _explain(
     error: ValidationError, origins: Mapping[str, str], path: Path, root: type[BaseModel]
 ) -> UnknownSetting | InvalidSetting:
     key, why, known = find_mistake(error, root)
-    origin = next((place for name, place in origins.items() if name == key or name.startswith(f"{key}.")), path.name)
+    below = (place for name, place in origins.items() if name.startswith(f"{key}."))
+    origin = origins.get(key) or next(below, path.name)
     if known is not None:
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
     steps = key.split(".")

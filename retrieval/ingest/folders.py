@@ -286,7 +286,7 @@ def _read_descriptions(folder: Path) -> Mapping[str, Described]:
         return {}
     try:
         # JSON may hold other characters that end a line elsewhere
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
     described: dict[str, Described] = {}

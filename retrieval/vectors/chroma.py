@@ -47,7 +47,7 @@ class ChromaVectorIndex:
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises StoreInUse: another process owns the folder."""
         self._most = options.exact_up_to
-        self._store = folder / "chroma"
+        self._store = (folder / "chroma").resolve()  # a link to another disk stays when its folder is deleted
         self._changing = threading.RLock()
         self._gate = threading.Condition()
         # Number of calls in progress; `_gate` guards it and `_closed`

@@ -206,10 +206,12 @@ _SECTIONS = {"models.fallbacks": "models.chat", "models.cheaper": "models.chat"}
 
 
 def _run_guarded(check: Callable[[], Check]) -> Check:
+    name = getattr(check, "func", check).__name__
     try:
         return check()
+    except SixplyError as error:
+        return Check(name, ok=False, found=type(error).code, advice=str(error))
     except Exception as error:
-        name = getattr(check, "func", check).__name__
         found = mask_text(f"{type(error).__name__}: {error}")
         return Check(name, ok=False, found=found, advice="The check itself broke. Please report it with this line.")
 

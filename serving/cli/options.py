@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,9 +37,17 @@ Golden = Annotated[
 PROPOSALS = Path("var/reports/cases.jsonl")
 
 
+def user_name() -> str:
+    """Return the name of the user who runs the command; their number where they have no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user-{os.getuid()}"
+
+
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
     """Return the person at the keyboard, who needs no key: they can read the data folder."""
-    return Principal(f"{getpass.getuser()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
+    return Principal(f"{user_name()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
 
 
 def all_of(tenant: str, groups: Sequence[str] | None) -> Scope:

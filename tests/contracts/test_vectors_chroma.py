@@ -395,3 +395,19 @@ def test_opening_chroma_that_failed_is_tried_again_with_a_client_of_its_own(
     index.upsert([item("b", 1)])
     assert (collections(index), sorted(found(index))) == (["shelf", "state"], ["a", "b"])
     index.close()
+
+
+def test_a_folder_that_is_a_link_is_filled_anew_after_a_kill_and_stays_a_link(data_dir: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other disk" / "chroma"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "left by a killed process").write_text("x")
+    store = data_dir / "index" / "chroma"
+    store.parent.mkdir(parents=True)
+    store.symlink_to(elsewhere)
+    for _ in range(2):
+        index = limited(data_dir, 0)
+        index.upsert([item("a", 0)])
+        assert found(index) == ["a"]
+        index.close()
+        assert [file.name for file in elsewhere.iterdir()].count("left by a killed process") == 0
+        assert store.is_symlink()

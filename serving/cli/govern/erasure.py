@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import html
 import re
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.opening import open_checkpoints, open_parts
-from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack
+from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
 from serving.settings import Settings
 
 CONVERSATIONS = "conversations"
@@ -91,7 +90,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
     from serving.access.identity import KeyStore
 
     data, keys = settings.foundation.data_dir, KeyStore.of(settings, clock)
-    by = f"{getpass.getuser()}@terminal"  # fails in a container without a user, so before anything is erased
+    by = f"{user_name()}@terminal"
     # first of all, so that nothing about them is written meanwhile
     with Erasures.of(data).erasing(principal) as before:
         theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]

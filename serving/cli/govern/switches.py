@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from foundation.clock import SystemClock
 from foundation.kill_switches import Stops, parse
 from foundation.settings import make_data_dir
 from serving.cli import terminal
-from serving.cli.options import STACK, Json, Stack, load_stack
+from serving.cli.options import STACK, Json, Stack, load_stack, user_name
 
 if TYPE_CHECKING:
     from orchestration.effects.audit import SqliteAudit
@@ -32,11 +31,13 @@ def stop(
 
     switches, (kind, name) = _open(stack), parse(what)
     # before the audit is opened, which a full disk can prevent
-    switches.add(kind, name, by=_person(), why=why)
+    switches.add(kind, name, by=f"{user_name()}@terminal", why=why)
     if error := switches.unwritten:
         raise type(error)(f"Nothing was stopped. {error}")
     with _audit(stack) as audit:
-        for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=_person(), why=why)):
+        for sentence in asyncio.run(
+            kill_switches.stop(switches, audit, kind, name, by=f"{user_name()}@terminal", why=why)
+        ):
             terminal.show_note(sentence)
     stops(stack=stack)
 
@@ -47,7 +48,7 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
 
     switches, named = _open(stack), parse(what)
     with _audit(stack) as audit:
-        asyncio.run(kill_switches.lift(switches, audit, *named, by=_person()))
+        asyncio.run(kill_switches.lift(switches, audit, *named, by=f"{user_name()}@terminal"))
     stops(stack=stack)
 
 
@@ -71,7 +72,3 @@ def _audit(stack: Path) -> closing[SqliteAudit]:
     from orchestration.effects.audit import SqliteAudit
 
     return closing(SqliteAudit(load_stack(stack).settings.foundation.data_dir / "audit.sqlite", SystemClock()))
-
-
-def _person() -> str:
-    return f"{getpass.getuser()}@terminal"

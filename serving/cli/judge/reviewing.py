@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from observability.evaluation.golden_set import GoldenCase, load_golden, unfit
 from observability.proposals import review
 from observability.proposals.review import Proposal
 from serving.cli import terminal
+from serving.cli.options import user_name
 
 KEYS = {"a": "accept", "e": "edit", "r": "reject", "q": "quit"}
 
@@ -23,7 +23,7 @@ def by_keys(drafts: list[Proposal], waiting_at: Path, golden: Path) -> bool:
     if not terminal.is_asked():
         return False
     terminal.console().print("Keys: a accept, e edit, r reject, q quit; the same command goes on where you quit.")
-    let_in(drafts, waiting_at, golden, by=getpass.getuser(), decide=_decide)
+    let_in(drafts, waiting_at, golden, by=user_name(), decide=_decide)
     return True
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from serving.cli import doctor
 from serving.cli.doctor import Check, check_part
@@ -177,3 +178,12 @@ def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, pro
     assert found in check.found
     assert advice in check.advice
     assert bool(check.advice) == bool(advice)
+
+
+def test_a_check_that_is_refused_says_what_the_error_says_to_do(data_dir, monkeypatch):
+    def check_moon() -> Check:
+        raise InvalidSetting("The moon is no folder. Make it one.")
+
+    monkeypatch.setattr(doctor, "check_sqlite", check_moon)
+    checks = {check.name: check for check in doctor.run_checks(loaded(data_dir))}
+    assert checks["check_moon"] == Check("check_moon", False, "invalid_setting", "The moon is no folder. Make it one.")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
-from foundation.settings import flatten
+from foundation.settings import flatten, make_data_dir
 from serving.settings import Loaded, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -211,3 +211,42 @@ def test_settings_are_frozen_all_the_way_down(stack):
 
 def test_an_empty_section_is_a_value_of_its_own():
     assert list(flatten({"a": {}, "b": {"c": {"d": 1}}})) == [("a", {}), ("b.c.d", 1)]
+
+
+def test_a_file_may_begin_with_the_mark_that_some_editors_write(stack):
+    assert stack("\ufeff[foundation]\nseed = 1").settings.foundation.seed == 1
+
+
+@pytest.mark.parametrize("text", ["profiles = 3", "[profiles]\ntest = 3"])
+def test_a_profile_that_is_no_table_is_refused(stack, text):
+    with pytest.raises(InvalidSetting, match=r"\[profiles\.test\] is no table"):
+        stack(text, profile="test")
+
+
+def test_a_variable_that_is_no_json_is_refused_without_its_value(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT", '{"api_key": "hunter2hunter2"')
+    with pytest.raises(InvalidSetting, match=r"no JSON .* one of .*SIXPLY__MODELS__CHAT.*: Expecting") as refused:
+        stack("")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_value_that_does_not_fit_is_told_with_the_source_that_set_it(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__SERVING", "3")
+    with pytest.raises(InvalidSetting, match=r'"serving" \(environment\)'):
+        stack("[serving.http]\nport = 1")
+
+
+@pytest.mark.parametrize("folder", ["", ".", "..", "/"])
+def test_a_data_folder_around_the_current_one_is_refused_and_its_files_stay_open(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.html").write_text("x")
+    (tmp_path / "page.html").chmod(0o644)
+    with pytest.raises(InvalidSetting, match="it holds the folder that you are in"):
+        make_data_dir(Path(folder))
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_for_everybody_is_not_closed(tmp_path):
+    tmp_path.chmod(0o1777)
+    make_data_dir(tmp_path)
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777

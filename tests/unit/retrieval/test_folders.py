@@ -143,6 +143,12 @@ def test_the_list_may_stand_inside_the_folder_or_beside_it(folder: Path) -> None
     assert items(folder)["a.md"].source.title == "Inside"
 
 
+def test_the_list_may_begin_with_the_mark_that_some_editors_write(folder: Path) -> None:
+    write(folder, "a.md")
+    describe(folder, '\ufeff{"path": "a.md", "title": "A"}')
+    assert items(folder)["a.md"].source.title == "A"
+
+
 def test_the_list_is_no_document(folder: Path) -> None:
     write(folder, "a.md")
     describe(folder, {"path": "a.md"})
