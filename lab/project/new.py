@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
-from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
+from lab.project.choices import ALWAYS_OUT, Choices, read_presets
 from lab.project.git import commit_all, unpack
 from lab.project.prove import prove
-from lab.project.prune import left_out_of, parts_of
+from lab.project.prune import left_out_of, needs_of, parts_of
 from lab.project.render import render, used_by
 from serving.cli import terminal
 from serving.cli.project.update import git, succeeds
@@ -66,7 +66,7 @@ def check_parts(tree: Path, choices: Choices) -> Choices:
     Raises:
         InvalidRequest: there is no such part or preset, or a part that stays needs one that goes.
     """
-    presets, parts, optional = read_presets(tree), parts_of(tree), read_optional(tree)
+    presets, parts = read_presets(tree), parts_of(tree)
     if choices.only is not None and choices.only not in presets:
         raise InvalidRequest(f'There is no preset "{choices.only}". {did_you_mean(choices.only, presets)}')
     if choices.keep and choices.only is None:
@@ -78,9 +78,8 @@ def check_parts(tree: Path, choices: Choices) -> Choices:
             raise InvalidRequest(f'There is no part "{part}" to leave out or to keep. {did_you_mean(part, parts)}')
     choices = replace(choices, without=tuple(sorted({*choices.without, *ALWAYS_OUT})))
     left_out = left_out_of(tree, choices)
-    needs = {name: part.get("needs", []) for name, part in optional.items()} | {"stack.toml": used_by(tree, choices)}
-    for name, needed in needs.items():
-        if name not in left_out and (missing := sorted(left_out.intersection(needed))):
+    for name, needed in {**needs_of(tree, left_out), "stack.toml": used_by(tree, choices)}.items():
+        if missing := sorted(left_out.intersection(needed)):
             raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or change what needs it.')
     return choices
 

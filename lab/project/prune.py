@@ -28,6 +28,15 @@ STARTED = (
 )
 """Modules that are started by their names, in every project."""
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
+LOADED = {
+    "orchestration.run.cascade": "agents/auto",
+    "retrieval.grounding.evidence": "entailment/signs",
+    "serving.access.quotas": "caches/memory",
+    "serving.access.sessions": "caches/memory",
+    "serving.cli.judge.frontier": "agents/auto",
+    "serving.http.answer_cache": "caches/memory",
+}
+"""A module -> the part which it opens by its name, even where stack.toml does not say it."""
 COMMON = ("chat", "console", "json", "model")
 """Names of adapters and parsers that tests also have for other things."""
 
@@ -64,9 +73,7 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
     kept = {*parts}
     if choices.only is not None:
         kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
-        kept |= {
-            need for name, section in read_optional(tree).items() if name in kept for need in section.get("needs", [])
-        }
+        kept |= {need for needs in needs_of(tree, {*parts} - kept).values() for need in needs}
     left_out = frozenset(parts) - (kept - {*choices.without})
     # formats that a hostile file can make expensive come with the sandbox, and go with it
     risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS
@@ -75,6 +82,15 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
             raise InvalidRequest(f'"{asked[0]}" needs "sandbox", which is left out. Keep both, or neither.')
         return left_out | risky
     return left_out - {"sandbox"} if risky - left_out else left_out
+
+
+def needs_of(tree: Path, left_out: Collection[str]) -> dict[str, list[str]]:
+    """Sections of optional.toml and modules that stay -> the parts without which they do not start."""
+    sections = {name: part.get("needs", []) for name, part in read_optional(tree).items() if name not in left_out}
+    gone = modules_without(tree, left_out)
+    return sections | {
+        f"{module.replace('.', '/')}.py": [part] for module, part in LOADED.items() if module not in gone
+    }
 
 
 def modules_without(tree: Path, left_out: Collection[str]) -> set[str]:

@@ -101,7 +101,8 @@ def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSe
     _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices))
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
-    _edit(folder / "Dockerfile", lambda text: re.sub(r"(?m)^ARG WITH=.*$", "ARG WITH=", text) if choices.only else text)
+    for file in ("Makefile", "Dockerfile"):
+        _edit(folder / file, lambda text: _without_extras(text, folder))
     for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
     for page in folder.rglob("*.md"):
@@ -230,6 +231,18 @@ def _without_commands(text: str, left_out: Iterable[str], folder: Path) -> str:
         gone += [r"test-quick[.:]", r"@\$\(BIN\)/python -m tests\.quick", r".*make test-quick"]
         text = text.replace(" test test-quick ", " test ")
     return re.sub(r"^[A-Z]\w+\n\n(?=[A-Z])", "", _without_lines(text, gone), flags=re.MULTILINE)
+
+
+def _without_extras(text: str, folder: Path) -> str:
+    """The text with those of `WITH=postgres,redis` that the project's pyproject.toml still has."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project.get("optional-dependencies", {})
+    left = re.sub(
+        r"WITH=([a-z,]+)",
+        lambda names: f"WITH={','.join(each for each in names[1].split(',') if each in extras)}",
+        text,
+    )
+    return left.replace(" [WITH=]", "")
 
 
 def _without_packages(text: str, packages: Iterable[str]) -> str:

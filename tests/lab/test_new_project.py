@@ -114,6 +114,8 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
             if f"\n{name}==" in (smallest / file).read_text() or f'"{name}>' in (smallest / file).read_text()
         ] == []
     assert "support_desk" not in (smallest / "stack.toml").read_text()
+    assert "WITH=" not in (smallest / "Makefile").read_text(), "there are no extras"
+    assert "\nARG WITH=\n" in (smallest / "Dockerfile").read_text()
     register = load_register(smallest / "risks.toml")
     assert [
         control.test
@@ -171,10 +173,14 @@ def test_in_a_full_project_nothing_is_gone_that_is_loaded_by_name() -> None:
     assert named_and_gone() == set()
 
 
+SMALL = read_presets(ROOT)["small"]["keep"]
+LOADS_BY_NAME = ["agents/graph", "model-frontier"]
+ALONE = sorted(parts_of(ROOT).keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PAIR" in os.environ else LOADS_BY_NAME
+"""What KEEP= takes, each alone: once a week in CI every name."""
 COMBINED = ("page", "quotas,idempotency,api/jobs", "api/jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
 
 
-@pytest.mark.parametrize("keep", COMBINED)
+@pytest.mark.parametrize("keep", [*COMBINED, *LOADS_BY_NAME])
 def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep: str) -> None:
     words = ["=small", *(f"+{part}" for part in keep.split(","))]
     check_parts(ROOT, Choices.of("acme-desk", words))
@@ -183,21 +189,21 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
         "serving.jobs.queue": ["serving.jobs.store"],
         "serving.caches.memory": ["serving.access.sessions", "serving.access.quotas", "serving.http.answer_cache"],
         "orchestration.memory.conversations": ["orchestration.run.cascade"],
-        "orchestration.agents.auto": ["orchestration.run.cascade"],
+        "orchestration.agents.auto": ["orchestration.run.cascade", "serving.cli.judge.frontier"],
         "models.entailment.signs": ["retrieval.grounding.evidence"],
     }.items():
         assert loaded not in gone or gone.issuperset(by)
 
 
 @pytest.mark.parametrize(
-    "keep", [None, COMBINED[0], *(pytest.param(keep, marks=pytest.mark.slow) for keep in COMBINED[1:])]
+    "keep", [None, COMBINED[0], *(pytest.param(keep, marks=pytest.mark.slow) for keep in (*COMBINED[1:], *ALONE))]
 )
-def test_the_api_of_a_project_starts(upstream: Path, tmp_path: Path, keep: str | None) -> None:
+def test_the_api_of_a_project_starts(light: Path, tmp_path: Path, keep: str | None) -> None:
     project, small = tmp_path / "acme", ["=small", *(f"+{part}" for part in keep.split(","))] if keep else []
-    render(upstream, project, Choices.of("acme-desk", [*small, *ALWAYS_OUT]), commit="0" * 40, origin="here")
-    light = {"CHAT": "scripted", "EMBEDDER": "hashing"}  # weights are not in this copy
+    render(light, project, Choices.of("acme-desk", [*small, *ALWAYS_OUT]), commit="0" * 40, origin="here")
+    doubles = {"CHAT": "scripted", "EMBEDDER": "hashing"}  # weights are not in this copy
     environment = {**os.environ, "PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": str(tmp_path / "var")}
-    environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in light.items()}
+    environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in doubles.items()}
     done = subprocess.run(
         [sys.executable, "-c", STARTS], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
