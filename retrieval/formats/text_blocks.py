@@ -83,7 +83,7 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
         # By its superset, as in browsers (WHATWG, Encoding Standard)
         with suppress(LookupError, UnicodeError, ValueError):
             codec = codecs.lookup(declared).name
-            return content.decode(_SAID_AND_MEANT.get(codec, codec))
+            return _utf8_after_all(content, content.decode(_SAID_AND_MEANT.get(codec, codec)))
     old = _old_encodings()
     try:
         if b"\0" in content:
@@ -97,6 +97,16 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
             f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
         )
     return str(text)
+
+
+def _utf8_after_all(content: bytes, text: str) -> str:
+    """Return `content` as UTF-8 where it can be nothing else, whatever was declared; else `text`, read as declared."""
+    with suppress(UnicodeDecodeError):
+        utf8 = content.decode("utf-8")
+        # by chance only up to three characters are, and only in encodings of several bytes a character
+        if sum(letter > "\x7f" for letter in utf8) > (0 if len(text) == len(content) else 3):
+            return utf8
+    return text
 
 
 @cache

@@ -87,8 +87,8 @@ class ParserPool:
             self._end_child()
             if timed_out.is_set():
                 raise DocumentRefused(
-                    f'"{name}" took longer than {self._settings.timeout_s:g} s to parse and was given up. Simplify or '
-                    f"split it, or raise retrieval.parsing.timeout_s.",
+                    f'"{name}" took longer than {self._settings.timeout_s:g} s to parse and was given up. Try again '
+                    f"if this machine was busy; else simplify or split it, or raise retrieval.parsing.timeout_s.",
                     reason="timeout",
                 ) from error
             raise DocumentRefused(

@@ -22,13 +22,15 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".eml",), f"eml {3 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".eml",), f"eml {4 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
-    if b"\0" in content:  # a mail has none, unless somebody saved it as UTF-16
+    if content[:64].count(0) > 16:  # somebody saved it as UTF-16; a single one is a broken sender's
         content = decode(content, draft.name).encode()
-    content = content.removeprefix(codecs.BOM_UTF8).lstrip()  # otherwise the first line counts as the body
+    content = (
+        content.replace(b"\0", b"").removeprefix(codecs.BOM_UTF8).lstrip()
+    )  # otherwise the first line counts as the body
     if not content:
         return draft.finish()
     mail = message_from_bytes(content, policy=policy.compat32)
@@ -89,9 +91,14 @@ def header(mail: Message, name: str) -> str:
         except (UnicodeEncodeError, DocumentRefused):
             raw = str(mail.get(name, ""))
     try:
-        return str(make_header(decode_header(raw)))
-    except (ValueError, LookupError):  # an unknown charset, or invalid base64
+        return str(make_header([_readable(*chunk) for chunk in decode_header(raw)]))
+    except (ValueError, LookupError, DocumentRefused):  # an unknown charset, or invalid base64
         return raw
+
+
+def _readable(chunk: bytes | str, charset: str | None) -> tuple[bytes | str, str | None]:
+    # senders say gb2312 for its supersets, say
+    return (decode(chunk, "", charset), "utf-8") if charset and isinstance(chunk, bytes) else (chunk, charset)
 
 
 def _parts(mail: Message) -> Iterator[Message]:

@@ -38,7 +38,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {7 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {8 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:

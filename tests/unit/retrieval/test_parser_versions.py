@@ -310,8 +310,8 @@ def _formats_behind(parser: str) -> set[str]:
 OUTPUTS = {
     "csv 3": "f725e4057a8454f6",
     "docx 4": "2a31aa8f250246c9",
-    "eml 3": "89876d8a8acb8b63",
-    "html 7": "d1d6472e42d551e3",
+    "eml 4": "89876d8a8acb8b63",
+    "html 8": "d1d6472e42d551e3",
     "json 4": "f14e103ab7d5e9bc",
     "markdown 3": "8dfdc99ae1f827be",
     "pdf 2": "6d130658095437b2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from email.message import EmailMessage
 
 import pytest
@@ -158,3 +159,19 @@ def test_wrong_and_unknown_character_sets_do_not_lose_the_body() -> None:
 def test_endless_nesting_ends_in_an_error_that_the_child_reports(content: bytes) -> None:
     with pytest.raises((DocumentRefused, RecursionError)):
         parse(content + b"\nhello")
+
+
+def test_a_subject_in_more_than_the_character_set_that_it_names_is_read() -> None:
+    coded = base64.b64encode("这个是什么 再看東".encode("gb18030")).decode()
+    assert parse(f"Subject: Re: =?gb2312?B?{coded}?=\n\nHello.".encode()).title == "Re: 这个是什么 再看東"
+
+
+def test_a_body_in_another_character_set_than_it_names_is_read() -> None:
+    written = 'Content-Type: text/plain; charset="gb2312"\nContent-Transfer-Encoding: 8bit\n\n你们看看这个是什么'
+    assert "你们看看这个是什么" in parse(written.encode()).text
+
+
+def test_a_stray_nul_costs_the_mail_nothing_and_one_saved_as_utf_16_is_read() -> None:
+    made = mail().as_bytes()
+    for content in (made + b"\nThe \0end.", made.decode().encode("utf-16")):
+        assert "The parcel is late." in parse(content).text
