@@ -16,7 +16,7 @@ from retrieval.documents import Citation
 
 Status = Literal["answered", "abstained", "refused", "waiting", "escalated", "failed"]
 StopReason = Literal[
-    "complete", "insufficient_evidence", "policy", "approval", "tool_calls", "budget", "error", "cancelled"
+    "complete", "length", "insufficient_evidence", "policy", "approval", "tool_calls", "budget", "error", "cancelled"
 ]
 Path = Literal["extractive", "generative", "tool", "none"]
 DraftOutcome = Literal["shown", "marked", "discarded", "refused"]

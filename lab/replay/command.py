@@ -75,7 +75,7 @@ def replay(options: Options, progress: Progress = lambda *_: None) -> dict[str, 
         "model": options.model or "not said",
         "approvals": options.approvals,
         "kill_mode": options.kills,
-        "notes": notes,
+        "notes": [*recording.notes, *notes],
         "traces_in": str(root),
         **total(played, home.settings.orchestration.budget),
     }

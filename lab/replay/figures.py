@@ -54,7 +54,7 @@ def judge(
     differences += [f"call {call.name} {call.arguments} was not made with these arguments" for call in missed]
     other_results = _other_results(conversation, journal)
     differences += other_results
-    results = [line for line in conversation.script if line.speaker == "tool"]
+    results = [line for line in conversation.script if line.speaker == "tool" and line.judged]
     replies = [(number, reply) for number, reply in enumerate(conversation.replies) if reply is not None]
     other_answers = [
         f"answer {number + 1} was shown as: {given['text'][:300]}"
@@ -158,7 +158,7 @@ def _other_results(conversation: Conversation, journal: Journal) -> list[str]:
     return [
         f"result {line.call_id} {_first_difference(shown.get(place, ''), line.text)}"
         for place, line in enumerate(conversation.script)
-        if line.speaker == "tool" and shown.get(place) != line.text
+        if line.speaker == "tool" and line.judged and shown.get(place) != line.text
     ]
 
 

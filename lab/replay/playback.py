@@ -114,6 +114,8 @@ class RecordedChat(BaseChatModel):
     def _align(self, keys: Sequence[Key]) -> tuple[int, int]:
         """The place behind the stretch of the script that the shown messages end with, and how long it is."""
         lines = [_key_of_line(line) for line in self.conversation.script]
+        if keys and keys == lines[: len(keys)]:  # texts such as "ok" stand in several places
+            return len(keys), len(keys)
         lengths = [(_common_end(lines[:place], keys), place) for place in range(1, len(lines) + 1)]
         length, place = max(lengths, default=(0, 0))
         return place, length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -97,7 +98,7 @@ class Player:
                 conversation=conversation,
                 journal=journal,
                 model=self.model,
-                profile={"tool_calling": True, "max_input_tokens": 128_000},
+                profile={"tool_calling": True, "image_inputs": True, "max_input_tokens": UNLIMITED},
             )
             prompts = system.parts.prompts.everybody
             parts = replace(
@@ -143,6 +144,7 @@ class _Turns:
     async def _ask(self, request: Line) -> Answer:
         asked = AnswerRequest(
             question=request.text,
+            images=request.images,
             thread_id=self.journal.marked("thread") or None,
             client=ClientOptions(instructions=request.instructions),
         )
@@ -187,4 +189,5 @@ def summary_of(runs: Sequence[Answer]) -> dict[str, Any]:
 
 
 def journal_of(folder: Path, conversation: Conversation) -> Journal:
-    return Journal(folder / "journals" / f"{conversation.conversation_id.replace('/', '_')}.sqlite")
+    digest = hashlib.sha256(conversation.conversation_id.encode("utf-8", "replace")).hexdigest()
+    return Journal(folder / "journals" / f"{digest[:32]}.sqlite")

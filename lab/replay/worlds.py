@@ -15,10 +15,9 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from foundation.errors import InvalidRequest
 from lab.replay import tau_world
 from lab.replay.journal import Journal
-from lab.replay.recording import Conversation, Recording
+from lab.replay.recording import NO_RESULT, Conversation, Recording
 from orchestration.actions import ToolMetadata
 
-NO_RESULT = "[The recording has no result of this call.]"
 READING = re.compile(
     r"(calc|check|count|describe|fetch|find|get|list|look|open|query|read|retrieve|search|show|think|view)",
     re.IGNORECASE,
@@ -169,7 +168,7 @@ class ConversationTools:
         for number, call in fitting or named:
             if (place, number) not in self._answered:
                 self._answered.add((place, number))
-                return NO_RESULT if call.result is None else call.result
+                return call.shown
         return NO_RESULT
 
 

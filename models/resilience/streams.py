@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import UpstreamMalformed
+from foundation.text.json_values import read_object
 
 # Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
+# How vendors say that a reply ended at its limit of tokens
+LIMIT_REACHED = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
@@ -53,6 +57,30 @@ async def stream_of(
     generation = (await model._agenerate(messages, stop=stop, **kwargs)).generations[0]
     whole = AIMessageChunk(**generation.message.model_dump(exclude={"type"}))
     yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
+
+
+def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
+    """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
+    whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
+    message = cast("AIMessage", message_chunk_to_message(whole))
+    message.tool_calls, message.invalid_tool_calls = [], []
+    for call in whole.tool_call_chunks:
+        name, call_id, text = call["name"] or "", call["id"], call["args"] or ""
+        # LangChain completes what was cut off, such as {"amount": 1 of {"amount": 1000}, and it would be carried out
+        try:
+            message.tool_calls.append(tool_call(name=name, args=read_object(text or "{}"), id=call_id))
+        except ValueError as error:
+            wrong = invalid_tool_call(name=name, args=text, id=call_id, error=str(error))
+            message.invalid_tool_calls.append(wrong)
+    return message
+
+
+def is_cut_off(message: AIMessage) -> bool:
+    """Whether the reply ended at its limit of tokens, by what the vendor says of its end."""
+    said = message.response_metadata
+    reasons = {said.get(name) for name in ("finish_reason", "stop_reason", "stopReason", "done_reason")}
+    incomplete = (said.get("incomplete_details") or {}).get("reason")
+    return bool({str(reason).lower() for reason in [*reasons, incomplete]} & LIMIT_REACHED)
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:

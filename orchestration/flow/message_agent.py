@@ -29,7 +29,7 @@ from orchestration.contract import AgentParts
 from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
-from orchestration.middleware.citations import CheckedState
+from orchestration.middleware.citations import CheckedState, stop_reason_of
 from orchestration.middleware.policy import approvals_of, as_person, from_person
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
@@ -185,7 +185,8 @@ def _unchecked_result(values: State, run: Run) -> Result:
         return run.nothing_found()
     run.note(UNCHECKED)
     run.drafts.append("shown")
-    return as_result("answered", "complete", without_foreign_urls(text, texts_read(messages, run)), "generative")
+    reason = stop_reason_of(messages[-1], run)
+    return as_result("answered", reason, without_foreign_urls(text, texts_read(messages, run)), "generative")
 
 
 def _told_before(state: State) -> list[AnyMessage]:

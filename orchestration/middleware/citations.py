@@ -14,7 +14,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed
 from models.pricing import empty_reply_of
-from orchestration.events import Unsupported
+from models.resilience.streams import is_cut_off
+from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware
 from orchestration.middleware.instructions import client_options
@@ -28,6 +29,7 @@ from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations
 MARK = "[?]"
 # Findings that the judge of entailment makes
 OF_PASSAGES = frozenset({"denied", "unsupported"})
+CUT_OFF = "the model reached its limit of tokens and the answer breaks off ([models.chat] max_tokens)"
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -128,7 +130,16 @@ class CitationMiddleware(RequestMiddleware):
         if outcomes and not acted and not written.citations:
             return result_of(outcomes[-1].model_copy(update={"content": final}))
         path = "tool" if acted and not written.citations else "generative"
-        return as_result("answered", "complete", final, path, written.citations)
+        reason = stop_reason_of(messages[-1], run)
+        return as_result("answered", reason, final, path, written.citations)
+
+
+def stop_reason_of(message: AnyMessage, run: Run) -> StopReason:
+    """Return why the model's last reply ended, and note where that was its limit of tokens."""
+    if not (isinstance(message, AIMessage) and is_cut_off(message)):
+        return "complete"
+    run.note(CUT_OFF)
+    return "length"
 
 
 def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:

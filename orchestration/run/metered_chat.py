@@ -56,7 +56,10 @@ class MeteredChatModel(ChatWrapper):
                     if run_manager is not None and (first or others):
                         await run_manager.on_llm_new_token(generation.text, chunk=generation)
                     first = False
-                    yield cast("AIMessageChunk", generation.message)
+                    message = cast("AIMessageChunk", generation.message)
+                    if generation.generation_info:  # here is why the reply ended, by OpenAI's client
+                        message.response_metadata = generation.generation_info | message.response_metadata
+                    yield message
 
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=teller.tell)
         teller.end()

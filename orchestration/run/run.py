@@ -10,11 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
@@ -26,6 +24,7 @@ from foundation.types import Principal, Scope, Usage
 from models.contract import BaseChatModel, Call
 from models.pricing import USAGE_AT_START, call_of
 from models.resilience.retry import FALLBACK
+from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
 from orchestration.effects.policy import on_behalf_of
@@ -228,7 +227,7 @@ class Run:
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
                     self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
                 raise
-            message = cast("AIMessage", message_chunk_to_message(reduce(add, heard)))
+            message = join_chunks(heard)
             self._charge(self._priced_call(message, expected, begun_s), spent)
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())

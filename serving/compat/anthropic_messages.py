@@ -21,6 +21,7 @@ from serving.compat.conversation import (
     MOST_TOOLS,
     CallId,
     FunctionDefinition,
+    JsonObject,
     ResponseFormat,
     ToolName,
     image_at,
@@ -73,7 +74,7 @@ class ToolUse(BaseModel):
     type: Literal["tool_use"]
     id: CallId
     name: str
-    input: dict[str, JsonValue]
+    input: JsonObject
 
 
 class ToolResult(BaseModel):
@@ -119,7 +120,7 @@ class MessagesTool(BaseModel):
     type: Literal["custom"] | None = None
     name: ToolName
     description: Text | None = None
-    input_schema: dict[str, JsonValue]
+    input_schema: JsonObject
 
 
 class MessagesRequest(VendorRequest):
@@ -183,13 +184,14 @@ class MessageShape(Shape):
             {"type": "tool_use", "id": call.call_id, "name": call.tool, "input": dict(call.arguments)}
             for call in answer.calls
         ]
+        reasons: dict[str, str] = {"tool_calls": "tool_use", "length": "max_tokens"}
         return {
             "id": f"msg_{answer.answer_id}",
             "type": "message",
             "role": "assistant",
             "model": self._model,
             "content": [*([part] if text or not uses else []), *uses],
-            "stop_reason": "tool_use" if uses else "end_turn",
+            "stop_reason": reasons.get(answer.stop_reason, "end_turn"),
             "stop_sequence": None,
             "usage": {
                 "input_tokens": usage.input_tokens,

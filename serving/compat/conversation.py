@@ -8,9 +8,19 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from foundation.errors import InvalidRequest
+from foundation.text.json_values import read_object
 from orchestration.requests import ClientOptions
 from serving.api.schemas import Text
 from serving.compat.errors import UnsupportedParameter
@@ -18,6 +28,7 @@ from serving.compat.errors import UnsupportedParameter
 # Maximum tools of one request, and maximum characters of all their schemas
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(lambda value: read_object(json.dumps(value)))]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -29,7 +40,7 @@ class FunctionDefinition(BaseModel):
 
     name: ToolName
     description: Text | None = None
-    parameters: dict[str, JsonValue] | None = None
+    parameters: JsonObject | None = None
     strict: bool | None = None
 
 
@@ -70,7 +81,7 @@ class NamedSchema(BaseModel):
 
     name: ToolName = "answer"
     description: Text | None = None
-    shape: dict[str, JsonValue] = Field(alias="schema")
+    shape: JsonObject = Field(alias="schema")
     strict: bool | None = None
 
 
@@ -101,13 +112,12 @@ class ResponseFormat(BaseModel):
 
 def _parse_arguments(text: Any) -> Any:
     try:
-        arguments = json.loads(text or "{}")
-    except (TypeError, ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
+        return read_object(text or "{}")
+    except (TypeError, ValueError) as error:
         # pydantic takes a ValueError alone for a problem of the field
-        raise ValueError("these arguments of a call are no JSON object. Send them as the reply had them")  # noqa: TRY004
-    return arguments
+        raise ValueError(
+            f"these arguments of a call are no JSON object: {error}. Send them as the reply had them"
+        ) from error
 
 
 # Arguments of a call, which OpenAI's clients send as a text of JSON

@@ -176,7 +176,7 @@ class ChatShape(Shape):
         calls = _calls(answer)
         content = with_footnotes(answer) or (None if calls else "")
         message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": calls or None}
-        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        choice = {"index": 0, "message": message, "finish_reason": _finish_reason(answer)}
         return self._common | {
             "id": f"chatcmpl-{answer.answer_id}",
             "object": "chat.completion",
@@ -197,7 +197,7 @@ class ChatShape(Shape):
         calls = [{"index": index, **call} for index, call in enumerate(_calls(answer))]
         if calls:
             yield self._chunk({"tool_calls": calls})
-        yield self._chunk({}, "tool_calls" if calls else "stop", sixply=extra_of(answer))
+        yield self._chunk({}, _finish_reason(answer), sixply=extra_of(answer))
         if self._wants_usage:
             yield sse(None, {**self._common, "choices": [], "usage": _usage(answer.usage)})
         yield ServerSentEvent(raw_data="[DONE]")
@@ -208,6 +208,10 @@ class ChatShape(Shape):
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> ServerSentEvent:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
         return sse(None, {**self._common, "choices": choices, **extra})
+
+
+def _finish_reason(answer: Answer) -> str:
+    return "tool_calls" if answer.calls else "length" if answer.stop_reason == "length" else "stop"
 
 
 def _calls(answer: Answer) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ REPEATED: dict[str, Any] = {
 }  # fmt: skip
 # features that are not supported here; strict clients want the fields all the same
 CONSTANT: dict[str, Any] = {
-    "object": "response", "error": None, "incomplete_details": None, "background": False, "truncation": "disabled",
+    "object": "response", "error": None, "background": False, "truncation": "disabled",
     "store": True, "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
 }  # fmt: skip
 
@@ -124,13 +124,14 @@ async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None
     wanted = body.text and body.text.format and body.text.format.as_chat()
+    whole = ResponseShape(body, runtime).whole(answer or answer_yet_to_come())
     status, error = _status_of(job, item, missing_json(answer, wanted) if answer else None)
     nothing_yet: dict[str, Any] = {} if status == "completed" else {"output": [], "usage": None, "sixply": {}}
-    return ResponseShape(body, runtime).whole(answer or answer_yet_to_come()) | {
+    return whole | {
         "id": f"{IN_BACKGROUND}{job.job_id}",
         "created_at": int(job.begun_at.timestamp()),
         "completed_at": None,
-        "status": status,
+        "status": whole["status"] if status == "completed" else status,
         "error": error,
         "background": True,
         **nothing_yet,
@@ -217,7 +218,8 @@ class ResponseShape(Shape):
             "id": f"{PREFIX}{answer.thread_id}.{answer.answer_id}",
             "created_at": now,
             "completed_at": now,
-            "status": "completed",
+            "status": _status(answer),
+            "incomplete_details": {"reason": "max_output_tokens"} if _status(answer) == "incomplete" else None,
             "model": body.model,
             "output": [*messages, *_calls(answer)],
             "usage": _usage(answer),
@@ -253,7 +255,7 @@ class ResponseShape(Shape):
         messages, calls = [self._message] if self._message else [], list(_calls(answer))
         for index, call in enumerate(calls, start=len(messages)):
             yield from self._call(index, call)
-        yield self._sse("response.completed", response=self.whole(answer) | {"output": [*messages, *calls]})
+        yield self._sse(f"response.{_status(answer)}", response=self.whole(answer) | {"output": [*messages, *calls]})
 
     def error_event(self, error: SixplyError) -> ServerSentEvent:
         problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
@@ -263,6 +265,7 @@ class ResponseShape(Shape):
     def _end_message(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
         (part,) = self._message["content"]
         # in what was sent, not in the answer: a streamed draft can differ from the checked text
+        self._message["status"] = _status(answer)
         part |= {"text": text, "annotations": list(_annotations(answer, text.removesuffix(footnotes(answer))))}
         yield self._sse("response.output_text.done", **self._place, text=text, logprobs=[])
         for index, annotation in enumerate(part["annotations"]):
@@ -283,9 +286,13 @@ class ResponseShape(Shape):
         return sse(kind, {"type": kind, "sequence_number": next(self._number), **content})
 
 
+def _status(answer: Answer) -> str:
+    return "incomplete" if answer.stop_reason == "length" else "completed"
+
+
 def _message(answer: Answer, text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
     content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
-    whose = {"id": f"msg_{answer.answer_id}", "type": "message", "role": "assistant", "status": "completed"}
+    whose = {"id": f"msg_{answer.answer_id}", "type": "message", "role": "assistant", "status": _status(answer)}
     return {**whose, "content": [content]}
 
 

@@ -320,6 +320,21 @@ def calls(tool: str, **arguments: Any) -> Behaviour:
     return reply
 
 
+def at_limit(text: str = "", call: tuple[str, str] | None = None) -> Behaviour:
+    """A stream that ends at its limit of tokens, in the middle of `text` or of a call (tool, what there is of its arguments)."""
+
+    def reply(handler: _Handler) -> None:
+        body = b"".join(_events(handler, text, call=call))
+        for reason, ended in ENDS_AT_LIMIT.items():
+            body = body.replace(f'_reason": "{reason}"'.encode(), f'_reason": "{ended}"'.encode())
+        handler.send(200, body, {"Content-Type": "text/event-stream"})
+
+    return reply
+
+
+ENDS_AT_LIMIT = {"stop": "length", "tool_calls": "length", "end_turn": "max_tokens", "tool_use": "max_tokens"}
+
+
 def thinks(
     text: str, *wanted: tuple[str, Mapping[str, Any]], reasoning: int, cached: int = 0, kept: int = 0
 ) -> Behaviour:
@@ -422,7 +437,8 @@ def _whole(handler: _Handler, text: str, call: tuple[str, str] | None = None) ->
         usage = {"input_tokens": 3, "output_tokens": 2}
         content: dict[str, Any] = {"type": "text", "text": text}
         if call:
-            content = {"type": "tool_use", "id": "t1", "name": call[0], "input": json.loads(call[1])}
+            written = {} if _is_no_json(call[1]) else json.loads(call[1])  # streams tell the text alone
+            content = {"type": "tool_use", "id": "t1", "name": call[0], "input": written}
         return {"id": "m1", "type": "message", "role": "assistant", "model": model, "content": [content],
                 "stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None, "usage": usage}  # fmt: skip
     message: dict[str, Any] = {"role": "assistant", "content": text}

@@ -198,6 +198,10 @@ BAD_TOOLS: list[tuple[str, Any]] = [
     ("at most 128 items", [{"type": "function", "function": {"name": f"f{n}"}} for n in range(129)]),
     ("should match pattern", [{"type": "function", "function": {"name": "get weather"}}]),
     ("should match pattern", [{"type": "function", "function": {"name": "w" * 65}}]),
+    (
+        "more than 64 bits",
+        [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "maxProperties": 10**20}}}],
+    ),
     ("no JSON schema of an object", [{"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}}]),
     ("at most 100,000 are taken", [{"type": "function", "function": {"name": "f", "description": "x" * 100_000}}]),
     ("should be 'function'", [{"type": "web_search"}]),
@@ -238,6 +242,7 @@ BAD_TURNS: list[tuple[str, list[Any]]] = [
     ("call_1 has no result", [USER, {"role": "assistant", "tool_calls": [CALL]}]),
     ("call_1 has no result", [USER, {"role": "assistant", "tool_calls": [CALL]}, USER]),
     ("no JSON object", [USER, {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": "{"}}]}]),
+    ("more than 64 bits", [USER, {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": '{"a": 1%s}' % ("0" * 20)}}]}]),
     ("should match pattern", [USER, {"role": "assistant", "tool_calls": [CALL | {"id": "with space"}]}]),
     ("no question", [{"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "call_1", "content": "18"}]),
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
 from tests import services
-from tests.doubles.provider import Behaviour, FaultyProvider, calls, cut, halves, ok, stall, strict
+from tests.doubles.provider import Behaviour, FaultyProvider, at_limit, calls, cut, halves, ok, stall, strict
 
 STACK = """
 [foundation]
@@ -148,6 +148,40 @@ def test_a_provider_that_ends_in_the_middle_is_told_in_the_stream(serve: Serve, 
     assert "parcel" in "".join(event.get("token", "") for event in events)
     assert events[-1]["kind"] == "error"
     assert events[-1]["code"] in {"upstream_down", "upstream_malformed", "upstream_timeout"}
+
+
+def test_a_reply_that_ends_at_its_limit_says_so(serve: Serve) -> None:
+    reasons = {}
+    for path, body in SURFACES.items():
+        with serve(SEARCH, at_limit("A parcel may weigh at most **30 kilograms** [1], and what")) as (client, _):
+            streamed = client.post(path, json=body, headers={"Accept": "text/event-stream"}).text
+            reasons[path] = streamed.replace(" ", "")
+    assert '"stop_reason":"length"' in reasons["/v1/answers"]
+    assert "theanswerbreaksoff" in reasons["/v1/answers"]
+    assert '"finish_reason":"length"' in reasons["/v1/chat/completions"]
+    assert "response.incomplete" in reasons["/v1/responses"]
+    assert '"reason":"max_output_tokens"' in reasons["/v1/responses"]
+    assert '"stop_reason":"max_tokens"' in reasons["/v1/messages"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ('{"order_id": "QM-10017", "reason": "it arr', "Unterminated string"),
+        ('{"order_id": 123456789012345678901234567890, "reason": "broken"}', "more than 64 bits"),
+    ],
+)
+def test_a_call_that_was_cut_off_or_cannot_be_kept_is_not_made_and_the_model_is_told(
+    serve: Serve, arguments: str, why: str
+) -> None:
+    with serve(at_limit(call=("refund", arguments)), ok("I could not.")) as (client, provider):
+        answer = client.post("/v1/answers", json={"question": "Refund QM-10017, it arrived broken."}).json()
+        lead = {"Authorization": f"Bearer {client.lead}"}  # type: ignore[attr-defined]
+        assert client.get("/v1/approvals", headers=lead).json()["approvals"] == []
+    assert answer["text"].startswith("I could not."), answer
+    told = json.dumps(provider.requests[1][2]["messages"])
+    assert "so nothing was called" in told
+    assert why in told
 
 
 def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(serve: Serve) -> None:

@@ -36,10 +36,15 @@ def calls(*wanted: tuple[str, str, dict[str, Any]], text: str | None = None) -> 
     return {"role": "assistant", "content": text, "tool_calls": made}
 
 
+def call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
 def result(call_id: str, content: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "name": "not read", "content": content}
 
 
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 DESK = [
     said("user", "Which books do I have? My number is R-7."),
     calls(("c1", "get_loans", {"reader": "R-7"}), ("c2", "think", {"thought": "look first"}), text="One moment."),
@@ -197,13 +202,110 @@ def test_what_differs_is_named(airline: Path) -> None:
     assert (figures["results_recorded"], figures["results_equal"], figures["reward_equal"]) == (6, 5, 1)
 
 
+PERSON, REPLY = said("user", "Hello?"), said("assistant", "Hello.")
+HARD = {
+    "seven calls whose results come in another order": [
+        PERSON,
+        calls(*((f"c{number}", f"get_part_{number}", {"n": number}) for number in range(7))),
+        *(result(f"c{number}", f"part {number}") for number in (3, 6, 0, 1, 5, 2, 4)),
+        REPLY,
+    ],
+    "the same words again and again, under one id": [
+        *(message for _ in range(3) for message in (said("user", "ok"), said("assistant", "ok"))),
+        *(
+            message
+            for number in range(3)
+            for message in (said("user", "ok"), calls(("c1", "add_one", {})), result("c1", f"{number}"), REPLY)
+        ),
+    ],
+    "parts, pictures, names, thoughts and a refusal": [
+        {"role": "user", "name": "ada", "content": [{"type": "text", "text": "What is it?"}, PICTURE]},
+        {"role": "assistant", "content": [{"type": "text", "text": "A square."}], "reasoning_content": "Four sides."},
+        said("developer", "Be brief."),
+        PERSON,
+        {"role": "assistant", "content": None, "refusal": "I may not say."},
+    ],
+    "odd arguments": [
+        PERSON,
+        {"role": "assistant", "content": "", "tool_calls": [call("c1", "list_all", ""), call("c2", "list_all", "{}")]},
+        result("c2", "\u2028two\r\n"),
+        result("c1", '{"one":   1.10}'),
+        calls(
+            ("c3", "find", {"a": {"b": [1, None, {}]}, "u": "漢\U0001f389", "f": [0.1, 1e21], "i": 2**62, "n": None})
+        ),
+        result("c3", ""),
+        REPLY,
+    ],
+    "arguments that are no JSON object": [
+        PERSON,
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                call("c1", "find", '{"a": '),
+                call("c2", "find", '{"a": NaN}'),
+                call("c3", "list_all", "{}"),
+            ],
+        },
+        result("c1", "Error: no JSON"),
+        result("c2", "Error: no JSON"),
+        result("c3", "all"),
+        REPLY,
+    ],
+    "a result of 200,000 characters": [PERSON, calls(("c1", "fetch", {})), result("c1", "line ü\n" * 29_000), REPLY],
+    "an end without a result": [PERSON, calls(("c1", "call_librarian", {}), text="One moment.")],
+}
+
+
+def test_conversations_that_are_hard_to_carry_are_carried(tmp_path: Path) -> None:
+    folder = write(tmp_path / "desk", [{"id": name, "messages": messages} for name, messages in HARD.items()])
+    lines = [json.dumps({"id": name, "messages": it}, ensure_ascii=False) for name, it in HARD.items()]
+    (folder / "conversations.jsonl").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8", newline="")
+    (folder / "tools.json").write_text(json.dumps([{"type": "function", "function": {"name": "fetch"}}]), "utf-8")
+    figures = replay(options(folder))
+    assert figures["first_differences"] == []
+    assert is_equal(figures)
+    assert (figures["calls_recorded"], figures["results_recorded"]) == (18, 15)
+    assert (figures["answers_recorded"], figures["answers_equal"]) == (12, 12)
+    assert "called and not in tools.json" in figures["notes"][0]
+    assert "arguments that are no JSON object c1" in figures["notes"][1]
+
+
+def line(*messages: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"id": "a", "messages": messages, **more})
+
+
 @pytest.mark.parametrize(
-    ("line", "told"), [('{"id": 1}', "KeyError"), ("[", "Line 1"), ('{"id": 1, "messages": [{"role": "x"}]}', "role x")]
+    ("text", "told"),
+    [
+        ('{"id": 1}', "messages: Field required"),
+        ("[", "Line 1 .* is no JSON"),
+        (line({"role": "function", "content": "x"}), "messages.0.role: .*found: 'function'"),
+        (f"{line(PERSON, REPLY)}\n{line(PERSON, REPLY)[:30]}", "Line 2 .* breaks off"),
+        (f"{line(PERSON, REPLY)}\n{line(PERSON, REPLY)}", "Line 2 .* is that of line 1"),
+        (line(PERSON), "says nothing in answer"),
+        (line(PERSON, REPLY, result("c9", "x")), "messages.2: a result of the call 'c9'"),
+        (line(PERSON, calls(("c1", "think", {})), said("system", "x"), result("c1", "x")), "messages.3: .* no call"),
+        (line(PERSON, {"role": "assistant", "tool_calls": [{"id": "c1"}]}), "messages.1.tool_calls.0.function"),
+        (line(PERSON, calls(("c1", "think", {}), ("c1", "think", {}))), "have the id 'c1'"),
+        (line(PERSON, REPLY, reward="good"), "reward: .*found: 'good'"),
+        ("", "has no conversations"),
+    ],
 )
-def test_a_line_that_is_no_conversation_is_named(tmp_path: Path, line: str, told: str) -> None:
+def test_a_line_that_is_no_conversation_is_named(tmp_path: Path, text: str, told: str) -> None:
     folder = write(tmp_path / "desk", [])
-    (folder / "conversations.jsonl").write_text(line, encoding="utf-8")
+    (folder / "conversations.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(InvalidRequest, match=told):
+        read_recording(folder)
+
+
+def test_files_in_other_encodings_or_shapes_are_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "desk", [{"id": "a", "messages": [PERSON, REPLY]}])
+    (folder / "tools.json").write_text('[{"name": "f", "input_schema": {}}]', encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"tools.json has no schemas of tools: 0.input_schema"):
+        read_recording(folder)
+    (folder / "conversations.jsonl").write_text(line(PERSON, REPLY), encoding="utf-16")
+    with pytest.raises(InvalidRequest, match="is not in UTF-8"):
         read_recording(folder)
 
 
