@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from foundation.errors import InvalidRequest
 from foundation.text.json_values import read_object
@@ -55,9 +56,9 @@ class Message(BaseModel):
         return tuple(_image_of(part) for part in parts if part.get("type") == "image_url")
 
 
-class Action(BaseModel):
+class Action(TypedDict):
     name: str
-    arguments: dict[str, Any] = Field(default={}, alias="kwargs")
+    kwargs: NotRequired[dict[str, Any]]
 
 
 class Record(BaseModel):
@@ -263,7 +264,7 @@ def _as_conversation(record: Record, system: str) -> Conversation:
         script=tuple(script),
         closing=closing,
         reward=record.reward,
-        expected_actions=tuple(action.model_dump(by_alias=True) for action in record.expected_actions or ()),
+        expected_actions=tuple({"kwargs": {}, **action} for action in record.expected_actions or ()),
         expected_outputs=tuple(record.expected_outputs or ()),
     )
 

@@ -69,18 +69,16 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
         # LangChain completes what was cut off, such as {"amount": 1 of {"amount": 1000}, and it would be carried out
         try:
             message.tool_calls.append(tool_call(name=name, args=read_object(text or "{}"), id=call_id))
-        except ValueError as error:
-            wrong = invalid_tool_call(name=name, args=text, id=call_id, error=str(error))
-            message.invalid_tool_calls.append(wrong)
+        except ValueError as wrong:
+            message.invalid_tool_calls.append(invalid_tool_call(name=name, args=text, id=call_id, error=str(wrong)))
     return message
 
 
 def is_cut_off(message: AIMessage) -> bool:
     """Whether the reply ended at its limit of tokens, by what the vendor says of its end."""
-    said = message.response_metadata
-    reasons = {said.get(name) for name in ("finish_reason", "stop_reason", "stopReason", "done_reason")}
-    incomplete = (said.get("incomplete_details") or {}).get("reason")
-    return bool({str(reason).lower() for reason in [*reasons, incomplete]} & LIMIT_REACHED)
+    said = message.response_metadata | (message.response_metadata.get("incomplete_details") or {})
+    names = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
+    return any(str(said.get(name)).lower() in LIMIT_REACHED for name in names)
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:

@@ -29,7 +29,6 @@ from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations
 MARK = "[?]"
 # Findings that the judge of entailment makes
 OF_PASSAGES = frozenset({"denied", "unsupported"})
-CUT_OFF = "the model reached its limit of tokens and the answer breaks off ([models.chat] max_tokens)"
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -130,16 +129,15 @@ class CitationMiddleware(RequestMiddleware):
         if outcomes and not acted and not written.citations:
             return result_of(outcomes[-1].model_copy(update={"content": final}))
         path = "tool" if acted and not written.citations else "generative"
-        reason = stop_reason_of(messages[-1], run)
-        return as_result("answered", reason, final, path, written.citations)
+        return as_result("answered", stop_reason_of(messages[-1], run), final, path, written.citations)
 
 
 def stop_reason_of(message: AnyMessage, run: Run) -> StopReason:
     """Return why the model's last reply ended, and note where that was its limit of tokens."""
-    if not (isinstance(message, AIMessage) and is_cut_off(message)):
-        return "complete"
-    run.note(CUT_OFF)
-    return "length"
+    if isinstance(message, AIMessage) and is_cut_off(message):
+        run.note("the model reached its limit of tokens and the answer breaks off ([models.chat] max_tokens)")
+        return "length"
+    return "complete"
 
 
 def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:

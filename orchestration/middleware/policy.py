@@ -189,10 +189,8 @@ def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
         fits = isinstance(arguments, dict)
         calls.append(tool_call(name=name, args=_encodable(cast("Any", arguments)) if fits else {}, id=call_id))
         if not fits:
-            reason = cast("Any", call).get("error") or "as the model wrote them"
-            wrong = (
-                f"The arguments are no JSON object ({reason}), so nothing was called. Found: {str(arguments)[:SHOWN]}"
-            )
+            reason = cast("Any", call).get("error") or "this is no JSON object"
+            wrong = f"Nothing was called. Of the arguments: {reason}. Found: {str(arguments)[:SHOWN]}"
             errors.append(ToolMessage(wrong, name=name, tool_call_id=call_id, status="error"))
     return [message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}), *errors]
 

@@ -8,16 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from foundation.errors import InvalidRequest
 from foundation.text.json_values import read_object
@@ -28,7 +19,7 @@ from serving.compat.errors import UnsupportedParameter
 # Maximum tools of one request, and maximum characters of all their schemas
 MOST_TOOLS, SCHEMA_CHARACTERS = 128, 100_000
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(lambda value: read_object(json.dumps(value)))]
+JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(lambda value: read_object(json.dumps(value)))]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -110,18 +101,10 @@ class ResponseFormat(BaseModel):
         return {"type": "json_schema", "json_schema": self.json_schema.model_dump(by_alias=True, exclude_none=True)}
 
 
-def _parse_arguments(text: Any) -> Any:
-    try:
-        return read_object(text or "{}")
-    except (TypeError, ValueError) as error:
-        # pydantic takes a ValueError alone for a problem of the field
-        raise ValueError(
-            f"these arguments of a call are no JSON object: {error}. Send them as the reply had them"
-        ) from error
-
-
 # Arguments of a call, which OpenAI's clients send as a text of JSON
-Arguments = Annotated[dict[str, Any], BeforeValidator(_parse_arguments, json_schema_input_type=Text)]
+Arguments = Annotated[
+    dict[str, Any], BeforeValidator(lambda text: read_object(str(text or "{}")), json_schema_input_type=Text)
+]
 
 
 def join_replies(messages: Iterable[AnyMessage]) -> list[AnyMessage]:

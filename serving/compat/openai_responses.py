@@ -219,7 +219,7 @@ class ResponseShape(Shape):
             "created_at": now,
             "completed_at": now,
             "status": _status(answer),
-            "incomplete_details": {"reason": "max_output_tokens"} if _status(answer) == "incomplete" else None,
+            "incomplete_details": {"reason": "max_output_tokens"} if answer.stop_reason == "length" else None,
             "model": body.model,
             "output": [*messages, *_calls(answer)],
             "usage": _usage(answer),

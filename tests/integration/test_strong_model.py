@@ -180,7 +180,7 @@ def test_a_call_that_was_cut_off_or_cannot_be_kept_is_not_made_and_the_model_is_
         assert client.get("/v1/approvals", headers=lead).json()["approvals"] == []
     assert answer["text"].startswith("I could not."), answer
     told = json.dumps(provider.requests[1][2]["messages"])
-    assert "so nothing was called" in told
+    assert "Nothing was called" in told
     assert why in told
 
 
