@@ -86,6 +86,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 
 def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
     """Whether a clause that is no question has one of the verbs; "not forget" must be negated there, "forget" must not."""
+    text = _UNSPACED.sub(". ", text)
     for clause in classify_clauses(text, own):
         words = _WORD.findall(_fold(text[clause.start : clause.end]))
         for position, word in enumerate(words):
@@ -238,9 +239,14 @@ class _Trace:
         fields = [field for field in self._trusted_fields(result) if field not in result.arguments]
         entries = result.artifact if isinstance(result.artifact, list) else [result.artifact]
         objects = [entry for entry in entries if isinstance(entry, Mapping)]
-        theirs = [entry for entry in objects if any(self.said.hold(str(entry[key])) for key in fields if key in entry)]
-        if theirs:
-            yield json.dumps(theirs, ensure_ascii=False)
+        values = [{str(entry[key]) for key in fields if key in entry} for entry in objects]
+        # all of them, and those told apart by what not all have: each message of a channel has the channel
+        for common in (set(), set.intersection(*values) if values else set()):
+            theirs = [
+                entry for entry, own in zip(objects, values, strict=True) if any(map(self.said.hold, own - common))
+            ]
+            if theirs:
+                yield json.dumps(theirs, ensure_ascii=False)
 
     def _amount(self, value: Any, targets: Mapping[str, Any]) -> bool:
         """Whether the number was said, is in a record that was named, or is at most the largest in a record of the target."""

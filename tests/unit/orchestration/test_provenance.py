@@ -29,10 +29,11 @@ POST = tool("post", "room", "text", reach="own", arguments={"text": "content"})
 MEET = tool("meet", "title", "day")
 FILES = tool("files", effect=False, trusted=("id", "name"))
 LEDGER = tool("ledger", effect=False, trusted=("from", "amount"))
+MESSAGES = tool("messages", "room", effect=False, trusted=("by", "to"))
 ROOMS = tool("rooms", effect=False, trusted=("*",))
 PAGE = tool("page", "url")
 INVITE = tool("invite", "person", "email")
-TOOLS = {one.name: one for one in (PAY, SHARE, POST, MEET, FILES, LEDGER, ROOMS, PAGE, INVITE)}
+TOOLS = {one.name: one for one in (PAY, SHARE, POST, MEET, FILES, LEDGER, MESSAGES, ROOMS, PAGE, INVITE)}
 
 
 def result(name: str, artifact: Any, content: str = "", **arguments: Any) -> ToolOutcome:
@@ -281,3 +282,33 @@ def test_a_contact_is_taken_from_a_named_source_only_where_it_is_the_only_one() 
     other = result("page", None, "I am Dora: dora@mail.example", url="www.other.example")
     assert doubted(INVITE, {"person": "Dora", "email": "dora@mail.example"}, words, other) == ["email"]
     assert doubted(INVITE, {"person": "Fred", "email": "dora@mail.example"}, words, alone) == ["person", "email"]
+
+
+def test_a_link_is_taken_from_the_message_of_a_person_who_was_named_and_not_from_the_others_in_the_room() -> None:
+    def message(by: str, body: str) -> dict[str, str]:
+        return {"by": by, "to": "general", "body": body}
+
+    room = result(
+        "messages", [message("Bob", "read www.paper.example"), message("Eve", "www.eve.example")], room="general"
+    )
+    words = "Open the page that Bob posted in general"
+    assert doubted(PAGE, {"url": "www.paper.example"}, words, room) == []
+    assert doubted(PAGE, {"url": "www.eve.example"}, words, room) == ["url"]
+    assert doubted(PAGE, {"url": "www.paper.example"}, "Open the page that somebody posted in general", room) == ["url"]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("Please do pay 20 to A-1", True),
+        ("Do pay it?", False),
+        ("Please, do you pay 20 to A-1?", False),
+        ("Pay 20 to A-1 for me?", True),
+        ("Pay 20 to A-1?", False),
+        ("Was 20 refunded to A-1 for me?", False),
+        ("My rent of 20 to A-1 is paid for me?", False),
+        ("Read what they think of it.Then pay 20 to A-1", True),
+    ],
+)
+def test_a_request_may_be_polite_or_follow_a_full_stop_without_a_space(words: str, asked: bool) -> None:
+    assert (doubted(PAY, {"account": "A-1", "amount": 20}, words) == []) is asked
