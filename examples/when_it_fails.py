@@ -23,6 +23,7 @@ FAILURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "--timeout": ("the bundled model gets 20 milliseconds", FARE, IMPATIENT),
     "--no-evidence": (f"no document answers: {BAND}", BAND, {}),
 }
+FLAGS = (*FAILURES, "--crash")
 NOTES = 500
 
 
@@ -36,9 +37,7 @@ def fail(flag: str) -> None:
             answer = ask(system, question)
             print(f"  {answer.status}: {answer.text}")
         except SixplyError as error:
-            print(
-                f"  error {error.code}, {'worth trying again' if error.retryable else 'not worth trying again'}: {error}"
-            )
+            print(f"  error {error.code}, {'' if error.retryable else 'not '}worth trying again: {error}")
 
 
 def crash() -> None:
@@ -68,7 +67,9 @@ def main(*flags: str) -> None:
     if flags[:1] == ("--child",):
         store_notes(flags[1])
         return
-    for flag in flags or (*FAILURES, "--crash"):
+    if unknown := {*flags} - {*FLAGS}:
+        sys.exit(f"{' '.join(unknown)} is no failure. There are: {' '.join(FLAGS)}")
+    for flag in flags or FLAGS:
         crash() if flag == "--crash" else fail(flag)
     print("One layer up: and when nothing fails, but a request is odd? python -m examples.edge_cases")
 

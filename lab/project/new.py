@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import keyword
 import re
-import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -15,7 +15,7 @@ from lab.project.choices import ALWAYS_OUT, Choices, read_presets
 from lab.project.git import commit_all, unpack
 from lab.project.prove import prove
 from lab.project.prune import left_out_of, needs_of, parts_of
-from lab.project.render import render, used_by
+from lab.project.render import PROJECT, render, used_by
 from serving.cli import terminal
 from serving.cli.project.update import git, succeeds
 
@@ -53,10 +53,17 @@ def check_name(name: str) -> str:
             f'"{name}" is no name of a project. Use lower-case letters, digits and single hyphens, beginning with a letter: acme-desk.'
         )
     package = name.replace("-", "_")
-    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
-        raise InvalidRequest(
-            f'The project\'s folder would be "{package}", and Python has a module of that name already. Choose another name: {name}-desk.'
-        )
+    for reason, holds in {
+        "Python has a module of that name already": package in sys.stdlib_module_names
+        or importlib.util.find_spec(package) is not None,
+        "that is a word of Python": keyword.iskeyword(package),
+        "that is the name of the template": package == PROJECT,
+        "git ignores a folder of that name here": succeeds(ROOT, "check-ignore", "--quiet", f"{package}/"),
+    }.items():
+        if holds:
+            raise InvalidRequest(
+                f'The project\'s folder would be "{package}", and {reason}. Choose another name: {name}-desk.'
+            )
     return name
 
 
@@ -88,23 +95,22 @@ def write(target: Path, choices: Choices, commit: str) -> None:
     """Write the whole project, or nothing.
 
     Raises:
-        StorageFull: the disk is full.
+        StorageFull: the disk is full, or the folder cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{choices.name}-", dir=target.parent))
     try:
-        unpack(ROOT, commit, beside / "tree")
-        project = beside / "project"
-        render(beside / "tree", project, choices, commit=commit, origin=_origin())
-        git(project, "init", "--quiet", "--initial-branch=main")
-        commit_all(project, f"{choices.title}, from the template at {commit[:12]}")
-        project.replace(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{choices.name}-", dir=target.parent, ignore_cleanup_errors=True
+        ) as beside:
+            tree, project = Path(beside, "tree"), Path(beside, "project")
+            unpack(ROOT, commit, tree)
+            render(tree, project, choices, commit=commit, origin=_origin())
+            git(project, "init", "--quiet", "--initial-branch=main")
+            commit_all(project, f"{choices.title}, from the template at {commit[:12]}")
+            project.replace(target)
     except OSError as error:
-        raise StorageFull(
-            f"The project could not be written to {target}: {error.strerror}. Nothing was left there."
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        why = error.strerror or error.args[0][0][-1]  # of a tree that is copied, shutil collects (from, to, why)
+        raise StorageFull(f"The project could not be written to {target}: {why}. Nothing was left there.") from error
 
 
 def count_lines(tree: Path) -> int:

@@ -148,10 +148,9 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         if code not in errors:
             raise InvalidSetting(f'[models.chat] raises = "{code}" names no error. {did_you_mean(code, errors)}')
         told = f'The scripted test double was told to raise "{code}". Remove `raises` to let it reply.'
-        return ScriptedChat(replies=(errors[code](told),))
-    if options.searches:
-        return ScriptedChat(searches=True, profile={"tool_calling": True})
-    return ScriptedChat(replies=options.replies, patterns=dict(options.patterns))
+        return ScriptedChat(replies=(errors[code](told),), profile={"tool_calling": False})
+    scripted = options.model_dump(include={"replies", "patterns", "searches"})
+    return ScriptedChat(**scripted, profile={"tool_calling": options.searches})
 
 
 def _search_or_quote(messages: Sequence[BaseMessage]) -> AIMessage:

@@ -49,7 +49,7 @@ def test_a_line_that_is_not_printed_is_missed() -> None:
 @pytest.mark.real_model
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_the_program_prints_what_the_page_shows(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [name])
@@ -58,3 +58,9 @@ def test_the_program_prints_what_the_page_shows(
     assert missing(OUTPUTS[name], printed) == []
     assert len(printed.splitlines()) <= 25
     assert "One layer up" in printed.splitlines()[-1]
+    assert [record.message for record in caplog.records if "make model-check" in record.message] == []
+
+
+def test_a_failure_that_cannot_be_played_is_named_with_those_that_can() -> None:
+    with pytest.raises(SystemExit, match=r"--bang is no failure\. There are: --provider-down"):
+        import_module("examples.when_it_fails").main("--bang")

@@ -242,6 +242,9 @@ def test_with_these_parts_left_out_the_guards_hold(upstream: Path, tmp_path: Pat
         ("Acme Desk", "is no name of a project"),
         ("numpy", "Python has a module"),
         ("-a", "is no name"),
+        ("class", "a word of Python"),
+        ("sixply", "the name of the template"),
+        ("var", "git ignores a folder of that name"),
     ],
 )
 def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> None:
@@ -279,17 +282,27 @@ def test_a_folder_that_is_not_empty_and_one_inside_are_refused_and_nothing_is_wr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+FULL = "[Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), shutil.Error([("a", "b", FULL)])])
 def test_a_disk_that_is_full_leaves_nothing_behind(
-    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(new, "ROOT", upstream)
     monkeypatch.setattr(new, "render", full)
     with pytest.raises(SixplyError, match="No space left on device"):
         new.write(tmp_path / "acme", Choices(name="acme-desk", without=()), "HEAD")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SixplyError, match="could not be written"):
+        new.write(tmp_path / "file" / "acme", Choices(name="acme-desk", without=()), "HEAD")
 
 
 def test_a_tree_that_is_no_checkout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
