@@ -18,6 +18,9 @@ USAGE_AT_START = "usage_at_start"
 # Keys of LangChain's adapters for tokens that were written into the provider's cache, each token under one of them
 CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
+# More are no count of tokens, nor are negative ones, which would lower the bill
+MOST_TOKENS = 10**9
+
 
 def usage_of(message: AIMessage) -> Usage:
     """Return the reported tokens; all fields are `None` where nothing was reported."""
@@ -25,7 +28,7 @@ def usage_of(message: AIMessage) -> Usage:
     at_start: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
     if at_start and not (reported and reported["input_tokens"]):
         reported = {**at_start, "output_tokens": reported["output_tokens"] if reported else 0}
-    if reported is None:
+    if not reported or not all(0 <= reported[kind] <= MOST_TOKENS for kind in ("input_tokens", "output_tokens")):
         return Usage()
     read: Mapping[str, Any] = reported.get("input_token_details", {})
     written = [read[name] for name in CACHE_WRITES if read.get(name) is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,19 @@ class Options(RemoteChatOptions):
 SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extra_headers", "extra_query", "timeout"}
 
 
+class PlainStream(AsyncStream[object]):
+    """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
+
+    async def __stream__(self) -> AsyncIterator[Any]:
+        used: Any = None
+        piece: Any
+        async for piece in super().__stream__():
+            used = piece.pop("usage", None) or used
+            yield piece
+        if used and used.get("prompt_tokens") is not None:
+            yield {"choices": [], "usage": used}
+
+
 class PlainCompletions(AsyncCompletions):
     """OpenAI's chat completions, streamed as they stand on the wire."""
 
@@ -43,7 +57,7 @@ class PlainCompletions(AsyncCompletions):
         # pieces of `object` are not parsed
         options = make_request_options(security={"bearer_auth": True})
         return await self._client.post(
-            "/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=AsyncStream[object]
+            "/chat/completions", cast_to=object, body=body, options=options, stream=True, stream_cls=PlainStream
         )
 
 
@@ -59,8 +73,10 @@ class OpenAICompatibleChat(ChatOpenAI):
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
         for choice in chunk.get("choices") or ():
-            delta = choice.setdefault("delta", None)  # some servers leave out what LangChain looks up
-            for call in (delta or {}).get("tool_calls") or ():
+            delta = choice.setdefault("delta", None) or {}  # some servers leave out what LangChain looks up
+            if refused := delta.get("refusal"):  # LangChain leaves it out
+                delta["content"] = f"{delta.get('content') or ''}{refused}"
+            for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
                 call.setdefault("function", None)
         return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)

@@ -97,12 +97,17 @@ def rebind(runnable: Runnable[Any, Any], old: BaseChatModel, new: BaseChatModel)
     return runnable
 
 
+def longest_reply(model: BaseChatModel, asked: int | None = None) -> int | None:
+    """Return the limit of tokens of a reply: the lower one of the call's and the model's own; `None`: there is none."""
+    limits = (asked, *(getattr(model, name, None) for name in ("max_tokens", *OTHER_LIMITS)))
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
 def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
     """Return the model and the arguments for one call, with `max_tokens` moved to the model's own field where it has
     another or that field wins: some classes pass unknown arguments to a client that refuses them.
     """
-    fields = type(model).model_fields
-    own = "max_tokens" if "max_tokens" in fields else next((name for name in OTHER_LIMITS if name in fields), None)
+    own = next((name for name in ("max_tokens", *OTHER_LIMITS) if name in type(model).model_fields), None)
     counts_for_more = own != "max_tokens" or getattr(model, "use_responses_api", False)
     if own is None or not counts_for_more or "max_tokens" not in arguments:
         return model, arguments

@@ -33,6 +33,7 @@ from models.resilience.bindings import (
     carry_limit,
     carry_order,
     demand_ability,
+    longest_reply,
     plain_choice,
     rebind,
 )
@@ -46,6 +47,8 @@ __all__ = ["ANSWERED_BY", "FALLBACK", "ResilientChatModel", "resilient", "transl
 # Keys of `response_metadata`: True where a fallback answered, so that the answer is marked as degraded; the index of
 # the model that answered, 1 for the first fallback
 FALLBACK, ANSWERED_BY = "fallback", "answered_by"
+# Providers whose streams always say why they end
+SAY_THE_END = frozenset({"anthropic", "mistralai", "openai"})
 
 T = TypeVar("T")
 # A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called
@@ -162,7 +165,8 @@ class ResilientChatModel(ChatWrapper):
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, carry_order(model, messages), stop, arguments)
-            return await read_first_words(bound_stream(chunks, identity(model)[1], kwargs.get("max_tokens")))
+            longest = longest_reply(model, kwargs.get("max_tokens"))
+            return await read_first_words(bound_stream(chunks, identity(model)[1], longest))
 
         deadline = self.clock.monotonic_s() + self.settings.timeout_s
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
@@ -177,9 +181,8 @@ class ResilientChatModel(ChatWrapper):
                 yield chunk
         self._check_choice(index, kwargs, called=called)
         added = self._labels(index, labels)
-        if (
-            labels.get("model_provider") == "mistralai" and "finish_reason" in added
-        ):  # its class ends a cut stream silently
+        # their classes end a cut stream silently
+        if labels.get("model_provider") in SAY_THE_END and added.get("finish_reason") == "unknown":
             raise UpstreamMalformed(
                 f"The stream of {identity(self.candidates[index])[1]} ended in the middle. Try again."
             )

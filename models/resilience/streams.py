@@ -15,11 +15,13 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.json_values import read_object
+from models.pricing import usage_of
 
 # Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
 # How vendors say that a reply ended at its limit of tokens
 LIMIT_REACHED = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"})
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
@@ -63,6 +65,8 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
     message = cast("AIMessage", message_chunk_to_message(whole))
+    if usage_of(message).input_tokens is None:  # counts that are none cannot be stored
+        message.usage_metadata = None
     message.tool_calls, message.invalid_tool_calls = [], []
     for call in whole.tool_call_chunks:
         name, call_id, text = call["name"] or "", call["id"], call["args"] or ""
@@ -75,10 +79,19 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
 
 
 def is_cut_off(message: AIMessage) -> bool:
-    """Whether the reply ended at its limit of tokens, by what the vendor says of its end."""
+    """Whether the reply ended at its limit of tokens."""
+    return _ended_by(message, LIMIT_REACHED)
+
+
+def is_filtered(message: AIMessage) -> bool:
+    """Whether a filter of the provider's ended the reply."""
+    return _ended_by(message, FILTERED)
+
+
+def _ended_by(message: AIMessage, reasons: frozenset[str]) -> bool:
     said = message.response_metadata | (message.response_metadata.get("incomplete_details") or {})
     names = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
-    return any(str(said.get(name)).lower() in LIMIT_REACHED for name in names)
+    return any(str(said.get(name)).lower() in reasons for name in names)
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:

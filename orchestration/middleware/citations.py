@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed
 from models.pricing import empty_reply_of
-from models.resilience.streams import is_cut_off
+from models.resilience.streams import is_cut_off, is_filtered
 from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware
@@ -137,6 +137,9 @@ def stop_reason_of(message: AnyMessage, run: Run) -> StopReason:
     if isinstance(message, AIMessage) and is_cut_off(message):
         run.note("the model reached its limit of tokens and the answer breaks off ([models.chat] max_tokens)")
         return "length"
+    if isinstance(message, AIMessage) and is_filtered(message):
+        run.note("the provider's filter ended the answer before it was whole")
+        return "error"
     return "complete"
 
 

@@ -179,13 +179,15 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 
 def _with_whole_calls(message: BaseMessage) -> list[BaseMessage]:
-    """Return the message with an id for each call, and an error for each call whose arguments are no JSON object."""
+    """Return the message with an id of its own for each call, and an error for each call whose arguments are no JSON object."""
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
         return [message]
     calls: list[ToolCallDict] = []
     errors: list[ToolMessage] = []
     for call in (*message.tool_calls, *message.invalid_tool_calls):
         name, call_id, arguments = call["name"] or "unknown", call.get("id") or uuid4().hex, call["args"]
+        if any(call_id == made["id"] for made in calls):  # providers refuse to be shown two calls of one id
+            call_id = uuid4().hex
         fits = isinstance(arguments, dict)
         calls.append(tool_call(name=name, args=_encodable(cast("Any", arguments)) if fits else {}, id=call_id))
         if not fits:

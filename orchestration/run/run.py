@@ -229,6 +229,8 @@ class Run:
                 raise
             message = join_chunks(heard)
             self._charge(self._priced_call(message, expected, begun_s), spent)
+            # where the provider did not say, an estimate, or the run would have no limit
+            spent.tokens = spent.tokens or count_tokens_approximately([*messages, message])
         if message.response_metadata.get(FALLBACK):
             self.note(f"answered by the fallback model {message.response_metadata.get('model_name', '')}".rstrip())
         return message

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -39,6 +40,14 @@ async def test_a_call_is_charged_to_its_answer_and_tenant(world: World) -> None:
     assert (charge.layer, charge.kind, charge.tenant, charge.answer_id) == ("models", "chat", "north", "a-1")
     assert charge.usd == run.cost_usd == Decimal(6) / 1_000_000
     assert (run.usage.input_tokens, run.usage.output_tokens, run.budget.tokens) == (2, 4, 6)
+
+
+async def test_a_provider_that_tells_no_usage_uses_up_the_tokens_of_the_run_all_the_same(world: World) -> None:
+    world.chat = FakeListChatModel(responses=["four words of reply"])
+    run = run_of(world)
+    await run.generate([HumanMessage("two words")])
+    assert run.usage.input_tokens is None, "nothing is claimed"
+    assert run.budget.tokens > 0
 
 
 async def test_the_first_word_of_a_run_is_timed_once(world: World) -> None:
