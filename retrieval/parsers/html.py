@@ -106,6 +106,8 @@ def _as_html(content: Any) -> Any:
 def _without_hidden(document: Any) -> bool:
     elements = [element for element in document.iter() if isinstance(element.tag, str)]
     hidden = [it for it in elements if it.get("hidden") is not None or _HIDING.search(it.get("style", ""))]
+    links = [link for link in document.iter("a") if link.getparent() is not None and link.getparent().tag in _HEADINGS]
+    hidden += [link for link in links if not any(map(str.isalnum, "".join(link.itertext())))]  # a sign: "link to here"
     for element in hidden:
         if element.getparent() is not None:
             element.drop_tree()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused
@@ -38,7 +39,7 @@ class Line:
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".pdf",), f"pdf {2 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".pdf",), f"pdf {3 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -53,10 +54,26 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     return draft.finish(title=_title(reader), pages=len(reader.pages))
 
 
+@cache
+def _mend_spaces() -> None:
+    """Let pypdf find the spaces of TeX, whose fonts have no glyph for them: it takes the width of another glyph (its issue 3978)."""
+    with suppress(ImportError, AttributeError):  # private: another version may have neither fault nor place
+        from pypdf.generic._font import Font
+
+        find = Font._get_space_char  # noqa: SLF001 - there is no other way in
+
+        def find_or_none(encoding: Any, characters: dict[Any, Any]) -> str:
+            absent = isinstance(encoding, str) and " " not in characters.values()
+            return "" if absent else find(encoding, characters)
+
+        Font._get_space_char = staticmethod(find_or_none)  # type: ignore[assignment]  # noqa: SLF001
+
+
 def _open(content: bytes, name: str) -> PdfReader:
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
+    _mend_spaces()
     try:
         reader = PdfReader(io.BytesIO(content))
         if reader.is_encrypted and not reader.decrypt(""):  # many are encrypted under no password, only against editing

@@ -314,7 +314,7 @@ OUTPUTS = {
     "html 8": "d1d6472e42d551e3",
     "json 4": "f14e103ab7d5e9bc",
     "markdown 3": "8dfdc99ae1f827be",
-    "pdf 2": "6d130658095437b2",
+    "pdf 3": "6d130658095437b2",
     "pptx 3": "7833610a755b874d",
     "text 3": "534e94374f7ded5a",
     "xlsx 5": "5c6c3ff8913dbaa6",
