@@ -27,9 +27,9 @@ SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 
 
 class Section(BaseModel):
-    """A frozen section of `stack.toml`, or the options of a part; unknown keys are errors."""
+    """A frozen section of `stack.toml`, or the options of a part; unknown keys are errors, and so are `inf` and `nan`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Part(BaseModel):

@@ -104,7 +104,7 @@ class DurableAgent(ABC):
 
     def _check_question(self, question: str) -> str:
         most = self._settings.max_question_characters
-        if not question.strip():
+        if not any(letter.isprintable() and not letter.isspace() for letter in question):  # invisible ones ask nothing
             raise InvalidRequest("The question is empty. Ask something.")
         if len(question) > most:
             raise TooLarge(

@@ -250,3 +250,9 @@ def test_a_folder_for_everybody_is_not_closed(tmp_path):
     tmp_path.chmod(0o1777)
     make_data_dir(tmp_path)
     assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_a_number_that_is_none_is_refused(stack, value):
+    with pytest.raises(InvalidSetting, match=r'"serving\.http\.grace_s" .*finite number'):
+        stack(f"[serving.http]\ngrace_s = {value}")

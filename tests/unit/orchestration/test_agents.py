@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from foundation.errors import Conflict, StoreUnavailable, UpstreamDown, UpstreamLimited
+from foundation.errors import Conflict, InvalidRequest, StoreUnavailable, UpstreamDown, UpstreamLimited
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Answer, Recalled
@@ -50,6 +50,12 @@ async def test_auto_shows_what_the_model_wrote_where_the_gate_lets_it_through(wo
     assert (given.path, given.text) == ("generative", "A parcel may weigh at most 30 kilograms. [1]")
     assert (given.drafts, given.degraded) == (("shown",), ())
     assert (given.usage.input_tokens or 0) > 0
+
+
+@pytest.mark.parametrize("question", ["", " \n", "\u200b\ufeff\u2060"])
+async def test_a_question_that_nobody_can_see_is_refused(world: World, question: str) -> None:
+    with pytest.raises(InvalidRequest, match="The question is empty"):
+        await asked(world, question)
 
 
 async def test_auto_quotes_where_the_gate_refuses_what_the_model_wrote(world: World) -> None:
