@@ -112,10 +112,13 @@ def modules_of(tree: Path, packages: Iterable[str]) -> dict[str, Path]:
     return {".".join(file.relative_to(tree).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
-@cache
 def imports_of(path: Path) -> set[str]:
     """All that a file imports, anywhere in it, or starts by `-m`, by dotted names; of `a.b` also `a`."""
-    text = path.read_text(encoding="utf-8")
+    return _imports_in(path.read_text(encoding="utf-8"))
+
+
+@cache  # by the text: most files of a project are those of the tree
+def _imports_in(text: str) -> set[str]:
     tree, names = ast.parse(text), set[str]()
     for node in _statements_of(tree):
         if isinstance(node, ast.Import):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from tests.docs.test_links import missing
 from tests.make_rules import to_arguments
+from tests.tree import copy_of_tree
 
 ROOT = Path(__file__).parents[2]
 AGENTS = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
@@ -25,9 +25,6 @@ COMMANDS = [
 ]
 HOSTILE = "support_desk"
 """Two of its documents are refused, so taking it in ends with an error."""
-IGNORED = shutil.ignore_patterns(
-    ".git", ".venv", "var", "weights", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
-)
 
 
 def test_the_file_for_assistants_is_short_and_names_every_skill() -> None:
@@ -67,7 +64,7 @@ def test_a_skill_has_the_open_format_and_is_short(path: Path) -> None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree with its documents taken in, so that a skill may write into it."""
     folder = tmp_path_factory.mktemp("skills") / "copy"
-    shutil.copytree(ROOT, folder, ignore=IGNORED)
+    copy_of_tree(folder)
     if (ROOT / "weights").is_dir():
         (folder / "weights").symlink_to(ROOT / "weights")
     ingest = next(command for _, command in COMMANDS if command.startswith("make ingest"))

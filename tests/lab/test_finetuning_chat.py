@@ -67,10 +67,10 @@ def tuned(configure: Any, data: Path, to: Path, **more: Any) -> tuple[bool, dict
 
 @pytest.mark.slow
 def test_conversations_make_an_adapter_that_the_printed_lines_load(configure: Any, tmp_path: Path) -> None:
-    better, figures = tuned(configure, write(tmp_path / "talks.jsonl", talks(20)), tmp_path / "lamps")
+    better, figures = tuned(configure, write(tmp_path / "talks.jsonl", talks(10)), tmp_path / "lamps")
     assert better
     assert figures["loss_after"] < figures["loss_before"]
-    assert figures["n_train"] + figures["n_held_out"] == 20
+    assert figures["n_train"] + figures["n_held_out"] == 10
     assert figures["base_sha256"] == weights.SMOLLM2.sha256
     record = json.loads((tmp_path / "lamps" / "tuning.json").read_text(encoding="utf-8"))
     assert {**record, "to": 0} == {**figures, "libraries": record["libraries"], "to": 0}

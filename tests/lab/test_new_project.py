@@ -29,6 +29,7 @@ from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git, succeeds
+from tests.tree import copy_of_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = read_optional(ROOT)
@@ -48,16 +49,13 @@ def cover_pairs(names: list[str]) -> list[tuple[str, ...]]:
 ROWS = cover_pairs(CHOOSABLE)[: None if "EVERY_PAIR" in os.environ else 2]
 """What is left out: everything and nothing, and once a week in CI every pair."""
 LEFT_OUT = OPTIONAL["mcp"]["paths"][0]
-IGNORED = shutil.ignore_patterns(
-    ".git", ".venv", "var", "weights", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
-)
 
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it stands here, in a repository of its own."""
     folder = tmp_path_factory.mktemp("template") / "template"
-    shutil.copytree(ROOT, folder, ignore=IGNORED)
+    copy_of_tree(folder)
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit_all(folder, "The template")
     return folder
