@@ -16,7 +16,7 @@ from foundation.types import Principal
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
-from serving.api.schemas import Text
+from serving.api.schemas import RequestBody, Text
 from serving.compat.conversation import (
     MOST_TOOLS,
     CallId,
@@ -112,7 +112,8 @@ def _text_of(content: str | list[TextPart]) -> str:
     return content if isinstance(content, str) else "\n".join(part.text for part in content)
 
 
-class OutputConfig(BaseModel):
+class OutputConfig(RequestBody):
+    effort: str | None = None
     format: ResponseFormat | None = None
 
 
@@ -121,6 +122,7 @@ class MessagesTool(BaseModel):
     name: ToolName
     description: Text | None = None
     input_schema: JsonObject
+    strict: bool | None = None
 
 
 class MessagesRequest(VendorRequest):
@@ -156,7 +158,7 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
         caller,
         runtime,
         tools=[
-            FunctionDefinition(name=tool.name, description=tool.description, parameters=tool.input_schema)
+            FunctionDefinition(**tool.model_dump(exclude={"type", "input_schema"}), parameters=tool.input_schema)
             for tool in body.tools
         ],
         response_format=body.output_config.format if body.output_config else None,

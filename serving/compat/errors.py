@@ -9,7 +9,10 @@ from serving.http import errors
 from serving.http.errors import ANTHROPIC_PATHS, DETAIL_SHOWN, QuestionTooLong, shorten
 
 # with those of its routes that we do not serve
-OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/moderations", "/v1/responses")
+OPENAI_PATHS = (
+    "/v1/audio/", "/v1/batches", "/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/files", "/v1/images/", "/v1/models",
+    "/v1/moderations", "/v1/responses", "/v1/vector_stores",
+)  # fmt: skip
 # Codes for errors that OpenAI's clients handle; every other code is ours
 OPENAI_CODES = {
     "budget_exceeded": "insufficient_quota",

@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 # clients send these by default, and the configuration decides them: accepted without effect
 TUNING = frozenset({
-    "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "reasoning_effort",
+    "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "prompt_cache_key", "reasoning_effort",
     "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
 })  # fmt: skip
 
@@ -78,13 +78,17 @@ ChatPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Annotated[list[ChatPart], Field(fail_fast=True)] | None = None
+    refusal: Text | None = None
+    # older forms and recordings, of which nothing would reach the model
+    function_call: None = None
+    audio: None = None
     tool_calls: list[ChatCall] | None = None
     tool_call_id: CallId | None = None
 
     @property
     def as_message(self) -> AnyMessage:
         parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
-        text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        text = "\n".join(part.text for part in parts if isinstance(part, TextPart)) or self.refusal or ""
         if self.role == "tool":
             return ToolMessage(text, tool_call_id=self.tool_call_id or "")
         if self.role == "assistant":

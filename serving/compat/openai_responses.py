@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-HERE = frozenset({"max_output_tokens", "prompt_cache_key", "reasoning"})
+HERE = frozenset({"max_output_tokens", "reasoning"})
 ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {"include": ([],), "truncation": ("disabled", "auto")}
 PREFIX = "resp_"
 # Prefix of the id of a background response, before the id of its job

@@ -34,7 +34,10 @@ MODELS: dict[str, Compose | None] = {
     "sixply-generative": "generative",
 }
 
-TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call"})
+TOOLS = frozenset({"tools", "tool_choice"})
+# Parameters without effect that are numbers, and of them those that are positive
+SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed", "temperature", "top_p"})
+COUNTS = frozenset({"max_completion_tokens", "max_output_tokens", "max_tokens", "top_k"})
 # Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
 
@@ -72,6 +75,7 @@ def refuse_unsupported(
     """Raises UnsupportedParameter: one outside of `tuning`, with no `neutral` value, would change the answer."""
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
+        _check_number(name, value)
         if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):
             continue
         if name in TOOLS:
@@ -83,6 +87,16 @@ def refuse_unsupported(
         raise UnsupportedParameter(
             f'"{name}" is not supported here. Leave it out; docs/api.md lists what is.', param=name
         )
+
+
+def _check_number(name: str, value: Any) -> None:
+    # without effect, and yet a client that sends nonsense has a fault that it should hear of
+    if value is None or name not in SAMPLING | COUNTS:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (name in COUNTS and value < 1):
+        wanted = "a number above 0" if name in COUNTS else "a number"
+        raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
 
 
 def request_of(
@@ -133,6 +147,11 @@ def request_from(
     if model not in MODELS:
         raise unknown(model)
     turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))
+    if turns and isinstance(turns[-1], AIMessage) and not turns[-1].tool_calls:
+        raise UnsupportedParameter(
+            "The last message is the assistant's, and no reply is continued here. End with a user message.",
+            param="messages",
+        )
     ends_in_result = bool(turns) and isinstance(turns[-1], ToolMessage)
     if any(map(images_in, turns)) and not getattr(agent, "takes_images", False):
         raise UnsupportedParameter(

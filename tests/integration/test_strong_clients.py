@@ -234,6 +234,36 @@ def test_tools_that_do_not_fit_are_refused_with_what_to_change(strong_client: ht
             create(model="sixply", messages=[USER], tool_choice=choice)
 
 
+def test_numbers_that_are_none_and_words_of_the_assistant_at_the_end_are_refused(strong_client: httpx2.Client) -> None:
+    create, say = openai_of(strong_client).chat.completions.create, anthropic_of(strong_client).messages.create
+    numbers: list[dict[str, Any]] = [{"temperature": "hot"}, {"max_tokens": 0}, {"seed": True}, {"top_p": [1]}]
+    for wrong in numbers:
+        with pytest.raises(openai.BadRequestError, match="send a number") as refused:
+            create(model="sixply", messages=[USER], **wrong)
+        assert refused.value.param == next(iter(wrong))
+    with pytest.raises(anthropic.BadRequestError, match="a number above 0"):
+        say(model="sixply", messages=[USER], max_tokens=0)
+    begun: list[Any] = [USER, {"role": "assistant", "content": "It is"}]
+    for attempt in (
+        lambda: create(model="sixply", messages=begun),
+        lambda: openai_of(strong_client).responses.create(model="sixply", input=begun),
+        lambda: say(model="sixply", messages=begun, max_tokens=9),
+    ):
+        with pytest.raises((openai.BadRequestError, anthropic.BadRequestError), match="End with a user message"):
+            attempt()
+    older: list[Any] = [USER, {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}, USER]
+    with pytest.raises(openai.BadRequestError, match="function_call: Input should be None"):
+        create(model="sixply", messages=older)
+
+
+def test_a_refusal_that_a_client_sends_back_reaches_the_model(serve: Serve) -> None:
+    told: list[Any] = [USER, {"role": "assistant", "content": None, "refusal": "I may not say."}, USER]
+    with serve(ok(MILD)) as (client, provider):
+        openai_of(client).chat.completions.create(model="sixply", messages=told, prompt_cache_key="k")
+        _, turns = read_by_model(provider)
+    assert ("assistant", "I may not say.") in turns
+
+
 CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
 BAD_TURNS: list[tuple[str, list[Any]]] = [
     ("no call of this id", [USER, {"role": "tool", "tool_call_id": "call_1", "content": "18"}]),
