@@ -24,6 +24,7 @@ from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.opening import open_checkpoints, open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
+from serving.processes import address
 from serving.settings import Settings
 
 CONVERSATIONS = "conversations"
@@ -158,7 +159,7 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
         ),
         Store(
             name="versions and models",
-            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock"),
+            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock", address.FILE),
             stays="what ran, with which settings; it knows no person",
         ),
     )
