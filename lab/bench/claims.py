@@ -184,7 +184,7 @@ def _reference_answers(folder: Path, seed: int) -> Iterator[Case]:
             continue
         rest = chance.sample(sorted(texts.keys() - set(cited)), min(len(texts) - len(cited), PASSAGES - len(cited)))
         passages = tuple(
-            Passage(number, texts[key].text, texts[key].title) for number, key in enumerate([*cited, *rest], 1)
+            Passage(number, texts[key].text, texts[key].title, key) for number, key in enumerate([*cited, *rest], 1)
         )
         numbers = range(1, len(cited) + 1)
         for answer in dict.fromkeys(question.answers[:2]):
@@ -215,7 +215,7 @@ def _supported_claims(folder: Path) -> Iterator[Case]:
         holding = list(dict.fromkeys(place // PAGE_PART for place in support))
         shown = list(dict.fromkeys([*holding, *range(len(parts))]))[: max(PASSAGES, len(holding))]
         headings = f"{' '.join(sentences[:2])[:300]} {str(row.get('context_before_claim') or '')[-600:]}"
-        passages = tuple(Passage(number, parts[place], headings) for number, place in enumerate(shown, 1))
+        passages = tuple(Passage(number, parts[place], headings, str(group)) for number, place in enumerate(shown, 1))
         markers = "".join(f"[{number}]" for number in range(1, len(holding) + 1))
         yield Case(folder.name, "supported", True, f"{row['claim']} {markers}", passages, group=group)
 
@@ -230,7 +230,9 @@ def _judged_answers(folder: Path) -> Iterator[Case]:
         if question is None or not question.documents or row["human"]["faithfulness"] < FULL_MARKS:
             continue
         documents = [texts[key] for key in question.documents if key in texts]
-        passages = tuple(Passage(number, one.text, one.title) for number, one in enumerate(documents, 1))
+        passages = tuple(
+            Passage(number, one.text, one.title, one.document_id) for number, one in enumerate(documents, 1)
+        )
         known = tuple(content for _, content in question.history)
         group += 1
         yield Case(folder.name, "human_full_marks", True, row["response"], passages, question.question, known, group)

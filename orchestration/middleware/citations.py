@@ -83,7 +83,9 @@ class CitationMiddleware(RequestMiddleware):
         if not self._checks:
             return read_citations(text, passages)
         headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
-        shown = [Passage(number, hit.chunk.text, headings[number]) for number, hit in passages.items()]
+        shown = [
+            Passage(number, hit.chunk.text, headings[number], hit.chunk.document_id) for number, hit in passages.items()
+        ]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
         question, stated = run.state.get("question", ""), (run.prompt("persona").text, client_options(run).instructions)
         # without a passage the judge's verdict decides nothing, and it takes seconds on long results

@@ -40,6 +40,8 @@ class Passage:
     text: str
     headings: str = ""
     """Title and heading path, which may name a sentence's subject."""
+    document: str = ""
+    """Its document's id; a date or name that a claim takes from another passage of the same document is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,15 @@ class _Shown:
                 self._sentences[number] = _split(number, self.passages[number].text)
         return [sentence for number in (*numbers, 0) for sentence in self._sentences[number]]
 
+    def of_documents(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the numbers of these passages and of all others of their documents."""
+        documents = {self.passages[number].document for number in numbers} - {""}
+        return tuple(n for n, passage in self.passages.items() if n in numbers or passage.document in documents)
+
     def evidence(self, numbers: tuple[int, ...]) -> Text:
         """Return all text from which a claim on these passages may take figures and names."""
         if numbers not in self._evidence:
-            headings = [passage.headings for passage in self.passages.values()]
+            headings = dict.fromkeys(self.passages[number].headings for number in numbers)
             texts = [self.passages[number].text for number in numbers]
             self._evidence[numbers] = Text("\n".join([*headings, *texts, *self.known, self._question]))
         return self._evidence[numbers]
@@ -166,11 +171,13 @@ class _Draft:
     def contradiction(self) -> tuple[str, str]:
         """Finding and detail of a rule; both empty: none."""
         claim, near = self.claim, Text("\n".join(self.quotes))
-        if figures := wrong_figures(claim, self._evidence, near, self._before):
+        around = self._shown.evidence(self._shown.of_documents(self._numbers))
+        if figures := wrong_figures(claim, around, near, self._before):
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"
-        if names := unknown_names(claim, self._evidence, codes_alone=not self._same_language):
+        foreign, english = not self._same_language, self._evidence_is_english
+        if names := unknown_names(claim, around, codes_alone=foreign, english=english):
             return "name", f"names {', '.join(names)}; the passages do not"
         sentences, every = [s.content for s in self.nearest], [s.content for s in self._sentences]
         copied = change_in_copies(claim, sentences, self._evidence)

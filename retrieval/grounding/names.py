@@ -13,7 +13,8 @@ from retrieval.text.quantities import EVERY_MONTH
 
 _LABEL = re.compile(r"[^.:;!?]{2,80}:\s")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\u2022]|[-–—]\s|[.!?:]\W)\W*$")
-_MANY_CAPITALS = 0.34
+# Share of a claim's words that have capitals from which these name nothing: as in title case, or in German
+_MANY_CAPITALS, _MANY_IN_ENGLISH = 0.34, 0.5
 _AROUND = 40
 _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 # Endings of two forms of a name: Germany and German, Italy and Italian
@@ -23,13 +24,14 @@ _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
-def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> list[str]:
+def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False, english: bool = False) -> list[str]:
     """Return the names and codes of the claim that the evidence has in no form. `codes_alone` where it is in another
-    language, which spells names and capitals differently; then of another script's text also the names in the evidence's.
+    language, which spells names and capitals differently; of another script's text also the names in the evidence's.
+    `english`: they are in English.
     """
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
-    known = {word for run in runs if initials_of(run) in evidence.spellings for word in WORD.findall(run)}
-    names = list(dict.fromkeys(_names(claim.text)))
+    known = {word for run in runs if initials_of(run) in evidence.abbreviations for word in WORD.findall(run)}
+    names = list(dict.fromkeys(_names(claim.text, _MANY_IN_ENGLISH if english else _MANY_CAPITALS)))
     if codes_alone:
         script = in_latin_letters(evidence.text)
         other = script != in_latin_letters(claim.text)
@@ -37,7 +39,7 @@ def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False) -> 
     return [name for name in names if name not in known and not is_known(name, evidence)]
 
 
-def _names(text: str) -> Iterator[str]:
+def _names(text: str, many: float) -> Iterator[str]:
     yield from (name for whole in _QUOTED_ZH.findall(text) for name in whole.split("·") if len(name) > 1)
     # A label in title case before a colon names nothing
     label = _LABEL.match(text)
@@ -46,7 +48,7 @@ def _names(text: str) -> Iterator[str]:
     matches = list(WORD.finditer(text))
     capitals = [m for m in matches if m.start() >= begin and m[0][:1].isupper()]
     inside = [m for m in capitals if not _SENTENCE_START.search(text[max(0, m.start() - 4) : m.start()])]
-    if len(inside) > _MANY_CAPITALS * len(matches) and len(matches) > 6:
+    if len(inside) > many * len(matches) and len(matches) > 6:
         inside = [m for m in inside if _CODE.fullmatch(m[0]) or _in_run(text, m)]
     starts = {m.start() for m in inside}
     for match in matches:

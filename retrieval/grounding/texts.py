@@ -60,6 +60,11 @@ class Text:
         return frozenset(spellings | joined | self.word_set | set(map(initials_of, CAPITALISED_RUN.findall(self.text))))
 
     @cached_property
+    def abbreviations(self) -> frozenset[str]:
+        """Words in capitals alone, in lower case and without full stops."""
+        return frozenset(word.replace(".", "").lower() for word in WORD.findall(self.text) if word.isupper())
+
+    @cached_property
     def initials(self) -> str:
         """The initials of all words but function words; sentences apart."""
         sentences = (words(sentence) for sentence in re.split(r"[.!?\n]", self.text))

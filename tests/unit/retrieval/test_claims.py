@@ -263,6 +263,30 @@ def test_other_texts_the_question_and_the_headings_are_sources_of_figures_and_na
     assert findings("The Larkspur arrives in time.", text, grounding, headings="Larkspur model") == [""]
 
 
+def test_a_name_whose_initials_are_an_ordinary_word_is_no_abbreviation_of_it(grounding: Grounding) -> None:
+    text = "As it is at the market, the shop opens early. It was founded by a baker, who is in the WHO too."
+
+    assert findings("Anton Sorrel, a baker, founded the shop.", text, grounding) == ["name"]
+    assert findings("A baker of the World Health Organization founded the shop.", text, grounding) == [""]
+
+
+def test_many_names_in_one_english_sentence_are_names(grounding: Grounding) -> None:
+    text = "Mara Ellison has a cousin, Tom Marsh, who was made Earl of Fennel."
+
+    assert findings("A cousin of Mara Ellison is Tom of Fennel, Earl.", text, grounding) == [""]
+    assert findings("A cousin of Mara Ellison is Tom of Dunmore, Earl.", text, grounding) == ["name"]
+
+
+def test_dates_and_names_of_the_same_document_are_known_and_those_of_another_are_not(grounding: Grounding) -> None:
+    answer = "The Larkspur desk closed in 2019 [1]."
+    cited = Passage(1, "The desk closed in autumn, after a long strike.", "Notices", "doc-1")
+
+    for document, expected in (("doc-1", ""), ("doc-2", "figure"), ("", "figure")):
+        other = Passage(2, "Larkspur, 3 May 2019: what the council decided.", "News", document)
+        (claim,) = check_answer(answer, [cited, other], grounding=grounding)
+        assert claim.finding == expected
+
+
 def test_a_claim_without_a_marker_takes_those_of_its_paragraph(grounding: Grounding) -> None:
     first, second = check("Refunds are paid in the accounts office. They come after five days [2].", grounding)
     assert (first.cited, second.cited) == ((), (2,))
