@@ -41,6 +41,10 @@ _JOINERS = re.compile(r"(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0
 _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\xa0": " "}
 )
+_NUMBER = re.compile(r"\s*[-+\u2212]?\d+\s*", re.ASCII)
+_RAISED = str.maketrans(
+    "0123456789+-\u2212", "\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b"
+)
 # Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
@@ -97,6 +101,11 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
             f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
         )
     return str(text)
+
+
+def raised(text: str) -> str:
+    """Return raised digits as characters, since 10<sup>6</sup> is not 106; other text as it is."""
+    return text.translate(_RAISED) if _NUMBER.fullmatch(text) else text
 
 
 def _utf8_after_all(content: bytes, text: str) -> str:

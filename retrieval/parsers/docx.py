@@ -14,7 +14,7 @@ from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, raised
 from retrieval.formats.word_numbering import (
     NUMBERING_VERSION,
     is_on,
@@ -39,7 +39,7 @@ _UNSEEN = (_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "moveFrom", "de
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"docx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION + NUMBERING_VERSION}"
+    version = f"docx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION + NUMBERING_VERSION}"
     return FormatParser((".docx",), version, _parse, limits)
 
 
@@ -188,6 +188,7 @@ def _words(element: Any) -> str:
         elif node.tag == f"{_W}noBreakHyphen":
             words.append("-")
         elif node.tag not in _UNSEEN and not (node.tag == f"{_W}r" and is_on(node, "rPr/vanish")):
-            words.append(_words(node))
+            power = value_of(node, "rPr/vertAlign") == "superscript"
+            words.append(raised(_words(node)) if power else _words(node))
             words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
     return "".join(words)

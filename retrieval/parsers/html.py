@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raised
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -38,7 +38,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {8 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {9 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -53,7 +53,11 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         document = html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
     except etree.LxmlError as error:
         raise DocumentRefused(f'"{draft.name}" is not HTML: {error}.', reason="malformed") from error
-    if _without_hidden(document) | _without_spans(document, draft.name, draft.limits.characters // 10):
+    if (
+        _write_signs(document)
+        | _without_hidden(document)
+        | _without_spans(document, draft.name, draft.limits.characters // 10)
+    ):
         source = str(html.tostring(document, encoding="unicode"))
     title, body = document.findtext(".//title"), _body(document)
     content_tree = _main_content(source)
@@ -103,9 +107,20 @@ def _as_html(content: Any) -> Any:
     return content
 
 
+def _write_signs(document: Any) -> bool:
+    """Write the numbers of lists and raised digits as text, since trafilatura drops what tells them; return whether there were any."""
+    items = [item for numbered in document.iter("ol") for item in _number_items(numbered)]
+    powers = [inner for power in document.iter("sup") for inner in power.iter()]
+    for inner in powers:
+        inner.text = raised(inner.text or "")
+    return bool(items or powers)
+
+
 def _without_hidden(document: Any) -> bool:
     elements = [element for element in document.iter() if isinstance(element.tag, str)]
-    hidden = [it for it in elements if it.get("hidden") is not None or _HIDING.search(it.get("style", ""))]
+    hidden = [
+        it for it in elements if it.tag == "del" or it.get("hidden") is not None or _HIDING.search(it.get("style", ""))
+    ]
     links = [link for link in document.iter("a") if link.getparent() is not None and link.getparent().tag in _HEADINGS]
     hidden += [link for link in links if not any(map(str.isalnum, "".join(link.itertext())))]  # a sign: "link to here"
     for element in hidden:
@@ -135,7 +150,7 @@ def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
     # trafilatura takes a first heading other than h1 for the site's name, and drops it
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
     words = " ".join("".join(first.itertext()).split()) if first is not None else ""
-    if words and words not in " ".join("".join(content.itertext()).split()):
+    if words and not any(" ".join("".join(block.itertext()).split()) == words for block in content.iter(*_BLOCKS)):
         draft.add("heading", words, level=int(first.tag[1]))
 
 
@@ -160,22 +175,23 @@ def _walk_one(draft: Draft, element: Any) -> None:
         rows = list(element.iter("tr"))
         words = [[_words(cell) for cell in row.iterchildren("td", "th")] for row in rows]
         add_table(draft, words, header=(bool(rows) and _is_head(rows[0])) or None)
-    elif element.tag == "li" and element.getparent().tag == "ol":
-        _number(element)
-        _walk(draft, element, "item")
     else:
         in_item = element.tag == "p" and element.getparent().tag == "li"
         _walk(draft, element, "item" if in_item or element.tag == "li" else "paragraph")
 
 
-def _number(item: Any) -> None:
+def _number_items(numbered: Any) -> Iterator[Any]:
     # Other steps may refer to the number
-    if not "".join(item.itertext()).strip():
-        return
-    number, begin = 1 + len(list(item.itersiblings("li", preceding=True))), item
-    while not (begin.text or "").strip() and len(begin) and begin[0].tag in _BLOCKS:
-        begin = begin[0]
-    begin.text = f"{number}. {(begin.text or '').lstrip()}"
+    number = _span(numbered, "start")
+    for item in numbered.iterchildren("li"):
+        number = _span(item, "value") if item.get("value") else number
+        begin = item
+        while not (begin.text or "").strip() and len(begin) and begin[0].tag in _BLOCKS:
+            begin = begin[0]
+        if "".join(item.itertext()).strip():
+            begin.text = f"{number}. {(begin.text or '').lstrip()}"
+            yield item
+        number += 1
 
 
 def _words(element: Any) -> str:

@@ -7,22 +7,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raised
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+_SUP = re.compile(r"<sup>([^<>]{1,20})</sup>")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".md", ".markdown"), f"markdown {3 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".md", ".markdown"), f"markdown {4 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     from markdown_it import MarkdownIt
 
     source = _FRONT_MATTER.sub("", clean(decode(content, draft.name)), count=1)
+    source = _SUP.sub(lambda found: raised(found[1]), source)
     _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
     return draft.finish()
 

@@ -9,11 +9,11 @@ from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
-_UNDERLINE = re.compile(r"\s*([=\-~^#*])\1{2,}\s*")
+_UNDERLINE = re.compile(r"\s*([=\-~^#*\"'`+])\1{2,}\s*")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {3 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {4 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -30,6 +30,8 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
 
 
 def _add(draft: Draft, lines: list[str]) -> None:
+    if len(lines) > 2 and lines[0] == lines[2] and _UNDERLINE.fullmatch(lines[0]) and len(lines[1]) <= len(lines[0]):
+        lines = lines[1:]  # a line above the title, too
     if level := _heading_level(lines):
         draft.add("heading", lines[0], level=level)
         lines = lines[1:]

@@ -168,6 +168,42 @@ def test_numbers_of_columns_that_no_table_has_cost_neither_the_page_nor_its_time
     assert time.process_time() - started < 1.0  # it is a tenth of the time that cells for each column took
 
 
+def test_raised_digits_do_not_become_part_of_the_number_before_them() -> None:
+    page = "<h1>Range</h1><p>It counts to 10<sup>6</sup>, or 10<sup><a href='#n'>-3</a></sup>, on the 1<sup>st</sup> try.</p>"
+    for name, content in (
+        ("a.html", page),
+        ("a.md", "It counts to 10<sup>6</sup>, or 10<sup>-3</sup>, on the 1<sup>st</sup> try."),
+    ):
+        assert "It counts to 10⁶, or 10⁻³, on the 1st try." in parse(content, name).text
+
+
+def test_steps_keep_the_numbers_that_their_list_gives_them() -> None:
+    page = "<h1>Reset</h1><ol start='5'><li>Unplug it.</li><li value='9'>Wait.</li><li><p>Plug it in.</p></li></ol><p>Then go on.</p>"
+    assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "item"] == [
+        "5. Unplug it.",
+        "9. Wait.",
+        "10. Plug it in.",
+    ]
+
+
+def test_a_first_heading_stays_where_its_words_are_part_of_others() -> None:
+    assert blocks(parse("<h2>Pay</h2><p>Payments are made at the end of each month.</p>", "a.html"))[0] == (
+        "heading",
+        "Pay",
+    )
+
+
+def test_what_a_page_marks_as_deleted_is_left_out() -> None:
+    page = "<h1>Fee</h1><p>The fee is <del>30 EUR</del> <ins>40 EUR</ins> a year.</p>"
+    assert "The fee is 40 EUR a year." in parse(page, "a.html").text
+
+
+@pytest.mark.parametrize("line", ["=====", "*****", '"""""'])
+def test_a_title_between_two_lines_is_a_heading(line: str) -> None:
+    parsed = parse(f"{line}\nTerms\n{line}\n\nPay at once.", "a.rst")
+    assert blocks(parsed) == [("heading", "Terms"), ("paragraph", "Pay at once.")]
+
+
 def test_a_heading_goes_without_the_sign_that_links_to_it() -> None:
     page = "<h1>Parcels<a href='#p'>¶</a></h1><p>They are late.</p><h2><a href='#l'>\uf0c1</a>In C#</h2><p>Never.</p>"
     assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "heading"] == ["Parcels", "In C#"]

@@ -885,3 +885,15 @@ def test_what_was_written_into_a_form_of_a_pdf_is_text() -> None:
     made.write(out)
 
     assert parse(out.getvalue(), "form.pdf").text == "Name: Ada"
+
+
+def test_raised_digits_of_a_word_document_do_not_become_part_of_the_number_before_them() -> None:
+    from docx import Document
+
+    made = Document()
+    paragraph = made.add_paragraph("It counts to 10")
+    paragraph.add_run("6").font.superscript = True
+    paragraph.add_run(", on the 1")
+    paragraph.add_run("st").font.superscript = True
+    paragraph.add_run(" try.")
+    assert parse(saved(made), "a.docx").text == "It counts to 10⁶, on the 1st try."
