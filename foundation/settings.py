@@ -10,7 +10,6 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -96,15 +95,21 @@ class FoundationSettings(Section):
 
 
 def make_data_dir(folder: Path) -> Path:
-    """Create the data folder if it is missing, close it to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written, or holds the current one.
+    """Create the data folder if it is missing, close a new or empty one to everybody but its owner, and return it.
+    Raises InvalidSetting: the folder cannot be created or written, holds the current one, or is relative to `/`.
     """
     try:
-        if Path.cwd().is_relative_to(folder.resolve()):  # also the folder of an empty text
-            why = "it holds the folder that you are in, and would be closed to others with all that is in it"
+        here = Path.cwd()
+        if here.is_relative_to(folder.resolve()):  # also the folder of an empty text
+            why = "it holds the folder that you are in"
+        elif here == here.parent and not folder.is_absolute():  # "var" would be the system's own
+            why = "it is relative to /, where systemd and cron start; name it in full, or begin in another folder"
         else:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _close_to_others(folder)
+            state = folder.stat()
+            # one of another user, for everybody (/tmp) or with something in it is left as it is; what we write is closed
+            if state.st_uid == os.geteuid() and not state.st_mode & stat.S_ISVTX and not any(folder.iterdir()):
+                folder.chmod(0o700)
             why = "" if os.access(folder, os.W_OK) else "it is not writable"
     except OSError as error:
         why = error.strerror or str(error)
@@ -114,19 +119,6 @@ def make_data_dir(folder: Path) -> Path:
             f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
         )
     return folder
-
-
-def _close_to_others(folder: Path) -> None:
-    state = folder.stat()
-    # a folder of another user, such as a volume shared by a group, is left as it is
-    # and so is a folder for everybody, such as /tmp
-    if not state.st_mode & 0o077 or state.st_uid != os.geteuid() or state.st_mode & stat.S_ISVTX:
-        return
-    # the folder last: if killed before, it starts again
-    for path in (*folder.rglob("*"), folder):
-        with suppress(OSError):  # gone meanwhile, or another user's
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode & 0o7700)
 
 
 def read_settings(

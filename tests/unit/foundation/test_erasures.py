@@ -124,9 +124,6 @@ def test_files_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         folder = tmp_path / "var"
-        old = folder / "old" / "left.txt"
-        old.parent.mkdir(parents=True)
-        old.write_text("x")
         (tmp_path / "stack.toml").write_text(f'[foundation]\ndata_dir = "{folder}"\n')
         make_data_dir(load(tmp_path / "stack.toml").settings.foundation.data_dir)
         opened = SqliteFile(folder / STORE.file, STORE)
@@ -136,7 +133,7 @@ def test_files_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (folder, *folder.rglob("*"))}
     opened.close()
     assert set(modes.values()) == {0}
-    assert {"var", "old", "left.txt", "words.sqlite", "words.sqlite-wal"} <= modes.keys()
+    assert {"var", "words.sqlite", "words.sqlite-wal"} <= modes.keys()
 
 
 def test_a_mark_tells_odd_names_apart() -> None:

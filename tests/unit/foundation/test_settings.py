@@ -237,19 +237,28 @@ def test_a_value_that_does_not_fit_is_told_with_the_source_that_set_it(stack, mo
 
 
 @pytest.mark.parametrize("folder", ["", ".", "..", "/"])
-def test_a_data_folder_around_the_current_one_is_refused_and_its_files_stay_open(tmp_path, monkeypatch, folder):
+def test_a_data_folder_around_the_current_one_is_refused(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "page.html").write_text("x")
-    (tmp_path / "page.html").chmod(0o644)
     with pytest.raises(InvalidSetting, match="it holds the folder that you are in"):
         make_data_dir(Path(folder))
-    assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_folder_for_everybody_is_not_closed(tmp_path):
-    tmp_path.chmod(0o1777)
-    make_data_dir(tmp_path)
-    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+def test_a_data_folder_relative_to_the_root_is_refused_since_var_is_the_systems_own(monkeypatch):
+    monkeypatch.chdir("/")
+    with pytest.raises(InvalidSetting, match="it is relative to /, where systemd and cron start"):
+        make_data_dir(Path("var"))
+
+
+def test_a_data_folder_that_is_empty_is_closed_and_one_of_others_left_as_it_is(tmp_path):
+    empty, shared, used = tmp_path / "empty", tmp_path / "shared", tmp_path / "used"
+    for folder, mode in ((empty, 0o755), (shared, 0o1777), (used, 0o755)):
+        folder.mkdir()
+        folder.chmod(mode)
+    (used / "page.html").write_text("x")
+    (used / "page.html").chmod(0o644)
+    modes = [make_data_dir(folder).stat().st_mode & 0o7777 for folder in (empty, shared, used)]
+    assert modes == [0o700, 0o1777, 0o755]
+    assert (used / "page.html").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
