@@ -85,6 +85,10 @@ def check_parts(tree: Path, choices: Choices) -> Choices:
             raise InvalidRequest(f'There is no part "{part}" to leave out or to keep. {did_you_mean(part, parts)}')
     choices = replace(choices, without=tuple(sorted({*choices.without, *ALWAYS_OUT})))
     left_out = left_out_of(tree, choices)
+    if lost := sorted(left_out.intersection(choices.keep)):
+        raise InvalidRequest(
+            f'"{lost[0]}" cannot be kept: it is left out, or a part of what no project of its own has.'
+        )
     for name, needed in {**needs_of(tree, left_out), "stack.toml": used_by(tree, choices)}.items():
         if missing := sorted(left_out.intersection(needed)):
             raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or change what needs it.')

@@ -75,6 +75,8 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
         kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
         kept |= {need for needs in needs_of(tree, {*parts} - kept).values() for need in needs}
     left_out = frozenset(parts) - (kept - {*choices.without})
+    gone = {module for name in choices.without for module in parts.get(name, ())}
+    left_out |= {name for name, own in parts.items() if own and own <= gone}  # a command of a section goes with it
     # formats that a hostile file can make expensive come with the sandbox, and go with it
     risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS
     if "sandbox" in choices.without:

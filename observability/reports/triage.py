@@ -107,11 +107,13 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
     return [_slow(root, found_by_id[root.trace_id]) for root in slowest], times
 
 
-def failures(store: SpanStore, *, look_at: int = LOOKED_AT) -> tuple[list[Failure], dict[str, int]]:
+def failures(
+    store: SpanStore, *, look_at: int = LOOKED_AT, since: datetime | None = None
+) -> tuple[list[Failure], dict[str, int]]:
     """Return kinds of failure in the latest requests, most frequent first, and counts of unhappy answers by status."""
     traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
-    roots = store.recent(look_at)
+    roots = [root for root in store.recent(look_at) if since is None or _at(root) >= since]
     by_trace = history.traces(store, [root.trace_id for root in roots])
     for root in roots:
         spans = by_trace[root.trace_id]

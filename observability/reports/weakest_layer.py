@@ -22,7 +22,11 @@ class Ablation:
     changes: Mapping[str, Any]
 
 
+# by its module, so that no option of the stack stays
+DEFAULT_CHUNKER = {"use": "retrieval.chunkers.structure:build"}
 ABLATIONS = (
+    Ablation("models", "the reranker", {"models": {"reranker": {"use": "none"}}}),
+    Ablation("retrieval", "the chunker: the default one cuts", {"retrieval": {"chunker": DEFAULT_CHUNKER}}),
     Ablation("models", "vectors: words alone are searched", {"retrieval": {"ranking": {"vector_weight": 0.0}}}),
     Ablation("models", "what the chat model writes: quotes alone", {"orchestration": {"answers": {"compose": "extractive"}}}),
     Ablation("retrieval", "words: vectors alone are searched", {"retrieval": {"ranking": {"keyword_weight": 0.0}}}),
@@ -86,9 +90,18 @@ def count_failures(rows: Iterable[Row]) -> list[tuple[Layer, str, int]]:
     return [(layer, what, count) for (layer, what), count in places.most_common()]
 
 
-def choose_layer(rows: Iterable[Row]) -> Layer | None:
-    """Return the layer in which most failures began; `None` without failures."""
+def choose_layer(rows: Iterable[Row], worths: Iterable[Worth] = ()) -> tuple[Layer, str] | None:
+    """Return the layer to strengthen next, and why: that of a part without which half of the failures are none, or
+    else the one in which most began; `None` without failures.
+    """
     layers: Counter[Layer] = Counter()
     for layer, _, count in count_failures(rows):
         layers[layer] += count
-    return layers.most_common(1)[0][0] if layers else None
+    if not layers:
+        return None
+    for worth in sorted(worths, key=lambda worth: worth.passed):
+        mended = round(-worth.passed * worth.n)
+        if mended > 0 and 2 * mended >= layers.total():
+            return worth.layer, f"of {worth.n} questions, {mended} more got a right answer without {worth.without}"
+    layer, count = layers.most_common(1)[0]
+    return layer, f"{count} of {layers.total()} failures begin there"

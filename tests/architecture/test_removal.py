@@ -27,7 +27,7 @@ ROUTES = {name: [route.split() for route in part.get("routes", [])] for name, pa
 
 
 def pattern_of(path: str) -> str:
-    """How a test says that it needs the path: `serving.page`, `serving/page`, `"serving" / "page"`, or an import."""
+    """How a test says that it needs the path: `serving.cli`, `serving/cli`, `"serving" / "cli"`, or an import."""
     if path.endswith(".py"):
         *folders, name = Path(path).with_suffix("").parts
         return rf"{'[./]'.join(folders)}(?:[./]| import .*\b){name}\b"

@@ -1,7 +1,4 @@
-"""The promises of a tool, on every tool of orchestration/tools and of the demo, and on broken ones.
-
-LangChain's own suite says that it is a tool; the checks here say that the executor can govern it.
-"""
+"""The promises of a tool, on every tool of orchestration/tools, and on broken ones: that the executor can govern it."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import Any
 
 import pytest
 from langchain_core.tools import BaseTool, ToolException
-from langchain_tests.unit_tests import ToolsUnitTests
 from pydantic import BaseModel
 
 from foundation.components import Context, load
@@ -23,7 +19,7 @@ from tests.contracts.broken import tools as broken
 SECTION = "orchestration.tools"
 FOREIGN = {"mcp", "openapi"}
 """They make tools of what somebody else serves: tests/integration/test_foreign_tools.py plays those others."""
-PARTS = sorted({"examples.support_desk.tools:build", *under_test.adapters(SECTION)} - FOREIGN)
+PARTS = sorted({*under_test.adapters(SECTION)} - FOREIGN)
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "find_order": {"order_id": "QM-10042"},
@@ -34,7 +30,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "recall_facts": {},
     "refund": {"order_id": "QM-10017", "reason": "arrived broken"},
 }
-"""One valid call for each tool, by the customer below."""
+"""One valid call for each tool, by the customer below. Of a tool of your own none is known, and it is not called."""
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))
 STRANGER = Principal(subject="tove", tenant="bexley-schools", roles=frozenset({"agent"}))
@@ -52,7 +48,8 @@ def its_arguments_can_be_checked(tool: BaseTool, arguments: Mapping[str, Any]) -
     schema = tool.tool_call_schema
     assert isinstance(schema, type)
     assert issubclass(schema, BaseModel)
-    schema.model_validate(dict(arguments))
+    if tool.name in ARGUMENTS:
+        schema.model_validate(dict(arguments))
 
 
 def no_argument_names_a_tenant_or_a_person(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
@@ -115,6 +112,13 @@ CHECKS: list[Check] = [
 ]
 
 
+UNCALLED = [
+    its_arguments_can_be_checked,
+    no_argument_names_a_tenant_or_a_person,
+    it_can_be_found_by_what_people_say,
+]
+
+
 def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
     built: list[BaseTool] = load(SECTION, under_test.part(SECTION, part), Context(data_dir=folder))
     return {tool.name: tool for tool in built}
@@ -124,8 +128,10 @@ def tools_of(part: str, folder: Path) -> dict[str, BaseTool]:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_tool_keeps(part: str, check: Check, watched: under_test.Watch, data_dir: Path) -> None:
     for name in tools_of(part, data_dir):
+        if name not in ARGUMENTS and check not in UNCALLED:
+            pytest.skip(f"not claimed: {name} is a tool of your own, of which no valid call is known here")
         tool = tools_of(part, data_dir / name)[name]
-        check(watched(SECTION, tool), ARGUMENTS[name])
+        check(watched(SECTION, tool), ARGUMENTS.get(name, {}))
 
 
 @pytest.mark.parametrize(
@@ -135,35 +141,3 @@ def test_a_broken_tool_is_caught(fault: Callable[[Path], BaseTool], caught_by: s
     check = next(check for check in CHECKS if check.__name__ == caught_by)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(fault(data_dir), {"order_id": "QM-10042"})
-
-
-class _LangChain(ToolsUnitTests):
-    name: str
-
-    @pytest.fixture
-    def tool(self, data_dir: Path) -> BaseTool:
-        return tools_of(PARTS[0], data_dir)[self.name]
-
-    @property
-    def tool_constructor(self) -> BaseTool:
-        return tools_of(PARTS[0], Path("unused"))[self.name]
-
-    @property
-    def tool_invoke_params_example(self) -> dict[str, Any]:
-        return ARGUMENTS[self.name]
-
-
-class TestFindOrder(_LangChain):
-    name = "find_order"
-
-
-class TestListTickets(_LangChain):
-    name = "list_tickets"
-
-
-class TestOpenTicket(_LangChain):
-    name = "open_ticket"
-
-
-class TestRefund(_LangChain):
-    name = "refund"

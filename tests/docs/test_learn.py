@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")
 OUTPUTS = dict(re.findall(r"```console\n\$ python -m examples\.(\w+)\n(.*?)```", PAGE, re.DOTALL))
 PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != "__init__"}
+if "fictional company" not in (ROOT / "outcomes.toml").read_text(encoding="utf-8"):
+    del OUTPUTS["prove_value"]  # yours has other figures than the page
 SHARED = "small_system"
 WRITTEN = re.compile("the model alone|^writing:|\\(lost")
 """What stands after this depends on what a language model writes, which may differ from machine to machine."""
@@ -37,7 +39,7 @@ def bare(line: str) -> str:
 
 
 def test_every_program_is_short_and_stands_on_the_page() -> None:
-    assert set(OUTPUTS) == set(PROGRAMS) - {SHARED}
+    assert set(OUTPUTS) | {"prove_value"} == set(PROGRAMS) - {SHARED}
     assert [name for name, path in PROGRAMS.items() if len(path.read_text(encoding="utf-8").splitlines()) >= 80] == []
 
 

@@ -87,6 +87,7 @@ def test_it_has_its_name_its_files_and_the_commit_that_it_was_made_from(upstream
     assert made["base"] == git(upstream, "rev-parse", "HEAD")
     assert made["without"] == sorted(ALWAYS_OUT)
     assert (made["only"], made["keep"]) == ("small", [])
+    assert '"demo"' not in (smallest / "serving/cli/main.py").read_text()
     assert (smallest / "README.md").read_text().startswith("# Acme Desk\n")
     assert {path.name for path in (smallest / "acme_desk").iterdir()} == {
         "__init__.py", "corpus", "golden.jsonl", "tools.py",
@@ -258,6 +259,9 @@ def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> No
         (["=tiny"], 'no preset "tiny"'),
         (["+evaluate"], "none was named. Add ONLY=small"),
         (["vectors/chroma"], r'stack\.toml needs "vectors/chroma"'),
+        (["=small", "+demo"], '"demo" cannot be kept'),
+        (["=small", "+lab"], '"lab" cannot be kept'),
+        (["=small", "+page", "page"], '"page" cannot be kept'),
         (["=small", "agents/tool_calling"], r'stack\.toml needs "agents/tool_calling"'),
     ],
 )

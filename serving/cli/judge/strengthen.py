@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -24,30 +25,39 @@ def strengthen(
     stack: Stack = STACK,
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
+    from foundation.clock import SystemClock
+    from foundation.settings import Part
     from observability.evaluation import compare, trials
     from observability.reports import triage
-    from observability.reports.weakest_layer import ABLATIONS, choose_layer, count_failures, worth_of
+    from observability.reports.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
+    from serving.settings import load
 
     settings = load_stack(stack).settings
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
+    as_it_is = [settings]
+    # its ablation names the default chunker by its module
+    if settings.retrieval.chunker == Part(use="structure"):
+        as_it_is.append(load(stack, overrides={"retrieval": {"chunker": DEFAULT_CHUNKER}}).settings)
+    ablations = [each for each in ABLATIONS if load(stack, overrides=each.changes).settings not in as_it_is]
     orders = [swap_report.Order(stack.name, stack, {})] + [
-        swap_report.Order(ablation.without, stack, ablation.changes) for ablation in ABLATIONS
+        swap_report.Order(ablation.without, stack, ablation.changes) for ablation in ablations
     ]
     whole, *without = swap_report.run(
         orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir
     )
     worths = [
         worth_of(ablation, compare.compare(side, whole, settings.observability.compare, seed=settings.foundation.seed))
-        for ablation, side in zip(ABLATIONS, without, strict=True)
+        for ablation, side in zip(ablations, without, strict=True)
     ]
-    failures, weakest = count_failures(whole.rows), choose_layer(whole.rows)
+    failures, chosen = count_failures(whole.rows), choose_layer(whole.rows, worths)
     lately: Counter[str] = Counter()
-    for failure in triage.failures(open_spans(settings))[0]:
+    for failure in triage.failures(open_spans(settings), since=SystemClock().now() - timedelta(days=7))[0]:
         lately[failure.layer or "none"] += failure.traces
     report = {
         "asked": len(whole.rows),
-        "strengthen": weakest,
+        "strengthen": chosen and chosen[0],
+        "because": chosen and chosen[1],
         "failures": [{"layer": layer, "what": what, "cases": count} for layer, what, count in failures],
         "worth": [asdict(worth) for worth in worths],
         "failed_lately": dict(lately),
@@ -61,11 +71,10 @@ def strengthen(
         rows.append((worth.layer, worth.without, f"{worth.passed:+.3f}", interval, ms, usd, worth.n))
     terminal.show_table(["failures begin in", "with", f"of {len(whole.rows)}"], failures)
     terminal.show("")
-    terminal.show_table(["layer", "without", "right answers", "95 % interval", "ms", "USD", "n"], rows)
-    if lately:
-        counts = ", ".join(f"{layer} ({count})" for layer, count in lately.most_common())
-        terminal.show(f"\nErrors of the latest requests began in: {counts}.")
-    if weakest is None:
+    terminal.show_table(["layer", "without", "right answers lost", "95 % interval", "ms", "USD", "n"], rows)
+    counts = ", ".join(f"{layer} ({count})" for layer, count in lately.most_common())
+    terminal.show(f"\nErrors of the last 7 days began in: {counts or 'no layer'}.")
+    if chosen is None:
         terminal.show("\nNo question failed: write harder ones.")
     else:
-        terminal.show(f"\nStrengthen [bold]{weakest}[/] next: most failures begin there.")
+        terminal.show(f"\nStrengthen [bold]{chosen[0]}[/] next: {terminal.plain(chosen[1])}.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_a_failure_is_counted_where_it_began_and_once_a_request(store):
         ("chat m", "models", "UpstreamTimeout", 1, "aa")
     ]
     assert statuses == {"abstained": 1}
+
+
+def test_failures_before_a_day_are_not_counted(store):
+    broken = {names.ERROR_TYPE: "UpstreamTimeout"}
+    stored = store(row("aa", "1", None, 0, 50, status="error", attributes=broken))
+    at = latest(stored, 1)[0].at
+    assert len(failures(stored, since=at)[0]) == 1
+    assert failures(stored, since=at + timedelta(seconds=1))[0] == []
 
 
 def test_an_empty_store_has_neither(data_dir):

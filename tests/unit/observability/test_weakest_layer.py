@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from foundation.types import Layer
 from observability.evaluation.compare import Side, compare
 from observability.reports.weakest_layer import (
     ABLATIONS,
+    Worth,
     choose_layer,
     count_failures,
     locate_failure,
@@ -37,7 +39,7 @@ def test_a_failure_is_laid_to_the_layer_in_which_it_began(row: dict[str, object]
 def test_what_passed_or_was_only_searched_for_is_no_failure() -> None:
     assert locate_failure({"passed": 1.0}) is None
     assert locate_failure({"id": "q"}) is None
-    assert choose_layer([{"passed": 1.0}]) is None
+    assert choose_layer([{"passed": 1.0}], [worth_of_part("models", "the reranker", -0.5)]) is None
 
 
 def test_the_layer_with_most_failures_is_the_one_to_strengthen() -> None:
@@ -46,8 +48,25 @@ def test_the_layer_with_most_failures_is_the_one_to_strengthen() -> None:
         + [WRONG | {"refused": 0.0}] * 2
         + [WRONG | {"retrieval_recall": 0.0}] * 2
     )
-    assert choose_layer(rows) == "retrieval", "two kinds of failure of one layer count together"
+    assert choose_layer(rows) == ("retrieval", "4 of 7 failures begin there"), "two kinds of one layer count together"
     assert count_failures(rows)[0] == ("models", "the document was found, and the answer left its fact out", 3)
+
+
+def test_a_part_without_which_half_of_the_failures_are_none_comes_before_the_layer_with_most() -> None:
+    rows = [WRONG | {"retrieval_recall": 0.0}] * 4 + [{"passed": 1.0}] * 6
+    harmless, harmful = worth_of_part("retrieval", "words", 0.3), worth_of_part("models", "the reranker", -0.3)
+    assert choose_layer(rows, [harmless, harmful]) == (
+        "models",
+        "of 10 questions, 3 more got a right answer without the reranker",
+    )
+    assert choose_layer(rows, [worth_of_part("models", "the reranker", -0.1)]) == (
+        "retrieval",
+        "4 of 4 failures begin there",
+    )
+
+
+def worth_of_part(layer: Layer, without: str, passed: float) -> Worth:
+    return Worth(layer, without, passed, low=None, high=None, ms=None, usd=None, n=10)
 
 
 def test_a_part_is_worth_what_the_system_loses_without_it() -> None:
