@@ -176,8 +176,8 @@ class _Draft:
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"
-        foreign, english = not self._same_language, self._evidence_is_english
-        if names := unknown_names(claim, around, codes_alone=foreign, english=english):
+        how = {"codes_alone": not self._same_language, "english": self._evidence_is_english}
+        if names := unknown_names(claim, around, before=self._before.text, **how):
             return "name", f"names {', '.join(names)}; the passages do not"
         sentences, every = [s.content for s in self.nearest], [s.content for s in self._sentences]
         copied = change_in_copies(claim, sentences, self._evidence)

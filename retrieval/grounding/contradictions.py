@@ -247,8 +247,10 @@ def _scopes(text: str) -> list[frozenset[str]]:
         joined = text.endswith(("or ", "oder "), 0, match.start())
         if match[0].lower() in _WITHOUT or joined or (following and following[0] in _NOT_ONLY):
             continue
-        after = [term for word in following if word not in FUNCTION_WORDS and word != "t" for term in terms(word)]
-        before = [term for word in words(text[max(0, match.start() - 40) : match.start()])[-3:] for term in terms(word)]
+        # Sorted, since the order of a set differs between processes, and with it the finding
+        after = [term for word in following if word != "t" for term in sorted(terms(word))]
+        preceding = words(text[max(0, match.start() - 40) : match.start()])[-3:]
+        before = [term for word in preceding for term in sorted(terms(word))]
         if scope := frozenset(after[:2] or before[-1:]):
             scopes.append(scope)
     return scopes
@@ -306,12 +308,12 @@ def _is_missing_from(number: str, claimed: Sequence[str], claim: Text, near: Tex
 
 def _contexts(tokens: Sequence[str], place: int, *, both_sides: bool) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the words before and after `place` by which it is found in another text: two before, two after, or one
-    on each side. At least one of them is no function word.
+    on each side. At least one of them is no function word and does not compare ("less than 30").
     """
     lowered = [token.lower() for token in tokens]
     for before, after in ((1, 1),) if both_sides else ((2, 0), (0, 2), (1, 1)):
         left, right = lowered[max(0, place - before) : place] if before else [], lowered[place + 1 : place + 1 + after]
-        telling = any(word not in FUNCTION_WORDS and len(word) > 1 for word in left + right)
+        telling = any(word not in FUNCTION_WORDS and word not in _OPPOSITE and len(word) > 1 for word in left + right)
         if telling and (len(left), len(right)) == (before, after):
             yield left, right
 

@@ -21,22 +21,34 @@ _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
 _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
+_IN_BRACKETS = re.compile(r"\(([A-Z][\w-]{1,9})\)")
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
 
-def unknown_names(claim: Text, evidence: Text, *, codes_alone: bool = False, english: bool = False) -> list[str]:
+def unknown_names(
+    claim: Text, evidence: Text, *, before: str = "", codes_alone: bool = False, english: bool = False
+) -> list[str]:
     """Return the names and codes of the claim that the evidence has in no form. `codes_alone` where it is in another
     language, which spells names and capitals differently; of another script's text also the names in the evidence's.
-    `english`: they are in English.
+    `english`: they are in English. `before`: the answer before the claim, which may explain abbreviations.
     """
     runs = [run for run in CAPITALISED_RUN.findall(claim.text) if len(initials_of(run)) > 1]
     known = {word for run in runs if initials_of(run) in evidence.abbreviations for word in WORD.findall(run)}
+    # "chronic kidney disease (CKD)" explains its abbreviation itself
+    text = f"{before} {claim.text}"
+    explained = {match[1] for match in _IN_BRACKETS.finditer(text) if _is_spelled_before(match, text)}
     names = list(dict.fromkeys(_names(claim.text, _MANY_IN_ENGLISH if english else _MANY_CAPITALS)))
     if codes_alone:
         script = in_latin_letters(evidence.text)
         other = script != in_latin_letters(claim.text)
         names = [name for name in names if _CODE.fullmatch(name) or (other and in_latin_letters(name) == script)]
-    return [name for name in names if name not in known and not is_known(name, evidence)]
+    return [name for name in names if name not in known | explained and not is_known(name, evidence)]
+
+
+def _is_spelled_before(bracket: re.Match[str], text: str) -> bool:
+    """Whether the letters in brackets are the initials of the words before it."""
+    letters = "".join(filter(str.isalpha, bracket[1].removesuffix("s"))).lower()
+    return len(letters) > 1 and Text(text[: bracket.start()]).initials.endswith(letters)
 
 
 def _names(text: str, many: float) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Text:
     @cached_property
     def token_terms(self) -> list[str]:
         """The term of each token; empty for function words."""
-        return [next(iter(terms(token)), "") for token in self.tokens]
+        return [min(terms(token), default="") for token in self.tokens]
 
     @cached_property
     def spellings(self) -> frozenset[str]:

@@ -270,6 +270,20 @@ def test_a_name_whose_initials_are_an_ordinary_word_is_no_abbreviation_of_it(gro
     assert findings("A baker of the World Health Organization founded the shop.", text, grounding) == [""]
 
 
+def test_an_abbreviation_that_the_answer_spells_out_is_no_unknown_name(grounding: Grounding) -> None:
+    text = "Patients of the walk-in desk get a plaster if their sprained ankle is swollen."
+
+    answer = "A swollen sprained ankle (SSA) gets a plaster. Patients with an SSA get a plaster."
+    assert findings(answer, text, grounding) == ["", ""]
+    assert findings(answer.replace("SSA", "SQA"), text, grounding) == ["name", "name"]
+
+
+def test_a_comparison_with_another_figure_elsewhere_does_not_make_a_figure_wrong(grounding: Grounding) -> None:
+    text = "A balance of 30% or less is wanted. With less than 12 months at the firm, nobody gets a loan."
+
+    assert findings("Keep the balance at less than 30% of the limit.", text, grounding) == [""]
+
+
 def test_many_names_in_one_english_sentence_are_names(grounding: Grounding) -> None:
     text = "Mara Ellison has a cousin, Tom Marsh, who was made Earl of Fennel."
 
