@@ -6,6 +6,7 @@ import gzip
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -46,13 +47,18 @@ class Receiver:
         """The latest metrics of each process by its `service.instance.id`, as a collector decodes them, by metric's name."""
         latest: dict[str, dict[str, list[Metric]]] = {}
         for body in self.bodies_at("/v1/metrics"):
-            for part in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for part in _decode_metrics(body).resource_metrics:
                 resource = {each.key: each.value.string_value for each in part.resource.attributes}
                 named: dict[str, list[Metric]] = {}
                 for metric in [one for scope in part.scope_metrics for one in scope.metrics]:
                     named.setdefault(metric.name, []).append(metric)
                 latest[resource["service.instance.id"]] = named
         return latest
+
+
+@cache  # whoever waits for a number asks again and again
+def _decode_metrics(body: bytes) -> ExportMetricsServiceRequest:
+    return ExportMetricsServiceRequest.FromString(body)
 
 
 def total(metrics: Mapping[str, Sequence[Metric]], name: str, **labels: str) -> float:
