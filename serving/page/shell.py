@@ -23,6 +23,9 @@ ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#2457c5"/>'
     '<path d="M5 8h14M5 12h14M5 16h14" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
 )
+# A server that was started anew knows no session and refuses the connection, for which NiceGUI would wait for ever
+SIGN_IN_AGAIN = """<script>setInterval(() => window.socket && !window.socket.connected && fetch("/_nicegui/signed-in").then(
+  found => found.status === 401 && location.reload(), () => null), 2000)</script>"""
 # the choice of light or dark; without this cookie the page follows the system
 DARK = "sixply_dark"
 
@@ -37,6 +40,7 @@ def page(request: Request) -> None:
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
+    ui.add_head_html(SIGN_IN_AGAIN)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 

@@ -669,6 +669,25 @@ def test_an_effect_outlives_a_killed_server_and_is_done_once(browser: Browser, t
     assert effects(tmp_path) == [("refund", "done", "rufus")]
 
 
+def test_an_open_page_asks_to_sign_in_again_after_a_restart_that_ended_its_session(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = stack_in(tmp_path)
+    key = KeyStore.of(load(stack).settings, SystemClock()).create(
+        subject="ilka", tenant="alder-clinics", roles=["agent"]
+    )
+    with closing(browser.new_page()) as page:
+        page.set_default_timeout(WAIT_S * 1000)
+        with serving(stack) as (url, process):
+            page.goto(url)
+            sign_in(page, key)
+            process.kill()
+        monkeypatch.setenv("SIXPLY__SERVING__HTTP__PORT", url.rpartition(":")[2])
+        with serving(stack):
+            expect(page.get_by_label("API key")).to_be_visible()
+            sign_in(page, key)
+
+
 def effects(folder: Path) -> list[tuple[str, str, str]]:
     """What the ledger of effects and the desk's own database hold together: tool, how it ended, who approved it."""
     found = []
