@@ -21,12 +21,15 @@ class Ready(BaseModel):
     """Reasons for not being ready, one a part; empty when ready."""
 
 
+# HEAD is what `wget --spider` and many monitors send
+@router.head("/health/live", dependencies=[Depends(anyone)], include_in_schema=False)
 @router.get("/health/live", dependencies=[Depends(anyone)])
 async def live() -> dict[str, bool]:
     """Succeed while the process responds. Restart the process only when this fails."""
     return {"live": True}
 
 
+@router.head("/health/ready", dependencies=[Depends(anyone)], include_in_schema=False)
 @router.get(
     "/health/ready", dependencies=[Depends(anyone)], responses={503: {"model": Ready, "description": "Not now."}}
 )

@@ -334,6 +334,7 @@ async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World
     assert response.status_code == 503
     assert response.json() == {"ready": False, "reasons": ["ledger: store_unavailable"]}
     assert (await api.get("/health/live")).status_code == 200
+    assert [(await api.head(f"/health/{name}")).status_code for name in ("live", "ready")] == [200, 503]
 
 
 async def test_readiness_knows_an_audit_that_cannot_be_written_and_conversations_that_cannot_be_read(
