@@ -40,12 +40,12 @@ def data(tmp_path: Path) -> Path:
     return folder_of_questions(tmp_path / "data")
 
 
-def folder_of_questions(folder: Path) -> Path:
+def folder_of_questions(folder: Path, *, turns: int = 3) -> Path:
     folder.mkdir()
     corpus = [{"_id": key, "title": key, "text": text} for key, text in DOCUMENTS.items()]
     asked = [
         {"id": f"q{number}-{turn}", "question": text, "doc_ids": [document], "answers": [gold], "answerable": True}
-        for turn in range(3)
+        for turn in range(turns)
         for number, (text, document, gold) in enumerate(QUESTIONS)
     ]
     for name, rows in (("corpus", corpus), ("qa", asked)):

@@ -89,11 +89,11 @@ def test_another_embedder_is_held_against_minilm(stack: Path, data: Path, tmp_pa
 
 
 @pytest.mark.real_model
-def test_a_server_of_openais_api_in_place_of_the_bundled_model(stack: Path, data: Path, tmp_path: Path) -> None:
+def test_a_server_of_openais_api_in_place_of_the_bundled_model(stack: Path, tmp_path: Path) -> None:
     """The search is the same, and every question was answered by one side or the other, or was told why not."""
     server = {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
     swap = f"models.chat = {inline(use='openai_compatible', **server)}"
-    code, told = reported(stack, swap, data, tmp_path)
+    code, told = reported(stack, swap, folder_of_questions(tmp_path / "data", turns=1), tmp_path)
     assert code == {"worse": 1, "undecided": 2}.get(told["verdict"], 0)
     assert told["metrics"]["ndcg_at_10"]["diff"] == 0.0
     assert [row["status"] for row in told["runs"]["b"]["rows"] if row["status"] == "error"] == []
