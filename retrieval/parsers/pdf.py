@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BULLET = re.compile(r"^(?:[•‣▪◦●○■\uf0b7·–-]\s+|\(?\d{1,3}[.)]\s)")
 # Least ratio of a heading's type size to the body's; smaller differences are rounding of scaled fonts
 _LARGER = 1.12
+# Collections of East Asian glyphs, by which some programs number glyphs without saying their characters
+_COLLECTIONS = ("Japan1", "GB1", "CNS1", "Korea1")
+_UNREADABLE = "\ufffd"
 # Most characters of a heading; longer ones are large text
 _HEADING_CHARACTERS = 150
 
@@ -46,6 +49,13 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     reader = _open(content, draft.name)
     draft.count_pages(len(reader.pages), "pages")
     lines = without_furniture([page_lines(page) for page in reader.pages])
+    text = "".join(line.text for page in lines for line in page)
+    if text.count(_UNREADABLE) * 10 > len(text):
+        raise DocumentRefused(
+            f'"{draft.name}" has a font that does not say which characters its glyphs are, so it cannot be read. Print it to '
+            "PDF anew with another program, or recognise its text first.",
+            reason="malformed",
+        )
     headings = _Headings(lines, _outline(reader))
     for number, page in enumerate(lines, start=1):
         _add_page(draft, page, headings, number)
@@ -95,6 +105,7 @@ def page_lines(page: PageObject) -> list[Line]:
         scale = abs(tm[3] or tm[1]) * abs(cm[3] or cm[1])
         x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
         y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+        text = re.sub(r"\S", _UNREADABLE, text) if _is_unmapped(font or {}) else text
         bold = "bold" in str((font or {}).get("/BaseFont", "")).lower()
         for index, part in enumerate(text.split("\n")):
             if index:
@@ -105,6 +116,15 @@ def page_lines(page: PageObject) -> list[Line]:
 
     page.extract_text(visitor_text=visit)
     return lines
+
+
+def _is_unmapped(font: Any) -> bool:
+    # pypdf takes the numbers of glyphs for characters
+    if "/ToUnicode" in font or not str(font.get("/Encoding", "")).startswith("/Identity"):
+        return False
+    with suppress(AttributeError, IndexError, KeyError, TypeError):  # a broken font
+        return font["/DescendantFonts"][0].get_object()["/CIDSystemInfo"]["/Ordering"] in _COLLECTIONS
+    return False
 
 
 def _place(lines: list[Line], new: Line, *, goes_on: bool) -> None:

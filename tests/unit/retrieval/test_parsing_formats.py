@@ -352,24 +352,35 @@ def test_pdf_blocks_know_their_page_and_repeated_heads_are_headings_only_where_t
     assert {block.page for block in parsed.blocks} == {1, 2, 3}
 
 
+def composite_font(shown: str, ordering: str, cmap: str = "") -> bytes:
+    """A PDF that shows glyphs of a composite font by their numbers; `cmap` says their characters, if any does."""
+    mapped = " /ToUnicode 7 0 R" if cmap else ""
+    parts = [
+        "<</Type /Catalog /Pages 2 0 R>>",
+        "<</Type /Pages /Kids [3 0 R] /Count 1>>",
+        "<</Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources <</Font <</F1 5 0 R>>>>>>",
+        f"<</Length {len(shown)}>> stream\n{shown}\nendstream",
+        f"<</Type /Font /Subtype /Type0 /BaseFont /X /Encoding /Identity-H /DescendantFonts [6 0 R]{mapped}>>",
+        f"<</Type /Font /Subtype /CIDFontType2 /BaseFont /X /DW 1000 /W [3 [500 500 500] 32 [780]] /CIDSystemInfo {ordering}>>",
+        f"<</Length {len(cmap)}>> stream\n{cmap}\nendstream",
+    ]
+    objects = "\n".join(f"{number} 0 obj {part} endobj" for number, part in enumerate(parts, 1))
+    return f"%PDF-1.4\n{objects}\ntrailer <</Root 1 0 R /Size 8>>\nstartxref\n0\n%%EOF".encode()
+
+
 def test_words_that_tex_sets_apart_without_a_glyph_for_spaces_stay_apart() -> None:
     """As in a PDF of XeTeX: words are set apart by -250, and the glyph numbered 32 is wide, and none of a space."""
     letters = {3: "a", 4: "n", 5: "d", 32: "Q"}
     mapped = "".join(f"<{glyph:04x}> <{ord(letter):04x}>\n" for glyph, letter in letters.items())
     cmap = f"1 begincodespacerange <0000> <ffff> endcodespacerange\n{len(letters)} beginbfchar\n{mapped}endbfchar"
     shown = "BT /F1 10 Tf 50 50 Td [<000300040005> -250 <000300040005>] TJ ET"
-    parts = [
-        "<</Type /Catalog /Pages 2 0 R>>",
-        "<</Type /Pages /Kids [3 0 R] /Count 1>>",
-        "<</Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources <</Font <</F1 5 0 R>>>>>>",
-        f"<</Length {len(shown)}>> stream\n{shown}\nendstream",
-        "<</Type /Font /Subtype /Type0 /BaseFont /X /Encoding /Identity-H /DescendantFonts [6 0 R] /ToUnicode 7 0 R>>",
-        "<</Type /Font /Subtype /CIDFontType2 /BaseFont /X /DW 1000 /W [3 [500 500 500] 32 [780]]>>",
-        f"<</Length {len(cmap)}>> stream\n{cmap}\nendstream",
-    ]
-    objects = "\n".join(f"{number} 0 obj {part} endobj" for number, part in enumerate(parts, 1))
-    content = f"%PDF-1.4\n{objects}\ntrailer <</Root 1 0 R /Size 8>>\nstartxref\n0\n%%EOF".encode()
-    assert parse(content, "a.pdf").text == "and and"
+    assert parse(composite_font(shown, "<</Ordering (Identity)>>", cmap), "a.pdf").text == "and and"
+
+
+def test_a_font_that_does_not_say_its_characters_is_no_text() -> None:
+    """As in Japanese PDFs of some programs, whose numbers of glyphs would be stored as letters of other scripts."""
+    shown = "BT /F1 10 Tf 50 50 Td <034503460347> Tj ET"
+    assert reason(composite_font(shown, "<</Ordering (Japan1)>>"), "a.pdf") == "malformed"
 
 
 def test_cells_on_one_line_of_a_pdf_are_a_row() -> None:
