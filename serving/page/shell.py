@@ -26,6 +26,15 @@ ICON = (
 # A server that was started anew knows no session and refuses the connection, for which NiceGUI would wait for ever
 SIGN_IN_AGAIN = """<script>setInterval(() => window.socket && !window.socket.connected && fetch("/_nicegui/signed-in").then(
   found => found.status === 401 && location.reload(), () => null), 2000)</script>"""
+# Without this, the browser's back button would leave the page instead of going back to the view before
+GO_BACK = """<script>(() => {
+  const entries = () => [...document.querySelectorAll(".menu button")];
+  addEventListener("click", click => {
+    const place = entries().indexOf(click.target.closest("button"));
+    if (place >= 0 && click.isTrusted) history.pushState(place, "");
+  });
+  addEventListener("popstate", gone => entries()[gone.state ?? 0]?.click());
+})()</script>"""
 # the choice of light or dark; without this cookie the page follows the system
 DARK = "sixply_dark"
 
@@ -40,7 +49,7 @@ def page(request: Request) -> None:
     make_room(request.state.principal)
     visitor = Visitor(request.state.runtime, token_of(request), request.state.principal)
     ui.add_css(LOOK + colours(request.state.runtime.system.settings.serving.brand, dark=".body--dark {}"))
-    ui.add_head_html(SIGN_IN_AGAIN)
+    ui.add_head_html(SIGN_IN_AGAIN + GO_BACK)
     ui.colors(primary="var(--mark)", negative="var(--bad)")
     Shell(visitor, dark=request.cookies.get(DARK)).build()
 

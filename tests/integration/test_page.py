@@ -244,6 +244,19 @@ def test_an_answer_tells_how_it_was_made(page: Page, served: Served) -> None:
         expect(bill.get_by_role("row", name=layer)).to_be_visible()
 
 
+def test_the_back_button_goes_to_the_view_before_with_all_that_was_there(page: Page, served: Served) -> None:
+    sign_in(page, served.reader)
+    turn = ask(page, "How long does the moon lamp run?")
+    for name in ("Documents", "Live"):
+        expect(open_view(page, name)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("region", name="Documents")).to_be_visible()
+    page.go_back()
+    expect(turn).to_contain_text("nine hours")
+    page.go_forward()
+    expect(page.get_by_role("region", name="Documents")).to_be_visible()
+
+
 def test_two_questions_are_one_conversation_and_two_traces(page: Page, served: Served) -> None:
     sign_in(page, served.reader)
     traces = []
