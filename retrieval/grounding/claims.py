@@ -183,7 +183,7 @@ class _Draft:
         copied = change_in_copies(claim, sentences, self._evidence)
         if change := copied or change_in_context(claim, near, self._evidence) or opposite(claim, every):
             return change.finding, f"says {change.claimed}; the passages say {change.stated}"
-        if denied := denial(claim, sentences, self._evidence) or denial_of_stated(claim, every):
+        if denied := denial(claim, sentences, near, self._evidence) or denial_of_stated(claim, every):
             return "denied", f"the passages say the opposite: {denied.text}"
         return "", ""
 

@@ -176,8 +176,10 @@ def _is_name(word: str) -> bool:
     return word[:1].isupper() and word.lower() not in FUNCTION_WORDS
 
 
-def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | None:
-    """Return the sentence that contradicts the claim because exactly one of the two denies the predicate."""
+def denial(claim: Text, sentences: Sequence[Text], around: Text, evidence: Text) -> Text | None:
+    """Return the sentence that contradicts the claim because exactly one of the two denies the predicate. `around` are the
+    sentences with their neighbours.
+    """
     stated = Text(_LEADING_ANSWER.sub("", claim.text))
     near = [s for s in sentences if s.share(stated) >= _ABOUT_THE_SAME and not s.text.rstrip().endswith(("?", "？"))]
     alike = [sentence for sentence in near if sentence.share(stated) >= _SAYS_THE_SAME]
@@ -187,6 +189,13 @@ def denial(claim: Text, sentences: Sequence[Text], evidence: Text) -> Text | Non
         denied = any(_denied_around(scope, sentence, whole=False) for sentence in same)
         if same and not denied and not _denied_around(scope, evidence):
             return same[0]
+    said = (
+        bool(sentences and own)
+        and around.share(stated) >= _SAYS_THE_SAME
+        and not _NEGATIVE_MEANING.search(sentences[0].text)
+    )
+    if said and not _DENIES.search(around.text):
+        return sentences[0]
     if alike and own and not any(_denies_at_all(sentence.text) for sentence in near):
         single_terms = [frozenset({term}) for scope in own for term in scope]
         return None if any(_denied_around(term, evidence) for term in single_terms) else alike[0]

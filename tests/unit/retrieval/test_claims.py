@@ -81,6 +81,11 @@ CLINIC = (
         ("According to the clinic, cold packs enhance the swelling of an ankle [1].", "denied"),
         ("According to the clinic, cold packs decrease the swelling of an ankle [1].", ""),
         ("According to the clinic, cold packs do not increase the swelling of an ankle [1].", ""),
+        (
+            "The walk-in desk, a nurse with cold packs and a free taxi are not part of Quillfeather Clinic [1].",
+            "denied",
+        ),
+        ("The walk-in desk, a nurse with cold packs and a free taxi are part of Quillfeather Clinic [1].", ""),
         ("The clinic runs a desk for HIV-related tests [1].", ""),
         ("The clinic runs a desk for ABC-related tests [1].", "name"),
         ("The QC desk is for people with a sprained ankle; CPRS is for it [1].", ""),
