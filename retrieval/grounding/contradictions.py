@@ -194,7 +194,7 @@ def denial(claim: Text, sentences: Sequence[Text], around: Text, evidence: Text)
         and around.share(stated) >= _SAYS_THE_SAME
         and not _NEGATIVE_MEANING.search(sentences[0].text)
     )
-    if said and not _DENIES.search(around.text):
+    if said and not _DENIES.search(around.text) and not _has_opposite(stated.words, around):
         return sentences[0]
     if alike and own and not any(_denies_at_all(sentence.text) for sentence in near):
         single_terms = [frozenset({term}) for scope in own for term in scope]
@@ -223,11 +223,15 @@ def denial_of_stated(claim: Text, sentences: Sequence[Text]) -> Text | None:
         left, right = ([term for term in Text(side).token_terms if len(term) > 1] for side in (before, after))
         scope = frozenset(left[-_NEIGHBOURS:] + right[:_NEIGHBOURS])
         stated = _stated_undenied(scope, sentences) if left and right and len(scope) > _NEIGHBOURS else None
-        # "Does not increase" may be "reduces"
-        opposites = {other for word in words(after)[:3] for other in _OPPOSITE.get(_opposite_key(word), ())}
-        if stated and not opposites.intersection(map(_opposite_key, stated.words)):
+        if stated and not _has_opposite(words(after)[:3], stated):
             return stated
     return None
+
+
+def _has_opposite(own: Sequence[str], text: Text) -> bool:
+    """Whether the text has the opposite of one of the words: "does not increase" may be "reduces"."""
+    opposites = {other for word in own for other in _OPPOSITE.get(_opposite_key(word), ())}
+    return not opposites.isdisjoint(map(_opposite_key, text.words))
 
 
 def _stated_undenied(scope: frozenset[str], sentences: Sequence[Text]) -> Text | None:
