@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from retrieval.formats.text_blocks import raised
+
 # Raise it when the output changes: it is part of the version of each parser that uses this file
-DRAWINGS_VERSION = 0
+DRAWINGS_VERSION = 1
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
@@ -52,10 +54,18 @@ def drop_hidden(root: Any) -> None:
 
 def words(paragraph: Any) -> str:
     """Return the text, fields and formulas of a paragraph in a drawing; a line break is a space."""
-    return "".join(
-        (node.text or "") if str(node.tag).endswith("}t") else " " if str(node.tag).endswith("}br") else ""
-        for node in paragraph.iter()
-    )
+    texts, power = list[str](), False
+    for node in paragraph.iter():
+        match str(node.tag).rpartition("}")[2]:
+            case "r" | "fld":
+                power = False
+            case "rPr":
+                power = node.get("baseline", "0")[:1] not in "-0"
+            case "t":
+                texts.append(raised(node.text or "") if power else node.text or "")
+            case "br":
+                texts.append(" ")
+    return "".join(texts)
 
 
 def description(properties: Any) -> str:

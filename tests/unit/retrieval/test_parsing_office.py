@@ -897,3 +897,17 @@ def test_raised_digits_of_a_word_document_do_not_become_part_of_the_number_befor
     paragraph.add_run("st").font.superscript = True
     paragraph.add_run(" try.")
     assert parse(saved(made), "a.docx").text == "It counts to 10⁶, on the 1st try."
+
+
+def test_raised_digits_of_a_slide_do_not_become_part_of_the_number_before_them() -> None:
+    from pptx import Presentation
+
+    show = Presentation()
+    slide = show.slides.add_slide(show.slide_layouts[5])
+    paragraph = slide.shapes.title.text_frame.paragraphs[0]
+    for text, baseline in (("It counts to 10", None), ("6", "30000"), (" and H", None), ("2", "-25000"), ("O", None)):
+        run = paragraph.add_run()
+        run.text = text
+        if baseline:
+            run.font._element.set("baseline", baseline)
+    assert parse(saved(show), "a.pptx").text == "It counts to 10⁶ and H2O"
