@@ -7,16 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-
-import numpy as np
-import numpy.typing as npt
+from math import dist
+from typing import TYPE_CHECKING, TypeAlias
 
 from foundation.errors import InvalidRequest
 from foundation.types import UNCLASSIFIED, Scope
 from retrieval.filters import Value, kind_of
 
+if TYPE_CHECKING:  # half of what a parser's child process would take to start, and it needs none
+    import numpy as np
+    import numpy.typing as npt
+
 # Shape (texts, dimensions), rows of unit length
-Vectors = npt.NDArray[np.float32]
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,8 @@ class Source:
 
     @property
     def document_id(self) -> str:
-        """The id, a hash of tenant, uri, groups and class, so that a replaced document keeps it, and documents of one
-        name for different readers have different ones. It depends on the writer's data alone, so it does not reveal
-        what else is stored.
+        """The id, a hash of tenant, uri, groups and class: a replaced document keeps it, documents of one name for different
+        readers have different ones, and it reveals nothing of what else is stored.
         """
         name = f"{self.tenant}\0{self.uri}"
         if self.groups or self.data_class != UNCLASSIFIED:  # as JSON, which has no NUL, so that it equals no plain name
@@ -238,9 +240,7 @@ class Fingerprint:
         """Return the difference in words; `None`: there is none. Probes may differ by rounding: a cosine below 0.9999 is a swap."""
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
-        ours, theirs = np.asarray(self.probe), np.asarray(other.probe)
-        lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-        cosine = float(np.min(np.sum(ours * theirs, axis=1) / lengths))
+        cosine = 1 - max(map(dist, self.probe, other.probe)) ** 2 / 2  # of vectors of unit length
         if cosine < 0.9999:
             return f"the same text gets another vector (cosine {cosine:.4f})"
         if self.chunker != other.chunker:

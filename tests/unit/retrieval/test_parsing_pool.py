@@ -192,7 +192,7 @@ def test_the_child_loads_no_model_library() -> None:
     program = "import sys, retrieval.ingest.sandbox, retrieval.ingest.parsing as p; p.supported_suffixes(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert not {"torch", "chromadb", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(
+    assert not {"torch", "chromadb", "numpy", "langchain_core", "pydantic", "trafilatura", "pypdf", "docx"} & set(
         done.stdout.split()
     )
 
