@@ -33,7 +33,6 @@ LOADED = {
     "retrieval.grounding.evidence": "entailment/signs",
     "serving.access.quotas": "caches/memory",
     "serving.access.sessions": "caches/memory",
-    "serving.cli.judge.frontier": "agents/auto",
     "serving.http.answer_cache": "caches/memory",
 }
 """A module -> the part which it opens by its name, even where stack.toml does not say it."""
@@ -73,6 +72,10 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
     kept = {*parts}
     if choices.only is not None:
         kept = {*read_presets(tree)[choices.only]["keep"], *choices.keep}
+        # what stands in a section, such as a command, comes with the whole of it
+        kept |= {
+            section for section in read_optional(tree) for name in kept if parts[name] and parts[name] <= parts[section]
+        }
         kept |= {need for needs in needs_of(tree, {*parts} - kept).values() for need in needs}
     left_out = frozenset(parts) - (kept - {*choices.without})
     gone = {module for name in choices.without for module in parts.get(name, ())}

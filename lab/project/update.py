@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,10 @@ def _render_commit(project: Project, commit: str, work: Path) -> str:
     )  # fmt: skip
     if done.returncode:
         raise InvalidRequest(f"The template at {commit[:12]} could not write the project: {done.stderr.strip()[-500:]}")
+    own, begun = (work / f"{name}.project" / project.choices.package for name in (commit, project.base))
+    if own != begun and begun.exists():  # the files that it began with are its owner's: a later start is no update
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.copytree(begun, own)
     git(folder, "init", "--quiet")
     rendered = commit_all(folder, f"The template at {commit[:12]}")
     git(project.root, "fetch", "--quiet", "--no-tags", str(folder), "HEAD")

@@ -105,7 +105,9 @@ def test_a_loss_beyond_the_threshold_blocks_and_is_named(
     assert not run(json=tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text())["blocked_by"] == ["passed"]
     assert not run()
-    assert "blocked: passed fell further below" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "blocked: passed fell further below" in said
+    assert "than [observability.compare] allows" in said
 
 
 def test_it_is_told_in_markdown_with_what_changed_and_without_links_of_a_documents_own(
@@ -155,7 +157,9 @@ def test_a_floor_that_is_broken_blocks_and_one_that_a_signer_excepted_is_still_s
     assert (told["passed"], told["blocked_by"]) == (False, [])
     assert told["broken_floors"] == ["answer_contained_min", "refused_min"]
     assert not run()
-    assert "blocked: answer_contained_min, refused_min" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "blocked: answer_contained_min, refused_min" in said
+    assert "as one of its [[exceptions]]" in said
 
 
 @pytest.mark.parametrize("day", ["2026-11-27", "2027-11-29"])

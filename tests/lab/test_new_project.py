@@ -33,6 +33,7 @@ from tests.tree import copy_of_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = read_optional(ROOT)
+PARTS = parts_of(ROOT)
 CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
 
 
@@ -172,9 +173,24 @@ def test_in_a_full_project_nothing_is_gone_that_is_loaded_by_name() -> None:
     assert named_and_gone() == set()
 
 
+INSIDE = {name: section for section in CHOOSABLE for name, own in PARTS.items()
+          if name not in OPTIONAL and own and own <= PARTS[section]}  # fmt: skip
+
+
+def test_what_stands_in_a_section_is_kept_with_the_whole_of_it() -> None:
+    assert {
+        "model-frontier": "cheaper",
+        "notifiers/webhook": "notifier",
+        "api/objects": "objects",
+    }.items() <= INSIDE.items()
+    for name, section in INSIDE.items():
+        left_out = left_out_of(ROOT, Choices.of("acme-desk", ["=small", f"+{name}", *ALWAYS_OUT]))
+        assert left_out.isdisjoint({name, section})
+
+
 SMALL = read_presets(ROOT)["small"]["keep"]
 LOADS_BY_NAME = ["agents/graph", "model-frontier"]
-ALONE = sorted(parts_of(ROOT).keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PAIR" in os.environ else LOADS_BY_NAME
+ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PAIR" in os.environ else LOADS_BY_NAME
 """What KEEP= takes, each alone: once a week in CI every name."""
 COMBINED = ("page", "quotas,idempotency,api/jobs", "api/jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
 
@@ -188,7 +204,7 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
         "serving.jobs.queue": ["serving.jobs.store"],
         "serving.caches.memory": ["serving.access.sessions", "serving.access.quotas", "serving.http.answer_cache"],
         "orchestration.memory.conversations": ["orchestration.run.cascade"],
-        "orchestration.agents.auto": ["orchestration.run.cascade", "serving.cli.judge.frontier"],
+        "orchestration.agents.auto": ["orchestration.run.cascade"],
         "models.entailment.signs": ["retrieval.grounding.evidence"],
     }.items():
         assert loaded not in gone or gone.issuperset(by)
@@ -356,7 +372,10 @@ def made(light: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_in(template, "new", "--name", "acme-desk", "--dir", str(project), "--without", "page,mcp", "--check", "0")
     (project / "acme_desk" / "corpus" / "own.md").write_text("# Ours\n")
     edit(project / "stack.toml", "port = 8600", "port = 8700")
+    edit(project / "acme_desk" / "tools.py", '"R-12": 8', '"R-12": 9')
     commit_all(project, "Ours")
+    edit(template / "lab/project/start/own/tools.py", '"R-12": 8', '"R-12": 10')
+    (template / "lab/project/start/own/corpus/later.md").write_text("# Later\n")
     edit(template / "stack.toml", "threads = 2", "threads = 3")
     (template / LEFT_OUT / "later.py").write_text('"""Later."""\n')
     (template / "serving" / "later.py").write_text('"""Later."""\n')
@@ -408,7 +427,8 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     assert (stack["foundation"]["threads"], stack["serving"]["http"]["port"]) == (3, 8700)
     assert (project / "serving" / "later.py").exists()
     assert not (project / LEFT_OUT).exists(), "what was left out stays out"
-    assert (project / "acme_desk" / "corpus" / "own.md").exists()
+    assert {path.name for path in (project / "acme_desk/corpus").iterdir()} == {"own.md", "rooms.md"}, "it is theirs"
+    assert '"R-12": 9' in (project / "acme_desk/tools.py").read_text()
     assert read_project(project).base == git(project.parent / "template", "rev-parse", "HEAD")
     assert before[:12] in capfd.readouterr().out
     assert git(project, "status", "--porcelain") == ""

@@ -130,10 +130,10 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
     elif verdict.broken:
         out.print(
             f"\n[bold]blocked[/]: {', '.join(verdict.broken)} of {terminal.plain(contract)} not met. Improve the answers; or have a "
-            "signer accept it for a while, as one of its [[exceptions]]"
+            "signer accept it for a while, as one of its [\\[exceptions]]"
         )
     if verdict.blocked_by:
         out.print(
             f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
-            f"[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
+            f"\\[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
         )
