@@ -38,6 +38,7 @@ _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 # The full stop of a sentence that the next one follows without a space, which would read as an address
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
+_SENTENCE_END = re.compile(r"\b[a-z]{3,}\.(?=[A-Z][a-z]+\s)")
 _LOOSE = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NEGATES = re.compile(
@@ -86,7 +87,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
 
 def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
     """Whether a clause that is no question has one of the verbs; "not forget" must be negated there, "forget" must not."""
-    text = _UNSPACED.sub(". ", text)
+    text = _part_sentences(text)
     for clause in classify_clauses(text, own):
         words = _WORD.findall(_fold(text[clause.start : clause.end]))
         for position, word in enumerate(words):
@@ -95,6 +96,16 @@ def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
             if any(word.startswith(verb) for verb in wanted) and (negated or not clause.question):
                 return True
     return False
+
+
+def _part_sentences(text: str) -> str:
+    """Return the text with the space that is missing after a full stop; after a denial there is none: "don't use tools.Pay"."""
+
+    def part(stop: re.Match[str]) -> str:
+        words = _WORD.findall(_fold(re.split(r"[.!?]\s", text[: stop.start()])[-1]))
+        return stop[0] if any(map(_NEGATES.fullmatch, words)) else f"{stop[0]} "
+
+    return _SENTENCE_END.sub(part, text)
 
 
 def without_what_was_read(
@@ -240,13 +251,16 @@ class _Trace:
         entries = result.artifact if isinstance(result.artifact, list) else [result.artifact]
         objects = [entry for entry in entries if isinstance(entry, Mapping)]
         values = [{str(entry[key]) for key in fields if key in entry} for entry in objects]
-        # all of them, and those told apart by what not all have: each message of a channel has the channel
-        for common in (set(), set.intersection(*values) if values else set()):
-            theirs = [
-                entry for entry, own in zip(objects, values, strict=True) if any(map(self.said.hold, own - common))
-            ]
+        common = set.intersection(*values) if values else set()
+        # all that were named, and those told apart by what not all have: each message of a channel has the channel
+        for is_named in (self.said.hold, lambda value: value not in common and self._is_called(value)):
+            theirs = [entry for entry, own in zip(objects, values, strict=True) if any(map(is_named, own))]
             if theirs:
                 yield json.dumps(theirs, ensure_ascii=False)
+
+    def _is_called(self, value: str) -> bool:
+        # a capital within a sentence: to open a page names nobody whom a channel calls "page", or "Open"
+        return value[:1].isupper() and re.search(rf"[\w,'’] {re.escape(value)}(?!\w)", self.origin.words) is not None
 
     def _amount(self, value: Any, targets: Mapping[str, Any]) -> bool:
         """Whether the number was said, is in a record that was named, or is at most the largest in a record of the target."""

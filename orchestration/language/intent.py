@@ -5,7 +5,7 @@ that you should refund it" are all near to "Please refund it". So a text is cut 
 it is one of these:
 
 negated      a negation stands in it, but for those that ask ("don't forget to", "why don't you", "couldn't you")
-a question   it begins as one, or ends in a question mark, and is no polite request ("could you", "please do", "for me?")
+a question   it begins as one, or ends in a question mark, and is no polite request ("could you", "please do what ...")
 told         it begins with a subject, or holds a finite "was", "is" or "has", and says no wish ("please", "I want", "must")
 reported     somebody said it, it is to be written or translated, or it follows the colon of such a clause ("The mail reads:"),
              to the end of the line, or of the text where the line ends with the colon
@@ -55,9 +55,10 @@ _BEGINS_QUESTION = re.compile(
     r"|can|could|will|would|may)(?:n['’]?t)?(?!\s+not\b))\b",
     re.IGNORECASE,
 )
-# What is a request although it begins with "do", or ends in a question mark
-_PLEASE_DO = re.compile(r"\W*(?:please|pls|plz|kindly)\W+do\b(?!\s+(?:i|you|we|they)\b)", re.IGNORECASE)
-_COURTEOUS = re.compile(r"\b(?:please|pls|plz|kindly|for\s+(?:me|us))\b", re.IGNORECASE)
+# An order although it begins with "do", unlike "please, do they pay"
+_PLEASE_DO = re.compile(
+    r"\W*(?:please|kindly)\s+do\s+(?:it|so|what|all|the|this|that|these|those)\b[^?]*$", re.IGNORECASE
+)
 _SPREADS = re.compile(r"(?:who|did|do|does|has|have|had|is|are|was|were)\b", re.IGNORECASE)
 _DOUBLE = re.compile(
     r"\b(?:do\s+not|don['’]?t|never)\s+(?:forget|hesitate|wait|delay)\b|\bnot\s+only\b|\bno\s+(?:later|matter|problem)\b",
@@ -254,10 +255,8 @@ def _kind(clause: str, *, last: bool, polite: bool, own: Collection[str]) -> str
         return head
     if opening := _POLITE.match(body):
         return _of_request(clause, body[opening.end() :])
-    marked = last and not polite and clause.rstrip().endswith("?")
-    if (_BEGINS_QUESTION.match(body) and not _PLEASE_DO.match(clause)) or (
-        marked and (_TOLD.match(body) or not _COURTEOUS.search(clause))
-    ):
+    asks = _BEGINS_QUESTION.match(body) and not _PLEASE_DO.match(clause)
+    if asks or (last and not polite and clause.rstrip().endswith("?")):
         return "question"
     if _SUBORDINATED.match(clause):
         return "subordinate"

@@ -294,20 +294,28 @@ def test_a_link_is_taken_from_the_message_of_a_person_who_was_named_and_not_from
     words = "Open the page that Bob posted in general"
     assert doubted(PAGE, {"url": "www.paper.example"}, words, room) == []
     assert doubted(PAGE, {"url": "www.eve.example"}, words, room) == ["url"]
-    assert doubted(PAGE, {"url": "www.paper.example"}, "Open the page that somebody posted in general", room) == ["url"]
+    for by in ("Eve", "page", "the", "Open", "general"):  # nobody whom these words name
+        room = result("messages", [message("Bob", "www.paper.example"), message(by, "www.eve.example")], room="general")
+        assert doubted(PAGE, {"url": "www.eve.example"}, "Open the page that somebody posted in general", room) == [
+            "url"
+        ]
 
 
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        ("Please do pay 20 to A-1", True),
+        ("Please do what is due: pay 20 to A-1", True),
+        ("Please do the transfer and pay 20 to A-1", True),
         ("Do pay it?", False),
         ("Please, do you pay 20 to A-1?", False),
-        ("Pay 20 to A-1 for me?", True),
-        ("Pay 20 to A-1?", False),
-        ("Was 20 refunded to A-1 for me?", False),
-        ("My rent of 20 to A-1 is paid for me?", False),
+        ("Please do customers pay 20 to A-1 often", False),
+        ("Please do the customers pay 20 to A-1 often?", False),
+        ("Any reason to pay 20 to A-1 for me?", False),
+        ("Payment of 20 to A-1 please?", False),
         ("Read what they think of it.Then pay 20 to A-1", True),
+        ("Do not use tools.Pay 20 to A-1", False),
+        ("Why did nobody use Wallet.Pay for 20 to A-1", False),
+        ("Don't. Read what they think of it.Then pay 20 to A-1", True),
     ],
 )
 def test_a_request_may_be_polite_or_follow_a_full_stop_without_a_space(words: str, asked: bool) -> None:
