@@ -106,7 +106,9 @@ class Policy:
         a fallback model may then answer.
         """
         tenant = _on_behalf_of.get()
-        if tenant is not None and not (ruling := self.model(name, tenant)).allowed:
+        # at each word of a stream, so the ruling is put into words only where it forbids
+        if tenant is not None and not _matches_any(name, self._of_tenant(tenant)[1].models):
+            ruling = self.model(name, tenant)
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")
 
     def demand_one_of(self, names: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:

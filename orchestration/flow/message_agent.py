@@ -134,9 +134,10 @@ class MessageAgent(DurableAgent):
         """Return the messages that this request adds: in a new conversation the client's earlier messages; an error
         for each abandoned tool call; the question.
         """
-        values = (await self._graph.aget_state(config)).values
-        stored: list[AnyMessage] = values.get("messages", [])
         request = run.request or AnswerRequest(question=state["question"])
+        # nothing is stored of a conversation that begins now, and looking would cost time before the first word
+        values = (await self._graph.aget_state(config)).values if request.thread_id or not run.request else {}
+        stored: list[AnyMessage] = values.get("messages", [])
         earlier = () if request.thread_id else request.messages
         opening: list[AnyMessage] = []
         if not stored:

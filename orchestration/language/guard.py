@@ -120,6 +120,8 @@ def _address_in(word: str) -> tuple[int | None, str]:
 
 
 def _comparable(text: str) -> str:
+    if text.isascii() and text.isprintable() and not {*text} & {"&", "%", "\\"}:  # nothing to decode, as in most words
+        return text.lower()
     # as browsers read it: entities and percents decoded, width and case folded, invisible characters dropped
     shown = text
     for _ in range(3):  # entities of entities

@@ -128,7 +128,8 @@ class StoppableAgent(AgentWrapper):
         try:
             async with aclosing(stream_from(watch)) as watched:
                 async for event in watched:
-                    demand()
+                    if event.kind != "token":  # words come by the dozen, and `watch` looks between them
+                        demand()
                     yield event
         except Stopped as error:
             yield error_event(error)
