@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,17 +27,22 @@ def usage_of(message: AIMessage) -> Usage:
     at_start: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
     if at_start and not (reported and reported["input_tokens"]):
         reported = {**at_start, "output_tokens": reported["output_tokens"] if reported else 0}
-    if not reported or not all(0 <= reported[kind] <= MOST_TOKENS for kind in ("input_tokens", "output_tokens")):
+    if not reported or not all(_is_count(reported[kind]) for kind in ("input_tokens", "output_tokens")):
         return Usage()
-    read: Mapping[str, Any] = reported.get("input_token_details", {})
-    written = [read[name] for name in CACHE_WRITES if read.get(name) is not None]
+    details = {**reported.get("output_token_details", {}), **reported.get("input_token_details", {})}
+    read = {name: count for name, count in details.items() if _is_count(count)}
+    written = [read[name] for name in CACHE_WRITES if name in read]
     return Usage(
         input_tokens=reported["input_tokens"],
         output_tokens=reported["output_tokens"],
         cached_input_tokens=read.get("cache_read"),
-        reasoning_tokens=reported.get("output_token_details", {}).get("reasoning"),
+        reasoning_tokens=read.get("reasoning"),
         cache_write_tokens=sum(written) if written else None,
     )
+
+
+def _is_count(reported: Any) -> bool:
+    return isinstance(reported, int) and 0 <= reported <= MOST_TOKENS
 
 
 def empty_reply_of(message: AIMessage) -> str:

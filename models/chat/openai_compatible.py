@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from inspect import signature
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams
@@ -12,9 +13,12 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
 from openai import AsyncStream
 from openai._base_client import make_request_options
+from openai._streaming import ServerSentEvent
 from openai.resources.chat import AsyncCompletions
+from pydantic import BaseModel, Field, ValidationError
 
 from foundation.components import Context
+from models.pricing import MOST_TOKENS
 from models.remote_options import RemoteChatOptions
 from models.resilience.http_clients import OPENAI, key_for, on_loopback
 
@@ -31,17 +35,50 @@ class Options(RemoteChatOptions):
 SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extra_headers", "extra_query", "timeout"}
 
 
+Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
+
+
+class Details(BaseModel):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+class Used(BaseModel):
+    """The tokens of a reply, as far as LangChain reads them."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+
+
 class PlainStream(AsyncStream[object]):
-    """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
+    """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain
+    adds up. What is no count is left out, as nothing is known then.
+    """
+
+    done = False
+    """Whether the server said that this is all, which some do instead of giving a reason."""
+
+    async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
+        async for event in super()._iter_events():
+            self.done = event.data.startswith("[DONE]")
+            yield event
 
     async def __stream__(self) -> AsyncIterator[Any]:
         used: Any = None
+        reasons: set[str] = set()
         piece: Any
         async for piece in super().__stream__():
             used = piece.pop("usage", None) or used
+            reasons |= {choice.get("finish_reason") or "" for choice in piece.get("choices") or ()}
             yield piece
-        if used and used.get("prompt_tokens") is not None:
-            yield {"choices": [], "usage": used}
+        if self.done and reasons == {""}:
+            yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        with suppress(ValidationError):
+            yield {"choices": [], "usage": Used.model_validate(used).model_dump()}
 
 
 class PlainCompletions(AsyncCompletions):

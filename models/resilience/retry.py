@@ -38,7 +38,7 @@ from models.resilience.bindings import (
     rebind,
 )
 from models.resilience.breaker import Breaker, RetryBudget
-from models.resilience.streams import Chunks, bound_stream, next_or_none, read_first_words, stream_of
+from models.resilience.streams import Chunks, bound_stream, metadata_of, next_or_none, read_first_words, stream_of
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
@@ -155,8 +155,7 @@ class ResilientChatModel(ChatWrapper):
         self._check_choice(index, kwargs, called=any(_calls(generation.message) for generation in result.generations))
         for generation in result.generations:
             metadata = generation.message.response_metadata
-            labels = {**(generation.generation_info or {}), **metadata}
-            metadata.update(_origin(index), **self._labels(index, labels))
+            metadata.update(_origin(index), **self._labels(index, metadata_of(generation)))
         return result
 
     async def _astream(
@@ -176,7 +175,7 @@ class ResilientChatModel(ChatWrapper):
             yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
         async with aclosing(self._stream_rest(first, later_chunks, index, deadline)) as chunks:
             async for chunk in chunks:
-                labels |= {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+                labels |= metadata_of(chunk)
                 called = called or _calls(chunk.message)
                 yield chunk
         self._check_choice(index, kwargs, called=called)

@@ -11,7 +11,7 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.tool import invalid_tool_call, tool_call
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.json_values import read_object
@@ -21,6 +21,8 @@ from models.pricing import usage_of
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
 # How vendors say that a reply ended at its limit of tokens
 LIMIT_REACHED = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+# Where vendors say why a reply ended
+ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
 FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"})
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
@@ -61,18 +63,31 @@ async def stream_of(
     yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
 
 
+def metadata_of(generation: ChatGeneration) -> dict[str, Any]:
+    """Return the message's metadata with why the reply ended, which OpenAI's client says beside the message."""
+    # not the model's name, which stands there too: it may be no name that has a price
+    beside = generation.generation_info or {}
+    return {name: beside[name] for name in ENDED if beside.get(name)} | generation.message.response_metadata
+
+
 def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
-    """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
+    """Return the message that the chunks make. A call whose arguments are not whole, or never began before the reply was
+    cut off, is an invalid one.
+    """
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
     message = cast("AIMessage", message_chunk_to_message(whole))
+    # LangChain strings together what a server says twice, such as "stop" and "stop"
+    said = [item for chunk in chunks for item in chunk.response_metadata.items()]
+    message.response_metadata |= {name: value for name, value in said if value and isinstance(value, str)}
     if usage_of(message).input_tokens is None:  # counts that are none cannot be stored
         message.usage_metadata = None
+    nothing = "" if is_cut_off(message) or is_filtered(message) else "{}"
     message.tool_calls, message.invalid_tool_calls = [], []
     for call in whole.tool_call_chunks:
         name, call_id, text = call["name"] or "", call["id"], call["args"] or ""
         # LangChain completes what was cut off, such as {"amount": 1 of {"amount": 1000}, and it would be carried out
         try:
-            message.tool_calls.append(tool_call(name=name, args=read_object(text or "{}"), id=call_id))
+            message.tool_calls.append(tool_call(name=name, args=read_object(text or nothing), id=call_id))
         except ValueError as wrong:
             message.invalid_tool_calls.append(invalid_tool_call(name=name, args=text, id=call_id, error=str(wrong)))
     return message
@@ -90,8 +105,7 @@ def is_filtered(message: AIMessage) -> bool:
 
 def _ended_by(message: AIMessage, reasons: frozenset[str]) -> bool:
     said = message.response_metadata | (message.response_metadata.get("incomplete_details") or {})
-    names = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
-    return any(str(said.get(name)).lower() in reasons for name in names)
+    return any(str(said.get(name)).lower() in reasons for name in ENDED)
 
 
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from foundation.output.rendering import encodable
 from models.resilience.bindings import ChatWrapper, bound_arguments, longest_reply
-from models.resilience.streams import stream_of
+from models.resilience.streams import metadata_of, stream_of
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
@@ -57,8 +57,7 @@ class MeteredChatModel(ChatWrapper):
                         await run_manager.on_llm_new_token(generation.text, chunk=generation)
                     first = False
                     message = cast("AIMessageChunk", generation.message)
-                    if generation.generation_info:  # here is why the reply ended, by OpenAI's client
-                        message.response_metadata = generation.generation_info | message.response_metadata
+                    message.response_metadata = metadata_of(generation)
                     yield message
 
         message = await run.pay_for(messages, open_stream, max_tokens=self._longest_reply(kwargs), seen=teller.tell)

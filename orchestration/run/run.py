@@ -225,7 +225,8 @@ class Run:
             except (SixplyError, asyncio.CancelledError) as error:
                 self.partial = "".join(chunk.text for chunk in heard)
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
-                    self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=False)
+                    whole = any(chunk.usage_metadata for chunk in heard)
+                    self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=whole)
                 raise
             message = join_chunks(heard)
             self._charge(self._priced_call(message, expected, begun_s), spent)
@@ -366,13 +367,22 @@ async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
 
 
 def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    # output tokens are estimated; input tokens too, unless the provider reported them at the start, as some do
+    # what the provider did not report before the cut is estimated: of the output words, thoughts and arguments
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
-    wrote = count_tokens_approximately([AIMessage(text)]) if text else 0
+    if reported := next((chunk.usage_metadata for chunk in heard if chunk.usage_metadata), None):
+        return AIMessage(text, usage_metadata=reported, response_metadata=metadata)
+    output = "".join(map(_written, heard))
+    wrote = count_tokens_approximately([AIMessage(output)]) if output else 0
     at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
     usage = cast("UsageMetadata", at_start | {"output_tokens": wrote, "total_tokens": at_start["input_tokens"] + wrote})
     return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
+
+
+def _written(chunk: AIMessageChunk) -> str:
+    thoughts = [block.get("thinking", "") for block in chunk.content if isinstance(block, dict)]
+    arguments = [call["args"] or "" for call in chunk.tool_call_chunks]
+    return "".join([chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content") or ""])
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:

@@ -15,15 +15,17 @@ __all__ = ["serve"]
 pytestmark = pytest.mark.parametrize("serve", ["openai_compatible"], indirect=True)
 TEXT = "A parcel may weigh 30 kilograms."
 USED = {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}
+# of what is `USED`, in dollars; the machine's time comes on top
+PRICE = 0.00023
 
 
 def piece(finish: str | None = None, usage: Any = None, **delta: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": usage}
 
 
-def stream(*pieces: dict[str, Any]) -> Behaviour:
-    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "a-strong-one"}
-    events = [f"data: {json.dumps(frame | each)}\n\n" for each in pieces]
+def stream(*pieces: dict[str, Any], model: str = "a-strong-one", done: bool = False) -> Behaviour:
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model}
+    events = [f"data: {json.dumps(frame | each)}\n\n" for each in pieces] + ["data: [DONE]\n\n"] * done
     return strict(garbage("".join(events).encode(), "text/event-stream"))
 
 
@@ -47,14 +49,49 @@ def said(usage: Any, *, each: bool = False) -> list[Behaviour]:
 
 
 def test_usage_is_counted_once_and_what_is_no_count_is_not_claimed(serve: Serve) -> None:
-    odd = [dict.fromkeys(USED, count) for count in (None, -5, 10**30)]
-    (ok, each, *unknown) = answers(serve, said(USED), said(USED, each=True), *map(said, [None, *odd]))
-    for answer in (ok, each):
+    odd: list[Any] = [dict.fromkeys(USED, count) for count in (None, -5, 10**30, 20.5)]
+    odd += [[1], {"prompt_tokens": 30}, USED | {"prompt_tokens_details": {"cached_tokens": -5}}]
+    counted = [USED, USED | {"prompt_tokens": "30", "prompt_tokens_details": {"cached_tokens": None, "of": "ours"}}]
+    asked = [*map(said, counted), said(USED, each=True), *map(said, [None, *odd])]
+    replies = answers(serve, *asked)
+    known, unknown = replies[:3], replies[3:]
+    for answer in known:
         assert (answer["usage"]["input_tokens"], answer["usage"]["output_tokens"]) == (30, 20), answer
     for answer in unknown:
         assert answer["text"] == TEXT, answer
         assert (answer["usage"]["input_tokens"], answer["cost_usd"]) == (None, None)
         assert "no known price" in answer["degraded"][0]
+
+
+@pytest.mark.parametrize("name", ["a-strong-one-2026-01-01", "/models/strong.gguf"])
+def test_the_configured_name_has_the_price_whatever_the_server_calls_its_model(serve: Serve, name: str) -> None:
+    (answer,) = answers(serve, [stream(piece(content=TEXT), piece("stop"), piece(None, USED), model=name)])
+    assert (answer["text"], answer["usage"]["output_tokens"]) == (TEXT, 20), answer
+    assert float(answer["cost_usd"]) >= PRICE, answer
+
+
+def test_a_reason_that_is_said_twice_or_only_by_done_ends_the_stream(serve: Serve) -> None:
+    usage = {"choices": [], "usage": USED}
+    twice = [[stream(piece(content=TEXT), piece(why), piece(why), usage)] for why in ("stop", "length")]
+    silent = [[stream(piece(content=TEXT), piece(why), usage, done=True)] for why in (None, "")]
+    whole, cut, *others = answers(serve, *twice, *silent)
+    assert (cut["stop_reason"], float(cut["cost_usd"]) >= PRICE) == ("length", True), cut
+    for answer in (whole, *others):
+        assert (answer["text"], answer["stop_reason"]) == (TEXT, "complete"), answer
+        assert float(answer["cost_usd"]) >= PRICE, answer
+
+
+@pytest.mark.parametrize("why", ["length", "content_filter"])
+def test_a_call_that_was_cut_off_before_its_arguments_is_not_made(serve: Serve, why: str) -> None:
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "wipe_cache", "arguments": ""}}
+    tool = {"type": "function", "function": {"name": "wipe_cache", "parameters": {"type": "object", "properties": {}}}}
+    body = {"model": "sixply", "messages": [{"role": "user", "content": "Wipe the cache of Ann."}], "tools": [tool]}
+    with serve(stream(piece(tool_calls=[call]), piece(why, USED)), *said(USED)) as (client, _):
+        cut = client.post("/v1/chat/completions", json=body).json()["choices"][0]
+    with serve(stream(piece(tool_calls=[call]), piece("tool_calls", USED))) as (client, _):
+        whole = client.post("/v1/chat/completions", json=body).json()["choices"][0]
+    assert not cut["message"].get("tool_calls"), cut
+    assert whole["message"]["tool_calls"][0]["function"] == {"name": "wipe_cache", "arguments": "{}"}, whole
 
 
 def test_a_stream_that_ends_without_a_reason_or_never_is_no_answer(serve: Serve) -> None:

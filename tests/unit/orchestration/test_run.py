@@ -162,6 +162,27 @@ async def test_what_was_said_before_a_call_broke_off_is_known_and_paid_for(world
     assert run.cost_usd == charge.usd
 
 
+async def test_of_a_call_that_broke_off_what_was_reported_counts_and_arguments_are_words(world: World) -> None:
+    class Breaks(BreaksOff):
+        last: Any = None
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            yield ChatGenerationChunk(message=self.last)
+            raise UpstreamDown("It went away.")
+
+    used = {"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}
+    arguments = {"name": "send", "args": "a word " * 100, "id": "1", "index": 0}
+    for last in (AIMessageChunk("x", usage_metadata=used), AIMessageChunk("", tool_call_chunks=[arguments])):
+        world.chat = Breaks(last=last)
+        with pytest.raises(UpstreamDown):
+            await run_of(world).generate([HumanMessage("two words")])
+    reported, estimated = world.till.charges
+    assert (reported.usage.input_tokens, reported.usage.output_tokens) == (30, 20)
+    assert "estimated" not in reported.basis
+    assert (estimated.usage.output_tokens or 0) > 100
+    assert "estimated" in estimated.basis
+
+
 async def test_a_cancelled_call_is_paid_for_and_gives_its_reservation_back(world: World) -> None:
     said = asyncio.Event()
 
