@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # half of what a parser's child process would take to start, 
 
 # Shape (texts, dimensions), rows of unit length
 Vectors: TypeAlias = "npt.NDArray[np.float32]"
+# Stands in a document's text where a page, slide or sheet ends
+PAGE_BREAK = "\f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,11 @@ class Chunk:
     end: int
     heading_path: tuple[str, ...] = ()
     page: int | None = None
+
+    def page_at(self, start: int) -> int | None:
+        """Return the page on which the document's character `start` stands."""
+        ended = self.text[: start - self.start].lstrip().count(PAGE_BREAK)
+        return None if self.page is None else self.page + ended
 
     @property
     def indexed_text(self) -> str:

@@ -1,6 +1,7 @@
 """Shared by all parsers: decoding of bytes, cleaning of text, and the draft that becomes a `Parsed`.
 
-A block other than code has no line breaks, and between two blocks there always is one: a border in every format.
+A block other than code has no line breaks, and between two blocks there always is one: a border in every format. Before it
+stand as many form feeds as pages end there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from foundation.errors import DocumentRefused
-from retrieval.documents import Block, Parsed, ParseLimits
+from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 TEXT_VERSION = 0
@@ -166,6 +167,8 @@ class Draft:
             return
         listed = bool(self._blocks) and kind == self._blocks[-1].kind and kind in ("item", "row")
         gap = "\n" if listed else "\n\n" if self._blocks else ""
+        before = self._blocks[-1].page if self._blocks else None
+        gap = PAGE_BREAK * ((page or 0) - before) + gap if before else gap  # so that each span knows its page
         start = self._end + len(gap)
         self._end = start + len(text)
         too_much = ""

@@ -95,7 +95,7 @@ def cite_span(hit: Hit, marker: int, start: int, quote: str) -> Citation:
         start=start,
         end=start + len(quote),
         quote=quote,
-        page=hit.chunk.page,
+        page=hit.chunk.page_at(start),
     )
 
 

@@ -42,7 +42,7 @@ class Line:
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".pdf",), f"pdf {3 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".pdf",), f"pdf {4 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:

@@ -31,7 +31,7 @@ _ABOUT_ONE_HEIGHT = 137_160
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"pptx {3 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
+    version = f"pptx {4 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
     return FormatParser((".pptx",), version, _parse, limits)
 
 

@@ -63,7 +63,7 @@ _TROUBLES = (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeEr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    version = f"xlsx {5 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
+    version = f"xlsx {6 + DRAWINGS_VERSION + OOXML_VERSION + TEXT_VERSION + TABLES_VERSION}"
     return FormatParser((".xlsx", ".xlsm"), version, _parse, limits)
 
 

@@ -11,11 +11,13 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Context, load
 from models.embedders.hashing import HashingEmbedder
-from retrieval.documents import Chunk, Hit, Source
+from retrieval.documents import Chunk, Hit, ParseLimits, Source
+from retrieval.formats.text_blocks import Draft
 from retrieval.grounding import evidence as module
 from retrieval.grounding.citing import Evidence
 from retrieval.grounding.evidence import Grounding, narrow
 from retrieval.settings import GroundingSettings
+from retrieval.text.sections import passage
 from serving.settings import Settings
 from tests.doubles.entailment import signs_over
 
@@ -391,3 +393,15 @@ def test_a_passage_is_about_the_version_that_its_heading_names_and_not_about_one
     bare = hit("New functions of firmware 3.2.1: the gateway is kept.", uri="c.md")
     (best,) = grounding.evidence("Which functions are new in firmware 3.2.1?", [old, bare], limit=1)
     assert best.hit.source.uri == "c.md", "without a version in the heading, the text tells"
+
+
+def test_a_citation_names_the_page_of_its_words_and_not_that_on_which_their_passage_begins() -> None:
+    draft = Draft("guide.pdf", ParseLimits())
+    for words, page in (("It weighs 3 kg.", 2), ("It runs for nine hours.", 3), ("It is grey.", 3), ("It folds.", 6)):
+        draft.add("paragraph", words, page=page)
+    parsed = draft.finish(pages=6)
+    for begin in (0, parsed.text.index("kg"), parsed.text.index("\f")):
+        chunk = passage(parsed, "guide", 0, (), (begin, len(parsed.text)))
+        pages = [chunk.page_at(parsed.text.index(words)) for words in ("nine", "grey", "folds")]
+        assert pages == [3, 3, 6]
+    assert passage(parsed, "guide", 0, (), (0, 5)).page_at(3) == 2
