@@ -41,7 +41,7 @@ class Passage:
     headings: str = ""
     """Title and heading path, which may name a sentence's subject."""
     document: str = ""
-    """Its document's id; a date or name that a claim takes from another passage of the same document is known."""
+    """Its document's id; what a claim says nearly as another passage of the same document does is known."""
 
 
 @dataclass(frozen=True, slots=True)

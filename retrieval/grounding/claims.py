@@ -33,6 +33,9 @@ _LONGEST_QUOTE = 120
 # Characters of the answer before a claim whose figures it may calculate with
 _BEFORE = 600
 _FEW_TERMS = 3
+# Terms, and share of them, that a claim has in common with a sentence that says the same. Fewer are a chance: two
+# sentences of one document often name the same number of days.
+_ALIKE, _ALIKE_SHARE = 4, 0.4
 # Share of English function words from which a text counts as English
 _ENGLISH = 0.12
 # Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are
@@ -103,10 +106,11 @@ class _Shown:
                 self._sentences[number] = _split(number, self.passages[number].text)
         return [sentence for number in (*numbers, 0) for sentence in self._sentences[number]]
 
-    def of_documents(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the numbers of these passages and of all others of their documents."""
+    def others_of_documents(self, numbers: tuple[int, ...]) -> list[_Sentence]:
+        """Return the sentences of all other passages of these passages' documents."""
         documents = {self.passages[number].document for number in numbers} - {""}
-        return tuple(n for n, passage in self.passages.items() if n in numbers or passage.document in documents)
+        others = [n for n, passage in self.passages.items() if n not in numbers and passage.document in documents]
+        return self.sentences(others)
 
     def evidence(self, numbers: tuple[int, ...]) -> Text:
         """Return all text from which a claim on these passages may take figures and names."""
@@ -168,22 +172,32 @@ class _Draft:
         return [*(s.content.text for s in self._sentences if (s.passage, s.place) in near), *filter(None, headings)]
 
     @cached_property
+    def _around(self) -> Text:
+        """The evidence, and sentences of other passages of the same documents that say nearly the same."""
+        least = max(_ALIKE, _ALIKE_SHARE * len(self.claim.terms))
+        others = [sentence.content for sentence in self._shown.others_of_documents(self._numbers)]
+        alike = [other.text for other in others if len(other.terms & self.claim.terms) >= least]
+        return Text("\n".join([self._evidence.text, *alike]))
+
+    @cached_property
     def contradiction(self) -> tuple[str, str]:
         """Finding and detail of a rule; both empty: none."""
         claim, near = self.claim, Text("\n".join(self.quotes))
-        around = self._shown.evidence(self._shown.of_documents(self._numbers))
-        if figures := wrong_figures(claim, around, near, self._before):
+        own = self._evidence
+        figures = wrong_figures(claim, own, near, self._before)
+        if figures := figures and wrong_figures(claim, self._around, near, self._before):
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"
         how = {"codes_alone": not self._same_language, "english": self._evidence_is_english}
-        if names := unknown_names(claim, around, before=self._before.text, **how):
+        names = unknown_names(claim, own, before=self._before.text, **how)
+        if names := names and unknown_names(claim, self._around, before=self._before.text, **how):
             return "name", f"names {', '.join(names)}; the passages do not"
         sentences, every = [s.content for s in self.nearest], [s.content for s in self._sentences]
-        copied = change_in_copies(claim, sentences, self._evidence)
-        if change := copied or change_in_context(claim, near, self._evidence) or opposite(claim, every):
+        copied = change_in_copies(claim, sentences, own)
+        if change := copied or change_in_context(claim, near, own) or opposite(claim, every):
             return change.finding, f"says {change.claimed}; the passages say {change.stated}"
-        if denied := denial(claim, sentences, near, self._evidence) or denial_of_stated(claim, every):
+        if denied := denial(claim, sentences, near, own) or denial_of_stated(claim, every):
             return "denied", f"the passages say the opposite: {denied.text}"
         return "", ""
 
@@ -239,8 +253,10 @@ class _Draft:
             return False
         if self._evidence_is_english or not self._same_language:
             return False
-        # Short words are mostly function words, but a term of a script without spaces is a pair of characters
-        telling = {term for term in self.claim.terms if len(term) > 3 or UNSPACED.match(term)} or self.claim.terms
+        # Short words are mostly function words, but a term of a script without spaces is a pair of characters, and
+        # one long word alone decides nothing: "вечером" in "Кот ест сыр вечером"
+        telling = {term for term in self.claim.terms if len(term) > 3 or UNSPACED.match(term)}
+        telling = telling if len(telling) > 1 else self.claim.terms
         return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
 
     def _anchors(self) -> tuple[Anchor, ...]:

@@ -21,6 +21,8 @@ _QUOTED_ZH = re.compile(r"[\u4e00-\u9fff]{1,8}(?:·[\u4e00-\u9fff]{1,8})+")
 _ENDINGS = frozenset(["", *"s es n an ian ish ese ans ians e er en y i a ia as os o in ed ern".split()])  # noqa: SIM905
 _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr. mrs.".split())  # noqa: SIM905
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
+# Characters before its brackets in which an abbreviation is spelled out; without a limit a long list takes quadratic time
+_SPELLED_WITHIN = 200
 _IN_BRACKETS = re.compile(r"\(([A-Z][\w-]{1,9})\)")
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
@@ -48,7 +50,8 @@ def unknown_names(
 def _is_spelled_before(bracket: re.Match[str], text: str) -> bool:
     """Whether the letters in brackets are the initials of the words before it."""
     letters = "".join(filter(str.isalpha, bracket[1].removesuffix("s"))).lower()
-    return len(letters) > 1 and Text(text[: bracket.start()]).initials.endswith(letters)
+    before = text[max(0, bracket.start() - _SPELLED_WITHIN) : bracket.start()]
+    return len(letters) > 1 and Text(before).initials.endswith(letters)
 
 
 def _names(text: str, many: float) -> Iterator[str]:

@@ -12,6 +12,7 @@ from retrieval.text.quantities import Quantity, read_quantities
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
 # Words and figures as written; Chinese and Japanese characters one by one
 _TOKEN = re.compile(r"[\u3040-\u9fff]|\d+(?:[.,:]\d+)*|[^\W\d_\u3040-\u9fff][\w'’]*")
+_ENDING_IN_S = re.compile("['’]?s$")
 # A run of capitalised words
 CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
 
@@ -61,8 +62,9 @@ class Text:
 
     @cached_property
     def abbreviations(self) -> frozenset[str]:
-        """Words in capitals alone, in lower case and without full stops."""
-        return frozenset(word.replace(".", "").lower() for word in WORD.findall(self.text) if word.isupper())
+        """Words in capitals alone, in lower case and without full stops; "NASA's" and "NGOs" without their endings."""
+        stems = (_ENDING_IN_S.sub("", word) for word in WORD.findall(self.text))
+        return frozenset(stem.replace(".", "").lower() for stem in stems if stem.isupper())
 
     @cached_property
     def initials(self) -> str:
