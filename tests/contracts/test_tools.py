@@ -1,4 +1,4 @@
-"""The promises of a tool, on every tool of orchestration/tools, and on broken ones: that the executor can govern it."""
+"""The promises of a tool, on every one of orchestration/tools and of stack.toml, and on broken ones: that the executor can govern it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from pydantic import BaseModel
 
 from foundation.components import Context, load
 from foundation.types import Principal
+from serving.settings import load as read
 from tests.contracts import under_test
 from tests.contracts.broken import tools as broken
 
+ROOT = Path(__file__).parents[2]
 SECTION = "orchestration.tools"
 FOREIGN = {"mcp", "openapi"}
 """They make tools of what somebody else serves: tests/integration/test_foreign_tools.py plays those others."""
-PARTS = sorted({*under_test.adapters(SECTION)} - FOREIGN)
+OWN = [part.use for part in read(ROOT / "stack.toml").settings.orchestration.tools if ":" in part.use]
+PARTS = sorted({*under_test.adapters(SECTION, *OWN)} - FOREIGN)
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "find_order": {"order_id": "QM-10042"},
