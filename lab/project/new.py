@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -113,7 +114,8 @@ def write(target: Path, choices: Choices, commit: str) -> None:
             commit_all(project, f"{choices.title}, from the template at {commit[:12]}")
             project.replace(target)
     except OSError as error:
-        why = error.strerror or error.args[0][0][-1]  # of a tree that is copied, shutil collects (from, to, why)
+        [*copies] = error.args[0] if isinstance(error, shutil.Error) else []
+        why = error.strerror or (copies[0][-1] if copies else str(error))  # of a tree, shutil collects (from, to, why)
         raise StorageFull(f"The project could not be written to {target}: {why}. Nothing was left there.") from error
 
 

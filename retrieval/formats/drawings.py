@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from retrieval.formats.text_blocks import raised
+from retrieval.formats.text_blocks import join_raised
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
-DRAWINGS_VERSION = 1
+DRAWINGS_VERSION = 2
 _DML = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
@@ -54,7 +54,7 @@ def drop_hidden(root: Any) -> None:
 
 def words(paragraph: Any) -> str:
     """Return the text, fields and formulas of a paragraph in a drawing; a line break is a space."""
-    texts, power = list[str](), False
+    runs, power = list[tuple[bool, str]](), False
     for node in paragraph.iter():
         match str(node.tag).rpartition("}")[2]:
             case "r" | "fld":
@@ -62,10 +62,10 @@ def words(paragraph: Any) -> str:
             case "rPr":
                 power = node.get("baseline", "0")[:1] not in "-0"
             case "t":
-                texts.append(raised(node.text or "") if power else node.text or "")
+                runs.append((power, node.text or ""))
             case "br":
-                texts.append(" ")
-    return "".join(texts)
+                runs.append((False, " "))
+    return join_raised(runs)
 
 
 def description(properties: Any) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from foundation.errors import DocumentRefused
@@ -48,6 +49,7 @@ _RAISED = str.maketrans(
 )
 # Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -109,12 +111,19 @@ def raised(text: str) -> str:
     return text.translate(_RAISED) if _NUMBER.fullmatch(text) else text
 
 
+def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
+    """Join pieces of text, of which those that say `True` are raised; one number may be in several of them."""
+    together = groupby((run for run in runs if run[1]), key=lambda run: run[0])
+    joined = ((power, "".join(text for _, text in group)) for power, group in together)
+    return "".join(raised(text) if power else text for power, text in joined)
+
+
 def _utf8_after_all(content: bytes, text: str) -> str:
     """Return `content` as UTF-8 where it can be nothing else, whatever was declared; else `text`, read as declared."""
     with suppress(UnicodeDecodeError):
         utf8 = content.decode("utf-8")
-        # by chance only up to three characters are, and only in encodings of several bytes a character
-        if sum(letter > "\x7f" for letter in utf8) > (0 if len(text) == len(content) else 3):
+        # By chance only up to three characters are ("CAFÉ®"), and almost never these: "Ã©" and "Â£" for é and £, "â€“" for a dash
+        if len(set(_NOT_ASCII.findall(utf8))) > 3 or re.search("[ÃÂĂ]", text) or re.search("[\u2010-\u20ac]", utf8):
             return utf8
     return text
 

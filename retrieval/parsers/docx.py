@@ -14,7 +14,7 @@ from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.drawings import DRAWINGS_VERSION, RELATION, chart, diagram, whole_number
 from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, raised
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, join_raised
 from retrieval.formats.word_numbering import (
     NUMBERING_VERSION,
     is_on,
@@ -179,16 +179,17 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
 
 def _words(element: Any) -> str:
     """Return the visible text: nothing deleted, moved or hidden, no pronunciation guides."""
-    words: list[str] = []
-    for node in element:
-        if node.tag in (f"{_W}t", f"{_M}t"):
-            words.append(node.text or "")
-        elif node.tag in (f"{_W}tab", f"{_W}br", f"{_W}cr"):
-            words.append(" ")
-        elif node.tag == f"{_W}noBreakHyphen":
-            words.append("-")
-        elif node.tag not in _UNSEEN and not (node.tag == f"{_W}r" and is_on(node, "rPr/vanish")):
-            power = value_of(node, "rPr/vertAlign") == "superscript"
-            words.append(raised(_words(node)) if power else _words(node))
-            words.append(" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
-    return "".join(words)
+    seen = (node for node in element if node.tag not in _UNSEEN)
+    return join_raised((value_of(node, "rPr/vertAlign") == "superscript", _words_of(node)) for node in seen)
+
+
+def _words_of(node: Any) -> str:
+    if node.tag in (f"{_W}t", f"{_M}t"):
+        return str(node.text or "")
+    if node.tag in (f"{_W}tab", f"{_W}br", f"{_W}cr"):
+        return " "
+    if node.tag == f"{_W}noBreakHyphen":
+        return "-"
+    if node.tag == f"{_W}r" and is_on(node, "rPr/vanish"):
+        return ""
+    return _words(node) + (" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")

@@ -22,7 +22,7 @@ _SEALED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encr
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".eml",), f"eml {4 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".eml",), f"eml {5 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:

@@ -23,6 +23,8 @@ _FURNITURE = re.compile(
 _HIDING = re.compile(
     r"(?i)(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?:\.0*)?(?![\d.]))"
 )
+# What themes write into the link to a heading; private characters are their icons
+_PERMALINK = re.compile(r"[#¶§🔗⚓\ue000-\uf8ff]*")
 _ROLES = ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "alert")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(
@@ -38,7 +40,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {9 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {10 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -54,8 +56,8 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     except etree.LxmlError as error:
         raise DocumentRefused(f'"{draft.name}" is not HTML: {error}.', reason="malformed") from error
     if (
-        _write_signs(document)
-        | _without_hidden(document)
+        _without_hidden(document)
+        | _write_signs(document)
         | _without_spans(document, draft.name, draft.limits.characters // 10)
     ):
         source = str(html.tostring(document, encoding="unicode"))
@@ -121,8 +123,12 @@ def _without_hidden(document: Any) -> bool:
     hidden = [
         it for it in elements if it.tag == "del" or it.get("hidden") is not None or _HIDING.search(it.get("style", ""))
     ]
-    links = [link for link in document.iter("a") if link.getparent() is not None and link.getparent().tag in _HEADINGS]
-    hidden += [link for link in links if not any(map(str.isalnum, "".join(link.itertext())))]  # a sign: "link to here"
+    for heading in document.iter(*_HEADINGS):
+        words = _text(heading)
+        # A heading that is nothing else stands in a list of operators
+        hidden += [
+            link for link in heading.iterchildren("a") if _PERMALINK.fullmatch(_text(link)) and _text(link) != words
+        ]
     for element in hidden:
         if element.getparent() is not None:
             element.drop_tree()
@@ -149,8 +155,8 @@ def _is_furniture(element: Any) -> bool:
 def _keep_first_heading(draft: Draft, content: Any, body: Any) -> None:
     # trafilatura takes a first heading other than h1 for the site's name, and drops it
     first: Any = next(body.iter("h1", "h2", "h3", "h4"), None)
-    words = " ".join("".join(first.itertext()).split()) if first is not None else ""
-    if words and not any(" ".join("".join(block.itertext()).split()) == words for block in content.iter(*_BLOCKS)):
+    words = _text(first) if first is not None else ""
+    if words and not any(_text(block) == words for block in content.iter("head", *_BLOCKS)):
         draft.add("heading", words, level=int(first.tag[1]))
 
 
@@ -182,9 +188,9 @@ def _walk_one(draft: Draft, element: Any) -> None:
 
 def _number_items(numbered: Any) -> Iterator[Any]:
     # Other steps may refer to the number
-    number = _span(numbered, "start")
+    number = _number(numbered, "start", 1)
     for item in numbered.iterchildren("li"):
-        number = _span(item, "value") if item.get("value") else number
+        number = _number(item, "value", number)
         begin = item
         while not (begin.text or "").strip() and len(begin) and begin[0].tag in _BLOCKS:
             begin = begin[0]
@@ -198,6 +204,10 @@ def _words(element: Any) -> str:
     for inner in element.iterdescendants("br", *_BLOCKS):
         inner.tail = f" {inner.tail or ''}"
     return "".join(element.itertext())
+
+
+def _text(element: Any) -> str:
+    return " ".join("".join(element.itertext()).split())
 
 
 def _holds_data(table: Any) -> bool:
@@ -254,7 +264,7 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
             while shown and len(cells) in above:
                 cells.append(_make_cell(row, cell.tag, above[len(cells)][1]))
             wide = min(_span(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
-            words = " ".join("".join(cell.itertext()).split())
+            words = _text(cell)
             again = words if len(words) <= _REPEATED else ""
             reach = [again, *[again if spread else ""] * (wide - 1)]
             below |= {
@@ -283,8 +293,12 @@ def _widest(rows: list[Any]) -> int:
 
 
 def _span(cell: Any, attribute: str) -> int:
-    number = cell.get(attribute, "")[:5]
-    return max(int(number), 1) if number.isdecimal() else 1
+    return max(_number(cell, attribute, 1), 1)
+
+
+def _number(element: Any, attribute: str, default: int) -> int:
+    number = element.get(attribute, "")[:5]
+    return int(number) if number.isdecimal() else default
 
 
 def _make_cell(row: Any, tag: str, words: str) -> Any:

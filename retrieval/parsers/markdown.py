@@ -12,19 +12,18 @@ from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, cle
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_SUP = re.compile(r"<sup>([^<>]{1,20})</sup>")
+_SUP = re.compile(r"<sup>([^<>]{1,20})</sup>", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n.*?\n(\1|\.\.\.)[ \t]*(\n|\Z)", re.DOTALL)
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".md", ".markdown"), f"markdown {4 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".md", ".markdown"), f"markdown {5 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     from markdown_it import MarkdownIt
 
     source = _FRONT_MATTER.sub("", clean(decode(content, draft.name)), count=1)
-    source = _SUP.sub(lambda found: raised(found[1]), source)
     _Walk(draft).over(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source))
     return draft.finish()
 
@@ -44,7 +43,9 @@ class _Walk:
                 case "fence" | "code_block":
                     self._draft.add("code", token.content)
                 case "html_block":
-                    self._draft.add("paragraph", without_markup(token.content))
+                    self._draft.add(
+                        "paragraph", without_markup(_SUP.sub(lambda found: raised(found[1]), token.content))
+                    )
                 case _:
                     self._open_or_close(token)
 
@@ -102,13 +103,15 @@ def without_markup(html: str) -> str:
 def plain(tokens: Sequence[Token]) -> str:
     """Return the text of inline tokens: of links, descriptions of images, code without its quotes."""
     words = []
+    power = False
     for token in tokens:
         if token.type in ("softbreak", "hardbreak"):
             words.append(" ")
         elif token.type == "image":
             words.append(plain(token.children or []))
         elif token.type != "html_inline":
-            words.append(token.content)
+            words.append(raised(token.content) if power else token.content)
         elif token.content.lower().startswith("<br"):
             words.append(" ")
+        power = token.type == "html_inline" and token.content.lower() == "<sup>"
     return "".join(words)

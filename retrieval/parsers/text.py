@@ -9,11 +9,12 @@ from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode
 
 _ITEM = re.compile(r"\s*(?:[-*•‣▪◦–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
-_UNDERLINE = re.compile(r"\s*([=\-~^#*\"'`+])\1{2,}\s*")
+# Three of the second kind are a fence of code
+_UNDERLINE = re.compile(r"\s*(?:([=\-~^#*])\1{2,}|([\"'`+])\2{3,})\s*")
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {4 + TEXT_VERSION}", _parse, limits)
+    return FormatParser((".txt", ".log", ".text", ".rst"), f"text {5 + TEXT_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -61,7 +62,8 @@ def _add_items(draft: Draft, lines: list[str]) -> None:
 def _heading_level(lines: list[str]) -> int:
     if not lines or len(lines[0].strip()) > 80:
         return 0
-    if len(lines) > 1 and (under := _UNDERLINE.fullmatch(lines[1])):
+    under = _UNDERLINE.fullmatch(lines[1]) if len(lines) > 1 else None
+    if under and (under[1] or len(lines[0].strip()) <= len(under[0].strip())):
         return 1 if under[1] == "=" else 2
     capitals = lines[0].isupper() and sum(c.isalpha() for c in lines[0]) > 3
     return 2 if len(lines) == 1 and capitals and not _ITEM.match(lines[0]) else 0

@@ -303,7 +303,10 @@ def test_a_folder_that_is_not_empty_and_one_inside_are_refused_and_nothing_is_wr
 FULL = "[Errno 28] No space left on device"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), shutil.Error([("a", "b", FULL)])])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), OSError("No space left on device"), shutil.Error([("a", "b", FULL)])],
+)
 def test_a_disk_that_is_full_leaves_nothing_behind(
     upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from foundation.types import Layer
@@ -63,6 +65,8 @@ def test_a_part_without_which_half_of_the_failures_are_none_comes_before_the_lay
         "retrieval",
         "4 of 4 failures begin there",
     )
+    assert choose_layer(rows, [replace(harmful, low=-0.6, high=0.0)]) == choose_layer(rows), "it may be by chance"
+    assert choose_layer(rows, [replace(harmful, low=-0.6, high=-0.1)]) == choose_layer(rows, [harmful])
 
 
 def worth_of_part(layer: Layer, without: str, passed: float) -> Worth:

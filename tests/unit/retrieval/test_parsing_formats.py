@@ -177,6 +177,20 @@ def test_raised_digits_do_not_become_part_of_the_number_before_them() -> None:
         assert "It counts to 10⁶, or 10⁻³, on the 1st try." in parse(content, name).text
 
 
+def test_code_of_markdown_keeps_its_markup() -> None:
+    content = "Write `10<sup>6</sup>` or `<sup>`6.\n\n```\n10<sup>6</sup>\n```\n\n<p>A lot is 10<SUP>6</SUP>.</p>"
+    assert blocks(parse(content, "a.md")) == [
+        ("paragraph", "Write 10<sup>6</sup> or <sup>6."),
+        ("code", "10<sup>6</sup>"),
+        ("paragraph", "A lot is 10⁶."),
+    ]
+
+
+def test_hidden_steps_are_not_counted_and_a_list_may_begin_at_zero() -> None:
+    page = "<h1>Reset</h1><ol start='0'><li>Unplug it.</li><li hidden>Shout.</li><li value='x'>Wait.</li></ol><p>Then go on.</p>"
+    assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "item"] == ["0. Unplug it.", "1. Wait."]
+
+
 def test_steps_keep_the_numbers_that_their_list_gives_them() -> None:
     page = "<h1>Reset</h1><ol start='5'><li>Unplug it.</li><li value='9'>Wait.</li><li><p>Plug it in.</p></li></ol><p>Then go on.</p>"
     assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "item"] == [
@@ -193,6 +207,11 @@ def test_a_first_heading_stays_where_its_words_are_part_of_others() -> None:
     )
 
 
+def test_a_first_heading_inside_of_a_table_stands_there_once() -> None:
+    cells = "<tr><td><h2>Rates of 2024</h2><p>A parcel costs five euros within the country.</p></td></tr>"
+    assert parse(f"<body><table>{cells}</table></body>", "a.html").text.count("Rates of 2024") == 1
+
+
 def test_what_a_page_marks_as_deleted_is_left_out() -> None:
     page = "<h1>Fee</h1><p>The fee is <del>30 EUR</del> <ins>40 EUR</ins> a year.</p>"
     assert "The fee is 40 EUR a year." in parse(page, "a.html").text
@@ -202,6 +221,18 @@ def test_what_a_page_marks_as_deleted_is_left_out() -> None:
 def test_a_title_between_two_lines_is_a_heading(line: str) -> None:
     parsed = parse(f"{line}\nTerms\n{line}\n\nPay at once.", "a.rst")
     assert blocks(parsed) == [("heading", "Terms"), ("paragraph", "Pay at once.")]
+
+
+@pytest.mark.parametrize("fence", ['"""', "'''", "```", "+++"])
+def test_a_line_before_a_fence_is_no_heading(fence: str) -> None:
+    parsed = parse(f"Run this:\n{fence}\nls -l\n{fence}\n\n{fence}\nls\n{fence}", "a.txt")
+    assert {kind for kind, _ in blocks(parsed)} == {"paragraph"}
+
+
+def test_a_heading_that_is_an_operator_is_kept() -> None:
+    prose = "<p>A sign between two conditions says whether one is enough or both must hold.</p>" * 3
+    page = f"<h1>Signs</h1>{prose}<h3><a href='#and'>&amp;&amp;</a></h3><p>Both.</p><h3><a href='#h'>#</a></h3>{prose}"
+    assert [text for kind, text in blocks(parse(page, "a.html")) if kind == "heading"] == ["Signs", "&&", "#"]
 
 
 def test_a_heading_goes_without_the_sign_that_links_to_it() -> None:

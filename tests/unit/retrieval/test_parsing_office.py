@@ -893,10 +893,13 @@ def test_raised_digits_of_a_word_document_do_not_become_part_of_the_number_befor
     made = Document()
     paragraph = made.add_paragraph("It counts to 10")
     paragraph.add_run("6").font.superscript = True
+    paragraph.add_run(", or 10")
+    for part in ("\u2212", "6"):
+        paragraph.add_run(part).font.superscript = True
     paragraph.add_run(", on the 1")
     paragraph.add_run("st").font.superscript = True
     paragraph.add_run(" try.")
-    assert parse(saved(made), "a.docx").text == "It counts to 10⁶, on the 1st try."
+    assert parse(saved(made), "a.docx").text == "It counts to 10⁶, or 10⁻⁶, on the 1st try."
 
 
 def test_raised_digits_of_a_slide_do_not_become_part_of_the_number_before_them() -> None:
@@ -905,9 +908,16 @@ def test_raised_digits_of_a_slide_do_not_become_part_of_the_number_before_them()
     show = Presentation()
     slide = show.slides.add_slide(show.slide_layouts[5])
     paragraph = slide.shapes.title.text_frame.paragraphs[0]
-    for text, baseline in (("It counts to 10", None), ("6", "30000"), (" and H", None), ("2", "-25000"), ("O", None)):
+    for text, baseline in (
+        ("It counts to 10", None),
+        ("-", "30000"),
+        ("6", "30000"),
+        (" and H", None),
+        ("2", "-25000"),
+        ("O", None),
+    ):
         run = paragraph.add_run()
         run.text = text
         if baseline:
             run.font._element.set("baseline", baseline)
-    assert parse(saved(show), "a.pptx").text == "It counts to 10⁶ and H2O"
+    assert parse(saved(show), "a.pptx").text == "It counts to 10⁻⁶ and H2O"
