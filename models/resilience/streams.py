@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from foundation.errors import UpstreamMalformed
 from foundation.text.json_values import read_object
-from models.pricing import usage_of
+from models.pricing import USAGE_AT_START, usage_of
 
 # Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
@@ -81,6 +81,7 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     message.response_metadata |= {name: value for name, value in said if value and isinstance(value, str)}
     if usage_of(message).input_tokens is None:  # counts that are none cannot be stored
         message.usage_metadata = None
+        message.response_metadata.pop(USAGE_AT_START, None)
     nothing = "" if is_cut_off(message) or is_filtered(message) else "{}"
     message.tool_calls, message.invalid_tool_calls = [], []
     for call in whole.tool_call_chunks:

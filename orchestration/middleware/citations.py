@@ -12,7 +12,7 @@ from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
 from foundation.components import load_if_there
-from foundation.errors import UpstreamMalformed
+from foundation.errors import UpstreamMalformed, UpstreamRejected
 from models.pricing import empty_reply_of
 from models.resilience.streams import is_cut_off, is_filtered
 from orchestration.events import StopReason, Unsupported
@@ -63,6 +63,8 @@ class CitationMiddleware(RequestMiddleware):
             return {"findings": ""} if state.get("findings") else None
         run, tries = current_run(), state.get("repairs", 0)
         if not message.text.strip():
+            if is_filtered(message):
+                raise UpstreamRejected("The provider's filter let no answer pass. Ask otherwise, or use another model.")
             if tries:
                 raise UpstreamMalformed(empty_reply_of(message))
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message

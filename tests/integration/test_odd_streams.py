@@ -105,7 +105,8 @@ def test_a_stream_that_ends_without_a_reason_or_never_is_no_answer(serve: Serve)
 def test_a_refusal_is_the_answer_and_a_filter_is_told(serve: Serve) -> None:
     refusal = [stream(piece(refusal="I may not "), piece(refusal="say."), piece("stop", USED))]
     filtered = [stream(piece(content=TEXT), piece("content_filter", USED))]
-    refused, cut = answers(serve, refusal, filtered)
+    refused, cut, nothing = answers(serve, refusal, filtered, [stream(piece("content_filter", USED))])
+    assert (nothing["code"], "filter let no answer pass" in nothing["detail"]) == ("upstream_rejected", True), nothing
     assert refused["text"] == "I may not say.", refused
     assert (cut["text"], cut["stop_reason"]) == (TEXT, "error")
     assert any("filter ended the answer" in text for text in cut["degraded"])

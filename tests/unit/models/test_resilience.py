@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
 from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
@@ -28,10 +29,10 @@ from foundation.components import Context, load
 from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, UpstreamMalformed, UpstreamTimeout
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
-from models.pricing import call_of, identity
+from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import retry
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
-from models.resilience.streams import read_first_words
+from models.resilience.streams import join_chunks, read_first_words
 from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
@@ -247,6 +248,17 @@ async def test_what_a_model_thinks_first_counts_as_a_sign_of_life() -> None:
         first, rest = await read_first_words(thinking())
         await rest.aclose()
     assert len(first) == 1
+
+
+@pytest.mark.parametrize("count", [-1, 10**30])
+def test_counts_that_are_no_counts_are_not_kept_in_a_message(count: int) -> None:
+    usage = UsageMetadata(input_tokens=count, output_tokens=1, total_tokens=2)
+    at_start = AIMessageChunk(content="a", response_metadata={USAGE_AT_START: usage})
+    at_end = AIMessageChunk(content="a", usage_metadata=usage)
+    for chunk in (at_start, at_end):
+        message = join_chunks([chunk, AIMessageChunk(content="b")])
+        assert message.text == "ab"
+        assert str(count) not in message.model_dump_json()
 
 
 async def test_a_stream_without_any_token_is_an_answer_that_cannot_be_used(waits: list[float]) -> None:
