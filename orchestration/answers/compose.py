@@ -13,6 +13,8 @@ from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
 from models.pricing import empty_reply_of
+from models.resilience.streams import is_cut_off
+from orchestration.events import StopReason
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from
 from orchestration.run.run import Run
@@ -59,8 +61,8 @@ class Sentence:
 class Draft:
     path: Literal["extractive", "generative"]
     sentences: tuple[Sentence, ...]
-    whole: bool = True
-    """Whether the draft is complete; `False` where the chat model broke off."""
+    end: StopReason = "complete"
+    """Why it ends: `length` where the chat model reached its limit of tokens, `error` where it broke off."""
 
 
 def draft_extractive(question: str, evidence: Sequence[Evidence]) -> Draft:
@@ -96,13 +98,17 @@ async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run
     reply = await run.generate(messages, max_tokens=REPLY_TOKENS)
     if not reply.text.strip():
         raise UpstreamMalformed(empty_reply_of(reply))
-    return Draft("generative", _sentences(reply.text, len(evidence)))
+    sentences = _sentences(reply.text, len(evidence))
+    cut = is_cut_off(reply) and len(sentences) < SENTENCES
+    if cut:
+        run.note(f"the model reached its limit of tokens, here at most {REPLY_TOKENS}, and the answer breaks off")
+    return Draft("generative", sentences, "length" if cut else "complete")
 
 
 def salvage_partial(text: str, evidence: Sequence[Evidence]) -> Draft | None:
     """Return the whole sentences of a reply that broke off; `None` where there is none."""
     sentences = _sentences(text, len(evidence), broke_off=True)
-    return Draft("generative", sentences, whole=False) if sentences else None
+    return Draft("generative", sentences, "error") if sentences else None
 
 
 def verify(draft: Draft, evidence: Sequence[Evidence], grounding: Grounding) -> Draft | None:

@@ -176,7 +176,7 @@ class DocumentSteps:
                 run.note(warning)
             if checked.path == "generative":
                 run.drafts.append("shown")
-            result = as_result("answered", "complete" if checked.whole else "error", text, checked.path, citations)
+            result = as_result("answered", checked.end, text, checked.path, citations)
             return {"part": result}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             run.drafts.append("discarded")

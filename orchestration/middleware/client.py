@@ -18,6 +18,7 @@ from langgraph.types import interrupt
 
 from foundation.errors import InvalidRequest, UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
+from models.resilience.streams import is_cut_off
 from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
@@ -107,6 +108,11 @@ class FormatMiddleware(RequestMiddleware):
             run.note(UNCHECKED)
             result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
+        if is_cut_off(message):  # as its repair would be
+            raise UpstreamMalformed(
+                "The language model reached its limit of tokens in the middle of the JSON that was asked for. Ask for less, or "
+                "let the operator raise [models.chat] max_tokens."
+            )
         if tries:
             raise UpstreamMalformed(
                 f"The language model's answer is not the JSON that was asked for, nor is its repair: {mistake}. Try again, "

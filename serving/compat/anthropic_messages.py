@@ -114,6 +114,7 @@ def _text_of(content: str | list[TextPart]) -> str:
 
 class OutputConfig(RequestBody):
     effort: str | None = None
+    task_budget: dict[str, JsonValue] | None = None
     format: ResponseFormat | None = None
 
 

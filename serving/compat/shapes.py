@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -35,7 +36,7 @@ MODELS: dict[str, Compose | None] = {
 }
 
 TOOLS = frozenset({"tools", "tool_choice"})
-# Parameters without effect that are numbers, and of them those that are positive
+# Parameters without effect that are numbers, and of them those that count: -1 is no limit, as at other servers
 SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed", "temperature", "top_p"})
 COUNTS = frozenset({"max_completion_tokens", "max_output_tokens", "max_tokens", "top_k"})
 # Values of `tool_choice` with which the client's tools are not to be called
@@ -93,9 +94,11 @@ def _check_number(name: str, value: Any) -> None:
     # without effect, and yet a client that sends nonsense has a fault that it should hear of
     if value is None or name not in SAMPLING | COUNTS:
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or (name in COUNTS and value < 1):
-        wanted = "a number above 0" if name in COUNTS else "a number"
+    fits = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+    if name in COUNTS and fits:
+        fits = value % 1 == 0 and (value > 0 or value == -1 or (name == "top_k" and value == 0))
+    if not fits or isinstance(value, bool):
+        wanted = "a whole number above 0" if name in COUNTS else "a number"
         raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
 
 
@@ -131,7 +134,7 @@ def request_of(
 
 def request_from(
     model: str,
-    messages: Iterable[AnyMessage],
+    messages: Sequence[AnyMessage],
     thread_id: str | None,
     client: ClientOptions,
     agent: Any,
@@ -147,7 +150,8 @@ def request_from(
     if model not in MODELS:
         raise unknown(model)
     turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))
-    if turns and isinstance(turns[-1], AIMessage) and not turns[-1].tool_calls:
+    ends_in_order = bool(messages) and isinstance(messages[-1], SystemMessage)  # it asks for a new reply
+    if turns and isinstance(turns[-1], AIMessage) and not turns[-1].tool_calls and not ends_in_order:
         raise UnsupportedParameter(
             "The last message is the assistant's, and no reply is continued here. End with a user message.",
             param="messages",

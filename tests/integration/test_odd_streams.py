@@ -94,6 +94,14 @@ def test_a_call_that_was_cut_off_before_its_arguments_is_not_made(serve: Serve, 
     assert whole["message"]["tool_calls"][0]["function"] == {"name": "wipe_cache", "arguments": "{}"}, whole
 
 
+def test_json_that_was_cut_off_is_asked_for_once(serve: Serve) -> None:
+    body = {"model": "sixply", "messages": [{"role": "user", "content": QUESTION}]}
+    with serve(stream(piece(content='{"weight": "30'), piece("length", USED))) as (client, provider):
+        cut = client.post("/v1/chat/completions", json=body | {"response_format": {"type": "json_object"}})
+        assert (cut.status_code, len(provider.requests)) == (503, 1)
+    assert "limit of tokens in the middle of the JSON" in cut.text
+
+
 def test_a_stream_that_ends_without_a_reason_or_never_is_no_answer(serve: Serve) -> None:
     ends = [stream(piece(content="A parcel "))]
     endless = [stream(piece(content="x" * 200_000), piece("stop"))]

@@ -234,15 +234,38 @@ def test_tools_that_do_not_fit_are_refused_with_what_to_change(strong_client: ht
             create(model="sixply", messages=[USER], tool_choice=choice)
 
 
+def test_what_other_servers_take_for_no_limit_and_instructions_at_the_end_are_taken(serve: Serve) -> None:
+    reply: Any = {"role": "assistant", "content": "It is mild."}
+    order: Any = {"role": "system", "content": "Now say it in one word."}
+    more: dict[str, Any] = {
+        "top_k": 0,
+        "output_config": {"effort": "low", "task_budget": {"type": "tokens", "total": 9000}},
+    }
+    with serve(ok(MILD)) as (client, _):
+        create, say = openai_of(client).chat.completions.create, anthropic_of(client).messages.create
+        assert create(model="sixply", messages=[USER, reply, order], max_tokens=-1).choices
+        assert say(model="sixply", messages=[USER], max_tokens=9, extra_body=more).content
+
+
 def test_numbers_that_are_none_and_words_of_the_assistant_at_the_end_are_refused(strong_client: httpx2.Client) -> None:
     create, say = openai_of(strong_client).chat.completions.create, anthropic_of(strong_client).messages.create
-    numbers: list[dict[str, Any]] = [{"temperature": "hot"}, {"max_tokens": 0}, {"seed": True}, {"top_p": [1]}]
+    numbers: list[dict[str, Any]] = [
+        {"temperature": "hot"},
+        {"max_tokens": 0},
+        {"max_tokens": 1.5},
+        {"seed": True},
+        {"top_p": [1]},
+    ]
     for wrong in numbers:
-        with pytest.raises(openai.BadRequestError, match="send a number") as refused:
+        with pytest.raises(openai.BadRequestError, match=r"send a (whole )?number") as refused:
             create(model="sixply", messages=[USER], **wrong)
         assert refused.value.param == next(iter(wrong))
-    with pytest.raises(anthropic.BadRequestError, match="a number above 0"):
+    with pytest.raises(anthropic.BadRequestError, match="a whole number above 0"):
         say(model="sixply", messages=[USER], max_tokens=0)
+    for number in ("NaN", "Infinity"):  # Python's JSON has them
+        text = json.dumps({"model": "sixply", "messages": [USER]})[:-1] + f', "max_tokens": {number}}}'
+        with_type = {"Content-Type": "application/json"}
+        assert strong_client.post("/v1/chat/completions", content=text, headers=with_type).status_code == 400
     begun: list[Any] = [USER, {"role": "assistant", "content": "It is"}]
     for attempt in (
         lambda: create(model="sixply", messages=begun),

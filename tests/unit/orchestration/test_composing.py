@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 
 from foundation.errors import UpstreamMalformed
 from models.chat.scripted import ScriptedChat
@@ -134,8 +135,8 @@ def test_of_further_sentences_the_one_that_matches_what_the_first_leaves_open_co
     assert [sentence.cited for sentence in draft_extractive("guarantee, parcels?", found).sentences][:2] == [(0,), (2,)]
 
 
-async def write(world: World, reply: str, found: list[Evidence]) -> Draft:
-    world.chat = ScriptedChat(replies=(reply,))
+async def write(world: World, reply: str, found: list[Evidence], *, finish: str = "stop") -> Draft:
+    world.chat = ScriptedChat(replies=(AIMessage(reply, response_metadata={"finish_reason": finish}),))
     budget = Budget(BudgetSettings(), world.clock)
     run = Run(parts=world.parts(), principal=NORTH, answer_id="a", budget=budget, emit=lambda _: None)
     return await draft_generative("question?", found, run)
@@ -162,6 +163,17 @@ async def test_markers_are_read_where_they_stand_and_found_where_they_are_missin
     text, citations = render(draft, found, grounding)
     assert text == "Scanners are covered for 24 months. [1] Printers are covered for 36 months. [2]"
     assert [citation.uri for citation in citations] == ["a.md", "b.md"]
+
+
+@pytest.mark.parametrize(("finish", "end"), [("stop", "complete"), ("length", "length")])
+async def test_a_written_answer_says_that_the_model_reached_its_limit(
+    world: World, grounding: Grounding, finish: str, end: str
+) -> None:
+    found = evidence(*FOUND)
+    draft = await write(world, "Scanners are covered for 24 months [1]. Printers are", found, finish=finish)
+    checked = verify(draft, found, grounding)
+    assert checked is not None
+    assert ([sentence.text for sentence in checked.sentences], checked.end) == ([FOUND[0][1]], end)
 
 
 async def test_the_last_sentence_of_a_reply_is_whole_where_another_script_ends_it(
