@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")
 OUTPUTS = dict(re.findall(r"```console\n\$ python -m examples\.(\w+)\n(.*?)```", PAGE, re.DOTALL))
 PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != "__init__"}
-if "fictional company" not in (ROOT / "outcomes.toml").read_text(encoding="utf-8"):
-    del OUTPUTS["prove_value"]  # yours has other figures than the page
+# An outcomes.toml of your own has other figures than the page
+OTHERWISE = set() if "fictional company" in (ROOT / "outcomes.toml").read_text(encoding="utf-8") else {"prove_value"}
 SHARED = "small_system"
 WRITTEN = re.compile("the model alone|^writing:|\\(lost")
 """What stands after this depends on what a language model writes, which may differ from machine to machine."""
@@ -39,7 +39,7 @@ def bare(line: str) -> str:
 
 
 def test_every_program_is_short_and_stands_on_the_page() -> None:
-    assert set(OUTPUTS) | {"prove_value"} == set(PROGRAMS) - {SHARED}
+    assert set(OUTPUTS) == set(PROGRAMS) - {SHARED}
     assert [name for name, path in PROGRAMS.items() if len(path.read_text(encoding="utf-8").splitlines()) >= 80] == []
 
 
@@ -49,7 +49,7 @@ def test_a_line_that_is_not_printed_is_missed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_model
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name not in OTHERWISE])
 def test_the_program_prints_what_the_page_shows(
     name: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,7 +317,7 @@ OUTPUTS = {
     "pdf 4": "6d130658095437b2",
     "pptx 6": "35d27bf5ffd8556b",
     "text 5": "534e94374f7ded5a",
-    "xlsx 7": "5c6c3ff8913dbaa6",
+    "xlsx 8": "5c6c3ff8913dbaa6",
 }
 """What each version of a parser makes of the samples of its suffixes."""
 
