@@ -20,6 +20,7 @@ from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 from foundation.output.credentials import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
+CODE = Path(__file__).resolve().parent
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
@@ -96,29 +97,39 @@ class FoundationSettings(Section):
 
 def make_data_dir(folder: Path) -> Path:
     """Create the data folder if it is missing, close a new or empty one to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written, holds the current one, or is relative to `/`.
+    Raises InvalidSetting: the folder cannot be created or written, holds the code or, if relative, the current one, or is
+    relative to `/`.
     """
+    hint = "Choose"
     try:
-        here = Path.cwd()
-        if here.is_relative_to(folder.resolve()):  # also the folder of an empty text
-            why = "it holds the folder that you are in"
-        elif here == here.parent and not folder.is_absolute():  # "var" would be the system's own
-            why = "it is relative to /, where systemd and cron start; name it in full, or begin in another folder"
-        else:
+        if not (why := _why_misplaced(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             state = folder.stat()
-            # one of another user, for everybody (/tmp) or with something in it is left as it is; what we write is closed
-            if state.st_uid == os.geteuid() and not state.st_mode & stat.S_ISVTX and not any(folder.iterdir()):
+            # one of another user, for everybody (/tmp) or a group, or with something in it stays; what we write is closed
+            for_others = state.st_uid != os.geteuid() or state.st_mode & (stat.S_ISVTX | stat.S_ISGID)
+            if not for_others and not any(folder.iterdir()):
                 folder.chmod(0o700)
-            why = "" if os.access(folder, os.W_OK) else "it is not writable"
-    except OSError as error:
-        why = error.strerror or str(error)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(0, "it is not writable")
+    except (OSError, RuntimeError) as error:  # a RuntimeError: links in a circle, before Python 3.13
+        why = getattr(error, "strerror", None) or str(error)
+        hint = "Make it writable, or choose" if isinstance(error, PermissionError) else hint
     if why:
         raise InvalidSetting(
-            f"The data folder {folder} cannot be made or written: {why}. Make it writable, or choose another: "
+            f"The data folder {folder} cannot be made or written: {why}. {hint} another: "
             f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
         )
     return folder
+
+
+def _why_misplaced(folder: Path) -> str:
+    if folder.is_absolute():
+        return "it holds the system's own code" if CODE.is_relative_to(folder.resolve()) else ""
+    here = Path.cwd()
+    if here.is_relative_to(folder.resolve()):  # also the folder of an empty text
+        return "it holds the folder that you are in"
+    # "var" would be the system's own
+    return "it is relative to /, where systemd and cron start; name it in full" if here == here.parent else ""
 
 
 def read_settings(

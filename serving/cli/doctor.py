@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sqlite3
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -105,7 +107,12 @@ def check_writable(data_dir: Path) -> Check:
     folder = _nearest(data_dir)
     try:
         with tempfile.TemporaryFile(dir=folder):
-            return Check("data folder", ok=True, found=f"{data_dir} can be written")
+            state = folder.stat()
+        # one that is shared on purpose has one of these bits
+        shared = state.st_uid != os.geteuid() or state.st_mode & (stat.S_ISVTX | stat.S_ISGID)
+        seen = folder == data_dir and state.st_mode & 0o077 and not shared
+        advice = f"Works. Others on this machine may look into it, since it was not empty: chmod -R go= {folder}"
+        return Check("data folder", ok=True, found=f"{data_dir} can be written", advice=advice if seen else "")
     except OSError as error:
         advice = f"Make {folder} writable for this user, or name another folder: [foundation] data_dir"
         return Check("data folder", ok=False, found=f"{folder}: {error.strerror}", advice=advice)

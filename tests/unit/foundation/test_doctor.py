@@ -89,6 +89,14 @@ def test_a_folder_that_cannot_be_written_is_found(monkeypatch, data_dir):
     assert (check.ok, check.found) == (False, f"{data_dir}: Permission denied")
 
 
+@pytest.mark.parametrize(("mode", "warns"), [(0o777, True), (0o700, False), (0o2770, False), (0o1777, False)])
+def test_a_data_folder_that_others_may_look_into_is_warned_about(tmp_path, mode, warns):
+    tmp_path.chmod(mode)
+    check = doctor.check_writable(tmp_path)
+    assert (check.ok, "chmod -R go=" in check.advice) == (True, warns)
+    tmp_path.chmod(0o700)
+
+
 def test_a_file_in_place_of_the_data_folder_is_found(tmp_path):
     (tmp_path / "var").touch()
     assert not doctor.check_writable(tmp_path / "var").ok

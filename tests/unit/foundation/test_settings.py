@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
-from foundation.settings import flatten, make_data_dir
+from foundation.settings import CODE, flatten, make_data_dir
 from serving.settings import Loaded, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -236,11 +236,34 @@ def test_a_value_that_does_not_fit_is_told_with_the_source_that_set_it(stack, mo
         stack("[serving.http]\nport = 1")
 
 
-@pytest.mark.parametrize("folder", ["", ".", "..", "/"])
+@pytest.mark.parametrize("folder", ["", ".", ".."])
 def test_a_data_folder_around_the_current_one_is_refused(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidSetting, match="it holds the folder that you are in"):
+    with pytest.raises(InvalidSetting, match=r"it holds the folder that you are in\. Choose another"):
         make_data_dir(Path(folder))
+
+
+@pytest.mark.parametrize("folder", [Path("/"), CODE.parent, CODE])
+def test_a_data_folder_around_the_code_is_refused(folder):
+    with pytest.raises(InvalidSetting, match="it holds the system's own code"):
+        make_data_dir(folder)
+
+
+def test_a_data_folder_named_in_full_may_be_the_current_one_and_needs_none(tmp_path, monkeypatch):
+    data, below, gone = tmp_path / "data", tmp_path / "data" / "below", tmp_path / "gone"
+    for here in (data, below, gone):  # as systemd's WorkingDirectory and docker exec's -w have it
+        here.mkdir()
+        monkeypatch.chdir(here)
+        if here == gone:
+            gone.rmdir()
+        assert make_data_dir(data) == data
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_data_folder_that_is_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(InvalidSetting, match=r"loop cannot be made or written: .*[lL]oop.*\. Choose another"):
+        make_data_dir(tmp_path / "loop")
 
 
 def test_a_data_folder_relative_to_the_root_is_refused_since_var_is_the_systems_own(monkeypatch):
@@ -250,14 +273,14 @@ def test_a_data_folder_relative_to_the_root_is_refused_since_var_is_the_systems_
 
 
 def test_a_data_folder_that_is_empty_is_closed_and_one_of_others_left_as_it_is(tmp_path):
-    empty, shared, used = tmp_path / "empty", tmp_path / "shared", tmp_path / "used"
-    for folder, mode in ((empty, 0o755), (shared, 0o1777), (used, 0o755)):
+    empty, shared, group, used = (tmp_path / name for name in ("empty", "shared", "group", "used"))
+    for folder, mode in ((empty, 0o755), (shared, 0o1777), (group, 0o2770), (used, 0o755)):
         folder.mkdir()
         folder.chmod(mode)
     (used / "page.html").write_text("x")
     (used / "page.html").chmod(0o644)
-    modes = [make_data_dir(folder).stat().st_mode & 0o7777 for folder in (empty, shared, used)]
-    assert modes == [0o700, 0o1777, 0o755]
+    modes = [make_data_dir(folder).stat().st_mode & 0o7777 for folder in (empty, shared, group, used)]
+    assert modes == [0o700, 0o1777, 0o2770, 0o755]
     assert (used / "page.html").stat().st_mode & 0o777 == 0o644
 
 

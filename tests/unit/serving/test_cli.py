@@ -122,7 +122,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(
     done = cli(*command, SIXPLY__FOUNDATION__DATA_DIR=str(tmp_path / "file" / "var"))
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
-    assert "file/var cannot be made or written: Not a directory. Make it writable, or choose another" in said
+    assert "file/var cannot be made or written: Not a directory. Choose another" in said
 
 
 def test_the_kill_switch_works_for_a_user_without_a_name(
