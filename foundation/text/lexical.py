@@ -31,6 +31,7 @@ _LETTERS_ONLY = re.compile(r"[^\W\d_]+")
 _NOT_LATIN = re.compile(r"[^\u0000-\u024f\u1e00-\u1eff]")
 _PLAIN_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+")
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|{_LETTERS}(?:['’]{_LETTERS})?|[^\W_]+")
+_RAISED_OR_LOWERED = re.compile("[\u207a\u207b]?[\xb2\xb3\xb9\u2070\u2074-\u2079\u2080-\u2089]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
@@ -130,7 +131,21 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = latin_spelling(_ACCENTS.sub("", unicodedata.normalize("NFD", text.lower())))
-    return arabic_stems(unicodedata.normalize("NFC", latin_digits(plain)))
+    return arabic_stems(unicodedata.normalize("NFC", latin_digits(as_typed(plain))))
+
+
+def as_typed(text: str) -> str:
+    """Return raised and lowered digits as people type them.
+
+    >>> as_typed("120 m², 10⁶, CO₂")
+    '120 m2, 10^6, CO2'
+    """
+    return text if text.isascii() else _RAISED_OR_LOWERED.sub(_type, text)
+
+
+def _type(digits: re.Match[str]) -> str:
+    behind_digit = digits.string[max(digits.start() - 1, 0) : digits.start()].isdecimal()
+    return ("^" if behind_digit else "") + unicodedata.normalize("NFKC", digits[0])
 
 
 def terms(text: str) -> frozenset[str]:
@@ -192,7 +207,7 @@ def versions(text: str) -> frozenset[str]:
 
 def figures(text: str) -> frozenset[str]:
     """Return the numbers in one spelling: "1,000" equals "1000", and "two" equals "2"."""
-    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(_fold(text))}
+    digits = {re.sub(r"(?<=\d),(?=\d{3})", "", match).rstrip(".") for match in _FIGURE.findall(latin_digits(text))}
     return frozenset(digits | {_SPELLED[word] for word in words(text) if word in _SPELLED})
 
 

@@ -39,6 +39,6 @@ def _left_of(sentence: str, parts: dict[str, frozenset[str]]) -> float:
     quoted_terms, lowered = terms(quotes), quotes.lower()
     alike = [part for part, own in parts.items() if not claimed or len(claimed & own) / len(claimed) >= _SAYS_THE_SAME]
     denied = bool(alike) and all(denies(part) != denies(sentence) for part in alike)
-    wrong = _WRONG if denied or figures(sentence) - figures(quotes) else 1.0
+    wrong = _WRONG if denied or figures(sentence) - figures(quotes) - quoted_terms else 1.0
     known = all(name.lower() in lowered or terms(name) <= quoted_terms for name in names(sentence))
     return wrong * (1.0 if known else _FOREIGN)

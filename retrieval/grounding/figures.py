@@ -6,7 +6,7 @@ import re
 from itertools import product
 from math import isclose
 
-from foundation.text.lexical import FUNCTION_WORDS
+from foundation.text.lexical import FUNCTION_WORDS, as_typed
 from retrieval.grounding.arithmetic import is_worked_out
 from retrieval.grounding.texts import WORD, Text
 from retrieval.text.quantities import Quantity, read_quantities
@@ -63,7 +63,7 @@ def _stands_in(quantity: Quantity, text: str, evidence: Text, near: Text) -> boo
     alike = [stated for stated in evidence.quantities if _equal(quantity, stated, tolerance)]
     if not alike:
         written = text[quantity.start : quantity.end].strip()
-        if not quantity.dimension and re.search(rf"(?<![\d.,]){re.escape(written)}(?![\d])", evidence.text):
+        if not quantity.dimension and re.search(rf"(?<![\d.,]){re.escape(written)}(?![\d])", as_typed(evidence.text)):
             return True
         return _is_converted(quantity, text)
     counted = _counted_thing(text, quantity)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from foundation.text.lexical import FUNCTION_WORDS, terms, words
+from foundation.text.lexical import FUNCTION_WORDS, as_typed, terms, words
 from retrieval.text.quantities import Quantity, read_quantities
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
@@ -18,7 +18,7 @@ CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\
 
 
 def tokens_of(text: str) -> list[str]:
-    return _TOKEN.findall(text)
+    return _TOKEN.findall(as_typed(text))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Text:
     @cached_property
     def spellings(self) -> frozenset[str]:
         """Words whole and in parts, codes without hyphens, initials of capitalised runs; lower case."""
-        spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(self.text)}
+        spellings = {word.lower().removesuffix("'s").removesuffix("’s") for word in WORD.findall(as_typed(self.text))}
         spellings |= {part for word in spellings for part in re.split(r"[-.'’/]", word)}
         joined = {re.sub(r"[-_.]", "", word) for word in spellings}
         return frozenset(spellings | joined | self.word_set | set(map(initials_of, CAPITALISED_RUN.findall(self.text))))

@@ -307,6 +307,25 @@ def test_a_comparison_with_another_figure_elsewhere_does_not_make_a_figure_wrong
     assert findings("Keep the balance at less than 30% of the limit.", text, grounding) == [""]
 
 
+@pytest.mark.parametrize(
+    ("answer", "text", "finding"),
+    [
+        ("The flat has 120 m2.", "The flat has 120 m² and a garden.", ""),
+        ("The flat has 120 m².", "The flat has 120 square metres and a garden.", ""),
+        ("The plant emits CO2.", "The plant emits CO₂ and steam.", ""),
+        ("The lab counted 10^6 cells.", "The lab counted 10⁶ cells.", ""),
+        ("The lab counted 10⁶ cells.", "The lab counted 10^6 cells.", ""),
+        ("The lab counted 10^5 cells.", "The lab counted 10⁶ cells.", "figure"),
+        ("The lab counted 106 cells.", "The lab counted 10⁶ cells.", "figure"),
+        ("The flat has 120 m3.", "The flat has 120 m² and a garden.", "name"),
+    ],
+)
+def test_raised_digits_are_the_same_as_people_type_them(
+    answer: str, text: str, finding: str, grounding: Grounding
+) -> None:
+    assert findings(answer, text, grounding) == [finding]
+
+
 def test_many_names_in_one_english_sentence_are_names(grounding: Grounding) -> None:
     text = "Mara Ellison has a cousin, Tom Marsh, who was made Earl of Fennel."
 

@@ -37,3 +37,11 @@ def test_what_speaks_against_a_sentence_lowers_the_score_of_a_judge_that_believe
     sentence: str, left: float
 ) -> None:
     assert support_of([sentence], [QUOTE], Believes()) == [pytest.approx(left)]
+
+
+@pytest.mark.parametrize("sentence", ["It has 120 m2.", "It has 120 m²."])
+def test_a_unit_may_be_typed_otherwise_than_it_is_quoted(sentence: str) -> None:
+    assert support_of([sentence, sentence], ["The flat has 120 m².", "A flat has 120 square metres."], Believes()) == [
+        1.0,
+        1.0,
+    ]
