@@ -253,11 +253,11 @@ class _Draft:
             return False
         if self._evidence_is_english or not self._same_language:
             return False
-        # Short words are mostly function words, but a term of a script without spaces is a pair of characters, and
-        # one long word alone decides nothing: "вечером" in "Кот ест сыр вечером"
-        telling = {term for term in self.claim.terms if len(term) > 3 or UNSPACED.match(term)}
-        telling = telling if len(telling) > 1 else self.claim.terms
-        return len(telling & Text(" ".join(self.quotes)).terms) < _MIN_WORDING * len(telling)
+        # Short words are mostly function words, so they speak for a claim only where most of it is there. A term of a
+        # script without spaces is a pair of characters.
+        telling = {term for term in self.claim.terms if len(term) > 3 or UNSPACED.match(term)} or self.claim.terms
+        there = self.claim.terms & Text(" ".join(self.quotes)).terms
+        return len(telling & there) < _MIN_WORDING * len(telling) and 2 * len(there) <= len(self.claim.terms)
 
     def _anchors(self) -> tuple[Anchor, ...]:
         if self.anchored_word_for_word:
