@@ -29,6 +29,7 @@ STARTED = (
 """Modules that are started by their names, in every project."""
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
+    "orchestration.flow.planned_agent": "planners/classifier",
     "orchestration.run.cascade": "agents/auto",
     "retrieval.grounding.evidence": "entailment/signs",
     "serving.access.quotas": "caches/memory",

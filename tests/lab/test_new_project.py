@@ -206,6 +206,7 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
         "orchestration.memory.conversations": ["orchestration.run.cascade"],
         "orchestration.agents.auto": ["orchestration.run.cascade"],
         "models.entailment.signs": ["retrieval.grounding.evidence"],
+        "orchestration.planners.classifier": ["orchestration.flow.planned_agent"],
     }.items():
         assert loaded not in gone or gone.issuperset(by)
 
@@ -219,6 +220,8 @@ def test_the_api_of_a_project_starts(light: Path, tmp_path: Path, keep: str | No
     doubles = {"CHAT": "scripted", "EMBEDDER": "hashing"}  # weights are not in this copy
     environment = {**os.environ, "PYTHONPATH": str(project), "SIXPLY__FOUNDATION__DATA_DIR": str(tmp_path / "var")}
     environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in doubles.items()}
+    if keep == "agents/graph":
+        environment["SIXPLY__ORCHESTRATION__AGENT__USE"] = "graph"
     done = subprocess.run(
         [sys.executable, "-c", STARTS], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
