@@ -140,12 +140,13 @@ def as_typed(text: str) -> str:
     >>> as_typed("120 m², 10⁶, CO₂")
     '120 m2, 10^6, CO2'
     """
-    return text if text.isascii() else _RAISED_OR_LOWERED.sub(_type, text)
-
-
-def _type(digits: re.Match[str]) -> str:
-    behind_digit = digits.string[max(digits.start() - 1, 0) : digits.start()].isdecimal()
-    return ("^" if behind_digit else "") + unicodedata.normalize("NFKC", digits[0])
+    return _RAISED_OR_LOWERED.sub(
+        lambda digits: (
+            ("^" if text[digits.start() - 1 : digits.start()].isdecimal() else "")
+            + unicodedata.normalize("NFKC", digits[0])
+        ),
+        text,
+    )
 
 
 def terms(text: str) -> frozenset[str]:

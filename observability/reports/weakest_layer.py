@@ -101,8 +101,7 @@ def choose_layer(rows: Iterable[Row], worths: Iterable[Worth] = ()) -> tuple[Lay
         return None
     for worth in sorted(worths, key=lambda worth: worth.passed):
         mended = round(-worth.passed * worth.n)
-        by_chance = worth.high is not None and worth.high >= 0
-        if mended > 0 and not by_chance and 2 * mended >= layers.total():
+        if (worth.high is None or worth.high < 0) and mended > 0 and 2 * mended >= layers.total():
             return worth.layer, f"of {worth.n} questions, {mended} more got a right answer without {worth.without}"
     layer, count = layers.most_common(1)[0]
     return layer, f"{count} of {layers.total()} failures begin there"

@@ -49,7 +49,6 @@ _RAISED = str.maketrans(
 )
 # Characters that are rare in text. Joiners and variation selectors are left out, since lines of emoji have many.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _PRINTABLE_ASCII = re.compile(r"[\n\t\x20-\x7e]*")
 
 
@@ -123,7 +122,8 @@ def _utf8_after_all(content: bytes, text: str) -> str:
     with suppress(UnicodeDecodeError):
         utf8 = content.decode("utf-8")
         # By chance only up to three characters are ("CAFÉ®"), and almost never these: "Ã©" and "Â£" for é and £, "â€“" for a dash
-        if len(set(_NOT_ASCII.findall(utf8))) > 3 or re.search("[ÃÂĂ]", text) or re.search("[\u2010-\u20ac]", utf8):
+        letters = set(re.findall(r"[^\x00-\x7f]", utf8))
+        if len(letters) > 3 or re.search("[ÃÂĂ]", text) or re.search("[\u2010-\u20ac]", utf8):
             return utf8
     return text
 
