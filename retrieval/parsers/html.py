@@ -188,9 +188,9 @@ def _walk_one(draft: Draft, element: Any) -> None:
 
 def _number_items(numbered: Any) -> Iterator[Any]:
     # Other steps may refer to the number
-    number = _number(numbered, "start", 1)
+    number = _whole_number(numbered, "start", least=0)
     for item in numbered.iterchildren("li"):
-        number = _number(item, "value", number)
+        number = _whole_number(item, "value", number, least=0)
         begin = item
         while not (begin.text or "").strip() and len(begin) and begin[0].tag in _BLOCKS:
             begin = begin[0]
@@ -263,12 +263,13 @@ def _fill(rows: list[Any], heads: Collection[Any], widest: int) -> Iterator[int]
         for number, cell in enumerate(own, start=1):
             while shown and len(cells) in above:
                 cells.append(_make_cell(row, cell.tag, above[len(cells)][1]))
-            wide = min(_span(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
+            wide = min(_whole_number(cell, "colspan"), max(widest - len(cells) - (len(own) - number), 1))
             words = _text(cell)
             again = words if len(words) <= _REPEATED else ""
             reach = [again, *[again if spread else ""] * (wide - 1)]
             below |= {
-                len(cells) + at: (place + _span(cell, "rowspan"), words_below) for at, words_below in enumerate(reach)
+                len(cells) + at: (place + _whole_number(cell, "rowspan"), words_below)
+                for at, words_below in enumerate(reach)
             }
             cells += [cell, *(_make_cell(row, cell.tag, repeated) for repeated in reach[1:])]
             for attribute in ("rowspan", "colspan"):
@@ -288,17 +289,13 @@ def _widest(rows: list[Any]) -> int:
     for place, row in enumerate(rows):
         for cell in row.iterchildren("td", "th"):
             change[place] += 1
-            change[min(place + _span(cell, "rowspan"), len(rows))] -= 1
+            change[min(place + _whole_number(cell, "rowspan"), len(rows))] -= 1
     return max(accumulate(change))
 
 
-def _span(cell: Any, attribute: str) -> int:
-    return max(_number(cell, attribute, 1), 1)
-
-
-def _number(element: Any, attribute: str, default: int) -> int:
+def _whole_number(element: Any, attribute: str, default: int = 1, *, least: int = 1) -> int:
     number = element.get(attribute, "")[:5]
-    return int(number) if number.isdecimal() else default
+    return max(int(number), least) if number.isdecimal() else default
 
 
 def _make_cell(row: Any, tag: str, words: str) -> Any:
