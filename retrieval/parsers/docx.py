@@ -179,7 +179,7 @@ def _cells(row: list[Any], above: dict[int, str], *, spread: bool) -> list[str]:
 
 def _words(element: Any) -> str:
     """Return the visible text: nothing deleted, moved or hidden, no pronunciation guides."""
-    seen = (node for node in element if node.tag not in _UNSEEN)
+    seen = (node for node in element if node.tag not in _UNSEEN and not is_on(node, "rPr/vanish"))
     return join_raised((value_of(node, "rPr/vertAlign") == "superscript", _words_of(node)) for node in seen)
 
 
@@ -190,6 +190,4 @@ def _words_of(node: Any) -> str:
         return " "
     if node.tag == f"{_W}noBreakHyphen":
         return "-"
-    if node.tag == f"{_W}r" and is_on(node, "rPr/vanish"):
-        return ""
     return _words(node) + (" " if node.tag in (f"{_W}p", f"{_W}tc", f"{_W}tr") else "")
