@@ -29,7 +29,7 @@ def usage_of(message: AIMessage) -> Usage:
         reported = {**at_start, "output_tokens": reported["output_tokens"] if reported else 0}
     if not reported or not all(_is_count(reported[kind]) for kind in ("input_tokens", "output_tokens")):
         return Usage()
-    details = {**reported.get("output_token_details", {}), **reported.get("input_token_details", {})}
+    details: dict[str, Any] = {**reported.get("output_token_details", {}), **reported.get("input_token_details", {})}
     read = {name: count for name, count in details.items() if _is_count(count)}
     written = [read[name] for name in CACHE_WRITES if name in read]
     return Usage(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 
 from foundation.components import Context, load
 from foundation.settings import Part
@@ -16,6 +17,7 @@ from foundation.types import Usage
 from models.chat.scripted import NAME, ScriptedChat
 from models.contract import Call, PriceSource
 from models.pricing import call_of, identity, is_local, usage_of
+from models.resilience.streams import join_chunks
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -36,6 +38,20 @@ def test_reported_tokens_are_read_with_their_details() -> None:
 
 def test_unreported_tokens_are_none_and_not_zero() -> None:
     assert usage_of(AIMessage("x")) == Usage(None, None, None, None)
+
+
+def test_a_count_that_is_none_is_not_claimed() -> None:
+    used: Any = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    message = AIMessage("x", usage_metadata=used | {"input_token_details": {"cache_read": -5}})
+    assert usage_of(message) == Usage(input_tokens=10, output_tokens=5)
+    message.usage_metadata = used | {"output_tokens": None}
+    assert usage_of(message) == Usage()
+
+
+def test_of_a_reason_and_a_name_that_come_twice_the_last_counts() -> None:
+    said = [{"finish_reason": "length", "model_name": "a-2026-01-01"}, {"finish_reason": "length"}, {"model_name": "a"}]
+    message = join_chunks([AIMessageChunk(content="x", response_metadata=metadata) for metadata in said])
+    assert message.response_metadata == {"finish_reason": "length", "model_name": "a"}
 
 
 def test_a_call_has_the_models_identity() -> None:

@@ -170,9 +170,12 @@ async def test_of_a_call_that_broke_off_what_was_reported_counts_and_arguments_a
             yield ChatGenerationChunk(message=self.last)
             raise UpstreamDown("It went away.")
 
-    used = {"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}
-    arguments = {"name": "send", "args": "a word " * 100, "id": "1", "index": 0}
-    for last in (AIMessageChunk("x", usage_metadata=used), AIMessageChunk("", tool_call_chunks=[arguments])):
+    used: Any = {"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}
+    arguments: Any = {"name": "send", "args": "a word " * 100, "id": "1", "index": 0}
+    for last in (
+        AIMessageChunk(content="x", usage_metadata=used),
+        AIMessageChunk(content="", tool_call_chunks=[arguments]),
+    ):
         world.chat = Breaks(last=last)
         with pytest.raises(UpstreamDown):
             await run_of(world).generate([HumanMessage("two words")])
