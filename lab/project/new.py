@@ -115,7 +115,9 @@ def write(target: Path, choices: Choices, commit: str) -> None:
             project.replace(target)
     except OSError as error:
         [*copies] = error.args[0] if isinstance(error, shutil.Error) else []
-        why = error.strerror or (copies[0][-1] if copies else str(error))  # of a tree, shutil collects (from, to, why)
+        why = error.strerror or (
+            copies[0][-1] if copies else str(error) or type(error).__name__
+        )  # of a tree, shutil collects (from, to, why)
         raise StorageFull(f"The project could not be written to {target}: {why}. Nothing was left there.") from error
 
 

@@ -201,7 +201,7 @@ def _number_items(numbered: Any) -> Iterator[Any]:
 
 
 def _words(element: Any) -> str:
-    for inner in element.iterdescendants("br", *_BLOCKS):
+    for inner in element.iterdescendants("br", "head", *_BLOCKS):
         inner.tail = f" {inner.tail or ''}"
     return "".join(element.itertext())
 

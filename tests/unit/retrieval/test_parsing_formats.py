@@ -208,8 +208,12 @@ def test_a_first_heading_stays_where_its_words_are_part_of_others() -> None:
 
 
 def test_a_first_heading_inside_of_a_table_stands_there_once() -> None:
-    cells = "<tr><td><h2>Rates of 2024</h2><p>A parcel costs five euros within the country.</p></td></tr>"
-    assert parse(f"<body><table>{cells}</table></body>", "a.html").text.count("Rates of 2024") == 1
+    prose = (
+        "<p>What it costs to send a parcel within the country, and what it costs to send it across a border.</p>" * 2
+    )
+    parsed = parse(f"<body><table><tr><td><h2>Rates of 2024</h2><p>{prose}</p></td></tr></table></body>", "a.html")
+    assert parsed.text.startswith("Rates of 2024 What it costs")
+    assert parsed.text.count("Rates of 2024") == 1
 
 
 def test_what_a_page_marks_as_deleted_is_left_out() -> None:
