@@ -45,21 +45,6 @@ def _is_count(reported: Any) -> bool:
     return isinstance(reported, int) and 0 <= reported <= MOST_TOKENS
 
 
-def empty_reply_of(message: AIMessage) -> str:
-    """Explain an empty reply to the operator.
-
-    >>> empty_reply_of(AIMessage(""))
-    'The chat model gave an empty reply. Use another one.'
-    """
-    usage = usage_of(message)
-    if usage.reasoning_tokens:
-        return (
-            f"The chat model used {usage.reasoning_tokens} of {usage.output_tokens} tokens for thinking and wrote no word. Give it more: "
-            '[models.chat] max_tokens, or let it think less: extra = { reasoning_effort = "low" }.'
-        )
-    return "The chat model gave an empty reply. Use another one."
-
-
 def identity(model: BaseChatModel) -> tuple[str, str]:
     """Return (provider, model name) as in telemetry; "unknown" where the model does not say."""
     params = model._get_ls_params()  # noqa: SLF001  # the only place where every LangChain model names both

@@ -109,6 +109,23 @@ def _ended_by(message: AIMessage, reasons: frozenset[str]) -> bool:
     return any(str(said.get(name)).lower() in reasons for name in ENDED)
 
 
+def empty_reply_of(message: AIMessage) -> str:
+    """Explain an empty reply to the operator.
+
+    >>> empty_reply_of(AIMessage(""))
+    'The chat model gave an empty reply. Use another one.'
+    """
+    usage = usage_of(message)
+    if usage.reasoning_tokens:
+        return (
+            f"The chat model used {usage.reasoning_tokens} of {usage.output_tokens} tokens for thinking and wrote no word. Give it more: "
+            '[models.chat] max_tokens, or let it think less: extra = { reasoning_effort = "low" }.'
+        )
+    if is_cut_off(message):
+        return "The chat model reached its limit of tokens before a whole word or call. Give it more: [models.chat] max_tokens."
+    return "The chat model gave an empty reply. Use another one."
+
+
 async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], Chunks]:
     """Return the chunks up to the first with content, until which a retry can hide a failure, and the rest of the stream."""
     first: list[ChatGenerationChunk] = []

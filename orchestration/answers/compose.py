@@ -12,8 +12,7 @@ from foundation.errors import UpstreamMalformed
 from foundation.text.clauses import word_count
 from foundation.text.lexical import Rarity, refers_back, terms
 from foundation.text.sentences import FOREIGN_STOPS, sentence_spans
-from models.pricing import empty_reply_of
-from models.resilience.streams import is_cut_off
+from models.resilience.streams import empty_reply_of, is_cut_off
 from orchestration.events import StopReason
 from orchestration.language.guard import instructs_reader, without_foreign_urls
 from orchestration.prompts.frames import answer_from

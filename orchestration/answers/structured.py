@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
+from models.resilience.streams import is_cut_off
 
 Object = TypeVar("Object", bound=BaseModel)
 
@@ -48,7 +49,7 @@ async def generate_object(
             if last:
                 raise UpstreamMalformed(
                     f"The language model's reply does not fit {schema.__name__}, nor does its repair: {_describe_errors(error)}. "
-                    "Try again, or use a model that keeps to a JSON schema."
+                    f"{'It reached its limit of tokens. ' if is_cut_off(reply) else ''}Try again, or use a model that keeps to a JSON schema."
                 ) from error
             repair = REPAIR.format(wrong=_describe_errors(error))
             conversation = [*messages, AIMessage(json_of(reply)), HumanMessage(repair)]

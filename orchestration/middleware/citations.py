@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 
 from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed, UpstreamRejected
-from models.pricing import empty_reply_of
-from models.resilience.streams import is_cut_off, is_filtered
+from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
 from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware

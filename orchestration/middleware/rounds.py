@@ -47,5 +47,6 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
 def _without_calls(message: BaseMessage) -> BaseMessage:
     # the model may make calls even when told not to
     if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
-        return AIMessage(message.text, id=message.id, usage_metadata=message.usage_metadata)
+        words, ended = message.text, message.response_metadata
+        return AIMessage(words, id=message.id, usage_metadata=message.usage_metadata, response_metadata=ended)
     return message

@@ -88,6 +88,9 @@ def test_a_call_that_was_cut_off_before_its_arguments_is_not_made(serve: Serve, 
     body = {"model": "sixply", "messages": [{"role": "user", "content": "Wipe the cache of Ann."}], "tools": [tool]}
     with serve(stream(piece(tool_calls=[call]), piece(why, USED)), *said(USED)) as (client, _):
         cut = client.post("/v1/chat/completions", json=body).json()["choices"][0]
+    with serve(stream(piece(tool_calls=[call]), piece(why, USED))) as (client, _):
+        always = client.post("/v1/chat/completions", json=body)
+    assert ("limit of tokens before a whole word or call" in always.text) == (why == "length"), always.text
     with serve(stream(piece(tool_calls=[call]), piece("tool_calls", USED))) as (client, _):
         whole = client.post("/v1/chat/completions", json=body).json()["choices"][0]
     assert not cut["message"].get("tool_calls"), cut
