@@ -14,6 +14,7 @@ from pathlib import Path
 
 from serving.cli import terminal
 
+NO_SCORE_FELL = "no score fell"
 STARTS = """
 from pathlib import Path
 from serving.access.identity import KeyStore
@@ -34,9 +35,12 @@ def prove(project: Path, package: str, level: str, weights: Path) -> bool:
         for about, command in _commands(project, package, level):
             began = time.monotonic()
             done = _run(project, command, data)
-            mark = "✗" if done.returncode else "✓"
+            failed = done.returncode and not (about == NO_SCORE_FELL and only_floors_are_broken(done.stdout))
+            mark = "✗" if failed else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
-            if done.returncode:
+            if done.returncode and not failed:
+                out.print("    but a floor of outcomes.toml is not met: make gate says which")
+            if failed:
                 out.print(terminal.plain((done.stdout + done.stderr)[-3000:]))
                 out.print(terminal.plain(f"The project stands in {project}. There: {' '.join(command)}"))
                 return False
@@ -49,6 +53,14 @@ def first_question(project: Path, package: str) -> str | None:
     lines = golden.read_text(encoding="utf-8").splitlines() if golden.exists() else []
     questions = [case["question"] for case in map(json.loads, lines) if case.get("kind") == "answerable"]
     return str(questions[0]) if questions else None
+
+
+def only_floors_are_broken(verdict: str) -> bool:
+    """Whether the gate's JSON says that no figure fell below the baseline: floors that were not met before block no update."""
+    try:
+        return bool(json.loads(verdict)["blocked_by"] == [])
+    except (ValueError, KeyError, TypeError):  # the gate was no verdict but an error
+        return False
 
 
 def _commands(project: Path, package: str, level: str) -> Iterator[tuple[str, list[str]]]:
@@ -67,7 +79,7 @@ def _commands(project: Path, package: str, level: str) -> Iterator[tuple[str, li
         if (project / "serving/cli/judge/evaluate.py").exists():
             yield "the golden questions are asked", [*python, "serving.cli", "evaluate"]
     if (project / package / "baseline.json").exists():
-        yield "no score fell", [*python, "serving.cli", "gate"]
+        yield NO_SCORE_FELL, [*python, "serving.cli", "gate", "--json", "-"]
     if level == "all":
         yield "its tests", [*python, "pytest", "-q", "--numprocesses=2", "--dist=loadfile"]
 

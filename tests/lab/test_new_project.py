@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
-from lab.project import new
+from lab.project import new, prove
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import author_for, commit_all
 from lab.project.new import check_name, check_parts
@@ -556,3 +557,20 @@ def test_an_update_refuses_a_dirty_tree_a_rewritten_template_and_the_template_it
     monkeypatch.setattr(update, "ROOT", ROOT)
     with pytest.raises(InvalidRequest, match="this is the template itself"):
         take()
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        ({"passed": False, "blocked_by": [], "broken_floors": ["refused"]}, True),
+        ({"passed": False, "blocked_by": ["answer_contained"], "broken_floors": ["refused"]}, False),
+        ("No configuration", False),
+    ],
+)
+def test_floors_that_are_not_met_block_no_update_where_no_score_fell(
+    said: object, holds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = [sys.executable, "-c", f"print({json.dumps(json.dumps(said))}); raise SystemExit(1)"]
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.NO_SCORE_FELL, gate)])
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights") is holds
+    assert ("floor of outcomes.toml is not met" in capsys.readouterr().out) is holds
