@@ -97,10 +97,8 @@ class FoundationSettings(Section):
 
 def make_data_dir(folder: Path) -> Path:
     """Create the data folder if it is missing, close a new or empty one to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written, holds the code or, if relative, the current one, or is
-    relative to `/`.
+    Raises InvalidSetting: the folder cannot be created or written, holds the code or the current folder, or is relative to `/`.
     """
-    hint = "Choose"
     try:
         if not (why := _why_misplaced(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,10 +111,10 @@ def make_data_dir(folder: Path) -> Path:
                 raise PermissionError(0, "it is not writable")
     except (OSError, RuntimeError) as error:  # a RuntimeError: links in a circle, before Python 3.13
         why = getattr(error, "strerror", None) or str(error)
-        hint = "Make it writable, or choose" if isinstance(error, PermissionError) else hint
+        why += " (make it writable)" if isinstance(error, PermissionError) else ""
     if why:
         raise InvalidSetting(
-            f"The data folder {folder} cannot be made or written: {why}. {hint} another: "
+            f"The data folder {folder} cannot be made or written: {why}. Choose another: "
             f"[foundation] data_dir in stack.toml or SIXPLY__FOUNDATION__DATA_DIR=..."
         )
     return folder

@@ -38,29 +38,19 @@ SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extr
 Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
-class Details(BaseModel):
-    cached_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    reasoning_tokens: Count | None = None
-
-
 class Used(BaseModel):
     """The tokens of a reply, as far as LangChain reads them."""
 
     prompt_tokens: Count
     completion_tokens: Count
-    prompt_tokens_details: Details | None = None
-    completion_tokens_details: Details | None = None
+    prompt_tokens_details: dict[str, Count | None] | None = None
+    completion_tokens_details: dict[str, Count | None] | None = None
 
 
 class PlainStream(AsyncStream[object]):
-    """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain
-    adds up. What is no count is left out, as nothing is known then.
-    """
+    """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
 
-    done = False
-    """Whether the server said that this is all, which some do instead of giving a reason."""
+    done = False  # whether the server said so, which some do instead of giving a reason
 
     async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
         async for event in super()._iter_events():
@@ -77,7 +67,7 @@ class PlainStream(AsyncStream[object]):
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-        with suppress(ValidationError):
+        with suppress(ValidationError):  # of what is no count nothing is known
             yield {"choices": [], "usage": Used.model_validate(used).model_dump()}
 
 

@@ -71,9 +71,7 @@ def metadata_of(generation: ChatGeneration) -> dict[str, Any]:
 
 
 def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
-    """Return the message that the chunks make. A call whose arguments are not whole, or never began before the reply was
-    cut off, is an invalid one.
-    """
+    """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
     message = cast("AIMessage", message_chunk_to_message(whole))
     # LangChain strings together what a server says twice, such as "stop" and "stop"
@@ -82,6 +80,7 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     if usage_of(message).input_tokens is None:  # counts that are none cannot be stored
         message.usage_metadata = None
         message.response_metadata.pop(USAGE_AT_START, None)
+    # no arguments at all are none only where the reply was not cut off before them
     nothing = "" if is_cut_off(message) or is_filtered(message) else "{}"
     message.tool_calls, message.invalid_tool_calls = [], []
     for call in whole.tool_call_chunks:

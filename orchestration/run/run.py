@@ -225,8 +225,8 @@ class Run:
             except (SixplyError, asyncio.CancelledError) as error:
                 self.partial = "".join(chunk.text for chunk in heard)
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
-                    whole = any(chunk.usage_metadata for chunk in heard)
-                    self._charge(self._priced_call(_cut_off(heard, messages), expected, begun_s), spent, whole=whole)
+                    call = self._priced_call(_cut_off(heard, messages), expected, begun_s)
+                    self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
                 raise
             message = join_chunks(heard)
             self._charge(self._priced_call(message, expected, begun_s), spent)

@@ -51,7 +51,7 @@ def said(usage: Any, *, each: bool = False) -> list[Behaviour]:
 def test_usage_is_counted_once_and_what_is_no_count_is_not_claimed(serve: Serve) -> None:
     odd: list[Any] = [dict.fromkeys(USED, count) for count in (None, -5, 10**30, 20.5)]
     odd += [[1], {"prompt_tokens": 30}, USED | {"prompt_tokens_details": {"cached_tokens": -5}}]
-    counted = [USED, USED | {"prompt_tokens": "30", "prompt_tokens_details": {"cached_tokens": None, "of": "ours"}}]
+    counted = [USED, USED | {"prompt_tokens": "30", "prompt_tokens_details": {"cached_tokens": None, "of_ours": 3}}]
     asked = [*map(said, counted), said(USED, each=True), *map(said, [None, *odd])]
     replies = answers(serve, *asked)
     known, unknown = replies[:3], replies[3:]
