@@ -126,7 +126,6 @@ def _why_misplaced(folder: Path) -> str:
     here = Path.cwd()
     if here.is_relative_to(folder.resolve()):  # also the folder of an empty text
         return "it holds the folder that you are in"
-    # "var" would be the system's own
     return "it is relative to /, where systemd and cron start; name it in full" if here == here.parent else ""
 
 

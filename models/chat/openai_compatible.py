@@ -39,8 +39,6 @@ Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
 class Used(BaseModel):
-    """The tokens of a reply, as far as LangChain reads them."""
-
     prompt_tokens: Count
     completion_tokens: Count
     prompt_tokens_details: dict[str, Count | None] | None = None

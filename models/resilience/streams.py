@@ -39,7 +39,6 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
             texts = [value for block in blocks for value in (block.values() if isinstance(block, dict) else [block])]
             texts += [call.get("args") or "" for call in getattr(message, "tool_call_chunks", ())]
             texts += message.additional_kwargs.values()
-            # One character at least, so that endless empty chunks end too
             room -= max(1, sum(len(str(text)) for text in texts))
             if room < 0:
                 raise UpstreamMalformed(

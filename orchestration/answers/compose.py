@@ -98,8 +98,7 @@ async def draft_generative(question: str, evidence: Sequence[Evidence], run: Run
     if not reply.text.strip():
         raise UpstreamMalformed(empty_reply_of(reply))
     sentences = _sentences(reply.text, len(evidence))
-    cut = is_cut_off(reply) and len(sentences) < SENTENCES
-    if cut:
+    if cut := is_cut_off(reply) and len(sentences) < SENTENCES:
         run.note(f"the model reached its limit of tokens, here at most {REPLY_TOKENS}, and the answer breaks off")
     return Draft("generative", sentences, "length" if cut else "complete")
 

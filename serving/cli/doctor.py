@@ -108,9 +108,8 @@ def check_writable(data_dir: Path) -> Check:
     try:
         with tempfile.TemporaryFile(dir=folder):
             state = folder.stat()
-        # one that is shared on purpose has one of these bits
-        shared = state.st_uid != os.geteuid() or state.st_mode & (stat.S_ISVTX | stat.S_ISGID)
-        seen = folder == data_dir and state.st_mode & 0o077 and not shared
+        on_purpose = state.st_uid != os.geteuid() or state.st_mode & (stat.S_ISVTX | stat.S_ISGID)
+        seen = folder == data_dir and state.st_mode & 0o077 and not on_purpose
         advice = f"Works. Others on this machine may look into it, since it was not empty: chmod -R go= {folder}"
         return Check("data folder", ok=True, found=f"{data_dir} can be written", advice=advice if seen else "")
     except OSError as error:
