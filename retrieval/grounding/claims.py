@@ -35,7 +35,7 @@ _BEFORE = 600
 _FEW_TERMS = 3
 # Terms, and share of them, that a claim has in common with a sentence that says the same. Fewer are a chance: two
 # sentences of one document often name the same number of days.
-_ALIKE, _ALIKE_SHARE = 4, 0.4
+_ALIKE, _ALIKE_SHARE = 3, 0.3
 # Share of English function words from which a text counts as English
 _ENGLISH = 0.12
 # Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from serving.cli import terminal
 from serving.cli.judge import swap_report
 from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
+
+if TYPE_CHECKING:
+    from observability.reports.weakest_layer import Worth
 
 
 def strengthen(
@@ -64,17 +68,22 @@ def strengthen(
     }
     if terminal.write_json(json, report):
         return
+    _show(report, worths, failures)
+
+
+def _show(report: dict[str, Any], worths: list[Worth], failures: Sequence[tuple[str, str, int]]) -> None:
     rows = []
     for worth in worths:
         interval = "" if worth.low is None or worth.high is None else f"{worth.low:+.3f} to {worth.high:+.3f}"
         ms, usd = "" if worth.ms is None else f"{worth.ms:+.0f}", "" if worth.usd is None else f"{worth.usd:+.6f}"
         rows.append((worth.layer, worth.without, f"{worth.passed:+.3f}", interval, ms, usd, worth.n))
-    terminal.show_table(["failures begin in", "with", f"of {len(whole.rows)}"], failures)
+    terminal.show_table(["failures begin in", "with", f"of {report['asked']}"], failures)
     terminal.show("")
     terminal.show_table(["layer", "without", "right answers lost", "95 % interval", "ms", "USD", "n"], rows)
-    counts = ", ".join(f"{layer} ({count})" for layer, count in lately.most_common())
+    lately = Counter(report["failed_lately"]).most_common()
+    counts = ", ".join(f"{layer} ({count})" for layer, count in lately)
     terminal.show(f"\nErrors of the last 7 days began in: {counts or 'no layer'}.")
-    if chosen is None:
-        terminal.show("\nNo question failed: write harder ones.")
+    if report["strengthen"]:
+        terminal.show(f"\nStrengthen [bold]{report['strengthen']}[/] next: {terminal.plain(report['because'])}.")
     else:
-        terminal.show(f"\nStrengthen [bold]{chosen[0]}[/] next: {terminal.plain(chosen[1])}.")
+        terminal.show("\nNo question failed: write harder ones.")
