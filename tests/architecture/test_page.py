@@ -23,7 +23,7 @@ def calls(source: str) -> Iterator[tuple[str, ast.Call]]:
 
 def unfit(source: str) -> list[str]:
     """What a view must not do: give markup, or put anything but names of our own into code."""
-    found = [name for name, _ in calls(source) if name in TAKES_MARKUP]
+    found = [name for name, call in calls(source) if name in TAKES_MARKUP and not _is_constant_head(name, call)]
     for name, call in calls(source):
         handlers = [word.value for word in call.keywords if word.arg == "js_handler"]
         if name in RUNS_CODE or handlers:
@@ -35,6 +35,14 @@ def unfit(source: str) -> list[str]:
             ]
             found += [ast.unparse(part.value) for part in inside if not _our_own(part.value)]
     return found
+
+
+def _is_constant_head(name: str, call: ast.Call) -> bool:
+    """Whether constants of the module, joined by "+", are put into the head, and nothing else."""
+    parts = [part for argument in call.args for part in ast.walk(argument)]
+    plain = all(isinstance(part, ast.Name | ast.BinOp | ast.Add | ast.Load) for part in parts)
+    names = [part.id for part in parts if isinstance(part, ast.Name)]
+    return name == "add_head_html" and not call.keywords and plain and all(map(str.isupper, names))
 
 
 def _our_own(value: ast.expr) -> bool:
@@ -53,5 +61,15 @@ def test_no_view_gives_markup_or_code_that_others_wrote() -> None:
 def test_the_guard_sees_what_it_must() -> None:
     assert unfit("ui.html(text)\nui.markdown(text)\nhtml.p(text)") == ["html", "markdown"]
     assert unfit("ui.run_javascript(f'show({text})')") == ["text"]
+    assert unfit("ui.add_head_html(SIGN_IN + GO_BACK)") == []
+    for taken in (
+        "text",
+        "SIGN_IN + text",
+        "f'{SIGN_IN}'",
+        "SIGN_IN % text",
+        "SIGN_IN.format(text)",
+        "SIGN_IN, shared=text",
+    ):
+        assert unfit(f"ui.add_head_html({taken})")[:1] == ["add_head_html"], taken
     assert unfit("button.on('click', js_handler=f'() => show({text})')") == ["text"]
     assert unfit("ui.run_javascript(f'show({self._place.html_id}, {DARK})')") == []
