@@ -15,7 +15,7 @@ class ParsingSettings(Section):
     max_characters: int = Field(default=5_000_000, gt=0)
     timeout_s: float = Field(default=10, gt=0)
     memory_mb: int = Field(default=512, gt=0)
-    """Memory limit of the parsing process in MB, including about 180 for its libraries."""
+    """Memory limit of the parsing process in MB, including about 60 for its libraries."""
     keep_refused_mb: float = Field(default=200, ge=0)
     """Most MB of refused files that are kept in the data folder for `make ingest RETRY=1`; 0 keeps none."""
 

@@ -55,11 +55,11 @@ def check_name(name: str) -> str:
         )
     package = name.replace("-", "_")
     for reason, holds in {
+        "git ignores a folder of that name here": succeeds(ROOT, "check-ignore", "--quiet", f"{package}/"),
         "Python has a module of that name already": package in sys.stdlib_module_names
         or importlib.util.find_spec(package) is not None,
         "that is a word of Python": keyword.iskeyword(package),
         "that is the name of the template": package == PROJECT,
-        "git ignores a folder of that name here": succeeds(ROOT, "check-ignore", "--quiet", f"{package}/"),
     }.items():
         if holds:
             raise InvalidRequest(
@@ -114,7 +114,7 @@ def write(target: Path, choices: Choices, commit: str) -> None:
             commit_all(project, f"{choices.title}, from the template at {commit[:12]}")
             project.replace(target)
     except OSError as error:
-        [*copies] = error.args[0] if isinstance(error, shutil.Error) else []
+        copies = error.args[0] if isinstance(error, shutil.Error) and isinstance(error.args[0], list) else []
         why = error.strerror or (
             copies[0][-1] if copies else str(error) or type(error).__name__
         )  # of a tree, shutil collects (from, to, why)

@@ -15,7 +15,7 @@ from openai import AsyncStream
 from openai._base_client import make_request_options
 from openai._streaming import ServerSentEvent
 from openai.resources.chat import AsyncCompletions
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from foundation.components import Context
 from models.pricing import MOST_TOKENS
@@ -38,11 +38,21 @@ SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extr
 Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
+class Details(BaseModel):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+# Gateways add details of their own, and send an empty list for none
+MoreDetails = Annotated[Details | None, BeforeValidator(lambda details: details or None)]
+
+
 class Used(BaseModel):
     prompt_tokens: Count
     completion_tokens: Count
-    prompt_tokens_details: dict[str, Count | None] | None = None
-    completion_tokens_details: dict[str, Count | None] | None = None
+    prompt_tokens_details: MoreDetails = None
+    completion_tokens_details: MoreDetails = None
 
 
 class PlainStream(AsyncStream[object]):
@@ -61,7 +71,7 @@ class PlainStream(AsyncStream[object]):
         piece: Any
         async for piece in super().__stream__():
             used = piece.pop("usage", None) or used
-            reasons |= {choice.get("finish_reason") or "" for choice in piece.get("choices") or ()}
+            reasons |= {str(choice.get("finish_reason") or "") for choice in piece.get("choices") or ()}
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}

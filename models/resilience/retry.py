@@ -175,7 +175,7 @@ class ResilientChatModel(ChatWrapper):
             yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=_origin(index)))
         async with aclosing(self._stream_rest(first, later_chunks, index, deadline)) as chunks:
             async for chunk in chunks:
-                labels |= metadata_of(chunk)
+                labels |= {**(chunk.generation_info or {}), **metadata_of(chunk)}
                 called = called or _calls(chunk.message)
                 yield chunk
         self._check_choice(index, kwargs, called=called)

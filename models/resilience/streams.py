@@ -75,6 +75,7 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     message = cast("AIMessage", message_chunk_to_message(whole))
     # LangChain strings together what a server says twice, such as "stop" and "stop"
     said = [item for chunk in chunks for item in chunk.response_metadata.items()]
+    said.sort(key=lambda item: item[1] in (*LIMIT_REACHED, *FILTERED))  # these hold, whatever is said after them
     message.response_metadata |= {name: value for name, value in said if value and isinstance(value, str)}
     if usage_of(message).input_tokens is None:  # counts that are none cannot be stored
         message.usage_metadata = None

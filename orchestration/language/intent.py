@@ -57,7 +57,8 @@ _BEGINS_QUESTION = re.compile(
 )
 # An order although it begins with "do", unlike "please, do they pay"
 _PLEASE_DO = re.compile(
-    r"\W*(?:please|kindly)\s+do\s+(?:it|so|what|all|the|this|that|these|those)\b[^?]*$", re.IGNORECASE
+    r"\W*(?:please|pls|plz|kindly)\s+do(?:\s+(?:it|so|all|everything|the|this|that|these|those|my|our|your)\b[^?]*)?\s*$",
+    re.IGNORECASE,
 )
 _SPREADS = re.compile(r"(?:who|did|do|does|has|have|had|is|are|was|were)\b", re.IGNORECASE)
 _DOUBLE = re.compile(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, NotRequired
 
-from langchain.agents.middleware import ModelRequest, hook_config
+from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 
@@ -16,7 +16,7 @@ from foundation.errors import UpstreamMalformed, UpstreamRejected
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
 from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
-from orchestration.middleware.base import RequestMiddleware
+from orchestration.middleware.base import ModelHandler, RequestMiddleware
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import recorded_outcomes, this_turn
 from orchestration.run.metered_chat import texts_read
@@ -49,9 +49,30 @@ class CitationMiddleware(RequestMiddleware):
         self._checks = load_if_there("retrieval.grounding.claims")
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """Add the findings about the last answer to the request; they are not stored in the conversation."""
+        """Add the findings about the last answer to the request; they are not stored in the conversation. Stored replies
+        without a word, such as one that a filter emptied, are left out, since providers refuse them.
+        """
         findings = str(request.state.get("findings") or "")
-        return request.override(messages=[*request.messages, HumanMessage(findings)]) if findings else request
+        messages = [message for message in request.messages if not _is_empty(message)]
+        return request.override(messages=[*messages, *([HumanMessage(findings)] if findings else [])])
+
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
+        """Raises before an empty reply is stored, so that the question can be asked again.
+
+        Raises:
+            UpstreamRejected: the provider's filter emptied it.
+            UpstreamMalformed: the one before it was empty, too.
+        """
+        response = await super().awrap_model_call(request, handler)
+        for message in response.result:
+            if isinstance(message, AIMessage) and _is_empty(message):
+                if is_filtered(message):
+                    raise UpstreamRejected(
+                        "The provider's filter let no answer pass. Ask otherwise, or use another model."
+                    )
+                if request.state.get("repairs", 0):
+                    raise UpstreamMalformed(empty_reply_of(message))
+        return response
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
@@ -62,10 +83,6 @@ class CitationMiddleware(RequestMiddleware):
             return {"findings": ""} if state.get("findings") else None
         run, tries = current_run(), state.get("repairs", 0)
         if not message.text.strip():
-            if is_filtered(message):
-                raise UpstreamRejected("The provider's filter let no answer pass. Ask otherwise, or use another model.")
-            if tries:
-                raise UpstreamMalformed(empty_reply_of(message))
             removed = [RemoveMessage(id=message.id)] if message.id else []  # providers refuse an empty message
             return {"messages": removed, "findings": run.prompt("empty").text, "repairs": tries + 1, "jump_to": "model"}
         shown = run.passages  # as far as the caller may read them
@@ -195,3 +212,9 @@ def _mark(text: str, marker: str, space: str = "") -> str:
         return words + space + marker + text[len(words) :]
     start, end = places[-1]
     return _MARKERS.sub("", text[:start]) + space + marker + text[end:]
+
+
+def _is_empty(message: AnyMessage) -> bool:
+    return isinstance(message, AIMessage) and not (
+        message.text.strip() or message.tool_calls or message.invalid_tool_calls
+    )

@@ -10,10 +10,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
@@ -22,7 +23,7 @@ from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
 from models.contract import BaseChatModel, Call
-from models.pricing import USAGE_AT_START, call_of
+from models.pricing import USAGE_AT_START, call_of, usage_of
 from models.resilience.retry import FALLBACK
 from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
@@ -370,8 +371,12 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     # what the provider did not report before the cut is estimated: of the output words, thoughts and arguments
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
-    if reported := next((chunk.usage_metadata for chunk in heard if chunk.usage_metadata), None):
-        return AIMessage(text, usage_metadata=reported, response_metadata=metadata)
+    counted = [at for at, chunk in enumerate(heard) if chunk.usage_metadata]
+    if counted and not any(map(_written, heard[counted[-1] + 1 :])):  # else it counts a part only
+        reported = AIMessage(text, response_metadata=metadata)
+        reported.usage_metadata = reduce(add_usage, (heard[at].usage_metadata for at in counted), None)
+        if usage_of(reported).output_tokens is not None:
+            return reported
     output = "".join(map(_written, heard))
     wrote = count_tokens_approximately([AIMessage(output)]) if output else 0
     at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
@@ -380,9 +385,10 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
 
 
 def _written(chunk: AIMessageChunk) -> str:
-    thoughts = [block.get("thinking", "") for block in chunk.content if isinstance(block, dict)]
-    arguments = [call["args"] or "" for call in chunk.tool_call_chunks]
-    return "".join([chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content") or ""])
+    thoughts = [block.get("thinking") for block in chunk.content if isinstance(block, dict)]
+    arguments = [call["args"] for call in chunk.tool_call_chunks]
+    parts = [chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content")]
+    return "".join(str(part or "") for part in parts)
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:

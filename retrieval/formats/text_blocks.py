@@ -121,9 +121,11 @@ def _utf8_after_all(content: bytes, text: str) -> str:
     """Return `content` as UTF-8 where it can be nothing else, whatever was declared; else `text`, read as declared."""
     with suppress(UnicodeDecodeError):
         utf8 = content.decode("utf-8")
-        # By chance only up to three characters are ("CAFÉ®"), and almost never these: "Ã©" and "Â£" for é and £, "â€“" for a dash
+        # By chance only a few characters are: a letter and a sign at a word's end ("CAFÉ®"), or narrow kana
+        runs = re.findall(r"[^\x00-\x7f]+", text)
+        by_chance = all(re.fullmatch(r"[^\W\d_][®™©°»”’…–—]|[\uff61-\uff9f]+", run) for run in runs)
         letters = set(re.findall(r"[^\x00-\x7f]", utf8))
-        if len(letters) > 3 or re.search("[ÃÂĂ]", text) or re.search("[\u2010-\u20ac]", utf8):
+        if letters and (len(letters) > 3 or not by_chance):
             return utf8
     return text
 

@@ -24,7 +24,7 @@ _HIDING = re.compile(
     r"(?i)(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:font-size|opacity)\s*:\s*0(?:\.0*)?(?![\d.]))"
 )
 # What themes write into the link to a heading; private characters are their icons
-_PERMALINK = re.compile(r"[#¶§🔗⚓\ue000-\uf8ff]*")
+_PERMALINK = re.compile(r"[\[(]?[#¶§🔗⚓∞»…\ue000-\uf8ff\ufe0f]*[\])]?")
 _ROLES = ("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "menu", "alert")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(

@@ -140,3 +140,23 @@ def test_calls_in_single_characters_between_each_other_and_under_one_id_are_two_
     for answer in answers(serve, *twice):
         assert [step["name"] for step in answer["steps"]][1:3] == ["search_documents"] * 2, answer
         assert answer["text"].startswith(TEXT.removesuffix(".")), answer
+
+
+def test_an_answer_that_was_filtered_away_does_not_end_its_conversation(serve: Serve) -> None:
+    with serve(stream(piece(content=TEXT), piece("stop", USED))) as (client, provider):
+        thread = client.post("/v1/answers", json={"question": QUESTION}).json()["thread_id"]
+        asked = {"question": f"{QUESTION} Again.", "thread_id": thread}
+        provider.behaviours[:] = [stream(piece("content_filter", USED))]
+        assert client.post("/v1/answers", json=asked).status_code == 503
+        provider.behaviours[:] = [stream(piece(content=TEXT), piece("stop", USED))]
+        again = client.post("/v1/answers", json=asked).json()
+        assert again.get("text") == TEXT, again
+
+
+def test_details_of_a_gateway_and_an_empty_list_for_none_leave_the_counts(serve: Serve) -> None:
+    theirs = {"cached_tokens": 2, "cache_creation_token_details": {"ephemeral_5m_input_tokens": 3}}
+    for details, cached in ((theirs, 2), ([], None)):
+        used = USED | {"prompt_tokens_details": details}
+        with serve(stream(piece(content=TEXT), piece("stop", used))) as (client, _):
+            usage = client.post("/v1/answers", json={"question": QUESTION}).json()["usage"]
+        assert (usage["input_tokens"], usage["cached_input_tokens"]) == (USED["prompt_tokens"], cached)
