@@ -99,7 +99,7 @@ class RecordedCall:
     """`None` where the recording has none."""
 
     @property
-    def shown(self) -> str:
+    def result_text(self) -> str:
         return NO_RESULT if self.result is None else self.result
 
     @property
@@ -107,7 +107,7 @@ class RecordedCall:
         return isinstance(self.arguments, dict)
 
     @property
-    def judged(self) -> bool:
+    def can_be_judged(self) -> bool:
         return self.result is not None and self.is_json
 
 
@@ -178,11 +178,11 @@ def read_recording(folder: Path, *, tools_from: Path | None = None) -> Recording
     if not path.is_file():
         raise InvalidRequest(f"There is no {path.name} in {folder}. Give the folder of recorded conversations.")
     prompt = folder / "system.md"
-    system = _read(prompt) if prompt.is_file() else ""
+    system = _read_text(prompt) if prompt.is_file() else ""
     lines: dict[str, int] = {}
     conversations = []
     # not `splitlines`: JSON may have a line separator of Unicode inside a string
-    for number, line in enumerate(_read(path).split("\n"), 1):
+    for number, line in enumerate(_read_text(path).split("\n"), 1):
         if line.strip():
             conversation = _read_line(line, f"Line {number} of {path}", system)
             first = lines.setdefault(conversation.conversation_id, number)
@@ -211,7 +211,7 @@ def _notes_on(
         yield f"calls whose arguments are no JSON object, of which the agent says so itself: {', '.join(broken)}"
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -231,7 +231,7 @@ def _read_line(line: str, where: str, system: str) -> Conversation:
 
 def _read_tools(path: Path) -> list[Mapping[str, Any]]:
     try:
-        return [tool.model_dump() for tool in ToolFile.validate_python(json.loads(_read(path)))]
+        return [tool.model_dump() for tool in ToolFile.validate_python(json.loads(_read_text(path)))]
     except (ValueError, RecursionError) as error:
         advice = "It is a list of tools in the shape of Chat Completions."
         raise InvalidRequest(f"{path} has no schemas of tools: {_fault_of(error)}. {advice}") from error
@@ -300,7 +300,7 @@ def _script_of(messages: Sequence[tuple[int, Message]]) -> list[Line]:
             calls = _calls_of([call for message in row for call in message.tool_calls or ()], results, number)
             script.append(Line("model", text, calls))
             script += [
-                Line("tool", call.shown, call_id=call.call_id, judged=call.judged)
+                Line("tool", call.result_text, call_id=call.call_id, judged=call.can_be_judged)
                 for call in sorted(calls, key=lambda it: it.is_json)
             ]
         else:

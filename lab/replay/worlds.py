@@ -168,7 +168,7 @@ class ConversationTools:
         for number, call in fitting or named:
             if (place, number) not in self._answered:
                 self._answered.add((place, number))
-                return call.shown
+                return call.result_text
         return NO_RESULT
 
 

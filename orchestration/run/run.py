@@ -372,19 +372,19 @@ def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
     counted = [at for at, chunk in enumerate(heard) if chunk.usage_metadata]
-    if counted and not any(map(_written, heard[counted[-1] + 1 :])):  # else it counts a part only
+    if counted and not any(map(_join_written, heard[counted[-1] + 1 :])):  # else it counts a part only
         reported = AIMessage(text, response_metadata=metadata)
         reported.usage_metadata = reduce(add_usage, (heard[at].usage_metadata for at in counted), None)
         if usage_of(reported).output_tokens is not None:
             return reported
-    output = "".join(map(_written, heard))
+    output = "".join(map(_join_written, heard))
     wrote = count_tokens_approximately([AIMessage(output)]) if output else 0
     at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
     usage = cast("UsageMetadata", at_start | {"output_tokens": wrote, "total_tokens": at_start["input_tokens"] + wrote})
     return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
 
 
-def _written(chunk: AIMessageChunk) -> str:
+def _join_written(chunk: AIMessageChunk) -> str:
     thoughts = [block.get("thinking") for block in chunk.content if isinstance(block, dict)]
     arguments = [call["args"] for call in chunk.tool_call_chunks]
     parts = [chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content")]

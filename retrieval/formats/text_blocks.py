@@ -105,7 +105,7 @@ def decode(content: bytes, name: str, declared: str = "") -> str:
     return str(text)
 
 
-def raised(text: str) -> str:
+def raise_number(text: str) -> str:
     """Return raised digits as characters, since 10<sup>6</sup> is not 106; other text as it is."""
     return text.translate(_RAISED) if _NUMBER.fullmatch(text) else text
 
@@ -114,7 +114,7 @@ def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
     """Join pieces of text, of which those that say `True` are raised; one number may be in several of them."""
     together = groupby((run for run in runs if run[1]), key=lambda run: run[0])
     joined = ((power, "".join(text for _, text in group)) for power, group in together)
-    return "".join(raised(text) if power else text for power, text in joined)
+    return "".join(raise_number(text) if power else text for power, text in joined)
 
 
 def _utf8_after_all(content: bytes, text: str) -> str:

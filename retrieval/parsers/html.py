@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raised
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raise_number
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -114,7 +114,7 @@ def _write_signs(document: Any) -> bool:
     items = [item for numbered in document.iter("ol") for item in _number_items(numbered)]
     powers = [inner for power in document.iter("sup") for inner in power.iter()]
     for inner in powers:
-        inner.text = raised(inner.text or "")
+        inner.text = raise_number(inner.text or "")
     return bool(items or powers)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.documents import Parsed, ParseLimits
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raised
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raise_number
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -44,7 +44,7 @@ class _Walk:
                     self._draft.add("code", token.content)
                 case "html_block":
                     self._draft.add(
-                        "paragraph", without_markup(_SUP.sub(lambda found: raised(found[1]), token.content))
+                        "paragraph", without_markup(_SUP.sub(lambda found: raise_number(found[1]), token.content))
                     )
                 case _:
                     self._open_or_close(token)
@@ -110,7 +110,7 @@ def plain(tokens: Sequence[Token]) -> str:
         elif token.type == "image":
             words.append(plain(token.children or []))
         elif token.type != "html_inline":
-            words.append(raised(token.content) if power else token.content)
+            words.append(raise_number(token.content) if power else token.content)
         elif token.content.lower().startswith("<br"):
             words.append(" ")
         power = token.type == "html_inline" and token.content.lower() == "<sup>"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,14 @@ def leaves_its_input_alone(embedder: Embeddings) -> None:
 
 
 def survives_concurrent_calls(embedder: Embeddings) -> None:
-    expected = embed(embedder, TEXTS)
+    expected, start = embed(embedder, TEXTS), Barrier(4)
+
+    def embed_with_others(_: int) -> Any:
+        start.wait()  # on a busy machine one call could be over before the next one begins
+        return embed(embedder, TEXTS)
+
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: embed(embedder, TEXTS), range(4)))
+        results = list(pool.map(embed_with_others, range(4)))
     assert all(np.allclose(result, expected, atol=1e-4) for result in results)
 
 

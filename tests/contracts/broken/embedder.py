@@ -106,7 +106,7 @@ class SharesABuffer(Healthy):
         self.buffer.clear()
         for text in texts:
             self.buffer.append(_unit(text))
-            time.sleep(0.0001)
+            time.sleep(0.002)
         return list(self.buffer)
 
 
