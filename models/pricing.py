@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.utils import count_tokens_approximately
 
 from foundation.types import Usage
 from models.contract import Call
@@ -39,6 +42,32 @@ def usage_of(message: AIMessage) -> Usage:
         reasoning_tokens=read.get("reasoning"),
         cache_write_tokens=sum(written) if written else None,
     )
+
+
+def message_until_cut(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
+    """Return what was said in answer to `messages` before a call was cut off. Tokens that the provider had not reported by then
+    are estimated: of the output words, thoughts and arguments.
+    """
+    text = "".join(chunk.text for chunk in heard)
+    metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
+    counted = [at for at, chunk in enumerate(heard) if chunk.usage_metadata]
+    if counted and not any(map(_join_written, heard[counted[-1] + 1 :])):  # else it counts a part only
+        reported = AIMessage(text, response_metadata=metadata)
+        reported.usage_metadata = reduce(add_usage, (heard[at].usage_metadata for at in counted), None)
+        if usage_of(reported).output_tokens is not None:
+            return reported
+    output = "".join(map(_join_written, heard))
+    wrote = count_tokens_approximately([AIMessage(output)]) if output else 0
+    at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
+    usage = cast("UsageMetadata", at_start | {"output_tokens": wrote, "total_tokens": at_start["input_tokens"] + wrote})
+    return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
+
+
+def _join_written(chunk: AIMessageChunk) -> str:
+    thoughts = [block.get("thinking") for block in chunk.content if isinstance(block, dict)]
+    arguments = [call["args"] for call in chunk.tool_call_chunks]
+    parts = [chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content")]
+    return "".join(str(part or "") for part in parts)
 
 
 def _is_count(reported: Any) -> bool:

@@ -10,11 +10,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
@@ -23,7 +22,7 @@ from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
 from models.contract import BaseChatModel, Call
-from models.pricing import USAGE_AT_START, call_of, usage_of
+from models.pricing import call_of, message_until_cut
 from models.resilience.retry import FALLBACK
 from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
@@ -226,7 +225,7 @@ class Run:
             except (SixplyError, asyncio.CancelledError) as error:
                 self.partial = "".join(chunk.text for chunk in heard)
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
-                    call = self._priced_call(_cut_off(heard, messages), expected, begun_s)
+                    call = self._priced_call(message_until_cut(heard, messages), expected, begun_s)
                     self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
                 raise
             message = join_chunks(heard)
@@ -365,30 +364,6 @@ def _tokens_of(call: Call) -> int:
 async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
     message = await reply
     yield AIMessageChunk(**message.model_dump(exclude={"type"}))
-
-
-def _cut_off(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    # what the provider did not report before the cut is estimated: of the output words, thoughts and arguments
-    text = "".join(chunk.text for chunk in heard)
-    metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
-    counted = [at for at, chunk in enumerate(heard) if chunk.usage_metadata]
-    if counted and not any(map(_join_written, heard[counted[-1] + 1 :])):  # else it counts a part only
-        reported = AIMessage(text, response_metadata=metadata)
-        reported.usage_metadata = reduce(add_usage, (heard[at].usage_metadata for at in counted), None)
-        if usage_of(reported).output_tokens is not None:
-            return reported
-    output = "".join(map(_join_written, heard))
-    wrote = count_tokens_approximately([AIMessage(output)]) if output else 0
-    at_start = metadata.get(USAGE_AT_START) or {"input_tokens": count_tokens_approximately(messages)}
-    usage = cast("UsageMetadata", at_start | {"output_tokens": wrote, "total_tokens": at_start["input_tokens"] + wrote})
-    return AIMessage(text, usage_metadata=usage, response_metadata=metadata)
-
-
-def _join_written(chunk: AIMessageChunk) -> str:
-    thoughts = [block.get("thinking") for block in chunk.content if isinstance(block, dict)]
-    arguments = [call["args"] for call in chunk.tool_call_chunks]
-    parts = [chunk.text, *thoughts, *arguments, chunk.additional_kwargs.get("reasoning_content")]
-    return "".join(str(part or "") for part in parts)
 
 
 def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
