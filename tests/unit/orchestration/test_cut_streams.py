@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from langchain_core.messages import AIMessageChunk, HumanMessage
 
-from models.pricing import usage_of
+from models.pricing import message_until_cut, usage_of
 from models.resilience.streams import is_cut_off, join_chunks
-from orchestration.run.run import _cut_off
 
 
 def test_a_reply_that_reached_its_limit_did_so_whatever_is_said_after_it() -> None:
@@ -19,10 +18,10 @@ def test_of_a_stream_that_was_cut_off_all_counts_are_added_and_a_part_is_estimat
         usage = {"input_tokens": counts[0], "output_tokens": counts[1], "total_tokens": sum(counts)} if counts else None
         return AIMessageChunk([{"type": "thinking", "thinking": None}, text], usage_metadata=usage)
 
-    whole = _cut_off([chunk("", 10, 1), chunk("word", 0, 60)], [])
+    whole = message_until_cut([chunk("", 10, 1), chunk("word", 0, 60)], [])
     assert whole.usage_metadata is not None
     assert (whole.usage_metadata["input_tokens"], whole.usage_metadata["output_tokens"]) == (10, 61)
-    part = _cut_off([chunk("", 10, 1), chunk("word " * 400)], [HumanMessage("a question")])
+    part = message_until_cut([chunk("", 10, 1), chunk("word " * 400)], [HumanMessage("a question")])
     assert part.usage_metadata is not None
     assert part.usage_metadata["output_tokens"] > 300
-    assert usage_of(_cut_off([chunk("word", -5, 1)], [HumanMessage("a question")])).output_tokens
+    assert usage_of(message_until_cut([chunk("word", -5, 1)], [HumanMessage("a question")])).output_tokens
