@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from foundation import names
 from foundation.errors import AddressInUse, InvalidSetting
+from foundation.machine.signals import catch_stop_signals
 from observability.telemetry import metrics
 from serving.app import create_app
 from serving.http.patience import PatientProtocol
@@ -61,7 +62,7 @@ def bind(http: HttpSettings, *, port: int | None = None) -> socket.socket:
 
 
 def serve(system: System, listening: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT, then return within the grace period. The process should end afterwards: garbage
+    """Serve until SIGTERM, SIGINT or SIGHUP, then return within the grace period. The process should end afterwards: garbage
     collection is disabled for existing objects.
     """
     with listening:
@@ -136,12 +137,9 @@ class GracefulServer(uvicorn.Server):
             self._told_at = self._told_at or time.monotonic()
             self.handle_exit(number, frame)
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        # They stay: whatever else comes, such as a supervisor's SIGTERM after the terminal's Ctrl-C, must not end the closing.
+        catch_stop_signals(stop)
+        yield
 
 
 async def pulse() -> None:

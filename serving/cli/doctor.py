@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from foundation import components
 from foundation.errors import SixplyError
@@ -149,7 +149,7 @@ def check_four_eyes(policy: PolicySettings) -> Check:
 
 
 def check_part(section: str, part: Part) -> Check:
-    """Check that the part exists, that its options fit, and that a remote part has its credential."""
+    """Check that the part exists, that its options fit, and that a remote model has its key."""
     name = f"[{section}] {part.use}"
     try:
         options = components.checked_options(section.partition("[")[0], part)
@@ -157,14 +157,13 @@ def check_part(section: str, part: Part) -> Check:
         return Check(name, ok=False, found=type(error).code, advice=str(error))
     if options is None:
         return Check(name, ok=True, found="found; it checks its own options when it is built")
-    # a server on this machine seldom wants a key
-    lacking = [] if _on_this_machine(options) else sorted(_empty_secrets(options))
-    if not lacking:
+    # stores and collectors may do without; a model on this machine seldom wants one
+    if not section.startswith("models.") or getattr(options, "api_key", True) or _on_this_machine(options):
         return Check(name, ok=True, found="found, options fit")
-    variable = f"{PREFIX}{section.replace('.', '__').upper()}__{lacking[0].upper()}"
-    in_list = f'Give "{lacking[0]}" in that block of the configuration.'
+    variable = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY"
+    in_list = 'Give "api_key" in that block of the configuration.'
     advice = in_list if "[" in section else f"Set {variable} in the environment."
-    return Check(name, ok=False, found=f"no {' and no '.join(lacking)}", advice=advice)
+    return Check(name, ok=False, found="no api_key", advice=advice)
 
 
 def check_chat(settings: Settings) -> Check:
@@ -241,10 +240,3 @@ def _on_this_machine(options: BaseModel) -> bool:
         return host == "localhost" or (host is not None and ip_address(host).is_loopback)
     except ValueError:
         return False
-
-
-def _empty_secrets(options: BaseModel) -> Iterator[str]:
-    for name, field in type(options).model_fields.items():
-        value = getattr(options, name)
-        if "SecretStr" in str(field.annotation) and not (isinstance(value, SecretStr) and value.get_secret_value()):
-            yield name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import UserDict
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 from foundation.components import is_there
 from foundation.errors import SixplyError
 from foundation.machine import collector
+from foundation.machine.signals import catch_stop_signals
 
 # Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out.
 COMMANDS = {
@@ -142,6 +144,8 @@ def run(commands: Callable[[], object]) -> None:
     """Run a command, or a program's command line. Exit status 1: a check failed; 2: an error, explained on stderr."""
     # files, also those of libraries, are for this user only
     os.umask(0o077)
+    # as Ctrl-C does: an index whose process just ends has to be filled anew
+    catch_stop_signals(signal.default_int_handler)
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:

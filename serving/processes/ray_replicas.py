@@ -116,7 +116,7 @@ class OneRequestId:
 
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until a stop signal."""
     with deploy_replicas(loaded) as url, load_removable(SUPERVISOR).await_stop_signal() as stopped:
         announce(url)
         stopped.wait()

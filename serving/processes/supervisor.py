@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
+from foundation.machine.signals import catch_stop_signals
 from foundation.settings import Part
 from serving.server import STARTED_WITHIN_S, serve
 from serving.settings import Loaded, Settings
@@ -57,7 +58,7 @@ def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
 
 
 def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve with `[serving] workers` processes until SIGTERM or SIGINT; `announce` is called when all are up. Raises
+    """Serve with `[serving] workers` processes until a stop signal; `announce` is called when all are up. Raises
     InvalidSetting: a store can be held by one process only. ComponentError: a worker did not start, or died young
     repeatedly; it printed the reason to standard error.
     """
@@ -156,9 +157,9 @@ def _look(places: list[_Place]) -> None:
 
 @contextmanager
 def await_stop_signal() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM or SIGINT sets, instead of ending this process."""
+    """Yield an event that a stop signal sets, instead of ending this process."""
     stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = catch_stop_signals(lambda *_: stopped.set())
     try:
         yield stopped
     finally:
@@ -172,6 +173,7 @@ def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
     from serving.cli import terminal
     from serving.wiring import open_system
 
+    catch_stop_signals(lambda number, _: sys.exit(128 + number))
     logs.set_up(loaded.settings.foundation.logging)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -142,6 +142,8 @@ def test_a_host_that_is_not_ours_is_a_setting_to_correct() -> None:
 
 SERVER = """
 import gc
+import os
+import signal
 import sys
 from pathlib import Path
 from serving.server import base_url, bind, serve
@@ -152,6 +154,7 @@ http = given.system.settings.serving.http
 listening = bind(http)
 print(base_url(http, listening), given.reader, flush=True)
 serve(given.system, listening)
+os.kill(os.getpid(), signal.SIGTERM)  # a supervisor's, after the terminal's Ctrl-C: the stores are being closed
 print("closed", len(gc.get_objects()) < gc.get_freeze_count(), flush=True)
 """
 
@@ -235,10 +238,11 @@ def test_told_to_stop_it_lets_an_answer_finish_that_can(process: Callable) -> No
     assert child.returncode == 0
 
 
-def test_an_idle_server_stops_at_once_on_either_signal(process: Callable) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        child, url, _ = process(60.0)
-        until(lambda url=url: get(f"{url}/health/live").status_code == 200)
-        child.send_signal(number)
-        child.communicate(timeout=PATIENCE_S)
-        assert child.returncode == 0
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_idle_server_stops_at_once_and_in_order(process: Callable, number: signal.Signals) -> None:
+    child, url, _ = process(60.0)
+    until(lambda: get(f"{url}/health/live").status_code == 200)
+    child.send_signal(number)
+    out, _ = child.communicate(timeout=PATIENCE_S)
+    assert out.strip() == "closed True"
+    assert child.returncode == 0

@@ -155,6 +155,19 @@ def test_a_server_on_this_machine_needs_no_key(host):
     assert check_part("models.chat", Part(use="openai_compatible", model="m", base_url=f"http://{host}:8000/v1")).ok
 
 
+@pytest.mark.parametrize(
+    ("section", "part"),
+    [
+        ("serving.cache", Part(use="redis", url="redis://redis:6379/0")),
+        ("observability.exporters[1]", Part(use="otlp", endpoint="http://jaeger:4318/v1/traces")),
+        ("retrieval.ledger", Part(use="postgres")),
+        ("retrieval.vectors", Part(use="qdrant")),
+    ],
+)
+def test_stores_and_collectors_as_compose_starts_them_need_no_credential(section, part):
+    assert check_part(section, part).ok
+
+
 def test_fallbacks_and_lists_of_parts_are_checked_too():
     fallback, exporter = Part(use="openai_compatible", model="m"), Part(use="slqite")
     settings = Settings(models={"fallbacks": (fallback,)}, observability={"exporters": (exporter,)})
