@@ -7,7 +7,6 @@ import errno
 import faulthandler
 import gc
 import math
-import signal
 import socket
 import threading
 import time
