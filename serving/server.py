@@ -125,20 +125,17 @@ class GracefulServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but without raising the signal again: the stores must still be closed."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self._told_at is None:
-                # Threads cannot be stopped, and Python waits for them at exit: a last resort that needs no lock.
-                faulthandler.dump_traceback_later(self._grace_s + LAST_S, exit=True, file=2)
-            self._told_at = self._told_at or time.monotonic()
-            self.handle_exit(number, frame)
-
-        # They stay: whatever else comes, such as a supervisor's SIGTERM after the terminal's Ctrl-C, must not end the closing.
-        catch_stop_signals(stop)
+        if threading.current_thread() is threading.main_thread():
+            # Never put back: a supervisor's SIGTERM after the terminal's Ctrl-C must not end the closing.
+            catch_stop_signals(self._stop)
         yield
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._told_at is None:
+            self._told_at = time.monotonic()
+            # Threads cannot be stopped, and Python waits for them at exit: a last resort that needs no lock.
+            faulthandler.dump_traceback_later(self._grace_s + LAST_S, exit=True, file=2)
+        self.handle_exit(number, frame)
 
 
 async def pulse() -> None:

@@ -161,9 +161,12 @@ def check_part(section: str, part: Part) -> Check:
     if not section.startswith("models.") or getattr(options, "api_key", True) or _on_this_machine(options):
         return Check(name, ok=True, found="found, options fit")
     variable = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY"
-    in_list = 'Give "api_key" in that block of the configuration.'
-    advice = in_list if "[" in section else f"Set {variable} in the environment."
-    return Check(name, ok=False, found="no api_key", advice=advice)
+    where = (
+        'Give "api_key" in that block of the configuration.'
+        if "[" in section
+        else f"Set {variable} in the environment."
+    )
+    return Check(name, ok=False, found="no api_key", advice=where)
 
 
 def check_chat(settings: Settings) -> Check:

@@ -151,9 +151,6 @@ class JobStore:
         self._limits = limits
         self._file = SqliteFile(folder / "jobs.sqlite", STORE)
 
-    def new_id(self) -> str:
-        return uuid4().hex
-
     def files(self, job_id: str) -> Path:
         return self._folder / job_id
 
@@ -163,7 +160,7 @@ class JobStore:
         """Store a job and its files on disk, or neither. Raises QuotaExceeded: the tenant has too many jobs, or they
         take too much space. StorageFull, StoreUnavailable.
         """
-        job_id = self.new_id()
+        job_id = uuid4().hex
         begun_at = self._clock.now().isoformat()
         principal = _PRINCIPAL.dump_json(caller).decode()
         row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, begun_at, this_worker())

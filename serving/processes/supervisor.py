@@ -84,21 +84,21 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
 
 
 class _Place:
-    """A worker and its replacements."""
+    """A worker, started at once, and its replacements."""
 
     def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
         self._loaded, self._listening = loaded, listening
         self._young_deaths = 0
-        self._due: float | None = None
+        self._due: float | None = time.monotonic()
         """When the next worker starts; `None` while one runs."""
-        self.worker = self._start_worker()
+        self.tend()
 
     def tend(self) -> None:
         """Replace the worker if it has ended. Raises ComponentError: too many in a row have died young."""
         now = time.monotonic()
         if self._due is not None:
             if now >= self._due:
-                self._due, self.worker = None, self._start_worker()
+                self._due, self._began, self.worker = None, now, _Worker(self._loaded, self._listening)
         elif not self.worker.process.is_alive():
             self._young_deaths = self._young_deaths + 1 if now - self._began < STEADY_S else 0
             ended = how_ended(self.worker.process.exitcode)
@@ -110,10 +110,6 @@ class _Place:
             wait_s = BACK_OFF_S * 2 ** (self._young_deaths - 1) if self._young_deaths else 0.0
             log.warning("a worker %s; another one is started in %g s", ended, wait_s)
             self._due = now + wait_s
-
-    def _start_worker(self) -> _Worker:
-        self._began = time.monotonic()
-        return _Worker(self._loaded, self._listening)
 
 
 def how_ended(exitcode: int | None) -> str:
