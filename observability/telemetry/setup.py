@@ -5,8 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
@@ -203,6 +202,8 @@ def _claim_process(service_name: str) -> None:
 
 def _observe_langchain(*, capture_content: bool) -> None:
     """Instrument chat models, agents, tools and LangChain retrievers with OpenTelemetry's own instrumentor."""
+    from unittest.mock import patch
+
     from opentelemetry.instrumentation.genai.langchain.callback_handler import OpenTelemetryLangChainCallbackHandler
 
     _forget_langchain()
@@ -210,7 +211,7 @@ def _observe_langchain(*, capture_content: bool) -> None:
     OpenTelemetryLangChainCallbackHandler.run_inline = True
     # it reads from the environment whether to record content; our settings decide, not a variable left over in a shell
     content = {CONTENT_SWITCH: "SPAN_ONLY"} if capture_content else {CONTENT_SWITCH: "NO_CONTENT", CONTENT_UPLOAD: ""}
-    with _environment(content):
+    with patch.dict(os.environ, content):  # the standard library's, which puts back what was there
         _langchain().instrument(tracer_provider=tracers(), meter_provider=genai_meters())
 
 
@@ -224,17 +225,3 @@ def _langchain() -> Any:
     from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
 
     return LangChainInstrumentor()  # type: ignore[no-untyped-call]  # always the same object
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -151,6 +151,9 @@ class JobStore:
         self._limits = limits
         self._file = SqliteFile(folder / "jobs.sqlite", STORE)
 
+    def new_id(self) -> str:
+        return uuid4().hex
+
     def files(self, job_id: str) -> Path:
         return self._folder / job_id
 
@@ -160,7 +163,7 @@ class JobStore:
         """Store a job and its files on disk, or neither. Raises QuotaExceeded: the tenant has too many jobs, or they
         take too much space. StorageFull, StoreUnavailable.
         """
-        job_id = uuid4().hex
+        job_id = self.new_id()
         begun_at = self._clock.now().isoformat()
         principal = _PRINCIPAL.dump_json(caller).decode()
         row = (job_id, kind, caller.tenant, caller.subject, principal, ARRIVING, begun_at, this_worker())
