@@ -10,10 +10,11 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -23,6 +24,9 @@ PREFIX = "SIXPLY__"
 CODE = Path(__file__).resolve().parent
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 SectionType = TypeVar("SectionType", bound=BaseModel)
+_folder = ContextVar("folder of the file that is read", default=Path())
+BesideStack = Annotated[Path, AfterValidator(lambda path: _folder.get() / path)]
+"""A file or folder to read, relative to the folder of stack.toml. A default is relative to the current folder."""
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 
 
@@ -160,10 +164,13 @@ def read_settings(
     for origin, values in sources:
         merged = _merge(merged, values)
         origins |= {key: origin for key, _ in flatten(values)}
+    before = _folder.set(path.parent)
     try:
         return root(**merged), origins
     except ValidationError as error:
         raise _explain(error, origins, path, root) from error
+    finally:
+        _folder.reset(before)
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from foundation.clock import Clock
-from foundation.errors import InvalidSetting, StoreUnavailable
+from foundation.errors import StoreUnavailable
 from foundation.output.credentials import MASK, mask_values
 from foundation.settings import flatten
 
@@ -107,10 +107,15 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
 
 def changes(folder: Path, before: str, now: str) -> list[str]:
     """Return the differences of two runs, one line each. Where a manifest cannot be read, the only line says which and why."""
-    try:
-        ours, theirs = (_read_manifest(folder / f"{manifest_id}.json") for manifest_id in (before, now))
-    except InvalidSetting as error:
-        return [f"what changed cannot be told. {error}"]
+    runs = []
+    for file in (folder / f"{before}.json", folder / f"{now}.json"):
+        try:
+            runs.append(dict(flatten(json.loads(file.read_text(encoding="utf-8")))))
+        except FileNotFoundError:
+            return [f"unknown: {file} is not there: that run was made elsewhere, or make retention deleted it."]
+        except (OSError, ValueError, AttributeError) as error:
+            return [f"unknown: {file} is damaged: {error}. Delete it; the next start with these settings writes it again."]
+    ours, theirs = runs
     return [
         f"{key}: {theirs.get(key, 'none')}, was {ours.get(key, 'none')}"
         for key in sorted((ours.keys() | theirs.keys()) - {"manifest_id", "created_at"})
@@ -132,20 +137,6 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
     except OSError as error:
         raise StoreUnavailable(f"{folder} cannot be tidied: {error}. Make it writable.") from error
     return gone
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
-    """Read a manifest as dotted keys and values. Raises InvalidSetting: the file is missing or damaged."""
-    try:
-        return dict(flatten(json.loads(file.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        raise InvalidSetting(
-            f"{file} is not there: that run was made elsewhere, or was forgotten by make retention."
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise InvalidSetting(
-            f"{file} is damaged: {error}. Delete it; it is written again when a system with these settings starts."
-        ) from error
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

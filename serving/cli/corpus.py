@@ -46,7 +46,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
             )
         if refused:
-            terminal.show_rows(refused, "refused | reason | what it says", "{.uri} | {.reason} | {.message}")
+            terminal.show_refused(refusals)
 
 
 def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:

@@ -124,7 +124,7 @@ def _show_report(
     if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")
         if refused:
-            terminal.show_rows(refused, "refused | reason | what it says", "{[uri]} | {[reason]} | {[message]}")
+            terminal.show_refused(refused)
         rows = [
             (name, " is now ".join(it) if name == "renamed" else it) for name, names in moves.items() for it in names
         ]

@@ -70,6 +70,14 @@ def show_rows(rows: Iterable[object], columns: str, cells: str) -> None:
     show_table(columns.split(" | "), ([form.format(row) for form in forms] for row in rows))
 
 
+def show_refused(refused: Iterable[Mapping[str, str]]) -> None:
+    """Print refused documents, and once below them the formats that each message about an unknown format lists."""
+    parts = [(row["uri"], row["reason"], *row["message"].partition(" Supported: ")) for row in refused]
+    show_table(["refused", "reason", "what it says"], [part[:3] for part in parts])
+    for formats in dict.fromkeys(part[4] for part in parts if part[4]):
+        show_note(f"Supported: {formats}")
+
+
 def watching() -> Callable[[Event], None]:
     """Return a listener that prints each finished step; before the first, how to continue if this process is ended."""
     out, begun_threads = console(), set[str | None]()

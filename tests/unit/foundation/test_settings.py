@@ -67,6 +67,18 @@ def test_the_policy_has_a_file_of_its_own_below_every_other_source(stack, tmp_pa
     assert loaded.origins["orchestration.policy.calls_per_run"] == "environment"
 
 
+def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = '[observability]\ngolden_set = "."\noutcomes_file = "/etc/outcomes.toml"\njudge.rubric = "rubric.md"\n'
+    settings = stack(text + '[orchestration.prompts.tenants.north]\nfolder = "prompts/north"').settings
+    assert settings.observability.golden_set == tmp_path
+    assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
+    assert settings.observability.judge.rubric == tmp_path / "rubric.md"
+    assert settings.orchestration.prompts.tenants["north"].folder == tmp_path / "prompts" / "north"
+    assert stack("").settings.observability.outcomes_file == Path("outcomes.toml")
+
+
 def test_rules_in_two_places_are_refused(stack, tmp_path):
     (tmp_path / "rules.toml").write_text("")
     with pytest.raises(InvalidSetting, match=r"Move them into that file, where .* is \[roles\]"):

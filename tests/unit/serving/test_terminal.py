@@ -106,3 +106,15 @@ def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capsys: pytes
     assert json.loads(capsys.readouterr().out) == {"a": 1}
     with pytest.raises(InvalidSetting, match="Cannot write"):
         terminal.write_json(tmp_path, {})
+
+
+def test_the_formats_that_messages_of_refused_files_list_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = [
+        {"uri": name, "reason": "unsupported", "message": f'"{name}" is of no format. Supported: .md, .txt.'}
+        for name in ("a.xyz", "b.xyz")
+    ]
+    terminal.show_refused([*odd, {"uri": "c.pdf", "reason": "encrypted", "message": '"c.pdf" is encrypted.'}])
+    table, note = capsys.readouterr()
+    assert '"b.xyz" is of no format.' in table
+    assert '"c.pdf" is encrypted.' in table
+    assert (table.count("Supported"), note.count("Supported: .md, .txt.")) == (0, 1)
