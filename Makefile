@@ -17,7 +17,8 @@ endef
 demo = $(if $(wildcard examples/support_desk),$(demo_text))
 
 define help_text
-make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml; reports take JSON=file too.
+make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml
+(export SIXPLY_STACK=file for all of them); reports take JSON=file too.
 
 Start$(demo)
   make ask            an answer with its sources   Q="..." [TENANT=name] [ROLE=agent] [PLAN=1] [THREAD=conversation] [AS_OF=2025-03-31]

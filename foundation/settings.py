@@ -7,14 +7,14 @@ SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -24,10 +24,12 @@ PREFIX = "SIXPLY__"
 CODE = Path(__file__).resolve().parent
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 SectionType = TypeVar("SectionType", bound=BaseModel)
-_folder = ContextVar("folder of the file that is read", default=Path())
-BesideStack = Annotated[Path, AfterValidator(lambda path: _folder.get() / path)]
-"""A file or folder to read, relative to the folder of stack.toml. A default is relative to the current folder."""
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
+# Files and folders to read; what the system writes (data_dir) is relative to the current folder instead
+BESIDE_STACK = re.compile(
+    r"(profiles\.[^.]+\.)?(observability\.(golden_set|outcomes_file|judge\.rubric)|"
+    r"orchestration\.prompts\.(tenants\.[^.]+\.)?folder|serving\.brand\.logo)"
+)
 
 
 class Section(BaseModel):
@@ -142,7 +144,7 @@ def read_settings(
         UnknownSetting: no layer knows a key; the text names it, the existing keys and the nearest.
         InvalidSetting: the file is missing or no TOML, or a value does not fit.
     """
-    file = read_toml(path)
+    file = read_stack(path)
     profiles = file.pop("profiles", {})
     profile = profile or os.environ.get("SIXPLY_PROFILE")
     sources: list[tuple[str, Mapping[str, Any]]] = [(path.name, file)]
@@ -164,13 +166,10 @@ def read_settings(
     for origin, values in sources:
         merged = _merge(merged, values)
         origins |= {key: origin for key, _ in flatten(values)}
-    before = _folder.set(path.parent)
     try:
         return root(**merged), origins
     except ValidationError as error:
         raise _explain(error, origins, path, root) from error
-    finally:
-        _folder.reset(before)
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -222,6 +221,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
 
 
+def read_stack(path: Path) -> dict[str, Any]:
+    """Read stack.toml. Paths of `BESIDE_STACK` become relative to its folder. Raises InvalidSetting: as `read_toml`."""
+    return _anchor(read_toml(path), path.parent, "")
+
+
+def _anchor(values: Mapping[str, Any], folder: Path, prefix: str) -> dict[str, Any]:
+    anchored = dict(values)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            anchored[name] = _anchor(value, folder, f"{prefix}{name}.")
+        elif isinstance(value, str) and BESIDE_STACK.fullmatch(prefix + name):
+            anchored[name] = str(folder / value)
+    return anchored
+
+
 def read_section(path: Path, section: type[SectionType]) -> SectionType:
     """Read a file that is one section. Raises UnknownSetting, InvalidSetting: the text names the key, or why it cannot be read."""
     try:
@@ -248,7 +262,7 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
             right = PREFIX + "__".join(_split_keys(words[1:], root)).upper()
             raise UnknownSetting(f"{name} sets nothing: two underscores stand between the keys. Say {right}.")
     try:
-        return EnvSettingsSource(root)()
+        return EnvSettingsSource(root, env_prefix=PREFIX, env_nested_delimiter="__")()
     except SettingsError as error:
         names = ", ".join(sorted(name for name in os.environ if name.startswith(PREFIX)))
         raise InvalidSetting(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from foundation.settings import BesideStack, Part, Section
+from foundation.settings import Part, Section
 
 
 class CompareSettings(Section):
@@ -42,7 +42,7 @@ class JudgeSettings(Section):
 
     chat: Part | None = None
     """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
-    rubric: BesideStack | None = None
+    rubric: Path | None = None
     """File of the rubric; unset for the bundled `observability/evaluation/rubric.md`."""
     min_agreement: float = Field(default=0.4, ge=0, le=1)
     """Minimum, for each mark, of the lower end of the interval of its weighted kappa with people."""
@@ -59,6 +59,6 @@ class ObservabilitySettings(Section):
     """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
     judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
-    outcomes_file: BesideStack = Path("outcomes.toml")
-    golden_set: BesideStack = Path("examples/support_desk")
+    outcomes_file: Path = Path("outcomes.toml")
+    golden_set: Path = Path("examples/support_desk")
     """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

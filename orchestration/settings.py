@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from foundation.settings import BesideStack, Part, Section
+from foundation.settings import Part, Section
 
 # A wildcard in the policy: every role, tenant or name
 EVERYBODY = "*"
@@ -78,7 +78,7 @@ class PolicySettings(Section):
 
 
 class PromptFolder(Section):
-    folder: BesideStack | None = None
+    folder: Path | None = None
     """A folder whose Markdown files replace those of the same name in `orchestration/prompts`."""
 
 

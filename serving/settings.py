@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from foundation import names
 from foundation.components import Context, load_if_there
 from foundation.output.credentials import mask_values
-from foundation.settings import PREFIX, BesideStack, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
+from foundation.settings import FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
@@ -52,7 +52,7 @@ class BrandSettings(Section):
     """Name and look of the page, the sign-in and the API's documentation."""
 
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
-    logo: BesideStack | None = None
+    logo: Path | None = None
     """An SVG without scripts, a PNG, JPEG or WebP of at most 200 kB."""
     primary: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
     """Colour of buttons and links, such as #2457c5; dark enough to be read on white."""
@@ -78,13 +78,7 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
 class Settings(BaseSettings):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
 
     foundation: FoundationSettings = FoundationSettings()
     models: ModelsSettings = ModelsSettings()

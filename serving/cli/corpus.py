@@ -15,7 +15,6 @@ from foundation.types import EVERY_TENANT
 from serving.cli import terminal
 from serving.cli.opening import build_index, build_ledger, open_ledger, open_parts
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
-from serving.settings import Loaded
 
 if TYPE_CHECKING:
     from retrieval.ingest.export import Transfer
@@ -59,20 +58,6 @@ def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
         )
 
 
-def sources(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
-    """Where the documents come from."""
-    from retrieval.ingest import near_duplicates
-
-    with open_ledger(load_stack(stack).settings) as ledger:
-        origins = near_duplicates.sources(ledger.documents(all_of(tenant, groups)))
-    if not terminal.write_json(json, [asdict(row) for row in origins]):
-        terminal.show_rows(
-            [replace(row, origin=row.origin or "uploads and single files") for row in origins],
-            "source | documents | chunks | characters | latest (UTC)",
-            "{.origin} | {.documents} | {.chunks} | {.characters} | {.latest:%Y-%m-%d %H:%M}",
-        )
-
-
 def corpus(
     *,
     tenant: Tenant = LOCAL,
@@ -82,7 +67,7 @@ def corpus(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """Its size, what is old or superseded, and which documents say the same."""
+    """Its size and sources, what is old or superseded, and which documents say the same."""
     from retrieval.ingest import near_duplicates
 
     scope = all_of(tenant, groups)
@@ -109,6 +94,10 @@ def corpus(
     content = {
         "statistics": near_duplicates.statistics(documents, refusals),
         "index": index,
+        "sources": [
+            asdict(replace(row, origin=row.origin or "uploads and single files"))
+            for row in near_duplicates.sources(documents)
+        ],
         "stale": [asdict(row) for row in near_duplicates.stale(documents, today=today, after_days=days)],
         "superseded": [
             {name: getattr(document.source, name) for name in ("uri", "series", "effective_from", "tenant")}
@@ -129,13 +118,9 @@ def export_ledger(
     stack: Stack = STACK,
 ) -> None:
     """Write the whole ledger to one file: documents of every tenant, their passages and vectors."""
-    write_export(load_stack(stack), file, json)
-
-
-def write_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.ingest import export
 
-    with open_ledger(loaded.settings) as ledger, terminal.progress() as progress:
+    with open_ledger(load_stack(stack).settings) as ledger, terminal.progress() as progress:
         chunks = ledger.chunk_count()
         done = export.export_ledger(ledger, file, progress=lambda count: progress("export", count, chunks))
     _show_transfer("Written to", file, done, json)
@@ -147,15 +132,12 @@ def import_ledger(
     stack: Stack = STACK,
 ) -> None:
     """Take in an exported ledger, checked first; nothing is embedded again."""
-    read_export(load_stack(stack), file, json)
-
-
-def read_export(loaded: Loaded, file: Path, json: Path | None) -> None:
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
-    with open_parts(loaded.settings) as parts, terminal.progress() as progress:
-        ledger, index = build_ledger(loaded.settings, parts), build_index(loaded.settings, parts)
+    settings = load_stack(stack).settings
+    with open_parts(settings) as parts, terminal.progress() as progress:
+        ledger, index = build_ledger(settings, parts), build_index(settings, parts)
         chunks = export.verify(file).chunks
         done = export.import_ledger(ledger, file, progress=lambda count: progress("import", count, chunks))
         # at once: the vectors are in the file, so it needs no model
@@ -171,6 +153,8 @@ def _show(content: dict[str, Any], days: int) -> None:
     show_outdated(content["statistics"]["outdated"], of=content["statistics"]["documents"])
     stale, alike, old = content["stale"], content["near_duplicates"], content["superseded"]
     for title, rows, columns, cells in (
+        ("Where they come from", content["sources"], "source | documents | passages | characters | latest (UTC)",
+         "{[origin]} | {[documents]} | {[chunks]} | {[characters]} | {[latest]:%Y-%m-%d %H:%M}"),
         (f"{len(stale)} in force that did not change for {days} days", stale, "document | dated | days | review on",
          "{[uri]} | {[dated]} | {[days]} | {[review_on]}"),
         (f"{len(old)} superseded, kept for questions about earlier days", old, "document | series | from",

@@ -176,13 +176,7 @@ def _most_read(settings: Settings) -> int:
 
 def reindex(stack: Stack = STACK) -> None:
     """Write all documents anew with the configured embedder and chunker."""
-    reindex_ledger(load_stack(stack))
-
-
-def reindex_ledger(loaded: Loaded) -> None:
-    """Embed the ledger again. Needs neither agent nor vector index, and works where `open_system` refuses because
-    parts changed. Serving with the old parts may go on; the vector index is filled at the next start.
-    """
+    # it opens neither agent nor index, so that it works where `open_system` refuses because parts changed
     from langchain_core.embeddings import Embeddings
 
     from retrieval.contract import Chunker
@@ -190,7 +184,7 @@ def reindex_ledger(loaded: Loaded) -> None:
     from retrieval.index.maintenance import fingerprint_of, reindex
     from serving.cli.opening import build_ledger, open_parts
 
-    settings = loaded.settings
+    settings = load_stack(stack).settings
     with open_parts(settings) as parts, ExitStack() as opened, terminal.progress() as progress:
         owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
         opened.callback(owner.release)

@@ -30,8 +30,7 @@ COMMANDS = {
     },
     "Documents": {
         "documents": ("serving.cli.corpus:documents", "What the ledger holds, and what it refused."),
-        "sources": ("serving.cli.corpus:sources", "Where the documents come from."),
-        "corpus": ("serving.cli.corpus:corpus", "Its size, what is old or superseded."),
+        "corpus": ("serving.cli.corpus:corpus", "Its size and sources, what is old or superseded."),
         "reindex": ("serving.cli.documents:reindex", "Write all documents anew."),
         "export": ("serving.cli.corpus:export_ledger", "Write the whole ledger to one file."),
         "import": ("serving.cli.corpus:import_ledger", "Take in an exported ledger, checked first."),

@@ -20,7 +20,7 @@ from serving.cli import main as product
 # Parameter -> its name in make, where it differs. Shells set USER to the person who is logged in.
 ALIASES = {"question": "Q", "user": "USER_ID", "operations": "OPS"}
 # a command line cannot leave out the first argument only
-DEFAULTS = {"swap-report": {"A": "stack.toml"}}
+DEFAULTS = {"swap-report": {"A": os.environ.get("SIXPLY_STACK", "stack.toml")}}
 SWITCH = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 
-Stack = Annotated[Path, typer.Option("--stack", help="The configuration file.", dir_okay=False)]
+Stack = Annotated[Path, typer.Option("--stack", envvar="SIXPLY_STACK", help="The configuration file.", dir_okay=False)]
 Tenant = Annotated[str, typer.Option("--tenant", help="Whose documents.")]
 User = Annotated[str | None, typer.Option("--user", help="The subject of a credential; you if absent.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group inside the tenant; may be repeated.")]

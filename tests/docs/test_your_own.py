@@ -20,6 +20,7 @@ from tests.opened_once import models_opened_once  # noqa: F401 - a fixture
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"`(ferry/[\w./-]+)`[^`]*(?:`[^`]+`[^`]*)*?\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+EXPORT = re.findall(r"^    export (SIXPLY_STACK=\S+)", PAGE, re.MULTILINE)[0]
 COMMANDS = [line.partition("   ")[0] for line in re.findall(r"^    (make .*)$", PAGE, re.MULTILINE)]
 
 
@@ -31,6 +32,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copy(ROOT / "outcomes.toml", tmp_path / "ferry" / "outcomes.toml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    name, _, value = EXPORT.partition("=")
+    monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")  # for the process in which the gate asks
     yield tmp_path
     for name in [name for name in sys.modules if name.partition(".")[0] == "ferry"]:
@@ -39,8 +42,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def said(command: str, **given: str) -> str:
     """What the command of make says; `given` are values that a page can only hint at."""
-    arguments = to_arguments(command, STACK="ferry/stack.toml", **given)
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "240"})
+    done = CliRunner().invoke(app, to_arguments(command, **given), catch_exceptions=False, env={"COLUMNS": "240"})
     assert done.exit_code == 0, (command, done.output)
     return done.output
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +80,27 @@ SWAPS = list(swaps())
 
 def _stack(data_dir: Path, changes: Mapping[str, Any]) -> Loaded:
     """stack.toml with the changes over it, in that folder whatever they say."""
-    changes = {**changes, "foundation": {**changes.get("foundation", {}), "data_dir": str(data_dir)}}
-    return load(ROOT / "stack.toml", overrides=changes)
+    return load(ROOT / "stack.toml", overrides=_in_folder(data_dir, changes))
+
+
+def _in_folder(data_dir: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {**changes, "foundation": {**changes.get("foundation", {}), "data_dir": str(data_dir)}}
+
+
+@contextmanager
+def _environment(data_dir: Path, changes: Mapping[str, Any]) -> Iterator[None]:
+    """The changes and the folder in variables, as a person may state them to a command."""
+    with pytest.MonkeyPatch.context() as patched:
+        for layer, values in _in_folder(data_dir, changes).items():
+            patched.setenv(f"SIXPLY__{layer.upper()}", json.dumps(values))
+        yield
+
+
+def _move(old: Path, new: Path, changes: Mapping[str, Any], file: Path) -> None:
+    with _environment(old, {}):
+        corpus.export_ledger(file, stack=ROOT / "stack.toml")
+    with _environment(new, changes):
+        corpus.import_ledger(file, stack=ROOT / "stack.toml")
 
 
 def _reachable(changes: Any, folder: Path, collector: str) -> Any:
@@ -135,18 +156,17 @@ def _carried_over(swap: Swap, old: Path, changes: Mapping[str, Any], folder: Pat
         case "need a reindex":
             with pytest.raises(FingerprintMismatch), open_system(_stack(old, changes)):
                 pass
-            documents.reindex_ledger(_stack(old, changes))
+            with _environment(old, changes):
+                documents.reindex(ROOT / "stack.toml")
             return old
         case "are moved":
-            corpus.write_export(_stack(old, {}), folder / "ledger.jsonl.gz", None)
-            corpus.read_export(_stack(old, changes), folder / "ledger.jsonl.gz", None)
+            _move(old, old, changes, folder / "ledger.jsonl.gz")
             return old
         case "start empty":
             new = folder / "new"
             with open_system(_stack(new, changes)) as system:
                 assert system.ledger.document_count() == 0
-            corpus.write_export(_stack(old, {}), folder / "ledger.jsonl.gz", None)
-            corpus.read_export(_stack(new, changes), folder / "ledger.jsonl.gz", None)
+            _move(old, new, changes, folder / "ledger.jsonl.gz")
             return new
     raise AssertionError(f'{swap.page}: "{swap.title}" must say what becomes of the data, not "{swap.data}"')
 

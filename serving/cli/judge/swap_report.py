@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foundation.errors import InvalidSetting, SixplyError
-from foundation.settings import read_toml
+from foundation.settings import read_stack
 from serving.cli import terminal
 from serving.cli.judge import swap_worker
 from serving.cli.options import Json, Limit
@@ -94,7 +94,7 @@ class Order:
 
 def laid_over(a: Path, b: Path) -> Order:
     """Return `b` as it is if it has all sections of `a`, else its values merged into `a`."""
-    ours, theirs = read_toml(a), read_toml(b)
+    ours, theirs = read_stack(a), read_stack(b)
     whole = ours.keys() - {"profiles"} <= theirs.keys()
     return Order(b.name, b, {}) if whole else Order(b.name, a, theirs)
 

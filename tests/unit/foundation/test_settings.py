@@ -76,7 +76,8 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
     assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
     assert settings.observability.judge.rubric == tmp_path / "rubric.md"
     assert settings.orchestration.prompts.tenants["north"].folder == tmp_path / "prompts" / "north"
-    assert stack("").settings.observability.outcomes_file == Path("outcomes.toml")
+    other = stack('[observability]\nservice_name = "ferry"').settings.observability
+    assert (other.outcomes_file, other.golden_set) == (Path("outcomes.toml"), Path("examples/support_desk"))
 
 
 def test_rules_in_two_places_are_refused(stack, tmp_path):

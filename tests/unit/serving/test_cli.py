@@ -102,6 +102,14 @@ def test_a_file_that_is_none_of_its_kind_is_an_error_in_one_text(
     assert "Traceback" not in done.stderr
 
 
+def test_a_variable_names_the_configuration_and_the_option_wins(cli: Callable[..., Done], tmp_path: Path) -> None:
+    for name, seed in (("variable.toml", 11), ("option.toml", 12)):
+        (tmp_path / name).write_text(f"[foundation]\nseed = {seed}\n", encoding="utf-8")
+    variable = str(tmp_path / "variable.toml")
+    assert "variable.toml" in cli("config", SIXPLY_STACK=variable).stdout
+    assert "variable.toml" not in cli("config", "--stack", str(tmp_path / "option.toml"), SIXPLY_STACK=variable).stdout
+
+
 def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., Done]) -> None:
     done = cli("config", SIXPLY__MODEL__CHAT__USE="x")
     assert done.returncode == 2
@@ -113,7 +121,7 @@ def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., 
 @pytest.mark.parametrize(
     "command",
     [["documents"], ["keys", "add", "--subject", "a", "--tenant", "t", "--role", "reader"], ["stop", "all", "--why", "x"],
-     ["sources"], ["roi"], ["ask", "How long?"]],
+     ["corpus"], ["roi"], ["ask", "How long?"]],
 )  # fmt: skip
 def test_a_data_folder_that_cannot_be_made_is_named(
     cli: Callable[..., Done], tmp_path: Path, command: list[str]

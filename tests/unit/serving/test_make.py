@@ -22,7 +22,6 @@ PROMISED = {
     "serve": "STACK",
     "doctor": "STACK",
     "documents": "GROUP STACK TENANT",
-    "sources": "JSON STACK TENANT",
     "corpus": "DAYS JSON SIMILARITY STACK TENANT",
     "reindex": "STACK",
     "export": "JSON STACK TO",
