@@ -16,6 +16,9 @@ define demo_text
 endef
 demo = $(if $(wildcard examples/support_desk),$(demo_text))
 
+install := foundation/machine/install.py
+torch_text = $(if $(wildcard $(install)), [TORCH=auto: your GPU's build])
+
 define help_text
 make COMMAND NAME=value ...   Values in [ ] may be left out. Most commands take STACK=file, instead of stack.toml
 (export SIXPLY_STACK=file for all of them); reports take JSON=file too.
@@ -38,7 +41,7 @@ Judge
   make roi            what the recorded outcomes were worth: ship, hold or stop
 
 Code
-  make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis] [TORCH=auto: your GPU's build]
+  make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis]$(torch_text)
   make test           lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
                       a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
   make check          lint, format, types and layers alone, in seconds
@@ -79,6 +82,7 @@ Makefile lab/lab.mk: ;
 help:
 	@:$(info $(help_text))
 
+ifneq ($(wildcard $(install)),)
 _base:
 	@$(PYTHON) -m foundation.machine.install --quiet --torch "$(TORCH)"
 
@@ -87,6 +91,17 @@ _dev:
 
 setup:
 	@$(PYTHON) -m foundation.machine.install --torch "$(TORCH)" $(if $(WITH),--with "$(WITH)")
+else
+# Without that file (optional.toml) pip takes the lock as it is. Nothing is resolved: what the lock does not name does not get in.
+_base: .venv/requirements.lock
+_dev: .venv/requirements-dev.lock
+setup: _base
+	$(if $(WITH),@$(BIN)/uv pip install --quiet -c requirements-dev.lock -e ".[$(WITH)]")
+requirements.lock requirements-dev.lock: ;
+.venv/%.lock: %.lock
+	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $<
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . && touch $@
+endif
 
 # All tests go to several processes, each file to one of them, so that its fixtures are built once; named tests go to one.
 test: _dev

@@ -21,9 +21,8 @@ from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
-from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
-from orchestration.settings import OrchestrationSettings
+from orchestration.settings import BudgetSettings, DayLimits, OrchestrationSettings
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,8 @@ class Orchestration:
     audit: Any
     """`orchestration.effects.audit.SqliteAudit`; `None` where that module was deleted."""
     executor: Executor
-    spending: SqliteSpending
+    spending: Any
+    """`orchestration.run.spending.SqliteSpending`; `None` where that module was deleted."""
     checkpoints: BaseCheckpointSaver[Any]
 
 
@@ -100,9 +100,17 @@ def open_orchestration(
             stops=stops,
             announce=announce,
         ),
-        spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock)),
+        spending=_open_spending(settings.budget, assembly),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
     )
+
+
+def _open_spending(budget: BudgetSettings, assembly: Assembly) -> Any:
+    limits = (budget.day, budget.tenant_day, *budget.tenants.values())
+    # without the module, a limit that nobody would keep is refused
+    load = load_if_there if all(limit == DayLimits() for limit in limits) else load_removable
+    module, context = load("orchestration.run.spending"), assembly.context
+    return module and assembly.keep(module.SqliteSpending(context.data_dir / "spending.sqlite", budget, context.clock))
 
 
 def open_audit(data_dir: Path, clock: Clock, **running: Any) -> Any:

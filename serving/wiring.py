@@ -271,5 +271,6 @@ def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
     watch(names.APPROVALS_WAITING, acting.approvals.waiting)
     if acting.announcer:
         watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
-    watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
-    watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")
+    if acting.spending:
+        watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
+        watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")

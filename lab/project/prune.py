@@ -23,7 +23,6 @@ STARTED = (
     "serving.cli.__main__",
     "serving.cli.make",
     "serving.cli.project.update",
-    "foundation.machine.install",
     "examples",
 )
 """Modules that are started by their names, in every project."""

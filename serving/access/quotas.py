@@ -121,7 +121,7 @@ class Quotas:
     def limit_agent(self, agent: Agent) -> Agent:
         return QuotaAgent(agent, self)
 
-    def limit_spending(self, spending: Spending) -> Spending:
+    def limit_spending(self, spending: Spending | None) -> Spending:
         return QuotaSpending(spending, self)
 
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
@@ -299,24 +299,26 @@ class QuotaAgent(AgentWrapper):
 
 
 class QuotaSpending:
-    """A `Spending` that also books each call on the quotas."""
+    """A `Spending` that also books each call on the quotas; without budgets of the day (`inner` is `None`) on them alone."""
 
-    def __init__(self, inner: Spending, quotas: Quotas) -> None:
+    def __init__(self, inner: Spending | None, quotas: Quotas) -> None:
         self._inner = inner
         self._quotas = quotas
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
-        held = await self._inner.reserve(principal, tokens=tokens, usd=usd)
+        held = await self._inner.reserve(principal, tokens=tokens, usd=usd) if self._inner else None
         try:
             booked = await self._quotas.reserve(principal, tokens=tokens, usd=usd)
         except BaseException:
-            await self._inner.settle(held, tokens=0, usd=Decimal(0))
+            if self._inner:
+                await self._inner.settle(held, tokens=0, usd=Decimal(0))
             raise
         return principal, held, booked
 
     async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
         principal, inner, booked = held
-        await self._inner.settle(inner, tokens=tokens, usd=usd)
+        if self._inner:
+            await self._inner.settle(inner, tokens=tokens, usd=usd)
         await self._quotas.settle(principal, booked, tokens=tokens, usd=usd)
 
 

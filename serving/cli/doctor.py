@@ -21,7 +21,6 @@ from pydantic import BaseModel
 
 from foundation import components
 from foundation.errors import SixplyError
-from foundation.machine.install import HIGHEST, LOWEST
 from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import PolicySettings
@@ -29,6 +28,8 @@ from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
+# of the Pythons that the lock has wheels for, as in foundation/machine/install.py
+LOWEST, HIGHEST = (3, 11), (3, 14)
 MEMORY_GB = 1.5
 DISK_GB = 1.0
 # older versions can, rarely, damage a database when a write-ahead log is reset while another process reads

@@ -33,7 +33,7 @@ GIVE_UP = 5
 # Kind of store -> adapters bound to one process or machine, and one that several processes share
 STORES = {
     "retrieval.ledger": (("sqlite",), "postgres"),
-    "retrieval.vectors": (("chroma", "exact", "memory"), "pgvector"),
+    "retrieval.vectors": (("chroma", "memory"), "pgvector"),
     "orchestration.checkpoints": (("sqlite", "memory"), "postgres"),
     "serving.cache": (("memory",), "redis"),
 }

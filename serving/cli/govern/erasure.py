@@ -122,7 +122,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
-    from orchestration.run import spending
     from retrieval.ingest import refused_files
 
     parts = [
@@ -134,13 +133,13 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
         *(("orchestration.tools", part) for part in settings.orchestration.tools),
     ]
     by_part = {f'[{section}] use = "{part.use}"': components.stores_of(section, part) for section, part in parts}
-    there = [module for module in ("serving.jobs.store", "serving.http.idempotency") if components.is_there(module)]
-    fixed: list[Store] = [components.load_removable(module).STORE for module in there]
+    removable = ("serving.jobs.store", "serving.http.idempotency", "orchestration.run.spending")
+    fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
     fixed += [approvals.STORE, outcomes.STORE, facts.STORE, refused_files.STORE]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was
-    last: list[Store] = [effect_log.STORE, costs.STORE, spending.STORE, audit.STORE, *_without_people(settings)]
+    last: list[Store] = [effect_log.STORE, costs.STORE, audit.STORE, *_without_people(settings)]
     stores = {(store.name, store.files): store for store in (*fixed, *of_parts, *last)}
     return list(stores.values()), [name for name, stores in by_part.items() if stores is None]
 
