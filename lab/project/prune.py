@@ -220,11 +220,16 @@ def _paths_of(routes: Path) -> Iterator[tuple[str, str]]:
 
 
 def packages_without(tree: Path, modules: Collection[str], left: Path, packages: Iterable[str]) -> list[str]:
-    """Of these packages, the ones that were imported by what goes and that nothing imports which is left: the files of that folder."""
+    """Of these packages, the ones that were imported or named by what goes, and that nothing imports which is left: the files of that folder."""
     used = _distributions(left.rglob("*.py"))
     everything = modules_of(tree, CODE)
-    unused = _distributions(everything[name] for name in modules) - used
-    return [package for package in packages if _is_among(package, unused) and not _is_among(package, used)]
+    gone = [everything[name] for name in modules]
+    unused = _distributions(gone) - used
+    # such as that of the weights, which is no module
+    named = {
+        re.sub(r"[._]", "-", name) for file in gone for name in re.findall(r'"([\w.-]+)"', file.read_text("utf-8"))
+    }
+    return [package for package in packages if _is_among(package, unused | named) and not _is_among(package, used)]
 
 
 def _distributions(files: Iterable[Path]) -> set[str]:
