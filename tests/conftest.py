@@ -4,6 +4,7 @@ skipped test.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import shutil
@@ -88,15 +89,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     `not_run` which of its tests those are, reason by reason, and in `not_claimed_by` adapter by adapter; they are left out
     instead. A part that `sixply contracts` puts to the suites has claims of its own: nothing is left out for it.
 
-    Files with slow tests come first: of several processes, none is left alone with one of them at the end.
+    Files with slow tests come first, and those that say so: of several processes, none is left alone with one of them at the end.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    early = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("early")}
+    items.sort(key=lambda item: item.path not in early)
     if NAMED:
         return
-    gone = [item for item in items if item.name.partition("[")[0] in _left_out(item) or _is_about_what_is_gone(item)]
-    config.hook.pytest_deselected(items=gone)
-    items[:] = [item for item in items if item not in set(gone)]
+    gone = {item for item in items if item.name.partition("[")[0] in _left_out(item) or _is_about_what_is_gone(item)}
+    config.hook.pytest_deselected(items=[item for item in items if item in gone])
+    items[:] = [item for item in items if item not in gone]
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: no later collection of garbage has to look at a million objects of theirs."""
+    gc.freeze()
 
 
 def _is_about_what_is_gone(item: pytest.Item) -> bool:

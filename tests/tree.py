@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+UNFINISHED = shutil.ignore_patterns("*.pyc.*")
+"""What another process is still writing. Finished bytecode comes along, so that the copy is not compiled anew."""
 
 
 def copy_of_tree(folder: Path) -> None:

@@ -15,6 +15,7 @@ from serving.http import patience
 from serving.server import running
 from tests.doubles.serving import World, world
 
+pytestmark = pytest.mark.early
 WAIT_S = 60.0
 """For what must happen; a limit that is to pass is a second or two."""
 

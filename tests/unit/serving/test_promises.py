@@ -16,6 +16,8 @@ from retrieval.settings import RetrievalSettings
 from serving.parts import contract_tests, ports
 from serving.settings import Settings
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
