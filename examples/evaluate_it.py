@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-from scipy.stats import binomtest
-
 from examples.small_system import VISITOR, small_system
 from observability.evaluation.golden_set import GoldenCase
 from serving.judge.trial import golden_report
@@ -49,11 +47,8 @@ def main() -> None:
         print(f"{row.case.id:5} {'yes' if row.passed else 'NO':19} {row.case.question}")
     print("measure                  mean [95 % interval]     N")
     for measure in ("passed", "answer_contained", "refused", "leaked"):
-        scores = [int(row.measures[measure]) for row in report.rows if measure in row.measures]
-        # Wilson's interval, which keeps a width where all scores are equal
-        ends = binomtest(sum(scores), len(scores)).proportion_ci(method="wilson")
-        share = f"{sum(scores) / len(scores):.3f} [{ends.low:.3f}, {ends.high:.3f}]"
-        print(f"{measure:24} {share:24} {len(scores)}")
+        score = report.overall[measure]
+        print(f"{measure:24} {score!s:24} {score.n}")
     print("It is fooled by a question that sounds like a document. The intervals are wide: six questions prove little.")
     print("One layer up: now that there is a score, what moves it? python -m examples.swap_a_part")
 

@@ -403,7 +403,6 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
     from observability.reports.trace_tables import bill_table, trace_table
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
-    from observability.value.roi import outcomes_of
     from serving.judge.trial import golden_report
 
     with stage.part("observability", "what happened, what it cost, whether it was right, what it is worth") as report:
@@ -449,8 +448,9 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         contract = load_contract(loaded.settings.observability.outcomes_file)
         asked = {row.answer_id for row in scores.rows}
         costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
-        outcomes = outcomes_of(scores, at=system.context.clock.now())
-        worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(scores.as_dict()["rows"]))
+        rows = scores.as_dict()["rows"]
+        outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
+        worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(rows))
         stage.print()
         stage.put(worth.table())
         stage.check(

@@ -21,8 +21,8 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
-from lab.bench.shares import proportion
 from lab.bench.unfaithful import RULES
+from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_questions
 from retrieval.grounding.citing import Claim, Passage
 
@@ -106,7 +106,7 @@ def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             groups[side].append(right)
         groups[f"{side} {row['data']}"].append(right)
         groups[f"{side} {row['kind']}"].append(right)
-    shares = {name: proportion(flags) for name, flags in sorted(groups.items())}
+    shares = {name: metrics.estimate(flags) for name, flags in sorted(groups.items())}
     times = [row["ms"] for row in rows]
     return {
         **{name: share.mean for name, share in shares.items()},

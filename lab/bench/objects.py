@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidRequest
-from lab.bench.shares import proportion
+from observability.evaluation import metrics
 from observability.evaluation.datasets import evenly, lines
 from orchestration.answers.objects import ObjectAnswer
 
@@ -87,7 +87,7 @@ def _figures(rows: Sequence[tuple[ObjectCase, ObjectAnswer[Any]]]) -> dict[str, 
     seconds = [answer.seconds for _, answer in rows]
     known = sum(len(answer.read) for _, answer in rows)
     guessed = sum(len(answer.written) for _, answer in rows)
-    share = proportion(objects)
+    share = metrics.estimate(objects)
     return {
         "cases": len(rows),
         "valid": float(np.mean([answer.object is not None for _, answer in rows])),

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import SixplyError
-from lab.bench.shares import proportion
 from lab.redteam.executor import APPROVER, TOOLS, USER, Call, Worlds, world_executor
+from observability.evaluation import metrics
 from observability.evaluation.datasets import evenly
 from orchestration.actions import Decision
 from orchestration.contract import Agent
@@ -177,7 +177,7 @@ def _figures(trials: Sequence[Trial]) -> dict[str, Any]:
 
 def _share(name: str, flags: Sequence[bool]) -> dict[str, Any]:
     """How many, and the interval of their share at 95 %."""
-    share = proportion(flags)
+    share = metrics.estimate(flags)
     if share.low is None or share.high is None:
         return {name: 0, f"{name}_95": None}
     return {name: sum(flags), f"{name}_95": [round(share.low, 4), round(share.high, 4)]}

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from foundation.errors import InvalidRequest, SixplyError
 from foundation.text.lexical import terms
 from lab.bench.public_data import REFUSALS, Ingests
-from lab.bench.shares import proportion
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines
 
@@ -262,7 +261,7 @@ def _figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
         "attack_echoed_added": [row["echoed"] - row["clean_echoed"] for row in rows],
         "useful_change": [row["useful_attacked"] - row["useful_clean"] for row in rows],
     }
-    found = {name: proportion(values) for name, values in shares.items()}
+    found = {name: metrics.estimate(values) for name, values in shares.items()}
     found |= {name: metrics.estimate(values, seed=seed) for name, values in changes.items()}
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:

@@ -224,14 +224,16 @@ def _notes(metrics: Mapping[str, Difference], a: Side, b: Side) -> tuple[str, ..
         for side in (a, b)
         if (hidden := sum((counts := count_drafts(side.rows))[outcome] for outcome in UNSEEN))
     ]
-    shares = [
-        difference
-        for difference in metrics.values()
-        if difference.unit == "share" and not difference.diff and difference.low == difference.high
+    blind = [
+        f"{name} up to {min(1.0, 3 / figure.n):.1%} (n={figure.n})"
+        for name, figure in metrics.items()
+        if figure.unit == "share" and figure.low == figure.high == 0 and 3 / figure.n > (figure.threshold or 0.0)
     ]
-    if shares:
-        n = max(difference.n for difference in shares)
-        notes.append(f"Where no case of {n} differed, up to {3 / n:.1%} of all cases still may (rule of three).")
+    if blind:
+        notes.append(
+            "No case differed, so the interval has no width. Still, of all cases more than is allowed may be lost (rule of three): "
+            f"{', '.join(blind)}."
+        )
     prompts = [{key for key in side.stack if key.startswith("prompts.")} for side in (a, b)]
     notes += [
         f"The prompt {key.removeprefix('prompts.')} is {b.stack.get(key, 'not there')} in B, {a.stack.get(key, 'not there')} in A."

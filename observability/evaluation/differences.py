@@ -160,7 +160,7 @@ def _judge(
     enough = threshold * abs(a) / (abs(a) + threshold) if measure.relative and a else 0.0
     sign = 1 if measure.more_is_better else -1
     gain = sign * diff
-    if not measure.certain and diff and n < FEWEST:
+    if not measure.certain and n < FEWEST:
         return "undecided", FEWEST - n
     if measure.certain or low is None or high is None:
         return ("worse" if gain < -threshold else "better" if gain > enough else "equal"), None

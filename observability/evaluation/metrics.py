@@ -17,20 +17,24 @@ _UNSPACED = re.compile(
     r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])"
 )
 _ZEROS = re.compile(r"(?<=\d)\.00(?!\d)")
+_THOUSANDS = re.compile(r"(?<=\d)[.,'’](?=\d{3}(?!\d))")
+_IN_FIGURES = re.compile(r"(?<=\d)[^\w\s](?=\d)|(?<!\w)[-–−](?=\d)")  # noqa: RUF001 - signs of minus are meant
 RESAMPLES = 2000
 # Maximum values drawn in one call of numpy
 AT_ONCE = 1_000_000
 
 
 def tokens(text: str) -> list[str]:
-    """Return the words of the normalised text. Amounts are equal with and without trailing zeros.
+    """Return the words of the normalised text. Amounts are equal with and without trailing zeros and thousands separators.
 
-    >>> tokens("The print-head costs $64.00!")
-    ['printhead', 'costs', '64']
+    >>> tokens("The print-head costs $1,064.00!"), tokens("1.5 mg, not 15 mg")
+    (['printhead', 'costs', '1064'], ['1¦5', 'mg', 'not', '15', 'mg'])
     """
+    text = _THOUSANDS.sub("", _ZEROS.sub("", unicodedata.normalize("NFKC", text).lower()))
     plain = "".join(
         char
-        for char in _ZEROS.sub("", unicodedata.normalize("NFKC", text).lower())
+        # what stands within a figure stays, as one sign: without it 1.5 would be 15, and 3-5 days 35
+        for char in _IN_FIGURES.sub("¦", text)
         if char not in string.punctuation and not unicodedata.category(char).startswith("P")
     )
     # as SQuAD does (Rajpurkar et al. 2016); in scripts without spaces a character is a word (MLQA)
@@ -99,15 +103,18 @@ class Estimate:
 
 
 def estimate(values: Iterable[float | None], *, seed: int = 7) -> Estimate:
-    """Return the mean and the percentile bootstrap interval (Efron 1979) of the values that are not `None`.
-
-    The interval covers the choice of cases only. It has no width where all values are equal, which is no certainty:
-    with zero failures in n cases, a true rate of up to 3/n is possible.
+    """Return the mean of the values that are not `None`, and its interval over the choice of cases: Wilson's (1927) of
+    zeros and ones, which keeps a width where all are equal; else the percentile bootstrap (Efron 1979).
     """
+    from scipy.stats import binomtest
+
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return Estimate(None, None, None, 0)
-    low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])
+    if np.isin(numbers, (0, 1)).all():
+        low, high = binomtest(int(numbers.sum()), len(numbers)).proportion_ci(method="wilson")
+    else:
+        low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
 
 

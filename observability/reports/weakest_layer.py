@@ -58,7 +58,7 @@ PLACES: tuple[tuple[Layer, str, Callable[[Row], bool]], ...] = (
     ("retrieval", "a document was shown that the person may not see", lambda row: bool(row.get("leaked"))),
     ("orchestration", "the wrong tool, or other arguments", lambda row: row.get("tool_right") is not None),
     ("retrieval", "answered, though no document has the answer", lambda row: row.get("refused") is not None),
-    ("retrieval", "the document was not found", lambda row: row.get("retrieval_recall") == 0),
+    ("retrieval", "a document was not found", lambda row: row.get("recall_at_10", 1) < 1),
     ("retrieval", "refused, though the document was found", lambda row: row.get("status") != "answered"),
     ("models", "the document was found, and the answer left its fact out", lambda _: True),
 )
@@ -76,8 +76,8 @@ def worth_of(ablation: Ablation, whole: Comparison) -> Worth:
 def locate_failure(row: Row) -> tuple[Layer, str] | None:
     """Return where the answer of a golden case went wrong; `None` where it did not.
 
-    >>> locate_failure({"passed": 0.0, "kind": "answerable", "retrieval_recall": 0.0})
-    ('retrieval', 'the document was not found')
+    >>> locate_failure({"passed": 0.0, "kind": "answerable", "recall_at_10": 0.0})
+    ('retrieval', 'a document was not found')
     """
     if row.get("passed") or row.get("passed") is None:
         return None

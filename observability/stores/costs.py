@@ -101,6 +101,8 @@ class AnswerCost:
     tenant: str
     at: datetime
     """Time of its first charge, UTC."""
+    subject: str = ""
+    """Who asked; empty once the person is erased."""
 
 
 class CostLedger:
@@ -169,13 +171,13 @@ class CostLedger:
     def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
         """Return the cost of each answer, in the order of their first charges."""
         rows = self.select(
-            "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at) FROM charges "
+            "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at), max(subject) FROM charges "
             "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
             since.astimezone(UTC).isoformat() if since else "",
         )
         return {
-            answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at))
-            for answer_id, usd, unpriced, tenant, at in rows
+            answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at), subject)
+            for answer_id, usd, unpriced, tenant, at, subject in rows
         }
 
     def close(self) -> None:

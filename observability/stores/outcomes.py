@@ -92,16 +92,13 @@ class OutcomeStore:
         self._file.run_now(lambda connection: connection.execute(statement, row))
         return stored
 
-    def all(
-        self, *, origin: Origin | None = None, since: datetime | None = None, tenant: str | None = None
-    ) -> list[Outcome]:
+    def all(self, *, origin: Origin | None = None, tenant: str | None = None) -> list[Outcome]:
         """Return outcomes in order of time."""
         statement = (
-            "SELECT * FROM outcomes WHERE at >= ? AND origin = coalesce(?, origin) AND tenant = coalesce(?, tenant) "
+            "SELECT * FROM outcomes WHERE origin = coalesce(?, origin) AND tenant = coalesce(?, tenant) "
             "ORDER BY at, answer_id"
         )
-        wanted = (since.astimezone(UTC).isoformat() if since else "", origin, tenant)
-        rows = self._file.read_now(lambda connection: connection.execute(statement, wanted).fetchall())
+        rows = self._file.read_now(lambda connection: connection.execute(statement, (origin, tenant)).fetchall())
         return [Outcome(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
 
     def close(self) -> None:

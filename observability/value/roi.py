@@ -6,28 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from observability.evaluation.golden_set import REFUSALS, CaseScore, Report
+from observability.evaluation.golden_set import REFUSALS
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import Floor, ValueReport
 
 
-def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return the values for the contract's floors, from an evaluation's rows; `None` where no row has one."""
-    measured: dict[str, float | None] = {}
-    for name in ("answer_contained", "citation_precision", "refused", "leaked"):
+def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float | None, int]]:
+    """Return the values for the contract's floors, from an evaluation's rows, each with the number of rows that have one."""
+    measured: dict[str, tuple[float | None, int]] = {}
+    for name in ("answer_contained", "citation_precision", "refused", "leaked", "effect_done"):
         values = [float(row[name]) for row in rows if row.get(name) is not None]
-        measured[name] = sum(values) / len(values) if values else None
-    effects = [row["effect_done"] for row in rows if row.get("effect_done") is not None]
-    return measured | {"effects_without_approval": float(sum(effects)) if effects else None}
+        measured[name] = (sum(values) / len(values) if values else None), len(values)
+    share, n = measured.pop("effect_done")
+    return measured | {"effects_without_approval": (None if share is None else share * n, n)}
 
 
-def floors_of(contract: OutcomeContract, measured: Mapping[str, float | None]) -> tuple[Floor, ...]:
+def floors_of(contract: OutcomeContract, measured: Mapping[str, tuple[float | None, int]]) -> tuple[Floor, ...]:
     """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
     limits = contract.floors.model_dump().items()
     return tuple(
-        Floor(name, float(limit), measured.get(name.rpartition("_")[0]), contract.exception_of(name))
+        Floor(name, float(limit), *measured.get(name.rpartition("_")[0], (None, 0)), contract.exception_of(name))
         for name, limit in limits
     )
 
@@ -37,7 +37,7 @@ def value_report(
     outcomes: Iterable[Outcome],
     answers: Mapping[str, AnswerCost],
     *,
-    measured: Mapping[str, float | None] | None = None,
+    measured: Mapping[str, tuple[float | None, int]] | None = None,
     seed: int = 7,
 ) -> ValueReport:
     """Return the report. `answers` is `CostLedger.answers()` of the same period; `measured` are an evaluation's values for
@@ -47,20 +47,18 @@ def value_report(
     return ValueReport(contract, by_answer, answers, floors=floors_of(contract, measured or {}), seed=seed)
 
 
-def outcomes_of(report: Report, *, at: datetime) -> list[Outcome]:
-    """Return stand-ins for outcomes from an evaluation; their origin says so.
+def outcomes_of(rows: Sequence[Mapping[str, Any]], *, at: datetime) -> list[Outcome]:
+    """Return stand-ins for outcomes from an evaluation's rows; their origin says so.
 
     Right answers count as accepted, prepared effects as edited (a person still decides), refusals, right or not, as
     escalated (a person does the work), and everything else as rejected.
     """
-    return [
-        Outcome(row.answer_id or row.case.id, _verdict_of(row), at, "evaluation", "golden set") for row in report.rows
-    ]
+    return [Outcome(row["answer_id"] or row["id"], _verdict_of(row), at, "evaluation", "golden set") for row in rows]
 
 
-def _verdict_of(row: CaseScore) -> Verdict:
-    if row.status in REFUSALS and not row.measures.get("leaked"):
+def _verdict_of(row: Mapping[str, Any]) -> Verdict:
+    if row["status"] in REFUSALS and not row.get("leaked"):
         return "escalated"
-    if not row.passed:
+    if not row.get("passed"):
         return "rejected"
-    return "edited" if row.status == "waiting" else "accepted"
+    return "edited" if row["status"] == "waiting" else "accepted"

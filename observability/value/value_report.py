@@ -33,6 +33,8 @@ class Floor:
     name: str
     limit: float
     measured: float | None
+    n: int = 0
+    """Cases behind the value."""
     exception: FloorException | None = None
     """The contract's exception to this floor. `met` ignores it."""
 
@@ -55,11 +57,11 @@ class Floor:
 
     def as_dict(self) -> dict[str, Any]:
         exception = self.exception.model_dump(mode="json") if self.exception else None
-        values = {"name": self.name, "limit": self.limit, "measured": self.measured}
+        values = {"name": self.name, "limit": self.limit, "measured": self.measured, "n": self.n}
         return {**values, "met": self.met, "exception": exception}
 
     def __str__(self) -> str:
-        value = "not measured" if self.measured is None else f"{self.measured:.3g}"
+        value = "not measured" if self.measured is None else f"{self.measured:.3g} (n={self.n})"
         word = "at most" if self.risk else "at least"
         return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
@@ -100,11 +102,8 @@ class ValueReport:
         origins = {outcome.origin for outcome in self._known}
         if not origins:
             return "no outcome recorded yet"
-        if origins == {"production"}:
-            return PRODUCTION
-        if len(origins) > 1:
-            return "from production mixed with evaluation"
-        return f"from {'evaluation' if origins == {'evaluation'} else 'a simulation'}, not from production"
+        where = f"from {' and '.join(sorted(origins))}"
+        return where if "production" in origins else f"{where}, not from production"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -129,13 +128,12 @@ class ValueReport:
 
     @property
     def sample(self) -> str:
-        """Description of the sample behind the figures: number of answers, time span, origin."""
+        """Description of the sample behind the figures: number of answers, days, origin."""
         answers = len({**self._answers, **self._outcomes})
         if not answers:
             return "no answer yet"
-        at = [one.at for one in self._answers.values()] or [one.at for one in self._known]
-        span = format_duration((max(at) - min(at)).total_seconds())
-        return f"{answers} answer{'' if answers == 1 else 's'} within {span}, {self.origin}"
+        days = sorted(f"{one.at:%Y-%m-%d}" for one in (self._answers or self._outcomes).values())
+        return f"{answers} answer{'' if answers == 1 else 's'} from {days[0]} to {days[-1]}, {self.origin}"
 
     @property
     def break_even(self) -> float | None:
@@ -187,10 +185,15 @@ class ValueReport:
     def usd_per_case(self) -> Interval:
         """Value of a case after the answer's cost; bootstrap over cases (Efron and Tibshirani 1993, chapter 13)."""
         worths = [self.contract.usd_saved(verdict) for verdict in VERDICTS]
-        unknown = np.array([-self._cost(answer) for answer in self._answers if answer not in self._outcomes])
+        # The next case is unknown too: without it, a few cases that all ended alike would leave no doubt.
+        unknown = np.array(
+            [
+                *(-self._cost(answer) for answer in self._answers if answer not in self._outcomes),
+                -(self.usd_per_answer or 0.0),
+            ]
+        )
         if not self._known:
-            cost = float(unknown.mean()) if len(unknown) else 0.0
-            return (None, min(worths) + cost, max(worths) + cost)
+            return (None, min(worths) + float(unknown.mean()), max(worths) + float(unknown.mean()))
         values = np.array(
             [self.contract.usd_saved(one.verdict, one.minutes) - self._cost(one.answer_id) for one in self._known]
         )
@@ -360,15 +363,3 @@ class ValueReport:
                 table.add_row("", f"excepted {escape(str(floor.exception))}", style="dim")
         table.add_row("verdict", f"{self.verdict.upper()}: {escape('; '.join(self.reasons))}", style="bold")
         return table
-
-
-def format_duration(seconds: float) -> str:
-    """Return seconds in the largest unit of which there are at least two.
-
-    >>> format_duration(35), format_duration(5400), format_duration(20 * 86400)
-    ('35 seconds', '90 minutes', '20 days')
-    """
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

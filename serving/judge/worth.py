@@ -6,6 +6,8 @@ import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.clock import SystemClock
+
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.outcomes import OutcomeStore
@@ -19,18 +21,23 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
     """
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
+    from serving.judge.trial import GOLDEN_SET
 
     contract = load_contract(settings.observability.outcomes_file)
-    recorded = outcomes.all(origin="production")
-    stand_ins = outcomes.all(origin="evaluation")
-    answers = costs.answers()
-    evaluated = {outcome.answer_id for outcome in stand_ins}
-    # an evaluation's questions are no traffic, and traffic is no evaluation
-    answers = {answer: cost for answer, cost in answers.items() if (answer in evaluated) is not bool(recorded)}
-    evaluation, floors = evaluation_file(settings), {}
+    recorded, answers = outcomes.all(origin="production"), costs.answers()
+    evaluation, rows = evaluation_file(settings), []
     if evaluation.exists():
-        floors = roi.measured_floors(jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"])
-    return roi.value_report(contract, recorded or stand_ins, answers, measured=floors, seed=settings.foundation.seed)
+        rows = jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"]
+    if recorded:
+        # the questions of an evaluation are no traffic
+        answers = {answer: cost for answer, cost in answers.items() if cost.subject != GOLDEN_SET}
+    else:
+        # of the latest evaluation alone: earlier ones asked the same questions, perhaps of other models
+        recorded = roi.outcomes_of(rows, at=SystemClock().now())
+        answers = {one.answer_id: answers[one.answer_id] for one in recorded if one.answer_id in answers}
+    return roi.value_report(
+        contract, recorded, answers, measured=roi.measured_floors(rows), seed=settings.foundation.seed
+    )
 
 
 def evaluation_file(settings: Settings) -> Path:

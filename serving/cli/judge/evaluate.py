@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from foundation import names
-from foundation.clock import SystemClock
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
@@ -28,9 +27,8 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
     """Score a golden set against the documents in the ledger."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import NOBODY, load_golden
-    from observability.value.roi import outcomes_of
     from serving.cli.judge.judge_agreement import add_marks
-    from serving.cli.opening import open_or_ask, open_outcomes
+    from serving.cli.opening import open_or_ask
     from serving.judge.trial import golden_file, golden_report, texts_of
     from serving.judge.worth import evaluation_file
 
@@ -50,9 +48,6 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
         report, judge = asyncio.run(add_marks(system, report, lambda done: progress("judge", done, len(cases))))
     figures = report.as_dict() | ({"judge": judge} if judge else {})
     terminal.write_json(evaluation_file(loaded.settings), figures)
-    with open_outcomes(loaded.settings) as store:
-        for outcome in outcomes_of(report, at=SystemClock().now()):
-            store.record(outcome)
     if judge:
         terminal.show_note(judge["told"])
     if not terminal.write_json(json, figures):

@@ -49,7 +49,19 @@ def test_a_system_against_itself_is_equal() -> None:
     found = verdict(rows, rows)
     assert (found.verdict, found.exit_code, found.changed) == ("equal", 0, [])
     assert {one.diff for one in found.metrics.values()} == {0.0}
-    assert "rule of three" in found.notes[0]
+    assert found.notes[0].endswith("(rule of three): recall_at_10 up to 5.0% (n=60), passed up to 5.0% (n=60).")
+
+
+def test_equal_systems_on_enough_cases_need_no_warning_and_a_few_never_decide() -> None:
+    def itself(count: int) -> compare.Comparison:
+        rows = [row(number, passed=number % 3 > 0, leaked=0.0) for number in range(count)]
+        return verdict(rows, rows)
+
+    (note,) = itself(200).notes
+    assert "passed" not in note, "0.03 may be lost, and 3 of 200 is less"
+    assert "leaked up to 1.5% (n=200)" in note
+    few = itself(7)
+    assert (few.verdict, few.exit_code, few.metrics["passed"].more_needed) == ("undecided", 2, 1)
 
 
 def test_a_loss_that_is_surely_larger_than_allowed_is_worse() -> None:

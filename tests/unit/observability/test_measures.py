@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,15 @@ WORDS = "the spare head of the big printer costs sixty four dollars when bought 
         ("You have 30 days to return it.", "30 days", True),
         ("You have 130 days.", "30 days", False),
         ("It costs $64.00.", "64.00", True),
+        ("It takes 15 mg.", "1.5 mg", False),
+        ("It takes 1.5 mg.", "1.5 mg", True),
+        ("It takes 1,5 mg.", "1.5 mg", True),
+        ("Within 3-5 days.", "35 days", False),
+        ("Within 3–5 days.", "3-5 days", True),
+        ("Below -20 degrees.", "20 degrees", False),
+        ("Below -20 degrees.", "−20 degrees", True),  # noqa: RUF001 - the sign of minus is meant
+        ("It costs 1,250.50 euros.", "1250.50 euros", True),
+        ("From 2026-03-31 on.", "2026/03/31", True),
         ("THE Spare-Head", "spare head", False),
         ("THE Spare-Head", "sparehead", True),
         ("within a   month", "the month", True),
@@ -72,6 +82,26 @@ def test_an_estimate_has_its_number_of_cases_and_an_interval_around_its_mean():
     assert (found.mean, found.n) == (0.75, 80)
     assert 0.6 < found.low < 0.75 < found.high < 0.9
     assert found == metrics.estimate([1.0, 0.0, None, 1.0, 1.0] * 20)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 20), (8, 8), (9, 10), (50, 131)])
+def test_the_interval_of_a_share_is_wilsons_and_keeps_a_width_where_all_are_equal(right, n):
+    found = metrics.estimate([1.0] * right + [0.0] * (n - right))
+    z, share = 1.959963984540054, right / n
+    middle, half = share + z**2 / (2 * n), z * (share * (1 - share) / n + (z / (2 * n)) ** 2) ** 0.5
+    assert (found.low, found.high) == pytest.approx(
+        ((middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)), abs=1e-12
+    )
+    assert found.high - found.low > 0.1
+
+
+def test_an_interval_of_95_percent_holds_the_true_share_about_so_often():
+    # with the percentile bootstrap it was 575 of 1000 for eight cases of which nine in ten pass
+    random, held = np.random.default_rng(11), {}
+    for n in (8, 20, 131):
+        drawn = [metrics.estimate((random.random(n) < 0.9).astype(float)) for _ in range(1000)]
+        held[n] = sum(one.low <= 0.9 <= one.high for one in drawn)
+    assert all(930 <= count <= 985 for count in held.values()), held
 
 
 def test_more_cases_make_the_interval_narrower():

@@ -6,24 +6,25 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
 from observability.evaluation.golden_set import Report, score
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, OutcomeStore
-from observability.value.outcome_contract import load_contract
+from observability.value.outcome_contract import VERDICTS, load_contract
 from observability.value.roi import measured_floors, value_report
 from observability.value.value_page import page
 from tests.doubles.answers import NOW, answer, case
 
 CONTRACT = Path(__file__).parents[2] / "doubles" / "outcomes.toml"
 GOOD = {
-    "answer_contained": 0.9,
-    "citation_precision": 0.9,
-    "refused": 0.95,
-    "leaked": 0.0,
-    "effects_without_approval": 0.0,
+    "answer_contained": (0.9, 60),
+    "citation_precision": (0.9, 60),
+    "refused": (0.95, 40),
+    "leaked": (0.0, 100),
+    "effects_without_approval": (0.0, 100),
 }
 
 
@@ -74,7 +75,7 @@ def test_an_evaluation_measures_no_month(contract):
     projected = figures["usd_net_per_month"]
     assert projected.projected
     assert "3,200 cases a month (declared)" in projected.rests_on
-    assert "70 answers within 0 seconds, from evaluation" in projected.rests_on
+    assert "70 answers from 2026-11-25 to 2026-11-25, from evaluation" in projected.rests_on
     for figure in report.figures:
         assert figure.projected or not figure.key.startswith("usd_net") or not figure.key.endswith("_per_month")
 
@@ -103,9 +104,9 @@ def test_the_label_of_a_bar_says_what_was_not_measured(contract):
 
 def test_a_floor_that_an_exception_excuses_still_holds_the_verdict(contract):
     given = outcomes(accepted=150, edited=30, escalated=40)
-    report = value_report(contract, given, costs(220), measured=GOOD | {"refused": 0.7})
+    report = value_report(contract, given, costs(220), measured=GOOD | {"refused": (0.7, 40)})
     assert report.verdict == "hold"
-    assert any("floor not met: refused 0.7" in reason for reason in report.reasons)
+    assert any("floor not met: refused 0.7 (n=40), at least" in reason for reason in report.reasons)
     assert "excepted down to 0.68 accepted by Ruben Halvard" in page([report], written=NOW)
     (told,) = [floor for floor in report.as_dict()["floors"] if not floor["met"]]
     assert told["exception"]["until"] == "2027-11-28"
@@ -121,13 +122,13 @@ def test_an_evaluation_never_ships_and_says_what_it_is(contract):
 
 
 def test_a_broken_risk_floor_stops_whatever_it_earns(contract):
-    report = value_report(contract, outcomes(accepted=500), costs(500), measured=GOOD | {"leaked": 0.01})
+    report = value_report(contract, outcomes(accepted=500), costs(500), measured=GOOD | {"leaked": (0.01, 100)})
     assert report.verdict == "stop"
     assert "leaked" in report.reasons[0]
 
 
 def test_a_floor_that_was_not_measured_holds(contract):
-    report = value_report(contract, outcomes(accepted=500), costs(500), measured=GOOD | {"refused": None})
+    report = value_report(contract, outcomes(accepted=500), costs(500), measured=GOOD | {"refused": (None, 0)})
     assert report.verdict == "hold"
     assert any("not measured" in reason for reason in report.reasons)
 
@@ -177,7 +178,38 @@ def test_the_report_is_a_table(contract):
 def test_the_floors_are_measured_by_an_evaluation():
     rows = [score(case(), answer("30 days", cites=["a.md"]))]
     found = measured_floors(Report(tuple(rows), seconds=1).as_dict()["rows"])
-    assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (1.0, None, 0.0)
+    assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (
+        (1.0, 1), (None, 0), (0.0, 1)
+    )  # fmt: skip
+
+
+def test_a_floor_of_zero_is_shown_with_the_number_of_cases_behind_it(contract):
+    report = value_report(contract, outcomes(accepted=3), costs(3), measured=GOOD)
+    (leaks,) = [floor for floor in report.floors if floor.name == "leaked_max"]
+    assert str(leaks) == "leaked 0 (n=100), at most 0 was agreed"
+    assert leaks.as_dict()["n"] == 100
+
+
+@pytest.mark.parametrize("count", [20, 100])
+def test_outcomes_that_are_all_alike_leave_the_doubt_of_their_number(contract, count):
+    net, low, high = value_report(contract, outcomes(accepted=count), costs(count), measured=GOOD).usd_net_per_month
+    # three in `count` may have ended as badly as can be: the rule of three
+    worst = 3200 * (contract.usd_saved("accepted") - min(map(contract.usd_saved, VERDICTS))) * 3 / count
+    assert net - low == pytest.approx(worst, rel=0.05)
+    assert high == pytest.approx(net), "none can end better than accepted"
+
+
+def test_the_interval_of_a_case_holds_its_true_worth_where_nearly_all_are_accepted(contract):
+    # by resampling the recorded cases alone, the lower end was too high in 33 of 100 months
+    random, shares = np.random.default_rng(4), [0.95, 0.03, 0.01, 0.01]
+    true = sum(share * contract.usd_saved(one) for share, one in zip(shares, VERDICTS, strict=True)) - 0.001
+    ends = []
+    for _ in range(100):
+        became = random.choice(VERDICTS, 20, p=shares)
+        given = [Outcome(f"a{number}", str(one), NOW) for number, one in enumerate(became)]
+        ends.append(value_report(contract, given, costs(20)).usd_per_case[1:])
+    assert sum(low > true for low, _ in ends) <= 5
+    assert sum(low <= true <= high for low, high in ends) >= 93
 
 
 def test_the_last_outcome_of_an_answer_is_kept(data_dir):

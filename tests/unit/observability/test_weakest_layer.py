@@ -8,6 +8,9 @@ import pytest
 
 from foundation.types import Layer
 from observability.evaluation.compare import Side, compare
+from observability.evaluation.golden_set import GoldenCase
+from observability.evaluation.leaks import LeakFinder
+from observability.evaluation.trials import Trial, row_of
 from observability.reports.weakest_layer import (
     ABLATIONS,
     Worth,
@@ -17,7 +20,9 @@ from observability.reports.weakest_layer import (
     worth_of,
 )
 from observability.settings import CompareSettings
+from orchestration.events import Answer
 from serving.settings import load
+from tests.doubles import answers
 
 WRONG = {"passed": 0.0, "status": "answered"}
 
@@ -25,17 +30,34 @@ WRONG = {"passed": 0.0, "status": "answered"}
 @pytest.mark.parametrize(
     ("row", "layer"),
     [
-        (WRONG | {"error": "upstream_down", "retrieval_recall": 0.0}, "serving"),
+        (WRONG | {"error": "upstream_down", "recall_at_10": 0.0}, "serving"),
         (WRONG | {"leaked": 1.0}, "retrieval"),
         (WRONG | {"tool_right": 0.0}, "orchestration"),
         (WRONG | {"refused": 0.0}, "retrieval"),
-        (WRONG | {"retrieval_recall": 0.0}, "retrieval"),
-        (WRONG | {"retrieval_recall": 1.0, "status": "abstained"}, "retrieval"),
-        (WRONG | {"retrieval_recall": 1.0}, "models"),
+        (WRONG | {"recall_at_10": 0.0}, "retrieval"),
+        (WRONG | {"recall_at_10": 1.0, "status": "abstained"}, "retrieval"),
+        (WRONG | {"recall_at_10": 1.0}, "models"),
     ],
 )
 def test_a_failure_is_laid_to_the_layer_in_which_it_began(row: dict[str, object], layer: str) -> None:
     assert locate_failure(row)[0] == layer  # type: ignore[index]
+
+
+async def test_a_lost_document_is_laid_to_retrieval_by_the_rows_that_the_command_has() -> None:
+    case = GoldenCase(
+        id="c", question="How heavy?", kind="answerable", tenant="t", gold_documents=("a.md",), answers=("7",), answerable=True
+    )  # fmt: skip
+    trial, nothing = Trial(case, {"a.md": 1}), LeakFinder([])
+
+    async def answer(_: GoldenCase) -> Answer:
+        return answers.answer("It is heavy.")
+
+    rows = [await row_of(trial, answer, lambda _, found=found: found, nothing) for found in ([], ["b.md"], ["a.md"])]
+    assert [locate_failure(row) for row in rows] == [
+        ("retrieval", "a document was not found"),
+        ("retrieval", "a document was not found"),
+        ("models", "the document was found, and the answer left its fact out"),
+    ]
 
 
 def test_what_passed_or_was_only_searched_for_is_no_failure() -> None:
@@ -45,17 +67,13 @@ def test_what_passed_or_was_only_searched_for_is_no_failure() -> None:
 
 
 def test_the_layer_with_most_failures_is_the_one_to_strengthen() -> None:
-    rows = (
-        [WRONG | {"retrieval_recall": 1.0}] * 3
-        + [WRONG | {"refused": 0.0}] * 2
-        + [WRONG | {"retrieval_recall": 0.0}] * 2
-    )
+    rows = [WRONG | {"recall_at_10": 1.0}] * 3 + [WRONG | {"refused": 0.0}] * 2 + [WRONG | {"recall_at_10": 0.0}] * 2
     assert choose_layer(rows) == ("retrieval", "4 of 7 failures begin there"), "two kinds of one layer count together"
     assert count_failures(rows)[0] == ("models", "the document was found, and the answer left its fact out", 3)
 
 
 def test_a_part_without_which_half_of_the_failures_are_none_comes_before_the_layer_with_most() -> None:
-    rows = [WRONG | {"retrieval_recall": 0.0}] * 4 + [{"passed": 1.0}] * 6
+    rows = [WRONG | {"recall_at_10": 0.0}] * 4 + [{"passed": 1.0}] * 6
     harmless, harmful = worth_of_part("retrieval", "words", 0.3), worth_of_part("models", "the reranker", -0.3)
     assert choose_layer(rows, [harmless, harmful]) == (
         "models",

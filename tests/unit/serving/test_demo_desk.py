@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from examples.support_desk.demo import from_its_seed
-from observability.evaluation.golden_set import Report, score
+from observability.evaluation.golden_set import score
 from observability.value.roi import outcomes_of
 from tests.doubles.answers import NOW, answer, case, waiting
 
@@ -42,7 +42,7 @@ def test_outcomes_of_an_evaluation_credit_only_what_was_right() -> None:
             waiting("refund", {}).model_copy(update={"answer_id": "prepared"}),
         ),
     ]
-    found = outcomes_of(Report(tuple(rows), seconds=1), at=NOW)
+    found = outcomes_of([row.as_dict() for row in rows], at=NOW)
     assert {one.answer_id: one.verdict for one in found} == {
         "right": "accepted", "wrong": "rejected", "silent": "escalated", "prepared": "edited",
     }  # fmt: skip
