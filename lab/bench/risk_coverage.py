@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from observability.reports import svg
+from lab import plots
 
 COVERED = 0.85
 """Share of the answerable questions at which refusals are compared."""
@@ -102,7 +102,7 @@ def plot(risk_curves: Mapping[str, Mapping[str, Any]], title: str) -> str:
         for by, risk_curve in risk_curves.items()
         if risk_curve["points"]
     }
-    return svg.lines(
+    return plots.lines(
         series, title=title, x_label="coverage: share of questions answered", y_label="risk: share of answers wrong"
     )
 

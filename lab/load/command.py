@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import ComponentError
+from lab import plots
 from lab.bench.figures import standalone
 from lab.load.report import Order, measure
-from observability.reports import svg
 from serving.cli import terminal
 
 GOALS: tuple[tuple[str, tuple[str, ...], float], ...] = (
@@ -79,13 +79,13 @@ def drawings(report: Mapping[str, Any]) -> dict[str, str]:
         return [(step["offered_per_s"], step[key]) for step in steps if step[key] is not None]
 
     return {
-        "load-latency": svg.lines(
+        "load-latency": plots.lines(
             {"p50": against("p50_ms"), "p99": against("p99_ms"), "p99 of rejections": against("rejected_p99_ms")},
             title=f"Latency against offered load{says}",
             x_label="requests offered a second",
             y_label="ms, from due to the end of the reply",
         ),
-        "load-answered": svg.lines(
+        "load-answered": plots.lines(
             {
                 "answered": against("answered_per_s"),
                 "rejected": [(one["offered_per_s"], one["statuses"].get("503", 0) / one["seconds"]) for one in steps],

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from lab import plots
 from observability.reports import svg
 
 SIZES = tuple(10**power for power in range(4, 10))
@@ -147,7 +148,7 @@ def plot(sizes: Sequence[Size]) -> str:
     def line(name: str) -> list[tuple[float, float]]:
         return [(math.log10(each.passages), math.log10(getattr(each, name))) for each in sizes]
 
-    return svg.lines(
+    return plots.lines(
         {
             "index in memory, GB": line("index_gb"),
             "on disk, GB": line("disk_gb"),

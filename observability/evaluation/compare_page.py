@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from observability.evaluation.compare import DRAFTS, Comparison, Side
 from observability.evaluation.differences import BETTER, MEASURES, PEAK
 from observability.reports import formatting, svg
@@ -18,7 +16,6 @@ FARTHEST = 3.0
 
 def page(comparison: Comparison, data: str) -> str:
     """Return the HTML of the page."""
-    sides = (comparison.a, comparison.b)
     return formatting.render_page(
         "observability.evaluation",
         "compare.html",
@@ -35,8 +32,7 @@ def page(comparison: Comparison, data: str) -> str:
             (words, *(counts[outcome] for counts in comparison.drafts.values()))
             for outcome, words in {"n": "drafts in all", **DRAFTS}.items()
         ],
-        times=_times(*sides),
-        stacks=list(_stacks(*sides)),
+        stacks=list(_stacks(comparison.a, comparison.b)),
     )
 
 
@@ -51,19 +47,6 @@ def _forest(comparison: Comparison) -> str:
             rows[f"{name.replace('_', ' ')}: {found.verdict}"] = (estimate, min(ends), max(ends))
     title = "Differences with 95 % intervals, as multiples of the allowed loss (-1); right of zero B is better"
     return svg.ranges(rows, title=title, mark=-1.0) if rows else ""
-
-
-def _times(a: Side, b: Side) -> str:
-    key = "answer_ms" if any(row.get("answer_ms") for row in a.rows) else "search_ms"
-    times = {side: [row[key] for row in rows if row.get(key)] for side, rows in (("A", a.rows), ("B", b.rows))}
-    if not all(times.values()):
-        return ""
-    shares = np.arange(0, 100)  # without the slowest one percent, which would squeeze all others together
-    curves = {
-        side: [(float(ms), share / 100) for ms, share in zip(np.percentile(values, shares), shares, strict=True)]
-        for side, values in times.items()
-    }
-    return svg.lines(curves, title="Share of questions that were done within a time", x_label="ms", y_label="share")
 
 
 def _stacks(a: Side, b: Side) -> Iterator[tuple[str, str, str]]:

@@ -77,7 +77,8 @@ def _cascade(tiers: Sequence[Sequence[CaseScore]], why_up: WhyUp, up_below: floa
 
 
 def _add_trial(score: CaseScore, trial: CaseScore) -> CaseScore:
-    paid = (trial.usd or Decimal(0)) + score.usd if score.usd is not None else None
+    unpriced = score.usd is None or (trial.usd is None and not trial.error)
+    paid = None if unpriced else (trial.usd or Decimal(0)) + (score.usd or Decimal(0))
     return replace(score, usd=paid, seconds=trial.seconds + score.seconds)
 
 

@@ -29,7 +29,7 @@ def ranges(
 ) -> str:
     """Draw (estimate, low, high) as a point on its interval, one per row; `mark` is a threshold through all rows."""
     values = [value for row in rows.values() for value in row if value is not None]
-    place = _scale([0.0, *values, *([] if mark is None else [mark])], LEFT, WIDTH - RIGHT)
+    place = scale([0.0, *values, *([] if mark is None else [mark])], LEFT, WIDTH - RIGHT)
     uprights = [{"x": place(0.0), "colour": GREY}]
     if mark is not None:
         uprights.append({"x": place(mark), "colour": BAD, "says": write(mark)})
@@ -45,7 +45,7 @@ def waterfall(steps: Mapping[str, float], *, title: str, total: str = "net", wri
     sums = [0.0]
     for value in steps.values():
         sums.append(sums[-1] + value)
-    place = _scale(sums, LEFT, WIDTH - RIGHT)
+    place = scale(sums, LEFT, WIDTH - RIGHT)
     rows = [
         {"label": label, "bar": (place(before), place(before + value)), "colour": GOOD if value >= 0 else BAD, "says": write(value)}
         for before, (label, value) in zip(sums, steps.items(), strict=False)
@@ -54,37 +54,13 @@ def waterfall(steps: Mapping[str, float], *, title: str, total: str = "net", wri
     return _draw(title, rows=rows, uprights=[{"x": place(0.0), "colour": GREY}])
 
 
-def lines(
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
-) -> str:
-    """Draw a line per series of (x, y), with the ends of both axes labelled."""
-    points = [point for curve in series.values() for point in curve] or [(0.0, 0.0)]
-    xs, ys = [x for x, _ in points], [0.0, *(y for _, y in points)]
-    axes = {"left": 70, "right": WIDTH - 20, "top": 44, "bottom": 250, "x_label": x_label, "y_label": y_label}
-    axes |= {"least_x": plain(min(xs)), "most_x": plain(max(xs)), "least_y": plain(min(ys)), "most_y": plain(max(ys))}
-    across, up = _scale(xs, 70, WIDTH - 20), _scale(ys, 250, 44)
-    curves = [
-        {
-            "name": name,
-            "colour": COLOURS[number % len(COLOURS)],
-            "points": [{"x": across(x), "y": up(y), "says": f"{plain(x)}, {plain(y)}"} for x, y in curve],
-        }
-        for number, (name, curve) in enumerate(series.items())
-    ]
-    return _draw(title, height=275, axes=axes, curves=curves)
-
-
-def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
+def scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
     """Return the map of values to pixels, the least at `start` and the largest at `end`."""
     low, span = min(values), (max(values) - min(values)) or 1.0
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _draw(title: str, *, height: int = 0, rows: Sequence[Mapping[str, Any]] = (), **values: Any) -> str:
-    values |= {"width": WIDTH, "left": LEFT, "right": RIGHT, "row_height": ROW, "grey": GREY, "rows": rows}
-    height = height or 48 + len(rows) * ROW
+def _draw(title: str, *, rows: Sequence[Mapping[str, Any]], **values: Any) -> str:
+    values |= {"width": WIDTH, "left": LEFT, "right": RIGHT, "row_height": ROW, "rows": rows}
+    height = 48 + len(rows) * ROW
     return formatting.render_page("observability.reports", "plot.svg", title=title, height=height, **values)

@@ -11,10 +11,12 @@ from rich.table import Table
 
 from observability.reports import formatting
 from observability.value.figures import Basis, Figure
-from observability.value.outcome_contract import VERDICTS, OutcomeContract, Range
+from observability.value.outcome_contract import ASSUMPTIONS, VERDICTS, OutcomeContract, Range
 
 # Fraction by which an assumption without a range in the contract is varied in each direction
 WITHOUT_RANGE = 0.25
+# Largest value that is tried for one
+MOST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,52 +83,41 @@ class BusinessCase:
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """What would have to be true, for each assumption alone."""
-        shares = self.contract.expected.accepted + self.contract.expected.escalated
-        levers = {
-            "expected.accepted": ("share of answers accepted (instead of escalated)", shares),
-            "process.volume_per_month": ("cases a month", 1e9),
-            "process.minutes_per_case": ("minutes a case takes by hand", 1e5),
-            "resolved.minutes_accepted": ("minutes to check an accepted answer", 1e5),
-            "resolved.error_rate_assisted": ("wrong answers that slip through", 1.0),
-            "expected.usd_per_answer": ("USD an answer costs", 1e5),
+        names = {
+            "expected.accepted": "share of answers accepted (instead of escalated)",
+            "process.volume_per_month": "cases a month",
+            "process.minutes_per_case": "minutes a case takes by hand",
+            "resolved.minutes_accepted": "minutes to check an accepted answer",
+            "resolved.error_rate_assisted": "wrong answers that slip through",
+            "expected.usd_per_answer": "USD an answer costs",
         }
         if self.contract.conversion is not None:
-            levers["conversion.share"] = ("share of the saved minutes that counts", 1.0)
-        return tuple(self._condition(key, *lever) for key, lever in levers.items())
+            names["conversion.share"] = "share of the saved minutes that counts"
+        return tuple(self._condition(key, name) for key, name in names.items())
 
-    def _condition(self, key: str, name: str, most: float) -> Condition:
+    def _condition(self, key: str, name: str) -> Condition:
         from scipy.optimize import brentq
 
-        net = partial(self._net_with, key)
+        net, most = partial(self._net_with, key), min(self.contract.most(key), MOST)
         none, all_ = net(0.0), net(most)
         # the net value is monotone in each assumption, so that it crosses zero at most once
         zero = None if none * all_ > 0 else float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
-        assumed = self._read_assumption(key)
+        assumed = self.contract.assumed(key)
         return Condition(name, assumed, zero, more_is_better=all_ > none, basis=self.contract.basis_of(key))
 
     @cached_property
     def tornado(self) -> tuple[Swing, ...]:
         """Sensitivities, the widest first: one assumption at a time over its range (Howard 1988, "Decision analysis")."""
-        keys = [
-            "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
-            "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
-            "expected.accepted", "expected.usd_per_answer", "costs.usd_build", "costs.usd_run_per_month",
-        ]  # fmt: skip
-        if self.contract.conversion is not None:
-            keys.append("conversion.share")
+        keys = ASSUMPTIONS if self.contract.conversion else ASSUMPTIONS[:-1]
         return tuple(sorted(map(self._swing, keys), key=lambda swing: -abs(swing.usd_at_high - swing.usd_at_low)))
 
     def _swing(self, key: str) -> Swing:
-        assumed = self._read_assumption(key)
+        assumed, basis = self.contract.assumed(key), self.contract.basis_of(key)
         around = Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
         around = self.contract.ranges.get(key, around)
-        low, high = around.low, min(around.high, 1.0) if key in self.contract.SHARES else around.high
-        name, basis = key.partition(".")[2].replace("_", " "), self.contract.basis_of(key)
+        low, high = around.low, min(around.high, self.contract.most(key))
+        name = key.partition(".")[2].replace("_", " ")
         return Swing(name, low, high, self._net_with(key, low), self._net_with(key, high), basis)
-
-    def _read_assumption(self, key: str) -> float:
-        section, _, name = key.partition(".")
-        return float(getattr(getattr(self.contract, section), name))
 
     def _net_with(self, key: str, value: float) -> float:
         """Return the net value with one assumption changed, and the assumptions that depend on it."""

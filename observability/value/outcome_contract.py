@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,13 @@ from observability.value.figures import Basis
 
 YEAR = timedelta(days=366)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+# What the net value depends on: sensitivities are shown for these, over `ranges`
+ASSUMPTIONS = (
+    "process.volume_per_month", "process.minutes_per_case", "process.usd_per_hour", "process.error_rate",
+    "process.usd_per_error", "resolved.minutes_accepted", "resolved.minutes_edited", "resolved.error_rate_assisted",
+    "expected.accepted", "expected.usd_per_answer", "costs.usd_build", "costs.usd_run_per_month", "conversion.share",
+)  # fmt: skip
+SHARES = frozenset({"process.error_rate", "resolved.error_rate_assisted", "conversion.share"})
 
 
 class Process(Section):
@@ -131,7 +139,7 @@ class FloorException(Section):
 
 class Rule(Section):
     rule: str
-    ship_if_usd_per_month_above: float
+    ship_if_usd_per_month_above: float = Field(ge=0)
     min_outcomes: int = Field(ge=1)
     by: date | None = None
     """Day of the decision; `None` for no deadline."""
@@ -146,11 +154,6 @@ class Signature(Section):
 class OutcomeContract(Section):
     """The file `outcomes.toml`."""
 
-    SHARES: ClassVar[frozenset[str]] = frozenset(
-        {"process.error_rate", "resolved.error_rate_assisted", "expected.accepted", "conversion.share"}
-    )
-    """Assumptions between 0 and 1."""
-
     process: Process
     resolved: Resolved
     expected: Expected
@@ -164,12 +167,15 @@ class OutcomeContract(Section):
     signed: tuple[Signature, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _of_known_assumptions(self) -> Self:
-        for key in self.ranges:
-            section, _, name = key.partition(".")
-            if name not in getattr(type(getattr(self, section, None)), "model_fields", {}):
+    def _of_possible_ranges(self) -> Self:
+        for key, around in self.ranges.items():
+            if key not in ASSUMPTIONS or (key == "conversion.share" and self.conversion is None):
+                raise ValueError(f'ranges: "{key}" takes none; only {", ".join(ASSUMPTIONS)} do')
+            assumed, most = self.assumed(key), self.most(key)
+            if not 0 <= around.low <= assumed <= around.high <= most:
+                possible = "0 up" if math.isinf(most) else f"0 to {most:g}"
                 raise ValueError(
-                    f'ranges: there is no assumption "{key}"; write section.key, such as process.usd_per_hour'
+                    f"ranges: {key} is {assumed:g}; its range must hold that, and lie in what is possible, from {possible}"
                 )
         return self
 
@@ -190,6 +196,17 @@ class OutcomeContract(Section):
                 continue
             raise ValueError(f"exceptions: {wrong}")
         return self
+
+    def assumed(self, key: str) -> float:
+        """Return the value of one of `ASSUMPTIONS`."""
+        section, _, name = key.partition(".")
+        return float(getattr(getattr(self, section), name))
+
+    def most(self, key: str) -> float:
+        """Return the largest possible value of an assumption. An answer that is not accepted goes to a person."""
+        if key == "expected.accepted":
+            return self.expected.accepted + self.expected.escalated
+        return 1.0 if key in SHARES else math.inf
 
     @staticmethod
     def basis_of(key: str) -> Basis:

@@ -146,7 +146,8 @@ def test_a_floor_that_is_broken_blocks_and_one_that_a_signer_excepted_is_still_s
     assert run()
     out = " ".join(capsys.readouterr().out.split())
     assert (
-        "floor not met: refused 0.727, at least 0.85 was agreed; excepted down to 0.68 accepted by Ruben Halvard" in out
+        "floor not met: refused 0.727 (n=44), at least 0.85 was agreed; excepted down to 0.68 accepted by Ruben Halvard"
+        in out
     )
     contract = tmp_path / "outcomes.toml"
     text = Path("outcomes.toml").read_text(encoding="utf-8")

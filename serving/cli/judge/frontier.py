@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from foundation.errors import InvalidRequest
 from serving.cli import terminal
 from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
@@ -36,6 +37,8 @@ def model_frontier(
     loaded = load_stack(stack)
     contract = load_contract(loaded.settings.observability.outcomes_file)
     cases = cast("list[GoldenCase]", evenly(cast("Any", load_golden(golden or golden_file(loaded.settings))), limit))
+    if len(cases) < 2:
+        raise InvalidRequest("One half of the questions chooses and the other is shown, so it takes two at least.")
     with open_system(loaded) as system, terminal.progress() as progress:
         models: dict[str, Sequence[CaseScore]] = {}
         for name, agent in _agents(system).items():
@@ -47,7 +50,7 @@ def model_frontier(
         points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
     found = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
     if not terminal.write_json(json, {"cases": len(cases), **found}):
-        columns = "|up below|went up|passed|USD an answer|USD an accepted one|seconds|floors broken|"
+        columns = "|up below|went up|passed|n|USD an answer|USD an accepted one|seconds|floors broken|"
         rows = [(*_row(point), "chosen" if point is chosen else "") for point in points]
         terminal.show_table(columns.split("|"), rows)
         if chosen is None:
@@ -70,4 +73,14 @@ def _row(point: Point) -> tuple[Any, ...]:
     usd, accepted = terminal.format_price(point.usd.mean), terminal.format_price(point.usd_per_accepted)
     up_below = "" if point.up_below is None else f"{point.up_below:.2f}"
     seconds = f"{point.seconds.mean or 0.0:.2f}"
-    return point.name, up_below, f"{point.went_up:.2f}", str(point.passed), usd, accepted, seconds, len(point.broken)
+    return (
+        point.name,
+        up_below,
+        f"{point.went_up:.2f}",
+        str(point.passed),
+        point.passed.n,
+        usd,
+        accepted,
+        seconds,
+        len(point.broken),
+    )

@@ -72,6 +72,12 @@ def test_no_share_is_varied_beyond_one(contract):
     assert next(swing for swing in BusinessCase(expected).tornado if swing.name == "share").high == 1.0
 
 
+def test_no_more_answers_are_accepted_than_were_to_be_accepted_or_escalated(contract):
+    shares = contract.expected.model_copy(update={"accepted": 0.85, "rejected": 0.0, "escalated": 0.0})
+    swings = BusinessCase(contract.model_copy(update={"expected": shares, "ranges": {}})).tornado
+    assert next(swing for swing in swings if swing.name == "accepted").high == pytest.approx(0.85)
+
+
 def test_the_case_is_a_table_and_json(contract):
     found = BusinessCase(contract)
     assert found.table().row_count > 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,12 @@ def test_what_has_no_price_is_not_chosen(contract: OutcomeContract) -> None:
     unpriced = [score(answers.case(id=f"g{n}"), answers.answer(cost_usd=None)) for n in range(8)]
     (point,), chosen = draw_frontier({"unpriced": unpriced}, why_up, contract, seed=7)
     assert (point.usd_per_accepted, point.usd.mean, chosen) == (None, None, None)
+
+
+def test_a_cascade_whose_first_model_has_no_price_has_none_either(contract: OutcomeContract) -> None:
+    models = _models()
+    models["cheap"] = [replace(one, usd=None) for one in models["cheap"]]
+    points, chosen = draw_frontier(models, why_up, contract, seed=7)
+    cascade = _by(points, "cheap > strong", 0.9)
+    assert (cascade.usd.n, cascade.usd_per_accepted) == (0, None)
+    assert chosen == _by(points, "strong", None)

@@ -40,6 +40,20 @@ def contract():
         ("until = 2027-11-28", "until = 2029-11-28", InvalidSetting, "a year at most"),
         ("until = 2027-11-28", "untl = 2027-11-28", UnknownSetting, 'Did you mean "until"'),
         ('process.minutes_per_case" =', 'process.minutes" =', InvalidSetting, "process.minutes"),
+        ('process.minutes_per_case" =', 'resolved.definition" =', InvalidSetting, '"resolved.definition" takes none'),
+        ("low = 5.5", "low = -5.5", InvalidSetting, "minutes_per_case is 7.*possible, from 0 up"),
+        (
+            "low = 5.5, high = 8.0",
+            "low = 50, high = 80.0",
+            InvalidSetting,
+            "minutes_per_case is 7; its range must hold",
+        ),
+        ("high = 0.60", "high = 0.90", InvalidSetting, "expected.accepted is 0.45.*from 0 to 0.75"),
+        ("_month_above = 1500.0", "_month_above = -1500.0", InvalidSetting, "greater than or equal to 0"),
+        ("usd_build = 24000.0", "usd_build = inf", InvalidSetting, "finite"),
+        ("ship_if_usd_per_month_above = 1500.0", "ship_if_usd_per_month_above = nan", InvalidSetting, "finite"),
+        ("minutes_per_case = 7.0", "minutes_per_case = 0", InvalidSetting, "greater than 0"),
+        ("\nerror_rate = 0.04", "\nerror_rate = 4", InvalidSetting, "less than or equal to 1"),
     ],
 )
 def test_a_mistake_in_the_contract_is_named(tmp_path, old, new, error, says):

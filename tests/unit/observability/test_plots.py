@@ -9,8 +9,6 @@ from observability.reports import svg
 DRAWN = {
     "ranges": svg.ranges({"a": (1.0, 0.0, 2.0), "b": (None, -1.0, 1.0)}, title="T", mark=1.5),
     "waterfall": svg.waterfall({"up & up": 5.0, "<down>": -7.0}, title="T"),
-    "lines": svg.lines({"s": [(0.0, 1.0), (1.0, 3.0)]}, title="T", x_label="x", y_label="y"),
-    "no lines": svg.lines({}, title="T", x_label="x", y_label="y"),
 }
 
 
