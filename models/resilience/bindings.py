@@ -116,11 +116,11 @@ def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseCh
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
     """Return the messages in an order that the model accepts: Mistral's models refuse a human message right after a tool's result."""
-    if "mistral" not in " ".join(identity(model)).casefold():
-        return messages
     ordered: list[BaseMessage] = []
     for message in messages:
         if isinstance(message, HumanMessage) and ordered and isinstance(ordered[-1], ToolMessage):
+            if "mistral" not in " ".join(identity(model)).casefold():
+                return messages
             ordered.append(AIMessage("I have read this."))
         ordered.append(message)
     return ordered

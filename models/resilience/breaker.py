@@ -14,7 +14,7 @@ class Breaker:
     """
 
     def __init__(self, *, name: str, failures: int, open_s: float, clock: Clock) -> None:
-        self._name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
+        self.name, self._limit, self._open_s, self._clock = name, failures, open_s, clock
         self._failures = 0
         self._open_until = 0.0
         self._trial = False
@@ -34,7 +34,7 @@ class Breaker:
             wait_s = self._open_until - self._clock.monotonic_s()
             if wait_s > 0 or self._trial:
                 raise UpstreamDown(
-                    f"{self._name} failed {self._failures} times in a row and is left alone for a while. Try again later.",
+                    f"{self.name} failed {self._failures} times in a row and is left alone for a while. Try again later.",
                     retry_after_s=max(wait_s, 1.0),
                 )
             self._trial = True

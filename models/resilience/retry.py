@@ -182,9 +182,7 @@ class ResilientChatModel(ChatWrapper):
         added = self._labels(index, labels)
         # their classes end a cut stream silently
         if labels.get("model_provider") in SAY_THE_END and added.get("finish_reason") == "unknown":
-            raise UpstreamMalformed(
-                f"The stream of {identity(self.candidates[index])[1]} ended in the middle. Try again."
-            )
+            raise UpstreamMalformed(f"The stream of {self._breakers[index].name} ended in the middle. Try again.")
         yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=added))
 
     def _generate(
@@ -241,7 +239,7 @@ class ResilientChatModel(ChatWrapper):
 
     async def _attempt(self, index: int, call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float) -> T:
         try:
-            self.demand(identity(self.candidates[index])[1])
+            self.demand(self._breakers[index].name)
             async with self._limit(patience_s, deadline):
                 return await call(index)
         except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
@@ -254,7 +252,7 @@ class ResilientChatModel(ChatWrapper):
         self, first: list[ChatGenerationChunk], chunks: Chunks, index: int, deadline: float
     ) -> Chunks:
         # A failure is raised and not retried, since the beginning is already out
-        breaker, name = self._breakers[index], identity(self.candidates[index])[1]
+        breaker = self._breakers[index]
         async with aclosing(chunks):
             try:
                 for chunk in first:
@@ -264,7 +262,7 @@ class ResilientChatModel(ChatWrapper):
                         later = await next_or_none(chunks)
                     if later is None:
                         break
-                    self.demand(name)
+                    self.demand(breaker.name)
                     yield later
                 breaker.record_success()
             except Exception as error:  # as in `_attempt`
@@ -276,8 +274,8 @@ class ResilientChatModel(ChatWrapper):
         return asyncio.timeout(max(0.0, min(patience_s, deadline - float(self.clock.monotonic_s()))))
 
     def _fail(self, index: int, error: Exception) -> NoReturn:
-        failure = translate(error, model=identity(self.candidates[index])[1])
         breaker = self._breakers[index]
+        failure = translate(error, model=breaker.name)
         breaker.record_failure() if failure.retryable else breaker.record_no_verdict()
         if failure is error:
             raise failure
@@ -308,14 +306,14 @@ class ResilientChatModel(ChatWrapper):
         choice = kwargs.get("tool_choice")
         if not called and choice is not None and plain_choice(choice) not in {"auto", "none"}:
             raise UpstreamMalformed(
-                f"{identity(self.candidates[index])[1]} had to call a tool and did not. It may have no template for "
+                f"{self._breakers[index].name} had to call a tool and did not. It may have no template for "
                 f"tools, or too few tokens left. Use a model that calls tools, or leave it the choice."
             )
 
     def _labels(self, index: int, reported: Mapping[str, Any]) -> dict[str, Any]:
         labels: dict[str, Any] = {}
         if not reported.get("model_name") and not reported.get("model"):
-            labels["model_name"] = identity(self.candidates[index])[1]
+            labels["model_name"] = self._breakers[index].name
         if not any(reported.get(key) for key in ("finish_reason", "stop_reason")):  # telemetry reports none as an error
             labels["finish_reason"] = reported.get("done_reason") or reported.get("status") or "unknown"
         return labels

@@ -66,6 +66,7 @@ class ToolCallingAgent(MessageAgent):
         self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
         client = load_if_there("orchestration.middleware.client")
+        check = client.FormatMiddleware if client else CitationMiddleware
         middleware = [
             ProgressMiddleware(),
             InstructionsMiddleware(parts, prompts, client=options.client_instructions),
@@ -73,12 +74,7 @@ class ToolCallingAgent(MessageAgent):
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
-            CitationMiddleware(
-                parts.grounding,
-                repairs=options.repairs,
-                unsupported=options.unsupported,
-            ),
-            *([client.FormatMiddleware()] if client else []),
+            check(parts.grounding, repairs=options.repairs, unsupported=options.unsupported),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]

@@ -139,7 +139,7 @@ async def _answer_as(
         except ComponentError as error:
             content = {"failure": "model", "told": error.public}
         finally:
-            run.close()
+            await run.close()
             current.set_attribute(names.PROMPTS, ", ".join(sorted(run.prompts.values())))
         return ObjectAnswer(
             answer_id=run.answer_id,

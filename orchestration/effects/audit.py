@@ -7,6 +7,7 @@ file beside it, on the span of each call and in the log of each start. Whoever c
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -153,8 +154,12 @@ class SqliteAudit:
             connection.execute("INSERT INTO chain VALUES (?, ?, ?, ?, ?)", row)
             return head
 
-        head = await self._file.run(append)
-        _keep(self._head, head)
+        def keep() -> Head:
+            head = self._file.run_now(append)
+            _keep(self._head, head)
+            return head
+
+        head = await asyncio.to_thread(keep)
         annotate(names.AUDIT_HEAD, str(head))
 
     def probe(self) -> None:

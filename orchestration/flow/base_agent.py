@@ -231,7 +231,7 @@ class DurableAgent(ABC):
         except BudgetExceeded as error:
             result = await self._answer_within_budget(run, error)
         finally:
-            run.close()
+            await run.close()
         answer = Answer(
             answer_id=run.answer_id,
             thread_id=state["thread_id"],

@@ -86,7 +86,7 @@ class DocumentSteps:
         update: PlannedState = {"since": since}
         if earlier is None:
             return update, "new"
-        run.reuse(earlier)
+        await run.reuse(earlier)
         part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
         return {**update, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}, earlier.kind
 

@@ -113,10 +113,13 @@ class MessageAgent(DurableAgent):
             start = {**state, "messages": await self._new_messages(state, run, config), "repairs": 0, "findings": ""}
         elif begin in ("decided", "results"):
             start = await self._decisions(run, config)
-        await self._graph.ainvoke(start, config, durability="sync")
-        snapshot = await self._graph.aget_state(config)
-        values = cast("State", snapshot.values)
-        if snapshot.interrupts:
+        every = self._graph.stream_channels_asis
+        done = await self._graph.ainvoke(start, config, durability="sync", output_keys=every, version="v2")
+        values = cast("State", done.value)
+        if done.interrupts:
+            # those of earlier rounds that still wait, too
+            snapshot = await self._graph.aget_state(config)
+            values = cast("State", snapshot.values)
             run.client_calls = _client_calls(snapshot.interrupts)
             spoken = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)

@@ -82,7 +82,8 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
 
 
 def has_address(text: str) -> bool:
-    return _ADDRESS.search(_comparable(text)) is not None
+    # word by word, as they are removed: the pattern would go through a long text for 20 ms
+    return any(_ADDRESS.search(_comparable(word)) for word in text.split() if _PART_OF_ADDRESS.search(word))
 
 
 def addresses_in(texts: Iterable[str]) -> frozenset[str]:

@@ -77,8 +77,6 @@ class CitationMiddleware(RequestMiddleware):
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
         message = state["messages"][-1]
-        if state.get("result"):  # JSON for a program
-            return None
         if not isinstance(message, AIMessage) or message.tool_calls:
             return {"findings": ""} if state.get("findings") else None
         run, tries = current_run(), state.get("repairs", 0)

@@ -23,7 +23,7 @@ from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
-from orchestration.middleware.citations import CheckedState, repaired_drafts
+from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options
 from orchestration.middleware.policy import place_of
 from orchestration.requests import ClientOptions
@@ -80,13 +80,11 @@ def name_of(tool: dict[str, Any]) -> str:
 UNCHECKED = "the values of this JSON were not held against what was read"
 
 
-class FormatMiddleware(RequestMiddleware):
-    """Checks JSON answers. Stands inside of `CitationMiddleware`, which shows the model the findings and leaves JSON alone."""
-
-    state_schema = CheckedState
+class FormatMiddleware(CitationMiddleware):
+    """Checks answers that a client wants as JSON, and the others as `CitationMiddleware` does: a step less than both."""
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        run = current_run()
+        run, request = current_run(), await super().prepare(request)
         wanted = client_options(run).response_format
         if wanted is None:
             return request
@@ -97,11 +95,11 @@ class FormatMiddleware(RequestMiddleware):
         return request.override(system_message=system, model=_constrain_model(request.model, wanted))
 
     @hook_config(can_jump_to=["model"])
-    async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
+    async def aafter_model(self, state: CheckedState, runtime: Any) -> dict[str, Any] | None:
         run, message = current_run(), state["messages"][-1]
         wanted, tries = client_options(run).response_format, state.get("repairs", 0)
         if wanted is None or not isinstance(message, AIMessage) or message.tool_calls or not message.text.strip():
-            return None
+            return await super().aafter_model(state, runtime)
         text = json_of(message)
         mistake = await in_thread_within(VALIDATING_S, _mistake_in, text, schema_in(wanted))
         if not mistake:

@@ -226,10 +226,10 @@ class Run:
                 self.partial = "".join(chunk.text for chunk in heard)
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
                     call = self._priced_call(message_until_cut(heard, messages), expected, begun_s)
-                    self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
+                    await self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
                 raise
             message = join_chunks(heard)
-            self._charge(self._priced_call(message, expected, begun_s), spent)
+            await self._charge(self._priced_call(message, expected, begun_s), spent)
             # where the provider did not say, an estimate, or the run would have no limit
             spent.tokens = spent.tokens or count_tokens_approximately([*messages, message])
         if message.response_metadata.get(FALLBACK):
@@ -280,11 +280,11 @@ class Run:
         if what not in self.degraded:
             self.degraded.append(what)
 
-    def reuse(self, found: Recalled) -> None:
+    async def reuse(self, found: Recalled) -> None:
         """Record a charge of 0 for an earlier answer that is given again."""
-        self._record("cached", found.kind, usd=Decimal(0), basis=f"answer {found.answer_id} given again")
+        await self._record("cached", found.kind, usd=Decimal(0), basis=f"answer {found.answer_id} given again")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""
         if self._seconds is not None:
             return
@@ -292,7 +292,7 @@ class Run:
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
         usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
-        self._record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
+        await self._record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
 
     def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
         tokens = count_tokens_approximately(messages)
@@ -303,13 +303,14 @@ class Run:
     def _priced_call(self, message: AIMessage, expected: Call, begun: float) -> Call:
         return call_of(self.parts.chat, message, seconds=time.perf_counter() - begun, at=expected.at)
 
-    def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
+    async def _charge(self, call: Call, spent: _Spent, *, whole: bool = True) -> None:
         price = self.parts.prices.price(call)
         self._use(call.usage)
         self._local_s += call.seconds if call.local else 0.0
+        spent.tokens, spent.usd = _tokens_of(call), price.usd
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")
-        self._record(
+        await self._record(
             "chat",
             call.provider,
             layer="models",
@@ -320,9 +321,8 @@ class Run:
             basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
             at=call.at,
         )
-        spent.tokens, spent.usd = _tokens_of(call), price.usd
 
-    def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
+    async def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         self._costs.append(usd)
         charge = Charge(
             kind=kind,
@@ -334,7 +334,8 @@ class Run:
             trace_id=trace_id(),
             **{"at": self.parts.clock.now()} | details,
         )
-        self.parts.meter.record(charge)
+        # the disk must not block the event loop; a thread ends its work even if this is cancelled
+        await asyncio.to_thread(self.parts.meter.record, charge)
 
 
 @contextmanager

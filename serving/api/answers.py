@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.sse import ServerSentEvent
+from fastapi.sse import format_sse_event
 from pydantic import ConfigDict, Field
 
 from foundation.types import Principal
@@ -101,5 +101,5 @@ def as_json(answer: Answer) -> Response:
     return Response(answer.model_dump_json(), media_type=JSONResponse.media_type)
 
 
-def _sse(event: Event) -> ServerSentEvent:
-    return ServerSentEvent(raw_data=event.model_dump_json(exclude_none=True), event=event.kind)
+def _sse(event: Event) -> bytes:
+    return format_sse_event(data_str=event.model_dump_json(exclude_none=True), event=event.kind)

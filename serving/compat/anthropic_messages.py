@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.sse import ServerSentEvent
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -205,17 +204,17 @@ class MessageShape(Shape):
             "sixply": extra_of(answer),
         }
 
-    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+    def begin(self, answer: Answer) -> Iterator[bytes]:
         yield _sse("message_start", message=self.whole(answer) | {"content": [], "stop_reason": None})
 
-    def words(self, text: str) -> Iterator[ServerSentEvent]:
+    def words(self, text: str) -> Iterator[bytes]:
         if not self._writing:
             self._writing = True
             empty = {"type": "text", "text": "", "citations": None}
             yield _sse("content_block_start", index=0, content_block=empty)
         yield _sse("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
 
-    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
+    def end(self, answer: Answer, text: str) -> Iterator[bytes]:  # noqa: ARG002 - other shapes repeat the text
         if not self._writing and not answer.calls:
             yield from self.words("")
         if self._writing:
@@ -233,7 +232,7 @@ class MessageShape(Shape):
         yield _sse("message_delta", delta=ended, usage=whole["usage"])
         yield _sse("message_stop")
 
-    def error_event(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> bytes:
         return sse("error", anthropic_problem(error))
 
 
@@ -250,5 +249,5 @@ def _citations(answer: Answer) -> Iterator[dict[str, Any]]:
         }
 
 
-def _sse(kind: str, **content: Any) -> ServerSentEvent:
+def _sse(kind: str, **content: Any) -> bytes:
     return sse(kind, {"type": kind, **content})

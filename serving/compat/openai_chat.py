@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.sse import ServerSentEvent
+from fastapi.sse import format_sse_event
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -189,27 +189,27 @@ class ChatShape(Shape):
             "sixply": extra_of(answer),
         }
 
-    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+    def begin(self, answer: Answer) -> Iterator[bytes]:
         self._common |= {"id": f"chatcmpl-{answer.answer_id}"} | ({"usage": None} if self._wants_usage else {})
         content = None if answer.calls and not answer.text else ""
         yield self._chunk({"role": "assistant", "content": content})
 
-    def words(self, text: str) -> Iterator[ServerSentEvent]:
+    def words(self, text: str) -> Iterator[bytes]:
         yield self._chunk({"content": text})
 
-    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:  # noqa: ARG002 - other shapes repeat the text
+    def end(self, answer: Answer, text: str) -> Iterator[bytes]:  # noqa: ARG002 - other shapes repeat the text
         calls = [{"index": index, **call} for index, call in enumerate(_calls(answer))]
         if calls:
             yield self._chunk({"tool_calls": calls})
         yield self._chunk({}, _finish_reason(answer), sixply=extra_of(answer))
         if self._wants_usage:
             yield sse(None, {**self._common, "choices": [], "usage": _usage(answer.usage)})
-        yield ServerSentEvent(raw_data="[DONE]")
+        yield format_sse_event(data_str="[DONE]")
 
-    def error_event(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> bytes:
         return sse(None, openai_problem(error))
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> ServerSentEvent:
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> bytes:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
         return sse(None, {**self._common, "choices": choices, **extra})
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.sse import ServerSentEvent
 
 from foundation.errors import InvalidRequest, NotFound, SixplyError
 from foundation.output.markdown import markdown
@@ -233,13 +232,13 @@ class ResponseShape(Shape):
             "sixply": extra_of(answer),
         }
 
-    def begin(self, answer: Answer) -> Iterator[ServerSentEvent]:
+    def begin(self, answer: Answer) -> Iterator[bytes]:
         started = self.whole(answer) | {"status": "in_progress", "output": [], "usage": None, "completed_at": None}
         self._place = {"item_id": f"msg_{answer.answer_id}", "output_index": 0, "content_index": 0}
         yield self._sse("response.created", response=started)
         yield self._sse("response.in_progress", response=started)
 
-    def words(self, text: str) -> Iterator[ServerSentEvent]:
+    def words(self, text: str) -> Iterator[bytes]:
         if not self._message:
             self._message = _message(answer_yet_to_come(), "", []) | {"id": self._place["item_id"]}
             started = self._message | {"status": "in_progress", "content": []}
@@ -247,7 +246,7 @@ class ResponseShape(Shape):
             yield self._sse("response.content_part.added", **self._place, part=self._message["content"][0])
         yield self._sse("response.output_text.delta", **self._place, delta=text, logprobs=[])
 
-    def end(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
+    def end(self, answer: Answer, text: str) -> Iterator[bytes]:
         if not self._message and not answer.calls:
             yield from self.words("")
         if self._message:
@@ -257,12 +256,12 @@ class ResponseShape(Shape):
             yield from self._call(index, call)
         yield self._sse(f"response.{_status(answer)}", response=self.whole(answer) | {"output": [*messages, *calls]})
 
-    def error_event(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> bytes:
         problem = openai_problem(error)  # OpenAI's client raises because of the member "error"
         members = {name: problem["error"][name] for name in ("code", "message", "param")}
         return sse("error", {"type": "error", "sequence_number": 0, **members, **problem})
 
-    def _end_message(self, answer: Answer, text: str) -> Iterator[ServerSentEvent]:
+    def _end_message(self, answer: Answer, text: str) -> Iterator[bytes]:
         (part,) = self._message["content"]
         # in what was sent, not in the answer: a streamed draft can differ from the checked text
         self._message["status"] = _status(answer)
@@ -274,7 +273,7 @@ class ResponseShape(Shape):
         yield self._sse("response.content_part.done", **self._place, part=part)
         yield self._sse("response.output_item.done", output_index=0, item=self._message)
 
-    def _call(self, index: int, call: dict[str, Any]) -> Iterator[ServerSentEvent]:
+    def _call(self, index: int, call: dict[str, Any]) -> Iterator[bytes]:
         place, arguments = {"item_id": call["id"], "output_index": index}, call["arguments"]
         started = call | {"status": "in_progress", "arguments": ""}
         yield self._sse("response.output_item.added", output_index=index, item=started)
@@ -282,7 +281,7 @@ class ResponseShape(Shape):
         yield self._sse("response.function_call_arguments.done", **place, name=call["name"], arguments=arguments)
         yield self._sse("response.output_item.done", output_index=index, item=call)
 
-    def _sse(self, kind: str, **content: Any) -> ServerSentEvent:
+    def _sse(self, kind: str, **content: Any) -> bytes:
         return sse(kind, {"type": kind, "sequence_number": next(self._number), **content})
 
 

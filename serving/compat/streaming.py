@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.sse import ServerSentEvent
+from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
 from foundation.errors import BudgetExceeded, Conflict, SixplyError
@@ -39,22 +39,22 @@ class Shape(ABC):
         """Return the reply."""
 
     @abstractmethod
-    def begin(self, answer: Answer) -> Iterable[ServerSentEvent]:
+    def begin(self, answer: Answer) -> Iterable[bytes]:
         """Yield the events before the text. The answer may have nothing but its ids yet."""
 
     @abstractmethod
-    def words(self, text: str) -> Iterable[ServerSentEvent]:
+    def words(self, text: str) -> Iterable[bytes]:
         """Yield the events of a piece of the text."""
 
     @abstractmethod
-    def end(self, answer: Answer, text: str) -> Iterable[ServerSentEvent]:
+    def end(self, answer: Answer, text: str) -> Iterable[bytes]:
         """Yield the events after the text, for the answer and all text that was sent."""
 
     @abstractmethod
-    def error_event(self, error: SixplyError) -> ServerSentEvent:
+    def error_event(self, error: SixplyError) -> bytes:
         """Return the last event of a stream that failed."""
 
-    def events_of(self, event: Event) -> Iterator[ServerSentEvent]:
+    def events_of(self, event: Event) -> Iterator[bytes]:
         """Yield the vendor's events for one of ours."""
         if event.answer is not None:
             yield from self._finish(event.answer)
@@ -68,7 +68,7 @@ class Shape(ABC):
             self._draft += event.token
             yield from self._send(markdown(event.token))
 
-    def _finish(self, answer: Answer) -> Iterator[ServerSentEvent]:
+    def _finish(self, answer: Answer) -> Iterator[bytes]:
         if self._round is None:  # an agent that sends checked text only
             yield from self.begin(answer)
             remaining = with_footnotes(answer)
@@ -87,7 +87,7 @@ class Shape(ABC):
             remaining = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"
         return f"{remaining}\n\n{notes}" if notes else remaining
 
-    def _send(self, text: str) -> Iterator[ServerSentEvent]:
+    def _send(self, text: str) -> Iterator[bytes]:
         self._text += text
         yield from self.words(text)
 
@@ -148,6 +148,6 @@ def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:
     return Conflict(text) if answer.status == "waiting" else BudgetExceeded(text, limit="request")
 
 
-def sse(kind: str | None, content: dict[str, Any]) -> ServerSentEvent:
+def sse(kind: str | None, content: dict[str, Any]) -> bytes:
     """Return an event with the name `kind`, or without a name."""
-    return ServerSentEvent(raw_data=problems.to_json(content).decode(), event=kind)
+    return format_sse_event(data_str=problems.to_json(content).decode(), event=kind)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 from fastapi import Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from foundation.errors import ShuttingDown, SixplyError
@@ -105,16 +105,17 @@ def explain(error: Exception) -> SixplyError:
 def stream_events(
     events: AsyncIterator[Event],
     lifecycle: Lifecycle,
-    encode: Callable[[Event], Iterable[ServerSentEvent]],
-    failed: Callable[[SixplyError], ServerSentEvent],
+    encode: Callable[[Event], Iterable[bytes]],
+    failed: Callable[[SixplyError], bytes],
 ) -> EventStream:
     """Stream the agent's events to the caller. An error is the last event, because the status has already been sent."""
 
-    async def encode_events() -> AsyncGenerator[ServerSentEvent | None]:
+    async def encode_events() -> AsyncGenerator[bytes]:
         try:
             async with aclosing(follow(events, lifecycle)) as followed:
                 async for event in followed:
-                    for sent in (None,) if event is None else encode(event):
+                    # some events are nothing in another vendor's shape
+                    if sent := KEEPALIVE_COMMENT if event is None else b"".join(encode(event)):
                         yield sent
         except Exception as error:
             yield failed(explain(error))
@@ -123,19 +124,11 @@ def stream_events(
 
 
 class EventStream(EventSourceResponse):
-    """Server-sent events from a generator, which is always closed at the end. `None` sends a comment."""
+    """Server-sent events from a generator, which is always closed at the end."""
 
-    def __init__(self, events: AsyncGenerator[ServerSentEvent | None]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
         self._events = events
-
-        async def encode() -> AsyncIterator[bytes]:
-            async for event in events:
-                if event is None:
-                    yield format_sse_event(comment="ping")
-                else:
-                    yield format_sse_event(data_str=event.raw_data, event=event.event)
-
-        super().__init__(encode(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
@@ -171,11 +164,12 @@ async def _wait_until_left(request: Request) -> None:
 
 
 async def _next(queue: asyncio.Queue[Item]) -> Event | None:
+    # a time limit around each wait costs as much as encoding a word
+    ping = asyncio.get_running_loop().call_later(PING_S, queue.put_nowait, None)
     try:
-        async with asyncio.timeout(PING_S):
-            item = await queue.get()
-    except TimeoutError:
-        return None
+        item = await queue.get()
+    finally:
+        ping.cancel()
     if isinstance(item, Exception):
         raise item
     if item is not None and item.kind == "error":

@@ -123,8 +123,8 @@ async def test_the_machines_time_is_charged_once_and_without_the_time_of_local_c
     world.chat = Local(replies=("fine",))
     run = run_of(world)
     await run.generate([HumanMessage("hello")])
-    run.close()
-    run.close()
+    await run.close()
+    await run.close()
     machine = [charge for charge in world.till.charges if charge.kind == "machine"]
     assert len(machine) == 1
     call = next(charge for charge in world.till.charges if charge.kind == "chat")
