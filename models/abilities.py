@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
+from models.pricing import identity
 from models.resilience.vendor_errors import translate
 
 WORD = "BLUE"
@@ -61,7 +62,7 @@ async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, if_not
     except NotImplementedError as error:
         can, found = False, str(error) or "not offered by its client"
     except Exception as error:  # every vendor has exceptions of its own
-        can, found = False, str(translate(error, model=name))
+        can, found = False, str(translate(error, model=identity(model)[1]))
     return Ability(name, can, " ".join(found.split()), if_so if can else if_not)
 
 

@@ -27,6 +27,8 @@ class ClientOptions(Noun):
     tool_choice: str = "auto"
     """Whether the first reply calls one of `tools`: auto, none, any (one of them), or the name of one."""
     parallel_tool_calls: bool = True
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """How each reply of the model is written: `max_tokens`, `stop`, and `SAMPLING` of `models.resilience.bindings`."""
     response_format: dict[str, Any] | None = None
     """The answer's format as in Chat Completions: json_object or json_schema; `None`: Markdown."""
 

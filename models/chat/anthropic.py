@@ -31,10 +31,7 @@ class Options(RemoteChatOptions):
 
 
 class AnthropicChat(ChatAnthropic):
-    """LangChain's client with our own connections, which have a connect timeout and can be closed.
-
-    The parent has a single timeout and shares its connections between all event loops.
-    """
+    """LangChain's client with our own connections. Its own have a single timeout, and all event loops share them."""
 
     _http: tuple[httpx2.Client, httpx2.AsyncClient] = PrivateAttr()
 
@@ -51,9 +48,7 @@ class AnthropicChat(ChatAnthropic):
         return {**self._client_params, "timeout": self._http[0].timeout}
 
     def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[AIMessageChunk | None, Any]:
-        """Add the input usage, which the provider reports first, to the parent's chunk. The parent takes it from the
-        end, where not every server repeats it and which an abandoned stream never reaches.
-        """
+        # the parent takes the input usage from the end, where not every server repeats it and which an abandoned stream never has
         chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
             usage = event.message.usage

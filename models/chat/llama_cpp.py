@@ -1,8 +1,4 @@
-"""A GGUF model in this process: llama.cpp's HTTP server on loopback, called by LangChain's OpenAI client.
-
-By default the server has no key and admits any origin. Here it listens on a free loopback port, requires a random key
-of this process, admits no other origin and serves neither pages nor metrics.
-"""
+"""A GGUF model in this process: llama.cpp's HTTP server on loopback, called by LangChain's OpenAI client."""
 
 from __future__ import annotations
 
@@ -56,10 +52,6 @@ class LlamaCppChat(ChatOpenAI):
 
     local: ClassVar[bool] = True
     _server: xllamacpp.Server | None = PrivateAttr(default=None)
-
-    @property
-    def _llm_type(self) -> str:
-        return "llama-cpp-chat"
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": "llama_cpp"}
@@ -131,6 +123,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
 def _start(path: Path, *, name: str, key: str, options: Options, threads: int) -> xllamacpp.Server:
     import xllamacpp
 
+    # by default it has no key, admits any origin, and serves pages and metrics
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     if options.adapter is not None:

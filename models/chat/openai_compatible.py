@@ -107,7 +107,9 @@ class OpenAICompatibleChat(ChatOpenAI):
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
-        for choice in chunk.get("choices") or ():
+        # a second choice, where somebody asked for several, would be mixed into the first
+        chunk["choices"] = [choice for choice in chunk.get("choices") or () if not choice.get("index")]
+        for choice in chunk["choices"]:
             delta = choice.setdefault("delta", None) or {}  # some servers leave out what LangChain looks up
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"

@@ -1,12 +1,5 @@
-"""A scripted chat model: a double for tests, labelled as one wherever it appears.
-
-    [models.chat]
-    use = "scripted"
-    replies = ["First answer.", "Second answer."]      # in turn, then from the start again
-    searches = true                                    # for an agent that calls tools: looks the question up, and quotes
-    patterns = { "refund" = "Fourteen days." }         # a regular expression in the last message, tried first
-
-In Python a reply may also be an AIMessage (with tool calls, say), an exception to raise, or a function of the messages.
+"""A scripted chat model: a double for tests, labelled as one wherever it appears. In Python a reply may also be an
+AIMessage (with tool calls, say), an exception to raise, or a function of the messages.
 """
 # ruff: noqa: ARG002  # who calls it reports what came back
 
@@ -36,7 +29,9 @@ Reply = str | AIMessage | Exception | Callable[[Sequence[BaseMessage]], Any]
 
 class Options(Section):
     replies: tuple[str, ...] = ()
+    """In turn, then from the start again."""
     patterns: dict[str, str] = Field(default_factory=dict)
+    """Replies by a regular expression in the last message, tried first."""
     raises: str | None = None
     """Code of a ComponentError, such as "upstream_down", that every call raises; `None`: none."""
     searches: bool = False

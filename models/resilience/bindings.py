@@ -13,6 +13,8 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel
 
 from models.pricing import identity, is_local
 
+# What else a call may set of how a reply is written, where the model has a field of that name
+SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed", "temperature", "top_k", "top_p"})
 # Names of LangChain's classes for the token limit of a reply, besides `max_tokens`
 OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
 # A warning about a model whose profile does not say whether it calls tools
@@ -103,15 +105,24 @@ def longest_reply(model: BaseChatModel, asked: int | None = None) -> int | None:
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
 
-def carry_limit(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
-    """Return the model and the arguments for one call, with `max_tokens` moved to the model's own field where it has
-    another or that field wins: some classes pass unknown arguments to a client that refuses them.
+def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
+    """Return the model and the arguments for one call. `max_tokens`, of which the lower counts, moves to the model's own
+    field where it has another or that field wins: some classes pass unknown arguments to a client that refuses them.
+    So do `SAMPLING`, or they are dropped where the model has no such field, or reasons and refuses them.
     """
-    own = next((name for name in ("max_tokens", *OTHER_LIMITS) if name in type(model).model_fields), None)
-    counts_for_more = own != "max_tokens" or getattr(model, "use_responses_api", False)
-    if own is None or not counts_for_more or "max_tokens" not in arguments:
-        return model, arguments
-    return model.model_copy(update={own: arguments.pop("max_tokens")}), arguments
+    fields, thinking = type(model).model_fields, getattr(model, "thinking", None) or {}
+    reasons = thinking or (model.profile or {}).get("temperature") is False
+    sampling = {name: arguments.pop(name) for name in SAMPLING & arguments.keys()}
+    own = {} if reasons else {name: value for name, value in sampling.items() if name in fields}
+    # below the tokens that are set apart for thinking, a limit would be refused
+    if (limit := arguments.pop("max_tokens", 0)) > thinking.get("budget_tokens", 0):
+        limit = longest_reply(model, limit)
+        field = next((name for name in ("max_tokens", *OTHER_LIMITS) if name in fields), None)
+        if field is None or (field == "max_tokens" and not getattr(model, "use_responses_api", False)):
+            arguments["max_tokens"] = limit
+        else:
+            own[field] = limit
+    return model.model_copy(update=own) if own else model, arguments
 
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:

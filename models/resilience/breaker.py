@@ -55,9 +55,7 @@ class Breaker:
 
 
 class RetryBudget:
-    """Limits retries to a share of the calls: each call earns `share`, each retry costs 1, and up to `SAVED` can be
-    saved. Without it an outage would multiply the load on a provider by the attempts of every call.
-    """
+    """Limits retries to a share of the calls, or an outage would multiply the load on a provider. Each call earns `share`."""
 
     SAVED = 10.0
 

@@ -46,10 +46,8 @@ def key_for(section: str, model: str, address: str, key: SecretStr | None) -> Se
 def clients(
     *, connect_s: float, read_s: float, keep_alive: bool, proxies: bool = True, max_bytes: int = CHAT_BYTES
 ) -> tuple[httpx2.Client, httpx2.AsyncClient]:
-    """Return a client for sync and one for async calls. Nothing is connected yet.
-
-    A reply of more than `max_bytes`, or a compressed one, is broken off. `read_s` is the longest silence: until the first
-    byte, and between two pieces of a stream. Keep-alive is off by default.
+    """Return a client for sync and one for async calls. A reply of more than `max_bytes`, or a compressed one, is broken
+    off. `read_s` is the longest silence: until the first byte, and between two pieces of a stream.
     """
     import httpx2
 

@@ -1,10 +1,7 @@
 """A resilient chat model around others: time limits, retries, fallbacks in order, a circuit breaker for each.
 
-It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span. All logic is
-async; the sync methods run it in an event loop of their own.
-
-Waits have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard,
-"Release It!", and gRPC's A6.
+It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span. Waits have
+full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Retries are a share of the calls: Nygard, "Release It!".
 """
 # ruff: noqa: ARG002, SLF001  # LangChain spells the hooks of a chat model with an underscore, and reports for the wrapper
 
@@ -30,15 +27,15 @@ from models.pricing import identity
 from models.resilience.bindings import (
     ChatWrapper,
     bound_arguments,
-    carry_limit,
     carry_order,
+    carry_settings,
     demand_ability,
     longest_reply,
     plain_choice,
     rebind,
 )
 from models.resilience.breaker import Breaker, RetryBudget
-from models.resilience.streams import Chunks, bound_stream, metadata_of, next_or_none, read_first_words, stream_of
+from models.resilience.streams import Chunks, bound_stream, metadata_of, read_first_words, stream_of
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
@@ -78,10 +75,8 @@ def resilient(
 
 
 class ResilientChatModel(ChatWrapper):
-    """Build it with `resilient`. Identity, sampling parameters and token counting are those of the primary model.
-
-    Raises, from every entry: a ComponentError (the last one, when all models failed), with the vendor's exception as
-    its cause; InvalidRequest for an empty list of messages.
+    """Built by `resilient`. Identity and token counting are those of the primary model. Raises a ComponentError (the last
+    one, when all models failed), with the vendor's exception as its cause; InvalidRequest for an empty list of messages.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -140,13 +135,11 @@ class ResilientChatModel(ChatWrapper):
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return rebind(structured, self.primary, self)
 
-    # The four entries of a LangChain chat model. Two do the work, two borrow an event loop.
-
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
-            model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
+            model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
             return await model._agenerate(carry_order(model, messages), stop=stop, **arguments)
 
         timeout_s = self.settings.timeout_s
@@ -162,7 +155,7 @@ class ResilientChatModel(ChatWrapper):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
-            model, arguments = carry_limit(self.candidates[index], self._arguments(index, kwargs))
+            model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, carry_order(model, messages), stop, arguments)
             longest = longest_reply(model, kwargs.get("max_tokens"))
             return await read_first_words(bound_stream(chunks, identity(model)[1], longest))
@@ -201,12 +194,10 @@ class ResilientChatModel(ChatWrapper):
         with start_blocking_portal() as portal:
             chunks = self._astream(messages, stop, **kwargs)
             try:
-                while (chunk := portal.call(next_or_none, chunks)) is not None:
+                while (chunk := portal.call(anext, chunks, None)) is not None:
                     yield chunk
             finally:
                 portal.call(chunks.aclose)
-
-    # Retries, fallbacks, breakers.
 
     async def _first_success(
         self, messages: list[BaseMessage], call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
@@ -259,7 +250,7 @@ class ResilientChatModel(ChatWrapper):
                     yield chunk
                 while True:
                     async with self._limit(self.settings.gap_s, deadline):
-                        later = await next_or_none(chunks)
+                        later = await anext(chunks, None)
                     if later is None:
                         break
                     self.demand(breaker.name)

@@ -28,9 +28,7 @@ Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
 async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
-    """Yield the stream, and raise once it is longer than `max_tokens` can be. A chunk counts as one character at least,
-    so that endless empty ones end too. Raises UpstreamMalformed: the stream is too long.
-    """
+    """Yield the stream. Raises UpstreamMalformed once it is longer than `max_tokens` can be."""
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
     async with aclosing(chunks):
         async for chunk in chunks:
@@ -39,6 +37,7 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
             texts = [value for block in blocks for value in (block.values() if isinstance(block, dict) else [block])]
             texts += [call.get("args") or "" for call in getattr(message, "tool_call_chunks", ())]
             texts += message.additional_kwargs.values()
+            # endless empty chunks end too
             room -= max(1, sum(len(str(text)) for text in texts))
             if room < 0:
                 raise UpstreamMalformed(
@@ -129,7 +128,7 @@ async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], C
     """Return the chunks up to the first with content, until which a retry can hide a failure, and the rest of the stream."""
     first: list[ChatGenerationChunk] = []
     try:
-        while (chunk := await next_or_none(chunks)) is not None:
+        while (chunk := await anext(chunks, None)) is not None:
             first.append(chunk)
             said = chunk.message.content or chunk.message.additional_kwargs.get("reasoning_content")
             if said or getattr(chunk.message, "tool_call_chunks", None):
@@ -140,7 +139,3 @@ async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], C
     if not first:
         raise UpstreamMalformed("The stream ended before it began. Try again; if it stays, check the model's server.")
     return first, chunks
-
-
-async def next_or_none(chunks: Chunks) -> ChatGenerationChunk | None:
-    return await anext(chunks, None)

@@ -28,14 +28,9 @@ _KINDS: Mapping[str, type[ComponentError]] = {
     "httpx.TimeoutException": UpstreamTimeout,
     "httpx2.TimeoutException": UpstreamTimeout,
     "langchain_core.exceptions.ModelRateLimitError": UpstreamLimited,
-    "langchain_core.exceptions.ModelAuthenticationError": UpstreamRejected,
-    "langchain_core.exceptions.ModelPermissionDeniedError": UpstreamRejected,
-    "langchain_core.exceptions.ModelInvalidRequestError": UpstreamRejected,
-    "langchain_core.exceptions.ModelNotFoundError": UpstreamRejected,
-    "langchain_core.exceptions.ContextOverflowError": UpstreamRejected,
-    "langchain_core.exceptions.ModelRefusalError": UpstreamRejected,
     "langchain_core.exceptions.ModelAPIError": UpstreamDown,
     "langchain_core.exceptions.ModelConnectionError": UpstreamDown,
+    "langchain_core.exceptions.ModelError": UpstreamRejected,  # of all others
     "openai.APIConnectionError": UpstreamDown,
     "anthropic.APIConnectionError": UpstreamDown,
     "httpx.TransportError": UpstreamDown,
@@ -67,13 +62,18 @@ _ADVICE: Mapping[type[ComponentError], str] = {
     UpstreamDown: "cannot be reached or failed. Try again; if it stays, check its address and its status page",
     UpstreamTimeout: "did not answer in time. Try again, or raise the timeout",
     UpstreamMalformed: "sent an answer that cannot be used. Try again; if it stays, check that the address speaks this API",
-    UpstreamRejected: "refused the request. Check the key, the model's name and the length of the prompt",
+    UpstreamRejected: "refused the request. Check the model's name, the length of the prompt and what is set of the reply",
     ComponentError: "failed in an unknown way. The cause is in the log",
 }
 
+_KEY = (
+    "refused the key. Set the right one in the environment: SIXPLY__MODELS__CHAT__API_KEY, or the api_key of whichever section "
+    "names this model"
+)
 _REDIRECTED = (
     "sends the request on to another address, where it is not sent. Put the address that is meant into base_url"
 )
+_STATUS_ADVICE = {401: _KEY, 403: _KEY} | dict.fromkeys(range(300, 400), _REDIRECTED)
 
 
 def translate(error: Exception, *, model: str = "The model") -> SixplyError:
@@ -92,7 +92,7 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
         names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
         kind = next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
     found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
-    advice = _REDIRECTED if status is not None and 300 <= status < 400 else _ADVICE[kind]
+    advice = _STATUS_ADVICE.get(status or 0, _ADVICE[kind])
     return kind(f"{model} {advice} ({found_text}).", retry_after_s=_retry_after_s(error))
 
 

@@ -158,7 +158,8 @@ class DocumentSteps:
             return await draft_generative(state["query"], evidence[:PASSAGES], run)
         except ComponentError as error:
             if not alone:
-                run.note(f"language model unavailable: {error.code}")
+                # what does not pass by itself, such as a refused key, comes with what to do
+                run.note(f"language model unavailable: {error.code if error.retryable else error}")
                 return draft_extractive(state["query"], evidence)
             if (draft := salvage_partial(run.partial, evidence[:PASSAGES])) is None:
                 raise

@@ -35,21 +35,22 @@ ONE_AT_A_TIME = "Nothing was called: the client takes one call at a time. Make t
 
 
 class ClientToolsMiddleware(RequestMiddleware):
-    """Offers the client's tools. Stands outside of `PolicyMiddleware`: such a call does not go to the executor."""
+    """Offers the client's tools, and applies its settings. Stands outside of `PolicyMiddleware`: such a call does not go to the executor."""
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         run = current_run()
         client = client_options(run)
+        settings = {**request.model_settings, **client.settings}
         if not _names(client):
-            return request
+            return request.override(model_settings=settings)
         changes: dict[str, Any] = {"tools": [*request.tools, *client.tools]}
         choice = run.request.client.tool_choice if run.request else "auto"
         # the client's choice is about its own tools, and about the first reply
         if choice != "auto" and not run.calls:
             changes = {"tools": list(client.tools), "tool_choice": choice}
         if not client.parallel_tool_calls:
-            changes["model_settings"] = {**request.model_settings, "parallel_tool_calls": False}
-        return request.override(**changes)
+            settings["parallel_tool_calls"] = False
+        return request.override(**changes, model_settings=settings)
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call, messages = current_run(), request.tool_call, request.state["messages"]

@@ -11,9 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from foundation.errors import SixplyError
-from foundation.types import Principal
 from orchestration.events import Answer
-from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import RequestBody, Text
 from serving.compat.conversation import (
@@ -30,17 +28,11 @@ from serving.compat.conversation import (
 from serving.compat.errors import anthropic_problem
 from serving.compat.shapes import TextPart, VendorRequest, extra_of, request_of, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
-from serving.runtime import Running, Runtime
+from serving.runtime import Running
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])
 
-# Parameters accepted without effect
-TUNING = frozenset({"cache_control", "max_tokens", "service_tier", "temperature", "top_k", "top_p"})
 PARALLEL = "disable_parallel_tool_use"
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "stop_sequences": ([],),
-    "thinking": ({"type": "disabled"},),
-}
 
 
 class ThinkingPart(BaseModel):
@@ -146,13 +138,8 @@ class MessagesRequest(VendorRequest):
 @router.post("/messages", **route_arguments("The message, or with `stream` the events of its making."))
 async def message(body: MessagesRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    shape = MessageShape(body.model)
-    return await reply(_request_of(body, caller, runtime), shape, request, caller, runtime, stream=body.stream)
-
-
-def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
     choice = body.tool_choice or {}
-    return request_of(
+    wanted = request_of(
         body,
         [message for turn in body.messages for message in turn.as_messages],
         caller,
@@ -163,12 +150,11 @@ def _request_of(body: MessagesRequest, caller: Principal, runtime: Runtime) -> A
         ],
         response_format=body.output_config.format if body.output_config else None,
         format_name="output_config",
-        tuning=TUNING,
-        neutral=NEUTRAL,
         instructions=_text_of(body.system),
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,
     )
+    return await reply(body, wanted, MessageShape(body.model), request, caller, runtime=runtime)
 
 
 class MessageShape(Shape):
@@ -181,7 +167,9 @@ class MessageShape(Shape):
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         usage, text = answer.usage, with_footnotes(answer)
-        part = {"type": "text", "text": text, "citations": list(_citations(answer)) or None}
+        part: dict[str, Any] = {"type": "text", "text": text}
+        if citations := list(_citations(answer)):  # strict clients refuse a null, as in the counts below
+            part["citations"] = citations
         uses = [
             {"type": "tool_use", "id": call.call_id, "name": call.tool, "input": dict(call.arguments)}
             for call in answer.calls
@@ -196,8 +184,8 @@ class MessageShape(Shape):
             "stop_reason": reasons.get(answer.stop_reason, "end_turn"),
             "stop_sequence": None,
             "usage": {
-                "input_tokens": usage.input_tokens,
-                "output_tokens": usage.output_tokens,
+                "input_tokens": usage.input_tokens or 0,
+                "output_tokens": usage.output_tokens or 0,
                 "cache_read_input_tokens": usage.cached_input_tokens,
                 "cache_creation_input_tokens": None,
             },
@@ -210,8 +198,7 @@ class MessageShape(Shape):
     def words(self, text: str) -> Iterator[bytes]:
         if not self._writing:
             self._writing = True
-            empty = {"type": "text", "text": "", "citations": None}
-            yield _sse("content_block_start", index=0, content_block=empty)
+            yield _sse("content_block_start", index=0, content_block={"type": "text", "text": ""})
         yield _sse("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
 
     def end(self, answer: Answer, text: str) -> Iterator[bytes]:  # noqa: ARG002 - other shapes repeat the text

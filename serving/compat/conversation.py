@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -154,6 +154,7 @@ def options_of(
     tools: Sequence[FunctionDefinition] = (),
     tool_choice: Any = None,
     parallel: bool = True,
+    settings: Mapping[str, Any] | None = None,
     response_format: ResponseFormat | None = None,
 ) -> ClientOptions:
     """Return the client's options: its tools, and its system messages after `instructions`. Raises as `_choice_of`."""
@@ -163,6 +164,7 @@ def options_of(
         tools=tuple(_as_openai(tool) for tool in tools),
         tool_choice=_choice_of(tool_choice, {tool.name for tool in tools}),
         parallel_tool_calls=parallel,
+        settings=dict(settings or {}),
         response_format=response_format.as_chat() if response_format else None,
     )
 

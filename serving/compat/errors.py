@@ -57,7 +57,9 @@ def openai_problem(error: SixplyError, param: str | None = None) -> dict[str, An
 def anthropic_problem(error: SixplyError) -> dict[str, Any]:
     """Return Anthropic's error object for `error`."""
     kind = ANTHROPIC_KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    message = {"message": shorten(error.public, DETAIL_SHOWN), "code": error.code}
+    message: dict[str, Any] = {"message": shorten(error.public, DETAIL_SHOWN), "code": error.code}
+    if getattr(error, "param", None) == "thread":  # upon this Anthropic's tool runners send whole conversations
+        message["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
     return {"type": "error", "error": {"type": kind} | message}
 
 

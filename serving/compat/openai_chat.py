@@ -12,9 +12,8 @@ from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMe
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import SixplyError
-from foundation.types import Principal, Usage
+from foundation.types import Usage
 from orchestration.events import Answer
-from orchestration.requests import AnswerRequest
 from serving.access.identity import Asker
 from serving.api.schemas import Text
 from serving.compat.conversation import (
@@ -33,21 +32,6 @@ from serving.http.errors import responses
 from serving.runtime import Running, Runtime, admit
 
 router = APIRouter(prefix="/v1", tags=["openai"])
-
-# clients send these by default, and the configuration decides them: accepted without effect
-TUNING = frozenset({
-    "frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "prompt_cache_key", "reasoning_effort",
-    "safety_identifier", "seed", "service_tier", "store", "temperature", "top_p", "user", "verbosity",
-})  # fmt: skip
-
-# Values that change nothing. Other values of these parameters, and unlisted parameters, are refused.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "stop": ([],),
-}
 
 
 class ImageAddress(BaseModel):
@@ -130,8 +114,18 @@ class ChatRequest(VendorRequest):
 @router.post("/chat/completions", **route_arguments("The completion, or with `stream` its chunks, ending with [DONE]."))
 async def complete(body: ChatRequest, request: Request, caller: Asker, runtime: Running) -> Response:
     """Answer the last user message."""
-    shape = ChatShape(body, _now(runtime))
-    return await reply(_request_of(body, caller, runtime), shape, request, caller, runtime, stream=body.stream)
+    wanted = request_of(
+        body,
+        [message.as_message for message in body.messages],
+        caller,
+        runtime,
+        tools=[tool.function for tool in body.tools],
+        response_format=body.response_format,
+        format_name="response_format",
+        tool_choice=body.tool_choice,
+        parallel=body.parallel_tool_calls is not False,
+    )
+    return await reply(body, wanted, ChatShape(body, runtime), request, caller, runtime=runtime)
 
 
 @router.get("/models", responses=responses(vendor=True), dependencies=[admit("reads")])
@@ -149,30 +143,16 @@ async def model(model: Annotated[str, Path(examples=["sixply"])], _: Asker, runt
 
 
 def _card(name: str, runtime: Runtime) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": _now(runtime), "owned_by": "sixply"}
-
-
-def _request_of(body: ChatRequest, caller: Principal, runtime: Runtime) -> AnswerRequest:
-    return request_of(
-        body,
-        [message.as_message for message in body.messages],
-        caller,
-        runtime,
-        tools=[tool.function for tool in body.tools],
-        response_format=body.response_format,
-        format_name="response_format",
-        tuning=TUNING,
-        neutral=NEUTRAL,
-        tool_choice=body.tool_choice,
-        parallel=body.parallel_tool_calls is not False,
-    )
+    created = int(runtime.system.context.clock.now().timestamp())
+    return {"id": name, "object": "model", "created": created, "owned_by": "sixply"}
 
 
 class ChatShape(Shape):
     """A completion, or its chunks in OpenAI's order."""
 
-    def __init__(self, body: ChatRequest, created: int) -> None:
+    def __init__(self, body: ChatRequest, runtime: Runtime) -> None:
         super().__init__()
+        created = int(runtime.system.context.clock.now().timestamp())
         self._wants_usage = body.stream_options is not None and body.stream_options.include_usage
         self._common: dict[str, Any] = {"object": "chat.completion.chunk", "created": created, "model": body.model}
 
@@ -231,7 +211,3 @@ def _usage(usage: Usage) -> dict[str, int] | None:
     if sent is None or made is None:
         return None
     return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
-
-
-def _now(runtime: Runtime) -> int:
-    return int(runtime.system.context.clock.now().timestamp())

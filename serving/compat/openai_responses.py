@@ -19,7 +19,6 @@ from serving.access.identity import Asker
 from serving.api.schemas import Identifier
 from serving.compat.conversation import FunctionDefinition
 from serving.compat.errors import UnsupportedParameter, openai_problem
-from serving.compat.openai_chat import NEUTRAL, TUNING
 from serving.compat.responses_input import ResponsesRequest
 from serving.compat.shapes import extra_of, footnotes, request_of, with_footnotes
 from serving.compat.streaming import (
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-HERE = frozenset({"max_output_tokens", "reasoning"})
-ASKS_NOTHING: dict[str, tuple[Any, ...]] = NEUTRAL | {"include": ([],), "truncation": ("disabled", "auto")}
 PREFIX = "resp_"
 # Prefix of the id of a background response, before the id of its job
 IN_BACKGROUND = "resp_job_"
@@ -56,7 +53,7 @@ REPEATED: dict[str, Any] = {
 # features that are not supported here; strict clients want the fields all the same
 CONSTANT: dict[str, Any] = {
     "object": "response", "error": None, "background": False, "truncation": "disabled",
-    "store": True, "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
+    "service_tier": "default", "top_logprobs": 0, "max_tool_calls": None,
 }  # fmt: skip
 
 
@@ -66,7 +63,7 @@ async def respond(body: ResponsesRequest, request: Request, caller: Asker, runti
     wanted = await _request_of(body, caller, runtime)
     if body.background:
         return as_json(await _begin(body, wanted, caller, runtime))
-    return await reply(wanted, ResponseShape(body, runtime), request, caller, runtime, stream=body.stream)
+    return await reply(body, wanted, ResponseShape(body, runtime), request, caller, runtime=runtime)
 
 
 @router.get("/responses/{response_id}", responses=responses(404, vendor=True), dependencies=[admit("reads")])
@@ -92,7 +89,7 @@ async def _begin(body: ResponsesRequest, wanted: AnswerRequest, caller: Principa
         raise UnsupportedParameter(
             '"stream" does not go with "background" here. Leave one of them out.', param="stream"
         )
-    if (body.model_extra or {}).get("store") is False:
+    if body.store is False:
         raise UnsupportedParameter(
             'What is made in the "background" is kept for you. Leave "store" out.', param="store"
         )
@@ -168,8 +165,6 @@ async def _request_of(body: ResponsesRequest, caller: Principal, runtime: Runtim
         tools=[FunctionDefinition(**tool.model_dump(exclude={"type"})) for tool in body.tools],
         response_format=body.text.format if body.text else None,
         format_name="text",
-        tuning=TUNING | HERE,
-        neutral=ASKS_NOTHING,
         thread_id=next(iter(threads.values()), None),
         instructions=body.instructions or "",
         tool_choice=body.tool_choice,
@@ -220,6 +215,7 @@ class ResponseShape(Shape):
             "status": _status(answer),
             "incomplete_details": {"reason": "max_output_tokens"} if answer.stop_reason == "length" else None,
             "model": body.model,
+            "store": body.store is not False,
             "output": [*messages, *_calls(answer)],
             "usage": _usage(answer),
             "instructions": body.instructions,

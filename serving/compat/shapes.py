@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.markdown import markdown, markdown_label
 from foundation.types import Principal
+from models.resilience.bindings import SAMPLING
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest, ClientOptions
 from serving.api.schemas import Identifier, Text
@@ -35,15 +36,35 @@ MODELS: dict[str, Compose | None] = {
     "sixply-generative": "generative",
 }
 
+# What clients send by default, and the configuration decides: accepted without effect
+IGNORED = frozenset({
+    "cache_control", "prompt_cache_key", "reasoning", "reasoning_effort", "safety_identifier", "service_tier", "thinking",
+    "user", "verbosity",
+})  # fmt: skip
+# Values that change nothing. Other values of these parameters, and unlisted parameters, are refused.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "include": ([], ["reasoning.encrypted_content"]),  # there is no reasoning to include
+    "truncation": ("disabled", "auto"),
+}
 TOOLS = frozenset({"tools", "tool_choice"})
-# Parameters without effect that are numbers, and of them those that count: -1 is no limit, as at other servers
-SAMPLING = frozenset({"frequency_penalty", "presence_penalty", "seed", "temperature", "top_p"})
-COUNTS = frozenset({"max_completion_tokens", "max_output_tokens", "max_tokens", "top_k"})
+# Names of what a client may set of each reply -> ours. Without effect where an agent plans, except for the stops, which it refuses
+STOPS = {"stop": "stop", "stop_sequences": "stop"}
+LIMITS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens")
+SETTINGS = {name: name for name in SAMPLING} | LIMITS | STOPS
+COUNTS = ("max_tokens", "top_k")
 # Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
-
-# Values of `tools` and `tool_choice` that change nothing
-NO_CHOICE: dict[str, tuple[Any, ...]] = {"tools": ([],), "tool_choice": ("none", "auto", {"type": "auto"})}
+# More neutral values for an agent that plans
+PLANNED: dict[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto", {"type": "auto"}),
+    **dict.fromkeys(STOPS, ([],)),
+}
 
 
 class TextPart(BaseModel):
@@ -66,18 +87,18 @@ class VendorRequest(BaseModel):
 
     model: Text
     stream: bool = False
+    store: bool | None = None
     metadata: ChatMetadata | None = None
     tool_choice: Any = None
 
 
-def refuse_unsupported(
-    parameters: Mapping[str, Any], *, tuning: Collection[str], neutral: Mapping[str, Collection[Any]]
-) -> None:
-    """Raises UnsupportedParameter: one outside of `tuning`, with no `neutral` value, would change the answer."""
+def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
+    """Raises UnsupportedParameter: one would change the answer, and is not supported, or not by an agent that plans."""
+    allowed = IGNORED | SETTINGS.keys() - (STOPS if planned else {})
+    neutral = NEUTRAL | (PLANNED if planned else {})
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
-        _check_number(name, value)
-        if value is None or name in tuning or value in neutral.get(name, ()) or (named_only and name in TOOLS):
+        if value is None or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
             continue
         if name in TOOLS:
             raise UnsupportedParameter(
@@ -90,16 +111,25 @@ def refuse_unsupported(
         )
 
 
-def _check_number(name: str, value: Any) -> None:
-    # without effect, and yet a client that sends nonsense has a fault that it should hear of
-    if value is None or name not in SAMPLING | COUNTS:
-        return
-    fits = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
-    if name in COUNTS and fits:
-        fits = value % 1 == 0 and (value > 0 or value == -1 or (name == "top_k" and value == 0))
-    if not fits or isinstance(value, bool):
-        wanted = "a whole number above 0" if name in COUNTS else "a number"
-        raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
+def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the parameters set of each reply of the model. Raises UnsupportedParameter: a value does not fit."""
+    settings: dict[str, Any] = {}
+    for name in SETTINGS.keys() & {name for name, value in parameters.items() if value not in (None, [])}:
+        key, value, wanted = SETTINGS[name], parameters[name], "a number"
+        fits = type(value) is int or (type(value) is float and isfinite(value))
+        if key == "stop":
+            value, wanted = [value] if isinstance(value, str) else value, "a text, or a list of texts"
+            fits = isinstance(value, list) and all(isinstance(text, str) and text for text in value)
+        elif key in COUNTS:
+            wanted, least = "a whole number above 0", 0 if key == "top_k" else 1
+            fits = fits and value % 1 == 0 and (value >= least or value == -1)
+        if not fits:
+            raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
+        if key not in COUNTS:
+            settings[key] = value
+        elif value > 0:  # else it is no limit, as at other servers
+            settings[key] = int(value)
+    return settings
 
 
 def request_of(
@@ -111,24 +141,28 @@ def request_of(
     tools: Sequence[FunctionDefinition],
     response_format: ResponseFormat | None,
     format_name: str,
-    tuning: Collection[str],
-    neutral: Mapping[str, Collection[Any]],
     thread_id: str | None = None,
     **options: Any,
 ) -> AnswerRequest:
     """Convert a vendor's body to a request for the caller's agent. `format_name` is the vendor's name of the format
     parameter; `options` are those of `options_of`. Raises as `refuse_unsupported`, `options_of` and `request_from`.
     """
-    refuse_unsupported(body.model_extra or {}, tuning=tuning, neutral=neutral)
+    sent = body.model_extra or {}
     thread_id = thread_id or (body.metadata.thread_id if body.metadata else None)
+    if thread_id and body.store is False:
+        raise UnsupportedParameter(
+            'A conversation of the server is kept. Leave "store" out, or name none and send all messages.',
+            param="store",
+        )
     by_tenant = getattr(runtime.system.agent, "of", None)
     agent = by_tenant(caller) if by_tenant else runtime.system.agent
-    if getattr(agent, "own_tools", None) is None:  # a planning agent takes neither client tools nor a format
+    planned = getattr(agent, "own_tools", None) is None
+    refuse_unsupported(sent, planned=planned)
+    if planned:  # it takes neither client tools nor a format
         wanted = {"tool_choice": body.tool_choice, "tools": [tool.name for tool in tools]}
-        refuse_unsupported(wanted, tuning=(), neutral=NO_CHOICE)
-        refuse_unsupported({format_name: response_format and response_format.as_chat()}, tuning=(), neutral={})
+        refuse_unsupported(wanted | {format_name: response_format and response_format.as_chat()}, planned=True)
         tools = ()
-    client = options_of(messages, tools=tools, response_format=response_format, **options)
+    client = options_of(messages, tools=tools, response_format=response_format, settings=_settings_of(sent), **options)
     return request_from(body.model, messages, thread_id, client, agent)
 
 

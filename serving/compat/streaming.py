@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from fastapi import Request, Response
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
-from foundation.errors import BudgetExceeded, Conflict, SixplyError
+from foundation.errors import BudgetExceeded, Conflict, NotFound, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.output.markdown import markdown
 from foundation.types import Principal
@@ -22,7 +22,7 @@ from orchestration.events import Answer, Event
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
-from serving.compat.shapes import footnotes, with_footnotes
+from serving.compat.shapes import VendorRequest, footnotes, with_footnotes
 from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
 
@@ -116,12 +116,13 @@ async def check_request(wanted: AnswerRequest, runtime: Runtime) -> None:
 
 
 async def reply(
-    wanted: AnswerRequest, shape: Shape, request: Request, caller: Principal, runtime: Runtime, *, stream: bool
+    body: VendorRequest, wanted: AnswerRequest, shape: Shape, request: Request, caller: Principal, *, runtime: Runtime
 ) -> Response:
     """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
-    at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
-    if stream:
+    events = await begin_answer(runtime, wanted, caller, request)
+    at_work = _finish(events, wanted, caller, runtime, forget=body.store is False)
+    if body.stream:
         return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.error_event)
     return as_json(shape.whole(await collect(at_work, runtime.lifecycle, request)))
 
@@ -130,13 +131,29 @@ def as_json(content: dict[str, Any]) -> Response:
     return Response(problems.to_json(content), media_type=JSONResponse.media_type)
 
 
-async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
-    """Yield the events. Raises the error of `missing_json`: JSON was requested and the answer is none."""
-    async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
-        async for event in followed:
-            if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):
-                raise error
-            yield event
+async def _finish(
+    events: AsyncIterator[Event], wanted: AnswerRequest, caller: Principal, runtime: Runtime, *, forget: bool
+) -> AsyncGenerator[Event]:
+    """Yield the events; with `forget` the answer once its conversation is deleted. Raises as `missing_json` says."""
+    conversations, thread_id = getattr(runtime.system.agent, "conversations", None), ""
+    answer: Answer | None = None
+    try:
+        async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
+            async for event in followed:
+                thread_id = event.thread_id or thread_id
+                if event.answer is None:
+                    yield event
+                else:
+                    answer, thread_id = event.answer, event.answer.thread_id
+    finally:
+        # one that waits is kept: what it did would be done again
+        if forget and conversations and thread_id and not (answer and answer.status == "waiting"):
+            with suppress(Conflict, NotFound):  # it waits for an approval, or had not begun
+                await conversations.delete(thread_id, caller)
+    if answer and (error := missing_json(answer, wanted.client.response_format)):
+        raise error
+    if answer:
+        yield Event(kind="answer", answer=answer)
 
 
 def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:

@@ -196,6 +196,8 @@ def respond(
         request.url.path, error, status=status or error.status, request_id=request_id(request), fields=fields
     )
     response = Response(to_json(content), status_code=status, media_type=media_type)
+    # OpenAI's and Anthropic's clients else send anything of 409 and above 500 again
+    response.headers["X-Should-Retry"] = str(error.retryable).lower()
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Unauthenticated):

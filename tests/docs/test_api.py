@@ -13,11 +13,8 @@ import pytest
 
 from foundation.errors import ComponentError, RequestError, SixplyError
 from serving.access.identity import ROLES
-from serving.compat import anthropic_messages as messages
 from serving.compat.errors import UnsupportedParameter
-from serving.compat.openai_chat import TUNING
-from serving.compat.openai_responses import HERE
-from serving.compat.shapes import MODELS
+from serving.compat.shapes import IGNORED, MODELS, SETTINGS
 from serving.server import running
 from tests.doubles.serving import TEXT, World, world
 
@@ -82,7 +79,7 @@ def test_the_examples_for_other_vendors_clients_run(
 
 
 def test_roles_models_and_parameters_are_all_named() -> None:
-    for name in (*ROLES, *MODELS, *TUNING, *HERE, *messages.TUNING):
+    for name in (*ROLES, *MODELS, *IGNORED, *SETTINGS):
         assert f"`{name}`" in PAGE, name
 
 

@@ -90,7 +90,7 @@ def test_a_stream_that_fails_raises_and_never_ends_as_if_it_were_done(client: an
     [
         ({"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, "tools"),
         ({"stop_sequences": ["."]}, "stop_sequences"),
-        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+        ({"extra_body": {"container": "c"}}, "container"),
         ({"extra_body": {"novel": 1}}, "novel"),
     ],
 )

@@ -160,3 +160,14 @@ def test_details_of_a_gateway_and_an_empty_list_for_none_leave_the_counts(serve:
         with serve(stream(piece(content=TEXT), piece("stop", used))) as (client, _):
             usage = client.post("/v1/answers", json={"question": QUESTION}).json()["usage"]
         assert (usage["input_tokens"], usage["cached_input_tokens"]) == (USED["prompt_tokens"], cached)
+
+
+def test_a_second_choice_is_not_mixed_into_the_first(serve: Serve) -> None:
+    def other(**choice: Any) -> dict[str, Any]:
+        return {"choices": [{"index": 1, "delta": {}, "finish_reason": None} | choice]}
+
+    words = [(piece(content=f"{word} "), other(delta={"content": "Nothing. "})) for word in TEXT.split()]
+    both = {"choices": [*piece("stop")["choices"], *other(finish_reason="length")["choices"]]}
+    ends = [other(finish_reason="length"), both, {"choices": [], "usage": USED}]
+    (answer,) = answers(serve, [stream(*(each for pair in words for each in pair), *ends)])
+    assert (answer["text"], answer["stop_reason"]) == (TEXT, "complete"), answer

@@ -48,3 +48,8 @@ async def test_a_model_that_is_down_can_do_nothing_and_says_why() -> None:
     abilities = await try_abilities(ScriptedChat(replies=(UpstreamDown("The double is down."),)))
     assert {ability.can for ability in abilities} == {False}
     assert {ability.found for ability in abilities} == {"The double is down."}
+
+
+async def test_a_failure_of_a_vendors_client_is_told_of_the_model_and_not_of_the_ability() -> None:
+    abilities = await try_abilities(ScriptedChat(replies=(ConnectionError("The double is down."),), model_name="m-1"))
+    assert all(ability.found.startswith("m-1 cannot be reached") for ability in abilities), abilities[0]

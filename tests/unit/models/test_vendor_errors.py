@@ -152,3 +152,14 @@ def test_the_time_to_wait_may_be_a_date() -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     error = openai.RateLimitError("slow down", response=_response(429, {"Retry-After": at}), body=None)
     assert 3000 < (translate(error).retry_after_s or 0) <= 3600
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_names_the_variable_and_a_refused_request_does_not(status: int) -> None:
+    refused = translate(openai.APIStatusError("no", response=_response(status), body=None), model="m-1")
+    assert str(refused).startswith(
+        "m-1 refused the key. Set the right one in the environment: SIXPLY__MODELS__CHAT__API_KEY"
+    )
+    assert isinstance(refused, UpstreamRejected)
+    other = translate(openai.APIStatusError("no", response=_response(400), body=None), model="m-1")
+    assert "KEY" not in str(other)

@@ -14,7 +14,14 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from foundation.errors import Conflict, InvalidRequest, StoreUnavailable, UpstreamDown, UpstreamLimited
+from foundation.errors import (
+    Conflict,
+    InvalidRequest,
+    StoreUnavailable,
+    UpstreamDown,
+    UpstreamLimited,
+    UpstreamRejected,
+)
 from models.chat.scripted import ScriptedChat
 from orchestration.actions import Decision
 from orchestration.events import Answer, Recalled
@@ -73,6 +80,13 @@ async def test_auto_without_its_model_quotes_and_says_so(world: World) -> None:
     given = await asked(world)
     assert (given.status, given.path) == ("answered", "extractive")
     assert given.degraded == ("language model unavailable: upstream_down",)
+
+
+async def test_auto_with_a_refused_key_quotes_and_says_what_to_mend(world: World) -> None:
+    world.chat = ScriptedChat(replies=(UpstreamRejected("m-1 refused the key. Set the right one."),))
+    given = await asked(world)
+    assert given.path == "extractive"
+    assert given.degraded == ("language model unavailable: m-1 refused the key. Set the right one.",)
 
 
 async def test_a_reply_without_words_is_paid_and_said(world: World) -> None:

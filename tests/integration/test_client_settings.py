@@ -1,0 +1,168 @@
+"""What clients of the vendors' APIs set, store and retry: it reaches the model, is forgotten, or is said not to be worth another try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+from anthropic import beta_tool
+from anthropic.types import Message, TextBlock
+
+from models.chat.anthropic import AnthropicChat
+from models.resilience.bindings import carry_settings
+from tests.doubles.provider import at_limit, calls, ok, status
+from tests.integration.test_strong_clients import AS_CHAT, AS_RESPONSES, MILD, USER, anthropic_of, openai_of
+from tests.integration.test_strong_model import Serve, serve
+
+__all__ = ["serve"]
+
+openai_alone = pytest.mark.parametrize("serve", ["openai_compatible"], indirect=True)
+
+
+@openai_alone
+def test_what_a_client_sets_of_a_reply_reaches_the_model(serve: Serve) -> None:
+    sampling: dict[str, Any] = {"temperature": 0, "top_p": 0.5, "frequency_penalty": -1, "seed": 7}
+    with serve(ok(MILD)) as (client, provider):
+        chat, responses = openai_of(client).chat.completions.create, openai_of(client).responses.create
+        chat(model="sixply", messages=[USER], **sampling, max_tokens=99, stop="END", tools=[AS_CHAT])
+        responses(model="sixply", input=[USER], max_output_tokens=10**9, temperature=0.25)
+        more = {"temperature": 1.0, "top_k": 5}
+        anthropic_of(client).messages.create(
+            model="sixply", max_tokens=77, messages=[USER], stop_sequences=["END"], extra_body=more
+        )
+        bodies = [body for _, _, body in provider.requests]
+    first, second, third = bodies
+    assert first | sampling | {"max_completion_tokens": 99, "stop": ["END"]} == first
+    assert (second["max_completion_tokens"], second["temperature"]) == (4096, 0.25), "the operator's limit holds"
+    assert (third["max_completion_tokens"], third["stop"], "top_k" in third) == (77, ["END"], False)
+
+
+@pytest.mark.parametrize("serve", ["anthropic"], indirect=True)
+def test_settings_reach_a_model_of_anthropic_by_its_own_names(serve: Serve) -> None:
+    with serve(ok(MILD)) as (client, provider):
+        create = openai_of(client).chat.completions.create
+        create(model="sixply", messages=[USER], max_completion_tokens=99, temperature=0.5, seed=7, stop=["END"])
+        _, _, body = provider.requests[0]
+    assert (body["max_tokens"], body["temperature"], body["stop_sequences"]) == (99, 0.5, ["END"])
+    assert "seed" not in body
+
+
+@openai_alone
+def test_a_reply_that_reached_the_clients_limit_says_so(serve: Serve) -> None:
+    with serve(at_limit(MILD)) as (client, _):
+        completion = openai_of(client).chat.completions.create(model="sixply", messages=[USER], max_tokens=3)
+        response = openai_of(client).responses.create(model="sixply", input=[USER], max_output_tokens=16)
+        message = anthropic_of(client).messages.create(model="sixply", messages=[USER], max_tokens=3)
+    assert (completion.choices[0].finish_reason, response.status, message.stop_reason) == (
+        "length", "incomplete", "max_tokens"
+    )  # fmt: skip
+
+
+def test_what_a_reasoning_model_refuses_is_left_out_and_a_limit_below_its_thoughts_too() -> None:
+    def sent(limit: int, **of_model: Any) -> tuple[Any, dict[str, Any]]:
+        model = AnthropicChat(model="claude-of-a-test", api_key="k", max_tokens=4000, **of_model)
+        return carry_settings(model, {"max_tokens": limit, "temperature": 0.5, "seed": 7, "tools": []})
+
+    model, arguments = sent(50)
+    assert (model.temperature, arguments) == (0.5, {"max_tokens": 50, "tools": []})
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    model, arguments = sent(50, thinking=thinking)
+    assert (model.temperature, arguments) == (None, {"tools": []})
+    model, arguments = sent(2000, profile={"temperature": False})
+    assert (model.temperature, arguments) == (None, {"max_tokens": 2000, "tools": []})
+
+
+@pytest.fixture
+def quick_client(serve: Serve) -> Iterator[httpx2.Client]:
+    with serve(ok(MILD)) as (client, _):
+        yield client
+
+
+def test_stops_that_are_no_texts_are_refused(quick_client: httpx2.Client) -> None:
+    stops: list[Any] = [5, [""], {"a": "b"}]
+    for stop in stops:
+        with pytest.raises(openai.BadRequestError, match="a text, or a list of texts"):
+            openai_of(quick_client).chat.completions.create(model="sixply", messages=[USER], stop=stop)
+
+
+def test_what_vercels_clients_and_thinking_ones_send_by_themselves_is_taken(quick_client: httpx2.Client) -> None:
+    openai_of(quick_client).responses.create(
+        model="sixply", input=[USER], include=["reasoning.encrypted_content"], top_logprobs=0
+    )
+    anthropic_of(quick_client).messages.create(
+        model="sixply", max_tokens=99, messages=[USER], thinking={"type": "adaptive"}
+    )
+
+
+def test_a_message_of_anthropic_has_no_null_where_its_types_have_none(quick_client: httpx2.Client) -> None:
+    body = {"model": "sixply", "max_tokens": 99, "messages": [USER]}
+    (block,) = quick_client.post("/v1/messages", json=body).json()["content"]
+    assert block == {"type": "text", "text": MILD}
+    with anthropic_of(quick_client).messages.stream(model="sixply", max_tokens=99, messages=[USER]) as stream:
+        begun = next(event.message for event in stream if event.type == "message_start")
+        whole = stream.get_final_message()
+    Message.model_validate(begun.model_dump(), strict=True)
+    assert begun.usage.input_tokens == 0
+    assert isinstance(whole.content[0], TextBlock)
+
+
+@beta_tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"18 degrees in {city}"
+
+
+def test_anthropics_tool_runner_goes_on_without_a_thread_of_the_server(serve: Serve) -> None:
+    with serve(calls("get_weather", city="Bern"), ok(MILD)) as (client, _):
+        body = {"model": "sixply", "max_tokens": 99, "messages": [USER], "thread": {"type": "create"}}
+        refused = client.post("/v1/messages", json=body)
+        runner = anthropic_of(client).beta.messages.tool_runner(
+            model="sixply", max_tokens=99, messages=[USER], tools=[get_weather]
+        )
+        last = list(runner)[-1]
+    # newer runners than ours send a thread, and leave it out upon this
+    assert refused.status_code == 400
+    assert refused.json()["error"]["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert last.content[0].type == "text"
+
+
+@openai_alone
+def test_what_is_not_stored_is_deleted_once_it_has_ended(serve: Serve) -> None:
+    with serve(ok(MILD), ok(MILD), calls("get_weather", city="Bern"), ok(MILD), ok(MILD)) as (client, _):
+
+        def count() -> int:
+            return len(client.get("/v1/conversations").json()["conversations"])
+
+        create = openai_of(client).responses.create
+        assert create(model="sixply", input="hello", store=False).store is False
+        for _ in create(model="sixply", input="hello", store=False, stream=True):
+            pass
+        assert count() == 0
+        ask: Any = {"model": "sixply", "tools": [AS_RESPONSES], "store": False}
+        first: Any = create(input=[USER], **ask)
+        assert count() == 1, "it waits for the client, and what it did would be done again"
+        result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "18 degrees"}
+        create(input=[USER, first.output[0].model_dump(exclude_none=True), result], **ask)
+        assert count() == 0
+        stored = create(model="sixply", input="hello")
+        with pytest.raises(openai.BadRequestError, match='Leave "store" out'):
+            create(model="sixply", input="and then?", store=False, previous_response_id=stored.id)
+        assert count() == 1
+
+
+@openai_alone
+def test_clients_send_again_only_what_may_work_later(serve: Serve) -> None:
+    with serve(status(401)) as (client, provider):
+        again = openai.OpenAI(base_url=f"{client.base_url}/v1", api_key=openai_of(client).api_key, max_retries=2)
+        with pytest.raises(openai.InternalServerError, match="SIXPLY__MODELS__CHAT__API_KEY") as refused:
+            again.chat.completions.create(model="sixply", messages=[USER])
+        assert len(provider.requests) == 1
+        assert refused.value.response.headers["X-Should-Retry"] == "false"
+        also = anthropic.Anthropic(base_url=str(client.base_url), api_key=openai_of(client).api_key, max_retries=2)
+        with pytest.raises(anthropic.InternalServerError):
+            also.messages.create(model="sixply", max_tokens=9, messages=[USER])
+        assert len(provider.requests) == 2
