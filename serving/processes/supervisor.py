@@ -76,6 +76,7 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
                 for place in places:
                     place.tend()
         finally:
+            listening.close()  # else who comes now waits for workers that have stopped, until the connection breaks
             for place in places:
                 place.worker.process.terminate()
             for place in places:
@@ -121,7 +122,7 @@ def how_ended(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
         return f"ended with exit code {exitcode}"
     name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else f"signal {-exitcode}"
-    return f"was killed by {name}" + (", as a system without memory does," if -exitcode == signal.SIGKILL else "")
+    return f"was killed by {name}" + (" (as a system without memory does)" if -exitcode == signal.SIGKILL else "")
 
 
 class _Worker:

@@ -113,3 +113,27 @@ def test_a_worker_that_had_lived_for_a_while_is_replaced_at_once_and_never_given
         with caplog.at_level(logging.WARNING), pytest.raises(Enough):
             supervise(load(stack), listening, lambda: None)
     assert {record.args[1] for record in caplog.records if isinstance(record.args, tuple)} == {0.0}
+
+
+def test_a_server_that_stops_takes_no_connection_that_nobody_would_answer(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        """Ends the test as soon as the workers are up."""
+
+    def announce() -> None:
+        raise Stop
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address, refused = listening.getsockname(), []
+
+        def terminate(_: Process) -> None:
+            with pytest.raises(ConnectionRefusedError), socket.create_connection(address):
+                pass
+            refused.append(address)
+
+        monkeypatch.setattr(Process, "terminate", terminate)
+        monkeypatch.setattr(supervisor, "_Worker", Workers(listening.fileno(), None))
+        with pytest.raises(Stop):
+            supervise(load(stack), listening, announce)
+    assert refused == [address] * 2
