@@ -57,7 +57,7 @@ class StoreProbe:
 
     def _read_conversations(self) -> None:
         checkpoints = self._system.parts.checkpoints
-        with getattr(checkpoints, "translated", nullcontext)():
+        with getattr(checkpoints, "translate_errors", nullcontext)():
             checkpoints.get_tuple({"configurable": {"thread_id": "", "checkpoint_ns": ""}})
 
 

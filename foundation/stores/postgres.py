@@ -71,6 +71,8 @@ class Postgres:
                 min_size=1,
                 max_size=options.connections,
                 timeout=options.connect_timeout_s,
+                # soon, and the next request tries anew: its pauses double, to minutes after an outage of minutes
+                reconnect_timeout=options.connect_timeout_s,
                 configure=self._configure,
                 check=ConnectionPool.check_connection,  # a restart of the server must not cost an answer
                 open=True,

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from foundation.errors import (
     BudgetExceeded,
@@ -37,6 +38,7 @@ ANTHROPIC_PATHS = ("/v1/messages",)
 VENDORS: dict[tuple[str, ...], Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]] = {}
 # set on `request.state` once an unforeseen exception was logged, or it would be logged twice
 EXPLAINED = "explained"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 CHALLENGE = 'Bearer realm="sixply"'
 FIELDS_SHOWN = 20
 # of a path, or of a field's name: the caller's own text, which can be as long as the body
@@ -157,14 +159,18 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        path, known = request.url.path[:PLACE_SHOWN], from_http(error)
+        path, known, headers = request.url.path[:PLACE_SHOWN], from_http(error), error.headers or {}
         if error.status_code == 404 and error.detail == "Not Found":
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            known = RequestError(f"{path} does not take {request.method}. It takes: {allowed}.")
+            # Starlette names those of the first route alone
+            allowed = ", ".join(method for method in METHODS if _takes(request, method))
+            known, headers = (
+                RequestError(f"{path} does not take {request.method}. It takes: {allowed}."),
+                {"Allow": allowed},
+            )
         response = respond(request, known, status=error.status_code)
-        response.headers.update(error.headers or {})
+        response.headers.update(headers)
         return response
 
     async def unforeseen(request: Request, error: Exception) -> Response:
@@ -184,6 +190,11 @@ def install(app: FastAPI) -> None:
         Exception: unforeseen,
     }.items():
         app.add_exception_handler(kind, handler)
+
+
+def _takes(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def respond(

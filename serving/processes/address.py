@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger("sixply.serving")
 
 FILE = "server.lock"
 
@@ -17,8 +20,13 @@ def announce_address(data: Path, port: int) -> Iterator[None]:
     file = os.open(data / FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        os.ftruncate(file, 0)
-        os.write(file, str(port).encode())
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, str(port).encode())
+        except OSError as error:  # a full disk: what is there can be read, and must be
+            log.warning(
+                "no room to note our port, so make ask, ingest and approve will not find us: %s", error.strerror
+            )
         yield
     finally:
         os.close(file)

@@ -93,6 +93,19 @@ def test_a_server_that_falls_silent_is_given_up_and_used_again(line_and_ledger: 
     bad_line.until(lambda: words(ledger, "refund") == ["Refund."])
 
 
+def test_after_a_long_outage_the_first_request_is_answered(line_and_ledger: tuple[Relay, Any]) -> None:
+    """The pool gives up soon and begins anew with the next request; its own pauses would grow as long as the outage was."""
+    line, ledger = line_and_ledger
+    ledger.put([entry("a.md", "Refund.")])
+    line.silence()
+    with pytest.raises(StoreUnavailable):
+        words(ledger, "refund")
+    pool = ledger._database.pool
+    bad_line.until(lambda: pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"])  # none is being made
+    line.heal()
+    assert words(ledger, "refund") == ["Refund."]
+
+
 def test_a_silence_in_the_middle_of_a_statement_ends_it(line_and_ledger: tuple[Relay, Any]) -> None:
     """The pool asks a connection whether it lives before it lends it; here the server falls silent afterwards."""
     line, ledger = line_and_ledger

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,3 +116,15 @@ def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:
         assert find_port(tmp_path) == 8600
         assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     assert find_port(tmp_path) is None
+
+
+def test_a_full_disk_hides_the_server_from_commands_and_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("serving.processes.address.os.write", write)
+    with announce_address(tmp_path, 8600):
+        assert find_port(tmp_path) is None
+    assert "No space left" in caplog.text
