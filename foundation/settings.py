@@ -85,8 +85,6 @@ class ClusterSettings(Section):
 class LoggingSettings(Section):
     """Logging of `make serve`, to standard error. It never has people's words: `observability/telemetry/logs.py`."""
 
-    format: Literal["json", "text"] = "json"
-    """`json`: also a line for each request, with its id, trace and tenant. `text`: for a terminal."""
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from foundation import names
 from foundation.types import LAYERS, Layer
-from observability.reports.layer_bill import layer_bill
+from observability.reports.layer_bill import OUTSIDE, layer_bill
 from observability.stores import history
 from observability.stores.spans import SpanRow, SpanStore
 
@@ -42,6 +42,7 @@ class SlowTrace:
     trace_id: str
     name: str
     ms: float
+    """Without the wait for its body."""
     layer: Layer
     """Layer that took the most time."""
     layer_ms: float
@@ -94,17 +95,14 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
     """Return the slowest of the latest requests, slowest first, and each layer's time over all of them."""
     import numpy as np
 
-    roots = store.recent(look_at)
-    found_by_id = history.traces(store, [root.trace_id for root in roots])
-    bills = [layer_bill(found_by_id[root.trace_id], ()) for root in roots]
-    whole_ms = sum(bill.ms for bill in bills)
+    requests = [_slow(root, spans) for root, spans in _with_spans(store, look_at)]
+    whole_ms = sum(request.ms for request, _ in requests)
     times = []
-    for layer in LAYERS if bills else ():
-        ms = [bill.share(layer).ms for bill in bills]
+    for layer in LAYERS if requests else ():
+        ms = [layers[layer] for _, layers in requests]
         p50, p95 = (float(value) for value in np.percentile(ms, [50, 95]))
         times.append(LayerTime(layer, p50, p95, sum(ms) / whole_ms if whole_ms else 0.0))
-    slowest = sorted(roots, key=lambda root: -root.ms)[:limit]
-    return [_slow(root, found_by_id[root.trace_id]) for root in slowest], times
+    return sorted((request for request, _ in requests), key=lambda request: -request.ms)[:limit], times
 
 
 def failures(
@@ -113,44 +111,66 @@ def failures(
     """Return kinds of failure in the latest requests, most frequent first, and counts of unhappy answers by status."""
     traces: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
-    roots = [root for root in store.recent(look_at) if since is None or _at(root) >= since]
-    by_trace = history.traces(store, [root.trace_id for root in roots])
-    for root in roots:
-        spans = by_trace[root.trace_id]
-        for span in _first_failed(spans):
-            key = (span.name, span.layer or "", str(span.attribute(names.ERROR_TYPE) or "unknown"))
-            if root.trace_id not in traces[key]:
+    for root, spans in _with_spans(store, look_at):
+        if since is not None and _at(root) < since:
+            continue
+        failed = [span for span in spans if span.status == "error"]
+        # a failure fails every span around it: only those that no failed child explains are where it began
+        causes = {span.parent_id for span in failed}
+        for span in failed:
+            # libraries write the class with its module
+            error = str(span.attribute(names.ERROR_TYPE) or "unknown").rpartition(".")[2]
+            key = (span.name, span.layer or "", error)
+            if span.span_id not in causes and root.trace_id not in traces[key]:
                 traces[key].append(root.trace_id)
-        for status in (span.attribute(names.STATUS) for span in spans):
+        for status in map(_status, spans):
             if status in UNHAPPY:
                 statuses[status] += 1
     kinds = [Failure(*key, len(ids), ids[0]) for key, ids in traces.items()]
     return sorted(kinds, key=lambda failure: (-failure.traces, failure.where)), dict(statuses)
 
 
-def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
-    def last(name: str) -> str:
-        return next((str(value) for span in reversed(spans) if (value := span.attribute(name)) is not None), "")
+def _with_spans(store: SpanStore, look_at: int) -> list[tuple[SpanRow, list[SpanRow]]]:
+    """Return the latest requests, without those whose caller left: nobody waited for them."""
+    roots = [root for root in store.recent(look_at) if not _is_left(root)]
+    spans = history.traces(store, [root.trace_id for root in roots])
+    return [(root, spans[root.trace_id]) for root in roots]
 
+
+def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
+    tenant = next((str(value) for span in reversed(spans) if (value := span.attribute(names.TENANT)) is not None), "")
+    answer = next(filter(None, map(_status, reversed(spans))), "")
     error = str(root.attribute(names.ERROR_TYPE) or "failed") if root.status == "error" else ""
-    return Request(root.trace_id, _at(root), root.name, root.ms, last(names.TENANT), last(names.STATUS), error)
+    return Request(
+        root.trace_id, _at(root), root.name, root.ms, tenant, answer, "caller left" if _is_left(root) else error
+    )
+
+
+def _status(span: SpanRow) -> str:
+    """Return the status of the answer that the span ended with; an agent that raised an error gave none."""
+    raised = span.status == "error" and span.name.startswith(names.INVOKE_AGENT)
+    return str(span.attribute(names.STATUS) or ("failed" if raised else ""))
+
+
+def _is_left(root: SpanRow) -> bool:
+    """Whether the client closed the connection before the end."""
+    return root.attribute(names.HTTP_STATUS) == 499 or root.attribute(names.ERROR_TYPE) == "ConnectionError"
 
 
 def _at(span: SpanRow) -> datetime:
     return datetime.fromtimestamp(span.start_ns / 1e9, UTC)
 
 
-def _first_failed(spans: Iterable[SpanRow]) -> list[SpanRow]:
-    failed = [span for span in spans if span.status == "error"]
-    # a failure fails every span around it: only those that no failed child explains are where it began
-    causes = {span.parent_id for span in failed}
-    return [span for span in failed if span.span_id not in causes]
-
-
-def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> SlowTrace:
-    worst = max(layer_bill(spans, ()).shares, key=lambda share: share.ns)
-    longest_ms, longest = max(((_own_ms(span, spans), span) for span in spans), key=lambda pair: pair[0])
-    return SlowTrace(root.trace_id, root.name, root.ms, worst.layer, worst.ms, longest.name, longest_ms)
+def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
+    """Return a request and the milliseconds of each layer, without the wait for its body."""
+    layers = {share.layer: share.ms for share in layer_bill(spans, ()).shares}
+    client_ms = min(layers[OUTSIDE], 1000 * float(root.attribute(names.CLIENT_SECONDS) or 0))
+    layers[OUTSIDE] -= client_ms
+    worst = max(layers, key=lambda layer: layers[layer])
+    longest_ms, longest = max(
+        ((_own_ms(span, spans) - client_ms * (span.span_id == root.span_id), span.name) for span in spans), default=(0.0, "")
+    )
+    return SlowTrace(root.trace_id, root.name, sum(layers.values()), worst, layers[worst], longest, longest_ms), layers
 
 
 def _own_ms(span: SpanRow, spans: Sequence[SpanRow]) -> float:

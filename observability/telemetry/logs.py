@@ -61,18 +61,6 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-class TextLines(logging.Formatter):
-    """Formats a record as text for people, without what `JsonLines` leaves out."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        lines = [f"{record.levelname} {record.name}: {' '.join(_message(record).splitlines())}"]
-        if record.exc_info and record.exc_info[1]:
-            failure = _error(record.exc_info[1])
-            lines.append(f"  {failure['error']}{' from ' + failure['cause'] if failure['cause'] else ''}")
-            lines += [f"  at {place}" for place in failure["where"]]
-        return "\n".join(lines)
-
-
 def _message(record: logging.LogRecord) -> str:
     return personal_data.redact(mask_text(record.getMessage()))
 
@@ -90,7 +78,7 @@ def _error(error: BaseException) -> dict[str, Any]:
 def set_up(settings: LoggingSettings, out: IO[str] | None = None) -> None:
     """Send all logs of this process to standard error: ours from the configured level, others' from warnings on."""
     handler = logging.StreamHandler(out or sys.stderr)
-    handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
+    handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(settings.level.upper())

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from opentelemetry import context as otel_context
 from opentelemetry.metrics import NoOpMeterProvider
@@ -44,7 +45,7 @@ class CountingProcessor(BatchSpanProcessor):
         for reason in ("closed", "failed", "queue_full", "too_late"):
             metrics.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
         super().__init__(
-            _Delivery(self),
+            SimpleNamespace(export=self.deliver, shutdown=self.stop_exporter),  # type: ignore[arg-type]  # what the SDK's worker calls
             max_queue_size=QUEUE_SPANS,
             schedule_delay_millis=BATCH_EVERY_MS,
             max_export_batch_size=BATCH_SPANS,
@@ -107,16 +108,3 @@ class CountingProcessor(BatchSpanProcessor):
         if count:
             metrics.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
         return SpanExportResult.FAILURE
-
-
-class _Delivery(SpanExporter):
-    """The exporter that the SDK's worker sees."""
-
-    def __init__(self, processor: CountingProcessor) -> None:
-        self._processor = processor
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._processor.deliver(spans)
-
-    def shutdown(self) -> None:
-        self._processor.stop_exporter()

@@ -114,7 +114,8 @@ class Admission(FairTurns):
             metrics.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
-                retry_after_s=self.free_in_s(),
+                # until all current work is done
+                retry_after_s=max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit)),
             )
         async with self.turn():
             self._shared = self._shared or self.running > 1
@@ -124,10 +125,6 @@ class Admission(FairTurns):
             finally:
                 self._took(self._now() - started_s)
                 self._shared = self._shared and self.running > 1
-
-    def free_in_s(self) -> float:
-        """Estimate the seconds until all current work is done: whole seconds, at least 1."""
-        return max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit))
 
     def _took(self, seconds: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)

@@ -12,12 +12,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
-from pydantic import BaseModel
 
 from foundation import components
 from foundation.errors import SixplyError
@@ -151,6 +148,8 @@ def check_four_eyes(policy: PolicySettings) -> Check:
 
 def check_part(section: str, part: Part) -> Check:
     """Check that the part exists, that its options fit, and that a remote model has its key."""
+    from models.resilience.http_clients import on_loopback
+
     name = f"[{section}] {part.use}"
     try:
         options = components.checked_options(section.partition("[")[0], part)
@@ -159,7 +158,7 @@ def check_part(section: str, part: Part) -> Check:
     if options is None:
         return Check(name, ok=True, found="found; it checks its own options when it is built")
     # stores and collectors may do without; a model on this machine seldom wants one
-    if not section.startswith("models.") or getattr(options, "api_key", True) or _on_this_machine(options):
+    if not section.startswith("models.") or getattr(options, "api_key", True) or on_loopback(getattr(options, "base_url", "")):
         return Check(name, ok=True, found="found, options fit")
     variable = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY"
     where = (
@@ -236,11 +235,3 @@ def _left_in_container() -> float:
         return int(limit.read_text()) - int(used.read_text())
     except (OSError, ValueError):
         return float("inf")
-
-
-def _on_this_machine(options: BaseModel) -> bool:
-    host = urlsplit(str(getattr(options, "base_url", ""))).hostname
-    try:
-        return host == "localhost" or (host is not None and ip_address(host).is_loopback)
-    except ValueError:
-        return False

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation import names
 from foundation.errors import Overloaded, RequestError, TooLarge
+from foundation.tracing import annotate
 from serving.access.identity import PAGE_PATHS
 from serving.http.errors import BodyRefused, respond
 from serving.settings import HttpSettings
@@ -75,12 +78,15 @@ class BodyLimits:
         if scope["type"] != "http" or not any(name in sizes for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        taken = 0
+        taken, client_s = 0, 0.0
 
         async def receive_counted() -> Message:
-            nonlocal taken
+            nonlocal taken, client_s
+            since_s = time.perf_counter()
             message = await receive()
             if message["type"] == "http.request":
+                client_s += time.perf_counter() - since_s
+                annotate(names.CLIENT_SECONDS, client_s)
                 size = len(message.get("body", b""))
                 self._demand_room(size)
                 taken += size

@@ -164,7 +164,9 @@ def install(app: FastAPI) -> None:
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
-            allowed = ", ".join(method for method in METHODS if _takes(request, method))
+            ways = {method: request.scope | {"method": method} for method in METHODS}
+            routes = request.app.routes
+            allowed = ", ".join(m for m, way in ways.items() if any(r.matches(way)[0] is Match.FULL for r in routes))
             known, headers = (
                 RequestError(f"{path} does not take {request.method}. It takes: {allowed}."),
                 {"Allow": allowed},
@@ -190,11 +192,6 @@ def install(app: FastAPI) -> None:
         Exception: unforeseen,
     }.items():
         app.add_exception_handler(kind, handler)
-
-
-def _takes(request: Request, method: str) -> bool:
-    scope = {**request.scope, "method": method}
-    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def respond(

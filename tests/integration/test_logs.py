@@ -123,21 +123,3 @@ def test_ours_are_logged_from_the_configured_level_on_and_others_warnings(
     theirs.info("theirs")
     theirs.warning("theirs warns")
     assert [one["message"] for one in lines(out)] == expected
-
-
-def test_text_is_for_reading_along(out: io.StringIO) -> None:
-    set_up(LoggingSettings(format="text"), out)
-    logging.getLogger("serving.jobs").warning("a job waits")
-    assert out.getvalue() == "WARNING serving.jobs: a job waits\n"
-
-
-def test_text_leaves_out_what_json_does(out: io.StringIO) -> None:
-    set_up(LoggingSettings(format="text"), out)
-    fail()
-    first, second, *places = out.getvalue().splitlines()
-    assert (first, second) == ("ERROR sixply.serving: request r-1 failed", "  RuntimeError from ValueError")
-    assert [place.rpartition(" ")[2] for place in places] == ["fail", "failing"]
-    assert "Ada" not in out.getvalue()
-    logging.getLogger("some.library").warning("sent to %s\nERROR serving: forged", "ada@example.com")
-    assert "ada@example.com" not in out.getvalue()
-    assert "\nERROR serving: forged" not in out.getvalue()

@@ -76,6 +76,46 @@ def test_a_failure_is_counted_where_it_began_and_once_a_request(store):
     assert statuses == {"abstained": 1}
 
 
+def test_a_caller_that_sends_slowly_does_not_make_a_request_slow(store):
+    sent_slowly = {names.CLIENT_SECONDS: 0.9}
+    traces, layers = slow(
+        store(
+            row("aa", "1", None, 0, 1000, layer="serving", name="POST", attributes=sent_slowly),
+            row("aa", "2", "1", 940, 990, layer="models", name="chat"),
+            row("bb", "1", None, 2000, 2200, layer="serving"),
+        )
+    )
+    assert [(one.trace_id, one.ms, one.layer, one.span, one.span_ms) for one in traces] == [
+        ("bb", 200, "serving", "1", 200),
+        ("aa", 100, "models", "chat", 50),
+    ]
+    assert {one.layer: one.share for one in layers}["serving"] == pytest.approx(250 / 300)
+
+
+@pytest.mark.parametrize("end", [{names.HTTP_STATUS: 499}, {names.ERROR_TYPE: "ConnectionError"}])
+def test_a_caller_that_left_is_neither_slow_nor_a_failure(store, end):
+    cancelled = {names.ERROR_TYPE: "CancelledError"}
+    stored = store(
+        row("aa", "1", None, 0, 9000, status="error", attributes=end),
+        row("aa", "2", "1", 0, 8000, status="error", name=f"{names.INVOKE_AGENT} x", attributes=cancelled),
+    )
+    assert slow(stored) == ([], [])
+    assert failures(stored) == ([], {})
+    assert latest(stored, 1, every=True)[0].failed == "caller left"
+
+
+def test_an_agent_that_raised_left_a_person_without_an_answer(store):
+    failed = {names.ERROR_TYPE: "foundation.errors.StoreUnavailable"}
+    stored = store(
+        row("aa", "1", None, 0, 50, name="POST"),  # a stream had begun, so its status is 200
+        row("aa", "2", "1", 0, 40, status="error", name=f"{names.INVOKE_AGENT} x", attributes=failed),
+    )
+    found, statuses = failures(stored)
+    assert [one.error for one in found] == ["StoreUnavailable"]
+    assert statuses == {"failed": 1}
+    assert latest(stored, 1)[0].answer == "failed"
+
+
 def test_failures_before_a_day_are_not_counted(store):
     broken = {names.ERROR_TYPE: "UpstreamTimeout"}
     stored = store(row("aa", "1", None, 0, 50, status="error", attributes=broken))
