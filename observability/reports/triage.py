@@ -164,11 +164,11 @@ def _at(span: SpanRow) -> datetime:
 def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
     """Return a request and the milliseconds of each layer, without the wait for its body."""
     layers = {share.layer: share.ms for share in layer_bill(spans, ()).shares}
-    client_ms = min(layers[OUTSIDE], 1000 * float(root.attribute(names.CLIENT_SECONDS) or 0))
+    client_ms = min(layers[OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
     layers[OUTSIDE] -= client_ms
     worst = max(layers, key=lambda layer: layers[layer])
     longest_ms, longest = max(
-        ((_own_ms(span, spans) - client_ms * (span.span_id == root.span_id), span.name) for span in spans), default=(0.0, "")
+        (_own_ms(span, spans) - client_ms * (span.span_id == root.span_id), span.name) for span in spans
     )
     return SlowTrace(root.trace_id, root.name, sum(layers.values()), worst, layers[worst], longest, longest_ms), layers
 

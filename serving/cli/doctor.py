@@ -158,15 +158,16 @@ def check_part(section: str, part: Part) -> Check:
     if options is None:
         return Check(name, ok=True, found="found; it checks its own options when it is built")
     # stores and collectors may do without; a model on this machine seldom wants one
-    if not section.startswith("models.") or getattr(options, "api_key", True) or on_loopback(getattr(options, "base_url", "")):
+    if (
+        not section.startswith("models.")
+        or getattr(options, "api_key", True)
+        or on_loopback(getattr(options, "base_url", ""))
+    ):
         return Check(name, ok=True, found="found, options fit")
-    variable = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY"
-    where = (
-        'Give "api_key" in that block of the configuration.'
-        if "[" in section
-        else f"Set {variable} in the environment."
-    )
-    return Check(name, ok=False, found="no api_key", advice=where)
+    place = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY in the environment"
+    if "[" in section:
+        place = '"api_key" in that block of the configuration'
+    return Check(name, ok=False, found="no api_key", advice=f"Set {place}.")
 
 
 def check_chat(settings: Settings) -> Check:

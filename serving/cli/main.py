@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections import UserDict
 from collections.abc import Callable
@@ -144,7 +143,7 @@ def run(commands: Callable[[], object]) -> None:
     # files, also those of libraries, are for this user only
     os.umask(0o077)
     # as Ctrl-C does: an index whose process just ends has to be filled anew
-    catch_stop_signals(signal.default_int_handler)
+    catch_stop_signals()
     collector.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:

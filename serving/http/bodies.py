@@ -78,15 +78,13 @@ class BodyLimits:
         if scope["type"] != "http" or not any(name in sizes for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        taken, client_s = 0, 0.0
+        taken, began_s = 0, time.perf_counter()
 
         async def receive_counted() -> Message:
-            nonlocal taken, client_s
-            since_s = time.perf_counter()
+            nonlocal taken
             message = await receive()
             if message["type"] == "http.request":
-                client_s += time.perf_counter() - since_s
-                annotate(names.CLIENT_SECONDS, client_s)
+                annotate(names.BODY_WAIT_SECONDS, time.perf_counter() - began_s)
                 size = len(message.get("body", b""))
                 self._demand_room(size)
                 taken += size

@@ -38,7 +38,6 @@ ANTHROPIC_PATHS = ("/v1/messages",)
 VENDORS: dict[tuple[str, ...], Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]] = {}
 # set on `request.state` once an unforeseen exception was logged, or it would be logged twice
 EXPLAINED = "explained"
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 CHALLENGE = 'Bearer realm="sixply"'
 FIELDS_SHOWN = 20
 # of a path, or of a field's name: the caller's own text, which can be as long as the body
@@ -164,7 +163,7 @@ def install(app: FastAPI) -> None:
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
-            ways = {method: request.scope | {"method": method} for method in METHODS}
+            ways = {m: request.scope | {"method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
             routes = request.app.routes
             allowed = ", ".join(m for m, way in ways.items() if any(r.matches(way)[0] is Match.FULL for r in routes))
             known, headers = (

@@ -35,14 +35,11 @@ def announce_address(data: Path, port: int) -> Iterator[None]:
 def find_port(data: Path) -> int | None:
     """Return the port of the server that runs on this data folder, or `None`."""
     try:
-        file = os.open(data / FILE, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        port = os.read(file, 16).decode()
+        with (data / FILE).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:  # its server holds it
+        port = (data / FILE).read_text()
         return int(port) if port.isdecimal() else None
-    finally:
-        os.close(file)
+    except OSError:
+        pass
     return None

@@ -117,6 +117,6 @@ class OneRequestId:
 
 def serve(loaded: Loaded, announce: Callable[[str], None]) -> None:
     """Serve until a stop signal."""
-    with deploy_replicas(loaded) as url, load_removable(SUPERVISOR).await_stop_signal() as stopped:
+    with deploy_replicas(loaded) as url:
         announce(url)
-        stopped.wait()
+        load_removable(SUPERVISOR).await_stop_signal().wait()

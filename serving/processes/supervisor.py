@@ -10,8 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -64,24 +63,24 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
     """
     settings = loaded.settings
     demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
-    with await_stop_signal() as stopped:
-        places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
-        try:
-            while not all(place.worker.is_up() for place in places) and not stopped.is_set():
-                _look(places)
-            if not stopped.is_set():
-                announce()
-            while not stopped.is_set():
-                _look(places)
-                for place in places:
-                    place.tend()
-        finally:
-            listening.close()  # else who comes now waits for workers that have stopped, until the connection breaks
+    stopped = await_stop_signal()
+    places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
+    try:
+        while not all(place.worker.is_up() for place in places) and not stopped.is_set():
+            _look(places)
+        if not stopped.is_set():
+            announce()
+        while not stopped.is_set():
+            _look(places)
             for place in places:
-                place.worker.process.terminate()
-            for place in places:
-                place.worker.process.join(settings.serving.http.grace_s + STARTED_WITHIN_S)
-                place.worker.process.kill()
+                place.tend()
+    finally:
+        listening.close()  # else who comes now waits for workers that have stopped, until the connection breaks
+        for place in places:
+            place.worker.process.terminate()
+        for place in places:
+            place.worker.process.join(settings.serving.http.grace_s + STARTED_WITHIN_S)
+            place.worker.process.kill()
 
 
 class _Place:
@@ -131,19 +130,15 @@ class _Worker:
     def __init__(self, loaded: Loaded, listening: socket.socket) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork would copy this process's threads and locks
         self._up, ready = spawn.Pipe(duplex=False)
-        self._was_up = False
         self.process: BaseProcess = spawn.Process(target=_work, args=(loaded, listening, ready), name="worker")
         self.process.start()
         ready.close()
 
     def is_up(self) -> bool:
-        """Whether the worker is up. Raises ComponentError: it ended before."""
-        if not self._was_up and self._up.poll():
-            try:
-                self._was_up = bool(self._up.recv())
-            except EOFError as error:
-                raise ComponentError("A worker did not come up. Its own error stands above.") from error
-        return self._was_up
+        """Whether the worker is up. Raises ComponentError: it has ended."""
+        if not self.process.is_alive():
+            raise ComponentError("A worker did not come up. Its own error stands above.")
+        return self._up.poll()
 
 
 def _look(places: list[_Place]) -> None:
@@ -152,16 +147,11 @@ def _look(places: list[_Place]) -> None:
     wait([process.sentinel for process in living], timeout=LOOK_S)
 
 
-@contextmanager
-def await_stop_signal() -> Iterator[threading.Event]:
-    """Yield an event that a stop signal sets, instead of ending this process."""
+def await_stop_signal() -> threading.Event:
+    """Return an event that a stop signal sets, instead of ending this process."""
     stopped = threading.Event()
-    before = catch_stop_signals(lambda *_: stopped.set())
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    catch_stop_signals(lambda *_: stopped.set())
+    return stopped
 
 
 def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:

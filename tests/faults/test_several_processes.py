@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
+from foundation.machine.signals import STOP
 from serving.access.identity import KeyStore
 from serving.processes.supervisor import supervise
 from serving.server import bind
@@ -134,6 +135,15 @@ def servers(stack: Path, keys: list[str]) -> Iterator[Servers]:
             process.kill()
             process.communicate()
             log.close()
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """`supervise` in this process keeps the signals that stop it."""
+    before = {number: signal.getsignal(number) for number in STOP}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:

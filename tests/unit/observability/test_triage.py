@@ -77,7 +77,7 @@ def test_a_failure_is_counted_where_it_began_and_once_a_request(store):
 
 
 def test_a_caller_that_sends_slowly_does_not_make_a_request_slow(store):
-    sent_slowly = {names.CLIENT_SECONDS: 0.9}
+    sent_slowly = {names.BODY_WAIT_SECONDS: 0.9}
     traces, layers = slow(
         store(
             row("aa", "1", None, 0, 1000, layer="serving", name="POST", attributes=sent_slowly),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from foundation.errors import ComponentError
+from foundation.machine.signals import STOP
 from serving.processes import supervisor
 from serving.processes.supervisor import supervise
 from serving.settings import load
@@ -68,6 +71,14 @@ class Workers:
 
         def is_up(self) -> bool:
             return True
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOP}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
