@@ -158,7 +158,7 @@ def ask(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("max_tool_calls", 3), ("include", ["reasoning.encrypted_content"]), ("stream_options", {})],
+    [("max_tool_calls", 3), ("include", ["message.output_text.logprobs"]), ("stream_options", {})],
 )
 def test_what_is_not_done_is_refused_by_its_name(serve: Serve, parameter: str, value: Any) -> None:
     with serve(HELLO) as (client, _):
