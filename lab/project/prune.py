@@ -28,6 +28,8 @@ STARTED = (
 """Modules that are started by their names, in every project."""
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
+    "observability.proposals.from_feedback": "redaction",
+    "observability.stores.outcomes": "redaction",
     "orchestration.flow.planned_agent": "planners/classifier",
     "orchestration.run.cascade": "agents/auto",
     "retrieval.grounding.evidence": "entailment/signs",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from foundation.components import load_removable
 from foundation.types import Principal
 from observability.evaluation import metrics
 from observability.evaluation.golden_set import REFUSALS, GoldenCase
 from observability.proposals.review import Proposal
 from observability.stores.outcomes import Outcome
-from observability.telemetry import personal_data
 from orchestration.events import Turn
 
 
@@ -32,15 +32,19 @@ def proposals(
         answer = answers.get(outcome.answer_id)
         if outcome.origin != "production" or answer is None:
             continue
-        question = personal_data.redact(answer.turn.question)
+        question = _redact(answer.turn.question)
         if question not in questions:
             drafts[question] = _proposal(outcome, answer, question)
     return list(drafts.values())
 
 
+def _redact(text: str) -> str:
+    return str(load_removable("observability.telemetry.personal_data").redact(text))
+
+
 def _proposal(outcome: Outcome, answer: Asked, question: str) -> Proposal:
     turn = answer.turn
-    text = personal_data.redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
+    text = _redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
     text = text.replace(" .", ".").strip()
     answerable = turn.status not in REFUSALS or bool(outcome.note and outcome.verdict == "edited")
     gold = {"edited": outcome.note, "accepted": text}.get(outcome.verdict, "") if answerable else ""

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from foundation.components import load_removable
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from observability.telemetry import personal_data
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
 Origin = Literal["production", "evaluation", "simulation"]
@@ -86,7 +86,7 @@ class OutcomeStore:
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
-        stored = replace(outcome, note=personal_data.redact(outcome.note))
+        stored = replace(outcome, note=load_removable("observability.telemetry.personal_data").redact(outcome.note))
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
         statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         self._file.run_now(lambda connection: connection.execute(statement, row))

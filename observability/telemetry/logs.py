@@ -15,7 +15,7 @@ from typing import IO, Any
 from foundation.output.credentials import mask_text
 from foundation.settings import LoggingSettings
 from foundation.tracing import trace_id
-from observability.telemetry import personal_data
+from observability.telemetry.span_content import redact
 
 OURS = ("sixply", "foundation", "models", "retrieval", "orchestration", "observability", "serving")
 # Key of `extra` for further fields of a line: `log.info("...", extra={FIELDS: {...}})`
@@ -62,7 +62,7 @@ class JsonLines(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    return personal_data.redact(mask_text(record.getMessage()))
+    return redact(mask_text(record.getMessage()))
 
 
 def _error(error: BaseException) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from opentelemetry.util.types import Attributes
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from foundation import names
+from foundation.components import load_removable
 from foundation.errors import InvalidSetting
 from observability.settings import ObservabilitySettings
 from observability.telemetry import metrics
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
+from observability.telemetry.span_content import PERSONAL_DATA
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
@@ -38,8 +40,11 @@ _open: list[Telemetry] = []
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
     """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
-    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process.
+    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process. MissingDependency: content is to
+    be captured, and what redacts it was deleted.
     """
+    if settings.capture_content:
+        load_removable(PERSONAL_DATA)
     attributes = {
         names.SERVICE_NAME: settings.service_name,
         names.SERVICE_VERSION: metrics.version(),

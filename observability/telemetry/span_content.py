@@ -11,8 +11,11 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes
 
 from foundation import names
+from foundation.components import load_if_there
 from foundation.output.rendering import encodable
-from observability.telemetry import personal_data
+
+PERSONAL_DATA = "observability.telemetry.personal_data"
+_personal_data = load_if_there(PERSONAL_DATA)
 
 
 def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
@@ -36,12 +39,17 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         # instrumentors put exception texts here, and the error text of a provider quotes the prompt
         status=Status(
             span.status.status_code,
-            personal_data.redact(encodable(span.status.description or "")) if content else None,
+            redact(encodable(span.status.description or "")) if content else None,
         ),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def redact(text: str) -> str:
+    """Take personal data out of a text. Without `personal_data.py` it stays as it is, and `capture_content` is refused."""
+    return str(_personal_data.redact(text)) if _personal_data else text
 
 
 def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
@@ -50,7 +58,7 @@ def _redact_attributes(attributes: Attributes, *, content: bool) -> Attributes:
         if not holds_content(name):
             redacted[encodable(name)] = _every_text(value, encodable)
         elif content:
-            redacted[encodable(name)] = _every_text(value, lambda text: personal_data.redact(encodable(text)))
+            redacted[encodable(name)] = _every_text(value, lambda text: redact(encodable(text)))
     return redacted
 
 

@@ -42,11 +42,8 @@ class Options(Section):
     """Whether the model may search and open documents, by `search_documents` and `open_document`."""
     repairs: int = Field(default=1, ge=0, le=5)
     """How often an answer with unsupported statements is rewritten before they are marked."""
-    unsupported: Literal["mark", "drop"] = "mark"
-    """Treatment of a statement that stays unsupported: shown with `[?]`, or left out. The answer says so either way."""
     stream: Literal["draft", "checked"] = "draft"
-    """Whether words are streamed as the model writes them, or only once checked; with `drop` always the latter,
-    since a dropped statement must not be shown."""
+    """Whether words are streamed as the model writes them, or only once checked."""
     client_instructions: bool = True
     """Whether system messages of clients of the vendors' APIs are followed, below all our instructions."""
 
@@ -74,13 +71,13 @@ class ToolCallingAgent(MessageAgent):
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
             ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
-            check(parts.grounding, repairs=options.repairs, unsupported=options.unsupported),
+            check(parts.grounding, repairs=options.repairs),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
         self.own_tools = _demand_names(tools)
         _demand_room(parts, tools, prompts)
-        checked = options.stream == "checked" or options.unsupported == "drop"
+        checked = options.stream == "checked"
         graph = create_agent(
             MeteredChatModel(inner=parts.chat, told=not checked),
             parts.executor.tools,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, NotRequired
+from typing import Any, NotRequired
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
@@ -44,8 +44,8 @@ class CitationMiddleware(RequestMiddleware):
 
     state_schema = CheckedState
 
-    def __init__(self, grounding: Any, *, repairs: int = 1, unsupported: Literal["mark", "drop"] = "mark") -> None:
-        self._grounding, self._repairs, self._unsupported = grounding, repairs, unsupported
+    def __init__(self, grounding: Any, *, repairs: int = 1) -> None:
+        self._grounding, self._repairs = grounding, repairs
         self._checks = load_if_there("retrieval.grounding.claims")
 
     async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -122,12 +122,11 @@ class CitationMiddleware(RequestMiddleware):
     def _result(
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
     ) -> Result:
-        written = Rendering(passages, text, claims, drop=self._unsupported == "drop")
+        written = Rendering(passages, text, claims)
         final = without_foreign_urls(written.text, texts_read(messages, run))
         if many := len(written.unsupported):
             what, them = ("1 statement is", "it") if many == 1 else (f"{many} statements are", "them")
-            done = f"marked {MARK}" if self._unsupported == "mark" else "left out"
-            run.note(f"{what} {done}: what was read does not support {them}")
+            run.note(f"{what} marked {MARK}: what was read does not support {them}")
         for warning in warnings_about(written.citations):
             run.note(warning)
         for citation in written.citations:
@@ -170,8 +169,8 @@ def repaired_drafts(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
 class Rendering:
     """The model's text with `[?]` behind unsupported statements, under the numbers by which it cited its passages."""
 
-    def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim], *, drop: bool) -> None:
-        self._passages, self._drop = passages, drop
+    def __init__(self, passages: dict[int, Hit], text: str, claims: Sequence[Claim]) -> None:
+        self._passages = passages
         self._spans: dict[int, tuple[int, int]] = {}
         self.unsupported: list[Unsupported] = []
         parts, end = [], 0
@@ -189,7 +188,7 @@ class Rendering:
     def _claim(self, text: str, claim: Claim) -> str:
         if claim.finding:
             self.unsupported.append(Unsupported(text=claim.text, reason=claim.finding, detail=claim.detail))
-            return "" if self._drop else _mark(text, f" {MARK}")
+            return _mark(text, f" {MARK}")
         shown = self._passages
         anchors = [(anchor.passage, anchor.start, anchor.end) for anchor in claim.anchors if anchor.passage in shown]
         whole = [(number, 0, len(shown[number].chunk.text)) for number in claim.cited if number in shown]

@@ -5,8 +5,16 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from foundation import names
+from foundation.errors import MissingDependency
+from observability.settings import ObservabilitySettings
+from observability.telemetry import setup
 from observability.telemetry.personal_data import find, redact
+
+CAPTURED, SAID = ObservabilitySettings(capture_content=True), "words of a person"
 
 # Numbers that their owners reserve for examples.
 FOUND = {
@@ -50,3 +58,31 @@ def test_redacting_twice_changes_nothing_more_and_spans_are_in_order_and_apart(p
     assert all(one.end <= other.start for one, other in itertools.pairwise(spans))
     once = redact(text)
     assert redact(once) == once
+
+
+def test_content_stays_where_the_settings_ask_for_it():
+    kept = InMemorySpanExporter()
+    with setup.start(CAPTURED, [kept], manifest_id="m-1"):
+        span = trace.get_tracer("someone's").start_span("chat model", attributes={names.CONTENT[0]: SAID})
+        span.end()
+    assert kept.get_finished_spans()[0].attributes[names.CONTENT[0]] == SAID
+
+
+def test_content_that_was_asked_for_is_redacted_however_deep_it_lies():
+    kept = InMemorySpanExporter()
+    said = {"content": ["write to ada@example.com"], "score": 0.9}
+    with setup.start(CAPTURED, [kept], manifest_id="m-1"):
+        for name in ("gen_ai.memory.records", "gen_ai.memory.query.text", "gen_ai.evaluation.explanation"):
+            trace.get_tracer("someone's").start_span("search", attributes={name: said}).end()
+            trace.get_tracer("someone's").start_span("search", attributes={name: "write to ada@example.com"}).end()
+    spans = kept.get_finished_spans()
+    assert len(spans) == 6
+    for span in spans:
+        assert "ada@example.com" not in str(span.attributes)
+        assert "write to" in str(span.attributes)
+
+
+def test_contents_are_not_captured_where_nothing_redacts_them(monkeypatch):
+    monkeypatch.setattr(setup, "PERSONAL_DATA", "observability.telemetry.gone")
+    with pytest.raises(MissingDependency, match=r"observability/telemetry/gone.py does, and this project goes without"):
+        setup.start(CAPTURED, [InMemorySpanExporter()], manifest_id="m-1")

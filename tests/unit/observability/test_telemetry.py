@@ -27,8 +27,8 @@ from observability.telemetry import metrics, processor, setup
 CANARY = "canary-4f1c"
 
 
-def start(*exporters: SpanExporter, content: bool = False) -> setup.Telemetry:
-    return setup.start(ObservabilitySettings(capture_content=content), exporters, manifest_id="m-1")
+def start(*exporters: SpanExporter) -> setup.Telemetry:
+    return setup.start(ObservabilitySettings(), exporters, manifest_id="m-1")
 
 
 def counted(exporter: type[SpanExporter]) -> dict[str, float]:
@@ -214,28 +214,6 @@ def test_content_is_taken_out_of_every_span_whoever_put_it_there():
     assert span.attributes == {names.REQUEST_MODEL: "kept"}
     assert span.status.status_code is StatusCode.ERROR
     assert span.events[0].attributes["exception.type"] == "ValueError"
-
-
-def test_content_stays_where_the_settings_ask_for_it():
-    kept = InMemorySpanExporter()
-    with start(kept, content=True):
-        span = trace.get_tracer("someone's").start_span("chat model", attributes={names.CONTENT[0]: CANARY})
-        span.end()
-    assert kept.get_finished_spans()[0].attributes[names.CONTENT[0]] == CANARY
-
-
-def test_content_that_was_asked_for_is_redacted_however_deep_it_lies():
-    kept = InMemorySpanExporter()
-    said = {"content": ["write to ada@example.com"], "score": 0.9}
-    with start(kept, content=True):
-        for name in ("gen_ai.memory.records", "gen_ai.memory.query.text", "gen_ai.evaluation.explanation"):
-            trace.get_tracer("someone's").start_span("search", attributes={name: said}).end()
-            trace.get_tracer("someone's").start_span("search", attributes={name: "write to ada@example.com"}).end()
-    spans = kept.get_finished_spans()
-    assert len(spans) == 6
-    for span in spans:
-        assert "ada@example.com" not in str(span.attributes)
-        assert "write to" in str(span.attributes)
 
 
 def test_a_lone_surrogate_does_not_reach_an_exporter():
