@@ -20,15 +20,12 @@ app = typer.Typer(help="What is remembered of a person.", rich_markup_mode=None,
 
 
 @app.callback(invoke_without_command=True)
-def _list_facts(context: typer.Context, tenant: Tenant = LOCAL, user: User = None, stack: Stack = STACK) -> None:
+def _list_facts(
+    context: typer.Context, tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK
+) -> None:
     """What is remembered of you, or of a user of the tenant. Without a command: list it."""
-    if context.invoked_subcommand is None:
-        list_facts(tenant, user, None, stack)
-
-
-@app.command("list")
-def list_facts(tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK) -> None:
-    """What is remembered."""
+    if context.invoked_subcommand is not None:
+        return
     whose = person(tenant, user)
     with _facts(stack) as facts:
         found = facts.of(whose)

@@ -19,14 +19,9 @@ app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None
 
 @app.callback(invoke_without_command=True)
 def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
-    """API keys: who may call, as whom. Without a command: list them."""
-    if context.invoked_subcommand is None:
-        list_keys(stack)
-
-
-@app.command("list")
-def list_keys(stack: Stack = STACK) -> None:
-    """List the keys' owners. The keys themselves are stored nowhere."""
+    """API keys: who may call, as whom. Without a command: list their owners; the keys themselves are stored nowhere."""
+    if context.invoked_subcommand is not None:
+        return
     keys = _keys(stack).list()
     rows = [(it.key_id, it.subject, it.tenant, ", ".join(it.roles), ", ".join(it.groups), it.created_at) for it in keys]
     terminal.show_table(["id", "subject", "tenant", "roles", "groups", "made"], rows)

@@ -178,7 +178,7 @@ def test_a_key_is_made_shown_once_listed_without_itself_and_revoked(cli: Callabl
     assert key not in listed.stdout
     key_id = next(line.split()[0] for line in listed.stdout.splitlines() if "ada" in line)
     assert cli("keys", "revoke", key_id).returncode == 0
-    assert "ada" not in cli("keys", "list").stdout
+    assert "ada" not in cli("keys").stdout
     again = cli("keys", "revoke", key_id)
     assert (again.returncode, key_id in again.stderr) == (2, True)
 
@@ -235,7 +235,7 @@ def test_what_is_remembered_of_a_user_is_listed_corrected_and_erased(cli: Callab
         kept = [facts.add(Principal(one, "north"), "We use QL-20W") for one in ("ada", "ada", "bo")]
     whose = ("--tenant", "north", "--user", "ada")
     assert cli("facts", "correct", kept[0].fact_id, "We use QL-40", *whose).returncode == 0
-    listed = json.loads(cli("facts", "list", *whose, "--json", "-").stdout)
+    listed = json.loads(cli("facts", *whose, "--json", "-").stdout)
     assert [one["text"] for one in listed] == ["We use QL-40", "We use QL-20W"]
     assert cli("facts", "erase", kept[2].fact_id, *whose).returncode == 2
     assert cli("facts", "erase", *whose).returncode == 2
