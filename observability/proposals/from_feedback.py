@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from foundation.components import load_removable
@@ -26,25 +26,22 @@ def proposals(
     outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
     """Return a proposal for each production outcome whose conversation is kept and whose question is no case yet."""
+    redact = load_removable("observability.telemetry.personal_data").redact
     questions = {case.question for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:
         answer = answers.get(outcome.answer_id)
         if outcome.origin != "production" or answer is None:
             continue
-        question = _redact(answer.turn.question)
+        question = redact(answer.turn.question)
         if question not in questions:
-            drafts[question] = _proposal(outcome, answer, question)
+            drafts[question] = _proposal(outcome, answer, question, redact)
     return list(drafts.values())
 
 
-def _redact(text: str) -> str:
-    return str(load_removable("observability.telemetry.personal_data").redact(text))
-
-
-def _proposal(outcome: Outcome, answer: Asked, question: str) -> Proposal:
+def _proposal(outcome: Outcome, answer: Asked, question: str, redact: Callable[[str], str]) -> Proposal:
     turn = answer.turn
-    text = _redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
+    text = redact(metrics.without_markers(turn.text, (cited.marker for cited in turn.citations)))
     text = text.replace(" .", ".").strip()
     answerable = turn.status not in REFUSALS or bool(outcome.note and outcome.verdict == "edited")
     gold = {"edited": outcome.note, "accepted": text}.get(outcome.verdict, "") if answerable else ""

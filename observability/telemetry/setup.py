@@ -40,8 +40,7 @@ _open: list[Telemetry] = []
 
 def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *, manifest_id: str) -> Telemetry:
     """Start telemetry. Each span's resource carries the service, its version and `manifest_id`.
-    Raises InvalidSetting: another OpenTelemetry set-up has already claimed this process. MissingDependency: content is to
-    be captured, and what redacts it was deleted.
+    Raises InvalidSetting: another OpenTelemetry set-up has claimed this process. MissingDependency: nothing redacts content here.
     """
     if settings.capture_content:
         load_removable(PERSONAL_DATA)

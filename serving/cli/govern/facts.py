@@ -63,11 +63,9 @@ def erase_facts(
         raise typer.BadParameter("Name what to erase, ID, or say --all, and not both.")
     whose = person(tenant, user)
     with _facts(stack) as facts:
-        if fact is None:
-            count = facts.erase_all(whose.tenant, whose.subject)
-        else:
+        count = facts.erase_all(whose.tenant, whose.subject) if fact is None else 1
+        if fact is not None:
             facts.erase(fact, whose)
-            count = 1
     terminal.show(f"Erased: {count}.")
 
 
