@@ -49,12 +49,12 @@ def main() -> None:
         bearer = {"Authorization": f"Bearer {key}"}
         http = system.settings.serving.http
         print(f"places: {http.concurrent_answers} at work, {http.queued_answers} that wait ([serving.http])")
-        print("callers questions  answers a second    p50      p95     told 503")
+        print("callers questions  answers a second    p50      p95  refused (503)")
         with running(system) as url, httpx2.Client(base_url=url, headers=bearer, timeout=60, trust_env=False) as client:
             call(client, 0)  # the first question loads models and is not measured
             for callers in (1, 4, 16):
                 print(measure(client, callers))
-    print("More callers do not make the machine faster; they wait longer, or are told to come back.")
+    print("More callers do not make the machine faster; they wait longer, or are asked to come back.")
     print("One layer up: it is fast enough, but is it right? python -m examples.evaluate_it")
 
 

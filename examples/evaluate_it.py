@@ -49,7 +49,9 @@ def main() -> None:
     for measure in ("passed", "answer_contained", "refused", "leaked"):
         score = report.overall[measure]
         print(f"{measure:24} {score!s:24} {score.n}")
-    print("It is fooled by a question that sounds like a document. The intervals are wide: six questions prove little.")
+    print(
+        "The system was fooled by a question that sounds like a document. Six questions prove little: wide intervals."
+    )
     print("One layer up: now that there is a score, what moves it? python -m examples.swap_a_part")
 
 

@@ -39,7 +39,7 @@ def tamper(folder: Path) -> None:
         try:
             database.execute("DELETE FROM chain WHERE number = 2")
         except sqlite3.IntegrityError as error:
-            print(f"tampered   a record is deleted: {error}. So the guard is taken out, and then the record")
+            print(f"tampered   deleting a record: {error}. So the guard is removed first, then the record")
         for (guard,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f"DROP TRIGGER {guard}")
         database.execute("DELETE FROM chain WHERE number = 2")
@@ -68,7 +68,7 @@ def main() -> None:
         forget(VISITOR, Path(folder))
         tamper(Path(folder))
         for problem in verified_audit(Path(folder)).problems[-2:]:
-            print(f"           it is seen: {problem.what}")
+            print(f"           found: {problem.what}")
     print("One layer up: it is safe, but is it worth its money? python -m examples.prove_value")
 
 

@@ -264,7 +264,6 @@ def load_contract(path: Path) -> OutcomeContract:
     """
     if not path.exists():
         raise InvalidSetting(
-            f"No outcome contract at {path}. Write one before you build: copy outcomes.toml of the repository and put "
-            f"your own figures in."
+            f"There is no outcome contract at {path}. Write one before you build: make business-case asks for its figures."
         )
     return read_section(path, OutcomeContract)

@@ -117,7 +117,7 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
     out.print()
     if not verdict.floors:
         out.print(
-            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: copy outcomes.toml of the repository."
+            f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: make business-case writes one."
         )
     for floor in verdict.floors:
         if floor.name in verdict.broken:
