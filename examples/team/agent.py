@@ -131,7 +131,8 @@ class TeamAgent(RoundsAgent):
         question = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(question, journal.state)
         legs = [question] if query != question else []
-        own: KnownState = {"question": question, "query": query, "legs": legs, "reached": "recall"}
+        own: KnownState = {"query": query, "legs": legs, "reached": "recall"}
+        own |= {"question": question, "document_question": question}
         saved = (journal.state.get("desks") or {}).get(step.step_id)
         message = (
             Message(**saved["message"]) if saved else Message(sender="supervisor", task="find", step_id=step.step_id)

@@ -114,7 +114,8 @@ class DocumentSteps:
     @_fails_alone
     async def grade(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
-        confidence = self._parts.grounding.confidence(state["question"], evidence)
+        question = state.get("document_question", state["question"])
+        confidence = self._parts.grounding.confidence(question, evidence)
         annotate(names.CONFIDENCE, confidence)
         enough = self._parts.grounding.settings.min_evidence
         low = confidence < enough
@@ -142,7 +143,8 @@ class DocumentSteps:
         if earlier and stands_alone(state["question"]):
             earlier = " ".join(entity_names(earlier))
         detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
-        return {"query": rewrite(state["question"], earlier), "rewrites": state["rewrites"] + 1}, detail
+        query = rewrite(state.get("document_question", state["question"]), earlier)
+        return {"query": query, "rewrites": state["rewrites"] + 1}, detail
 
     async def compose(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)

@@ -143,7 +143,10 @@ class Steps(DocumentSteps):
             asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
             question = query_of(asks, plan, self._full_question(state))
             query = self.in_context(question, state)
+            with_tools = any(step.kind != "answer" for step in plan.steps)
             update |= {
+                # a name in the words for a tool, such as an order's number, is in no document
+                "document_question": question if with_tools else state["question"],
                 "asking": [step.step_id for step in questions],
                 "query": query,
                 "legs": [*([question] if query != question else []), *(step.ask for step in asks if len(asks) > 1)],

@@ -62,6 +62,8 @@ class PlannedState(State, total=False):
     legs: list[str]
     """Searches beside the query: the single questions of a compound one, and a follow-up word for word."""
     query: str
+    document_question: str
+    """The person's words that documents are to answer: of a plan with tools, those of its questions alone."""
     rewrites: int
     gate: str
     waiting: str

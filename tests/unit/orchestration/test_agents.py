@@ -450,6 +450,18 @@ async def test_what_a_tool_and_the_documents_say_becomes_one_answer(world: World
     assert [step.outcome for step in given.plan.steps] == ["done", "done"]
 
 
+async def test_a_number_for_a_tool_costs_the_question_beside_it_no_confidence(world: World) -> None:
+    agent: Any = world.agent()
+    alone = await asked(world, WEIGHT, agent=agent, compose="extractive")
+    agent._steps._planners[0].plan = planned(LOOK_UP, RULES)
+    beside = await asked(
+        world, f"Where is parcel P-123, and {WEIGHT[0].lower()}{WEIGHT[1:]}", agent=agent, compose="extractive"
+    )
+    # the team reports none
+    assert (beside.confidence or 0) == pytest.approx(alone.confidence or 0)
+    assert "30 kilograms" in beside.text
+
+
 async def test_documents_that_fail_do_not_take_the_other_parts_with_them(world: World) -> None:
     world.retriever.fails = UpstreamDown("The shelf is locked.")
     agent: Any = world.agent()
