@@ -30,7 +30,12 @@ from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git, succeeds
+from tests.forks import fork, preload
 from tests.tree import copy_of_tree
+
+preload(
+    __name__, "serving.app", *(f"{layer}.build" for layer in ("models", "retrieval", "orchestration", "observability"))
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = read_optional(ROOT)
@@ -223,10 +228,25 @@ def test_the_api_of_a_project_starts(light: Path, tmp_path: Path, keep: str | No
     environment |= {f"SIXPLY__MODELS__{part}__USE": use for part, use in doubles.items()}
     if keep == "agents/graph":
         environment["SIXPLY__ORCHESTRATION__AGENT__USE"] = "graph"
-    done = subprocess.run(
-        [sys.executable, "-c", STARTS], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    said = tmp_path / "said"
+    process = fork(start_api, project, said, environment=environment)
+    process.join()
+    assert process.exitcode == 0, said.read_text()[-4000:]
+
+
+def start_api(project: Path, said: Path) -> None:
+    """In a process that has imported other people's packages, and now nothing of ours but what stands in the project."""
+    with said.open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    for name in [name for name in sys.modules if name.partition(".")[0] in CODE]:
+        del sys.modules[name]
+    # the installed tree must not stand in for what was left out
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+    sys.path[:] = [str(project), *(path for path in sys.path if path and Path(path).resolve() != ROOT)]
+    os.chdir(project)
+    exec(STARTS, {"__name__": "__main__"})
+    assert {Path(sys.modules[name].__file__ or "").parents[1] for name in ("serving.app", "models.build")} == {project}
 
 
 def test_rows_cover_each_pair_in_all_four_ways() -> None:
