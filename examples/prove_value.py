@@ -29,7 +29,7 @@ def record_outcomes(system: System) -> None:
 
 def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
-    recorded = system.outcomes.all(origin="production")
+    recorded = system.outcomes.all()
     costs = {outcome.answer_id: system.costs.answers()[outcome.answer_id] for outcome in recorded}
     worth = value_report(contract, recorded, costs, measured=measured_floors(report.as_dict()["rows"]))
     print(title)

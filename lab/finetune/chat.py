@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidRequest
 from foundation.types import Principal
 from lab.finetune.command import Work, searched
+from observability.evaluation.golden_set import GOLDEN_SET
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run import answering
-from serving.judge.trial import GOLDEN_SET
 from serving.settings import Loaded, Settings
 from serving.wiring import System
 

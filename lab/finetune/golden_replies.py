@@ -51,10 +51,10 @@ def gold_reply(case: GoldenCase, evidence: Sequence[Evidence]) -> str | None:
             return None
         item = evidence[found]
         short = narrow(case.question, item, WORDS)
-        kept = short if metrics.contains_all(short.text, (group,)) else item
+        kept = short if metrics.contains(short.text, group) else item
         quotes[found] = max(quotes.get(found, ""), kept.text, key=len)
     return " ".join(f"{' '.join(text.split())} [{place + 1}]" for place, text in sorted(quotes.items()))
 
 
 def _holds(item: Evidence, group: Sequence[str], case: GoldenCase) -> bool:
-    return item.hit.source.uri in case.gold_documents and metrics.contains_all(item.text, (group,))
+    return item.hit.source.uri in case.gold_documents and metrics.contains(item.text, group)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from foundation import names
 from observability.evaluation import metrics
+from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores import history
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
@@ -127,9 +128,9 @@ def answers(
     until: datetime,
     tenant: str | None = None,
 ) -> list[AnswerFigures]:
-    """Return every answer of a period, oldest first, from the spans of its agent, searches and grading."""
+    """Return every answer to people of a period, oldest first, from the spans of its agent, searches and grading."""
     paid = costs.answers(since=since)
-    judged = {outcome.answer_id: outcome.verdict for outcome in outcomes if outcome.origin == "production"}
+    judged = {outcome.answer_id: outcome.verdict for outcome in outcomes}
     rows = history.between(spans, _ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
     best = _largest(rows, names.TOP_SCORE)
     sure = _largest(rows, names.CONFIDENCE)
@@ -144,6 +145,8 @@ def answers(
         first, row = runs[0], runs[-1]
         status = row.attribute(names.STATUS)
         cost, verdict = paid.get(answer_id), judged.get(answer_id)
+        if cost is not None and cost.subject == GOLDEN_SET:
+            continue
         signature = first.attribute(names.QUESTION_SIGNATURE)
         answered.append(
             AnswerFigures(

@@ -24,6 +24,8 @@ from orchestration.events import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
 NOBODY = "nobody"
+# Who asks the questions of a golden set in the system itself. What it asks is no traffic
+GOLDEN_SET = "golden set"
 REFUSALS = ("abstained", "refused", "escalated")
 
 # Measures with their names in tables. More is better for all but `leaked`.
@@ -80,7 +82,8 @@ class GoldenCase(BaseModel):
         return self.answers_all or ((self.answers,) if self.answers else ())
 
     def answered_by(self, text: str) -> bool:
-        return bool(self.expected_strings) and measures.contains_all(text, self.expected_strings)
+        """Whether the text has one string of each group."""
+        return bool(self.expected_strings) and all(measures.contains(text, group) for group in self.expected_strings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,6 @@ class Report:
     """Scores of a golden set, overall and by kind, with intervals."""
 
     rows: tuple[CaseScore, ...]
-    seconds: float
     seed: int = 7
 
     @cached_property
@@ -185,24 +187,22 @@ class Report:
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
         """Return failed cases: leaks first, then errors, then the lowest token F1."""
-
-        def badness(row: CaseScore) -> tuple[float, bool, float, str]:
-            return -row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0), row.case.id
-
-        return sorted((row for row in self.rows if not row.passed), key=badness)[:limit]
+        failed = sorted((row for row in self.rows if not row.passed), key=lambda row: row.case.id)
+        failed.sort(
+            key=lambda row: (-row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0))
+        )
+        return failed[:limit]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
             "cases": len(self.rows),
-            "seconds": self.seconds,
             "effects_without_approval": sum(row.effect_done for row in self.rows),
             "overall": _plain(self.overall),
             "by_kind": {kind: _plain(scores) for kind, scores in self.by_kind.items()},
             "slices": {
                 by: {which: _plain(scores) for which, scores in groups.items()} for by, groups in self.slices.items()
             },
-            "worst": [row.as_dict() for row in self.worst()],
             "rows": [row.as_dict() for row in self.rows],
         }
 
@@ -287,7 +287,6 @@ async def evaluate_golden(
     it, best first; `documents` are all stored texts, to detect leaks. A case whose answer raises one of our errors
     is a failed case; the others go on.
     """
-    started_s = time.monotonic()
     leaks = LeakFinder(documents)
     rows = []
     for done, case in enumerate(cases, 1):
@@ -295,7 +294,7 @@ async def evaluate_golden(
         rows.append(await ask_one(case, answer, retrieved=retrieved, leaks=leaks))
         if progress:
             progress(done)
-    return Report(tuple(rows), time.monotonic() - started_s, seed)
+    return Report(tuple(rows), seed)
 
 
 async def ask_one(

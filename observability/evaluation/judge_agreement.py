@@ -16,6 +16,7 @@ import numpy.typing as npt
 from foundation.errors import InvalidRequest, UpstreamMalformed
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_questions
+from observability.evaluation.differences import FEWEST
 from observability.evaluation.judge import MARKS, Agreement, Judge, Record, Verdict
 
 JUDGED = "human_judgements.jsonl"
@@ -96,6 +97,8 @@ def _interval(
     # whole tasks are drawn, not answers: answers to one question are dependent
     _, of = np.unique(np.array(tasks), return_inverse=True)
     groups = [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+    if len(groups) < FEWEST:
+        return -1.0, 1.0
     samples = (
         np.concatenate([groups[at] for at in row]) for block in metrics.draws(len(groups), seed=seed) for row in block
     )

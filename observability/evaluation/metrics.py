@@ -62,11 +62,6 @@ def contains(text: str, golds: Iterable[str]) -> bool:
     return any(f" {' '.join(wanted)} " in text_words for gold in golds if (wanted := tokens(gold)))
 
 
-def contains_all(text: str, groups: Iterable[Iterable[str]]) -> bool:
-    """Whether the text contains a gold string of every group."""
-    return all(contains(text, group) for group in groups)
-
-
 def token_f1(text: str, golds: Iterable[str]) -> float:
     """Return the harmonic mean of word precision and recall against the best gold string, 0 to 1."""
     words = Counter(tokens(text))

@@ -25,13 +25,13 @@ class Asked:
 def proposals(
     outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
-    """Return a proposal for each production outcome whose conversation is kept and whose question is no case yet."""
+    """Return a proposal for each outcome whose conversation is kept and whose question is no case yet."""
     redact = load_removable("observability.telemetry.personal_data").redact
     questions = {case.question for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:
         answer = answers.get(outcome.answer_id)
-        if outcome.origin != "production" or answer is None:
+        if answer is None:
             continue
         question = redact(answer.turn.question)
         if question not in questions:

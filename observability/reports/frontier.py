@@ -12,6 +12,8 @@ from observability.value.outcome_contract import OutcomeContract
 from observability.value.roi import floors_of, measured_floors
 from orchestration.events import Answer
 
+# Thresholds that are tried, quantiles of the confidences
+STEPS = 8
 WhyUp = Callable[[Answer, float], str | None]
 
 
@@ -34,7 +36,7 @@ class Point:
 
 
 def draw_frontier(
-    models: Mapping[str, Sequence[CaseScore]], why_up: WhyUp, contract: OutcomeContract, *, seed: int, steps: int = 8
+    models: Mapping[str, Sequence[CaseScore]], why_up: WhyUp, contract: OutcomeContract, *, seed: int
 ) -> tuple[list[Point], Point | None]:
     """Return the points on one half of the cases, and the point that the other half chose: the cheapest per accepted
     answer that keeps every floor of the contract (`None`: no point does).
@@ -42,11 +44,10 @@ def draw_frontier(
     Args:
         models: the cases as each model answered them, cheapest first, all in the same order.
         why_up: returns why an answer is rejected at a threshold; `None` where it is accepted.
-        steps: number of thresholds to try, quantiles of the confidences.
     """
     answers = [score.answer for scores in models.values() for score in scores if score.answer]
     confidences = sorted(answer.confidence for answer in answers if answer.confidence)
-    tried = (confidences[len(confidences) * step // steps] for step in range(steps) if confidences)
+    tried = (confidences[len(confidences) * step // STEPS] for step in range(STEPS) if confidences)
     thresholds = sorted({0.0, *(round(confidence, 3) for confidence in tried)})
 
     def points_on(half: int) -> list[Point]:

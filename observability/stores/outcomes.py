@@ -92,13 +92,12 @@ class OutcomeStore:
         self._file.run_now(lambda connection: connection.execute(statement, row))
         return stored
 
-    def all(self, *, origin: Origin | None = None, tenant: str | None = None) -> list[Outcome]:
-        """Return outcomes in order of time."""
+    def all(self, *, tenant: str | None = None) -> list[Outcome]:
+        """Return what people recorded, in order of time."""
         statement = (
-            "SELECT * FROM outcomes WHERE origin = coalesce(?, origin) AND tenant = coalesce(?, tenant) "
-            "ORDER BY at, answer_id"
+            "SELECT * FROM outcomes WHERE origin = 'production' AND tenant = coalesce(?, tenant) ORDER BY at, answer_id"
         )
-        rows = self._file.read_now(lambda connection: connection.execute(statement, (origin, tenant)).fetchall())
+        rows = self._file.read_now(lambda connection: connection.execute(statement, (tenant,)).fetchall())
         return [Outcome(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
 
     def close(self) -> None:

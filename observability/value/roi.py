@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from observability.evaluation.golden_set import REFUSALS
+from observability.evaluation.golden_set import GOLDEN_SET, REFUSALS
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value.outcome_contract import OutcomeContract
@@ -53,7 +53,7 @@ def outcomes_of(rows: Sequence[Mapping[str, Any]], *, at: datetime) -> list[Outc
     Right answers count as accepted, prepared effects as edited (a person still decides), refusals, right or not, as
     escalated (a person does the work), and everything else as rejected.
     """
-    return [Outcome(row["answer_id"] or row["id"], _verdict_of(row), at, "evaluation", "golden set") for row in rows]
+    return [Outcome(row["answer_id"] or row["id"], _verdict_of(row), at, "evaluation", GOLDEN_SET) for row in rows]
 
 
 def _verdict_of(row: Mapping[str, Any]) -> Verdict:

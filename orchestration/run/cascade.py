@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -17,10 +18,11 @@ from foundation.errors import Conflict, Forbidden, NotFound, SixplyError
 from foundation.tracing import span
 from foundation.types import Principal
 from orchestration.contract import Agent, AgentParts
-from orchestration.events import Answer, Event
+from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event, stream_from
-from orchestration.run.state import answer_id_of_all
+from orchestration.run.run import UNCALLED
+from orchestration.run.state import answer_id_of_all, charges_of_all
 from orchestration.run.wrapping import AgentWrapper
 
 if TYPE_CHECKING:  # this also brings it along with the cascade into a project of one's own
@@ -60,10 +62,12 @@ class CascadeAgent(AgentWrapper):
         return stream_from(partial(self._answer, request, principal))
 
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
-        trials: list[Answer] = []
+        charges: list[Charge] = []
         reasons: list[str] = []
+        begun_s = time.perf_counter()
         # this task's own context, so nothing has to set it back
         answer_id_of_all.set(uuid4().hex)
+        charges_of_all.set(charges)
         with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
                 events = await _try(agent, request, principal)
@@ -71,9 +75,8 @@ class CascadeAgent(AgentWrapper):
                 reason = why_up(answer, self._up_below) if answer else events[-1].message
                 if answer and not reason:
                     for event in events:
-                        emit(_with_trials(event, trials, name, reasons))
+                        emit(_with_trials(event, charges, name, reasons, begun_s))
                     return
-                trials += [answer] if answer else []
                 reasons.append(f"{name}: {reason}")
                 # what is not taken is not kept either
                 if thread_id := next((event.thread_id for event in events if event.thread_id), None):
@@ -81,11 +84,11 @@ class CascadeAgent(AgentWrapper):
                     with suppress(NotFound, Conflict):
                         await kept.delete(thread_id, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
-            left = request.max_usd and max(0.0, request.max_usd - float(sum(t.cost_usd or 0 for t in trials)))
+            left = request.max_usd and max(0.0, request.max_usd - float(sum(charge.usd or 0 for charge in charges)))
             going_on = self.inner.stream(request.model_copy(update={"max_usd": left}), principal)
             async with aclosing(cast("AsyncGenerator[Event]", going_on)) as later:
                 async for event in later:
-                    emit(_with_trials(event, trials, self.name, reasons))
+                    emit(_with_trials(event, charges, self.name, reasons, begun_s))
 
 
 def stands_alone(request: AnswerRequest) -> bool:
@@ -121,17 +124,16 @@ async def _try(agent: Agent, request: AnswerRequest, principal: Principal) -> Se
         return [error_event(error)]
 
 
-def _with_trials(event: Event, trials: Sequence[Answer], name: str, reasons: Sequence[str]) -> Event:
-    """Return the event, its answer with the model that wrote it, the reasons of `went_up` and the cost of trials."""
+def _with_trials(event: Event, charges: Sequence[Charge], name: str, reasons: Sequence[str], begun_s: float) -> Event:
+    """Return the event, its answer with the model that wrote it, the reasons of `went_up` and the cost of all trials."""
     if event.answer is None:
         return event
-    answers = [event.answer, *trials]
-    costs: list[Any] = [answer.cost_usd for answer in answers]
+    costs: list[Any] = [charge.usd for charge in charges]
     update = {
         "written_by": name,
         "went_up": tuple(reasons),
-        "usage": reduce(add, (answer.usage for answer in answers)),
+        "usage": reduce(add, [charge.usage for charge in charges if charge.kind == "chat"] or [UNCALLED]),
         "cost_usd": None if None in costs else sum(costs),
-        "seconds": sum(answer.seconds for answer in answers),
+        "seconds": time.perf_counter() - begun_s,
     }
     return event.model_copy(update={"answer": event.answer.model_copy(update=update)})

@@ -32,7 +32,7 @@ from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Reca
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
-from orchestration.run.state import abstain, day_of
+from orchestration.run.state import abstain, charges_of_all, day_of
 from retrieval.documents import Hit
 
 if TYPE_CHECKING:
@@ -334,6 +334,8 @@ class Run:
             trace_id=trace_id(),
             **{"at": self.parts.clock.now()} | details,
         )
+        if (charges := charges_of_all.get()) is not None:
+            charges.append(charge)
         # the disk must not block the event loop; a thread ends its work even if this is cancelled
         await asyncio.to_thread(self.parts.meter.record, charge)
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # `create_agent` builds on this one
 
 from foundation.types import Principal
 from orchestration.actions import ToolOutcome
-from orchestration.events import NearDocument
+from orchestration.events import Charge, NearDocument
 from retrieval.documents import Citation
 
 
@@ -60,8 +60,9 @@ class State(TypedDict, total=False):
 
 # Key in the metadata of checkpoints: the mark of the person who began the conversation
 BEGUN_BY = "begun_by"
-# The id of all answers that begin inside: the cost of a cascade's trials belongs to the answer that they led to
+# The id of all answers that begin inside, and all their charges: a cascade's trials belong to the answer that they led to
 answer_id_of_all: ContextVar[str] = ContextVar("answer_id", default="")
+charges_of_all: ContextVar[list[Charge] | None] = ContextVar("charges", default=None)
 
 
 def fresh(question: str, compose: str, thread_id: str, principal: Principal, as_of: date | None) -> State:

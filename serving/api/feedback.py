@@ -88,6 +88,6 @@ def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -
 @router.get("/feedback", responses=responses())
 def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
     """List your tenant's feedback, newest first."""
-    outcomes = runtime.system.outcomes.all(origin="production", tenant=caller.tenant)
+    outcomes = runtime.system.outcomes.all(tenant=caller.tenant)
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
     return FeedbackList(feedback=page, next_cursor=cursor)

@@ -67,7 +67,7 @@ def costs(
     with open_costs(settings) as ledger:
         if by == "outcome":
             with open_outcomes(settings) as outcomes:
-                verdicts = {row.answer_id: row.verdict for row in outcomes.all(origin="production")}
+                verdicts = {row.answer_id: row.verdict for row in outcomes.all()}
             totals = load_removable("observability.stores.history").by_outcome(ledger, verdicts)
         else:
             totals = ledger.totals(cast("By", by))

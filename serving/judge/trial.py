@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
     from orchestration.contract import Agent
 
-GOLDEN_SET = "golden set"
 Configure = Callable[[dict[str, object]], Loaded]
 Count = Callable[[int], None]
 
@@ -32,7 +31,7 @@ async def golden_report(
     """Ask every case through the product's own answer path, as an agent of the case's tenant, and score the answers.
     With another `agent`, searches are not scored.
     """
-    from observability.evaluation.golden_set import evaluate_golden
+    from observability.evaluation.golden_set import GOLDEN_SET, evaluate_golden
 
     def retrieve(case: GoldenCase) -> list[str]:
         return list(dict.fromkeys(hit.source.uri for hit in system.retriever.retrieve(case.question, case.scope)))

@@ -19,12 +19,12 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
     """Return the value of recorded outcomes under the contract; without outcomes, of their stand-ins. Raises
     InvalidSetting, UnknownSetting: the contract is missing or not valid.
     """
+    from observability.evaluation.golden_set import GOLDEN_SET
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
-    from serving.judge.trial import GOLDEN_SET
 
     contract = load_contract(settings.observability.outcomes_file)
-    recorded, answers = outcomes.all(origin="production"), costs.answers()
+    recorded, answers = outcomes.all(), costs.answers()
     evaluation, rows = evaluation_file(settings), []
     if evaluation.exists():
         rows = jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"]

@@ -44,7 +44,7 @@ async def test_feedback_is_kept_with_who_said_it_and_the_minutes(
 ) -> None:
     said = await say(api, given.reader, **body)
     assert said.status_code == 200, said.text
-    (kept,) = given.system.outcomes.all(origin="production")
+    (kept,) = given.system.outcomes.all()
     assert (kept.answer_id, kept.verdict, kept.note, kept.minutes) == (
         "a-1",
         body["verdict"],
@@ -96,5 +96,5 @@ async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.A
     await say(api, given.reader, verdict="edited", edit="Shorter.", minutes=3)
     contract = load_contract(Path("outcomes.toml"))
     system = given.system
-    report = value_report(contract, system.outcomes.all(origin="production"), system.costs.answers())
+    report = value_report(contract, system.outcomes.all(), system.costs.answers())
     assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)

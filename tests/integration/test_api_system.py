@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from observability.evaluation.golden_set import GoldenCase, ToolCall
+from observability.evaluation.golden_set import GOLDEN_SET, GoldenCase, ToolCall
 from serving.access.identity import KeyStore
-from serving.judge.trial import GOLDEN_SET, golden_report
+from serving.judge.trial import golden_report
 from serving.server import running
 from serving.settings import load
 from serving.wiring import System, open_system

@@ -40,7 +40,7 @@ MORE = """
 use = "scripted"
 [models.prices]
 use = "genai"
-stated = {{ "a-strong-one" = {{ input = 1.0, output = 10.0 }}, "scripted (test double)" = {{ input = 1.0, output = 1.0 }} }}
+stated = {{ "a-cheap-one" = {{ input = 0.5, output = 5.0 }}, "a-strong-one" = {{ input = 1.0, output = 10.0 }}, "scripted (test double)" = {{ input = 1.0, output = 1.0 }} }}
 [models.resilience]
 attempts = 1
 [orchestration]
@@ -72,7 +72,7 @@ def _opened(
         if allowed:
             with (folder / "policy.toml").open("a") as policy:
                 policy.write(f'\n[tenants."{TENANT}"]\ntools = ["*"]\ndata = ["*"]\nmodels = {allowed}\n')
-        more = MORE.format(up_below=up_below, compose=compose) + own
+        more = MORE.format(up_below=up_below, compose=compose) + own.replace("URL", provider.url)
         with open_system(load(stack(folder, more, chat=STRONG.format(url=provider.url)))) as system:
             system.ingestor.ingest_one(Item(Source("parcels.md", TENANT), TEXT, "parcels.md"), scope=None)
             yield system, provider
@@ -98,6 +98,7 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
         charged = [charge.model for charge in system.costs.of_trace(given.trace_id or "") if charge.kind == "chat"]
         conversations = await system.agent.conversations.all(ANA)  # type: ignore[attr-defined]
         of_answer = [charge.model for charge in system.costs.of_answer(given.answer_id) if charge.kind == "chat"]
+        worth_of_charges = sum(charge.usd or 0 for charge in system.costs.of_answer(given.answer_id))
         contract = load_contract(ROOT / "outcomes.toml")
         worth = value_report(contract, [Outcome(given.answer_id, "accepted", answers.NOW)], system.costs.answers())
     assert of_answer == charged, "the trial belongs to the answer that people judge"
@@ -110,7 +111,25 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
     assert given.usage.output_tokens > 12, "the trial's words are counted, too"
     assert given.cost_usd
     assert float(given.cost_usd) > (103 * 1.0 + 12 * 10.0) / 1e6
+    assert given.cost_usd == worth_of_charges, "the answer says what the ledger has"
     assert [each.thread_id for each in conversations] == [given.thread_id], "the trial has left none"
+
+
+async def test_a_trial_that_failed_after_a_paid_call_is_part_of_the_price(tmp_path: Path) -> None:
+    cheap = STRONG.format(url="URL").replace("a-strong-one", "a-cheap-one")
+    asks = [
+        calls("refund", order_id="QM-10017", reason="broken"),
+        calls("search_documents", query="weight of a parcel"),
+    ]
+    said = metered("A parcel may weigh at most 30 kilograms [1].", read=100, wrote=10)
+    with _opened(tmp_path, *asks, said, own=f"[[models.cheaper]]{cheap}", compose="generative") as (system, _):
+        given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
+        charges = system.costs.of_answer(given.answer_id)
+    assert given.went_up[-1] == "a-cheap-one: it needs the tool refund"
+    (failed,) = [charge for charge in charges if charge.model == "a-cheap-one"]
+    assert failed.usd
+    assert given.cost_usd == sum(charge.usd or 0 for charge in charges)
+    assert given.usage.input_tokens == sum(charge.usage.input_tokens or 0 for charge in charges)
 
 
 async def test_a_tenant_with_a_model_of_its_own_has_the_cascade_before_it(tmp_path: Path) -> None:

@@ -210,6 +210,18 @@ def test_other_data_are_refused_before_anything_is_asked(
         run(other)
 
 
+def test_a_baseline_that_lost_rows_is_refused_and_passes_nothing(
+    tmp_path: Path, committed: Side, answered: Callable[[Side], None]
+) -> None:
+    answered(_with(committed, lambda _, row: row | {"passed": 0.0, "answer_contained": 0.0}))
+    whole = json.loads(BASELINE.read_text())
+    for kept, lost in ((0, 191), (190, 1)):
+        other = tmp_path / "baseline.json"
+        other.write_text(json.dumps(whole | {"rows": whole["rows"][:kept]}))
+        with pytest.raises(InvalidRequest, match=rf"no row of {lost} cases, such as .* make gate RENEW=1"):
+            run(other)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}'])
 def test_a_broken_baseline_is_told(text: str, tmp_path: Path) -> None:
     broken = tmp_path / "baseline.json"

@@ -44,7 +44,7 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
     from observability.proposals import from_feedback, review
 
     with open_outcomes(loaded.settings) as store:
-        judged = store.all(origin="production")
+        judged = store.all()
     asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
     known = load_golden(golden) if golden.exists() else []
     found = from_feedback.proposals(judged, asked, known)

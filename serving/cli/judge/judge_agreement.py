@@ -122,7 +122,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
                 break
             rows.append(await _mark_row(system, judge, report.rows[len(rows)], standing.trusted))
             progress(len(rows))
-        return Report(tuple(rows), report.seconds, system.context.seed), note | _spent(judge)
+        return Report(tuple(rows), system.context.seed), note | _spent(judge)
 
 
 async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Sequence[str]) -> CaseScore:

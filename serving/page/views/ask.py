@@ -125,7 +125,7 @@ class AskView:
         caller = await self._visitor.caller()
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
-        outcomes = await asyncio.to_thread(system.outcomes.all, origin="production", tenant=caller.tenant)
+        outcomes = await asyncio.to_thread(system.outcomes.all, tenant=caller.tenant)
         judged = {outcome.answer_id: outcome for outcome in outcomes}
         self._clear(thread_id)
         with self._turns:

@@ -59,9 +59,7 @@ class LiveView:
         caller = await self._visitor.caller("operate" if operator else "ask")
         system = self._visitor.system
         days = usage(caller, self._visitor.runtime, days=30, of="tenant" if operator else "me")
-        outcomes: list[Outcome] = await asyncio.to_thread(
-            system.outcomes.all, origin="production", tenant=caller.tenant
-        )
+        outcomes: list[Outcome] = await asyncio.to_thread(system.outcomes.all, tenant=caller.tenant)
         answers = await asyncio.to_thread(self._load_answers, caller, outcomes) if operator else []
         with refill(self._figures):
             if operator:

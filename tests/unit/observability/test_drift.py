@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from foundation import names
 from observability.evaluation import drift as drifting
 from observability.evaluation.drift import FIGURES, Drift, drift
+from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
+from orchestration.events import Charge
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 Week = Callable[..., list[SpanRow]]
@@ -121,19 +124,27 @@ def test_an_empty_store_is_no_error(tmp_path: Path, costs: CostLedger) -> None:
     assert report.as_dict()["figures"].keys() == {*FIGURES, "questions"}
 
 
-def test_what_people_said_counts_in_production_only(tmp_path: Path, costs: CostLedger) -> None:
+def test_what_people_said_is_counted(tmp_path: Path, costs: CostLedger) -> None:
     rows = answers(10, 60, seed=1) + answers(3, 60, seed=2)
 
-    def said(row: SpanRow, verdict: Any, origin: Any = "production") -> Outcome:
-        return Outcome(str(row.attribute(names.ANSWER_ID)), verdict, NOW, origin)
+    def said(row: SpanRow, verdict: Any) -> Outcome:
+        return Outcome(str(row.attribute(names.ANSWER_ID)), verdict, NOW)
 
     agents = [row for row in rows if row.span_id == "a"]
     outcomes = [said(row, "accepted") for row in agents[:60]] + [said(row, "rejected") for row in agents[60:]]
     assert found(tmp_path, costs, rows, outcomes).moved_figures == ["accepted", "rejected"]
-    other = tmp_path / "other"
-    other.mkdir()
-    by_evaluation = [said(row, "accepted", "evaluation") for row in agents]
-    assert found(other, costs, rows, by_evaluation).figures["accepted"].n_now == 0
+
+
+def test_the_questions_of_an_evaluation_are_no_traffic(tmp_path: Path, costs: CostLedger) -> None:
+    people = answers(10, 60, seed=1) + answers(3, 60, seed=2)
+    asked = answers(2, 190, seed=3, confidence=0.3, topic=3.0)
+    paid: dict[str, Any] = {"usd": Decimal("0.001"), "basis": "double", "part": "p", "trace_id": None}
+    for row in asked[::2]:
+        answer_id, at = str(row.attribute(names.ANSWER_ID)), NOW - timedelta(days=2)
+        costs.record(Charge(kind="chat", tenant="north", answer_id=answer_id, subject=GOLDEN_SET, at=at, **paid))
+    report = found(tmp_path, costs, people + asked)
+    assert report.moved_figures == []
+    assert report.figures["answered"].n_now == 60
 
 
 def test_new_parts_and_tenants_are_told(tmp_path: Path, costs: CostLedger) -> None:

@@ -201,5 +201,5 @@ async def test_groups_of_answers_are_enough_to_score_a_case():
     half = score(both, answer("Within 30 days."))
     assert not half.passed
     shown = Console(file=io.StringIO(), width=200)
-    shown.print(Report((half,), seconds=1).worst_table())
+    shown.print(Report((half,)).worst_table())
     assert "30 days or a month and 5 %" in shown.file.getvalue()

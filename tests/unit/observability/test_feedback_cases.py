@@ -72,11 +72,10 @@ def test_personal_data_stay_out() -> None:
     assert "zoe@" not in found.model_dump_json()
 
 
-def test_what_is_a_case_already_or_no_longer_kept_or_no_production_is_left_out() -> None:
+def test_what_is_a_case_already_or_no_longer_kept_is_left_out() -> None:
     known = GoldenCase(id="g", question="How long?", kind="answerable", tenant="north", answers=("x",), answerable=True)
     assert proposals([judged("accepted")], {"a-1": asked()}, [known]) == []
     assert proposals([judged("accepted", answer_id="a-2")], {"a-1": asked()}) == []
-    assert proposals([judged("accepted", origin="evaluation")], {"a-1": asked()}) == []
 
 
 @pytest.fixture

@@ -119,6 +119,17 @@ def test_a_few_answers_prove_nothing(folder: Callable[..., Path]) -> None:
     assert (found.trusted, "it takes 50" in found.told) == ((), True)
 
 
+def test_many_answers_to_a_few_questions_prove_nothing(folder: Callable[..., Path]) -> None:
+    data, by = folder(), judge(**AGREES)
+    path = data / "human_judgements.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row | {"task_id": f"q{at % 7}"}) + "\n" for at, row in enumerate(rows)))
+    record = measured(data, by)
+    assert record.marks["faithfulness"].kappa == 1.0
+    assert str(record.marks["faithfulness"]).endswith("[-1.00, 1.00]"), "seven questions leave every value open"
+    assert not standing(by, record, SETTINGS).trusted
+
+
 def test_a_verdict_that_does_not_fit_is_asked_for_once_more_and_then_counted_as_none(
     folder: Callable[..., Path],
 ) -> None:

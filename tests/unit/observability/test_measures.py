@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from foundation.types import Scope
 from observability.evaluation import metrics
 from observability.evaluation.leaks import DocumentText, LeakFinder
+from tests.doubles import answers
 
 WORDS = "the spare head of the big printer costs sixty four dollars when bought alone"
 
@@ -43,9 +44,9 @@ def test_a_gold_string_counts_word_for_word_after_normalisation(text, gold, cont
 
 
 def test_every_group_must_be_met_by_one_of_its_strings():
-    groups = [["64.00", "64"], ["12 months"]]
-    assert metrics.contains_all("A head costs 64 and is covered for 12 months.", groups)
-    assert not metrics.contains_all("A head costs 64.", groups)
+    asked = answers.case(answers_all=(("64.00", "64"), ("12 months",)))
+    assert asked.answered_by("A head costs 64 and is covered for 12 months.")
+    assert not asked.answered_by("A head costs 64.")
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_the_report_is_a_table(contract):
 
 def test_the_floors_are_measured_by_an_evaluation():
     rows = [score(case(), answer("30 days", cites=["a.md"]))]
-    found = measured_floors(Report(tuple(rows), seconds=1).as_dict()["rows"])
+    found = measured_floors(Report(tuple(rows)).as_dict()["rows"])
     assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (
         (1.0, 1), (None, 0), (0.0, 1)
     )  # fmt: skip
@@ -217,8 +217,7 @@ def test_the_last_outcome_of_an_answer_is_kept(data_dir):
     store.record(Outcome("a", "accepted", NOW, recorded_by="agent 7"))
     store.record(Outcome("a", "rejected", NOW, recorded_by="agent 7"))
     store.record(Outcome("b", "edited", NOW, "evaluation"))
-    assert store.all(origin="production") == [Outcome("a", "rejected", NOW, recorded_by="agent 7")]
-    assert len(store.all()) == 2
+    assert store.all() == [Outcome("a", "rejected", NOW, recorded_by="agent 7")]
     store.close()
 
 
