@@ -25,7 +25,9 @@ def figures(report: Mapping[str, Any] | None, baseline: Sequence[Mapping[str, An
 
 def known_limits(report: Mapping[str, Any] | None, register: Register) -> list[str]:
     """Return the kinds of questions that the last evaluation did not pass fully, and the register's limits."""
-    limits = [f"{limit.what} Measured: {limit.figure} ({limit.page}, {limit.command})" for limit in register.limits]
+    # a figure is the row of a page's table
+    rows = [(limit, limit.figure.strip("| ").replace(" | ", ", ")) for limit in register.limits]
+    limits = [f"{limit.what} Measured: {figure} ({limit.page}, {limit.command})" for limit, figure in rows]
     kinds: Mapping[str, Any] = report["by_kind"] if report else {}
     for kind, scores in kinds.items():
         passed = scores["passed"]

@@ -42,9 +42,7 @@ def business_case(
     if given or is_missing or (may_ask and typer.confirm(replace, default=False)):
         dialogue.write_contract(path, given)
     elif is_example:
-        terminal.show_note(
-            f"The figures in {path} are the example's. At a terminal, make business-case asks for yours."
-        )
+        terminal.show_note(f"{path} is the example's. At a terminal, make business-case asks for your figures.")
     case = BusinessCase(load_contract(path))
     if not terminal.write_json(json, case.as_dict()):
         terminal.show(case.table())

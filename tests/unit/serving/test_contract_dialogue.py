@@ -95,7 +95,7 @@ def test_the_example_is_named_as_one_and_may_be_written_over(run: Callable[..., 
     (tmp_path / "outcomes.toml").write_text(example)
     code, said = run()
     assert code == 0, said
-    assert "are the example's" in said
+    assert "is the example's" in said
     assert (tmp_path / "outcomes.toml").read_text() == example
     code, said = run(keys="y\n" + "\n".join(ANSWERS.values()) + "\n")
     assert code == 0, said
