@@ -154,7 +154,7 @@ def _status(span: SpanRow) -> str:
 
 def _is_left(root: SpanRow) -> bool:
     """Whether the client closed the connection before the end."""
-    return root.attribute(names.HTTP_STATUS) == 499 or root.attribute(names.ERROR_TYPE) == "ConnectionError"
+    return bool(root.attribute(names.HTTP_STATUS) == 499 or root.attribute(names.ERROR_TYPE) == "ConnectionError")
 
 
 def _at(span: SpanRow) -> datetime:

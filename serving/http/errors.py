@@ -163,7 +163,7 @@ def install(app: FastAPI) -> None:
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
-            ways = {m: request.scope | {"method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
+            ways = {m: {**request.scope, "method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
             routes = request.app.routes
             allowed = ", ".join(m for m, way in ways.items() if any(r.matches(way)[0] is Match.FULL for r in routes))
             known, headers = (
