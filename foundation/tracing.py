@@ -74,7 +74,8 @@ def trace_id_in(traceparent: str) -> str | None:
 
 def annotate(name: str, value: AttributeValue) -> None:
     """Set an attribute of the current span, if there is one."""
-    trace.get_current_span().set_attribute(name, value)
+    if (current := trace.get_current_span()).is_recording():  # a job goes on after the span of its request has ended
+        current.set_attribute(name, value)
 
 
 def trace_id() -> str | None:

@@ -260,7 +260,8 @@ class QuotaGate:
             admitted = await self._quotas.admit(principal)
         except (QuotaExceeded, ComponentError) as error:
             response = respond(Request(scope), error)
-            response.headers.update(await self._headers(Admitted(principal)))
+            if isinstance(error, QuotaExceeded):  # else nobody counts, and we would wait a second time to hear that
+                response.headers.update(await self._headers(Admitted(principal)))
             await response(scope, receive, send)
             return
 

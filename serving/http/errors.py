@@ -163,13 +163,10 @@ def install(app: FastAPI) -> None:
             known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
-            ways = {m: {**request.scope, "method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")}
-            routes = request.app.routes
-            allowed = ", ".join(m for m, way in ways.items() if any(r.matches(way)[0] is Match.FULL for r in routes))
-            known, headers = (
-                RequestError(f"{path} does not take {request.method}. It takes: {allowed}."),
-                {"Allow": allowed},
-            )
+            ways = [{**request.scope, "method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")]
+            taken = [way["method"] for way in ways if any(r.matches(way)[0] is Match.FULL for r in request.app.routes)]
+            headers = {"Allow": ", ".join(taken)}
+            known = RequestError(f"{path} does not take {request.method}. It takes: {headers['Allow']}.")
         response = respond(request, known, status=error.status_code)
         response.headers.update(headers)
         return response

@@ -20,6 +20,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -200,14 +201,12 @@ class Idempotency:
         self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in METHODS or not scope["path"].startswith(PREFIX):
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        key = request.headers.get(HEADER)
+        counts = scope["type"] == "http" and scope["method"] in METHODS and scope["path"].startswith(PREFIX)
+        key = Headers(scope=scope).get(HEADER) if counts else None
         if key is None:
             await self._app(scope, receive, send)
             return
+        request = Request(scope, receive)
         try:
             if not re.fullmatch(PATTERN, key):
                 raise RequestError(f"The {HEADER} must be 1 to 255 printable ASCII characters without spaces.")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx2
 import openai
@@ -162,8 +163,10 @@ async def test_without_its_counters_the_api_is_503_and_approvals_are_still_decid
     given: World, api: httpx2.AsyncClient
 ) -> None:
     given.system.cache.close()
+    given.system.cache.take = AsyncMock(side_effect=given.system.cache.take)
     refused = await api.post("/v1/answers", json=ASK, headers=bearer(given.reader))
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+    assert given.system.cache.take.await_count == 1, "each further one would wait for its time limit"
     decided = await api.post("/v1/approvals/ap-1", json={"approve": True}, headers=bearer(given.approver))
     assert decided.status_code == 200
 

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import names
-from foundation.tracing import span, trace_id
+from foundation.tracing import annotate, span, trace_id
 
 
 @pytest.fixture
@@ -49,3 +49,11 @@ def test_without_telemetry_tracing_does_nothing_and_there_is_no_trace_id():
     with span("chat", layer="models") as current:
         assert not current.is_recording()
         assert trace_id() is None
+
+
+def test_what_goes_on_after_its_span_adds_nothing_to_it_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    ended = TracerProvider().get_tracer("t").start_span("request")
+    ended.end()
+    with trace.use_span(ended):
+        annotate("late", 1)
+    assert caplog.records == []
