@@ -57,6 +57,8 @@ STOPS = {"stop": "stop", "stop_sequences": "stop"}
 LIMITS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens")
 SETTINGS = {name: name for name in SAMPLING} | LIMITS | STOPS
 COUNTS = ("max_tokens", "top_k")
+# What an agent that plans refuses: the configured model calls no tools
+FOR_TOOLS = TOOLS | STOPS.keys() | {"output_config", "response_format", "text"}
 # Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
 # More neutral values for an agent that plans
@@ -100,14 +102,11 @@ def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
     for name, value in parameters.items():
         if value is None or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
             continue
+        why = ": it needs a chat model that calls tools (docs/models.md)" if name in FOR_TOOLS else ""
         if name in TOOLS:
-            raise UnsupportedParameter(
-                f'"{name}" is not supported here: this agent has tools of its own, which run on the server under its policy, '
-                f"and never asks a client to run one. Leave it out; docs/tools.md says how the agent gets more tools.",
-                param=name,
-            )
+            why += ". This agent's own run on the server under its policy; docs/tools.md says how it gets more"
         raise UnsupportedParameter(
-            f'"{name}" is not supported here. Leave it out; docs/api.md lists what is.', param=name
+            f'"{name}" is not supported here{why}. Leave it out; docs/api.md lists what is.', param=name
         )
 
 

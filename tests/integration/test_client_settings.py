@@ -11,9 +11,15 @@ import openai
 import pytest
 from anthropic import beta_tool
 from anthropic.types import Message, TextBlock
+from langchain_core.messages import HumanMessage
+from langchain_mistralai import ChatMistralAI
+from langchain_ollama import ChatOllama
+from pydantic import SecretStr
 
 from models.chat.anthropic import AnthropicChat
 from models.resilience.bindings import carry_settings
+from serving.compat.errors import UnsupportedParameter
+from serving.compat.shapes import refuse_unsupported
 from tests.doubles.provider import at_limit, calls, ok, status
 from tests.integration.test_strong_clients import AS_CHAT, AS_RESPONSES, MILD, USER, anthropic_of, openai_of
 from tests.integration.test_strong_model import Serve, serve
@@ -82,6 +88,14 @@ def quick_client(serve: Serve) -> Iterator[httpx2.Client]:
         yield client
 
 
+def test_what_a_planned_agent_refuses_names_the_model_that_takes_it() -> None:
+    for name in ("stop", "tools", "response_format"):
+        with pytest.raises(UnsupportedParameter, match="needs a chat model that calls tools"):
+            refuse_unsupported({name: ["a"]}, planned=True)
+    with pytest.raises(UnsupportedParameter, match=r"not supported here\. Leave it out"):
+        refuse_unsupported({"n": 2}, planned=False)
+
+
 def test_stops_that_are_no_texts_are_refused(quick_client: httpx2.Client) -> None:
     stops: list[Any] = [5, [""], {"a": "b"}]
     for stop in stops:
@@ -138,14 +152,15 @@ def test_what_is_not_stored_is_deleted_once_it_has_ended(serve: Serve) -> None:
             return len(client.get("/v1/conversations").json()["conversations"])
 
         create = openai_of(client).responses.create
-        assert create(model="sixply", input="hello", store=False).store is False
+        unstored: Any = create(model="sixply", input="hello", store=False)
+        assert unstored.store is False
         for _ in create(model="sixply", input="hello", store=False, stream=True):
             pass
         assert count() == 0
         ask: Any = {"model": "sixply", "tools": [AS_RESPONSES], "store": False}
         first: Any = create(input=[USER], **ask)
         assert count() == 1, "it waits for the client, and what it did would be done again"
-        result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "18 degrees"}
+        result: Any = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "18 degrees"}
         create(input=[USER, first.output[0].model_dump(exclude_none=True), result], **ask)
         assert count() == 0
         stored = create(model="sixply", input="hello")
@@ -166,3 +181,14 @@ def test_clients_send_again_only_what_may_work_later(serve: Serve) -> None:
         with pytest.raises(anthropic.InternalServerError):
             also.messages.create(model="sixply", max_tokens=9, messages=[USER])
         assert len(provider.requests) == 2
+
+
+def test_classes_of_langchain_get_the_settings_by_their_own_names() -> None:
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "seed": 7, "presence_penalty": 1.0}
+    asked: Any = {"max_tokens": 50, **sampling}
+    ollama, left = carry_settings(ChatOllama(model="m", num_predict=20), dict(asked))
+    options = ollama._chat_params([HumanMessage("hello")], None, **left)["options"]  # type: ignore[attr-defined]
+    assert options | {"num_predict": 20, "temperature": 0.5, "top_p": 0.9, "top_k": 3, "seed": 7} == options
+    assert left == {}
+    mistral, left = carry_settings(ChatMistralAI(model_name="m", api_key=SecretStr("k")), dict(asked))
+    assert (mistral.temperature, left) == (0.5, {"max_tokens": 50})  # type: ignore[attr-defined]

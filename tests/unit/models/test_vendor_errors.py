@@ -162,4 +162,4 @@ def test_a_refused_key_names_the_variable_and_a_refused_request_does_not(status:
     )
     assert isinstance(refused, UpstreamRejected)
     other = translate(openai.APIStatusError("no", response=_response(400), body=None), model="m-1")
-    assert "KEY" not in str(other)
+    assert "API_KEY" not in str(other)
