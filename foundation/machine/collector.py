@@ -11,5 +11,5 @@ THRESHOLD = 10_000
 
 def keep_what_is_imported() -> None:
     gc.set_threshold(THRESHOLD)
-    # Python scans all objects several times at exit, though files are closed by their owners and the memory is freed whole.
+    # Python scans all objects several times at exit (a second for a server), though owners close their files
     atexit.register(gc.freeze)

@@ -147,20 +147,16 @@ class SqliteAudit:
         running = {"model": self._tenant_models.get(entry.tenant, self._model), "manifest_id": self._manifest_id}
         body = canonical({"at": self._clock.now().isoformat(), **running, **entry.model_dump(mode="json")})
 
-        def append(connection: sqlite3.Connection) -> Head:
-            last = _last_head(connection)
-            head = Head(last.count + 1, record_hash(last.count + 1, last.hash, body))
-            row = (head.count, entry.tenant, body, last.hash, head.hash)
-            connection.execute("INSERT INTO chain VALUES (?, ?, ?, ?, ?)", row)
-            return head
-
-        def keep() -> Head:
-            head = self._file.run_now(append)
+        def append() -> Head:
+            with self._file.transaction() as connection:
+                last = _last_head(connection)
+                head = Head(last.count + 1, record_hash(last.count + 1, last.hash, body))
+                row = (head.count, entry.tenant, body, last.hash, head.hash)
+                connection.execute("INSERT INTO chain VALUES (?, ?, ?, ?, ?)", row)
             _keep(self._head, head)
             return head
 
-        head = await asyncio.to_thread(keep)
-        annotate(names.AUDIT_HEAD, str(head))
+        annotate(names.AUDIT_HEAD, str(await asyncio.to_thread(append)))
 
     def probe(self) -> None:
         """Check that the store can be written, by a mark beside the chain. Raises StoreUnavailable, StorageFull."""

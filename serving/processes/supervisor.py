@@ -156,11 +156,13 @@ def await_stop_signal() -> threading.Event:
 
 def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
     """Run one worker, in its own process."""
+    from foundation.machine import collector
     from observability.telemetry import logs
     from serving.cli import terminal
     from serving.wiring import open_system
 
     catch_stop_signals(lambda number, _: sys.exit(128 + number))
+    collector.keep_what_is_imported()
     logs.set_up(loaded.settings.foundation.logging)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -68,10 +68,10 @@ def post_raw(base_url: str, key: str, question: str, accept: str) -> socket.sock
 
 
 def test_no_request_waits_while_garbage_is_looked_for_among_what_is_there_for_good(given: World) -> None:
-    before = gc.get_freeze_count()
+    gc.unfreeze()  # what tests/conftest.py froze
     with running(given.system):
-        assert gc.get_freeze_count() > before
-    assert gc.get_freeze_count() == before
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
