@@ -24,7 +24,6 @@ from orchestration.events import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]
 NOBODY = "nobody"
-# Who asks the questions of a golden set in the system itself. What it asks is no traffic
 GOLDEN_SET = "golden set"
 REFUSALS = ("abstained", "refused", "escalated")
 
@@ -187,7 +186,7 @@ class Report:
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
         """Return failed cases: leaks first, then errors, then the lowest token F1."""
-        failed = sorted((row for row in self.rows if not row.passed), key=lambda row: row.case.id)
+        failed = [row for row in self.rows if not row.passed]
         failed.sort(
             key=lambda row: (-row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0))
         )
@@ -245,24 +244,38 @@ def load_golden(path: Path) -> list[GoldenCase]:
     """Read a golden set, one JSON object per line.
 
     Raises:
-        InvalidRequest: the file cannot be read, a line is no case or one that can never pass, or an id is repeated. The
-            text names the line and the field.
+        InvalidRequest: it cannot be read, has no case, or a line is none, can never pass, or repeats an id or a question.
     """
     cases: dict[str, GoldenCase] = {}
+    asked: dict[object, str] = {}
     for number, row in lines(path, "docs/your-own.md describes a golden set."):
         try:
             case = GoldenCase(**row)
         except (ValidationError, TypeError) as error:
             raise InvalidRequest(f"{path.name} line {number} is no golden case: {error}. Correct that line.") from error
-        if wrong := unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else ""):
+        wrong = unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else "")
+        first = asked.setdefault((case.question.strip().casefold(), case.tenant, case.groups), case.id)
+        if wrong := wrong or (f'the case "{first}" asks the same, and would count twice' if first != case.id else ""):
             raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
         cases[case.id] = case
+    if not cases:
+        raise InvalidRequest(
+            f"{path} has no case, so there is nothing to ask. docs/your-own.md describes a golden set."
+        )
     return list(cases.values())
+
+
+def known_cases(path: Path) -> list[GoldenCase]:
+    """Return the cases of a golden set that may not be there yet, or be empty. Raises as `load_golden`."""
+    return load_golden(path) if path.exists() and path.stat().st_size else []
 
 
 def unfit(case: GoldenCase) -> str:
     """Return the reason why no answer could pass this case; empty where one could."""
-    if case.answerable and not (case.expected_strings or case.tool):
+    if not case.question.strip():
+        return "its question is empty"
+    wordless = any(not any(map(measures.tokens, group)) for group in case.expected_strings)
+    if case.answerable and (wordless or not (case.expected_strings or case.tool)):
         return (
             'it can be answered and says no answer, so it could never pass. Fill in "answers", or set "answerable" to false '
             'and "kind" to "unanswerable"'

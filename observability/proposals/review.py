@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.datasets import lines
-from observability.evaluation.golden_set import GoldenCase, load_golden, unfit
+from observability.evaluation.golden_set import GoldenCase, known_cases, unfit
 
 
 class Proposal(BaseModel):
@@ -75,7 +75,7 @@ def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
 
 def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
     """Append the cases to a golden set, all or none. Raises InvalidRequest: an id is taken."""
-    case_ids = {case.id for case in load_golden(golden)} if golden.exists() else set()
+    case_ids = {case.id for case in known_cases(golden)}
     for case in cases:
         if case.id in case_ids:
             raise InvalidRequest(

@@ -46,8 +46,3 @@ def usd(amount: float | None, *, cents: bool = False) -> str:
         return "unknown"
     written = f"{amount:z,.2f}" if cents else f"{amount:z,.0f}"  # z: no minus sign on what rounds to 0
     return f"-${written[1:]}" if written.startswith("-") else f"${written}"
-
-
-def usd_exact(amount: float | None) -> str:
-    """Format a small amount."""
-    return "unknown" if amount is None else f"${amount:.6f}"

@@ -38,12 +38,9 @@ class Point:
 def draw_frontier(
     models: Mapping[str, Sequence[CaseScore]], why_up: WhyUp, contract: OutcomeContract, *, seed: int
 ) -> tuple[list[Point], Point | None]:
-    """Return the points on one half of the cases, and the point that the other half chose: the cheapest per accepted
-    answer that keeps every floor of the contract (`None`: no point does).
-
-    Args:
-        models: the cases as each model answered them, cheapest first, all in the same order.
-        why_up: returns why an answer is rejected at a threshold; `None` where it is accepted.
+    """Return the points on one half of the cases, and the one that the other half chose: the cheapest per accepted answer
+    that keeps every floor of the contract (`None`: none does). `models` are the cases as each model answered them,
+    cheapest first, all in the same order; `why_up` returns why an answer is rejected at a threshold, or `None`.
     """
     answers = [score.answer for scores in models.values() for score in scores if score.answer]
     confidences = sorted(answer.confidence for answer in answers if answer.confidence)

@@ -16,7 +16,7 @@ Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "mont
 _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
     "usd": formatting.usd,
     "usd_cents": lambda value: formatting.usd(value, cents=True),
-    "usd_exact": formatting.usd_exact,
+    "usd_exact": lambda value: f"${value:.6f}",
     "hours": lambda value: f"{value:z,.0f} hours",
     "share": lambda value: f"{value:.0%}",
     "cases": lambda value: f"{value:,.0f} cases a month",

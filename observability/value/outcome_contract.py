@@ -173,9 +173,8 @@ class OutcomeContract(Section):
                 raise ValueError(f'ranges: "{key}" takes none; only {", ".join(ASSUMPTIONS)} do')
             assumed, most = self.assumed(key), self.most(key)
             if not 0 <= around.low <= assumed <= around.high <= most:
-                possible = "0 up" if math.isinf(most) else f"0 to {most:g}"
                 raise ValueError(
-                    f"ranges: {key} is {assumed:g}; its range must hold that, and lie in what is possible, from {possible}"
+                    f"ranges: {key} is {assumed:g}; its range must hold that, and lie within 0 to {most:g}"
                 )
         return self
 

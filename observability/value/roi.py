@@ -25,10 +25,9 @@ def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float 
 
 def floors_of(contract: OutcomeContract, measured: Mapping[str, tuple[float | None, int]]) -> tuple[Floor, ...]:
     """Return each floor of the contract with its measured value, which has its name without `_min` or `_max`."""
-    limits = contract.floors.model_dump().items()
     return tuple(
         Floor(name, float(limit), *measured.get(name.rpartition("_")[0], (None, 0)), contract.exception_of(name))
-        for name, limit in limits
+        for name, limit in contract.floors.model_dump().items()
     )
 
 

@@ -25,7 +25,6 @@ def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
             for report in reports
         ],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
-        exact=formatting.usd_exact,
         money=partial(formatting.usd, cents=True),
         share=lambda share: "unknown" if share is None else f"{share:.0%}",
     )

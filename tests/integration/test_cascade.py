@@ -191,7 +191,7 @@ def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | No
 
 def test_the_frontier_asks_each_model_and_works_out_the_cascade(tmp_path: Path) -> None:
     cases = [
-        {"id": f"g{number}", "question": QUESTION, "kind": "answerable", "tenant": TENANT, "gold_documents": ["parcels.md"],
+        {"id": f"g{number}", "question": f"{QUESTION} ({number})", "kind": "answerable", "tenant": TENANT, "gold_documents": ["parcels.md"],
          "answers": ["30 kilograms"], "answerable": True}
         for number in range(4)
     ]  # fmt: skip

@@ -28,9 +28,9 @@ CASE = {
 def folder(tmp_path: Path) -> Path:
     files: dict[str, list[dict[str, Any]]] = {
         "corpus.jsonl": [{"_id": "d1", "title": "", "text": "A device may be returned within 30 days of the delivery."}],
-        "qa.jsonl": [{"id": "q1", "question": CASE["question"], "doc_ids": ["d1"]}],
+        "qa.jsonl": [{"id": f"q{one}", "question": CASE["question"], "doc_ids": ["d1"]} for one in range(FEWEST)],
         "human_judgements.jsonl": [
-            {"task_id": "q1", "response": said, "human": {"faithfulness": mark, "completeness": mark}}
+            {"task_id": f"q{number}", "response": said, "human": {"faithfulness": mark, "completeness": mark}}
             for number in range(FEWEST) for said, mark in [((GOOD, 4), (BAD, 1))[number % 2]]
         ],
         "golden.jsonl": [CASE],

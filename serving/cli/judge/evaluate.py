@@ -41,7 +41,7 @@ def evaluate(golden: Golden = None, limit: Limit = None, json: Json = None, stac
         stored = {text.uri for text in texts_of(system, cases)}
         if lost := sorted({uri for case in cases for uri in case.gold_documents} - stored):
             terminal.show_note(
-                f"Not in the ledger, so that their cases cannot pass: {', '.join(lost[:5])}"
+                f"Not in the ledger, so that search cannot find what their cases name: {', '.join(lost[:5])}"
                 f"{f' and {len(lost) - 5} more' if len(lost) > 5 else ''}. Ingest them, or name them as `make documents` does."
             )
         report = asyncio.run(golden_report(system, cases, lambda done: progress("ask", done, len(cases))))

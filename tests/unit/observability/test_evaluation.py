@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
-from observability.evaluation.golden_set import Report, evaluate_golden, load_golden, score
+from observability.evaluation.golden_set import Report, evaluate_golden, known_cases, load_golden, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from orchestration.events import NearDocument
 from tests.doubles.answers import answer, case, waiting
@@ -181,6 +181,10 @@ def test_a_line_that_is_no_case_is_named(tmp_path, line):
         ({"answerable": False}, 'its kind is "answerable"'),
         ({"kind": "unanswerable"}, '"answerable" is true'),
         ({"id": case().id}, "stands twice"),
+        ({"answers": ("", "...")}, "says no answer, so it could never pass"),
+        ({"answers": (), "answers_all": (("30 days",), ())}, "says no answer, so it could never pass"),
+        ({"question": "  "}, "its question is empty"),
+        ({"answers": ("never",)}, f'the case "{case().id}" asks the same, and would count twice'),
     ],
 )
 def test_a_case_that_no_answer_could_pass_is_refused_by_its_line(tmp_path, changes, says):
@@ -188,6 +192,22 @@ def test_a_case_that_no_answer_could_pass_is_refused_by_its_line(tmp_path, chang
     (tmp_path / "golden.jsonl").write_text(f"{case().model_dump_json()}\n{second}\n")
     with pytest.raises(InvalidRequest, match=rf"line 2: .*{says}"):
         load_golden(tmp_path / "golden.jsonl")
+
+
+def test_the_same_question_may_be_asked_for_another_tenant(tmp_path):
+    second = case().model_copy(update={"id": "second", "tenant": "another"})
+    (tmp_path / "golden.jsonl").write_text(f"{case().model_dump_json()}\n{second.model_dump_json()}\n")
+    assert load_golden(tmp_path / "golden.jsonl") == [case(), second]
+
+
+def test_a_golden_set_without_a_case_is_refused_where_it_is_asked_and_may_be_added_to(tmp_path):
+    path = tmp_path / "golden.jsonl"
+    assert known_cases(path) == []
+    path.write_text("\n")
+    with pytest.raises(InvalidRequest, match="has no case, so there is nothing to ask"):
+        load_golden(path)
+    path.write_text("")
+    assert known_cases(path) == []
 
 
 def test_a_golden_set_that_cannot_be_read_is_told(tmp_path):

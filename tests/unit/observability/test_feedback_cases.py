@@ -102,7 +102,7 @@ def test_only_what_a_person_has_reviewed_is_taken(file: Path, tmp_path: Path) ->
     assert ([case.id for case in cases], waiting) == (["f-new"], 1)
     golden = tmp_path / "golden.jsonl"
     golden.write_text(
-        '{"id": "g", "question": "q", "kind": "answerable", "tenant": "t", "answerable": true, "answers": ["a"]}'
+        '{"id": "g", "question": "q", "kind": "answerable", "tenant": "t", "answerable": true, "answers": ["b"]}'
     )
     take_in(cases, golden)
     assert [case.id for case in load_golden(golden)] == ["g", "f-new"]

@@ -30,7 +30,10 @@ def ask(folder: Path, *tenants: str, refused: str = "", gold: dict[str, str] | N
     case = {"kind": "answerable", "answers": ["14.50"], "answerable": True, **question}
     named = {tenant: {"gold_documents": [uri]} for tenant, uri in (gold or {}).items()}
     wrong = [{"id": "w", "tenant": refused, "kind": "wrong_tenant", "answerable": False, **question}] if refused else []
-    known = [{"id": f"c{at}", "tenant": one, **case, **named.get(one, {})} for at, one in enumerate(tenants)]
+    known = [
+        {"id": f"c{at}", "tenant": one, **case, **named.get(one, {}), "question": f"How much is ticket {at}?"}
+        for at, one in enumerate(tenants)
+    ]
     lines(folder / "golden.jsonl", *known, *wrong)
 
 
