@@ -446,9 +446,9 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.check("no effect happened without an approval", holds=done == 0, found=done)
 
         contract = load_contract(loaded.settings.observability.outcomes_file)
-        asked = {row.answer_id for row in scores.rows}
-        costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
         rows = scores.as_dict()["rows"]
+        asked = {row["answer_id"] for row in rows}
+        costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
         outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
         worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(rows))
         stage.print()

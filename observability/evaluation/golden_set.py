@@ -81,7 +81,6 @@ class GoldenCase(BaseModel):
         return self.answers_all or ((self.answers,) if self.answers else ())
 
     def answered_by(self, text: str) -> bool:
-        """Whether the text has one string of each group."""
         return bool(self.expected_strings) and all(measures.contains(text, group) for group in self.expected_strings)
 
 
@@ -115,10 +114,6 @@ class CaseScore:
         return tuple(dict.fromkeys(cited.uri for cited in self.answer.citations)) if self.answer else ()
 
     @property
-    def answer_id(self) -> str | None:
-        return self.answer.answer_id if self.answer else None
-
-    @property
     def effect_done(self) -> bool:
         """Whether an effect was carried out without an approval."""
         effect = self.answer.approval if self.answer else None
@@ -136,7 +131,7 @@ class CaseScore:
             "gold_answers": list(self.case.answers),
             "seconds": self.seconds,
             "usd": None if self.usd is None else float(self.usd),
-            "answer_id": self.answer_id,
+            "answer_id": self.answer.answer_id if self.answer else None,
             "trace_id": self.answer.trace_id if self.answer else None,
             "error": self.error,
             "effect_done": self.effect_done,
