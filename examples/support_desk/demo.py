@@ -437,7 +437,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.print()
         stage.say(
             "golden set",
-            f"{len(cases)} questions in {scores.seconds:.0f} s, on a desk from its seed, scored without a language model as judge",
+            f"{len(cases)} questions in {sum(row.seconds for row in scores.rows):.0f} s, on a desk from its seed, scored without a language model as judge",
         )
         stage.put(scores.table())
         leaked = scores.overall["leaked"]
