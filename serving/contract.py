@@ -15,8 +15,8 @@ from typing import Protocol, runtime_checkable
 
 # What remains of a person who is erased
 CACHE_STAYS = (
-    "counts of quotas under a hash of the person, until their windows have passed; sessions, sealed, which end with the key or "
-    "token behind them"
+    "counts of quotas under a hash of the person, until their windows have passed; encrypted sessions, which end with the key or "
+    "token"
 )
 
 

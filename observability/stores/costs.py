@@ -52,7 +52,7 @@ STORE = SqliteStore(
             "UPDATE charges SET subject = '' WHERE tenant = ? AND subject = ?", (person.tenant, person.subject)
         ).rowcount
     ),
-    erased="for whom was paid",
+    erased="whose request caused which cost",
     stays="amounts, token counts and times by tenant and by the random id of an answer: what was spent must add up",
 )
 

@@ -47,8 +47,8 @@ STORE = SqliteStore(
     file="outcomes.sqlite",
     schema=SCHEMA,
     erase_rows=_erase,
-    erased="what they said of answers and what was said of theirs, and that it was they",
-    stays="the verdicts: they are counted, and name nobody",
+    erased="feedback that they gave, and feedback on their answers",
+    stays="the verdicts without a name: they are counted",
 )
 
 

@@ -73,7 +73,7 @@ def store_in(file: Path) -> SqliteStore:
         schema=SCHEMA,
         synchronous="NORMAL",
         erase_rows=_erase,
-        erased="the traces of what they did and asked",
+        erased="traces of their requests",
     )
 
 

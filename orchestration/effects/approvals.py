@@ -40,8 +40,8 @@ STORE = SqliteStore(
     file="approvals.sqlite",
     schema=SCHEMA,
     erase_rows=_erase,
-    erased="what they asked for, with its arguments; the notes on what they decided for others",
-    stays="that they decided what somebody else asked for: who answers for an effect must be known",
+    erased="their requests with arguments; notes on their decisions for others",
+    stays="their decisions on others' requests: who is responsible for an effect must be known",
 )
 
 

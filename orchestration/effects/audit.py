@@ -62,8 +62,8 @@ STORE = SqliteStore(
     file="audit.sqlite",
     files=("audit.head", "audit.lock", "audit.new"),
     schema=SCHEMA,
-    stays="who did what and when, by name, without a word that was said; of arguments a hash, of documents their names. The law "
-    "asks for it, and a chain cannot lose a link",
+    stays="who did what and when, by name, with a hash of arguments and names of documents, but no words that were said. The law "
+    "asks for these records, and the chain cannot lose one",
 )
 log = logging.getLogger(__name__)
 

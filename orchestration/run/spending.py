@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS reserved (
 ) STRICT;
 """
 STORE = SqliteStore(
-    name="spending", file="spending.sqlite", schema=SCHEMA, stays="sums of a day by tenant; it knows no person"
+    name="spending", file="spending.sqlite", schema=SCHEMA, stays="sums of a day by tenant, of no person"
 )
 USED = """
 SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (

@@ -21,9 +21,7 @@ else:
     _Saver = object
 
 ERASED = "their conversations: questions, answers and quotes"
-ERASED_BUT = (
-    "the note with which they decided for somebody else, in the conversation of that person, to whom it was said"
-)
+ERASED_BUT = "their notes on decisions for somebody else, in the conversation of that person"
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -74,7 +74,7 @@ STORE = SqliteStore(
     file="idempotency.sqlite",
     schema=SCHEMA,
     erase_rows=_erase,
-    erased="replies that were kept for a day",
+    erased="stored replies of the last day",
 )
 
 

@@ -28,7 +28,7 @@ from serving.processes import address
 from serving.settings import Settings
 
 CONVERSATIONS = "conversations"
-TOKENS_STAY = "nothing of them; a token of theirs works until whoever issued it ends it"
+TOKENS_STAY = "none of their keys; a token works until its issuer ends it"
 # reports shorten ids; with fewer digits, other people's would be taken for theirs
 SHOWN = 12
 REPORTS = "reports"
@@ -76,7 +76,7 @@ def erase(
         terminal.show_rows((row for row in report.erased if row.stays), "what stays | why", "{.store} | {.stays}")
         if not any(row.count for row in report.erased):
             terminal.show(
-                f'\nNothing is kept of "{terminal.plain(user)}" in "{terminal.plain(tenant)}". Names count letter by letter: sixply keys.'
+                f'\nNothing is kept of "{terminal.plain(user)}" in "{terminal.plain(tenant)}". Names must match letter by letter: sixply keys.'
             )
         for part in report.unsaid:
             terminal.show(f"\n{part} is from outside and does not say what it keeps of people. Ask whoever wrote it.")
@@ -159,7 +159,7 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
         Store(
             name="versions and models",
             files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock", address.FILE),
-            stays="what ran, with which settings; it knows no person",
+            stays="what ran, with which settings; no person",
         ),
     )
 
