@@ -29,8 +29,8 @@ from tests import services
 from tests.forks import fork, preload
 
 preload(
-    __name__, "langchain_core.embeddings", "models.embedding", "retrieval.index.maintenance", "retrieval.ingest.pipeline",
-    "retrieval.ingest.parsing", "retrieval.search.hybrid",
+    __name__, "chromadb.api.rust", "langchain_core.embeddings", "models.embedding", "retrieval.index.maintenance",
+    "retrieval.ingest.pipeline", "retrieval.ingest.parsing", "retrieval.search.hybrid",
 )  # fmt: skip
 DOCUMENTS = 1100
 """In the index that gets damaged: Chroma keeps fewer than a thousand vectors in its log and writes no graph files."""
