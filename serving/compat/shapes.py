@@ -38,8 +38,8 @@ MODELS: dict[str, Compose | None] = {
 
 # What clients send by default, and the configuration decides: accepted without effect
 IGNORED = frozenset({
-    "cache_control", "prompt_cache_key", "reasoning", "reasoning_effort", "safety_identifier", "service_tier", "thinking",
-    "user", "verbosity",
+    "cache_control", "prompt_cache_key", "prompt_cache_retention", "reasoning", "reasoning_effort", "safety_identifier",
+    "service_tier", "thinking", "user", "verbosity",
 })  # fmt: skip
 # Values that change nothing. Other values of these parameters, and unlisted parameters, are refused.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -48,7 +48,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
     "logit_bias": ({},),
     "modalities": (["text"],),
-    "include": ([], ["reasoning.encrypted_content"]),  # there is no reasoning to include
+    "include": (["reasoning.encrypted_content"],),  # there is no reasoning to include
     "truncation": ("disabled", "auto"),
 }
 TOOLS = frozenset({"tools", "tool_choice"})
@@ -62,11 +62,7 @@ FOR_TOOLS = TOOLS | STOPS.keys() | {"output_config", "response_format", "text"}
 # Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
 # More neutral values for an agent that plans
-PLANNED: dict[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none", "auto", {"type": "auto"}),
-    **dict.fromkeys(STOPS, ([],)),
-}
+PLANNED: dict[str, tuple[Any, ...]] = {"tool_choice": ("none", "auto", {"type": "auto"})}
 
 
 class TextPart(BaseModel):
@@ -100,7 +96,7 @@ def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
     neutral = NEUTRAL | (PLANNED if planned else {})
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
-        if value is None or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
+        if value in (None, []) or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
             continue
         why = ": it needs a chat model that calls tools (docs/models.md)" if name in FOR_TOOLS else ""
         if name in TOOLS:

@@ -46,6 +46,8 @@ DETAIL_SHOWN = 2000
 CONFLICT = (
     "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
 )
+BASE_URL = "The base_url of OpenAI's clients ends in /v1, that of Anthropic's does not; "
+VENDOR_ENDS = ("/chat/completions", "/messages", "/models", "/responses")
 # a person opens these in a browser, which can send a key only as HTTP Basic
 BROWSER_PATHS = ("/docs", "/openapi.json")
 
@@ -160,7 +162,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         path, known, headers = request.url.path[:PLACE_SHOWN], from_http(error), error.headers or {}
         if error.status_code == 404 and error.detail == "Not Found":
-            known = NotFound(f"There is no {path} here. docs/api.md and /openapi.json list what there is.")
+            hint = BASE_URL if VENDORS and path.endswith(VENDOR_ENDS) else ""
+            known = NotFound(f"There is no {path} here. {hint}docs/api.md and /openapi.json list what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
             ways = [{**request.scope, "method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")]
