@@ -11,7 +11,6 @@ from typing import Literal
 
 from examples.small_system import VISITOR, small_system
 from foundation.types import LAYERS
-from observability.reports.layer_bill import layer_bill
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 
@@ -24,6 +23,8 @@ STEPS: dict[str, Literal["generative", "extractive"]] = {
 
 
 def main() -> None:
+    from observability.reports.layer_bill import layer_bill
+
     with small_system({"serving": {"answer_cache": {"mode": "exact"}}}) as system:
         asyncio.run(answer(system.agent, AnswerRequest(question="What does a bicycle cost?"), VISITOR))  # warm up
         bills = {}

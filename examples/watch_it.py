@@ -9,12 +9,13 @@ from __future__ import annotations
 from examples.small_system import ask, small_system
 from foundation.errors import SixplyError
 from observability.reports import triage
-from observability.reports.layer_bill import layer_bill
 from observability.stores.spans import tree
 from serving.wiring import System
 
 
 def show_trace(system: System, trace_id: str) -> None:
+    from observability.reports.layer_bill import layer_bill
+
     spans = system.spans.trace(trace_id)
     print("trace of an answer                        ms  layer")
     for root in tree(spans):

@@ -29,6 +29,7 @@ STARTED = (
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
     "observability.proposals.from_feedback": "redaction",
+    "observability.reports.triage": "bill",
     "observability.stores.outcomes": "redaction",
     "orchestration.flow.planned_agent": "planners/classifier",
     "orchestration.run.cascade": "agents/auto",
@@ -36,6 +37,7 @@ LOADED = {
     "serving.access.quotas": "caches/memory",
     "serving.access.sessions": "caches/memory",
     "serving.http.answer_cache": "caches/memory",
+    "serving.page.views.how_it_was_made": "bill",
 }
 """A module -> the part which it opens by its name, even where stack.toml does not say it."""
 COMMON = ("chat", "console", "json", "model")

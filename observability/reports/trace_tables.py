@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from foundation import names
 from observability.reports import formatting
-from observability.reports.layer_bill import Bill
 from observability.stores.costs import EXACT, Total
 from observability.stores.spans import SpanRow, tree
+
+if TYPE_CHECKING:
+    from observability.reports.layer_bill import Bill
+    from orchestration.events import Charge
 
 BAR = 24
 
@@ -60,6 +64,12 @@ def bill_table(bill: Bill) -> Table:
     if bill.prompts:
         table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
     return table
+
+
+def sum_of(charges: Sequence[Charge]) -> str:
+    """Return what these charges cost together, for a project without the layer bill."""
+    usd = [charge.usd for charge in charges if charge.usd is not None]
+    return f"cost: {_money(sum(usd, Decimal(0)), len(charges) - len(usd), len(charges))} USD"
 
 
 def totals_table(totals: Sequence[Total], by: str) -> Table:

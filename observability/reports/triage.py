@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from foundation import names
+from foundation.components import load_removable
 from foundation.types import LAYERS, Layer
-from observability.reports.layer_bill import OUTSIDE, layer_bill
 from observability.stores import history
 from observability.stores.spans import SpanRow, SpanStore
 
@@ -163,9 +163,10 @@ def _at(span: SpanRow) -> datetime:
 
 def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
     """Return a request and the milliseconds of each layer, without the wait for its body."""
-    layers = {share.layer: share.ms for share in layer_bill(spans, ()).shares}
-    client_ms = min(layers[OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
-    layers[OUTSIDE] -= client_ms
+    bills = load_removable("observability.reports.layer_bill")
+    layers = {share.layer: share.ms for share in bills.layer_bill(spans, ()).shares}
+    client_ms = min(layers[bills.OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
+    layers[bills.OUTSIDE] -= client_ms
     worst = max(layers, key=lambda layer: layers[layer])
     longest_ms, longest = max(
         (_own_ms(span, spans) - client_ms * (span.span_id == root.span_id), span.name) for span in spans

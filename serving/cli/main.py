@@ -36,7 +36,7 @@ COMMANDS = {
     },
     "Who may do what": {
         "keys": ("serving.cli.govern.keys:app", "API keys: who may call, as whom."),
-        "policy": ("serving.cli.govern.policy:policy", "The rules; or allowed or denied, by which of them, and why."),
+        "policy": ("serving.cli.govern.policy:policy", "Allowed or denied, by which rule, and why."),
         "approvals": ("serving.cli.govern.approvals:approvals", "Actions that wait for a person."),
         "approve": ("serving.cli.govern.approvals:approve", "Let one of them happen."),
         "reject": ("serving.cli.govern.approvals:reject", "Forbid one of them."),

@@ -21,7 +21,6 @@ def trace(
 ) -> None:
     """One request's spans, its bill by layer, and what the audit has of it."""
     from observability.reports import trace_tables
-    from observability.reports.layer_bill import layer_bill
 
     settings = load_stack(stack).settings
     store = open_spans(settings)
@@ -32,16 +31,18 @@ def trace(
         trace_id = latest
     spans = store.trace(trace_id)
     with open_costs(settings) as costs:
-        bill = layer_bill(spans, costs.of_trace(spans[0].trace_id))
+        charges = list(costs.of_trace(spans[0].trace_id))
+    bills = load_if_there("observability.reports.layer_bill")
+    bill = bills and bills.layer_bill(spans, charges)
     log = load_if_there("orchestration.effects.audit")
     records = log.of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id) if log else []
     audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
     if not terminal.write_json(
-        json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
+        json, {"bill": bill and bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
     ):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
-        terminal.show(trace_tables.bill_table(bill))
+        terminal.show(trace_tables.bill_table(bill) if bill else trace_tables.sum_of(charges))
         if records:
             terminal.show("")
             columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]

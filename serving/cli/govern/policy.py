@@ -1,4 +1,4 @@
-"""`sixply policy`: the permissions of each role, and the rules behind them."""
+"""`sixply policy`: what a caller may do, and the rule behind it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ def policy(
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:
-    """The rules; or allowed or denied, by which of them, and why."""
-    from foundation.settings import flatten
+    """Allowed or denied, by which rule, and why."""
     from orchestration.effects.policy import Policy
     from orchestration.settings import EVERYBODY
     from serving.access.identity import check_roles
 
-    loaded = load_stack(stack)
     roles = roles or []
-    settings = loaded.settings.orchestration.policy
+    settings = load_stack(stack).settings.orchestration.policy
     check_roles(roles, settings)
     rules, caller = Policy(settings), Principal("anybody", tenant or EVERYBODY, frozenset(roles))
     rulings = {}
@@ -43,23 +41,12 @@ def policy(
         rulings["model"] = rules.model(model, tenant=caller.tenant)
     if data_class is not None:
         rulings["data_class"] = rules.data(data_class, principal=caller)
-    if rulings:
-        content = {name: asdict(ruling) for name, ruling in rulings.items()}
-        request = {"roles": sorted(roles), "tenant": caller.tenant, "rulings": content}
-        if not terminal.write_json(json, request):
-            for ruling in rulings.values():
-                verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
-                terminal.show(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")
-        return
-    if roles or tenant:
-        raise InvalidRequest("Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential.")
-    rows = [
-        (rule, value, loaded.origins.get(f"orchestration.policy.{rule}", "default"))
-        for rule, value in flatten(settings.model_dump(mode="json"))
-    ]
-    if not terminal.write_json(json, {rule: {"value": value, "from": origin} for rule, value, origin in rows}):
-        shown = [
-            (rule, ", ".join(map(str, value)) or "none" if isinstance(value, list) else value, origin)
-            for rule, value, origin in rows
-        ]
-        terminal.show_table(["rule", "value", "from"], shown)
+    if not rulings:
+        raise InvalidRequest(
+            "Say what it is about: TOOL=refund, MODEL=name or CLASS=confidential. make config lists all rules."
+        )
+    content = {name: asdict(ruling) for name, ruling in rulings.items()}
+    if not terminal.write_json(json, {"roles": sorted(roles), "tenant": caller.tenant, "rulings": content}):
+        for ruling in rulings.values():
+            verdict = "[green]allowed[/]" if ruling.allowed else "[red]denied[/]"
+            terminal.show(f"{verdict} by {ruling.rule}: {terminal.plain(ruling.why)}")

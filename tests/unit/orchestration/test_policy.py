@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foundation.errors import InvalidSetting, ModelForbidden, UpstreamDown
+from foundation.errors import InvalidRequest, InvalidSetting, ModelForbidden, UpstreamDown
 from foundation.types import Principal, Scope
 from models.chat.scripted import ScriptedChat
 from models.resilience.retry import resilient
@@ -163,13 +163,16 @@ def said(*arguments: str) -> str:
     return done.output
 
 
-def test_the_command_names_the_rule_and_without_a_case_all_of_them(tmp_path: Path) -> None:
+def test_the_command_names_the_rule_and_config_lists_all_of_them(tmp_path: Path) -> None:
     assert "denied by roles.reader" in said("--role", "reader", "--tool", "refund")
     assert "allowed by roles.agent" in said("--role", "agent", "--tool", "remember")
     told = json.loads(said("--role", "reader", "--class", "confidential", "--model", "big", "--json", "-"))
     assert {name: one["allowed"] for name, one in told["rulings"].items()} == {"data_class": False, "model": True}
     (tmp_path / "stack.toml").write_text('[orchestration]\npolicy_file = "rules.toml"')
     (tmp_path / "rules.toml").write_text('[roles]\nclerk = ["refund"]')
-    rules = json.loads(said("--stack", str(tmp_path / "stack.toml"), "--json", "-"))
-    assert rules["roles.clerk"] == {"value": ["refund"], "from": "rules.toml"}
-    assert rules["calls_per_run"] == {"value": 100, "from": "default"}
+    with pytest.raises(InvalidRequest, match=r"Say what it is about: TOOL=refund.*make config lists all rules\."):
+        said()
+    listed = CliRunner().invoke(app, ["config", "--stack", str(tmp_path / "stack.toml"), "--json", "-"])
+    rules = json.loads(listed.output)
+    assert rules["orchestration.policy.roles.clerk"] == {"value": "('refund',)", "from": "rules.toml"}
+    assert rules["orchestration.policy.calls_per_run"] == {"value": "100", "from": "default"}
