@@ -44,7 +44,7 @@ def ingest(
     from serving.processes.address import find_port
 
     if (source is None) is not retry:
-        raise typer.BadParameter("Name what to ingest, SRC, or say --retry, and not both.")
+        raise typer.BadParameter("Name what to ingest, SRC, or --retry (in make RETRY=1), and not both.")
     loaded = load_stack(stack)
     if source is None:
         exit_unless(ok=_retry(loaded, tenant=tenant, json=json))
