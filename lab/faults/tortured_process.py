@@ -36,8 +36,11 @@ TENANT = "torture"
 SCOPE = Scope(TENANT)
 SEVERAL = 8
 """Passages of a document that a query may show: a second copy must not hide behind the first."""
-LIBRARIES = ("chromadb", "langchain_core.language_models", "retrieval.ledgers.sqlite", "retrieval.vectors.chroma")
-"""Imported before anything is forked. None of them starts a thread of Python's."""
+LIBRARIES = (
+    "chromadb.api.rust", "langchain_core.language_models", "markdown_it", "models.embedders.hashing", "retrieval.chunkers.structure",
+    "retrieval.ledgers.sqlite", "retrieval.parsers.markdown", "retrieval.vectors.chroma",
+)  # fmt: skip
+"""Imported before anything is forked, so that a kill meets a process at its work. None of them starts a thread of Python's."""
 Say = Callable[..., None]
 """Sends its keywords as one answer."""
 
