@@ -171,11 +171,11 @@ class ValueReport:
     @property
     def steps_usd(self) -> dict[str, float]:
         """Parts of a month's net value, which add up to its estimate; empty without outcomes."""
-        contract, run = self.contract, self.contract.costs.usd_run_per_month
+        contract, run, priced = self.contract, self.contract.costs.usd_run_per_month, self.usd_per_answer is not None
         steps = {
             "minutes that count": self._per_month(lambda one: contract.usd_of_minutes(self._minutes_saved(one))),
             "errors avoided": self._per_month(lambda one: contract.usd_of_errors(one.verdict)),
-            "answers": self._per_month(lambda one: -self._cost(one.answer_id)),
+            "answers": self._per_month(lambda one: -self._cost(one.answer_id)) if priced else None,
             "running it": -run,
             "a month's part of building it": run - contract.fixed_usd_per_month,
         }
@@ -233,18 +233,16 @@ class ValueReport:
             stop.append(f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss")
         if stop:
             return "stop", tuple(stop)
-        few = f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"
-        hold = [few] if self.outcomes < rule.min_outcomes else []
-        hold += [f"floor not met: {floor}" for floor in self.floors if not floor.met]
-        if low <= (needed := rule.ship_if_usd_per_month_above):
-            hold.append(
-                f"the lower end of the interval, {formatting.usd(low)} a month, is not above {formatting.usd(needed)}"
-            )
-        if self.outcomes and self.origin != PRODUCTION:
-            hold.append(f"these outcomes are {self.origin}: a pilot has to confirm them")
-        return (
-            ("hold", tuple(hold)) if hold else ("ship", (f"at least {formatting.usd(low)} a month, every floor met",))
-        )
+        ends, needed = formatting.usd(low), formatting.usd(rule.ship_if_usd_per_month_above)
+        doubts = (
+            (self.outcomes < rule.min_outcomes, f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"),
+            *((not floor.met, f"floor not met: {floor}") for floor in self.floors),
+            (low <= rule.ship_if_usd_per_month_above, f"the lower end of the interval, {ends} a month, is not above {needed}"),
+            (self.outcomes and self.usd_per_answer is None, "no answer has a known price, so what answers cost is left out"),
+            (self.outcomes and self.origin != PRODUCTION, f"these outcomes are {self.origin}: a pilot has to confirm them"),
+        )  # fmt: skip
+        hold = tuple(doubt for holds, doubt in doubts if holds)
+        return ("hold", hold) if hold else ("ship", (f"at least {ends} a month, every floor met",))
 
     @property
     def verdict(self) -> Decision:

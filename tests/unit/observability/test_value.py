@@ -171,6 +171,15 @@ def test_an_unpriced_answer_is_counted_and_its_cost_not_taken_for_zero(contract)
     assert (report.usd_per_answer, report.unpriced) == (0.5, 1)
 
 
+def test_answers_whose_price_nobody_knows_never_ship_and_cost_no_zero(contract):
+    unpriced = {name: AnswerCost(None, "acme", NOW) for name in costs(220)}
+    report = value_report(contract, outcomes(accepted=200, edited=20), unpriced, measured=GOOD)
+    assert report.verdict == "hold"
+    assert report.reasons == ("no answer has a known price, so what answers cost is left out",)
+    assert "answers" not in report.steps_usd
+    assert sum(report.steps_usd.values()) == pytest.approx(report.usd_net_per_month[0])
+
+
 def test_the_report_is_a_table(contract):
     assert value_report(contract, outcomes(accepted=2), costs(2), measured=GOOD).table().row_count > 5
 
