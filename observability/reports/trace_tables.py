@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,7 +15,6 @@ from observability.stores.costs import EXACT, Total
 from observability.stores.spans import SpanRow, tree
 
 if TYPE_CHECKING:
-    from observability.reports.layer_bill import Bill
     from orchestration.events import Charge
 
 BAR = 24
@@ -52,8 +51,8 @@ def bar(begin: float, end: float) -> str:
     return "·" * first + "━" * (last - first) + "·" * (BAR - last)
 
 
-def bill_table(bill: Bill) -> Table:
-    """Return the six layers and the totals."""
+def bill_table(bill: Any) -> Table:
+    """Return the six layers and the totals of a `layer_bill.Bill`."""
     table = _table("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
     for share in bill.shares:
         part = share.ns / bill.ns if bill.ns else 0.0
