@@ -79,9 +79,7 @@ def erase(
                 f'\nNothing is kept of "{terminal.plain(user)}" in "{terminal.plain(tenant)}". Names must match letter by letter: sixply keys.'
             )
         for part in report.unsaid:
-            terminal.show(
-                f"\n{part} does not say what it stores of people. Add stores(options) to it: docs/governance.md."
-            )
+            terminal.show(f"\n{part} does not say what it stores of people. Add stores(options): docs/governance.md.")
         if report.unclaimed:
             files = terminal.plain(", ".join(report.unclaimed))
             terminal.show(f"\nNo store says what these files hold, so nothing was erased from them: {files}")
