@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, flatten, make_data_dir
+from observability.settings import ObservabilitySettings
 from serving.settings import Loaded, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,8 +77,9 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
     assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
     assert settings.observability.judge.rubric == tmp_path / "rubric.md"
     assert settings.orchestration.prompts.tenants["north"].folder == tmp_path / "prompts" / "north"
-    other = stack('[observability]\nservice_name = "ferry"').settings.observability
-    assert (other.outcomes_file, other.golden_set) == (Path("outcomes.toml"), Path("examples/support_desk"))
+    other, default = stack('[observability]\nservice_name = "ferry"').settings.observability, ObservabilitySettings()
+    assert (other.outcomes_file, other.golden_set) == (default.outcomes_file, default.golden_set)
+    assert not default.outcomes_file.is_absolute()
 
 
 def test_rules_in_two_places_are_refused(stack, tmp_path):
