@@ -23,17 +23,15 @@ log = logging.getLogger("sixply.serving")
 
 # after so much silence a stream sends a comment, or proxies would close the connection
 PING_S = 15.0
-
 # what a cancelled agent may take to clean up; its place is taken until then
 CLEAN_UP_S = 10.0
-
 UNANSWERED = "The agent ended without an answer."
-Item = Event | Exception | None
+Items = asyncio.Queue[Event | Exception | None]
 T = TypeVar("T")
 
 
 async def follow(
-    events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None
+    events: AsyncIterator[Event], lifecycle: Lifecycle, request: Request | None = None, queue: Items | None = None
 ) -> AsyncGenerator[Event | None]:
     """Yield the agent's events up to and including its answer; `None` after each `PING_S` of silence.
 
@@ -41,7 +39,7 @@ async def follow(
     it, only a response that is being sent would notice one. Raises SixplyError: the agent raised it, or reported it as
     an error event. ShuttingDown: the server's time is up. CallerLeft: the caller disconnected; only with `request`.
     """
-    queue: asyncio.Queue[Item] = asyncio.Queue()
+    queue = queue or asyncio.Queue()  # where events wait that were not yielded yet
     # one task runs the whole agent, so that its spans open and close in one context
     tasks = [asyncio.create_task(_run(events, queue))]
     if request is not None:
@@ -111,14 +109,18 @@ def stream_events(
     """Stream the agent's events to the caller. An error is the last event, because the status has already been sent."""
 
     async def encode_events() -> AsyncGenerator[bytes]:
+        queue: Items = asyncio.Queue()
+        waiting: list[bytes] = []
         try:
-            async with aclosing(follow(events, lifecycle)) as followed:
+            async with aclosing(follow(events, lifecycle, queue=queue)) as followed:
                 async for event in followed:
-                    # some events are nothing in another vendor's shape
-                    if sent := KEEPALIVE_COMMENT if event is None else b"".join(encode(event)):
-                        yield sent
+                    waiting += (KEEPALIVE_COMMENT,) if event is None else encode(event)
+                    # what a busy server finds at once is one write
+                    if waiting and (queue.empty() or (event and event.kind == "answer")):
+                        yield b"".join(waiting)
+                        waiting = []
         except Exception as error:
-            yield failed(explain(error))
+            yield b"".join([*waiting, failed(explain(error))])
 
     return EventStream(encode_events())
 
@@ -146,7 +148,7 @@ class PassedOn(Response):
         await self._app(scope, receive, send)
 
 
-async def _run(events: AsyncIterator[Event], queue: asyncio.Queue[Item]) -> None:
+async def _run(events: AsyncIterator[Event], queue: Items) -> None:
     try:
         async for event in events:
             queue.put_nowait(event)
@@ -163,13 +165,11 @@ async def _wait_until_left(request: Request) -> None:
         pass
 
 
-async def _next(queue: asyncio.Queue[Item]) -> Event | None:
+async def _next(queue: Items) -> Event | None:
     # a time limit around each wait costs as much as encoding a word
     ping = asyncio.get_running_loop().call_later(PING_S, queue.put_nowait, None)
-    try:
-        item = await queue.get()
-    finally:
-        ping.cancel()
+    item = await queue.get()
+    ping.cancel()
     if isinstance(item, Exception):
         raise item
     if item is not None and item.kind == "error":
