@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.components import is_there
 from foundation.errors import Stopped, StorageFull
 from foundation.types import Principal
 from serving.access.admission import FairTurns
@@ -30,6 +31,9 @@ from tests.doubles.serving import TEXT, FakeSystem, World, world
 from tests.forks import fork, preload
 
 PATIENCE_S = 60
+stoppable = pytest.mark.skipif(
+    not is_there("foundation.kill_switches"), reason="not claimed: the kill switches were left out"
+)
 preload(__name__, *ROUTES)
 
 
@@ -221,6 +225,7 @@ def revoke(given: World, key: str) -> None:
     keys.revoke(keys.digest_of(key)[:12])
 
 
+@stoppable
 @pytest.mark.parametrize("switch", [("all", ""), ("tenant", "north")])
 @pytest.mark.parametrize("kind", ["ingest", "answers"])
 def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
@@ -239,6 +244,7 @@ def test_a_stopped_job_does_nothing_and_goes_on_when_it_is_lifted(
         assert ended(url, given.agent, "job-1")["job"]["done"] == 2
 
 
+@stoppable
 @pytest.mark.parametrize("text", [TEXT, "binary \0"])
 def test_a_document_that_is_under_way_when_its_tenant_is_stopped_is_stored_when_that_is_lifted(
     given: World, base_url: str, text: str
@@ -267,6 +273,7 @@ def test_a_document_that_is_under_way_when_its_key_is_revoked_is_not_stored(give
     assert given.system.ledger.stored == {}
 
 
+@stoppable
 def test_an_upload_that_is_under_way_when_its_tenant_is_stopped_is_not_stored(given: World, base_url: str) -> None:
     headers = {"Authorization": f"Bearer {given.agent}"}
     files = {"file": ("a.md", b"wait")}
@@ -330,6 +337,7 @@ def test_an_item_that_kills_its_process_is_given_up_by_name_and_the_others_are_d
     assert 'died 3 times while it worked on "poison"' in poison.outcome["detail"]
 
 
+@stoppable
 def test_an_item_that_is_put_off_or_was_stopped_with_its_server_counts_no_attempt(given: World) -> None:
     with running(given.system) as url:
         call(url, given.reader, "POST", "/answers", **batch("wait"))
@@ -356,6 +364,7 @@ async def begin_unasked(store: JobStore, kind: Any, caller: Principal) -> None:
     store._file.run_now(lambda connection: connection.execute("UPDATE jobs SET worker = '1:0.0'"))
 
 
+@stoppable
 def test_an_answer_under_way_is_broken_off_by_a_stop_and_given_after_it(given: World, base_url: str) -> None:
     job_id = call(base_url, given.reader, "POST", "/answers", **batch("wait", "Why?")).json()["job_id"]
     assert given.system.agent.started.wait(PATIENCE_S)
@@ -418,6 +427,7 @@ def test_each_item_is_done_with_the_roles_and_groups_that_the_key_has_then(given
     assert (second.roles, second.groups) == ({"reader"}, {"desk"})
 
 
+@stoppable
 def test_a_key_that_may_no_longer_write_ends_its_ingest(given: World, base_url: str) -> None:
     given.system.stops.add("tenant", "north", by="ola", why="")
     caller = Principal("agent@north", "north", credential=credential(given, given.agent))
