@@ -27,8 +27,8 @@ SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 # Files and folders to read; what the system writes (data_dir) is relative to the current folder instead
 BESIDE_STACK = re.compile(
-    r"(profiles\.[^.]+\.)?(observability\.(golden_set|outcomes_file|judge\.rubric)|"
-    r"orchestration\.prompts\.(tenants\.[^.]+\.)?folder|serving\.brand\.logo)"
+    r"(profiles\..+\.)?(observability\.(golden_set|outcomes_file|judge\.rubric)|"
+    r"orchestration\.prompts\.(tenants\..+\.)?folder|serving\.brand\.logo)"
 )
 
 

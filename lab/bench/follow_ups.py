@@ -66,7 +66,7 @@ def bench_follow_ups(
     before, after = (public_data.ranking_scores(judged, run)[1] for run in (asked, with_context))
     followed = [case.key for case in cases if case.earlier]
     rewritten = [case.key for case in cases if case.query != case.question]
-    gain = metrics.estimate((after[key] - before[key] for key in rewritten), seed=seed)
+    gain = metrics.estimate((after[key] - before[key] for key in rewritten), seed=seed, share=False)
     return {
         "queries": len(cases),
         "queries_with_history": len(followed),

@@ -162,7 +162,7 @@ def _against_raw_fusion(
     texts = {one.document_id: f"{one.title}\n{one.text}".strip() for one in corpus}
     with closing(RawFusion({key: text for key, text in texts.items() if text}, embedder)) as raw:
         scores, theirs = ranking_scores(judged, {key: raw.rank(text) for key, text in asked})
-    gain = metrics.estimate((ours[key] - theirs[key] for key in judged), seed=seed)
+    gain = metrics.estimate((ours[key] - theirs[key] for key in judged), seed=seed, share=False)
     return {
         **{f"raw_{name}": score for name, score in scores.items()},
         "ndcg_gain": gain.mean,

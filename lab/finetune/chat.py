@@ -201,7 +201,7 @@ def _gain(differences: Sequence[float], seed: int) -> dict[str, Any]:
     """The mean with its 95 % interval from a paired bootstrap."""
     from observability.evaluation import metrics
 
-    found = metrics.estimate(differences, seed=seed)
+    found = metrics.estimate(differences, seed=seed, share=False)
     return {"gain": found.mean or 0.0, "low": found.low or 0.0, "high": found.high or 0.0, "n": found.n}
 
 

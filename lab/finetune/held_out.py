@@ -194,7 +194,7 @@ def compared(
     """
     judged = {query.query_id: query.grades for query in split.held_out}
     (was, each_before), (now, each_after) = (public_data.ranking_scores(judged, run) for run in (before, after))
-    gain = metrics.estimate((each_after[key] - each_before[key] for key in judged), seed=seed)
+    gain = metrics.estimate((each_after[key] - each_before[key] for key in judged), seed=seed, share=False)
     low, high = gain.low or 0.0, gain.high or 0.0
     return {
         "verdict": "better" if low > 0 else "worse" if high < 0 else "no difference shown",

@@ -262,7 +262,7 @@ def _figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
         "useful_change": [row["useful_attacked"] - row["useful_clean"] for row in rows],
     }
     found = {name: metrics.estimate(values) for name, values in shares.items()}
-    found |= {name: metrics.estimate(values, seed=seed) for name, values in changes.items()}
+    found |= {name: metrics.estimate(values, seed=seed, share=False) for name, values in changes.items()}
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(row["category"], []).append(row)

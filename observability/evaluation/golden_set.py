@@ -175,17 +175,16 @@ class Report:
 
     def _estimates(self, rows: Sequence[CaseScore]) -> dict[str, Estimate]:
         figures = {
-            name: measures.estimate((row.measures.get(name) for row in rows), seed=self.seed) for name in MEASURES
+            name: measures.estimate((row.measures.get(name) for row in rows), seed=self.seed, share=name[:5] != "judge")
+            for name in MEASURES
         }
         return {name: estimate for name, estimate in figures.items() if estimate.n}
 
     def worst(self, limit: int = 10) -> list[CaseScore]:
         """Return failed cases: leaks first, then errors, then the lowest token F1."""
-        failed = [row for row in self.rows if not row.passed]
-        failed.sort(
-            key=lambda row: (-row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0))
-        )
-        return failed[:limit]
+        bad = [row for row in self.rows if not row.passed]
+        bad.sort(key=lambda row: (-row.measures.get("leaked", 0), row.error is None, row.measures.get("token_f1", 0)))
+        return bad[:limit]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -97,16 +97,16 @@ class Estimate:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def estimate(values: Iterable[float | None], *, seed: int = 7) -> Estimate:
-    """Return the mean of the values that are not `None`, and its interval over the choice of cases: Wilson's (1927) of
-    zeros and ones, which keeps a width where all are equal; else the percentile bootstrap (Efron 1979).
+def estimate(values: Iterable[float | None], *, seed: int = 7, share: bool = True) -> Estimate:
+    """Return the mean of the values that are not `None`, and its interval over the choice of cases: Wilson's (1927) of a
+    share of zeros and ones, which keeps a width where all are equal; else the percentile bootstrap (Efron 1979).
     """
     from scipy.stats import binomtest
 
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return Estimate(None, None, None, 0)
-    if np.isin(numbers, (0, 1)).all():
+    if share and np.isin(numbers, (0, 1)).all():
         low, high = binomtest(int(numbers.sum()), len(numbers)).proportion_ci(method="wilson")
     else:
         low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])

@@ -93,8 +93,8 @@ def _point(
         up_below,
         sum(up for _, up in rows) / len(rows),
         estimate((float(score.passed) for score in scores), seed=seed),
-        estimate(usd, seed=seed),
-        estimate((score.seconds for score in scores), seed=seed),
+        estimate(usd, seed=seed, share=False),
+        estimate((score.seconds for score in scores), seed=seed, share=False),
         sum(usd) / accepted if accepted and not unpriced else None,
         tuple(str(floor) for floor in floors_of(contract, measured) if not floor.met),
     )

@@ -72,11 +72,18 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     text = '[observability]\ngolden_set = "."\noutcomes_file = "/etc/outcomes.toml"\njudge.rubric = "rubric.md"\n'
-    settings = stack(text + '[orchestration.prompts.tenants.north]\nfolder = "prompts/north"').settings
+    # names may have dots
+    text += "".join(
+        f'[orchestration.prompts.tenants."{tenant}"]\nfolder = "prompts/north"\n'
+        for tenant in ("north", "north.example")
+    )
+    text += '[profiles."eu.west".observability]\noutcomes_file = "eu.toml"'
+    settings = stack(text).settings
     assert settings.observability.golden_set == tmp_path
     assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
     assert settings.observability.judge.rubric == tmp_path / "rubric.md"
-    assert settings.orchestration.prompts.tenants["north"].folder == tmp_path / "prompts" / "north"
+    assert {one.folder for one in settings.orchestration.prompts.tenants.values()} == {tmp_path / "prompts" / "north"}
+    assert stack(text, profile="eu.west").settings.observability.outcomes_file == tmp_path / "eu.toml"
     other, default = stack('[observability]\nservice_name = "ferry"').settings.observability, ObservabilitySettings()
     assert (other.outcomes_file, other.golden_set) == (default.outcomes_file, default.golden_set)
     assert not default.outcomes_file.is_absolute()

@@ -55,6 +55,13 @@ def _by(points: list[Point], name: str, up_below: float | None) -> Point:
     return next(point for point in points if (point.name, point.up_below) == (name, up_below))
 
 
+def test_models_that_cost_nothing_have_no_interval_of_their_money(contract: OutcomeContract) -> None:
+    free = [_asked(number, right=True, usd="0", seconds=1.0) for number in range(8)]
+    points, _ = draw_frontier({"free": free}, why_up, contract, seed=1)
+    assert (points[0].usd.low, points[0].usd.high) == (0, 0)
+    assert points[0].passed.low < points[0].passed.high
+
+
 def test_asking_the_cheaper_one_first_costs_both_where_it_goes_up_and_keeps_the_quality(
     contract: OutcomeContract,
 ) -> None:

@@ -96,6 +96,12 @@ def test_the_interval_of_a_share_is_wilsons_and_keeps_a_width_where_all_are_equa
     assert found.high - found.low > 0.1
 
 
+@pytest.mark.parametrize("values", [[0.0] * 20, [0.0] * 19 + [1.0]])
+def test_money_and_differences_that_happen_to_be_zeros_and_ones_are_no_share(values):
+    found = metrics.estimate(values, share=False)
+    assert (found.low, found.high) == pytest.approx((0, 3 * sum(values) / 20), abs=0.01)
+
+
 def test_an_interval_of_95_percent_holds_the_true_share_about_so_often():
     # with the percentile bootstrap it was 575 of 1000 for eight cases of which nine in ten pass
     random, held = np.random.default_rng(11), {}
