@@ -1,21 +1,16 @@
 """The API in process: who gets in, what comes back, in which shape."""
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import httpx2
 import pytest
 
-from foundation.components import Context
 from foundation.errors import StorageFull, StoreUnavailable
-from orchestration.checkpoints import sqlite
 from retrieval.documents import Refusal
 from serving.app import create_app
 from serving.runtime import PROBED_S, StoreProbe
@@ -364,16 +359,6 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_conversations
     ) as api:
         response = await api.get("/health/ready")
     assert (response.status_code, response.json()["reasons"]) == (503, list(probe.reasons()))
-
-
-async def test_readiness_knows_what_the_store_of_conversations_itself_raises(tmp_path: Path) -> None:
-    checkpoints = sqlite.build(sqlite.Options(), Context(data_dir=tmp_path))
-    checkpoints.get_tuple = Mock(side_effect=sqlite3.OperationalError("disk I/O error"))  # type: ignore[method-assign]
-    parts: Any = SimpleNamespace(audit=None, parts=SimpleNamespace(checkpoints=checkpoints))
-    try:
-        assert StoreProbe(parts).reasons() == ("conversations: store_unavailable",)
-    finally:
-        checkpoints.close()
 
 
 async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_does(

@@ -11,12 +11,12 @@ import openai
 import pytest
 from anthropic import beta_tool
 from anthropic.types import Message, TextBlock
+from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage
 from langchain_mistralai import ChatMistralAI
 from langchain_ollama import ChatOllama
 from pydantic import SecretStr
 
-from models.chat.anthropic import AnthropicChat
 from models.resilience.bindings import carry_settings
 from serving.compat.errors import UnsupportedParameter
 from serving.compat.shapes import refuse_unsupported
@@ -70,7 +70,7 @@ def test_a_reply_that_reached_the_clients_limit_says_so(serve: Serve) -> None:
 
 def test_what_a_reasoning_model_refuses_is_left_out_and_a_limit_below_its_thoughts_too() -> None:
     def sent(limit: int, **of_model: Any) -> tuple[Any, dict[str, Any]]:
-        model = AnthropicChat(model="claude-of-a-test", api_key="k", max_tokens=4000, **of_model)
+        model = ChatAnthropic(model="claude-of-a-test", api_key="k", max_tokens=4000, **of_model)
         return carry_settings(model, {"max_tokens": limit, "temperature": 0.5, "seed": 7, "tools": []})
 
     model, arguments = sent(50)
