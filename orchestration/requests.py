@@ -48,6 +48,8 @@ class AnswerRequest(Noun):
     compose: Literal["auto", "extractive", "generative"] | None = None
     max_usd: float | None = Field(default=None, ge=0)
     as_of: date | None = None
+    forget: bool = False
+    """Whether the conversation is deleted when the request ends, unless it waits for somebody."""
 
     @property
     def earlier(self) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ class ResilientChatModel(ChatWrapper):
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
             chunks = stream_of(model, carry_order(model, messages), stop, arguments)
-            longest = longest_reply(model, kwargs.get("max_tokens"))
+            longest = longest_reply(model, arguments.get("max_tokens"))
             return await read_first_words(bound_stream(chunks, identity(model)[1], longest))
 
         deadline = self.clock.monotonic_s() + self.settings.timeout_s

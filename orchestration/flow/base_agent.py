@@ -72,10 +72,20 @@ class DurableAgent(ABC):
         thread_id = self._thread_of(request) or uuid4().hex
         with self._claim_thread(thread_id):
             begin, state = await self._begin(request, thread_id, principal)
-            # closed with this stream, so that a caller who leaves cancels the run
-            async with aclosing(self._events(begin, state, principal, request)) as events:
-                async for event in events:
-                    yield event
+            last = None
+            try:
+                # closed with this stream, so that a caller who leaves cancels the run
+                async with aclosing(self._events(begin, state, principal, request)) as events:
+                    async for last in events:
+                        if last.answer is None:
+                            yield last
+            finally:
+                # a client sends the results of its tools again, and what was done before them must not be done again
+                goes_on = last.answer.status == "waiting" if last and last.answer else begin != "new"
+                if request.forget and not goes_on:
+                    await self._parts.checkpoints.adelete_thread(state["thread_id"])
+            if last and last.answer:
+                yield last
 
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
@@ -254,7 +264,8 @@ class DurableAgent(ABC):
             as_of=day_of(state) or run.stated_day(result.get("citations") or ()),
             **cast("dict[str, Any]", result),
         )
-        await self._remember(answer, values, run)
+        if not (run.request and run.request.forget):
+            await self._remember(answer, values, run)
         return answer
 
     async def _approval(self, approval_id: str, run: Run) -> Approval | None:

@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
 
 from foundation.output.rendering import encodable
-from models.resilience.bindings import ChatWrapper, bound_arguments, longest_reply
+from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import metadata_of, stream_of
 from orchestration.language.guard import addresses_in, has_address, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
@@ -79,7 +79,8 @@ class MeteredChatModel(ChatWrapper):
     def _longest_reply(self, kwargs: Mapping[str, Any]) -> int:
         """Return the tokens to reserve for a reply: its stated limit, else `REPLY_TOKENS` or the model's maximum, whichever is lower."""
         most = (self.profile or {}).get("max_output_tokens") or REPLY_TOKENS
-        return longest_reply(self.primary, kwargs.get("max_tokens")) or min(REPLY_TOKENS, most)
+        model, sent = carry_settings(self.primary, dict(kwargs))
+        return longest_reply(model, sent.get("max_tokens")) or min(REPLY_TOKENS, most)
 
     @property
     def primary(self) -> BaseChatModel:

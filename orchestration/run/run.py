@@ -336,8 +336,8 @@ class Run:
         )
         if (charges := charges_of_all.get()) is not None:
             charges.append(charge)
-        # the disk must not block the event loop; a thread ends its work even if this is cancelled
-        await asyncio.to_thread(self.parts.meter.record, charge)
+        # the disk must not block the event loop; shielded, or a cancel would take back what waits for a thread
+        await asyncio.shield(asyncio.to_thread(self.parts.meter.record, charge))
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -109,9 +109,11 @@ def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
 def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters set of each reply of the model. Raises UnsupportedParameter: a value does not fit."""
     settings: dict[str, Any] = {}
-    for name in SETTINGS.keys() & {name for name, value in parameters.items() if value not in (None, [])}:
-        key, value, wanted = SETTINGS[name], parameters[name], "a number"
-        fits = type(value) is int or (type(value) is float and isfinite(value))
+    for name, sent in parameters.items():
+        key, value, wanted = SETTINGS.get(name), sent, "a number"
+        if key is None or value in (None, []):
+            continue
+        fits = type(value) is int or (type(value) is float and math.isfinite(value))
         if key == "stop":
             value, wanted = [value] if isinstance(value, str) else value, "a text, or a list of texts"
             fits = isinstance(value, list) and all(isinstance(text, str) and text for text in value)
@@ -123,7 +125,7 @@ def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if key not in COUNTS:
             settings[key] = value
         elif value > 0:  # else it is no limit, as at other servers
-            settings[key] = int(value)
+            settings[key] = min(int(value), settings.get(key, math.inf))
     return settings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, cast
 
 from fastapi import Request, Response
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 import serving.http.errors as problems
-from foundation.errors import BudgetExceeded, Conflict, NotFound, SixplyError
+from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.output.markdown import markdown
 from foundation.types import Principal
@@ -120,8 +120,8 @@ async def reply(
 ) -> Response:
     """Answer in the vendor's format. Raises as `begin_answer` and `collect`."""
     await check_request(wanted, runtime)
-    events = await begin_answer(runtime, wanted, caller, request)
-    at_work = _finish(events, wanted, caller, runtime, forget=body.store is False)
+    wanted = wanted.model_copy(update={"forget": body.store is False})
+    at_work = _demand_json(await begin_answer(runtime, wanted, caller, request), wanted)
     if body.stream:
         return stream_events(at_work, runtime.lifecycle, shape.events_of, shape.error_event)
     return as_json(shape.whole(await collect(at_work, runtime.lifecycle, request)))
@@ -131,29 +131,13 @@ def as_json(content: dict[str, Any]) -> Response:
     return Response(problems.to_json(content), media_type=JSONResponse.media_type)
 
 
-async def _finish(
-    events: AsyncIterator[Event], wanted: AnswerRequest, caller: Principal, runtime: Runtime, *, forget: bool
-) -> AsyncGenerator[Event]:
-    """Yield the events; with `forget` the answer once its conversation is deleted. Raises as `missing_json` says."""
-    conversations, thread_id = getattr(runtime.system.agent, "conversations", None), ""
-    answer: Answer | None = None
-    try:
-        async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
-            async for event in followed:
-                thread_id = event.thread_id or thread_id
-                if event.answer is None:
-                    yield event
-                else:
-                    answer, thread_id = event.answer, event.answer.thread_id
-    finally:
-        # one that waits is kept: what it did would be done again
-        if forget and conversations and thread_id and not (answer and answer.status == "waiting"):
-            with suppress(Conflict, NotFound):  # it waits for an approval, or had not begun
-                await conversations.delete(thread_id, caller)
-    if answer and (error := missing_json(answer, wanted.client.response_format)):
-        raise error
-    if answer:
-        yield Event(kind="answer", answer=answer)
+async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
+    """Yield the events. Raises the error of `missing_json`: JSON was requested and the answer is none."""
+    async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
+        async for event in followed:
+            if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):
+                raise error
+            yield event
 
 
 def missing_json(answer: Answer, response_format: Any) -> SixplyError | None:

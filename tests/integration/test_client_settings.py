@@ -12,12 +12,17 @@ import pytest
 from anthropic import beta_tool
 from anthropic.types import Message, TextBlock
 from langchain_anthropic import ChatAnthropic
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_mistralai import ChatMistralAI
 from langchain_ollama import ChatOllama
 from pydantic import SecretStr
 
+from foundation.clock import SystemClock
 from models.resilience.bindings import carry_settings
+from models.resilience.retry import resilient
+from models.settings import ResilienceSettings
+from orchestration.run.metered_chat import MeteredChatModel
 from serving.compat.errors import UnsupportedParameter
 from serving.compat.shapes import refuse_unsupported
 from tests.doubles.provider import at_limit, calls, ok, status
@@ -45,6 +50,15 @@ def test_what_a_client_sets_of_a_reply_reaches_the_model(serve: Serve) -> None:
     assert first | sampling | {"max_completion_tokens": 99, "stop": ["END"]} == first
     assert (second["max_completion_tokens"], second["temperature"]) == (4096, 0.25), "the operator's limit holds"
     assert (third["max_completion_tokens"], third["stop"], "top_k" in third) == (77, ["END"], False)
+
+
+@openai_alone
+def test_of_two_limits_the_lower_counts(serve: Serve) -> None:
+    names = ("max_tokens", "max_completion_tokens")
+    with serve(ok(MILD)) as (client, provider):
+        for first, second in (names, names[::-1]):
+            client.post("/v1/chat/completions", json={"model": "sixply", "messages": [USER], first: 99, second: 999})
+        assert [body["max_completion_tokens"] for _, _, body in provider.requests] == [99, 99]
 
 
 @pytest.mark.parametrize("serve", ["anthropic"], indirect=True)
@@ -80,6 +94,24 @@ def test_what_a_reasoning_model_refuses_is_left_out_and_a_limit_below_its_though
     assert (model.temperature, arguments) == (None, {"tools": []})
     model, arguments = sent(2000, profile={"temperature": False})
     assert (model.temperature, arguments) == (None, {"max_tokens": 2000, "tools": []})
+
+
+class ThinksLong(ChatAnthropic):
+    """A double whose thoughts are longer than the limit that its caller has set."""
+
+    async def _astream(self, *_: Any, **__: Any) -> Any:
+        thought = {"type": "thinking", "thinking": "They want to know how warm it is. ", "index": 0}
+        for content in [*([[thought]] * 200), MILD]:
+            yield ChatGenerationChunk(message=AIMessageChunk(content))
+        yield ChatGenerationChunk(message=AIMessageChunk("", response_metadata={"stop_reason": "end_turn"}))
+
+
+async def test_thoughts_are_not_cut_off_where_the_clients_limit_was_left_out() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 8000}
+    thinker = ThinksLong(model="claude-of-a-test", api_key="k", max_tokens=16000, thinking=thinking)
+    model = resilient(thinker, [], ResilienceSettings(), SystemClock())
+    assert [chunk.text async for chunk in model.astream([HumanMessage("hello")], max_tokens=50)][200] == MILD
+    assert MeteredChatModel(inner=model)._longest_reply({"max_tokens": 50}) == 16000, "as much is reserved"
 
 
 @pytest.fixture

@@ -119,6 +119,20 @@ async def test_a_conversation_that_waits_for_a_person_says_so_and_stays(world: W
         await kept(agent).delete(waiting.thread_id, NORTH)
 
 
+async def test_what_is_to_be_forgotten_is_gone_with_its_answer_or_its_caller_unless_it_waits(world: World) -> None:
+    agent, forgotten = world.agent(), AnswerRequest(question=HOURS, forget=True)
+    async for event in agent.stream(forgotten, NORTH):
+        assert not event.answer or await kept(agent).all(NORTH) == []
+    world.retriever.gate = threading.Event()
+    async with aclosing(agent.stream(forgotten, NORTH)) as events:  # type: ignore[type-var]
+        await anext(events)
+        assert len(await kept(agent).all(NORTH)) == 1
+    world.retriever.gate.set()
+    assert await kept(agent).all(NORTH) == []
+    await answer(agent, AnswerRequest(question="Please send parcel P-111 now", forget=True), NORTH)
+    assert len(await kept(agent).all(NORTH)) == 1
+
+
 async def test_a_run_that_is_under_way_is_unfinished_and_cannot_be_deleted(world: World) -> None:
     agent = world.agent()
     begun = await answer(agent, AnswerRequest(question=HOURS), NORTH)

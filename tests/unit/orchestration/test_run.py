@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -202,6 +204,21 @@ async def test_a_cancelled_call_is_paid_for_and_gives_its_reservation_back(world
         await task
     assert len(world.till.charges) == 1
     run.budget.reserve(tokens=300, usd=Decimal(0))
+
+
+async def test_a_charge_that_waits_for_a_thread_is_recorded_even_if_its_run_is_cancelled(world: World) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    free, run = Event(), run_of(world)
+    others = asyncio.ensure_future(asyncio.to_thread(free.wait))
+    closing = asyncio.create_task(run.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    free.set()
+    await others
+    await asyncio.to_thread(lambda: None)
+    assert [charge.kind for charge in world.till.charges] == ["machine"]
 
 
 async def test_a_call_after_one_that_broke_off_has_no_words_of_it(world: World) -> None:
