@@ -83,6 +83,7 @@ def test_roles_models_and_parameters_are_all_named() -> None:
         assert f"`{name}`" in PAGE, name
 
 
+@pytest.mark.usefixtures("base_url")  # a running server has imported every error
 def test_every_code_that_is_named_exists_and_every_callers_code_is_named() -> None:
     def tree(kind: type[SixplyError]) -> Iterator[type[SixplyError]]:
         yield kind
