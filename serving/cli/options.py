@@ -66,6 +66,14 @@ def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loade
     return load(stack, overrides=overrides)
 
 
+def is_to_list(context: typer.Context) -> bool:
+    """Whether a group has no command behind it. Raises BadParameter: an option stands before the command, which does not see it."""
+    for name in context.params if context.invoked_subcommand else ():
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"Write --{name} behind {context.invoked_subcommand}, not before it.")
+    return context.invoked_subcommand is None
+
+
 def exit_unless(*, ok: bool) -> None:
     if not ok:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ import typer
 
 from foundation.clock import SystemClock
 from serving.cli import terminal
-from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, load_stack, person
+from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, is_to_list, load_stack, person
 
 if TYPE_CHECKING:
     from orchestration.memory.facts import SqliteFacts
@@ -24,7 +24,7 @@ def _list_facts(
     context: typer.Context, tenant: Tenant = LOCAL, user: User = None, json: Json = None, stack: Stack = STACK
 ) -> None:
     """What is remembered of you, or of a user of the tenant. Without a command: list it."""
-    if context.invoked_subcommand is not None:
+    if not is_to_list(context):
         return
     whose = person(tenant, user)
     with _facts(stack) as facts:

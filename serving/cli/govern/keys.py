@@ -9,7 +9,7 @@ import typer
 
 from foundation.clock import SystemClock
 from serving.cli import terminal
-from serving.cli.options import STACK, Groups, Stack, load_stack
+from serving.cli.options import STACK, Groups, Stack, is_to_list, load_stack
 
 if TYPE_CHECKING:
     from serving.access.identity import KeyStore
@@ -20,7 +20,7 @@ app = typer.Typer(help="API keys: who may call, as whom.", rich_markup_mode=None
 @app.callback(invoke_without_command=True)
 def _list_keys(context: typer.Context, stack: Stack = STACK) -> None:
     """API keys: who may call, as whom. Without a command: list their owners; the keys themselves are stored nowhere."""
-    if context.invoked_subcommand is not None:
+    if not is_to_list(context):
         return
     keys = _keys(stack).list()
     rows = [(it.key_id, it.subject, it.tenant, ", ".join(it.roles), ", ".join(it.groups), it.created_at) for it in keys]

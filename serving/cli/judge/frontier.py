@@ -73,14 +73,5 @@ def _row(point: Point) -> tuple[Any, ...]:
     usd, accepted = terminal.format_price(point.usd.mean), terminal.format_price(point.usd_per_accepted)
     up_below = "" if point.up_below is None else f"{point.up_below:.2f}"
     seconds = f"{point.seconds.mean or 0.0:.2f}"
-    return (
-        point.name,
-        up_below,
-        f"{point.went_up:.2f}",
-        str(point.passed),
-        point.passed.n,
-        usd,
-        accepted,
-        seconds,
-        len(point.broken),
-    )
+    quality = str(point.passed), point.passed.n
+    return point.name, up_below, f"{point.went_up:.2f}", *quality, usd, accepted, seconds, len(point.broken)
