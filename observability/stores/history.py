@@ -56,12 +56,12 @@ def erase_before(store: SpanStore, before_ns: int) -> int:
 
 
 def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
-    """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome. Charges without an
-    answer, such as those of an ingest, are under `no answer`.
+    """Return the costs of answers by outcome, the most expensive first; `unknown` without an outcome, `golden set` of an
+    evaluation. Charges without an answer, such as those of an ingest, are under `no answer`.
     """
     return ledger.sum_up(
-        f"iif(answer_id > '', coalesce(verdict, 'unknown'), 'no answer'), {FIGURES} FROM charges "  # noqa: S608 - own names
-        "LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
+        "iif(answer_id > '', coalesce(verdict, iif(subject = 'golden set', subject, 'unknown')), 'no answer'), "  # noqa: S608 - own names
+        f"{FIGURES} FROM charges LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
         json.dumps(dict(verdicts)),
     )
 

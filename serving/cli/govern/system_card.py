@@ -56,7 +56,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     named = weights.named_in(settings.models.parts)
     digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
-    last, baseline = evaluation_file(settings), manifest.ROOT / settings.observability.golden_set / BASELINE
+    last, baseline = evaluation_file(settings), settings.observability.golden_set / BASELINE
     report = jsons.loads(last.read_text(encoding="utf-8")) if last.is_file() else None
     before = jsons.loads(baseline.read_text(encoding="utf-8"))["rows"] if baseline.is_file() else []
     risks = risk_register.load_register(register)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from foundation import names
 from foundation.components import Context, load
 from foundation.settings import Part
+from observability.evaluation.golden_set import GOLDEN_SET
 from observability.stores import history
 from observability.stores.costs import CostLedger
 from observability.stores.spans import SpanStore
@@ -33,8 +34,10 @@ def test_costs_by_outcome_leave_nothing_out(data_dir):
     ledger.record(charge("0.2", answer_id="a-1"))
     ledger.record(charge(None, answer_id="a-2"))
     ledger.record(charge("0.05", answer_id=None))
+    ledger.record(charge("0.4", answer_id="a-3", subject=GOLDEN_SET))
     found = {total.key: total for total in history.by_outcome(ledger, {"a-1": "accepted"})}
     assert (found["accepted"].usd, found["accepted"].calls) == (Decimal("0.3"), 2)
     assert (found["unknown"].usd, found["unknown"].unpriced) == (Decimal(0), 1)
     assert found["no answer"].usd == Decimal("0.05")
+    assert found[GOLDEN_SET].usd == Decimal("0.4"), "an evaluation is no traffic"
     ledger.close()

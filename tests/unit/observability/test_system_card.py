@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[3]
 STACK = """
 [foundation]
 data_dir = "{data}"
+[observability]
+golden_set = "{golden}"
 [foundation.retention]
 conversations_days = 12
 [models.chat]
@@ -42,11 +44,15 @@ EVALUATION = {
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    def draw(register: str = str(ROOT / "risks.toml")) -> dict[str, Any]:
-        (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var"))
+    def draw(
+        register: str = str(ROOT / "risks.toml"),
+        golden: Path = ROOT / "examples/support_desk",
+        stack: Path = tmp_path / "stack.toml",
+    ) -> dict[str, Any]:
+        (tmp_path / "stack.toml").write_text(STACK.format(data=tmp_path / "var", golden=golden))
         out, page, ok = tmp_path / "card.json", tmp_path / "card.html", True
         try:
-            system_card.system_card(register=Path(register), html=page, json=out, stack=tmp_path / "stack.toml")
+            system_card.system_card(register=Path(register), html=page, json=out, stack=stack)
         except typer.Exit as end:
             ok = end.exit_code == 0
         return {"ok": ok, "page": page.read_text(), "text": out.read_text(), **json.loads(out.read_text())}
@@ -70,7 +76,9 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
     assert "sk-very-secret" not in found["page"] + found["text"]
 
 
-def test_the_last_evaluation_stands_beside_the_baseline(drawn: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_the_last_evaluation_stands_beside_the_baseline(
+    drawn: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert drawn()["evaluated"] == "Not evaluated here yet: make evaluate."
     (tmp_path / "var" / "reports").mkdir()
     (tmp_path / "var" / "reports" / "evaluation.json").write_text(json.dumps(EVALUATION))
@@ -78,6 +86,11 @@ def test_the_last_evaluation_stands_beside_the_baseline(drawn: Callable[..., dic
     passed = next(one for one in found["evaluation"] if one["measure"] == "passed")
     assert (passed["last"]["mean"], passed["baseline"]["n"] > 100) == (0.75, True)
     assert found["evaluated"].startswith("Last evaluated ")
+    (tmp_path / "ferry").mkdir()
+    (tmp_path / "ferry" / "baseline.json").write_text('{"rows": [{"passed": 1.0}]}')
+    monkeypatch.chdir(tmp_path)  # the set of a stack lies beside it, not in the tree of the code
+    beside = drawn(golden=Path("ferry"), stack=Path("stack.toml"))["evaluation"]
+    assert next(one for one in beside if one["measure"] == "passed")["baseline"]["n"] == 1
     assert any("Of 4 golden questions of the kind tool 50% did" in one for one in found["known_limits"])
     assert any("make bench-pii" in one for one in found["known_limits"])
 
