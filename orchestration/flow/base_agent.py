@@ -156,6 +156,7 @@ class DurableAgent(ABC):
     ) -> None:
         """Take the decision, or record the same one again where its run was cut off; raise otherwise."""
         waits = thread.unfinished and approval.approval_id in thread.waits_for
+        unchanged = not decision.approve or decision.arguments in (None, approval.granted_arguments)
         if approval.status == "expired":
             raise expired_error(approval)
         if approval.status == "pending" and waits:
@@ -168,7 +169,7 @@ class DurableAgent(ABC):
         elif approval.status == "pending":
             raise NotFound("The run that asked for this is lost. Ask for it again.")
         # the process may have been killed between the decision and the run that it continues
-        elif waits and _repeats_decision(decision, approval):
+        elif waits and unchanged and approval.status == ("approved" if decision.approve else "rejected"):
             await self._parts.executor.record_decision(approval, principal)
         else:
             raise already_decided_error(approval)
@@ -293,8 +294,3 @@ def config_of(thread_id: str, **marks: str) -> RunnableConfig:
     """Return LangGraph's config of a thread. `otel_trace` is off because steps and `invoke_agent` make their own spans."""
     place = {"thread_id": thread_id, "checkpoint_ns": ""}
     return {"configurable": place, "metadata": {"otel_trace": False, **marks}, "recursion_limit": 50}
-
-
-def _repeats_decision(decision: Decision, approval: Approval) -> bool:
-    unchanged = not decision.approve or decision.arguments in (None, approval.granted_arguments)
-    return unchanged and approval.status == ("approved" if decision.approve else "rejected")

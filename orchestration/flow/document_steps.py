@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from functools import wraps
 from typing import Any
 
@@ -86,7 +87,7 @@ class DocumentSteps:
         update: PlannedState = {"since": since}
         if earlier is None:
             return update, "new"
-        await run.reuse(earlier)
+        await run.record("cached", earlier.kind, usd=Decimal(0), basis=f"answer {earlier.answer_id} given again")
         part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
         return {**update, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}, earlier.kind
 

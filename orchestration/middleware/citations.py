@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 
 from foundation.components import load_if_there
 from foundation.errors import UpstreamMalformed, UpstreamRejected
+from models.pricing import usage_of
 from models.resilience.streams import empty_reply_of, is_cut_off, is_filtered
 from orchestration.events import StopReason, Unsupported
 from orchestration.language.guard import warnings_about, without_foreign_urls
@@ -57,15 +58,20 @@ class CitationMiddleware(RequestMiddleware):
         return request.override(messages=[*messages, *([HumanMessage(findings)] if findings else [])])
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
-        """Raises before an empty reply is stored, so that the question can be asked again.
-
-        Raises:
-            UpstreamRejected: the provider's filter emptied it.
-            UpstreamMalformed: the one before it was empty, too.
+        """Raises before an empty reply is stored, so that the question can be asked again. Raises UpstreamRejected: the
+        provider's filter emptied it, or the client's limit of tokens. UpstreamMalformed: the one before it was empty, too.
         """
         response = await super().awrap_model_call(request, handler)
-        for message in response.result:
-            if isinstance(message, AIMessage) and _is_empty(message):
+        limit = request.model_settings.get("max_tokens")
+        replies = [message for message in response.result if isinstance(message, AIMessage)]
+        for message in replies:
+            # each further round would end there, too
+            nothing = not message.tool_calls and (message.invalid_tool_calls or not message.text.strip())
+            if nothing and limit and is_cut_off(message) and (usage_of(message).output_tokens or 0) >= limit:
+                raise UpstreamRejected(
+                    f"The client's limit of {limit} tokens was reached before a whole word or call. Send a higher one, or none."
+                )
+            if _is_empty(message):
                 if is_filtered(message):
                     raise UpstreamRejected(
                         "The provider's filter let no answer pass. Ask otherwise, or use another model."

@@ -7,13 +7,12 @@ effect. JSON is asked of the model, checked, and rewritten once, else an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from langchain.agents.middleware import ModelRequest, hook_config
 from langchain.tools.tool_node import ToolCallRequest
-from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
-from langchain_core.messages.tool import ToolCall as ToolCallDict
+from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 from langgraph.types import interrupt
 
 from foundation.errors import InvalidRequest, UpstreamMalformed
@@ -58,16 +57,13 @@ class ClientToolsMiddleware(RequestMiddleware):
         sent = run.request.results if run.request else {}
         if call_id not in sent and call["name"] not in _names(client):
             return await handler(request)
-        if call_id not in sent and not client.parallel_tool_calls and not _is_first(call, messages, client):
+        last = next(message for message in reversed(messages) if isinstance(message, AIMessage))
+        first = next((mine["id"] for mine in last.tool_calls if mine["name"] in _names(client)), None)
+        if call_id not in sent and not client.parallel_tool_calls and call["id"] != first:
             return ToolMessage(ONE_AT_A_TIME, name=call["name"], tool_call_id=call["id"], status="error")
         handed = ToolCall(call_id=call_id, tool=call["name"], arguments=call["args"], status="waiting")
         reply = interrupt({"client_call": handed.model_dump(mode="json"), "approval_id": "", "text": ""})
         return ToolMessage(reply["text"], name=call["name"], tool_call_id=call["id"], status=reply["status"])
-
-
-def _is_first(call: ToolCallDict, messages: Sequence[AnyMessage], client: ClientOptions) -> bool:
-    reply = next(message for message in reversed(messages) if isinstance(message, AIMessage))
-    return call["id"] == next(mine["id"] for mine in reply.tool_calls if mine["name"] in _names(client))
 
 
 def _names(client: ClientOptions) -> frozenset[str]:
@@ -109,8 +105,8 @@ class FormatMiddleware(CitationMiddleware):
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
         if is_cut_off(message):  # as its repair would be
             raise UpstreamMalformed(
-                "The language model reached its limit of tokens in the middle of the JSON that was asked for. Ask for less, or "
-                "let the operator raise [models.chat] max_tokens."
+                "The language model reached its limit of tokens in the middle of the JSON that was asked for. Ask for less, send "
+                "a higher limit, or let the operator raise [models.chat] max_tokens."
             )
         if tries:
             raise UpstreamMalformed(

@@ -28,7 +28,7 @@ from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
 from orchestration.effects.policy import on_behalf_of
-from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Recalled, Step, ToolCall, Unsupported
+from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Step, ToolCall, Unsupported
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
@@ -280,10 +280,6 @@ class Run:
         if what not in self.degraded:
             self.degraded.append(what)
 
-    async def reuse(self, found: Recalled) -> None:
-        """Record a charge of 0 for an earlier answer that is given again."""
-        await self._record("cached", found.kind, usd=Decimal(0), basis=f"answer {found.answer_id} given again")
-
     async def close(self) -> None:
         """Charge the machine's time that local model calls were not charged for, and end the run. A second call does nothing."""
         if self._seconds is not None:
@@ -292,7 +288,7 @@ class Run:
         rate = self.parts.machine_usd_per_hour
         seconds = max(0.0, self._seconds - self._local_s)
         usd = (Decimal(str(rate)) * Decimal(str(seconds)) / 3600).quantize(_PICODOLLAR)
-        await self._record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
+        await self.record("machine", "machine", seconds=seconds, usd=usd, basis=f"local compute {rate:g} USD/h")
 
     def _expected_call(self, messages: Sequence[BaseMessage], max_tokens: int) -> Call:
         tokens = count_tokens_approximately(messages)
@@ -310,7 +306,7 @@ class Run:
         spent.tokens, spent.usd = _tokens_of(call), price.usd
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")
-        await self._record(
+        await self.record(
             "chat",
             call.provider,
             layer="models",
@@ -322,7 +318,8 @@ class Run:
             at=call.at,
         )
 
-    async def _record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
+    async def record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
+        """Record a charge of this run."""
         self._costs.append(usd)
         charge = Charge(
             kind=kind,

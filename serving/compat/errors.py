@@ -63,11 +63,10 @@ def anthropic_problem(error: SixplyError) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind} | message}
 
 
-def _reply_as_openai(error: SixplyError, status: int, param: str | None) -> tuple[int, dict[str, Any]]:
-    return 400 if isinstance(error, QuestionTooLong) else status, openai_problem(error, param)
-
-
 errors.VENDORS |= {
-    OPENAI_PATHS: _reply_as_openai,
+    OPENAI_PATHS: lambda error, status, param: (
+        400 if isinstance(error, QuestionTooLong) else status,
+        openai_problem(error, param),
+    ),
     ANTHROPIC_PATHS: lambda error, status, _: (status, anthropic_problem(error)),
 }

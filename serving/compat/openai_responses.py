@@ -45,7 +45,7 @@ PREFIX = "resp_"
 IN_BACKGROUND = "resp_job_"
 ResponseId = Annotated[Identifier, Path(examples=["resp_job_job-3"])]
 
-# Parameters without effect, with OpenAI's defaults. The reply repeats what was sent.
+# OpenAI's defaults. The reply repeats what was sent.
 REPEATED: dict[str, Any] = {
     "temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "max_output_tokens": None,
     "reasoning": None, "user": None, "safety_identifier": None, "prompt_cache_key": None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.markdown import markdown, markdown_label
 from foundation.types import Principal
+from models.pricing import MOST_TOKENS
 from models.resilience.bindings import SAMPLING
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest, ClientOptions
@@ -57,12 +58,12 @@ STOPS = {"stop": "stop", "stop_sequences": "stop"}
 LIMITS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens")
 SETTINGS = {name: name for name in SAMPLING} | LIMITS | STOPS
 COUNTS = ("max_tokens", "top_k")
+# The least and the most of a number; of the others, the penalties, -2 and 2
+RANGES = {"temperature": (0, 2), "top_p": (0, 1), "seed": (-(2**63), 2**63 - 1)}
 # What an agent that plans refuses: the configured model calls no tools
 FOR_TOOLS = TOOLS | STOPS.keys() | {"output_config", "response_format", "text"}
 # Values of `tool_choice` with which the client's tools are not to be called
 NO_TOOLS: tuple[Any, ...] = ("none", {"type": "none"})
-# More neutral values for an agent that plans
-PLANNED: dict[str, tuple[Any, ...]] = {"tool_choice": ("none", "auto", {"type": "auto"})}
 
 
 class TextPart(BaseModel):
@@ -93,7 +94,7 @@ class VendorRequest(BaseModel):
 def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
     """Raises UnsupportedParameter: one would change the answer, and is not supported, or not by an agent that plans."""
     allowed = IGNORED | SETTINGS.keys() - (STOPS if planned else {})
-    neutral = NEUTRAL | (PLANNED if planned else {})
+    neutral = NEUTRAL | ({"tool_choice": ("none", "auto", {"type": "auto"})} if planned else {})
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
         if value in (None, []) or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
@@ -110,22 +111,25 @@ def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters set of each reply of the model. Raises UnsupportedParameter: a value does not fit."""
     settings: dict[str, Any] = {}
     for name, sent in parameters.items():
-        key, value, wanted = SETTINGS.get(name), sent, "a number"
+        key, value = SETTINGS.get(name), sent
         if key is None or value in (None, []):
             continue
-        fits = type(value) is int or (type(value) is float and math.isfinite(value))
+        fits = type(value) is int or (type(value) is float and isfinite(value))
         if key == "stop":
             value, wanted = [value] if isinstance(value, str) else value, "a text, or a list of texts"
             fits = isinstance(value, list) and all(isinstance(text, str) and text for text in value)
         elif key in COUNTS:
             wanted, least = "a whole number above 0", 0 if key == "top_k" else 1
             fits = fits and value % 1 == 0 and (value >= least or value == -1)
+        else:
+            low, high = RANGES.get(key, (-2, 2))
+            fits, wanted = fits and low <= value <= high, f"a number from {low} to {high}"
         if not fits:
             raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
         if key not in COUNTS:
             settings[key] = value
         elif value > 0:  # else it is no limit, as at other servers
-            settings[key] = min(int(value), settings.get(key, math.inf))
+            settings[key] = min(int(value), settings.get(key, MOST_TOKENS))
     return settings
 
 

@@ -82,6 +82,42 @@ def test_a_reply_that_reached_the_clients_limit_says_so(serve: Serve) -> None:
     )  # fmt: skip
 
 
+CUT: list[tuple[str, tuple[str, str] | None]] = [
+    ("", None),
+    ("", ("get_weather", '{"ci')),
+    ("Let me", ("get_weather", "")),
+]
+
+
+@openai_alone
+@pytest.mark.parametrize(("text", "call"), CUT)
+def test_a_limit_below_a_word_or_a_call_ends_the_request_after_one_call(
+    serve: Serve, text: str, call: tuple[str, str] | None
+) -> None:
+    with serve(at_limit(text, call)) as (client, provider):
+        with pytest.raises(openai.InternalServerError, match="client's limit of 1 tokens") as refused:
+            openai_of(client).chat.completions.create(model="sixply", messages=[USER], max_tokens=1, tools=[AS_CHAT])
+        assert len(provider.requests) == 1
+    assert refused.value.response.headers["X-Should-Retry"] == "false"
+
+
+@openai_alone
+def test_numbers_that_no_model_takes_are_refused_and_endless_limits_are_none(serve: Serve) -> None:
+    with serve(ok(MILD)) as (client, provider):
+
+        def post(**more: float) -> httpx2.Response:
+            return client.post("/v1/chat/completions", json={"model": "sixply", "messages": [USER], **more})
+
+        wrong: dict[str, float] = {"temperature": -1, "top_p": 7, "frequency_penalty": 99, "seed": 10**25}
+        for name, value in wrong.items():
+            refused = post(**{name: value})
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, name)
+            assert "send a number from" in refused.json()["error"]["message"]
+        assert provider.requests == []
+        assert post(max_tokens=1e300).status_code == 200
+        assert provider.requests[0][2]["max_completion_tokens"] == 4096
+
+
 def test_what_a_reasoning_model_refuses_is_left_out_and_a_limit_below_its_thoughts_too() -> None:
     def sent(limit: int, **of_model: Any) -> tuple[Any, dict[str, Any]]:
         model = ChatAnthropic(model="claude-of-a-test", api_key="k", max_tokens=4000, **of_model)
