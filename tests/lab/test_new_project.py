@@ -121,7 +121,10 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
         ] == []
     assert "support_desk" not in (smallest / "stack.toml").read_text()
     assert "WITH=" not in (smallest / "Makefile").read_text(), "there are no extras"
-    assert "\nARG WITH=\n" in (smallest / "Dockerfile").read_text()
+    image = (smallest / "Dockerfile").read_text()
+    assert "\nARG WITH=\n" in image
+    # kept extras are installed without install.py, too
+    assert '-e ".[${WITH}]"; fi' in image
     register = load_register(smallest / "risks.toml")
     assert [
         control.test
