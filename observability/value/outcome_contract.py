@@ -204,7 +204,7 @@ class OutcomeContract(Section):
     def most(self, key: str) -> float:
         """Return the largest possible value of an assumption. An answer that is not accepted goes to a person."""
         if key == "expected.accepted":
-            return self.expected.accepted + self.expected.escalated
+            return round(self.expected.accepted + self.expected.escalated, 9)  # 0.7 + 0.1 is a little less than 0.8
         return 1.0 if key in SHARES else math.inf
 
     @staticmethod

@@ -65,6 +65,16 @@ def test_a_mistake_in_the_contract_is_named(tmp_path, old, new, error, says):
         load_contract(path)
 
 
+def test_a_range_may_end_where_the_shares_do_though_their_sum_is_a_little_less(tmp_path):
+    text = CONTRACT.read_text()
+    for old, new in (("accepted = 0.45", "accepted = 0.70"), ("edited = 0.15", "edited = 0.10")):
+        text = text.replace(old, new)
+    text = text.replace("escalated = 0.30", "escalated = 0.10").replace("high = 0.60 }", "high = 0.80 }")
+    (tmp_path / "o.toml").write_text(text)
+    assert load_contract(tmp_path / "o.toml").most("expected.accepted") == 0.8
+    assert 0.7 + 0.1 < 0.8
+
+
 def test_a_missing_contract_says_to_write_one(tmp_path):
     with pytest.raises(InvalidSetting, match="Write one before you build"):
         load_contract(tmp_path / "outcomes.toml")
