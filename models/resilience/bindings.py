@@ -108,17 +108,23 @@ def longest_reply(model: BaseChatModel, asked: int | None = None) -> int | None:
 def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
     """Return the model and the arguments for one call. `max_tokens`, of which the lower counts, moves to the model's own
     field where it has another or that field wins: some classes pass unknown arguments to a client that refuses them.
-    So do `SAMPLING`, or they are dropped where the model has no such field, or reasons and refuses them.
+    So do `SAMPLING`, or they are dropped where the model has no such field, or its API refuses them.
     """
     fields, thinking = type(model).model_fields, getattr(model, "thinking", None) or {}
-    reasons = thinking or (model.profile or {}).get("temperature") is False
+    responses, taken = getattr(model, "use_responses_api", False), SAMPLING & fields.keys()
     sampling = {name: arguments.pop(name) for name in SAMPLING & arguments.keys()}
-    own = {} if reasons else {name: value for name, value in sampling.items() if name in fields}
+    if thinking or (model.profile or {}).get("temperature") is False:
+        taken = frozenset()
+    elif responses:
+        taken &= {"temperature", "top_p"}
+    elif identity(model)[0] == "anthropic" and {**vars(model), **sampling}.get("temperature") is not None:
+        taken -= {"top_p"}  # one of the two
+    own = {name: value for name, value in sampling.items() if name in taken}
     # below the tokens that are set apart for thinking, a limit would be refused
     if (limit := arguments.pop("max_tokens", 0)) > thinking.get("budget_tokens", 0):
         limit = longest_reply(model, limit)
         field = next((name for name in ("max_tokens", *OTHER_LIMITS) if name in fields), None)
-        if field is None or (field == "max_tokens" and not getattr(model, "use_responses_api", False)):
+        if field is None or (field == "max_tokens" and not responses):
             arguments["max_tokens"] = limit
         else:
             own[field] = limit

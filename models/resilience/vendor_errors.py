@@ -62,7 +62,7 @@ _ADVICE: Mapping[type[ComponentError], str] = {
     UpstreamDown: "cannot be reached or failed. Try again; if it stays, check its address and its status page",
     UpstreamTimeout: "did not answer in time. Try again, or raise the timeout",
     UpstreamMalformed: "sent an answer that cannot be used. Try again; if it stays, check that the address speaks this API",
-    UpstreamRejected: "refused the request. Check the key, the model's name and the length of the prompt",
+    UpstreamRejected: "refused the request. Check the key, the model's name, what a client sets of the reply, and the length of the prompt",
     ComponentError: "failed in an unknown way. The cause is in the log",
 }
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import AgentState
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from orchestration.middleware.base import ModelHandler
@@ -29,7 +28,10 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         run.budget.step()
         model = request.model if isinstance(request.model, MeteredChatModel) else MeteredChatModel(inner=request.model)
         request = request.override(model=model)
-        if not self._is_last(request.messages):
+        done = sum(isinstance(message, AIMessage) for message in this_turn(request.messages))
+        if not done or (
+            done + 1 < self._rounds and run.budget.fits(tokens=2 * count_tokens_approximately(request.messages))
+        ):
             return await handler(request)
         run.note(CUT_SHORT)
         # the tools stay in the request: some providers refuse a conversation with calls of unknown tools
@@ -37,11 +39,6 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
         response = await handler(request.override(messages=messages))
         response.result = [_without_calls(message) for message in response.result]
         return response
-
-    def _is_last(self, messages: Sequence[AnyMessage]) -> bool:
-        done = sum(isinstance(message, AIMessage) for message in this_turn(messages))
-        tokens = count_tokens_approximately(messages)
-        return done > 0 and (done + 1 >= self._rounds or not current_run().budget.fits(tokens=2 * tokens))
 
 
 def _without_calls(message: BaseMessage) -> BaseMessage:

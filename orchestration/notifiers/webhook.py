@@ -75,7 +75,8 @@ class WebhookNotifier:
 
     def __init__(self, options: Options, clock: Clock, client: httpx2.Client) -> None:
         self._url, self._clock, self._client = options.url, clock, client
-        self._key = _key_of(options.secret.get_secret_value())
+        secret = options.secret.get_secret_value()
+        self._key = base64.b64decode(secret.removeprefix(BASE64)) if secret.startswith(BASE64) else secret.encode()
 
     def announce(self, notice: ApprovalNotice) -> None:
         body = notice.model_dump_json()
@@ -105,10 +106,6 @@ def sign(key: bytes, message_id: str, timestamp: str, body: str) -> str:
     """Return the header `webhook-signature` of the specification: version 1, HMAC-SHA256 in base64."""
     digest = hmac.digest(key, f"{message_id}.{timestamp}.{body}".encode(), hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
-
-
-def _key_of(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(BASE64)) if secret.startswith(BASE64) else secret.encode()
 
 
 def build(options: Options, context: Context) -> ApprovalNotifier:

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_mistralai import ChatMistralAI
 from langchain_ollama import ChatOllama
+from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from foundation.clock import SystemClock
@@ -249,6 +250,16 @@ def test_clients_send_again_only_what_may_work_later(serve: Serve) -> None:
         with pytest.raises(anthropic.InternalServerError):
             also.messages.create(model="sixply", max_tokens=9, messages=[USER])
         assert len(provider.requests) == 2
+
+
+def test_what_an_api_refuses_although_its_class_has_it_is_left_out() -> None:
+    both: Any = {"temperature": 0.5, "top_p": 0.9, "seed": 7}
+    newer: Any = carry_settings(ChatOpenAI(model="m", api_key=SecretStr("k"), use_responses_api=True), dict(both))[0]
+    assert (newer.temperature, newer.top_p, newer.seed) == (0.5, 0.9, None)
+    claude = ChatAnthropic(model="claude-of-a-test", api_key="k")  # takes one of the two
+    for of_model, asked in ((claude, both), (claude.model_copy(update={"temperature": 0.0}), {"top_p": 0.9})):
+        assert getattr(carry_settings(of_model, dict(asked))[0], "top_p", None) is None
+    assert getattr(carry_settings(claude, {"top_p": 0.9})[0], "top_p", None) == 0.9
 
 
 def test_classes_of_langchain_get_the_settings_by_their_own_names() -> None:
