@@ -237,7 +237,8 @@ async def test_confidences_give_the_risk_at_every_coverage(beir):
     assert [one["confidence"] for one in found["rows"]] == [0.9, 0.8, 0.7, 0.3]
     assert (found["risk_area_document"], found["risk_area_answer"]) == (0.0, 0.25)
     assert (found["threshold_at_85"], found["refused_unanswerable_at_85"]) == (0.7, 1.0)
-    assert found["intervals_95"]["refused_unanswerable_at_85"] == [1.0, 1.0]
+    # of one question: 1 / (1 + 1.96²)
+    assert found["intervals_95"]["refused_unanswerable_at_85"] == pytest.approx([0.2065, 1.0], abs=1e-4)
 
 
 def test_contexts_inside_the_questions_become_the_corpus(tmp_path):
