@@ -235,28 +235,31 @@ def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def load_golden(path: Path) -> list[GoldenCase]:
-    """Read a golden set, one JSON object per line.
-
-    Raises:
-        InvalidRequest: it cannot be read, has no case, or a line is none, can never pass, or repeats an id or a question.
+    """Read a golden set, one JSON object per line. Raises InvalidRequest: it cannot be read, has no case, or a line is none,
+    can never pass, or repeats an id or a question.
     """
-    cases: dict[str, GoldenCase] = {}
-    asked: dict[object, str] = {}
+    cases: list[GoldenCase] = []
+    seen: dict[object, str] = {}
     for number, row in lines(path, "docs/your-own.md describes a golden set."):
         try:
             case = GoldenCase(**row)
         except (ValidationError, TypeError) as error:
             raise InvalidRequest(f"{path.name} line {number} is no golden case: {error}. Correct that line.") from error
-        wrong = unfit(case) or (f'the id "{case.id}" stands twice' if case.id in cases else "")
-        first = asked.setdefault((case.question.strip().casefold(), case.tenant, case.groups), case.id)
-        if wrong := wrong or (f'the case "{first}" asks the same, and would count twice' if first != case.id else ""):
+        if wrong := unfit(case) or find_repeat(case, seen):
             raise InvalidRequest(f"{path.name} line {number}: {wrong}. Correct that line.")
-        cases[case.id] = case
+        cases.append(case)
     if not cases:
-        raise InvalidRequest(
-            f"{path} has no case, so there is nothing to ask. docs/your-own.md describes a golden set."
-        )
-    return list(cases.values())
+        raise InvalidRequest(f"{path} has no case, so there is nothing to ask. docs/your-own.md has some.")
+    return cases
+
+
+def find_repeat(case: GoldenCase, seen: dict[object, str]) -> str:
+    """Return what the case repeats of those in `seen`, empty where nothing, and add it to them."""
+    if case.id in seen:
+        return f'the id "{case.id}" stands twice'
+    seen[case.id] = case.id
+    first = seen.setdefault((case.question.strip().casefold(), case.tenant, frozenset(case.groups)), case.id)
+    return "" if first == case.id else f'the case "{first}" asks the same, and would count twice'
 
 
 def known_cases(path: Path) -> list[GoldenCase]:

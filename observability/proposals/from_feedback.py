@@ -27,15 +27,15 @@ def proposals(
 ) -> list[Proposal]:
     """Return a proposal for each outcome whose conversation is kept and whose question is no case yet."""
     redact = load_removable("observability.telemetry.personal_data").redact
-    questions = {case.question for case in golden}
+    questions = {case.question.strip().casefold() for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:
         answer = answers.get(outcome.answer_id)
         if answer is None:
             continue
-        question = redact(answer.turn.question)
-        if question not in questions:
-            drafts[question] = _proposal(outcome, answer, question, redact)
+        question = redact(answer.turn.question).strip()
+        if question.casefold() not in questions:
+            drafts[question.casefold()] = _proposal(outcome, answer, question, redact)
     return list(drafts.values())
 
 

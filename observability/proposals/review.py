@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.datasets import lines
-from observability.evaluation.golden_set import GoldenCase, known_cases, unfit
+from observability.evaluation.golden_set import GoldenCase, find_repeat, known_cases, unfit
 
 
 class Proposal(BaseModel):
@@ -74,14 +74,11 @@ def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
 
 
 def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
-    """Append the cases to a golden set, all or none. Raises InvalidRequest: an id is taken."""
-    case_ids = {case.id for case in known_cases(golden)}
-    for case in cases:
-        if case.id in case_ids:
-            raise InvalidRequest(
-                f'{golden.name} has a case "{case.id}" already. Give it another id; nothing was taken in.'
-            )
-        case_ids.add(case.id)
+    """Append the cases to a golden set, all or none. Raises InvalidRequest: an id or a question is there already."""
+    seen: dict[object, str] = {}
+    for case in (*known_cases(golden), *cases):
+        if wrong := find_repeat(case, seen):
+            raise InvalidRequest(f"{golden.name}: {wrong}. Change or reject it; nothing was taken in.")
     before = golden.read_text(encoding="utf-8") if golden.exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"

@@ -74,7 +74,8 @@ def test_personal_data_stay_out() -> None:
 
 def test_what_is_a_case_already_or_no_longer_kept_is_left_out() -> None:
     known = GoldenCase(id="g", question="How long?", kind="answerable", tenant="north", answers=("x",), answerable=True)
-    assert proposals([judged("accepted")], {"a-1": asked()}, [known]) == []
+    for question in ("How long?", " how LONG? "):
+        assert proposals([judged("accepted")], {"a-1": asked(question=question)}, [known]) == []
     assert proposals([judged("accepted", answer_id="a-2")], {"a-1": asked()}) == []
 
 
@@ -107,9 +108,11 @@ def test_only_what_a_person_has_reviewed_is_taken(file: Path, tmp_path: Path) ->
     take_in(cases, golden)
     assert [case.id for case in load_golden(golden)] == ["g", "f-new"]
     before = golden.read_text()
-    with pytest.raises(InvalidRequest, match='has a case "f-new" already'):
-        take_in(cases, golden)
-    assert golden.read_text() == before
+    again = cases[0].model_copy(update={"id": "f-2", "question": " HOW long? "})
+    for taken, says in ((cases, 'the id "f-new" stands twice'), ([again], 'the case "f-new" asks the same')):
+        with pytest.raises(InvalidRequest, match=f"golden.jsonl: {says}.* nothing was taken in"):
+            take_in(taken, golden)
+        assert golden.read_text() == before
 
 
 @pytest.mark.parametrize(
