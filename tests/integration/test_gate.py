@@ -215,9 +215,9 @@ def test_a_baseline_that_lost_rows_is_refused_and_passes_nothing(
 ) -> None:
     answered(_with(committed, lambda _, row: row | {"passed": 0.0, "answer_contained": 0.0}))
     whole = json.loads(BASELINE.read_text())
-    for kept, lost in ((0, 191), (190, 1)):
+    for rows, lost in (([], 191), ([{}], 191), (whole["rows"][:190], 1)):
         other = tmp_path / "baseline.json"
-        other.write_text(json.dumps(whole | {"rows": whole["rows"][:kept]}))
+        other.write_text(json.dumps(whole | {"rows": rows}))
         with pytest.raises(InvalidRequest, match=rf"no row of {lost} cases, such as .* make gate RENEW=1"):
             run(other)
 

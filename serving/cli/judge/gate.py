@@ -86,7 +86,7 @@ def gate(
         planned = compare.Side(stack.name, (), material.corpus_digest, material.trials_digest, {}, {})
         # refuse before the work, not after it
         compare.demand_the_same(stored, planned, otherwise=AGAIN)
-        if lost := {trial.case.id for trial in material.trials} - {row["id"] for row in stored.rows}:
+        if lost := {trial.case.id for trial in material.trials} - {row.get("id") for row in stored.rows}:
             raise InvalidRequest(f"{baseline} has no row of {len(lost)} cases, such as {min(lost)}. {AGAIN}")
     order = swap_report.Order(stack.name, stack, {})
     (side,) = swap_report.run([order], material, data=data, limit=None, repeats=1, home=settings.foundation.data_dir)
