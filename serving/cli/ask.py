@@ -51,7 +51,7 @@ def ask(
     seen = terminal.watching() if plan and str(json) != "-" else None
     with open_or_ask(loaded) as system:
         if not system.ledger.chunk_count():
-            terminal.show_note("There is no document yet. Run make demo, or add yours: make ingest SRC=folder")
+            terminal.show_note("There is no document yet. Add yours: make ingest SRC=folder")
         answer = asyncio.run(answering.answer(system.agent, request, caller, seen=seen))
     if not terminal.write_json(json, answer.model_dump(mode="json")):
         terminal.show_answer(answer, plan=plan)

@@ -299,7 +299,9 @@ def test_a_report_can_go_to_a_file_and_still_be_shown(sixply: Callable[..., Any]
 
 
 def test_a_question_to_an_empty_ledger_says_that_there_is_no_document_yet(sixply: Callable[..., Any]) -> None:
-    assert "There is no document yet" in sixply("ask", "How long does the moon lamp run?", json_too=False)
+    assert "There is no document yet. Add yours: make ingest SRC=folder" in sixply(
+        "ask", "How long does the moon lamp run?", json_too=False
+    )
 
 
 def test_an_approver_grants_less_than_was_asked_for_and_nobody_approves_their_own(
