@@ -66,7 +66,7 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
     stopped = await_stop_signal()
     places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
     try:
-        while not all(place.worker.is_up() for place in places) and not stopped.is_set():
+        while not stopped.is_set() and not all(place.worker.is_up() for place in places):
             _look(places)
         if not stopped.is_set():
             announce()

@@ -275,12 +275,14 @@ def test_classes_of_langchain_get_the_settings_by_their_own_names() -> None:
 
 def test_a_base_url_that_is_not_what_the_client_wants_is_said(quick_client: httpx2.Client) -> None:
     key = openai_of(quick_client).api_key
-    short = openai.OpenAI(base_url=str(quick_client.base_url), api_key=key, max_retries=0)
-    long = anthropic.Anthropic(base_url=f"{quick_client.base_url}/v1", api_key=key, max_retries=0)
-    with pytest.raises(openai.NotFoundError) as without:
-        short.chat.completions.create(model="sixply", messages=[USER])
-    with pytest.raises(anthropic.NotFoundError) as twice:
-        long.messages.create(model="sixply", max_tokens=9, messages=[USER])
+    with (  # closed, since the errors below hold them
+        openai.OpenAI(base_url=str(quick_client.base_url), api_key=key, max_retries=0) as short,
+        anthropic.Anthropic(base_url=f"{quick_client.base_url}/v1", api_key=key, max_retries=0) as long,
+    ):
+        with pytest.raises(openai.NotFoundError) as without:
+            short.chat.completions.create(model="sixply", messages=[USER])
+        with pytest.raises(anthropic.NotFoundError) as twice:
+            long.messages.create(model="sixply", max_tokens=9, messages=[USER])
     for reply in (without.value.response, twice.value.response):
         assert "The base_url of OpenAI's clients ends in /v1, that of Anthropic's does not" in reply.text
     assert "base_url" not in quick_client.get("/v1/nothing").text

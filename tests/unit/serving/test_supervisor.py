@@ -126,6 +126,23 @@ def test_a_worker_that_had_lived_for_a_while_is_replaced_at_once_and_never_given
     assert {record.args[1] for record in caplog.records if isinstance(record.args, tuple)} == {0.0}
 
 
+def test_a_stop_while_workers_start_is_no_failure_of_theirs(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Workers):
+        """Ctrl-C in a terminal reaches the supervisor and its workers at once."""
+
+        def __call__(self, *_: object) -> Workers.Worker:
+            signal.raise_signal(signal.SIGINT)
+            return super().__call__()
+
+    def is_up(_: Workers.Worker) -> bool:
+        raise ComponentError("A worker did not come up.")
+
+    monkeypatch.setattr(Workers.Worker, "is_up", is_up)
+    with socket.socket() as listening:
+        monkeypatch.setattr(supervisor, "_Worker", Interrupted(listening.fileno(), None))
+        supervise(load(stack), listening, lambda: pytest.fail("nothing is up"))
+
+
 def test_a_server_that_stops_takes_no_connection_that_nobody_would_answer(
     stack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
