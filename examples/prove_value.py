@@ -13,7 +13,7 @@ from examples.evaluate_it import ANSWERS, golden_cases
 from examples.small_system import ask, small_system
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value.outcome_contract import OutcomeContract, load_contract
-from observability.value.roi import measured_floors, value_report
+from observability.value.roi import measure_floors, value_report
 from serving.judge.trial import golden_report
 from serving.wiring import System
 
@@ -31,7 +31,7 @@ def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
     recorded = system.outcomes.all()
     costs = {outcome.answer_id: system.costs.answers()[outcome.answer_id] for outcome in recorded}
-    worth = value_report(contract, recorded, costs, measured=measured_floors(report.as_dict()["rows"]))
+    worth = value_report(contract, recorded, costs, measured=measure_floors(report.as_dict()["rows"]))
     print(title)
     for figure in worth.figures:
         if figure.key in ("usd_per_case", "usd_net_per_month", "usd_per_answer"):

@@ -450,7 +450,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         asked = {row["answer_id"] for row in rows}
         costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
         outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
-        worth = roi.value_report(contract, outcomes, costs, measured=roi.measured_floors(rows))
+        worth = roi.value_report(contract, outcomes, costs, measured=roi.measure_floors(rows))
         stage.print()
         stage.put(worth.table())
         stage.check(

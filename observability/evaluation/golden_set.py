@@ -262,7 +262,7 @@ def find_repeat(case: GoldenCase, seen: dict[object, str]) -> str:
     return "" if first == case.id else f'the case "{first}" asks the same, and would count twice'
 
 
-def known_cases(path: Path) -> list[GoldenCase]:
+def read_known_cases(path: Path) -> list[GoldenCase]:
     """Return the cases of a golden set that may not be there yet, or be empty. Raises as `load_golden`."""
     return load_golden(path) if path.exists() and path.stat().st_size else []
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.datasets import lines
-from observability.evaluation.golden_set import GoldenCase, find_repeat, known_cases, unfit
+from observability.evaluation.golden_set import GoldenCase, find_repeat, read_known_cases, unfit
 
 
 class Proposal(BaseModel):
@@ -76,7 +76,7 @@ def read_reviewed(path: Path) -> tuple[list[GoldenCase], int]:
 def take_in(cases: Sequence[GoldenCase], golden: Path) -> None:
     """Append the cases to a golden set, all or none. Raises InvalidRequest: an id or a question is there already."""
     seen: dict[object, str] = {}
-    for case in (*known_cases(golden), *cases):
+    for case in (*read_known_cases(golden), *cases):
         if wrong := find_repeat(case, seen):
             raise InvalidRequest(f"{golden.name}: {wrong}. Change or reject it; nothing was taken in.")
     before = golden.read_text(encoding="utf-8") if golden.exists() else ""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from observability.evaluation.golden_set import CaseScore
 from observability.evaluation.metrics import Estimate, estimate
 from observability.value.outcome_contract import OutcomeContract
-from observability.value.roi import floors_of, measured_floors
+from observability.value.roi import floors_of, measure_floors
 from orchestration.events import Answer
 
 # Thresholds that are tried, quantiles of the confidences
@@ -87,7 +87,7 @@ def _point(
     accepted = sum(score.passed for score in scores)
     unpriced = any(score.usd is None and not score.error for score in scores)
     usd = [float(score.usd) for score in scores if score.usd is not None]
-    measured = measured_floors([score.as_dict() for score in scores])
+    measured = measure_floors([score.as_dict() for score in scores])
     return Point(
         name,
         up_below,

@@ -95,7 +95,7 @@ def slow(store: SpanStore, *, limit: int = 10, look_at: int = LOOKED_AT) -> tupl
     """Return the slowest of the latest requests, slowest first, and each layer's time over all of them."""
     import numpy as np
 
-    requests = [_slow(root, spans) for root, spans in _with_spans(store, look_at)]
+    requests = [_slow_trace_of(root, spans) for root, spans in _with_spans(store, look_at)]
     whole_ms = sum(request.ms for request, _ in requests)
     times = []
     for layer in LAYERS if requests else ():
@@ -161,7 +161,7 @@ def _at(span: SpanRow) -> datetime:
     return datetime.fromtimestamp(span.start_ns / 1e9, UTC)
 
 
-def _slow(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
+def _slow_trace_of(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
     """Return a request and the milliseconds of each layer, without the wait for its body."""
     bills = load_removable("observability.reports.layer_bill")
     layers = {share.layer: share.ms for share in bills.layer_bill(spans, ()).shares}

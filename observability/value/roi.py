@@ -13,7 +13,7 @@ from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import Floor, ValueReport
 
 
-def measured_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float | None, int]]:
+def measure_floors(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float | None, int]]:
     """Return the values for the contract's floors, from an evaluation's rows, each with the number of rows that have one."""
     measured: dict[str, tuple[float | None, int]] = {}
     for name in ("answer_contained", "citation_precision", "refused", "leaked", "effect_done"):

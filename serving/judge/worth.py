@@ -36,7 +36,7 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
         recorded = roi.outcomes_of(rows, at=SystemClock().now())
         answers = {one.answer_id: answers[one.answer_id] for one in recorded if one.answer_id in answers}
     return roi.value_report(
-        contract, recorded, answers, measured=roi.measured_floors(rows), seed=settings.foundation.seed
+        contract, recorded, answers, measured=roi.measure_floors(rows), seed=settings.foundation.seed
     )
 
 

@@ -40,13 +40,13 @@ def cases_from_feedback(
 
 
 def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
-    from observability.evaluation.golden_set import known_cases
+    from observability.evaluation.golden_set import read_known_cases
     from observability.proposals import from_feedback, review
 
     with open_outcomes(loaded.settings) as store:
         judged = store.all()
     asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
-    known = known_cases(golden)
+    known = read_known_cases(golden)
     found = from_feedback.proposals(judged, asked, known)
     out = terminal.console()
     if not found:

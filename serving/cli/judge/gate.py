@@ -71,7 +71,7 @@ def gate(
     from observability.evaluation import compare, trials
     from observability.evaluation.differences import BETTER
     from observability.value.outcome_contract import load_contract
-    from observability.value.roi import floors_of, measured_floors
+    from observability.value.roi import floors_of, measure_floors
 
     settings = load(stack).settings
     data = settings.observability.golden_set
@@ -96,7 +96,7 @@ def gate(
         return
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
-    floors = floors_of(load_contract(contract), measured_floors(side.rows)) if contract.is_file() else ()
+    floors = floors_of(load_contract(contract), measure_floors(side.rows)) if contract.is_file() else ()
     # the same models give nearly the same answers to the same cases, so a loss blocks as it is, without an interval
     fell = tuple(
         name

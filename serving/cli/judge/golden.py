@@ -59,7 +59,7 @@ def golden(
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:
-    from observability.evaluation.golden_set import known_cases
+    from observability.evaluation.golden_set import read_known_cases
     from observability.proposals import review
     from observability.proposals.from_documents import Checks
     from retrieval.ingest.folders import read_folder
@@ -71,7 +71,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         texts = _texts(system, files.tenants, tenant)
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
-        known = {case.question for case in known_cases(out)}
+        known = {case.question for case in read_known_cases(out)}
 
         def search(question: str, scope: Scope, limit: int) -> list[Hit]:
             return system.retriever.retrieve(question, scope, limit=limit)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from foundation.errors import InvalidRequest, UpstreamDown
-from observability.evaluation.golden_set import Report, evaluate_golden, known_cases, load_golden, score
+from observability.evaluation.golden_set import Report, evaluate_golden, load_golden, read_known_cases, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from orchestration.events import NearDocument
 from tests.doubles.answers import answer, case, waiting
@@ -209,12 +209,12 @@ def test_the_same_question_may_be_asked_for_another_tenant(tmp_path):
 
 def test_a_golden_set_without_a_case_is_refused_where_it_is_asked_and_may_be_added_to(tmp_path):
     path = tmp_path / "golden.jsonl"
-    assert known_cases(path) == []
+    assert read_known_cases(path) == []
     path.write_text("\n")
     with pytest.raises(InvalidRequest, match="has no case, so there is nothing to ask"):
         load_golden(path)
     path.write_text("")
-    assert known_cases(path) == []
+    assert read_known_cases(path) == []
 
 
 def test_a_golden_set_that_cannot_be_read_is_told(tmp_path):

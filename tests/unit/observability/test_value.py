@@ -14,7 +14,7 @@ from observability.evaluation.golden_set import Report, score
 from observability.stores.costs import AnswerCost
 from observability.stores.outcomes import Outcome, OutcomeStore
 from observability.value.outcome_contract import VERDICTS, load_contract
-from observability.value.roi import measured_floors, value_report
+from observability.value.roi import measure_floors, value_report
 from observability.value.value_page import page
 from tests.doubles.answers import NOW, answer, case
 
@@ -186,7 +186,7 @@ def test_the_report_is_a_table(contract):
 
 def test_the_floors_are_measured_by_an_evaluation():
     rows = [score(case(), answer("30 days", cites=["a.md"]))]
-    found = measured_floors(Report(tuple(rows)).as_dict()["rows"])
+    found = measure_floors(Report(tuple(rows)).as_dict()["rows"])
     assert (found["answer_contained"], found["leaked"], found["effects_without_approval"]) == (
         (1.0, 1), (None, 0), (0.0, 1)
     )  # fmt: skip
