@@ -8,6 +8,7 @@ import gc
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 from foundation.machine import collector
+from foundation.machine.signals import STOP
 from tests import services
 from tests.contracts.under_test import NAMED
 
@@ -169,3 +171,12 @@ def _no_name_lookups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", guarded)
         yield
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """Puts back what the test changes of the signals that stop a process."""
+    before = {number: signal.getsignal(number) for number in STOP}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

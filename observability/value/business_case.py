@@ -98,11 +98,11 @@ class BusinessCase:
     def _condition(self, key: str, name: str) -> Condition:
         from scipy.optimize import brentq
 
-        net, most = partial(self._net_with, key), min(self.contract.most(key), MOST)
+        net, most = partial(self._net_with, key), min(self.contract.most_of(key), MOST)
         none, all_ = net(0.0), net(most)
         # the net value is monotone in each assumption, so that it crosses zero at most once
         zero = None if none * all_ > 0 else float(brentq(net, 0.0, most, xtol=1e-12, rtol=1e-12, maxiter=500))
-        assumed = self.contract.assumed(key)
+        assumed = self.contract.value_of(key)
         return Condition(name, assumed, zero, more_is_better=all_ > none, basis=self.contract.basis_of(key))
 
     @cached_property
@@ -112,10 +112,10 @@ class BusinessCase:
         return tuple(sorted(map(self._swing, keys), key=lambda swing: -abs(swing.usd_at_high - swing.usd_at_low)))
 
     def _swing(self, key: str) -> Swing:
-        assumed, basis = self.contract.assumed(key), self.contract.basis_of(key)
+        assumed, basis = self.contract.value_of(key), self.contract.basis_of(key)
         around = Range(low=assumed * (1 - WITHOUT_RANGE), high=assumed * (1 + WITHOUT_RANGE))
         around = self.contract.ranges.get(key, around)
-        low, high = around.low, min(around.high, self.contract.most(key))
+        low, high = around.low, min(around.high, self.contract.most_of(key))
         name = key.partition(".")[2].replace("_", " ")
         return Swing(name, low, high, self._net_with(key, low), self._net_with(key, high), basis)
 

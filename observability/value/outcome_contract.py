@@ -171,7 +171,7 @@ class OutcomeContract(Section):
         for key, around in self.ranges.items():
             if key not in ASSUMPTIONS or (key == "conversion.share" and self.conversion is None):
                 raise ValueError(f'ranges: "{key}" takes none; only {", ".join(ASSUMPTIONS)} do')
-            assumed, most = self.assumed(key), self.most(key)
+            assumed, most = self.value_of(key), self.most_of(key)
             if not 0 <= around.low <= assumed <= around.high <= most:
                 raise ValueError(
                     f"ranges: {key} is {assumed:g}; its range must hold that, and lie within 0 to {most:g}"
@@ -196,12 +196,12 @@ class OutcomeContract(Section):
             raise ValueError(f"exceptions: {wrong}")
         return self
 
-    def assumed(self, key: str) -> float:
+    def value_of(self, key: str) -> float:
         """Return the value of one of `ASSUMPTIONS`."""
         section, _, name = key.partition(".")
         return float(getattr(getattr(self, section), name))
 
-    def most(self, key: str) -> float:
+    def most_of(self, key: str) -> float:
         """Return the largest possible value of an assumption. An answer that is not accepted goes to a person."""
         if key == "expected.accepted":
             return round(self.expected.accepted + self.expected.escalated, 9)  # 0.7 + 0.1 is a little less than 0.8

@@ -50,27 +50,6 @@ def test_a_damaged_file_is_filled_anew(content: bytes, data_dir: Path) -> None:
     again.close()
 
 
-def test_a_full_disk_leaves_what_was_saved_last_and_lets_go_of_the_folder(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, *_: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
-    index.set_sequence(1, "one")
-    index.close()
-    index = opened("chroma", data_dir)
-    index.upsert([item("b", 1)])
-    with monkeypatch.context() as patch:
-        patch.setattr("numpy.savez", full)
-        index.close()
-    again = opened("chroma", data_dir)
-    assert (found(again), again.sequence()) == (["a"], 1)
-    again.close()
-
-
 def test_a_second_owner_is_refused_until_the_first_has_closed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     index = opened("chroma", data_dir)

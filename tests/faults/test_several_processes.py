@@ -25,13 +25,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation.clock import SystemClock
 from foundation.errors import ComponentError, InvalidSetting
-from foundation.machine.signals import STOP
 from serving.access.identity import KeyStore
 from serving.processes.supervisor import supervise
 from serving.server import bind
 from serving.settings import HttpSettings, load
 from tests import services
 from tests.doubles.spans import Receiver, receiver, total
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS, ASKED_AGAIN, SEARCHES = 18, 4, 24
@@ -135,15 +136,6 @@ def servers(stack: Path, keys: list[str]) -> Iterator[Servers]:
             process.kill()
             process.communicate()
             log.close()
-
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """`supervise` in this process keeps the signals that stop it."""
-    before = {number: signal.getsignal(number) for number in STOP}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:

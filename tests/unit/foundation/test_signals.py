@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from foundation.machine.signals import STOP, catch_stop_signals
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
 
 LONG_COMMAND = """
 import signal
@@ -25,14 +26,6 @@ def work():
 
 run(work)
 """
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOP}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def test_each_of_them_is_caught() -> None:

@@ -71,7 +71,7 @@ def test_a_range_may_end_where_the_shares_do_though_their_sum_is_a_little_less(t
         text = text.replace(old, new)
     text = text.replace("escalated = 0.30", "escalated = 0.10").replace("high = 0.60 }", "high = 0.80 }")
     (tmp_path / "o.toml").write_text(text)
-    assert load_contract(tmp_path / "o.toml").most("expected.accepted") == 0.8
+    assert load_contract(tmp_path / "o.toml").most_of("expected.accepted") == 0.8
     assert 0.7 + 0.1 < 0.8
 
 

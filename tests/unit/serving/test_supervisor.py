@@ -6,16 +6,16 @@ import logging
 import pickle
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from foundation.errors import ComponentError
-from foundation.machine.signals import STOP
 from serving.processes import supervisor
 from serving.processes.supervisor import supervise
 from serving.settings import load
+
+pytestmark = pytest.mark.usefixtures("restored_signals")
 
 STACK = """
 [serving]
@@ -71,14 +71,6 @@ class Workers:
 
         def is_up(self) -> bool:
             return True
-
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOP}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
