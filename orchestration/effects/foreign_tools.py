@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
 from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
@@ -97,17 +97,31 @@ def foreign_tool(
 
     is_effect = effect if declared.effect is None else declared.effect
 
-    async def invoke(config: RunnableConfig, **arguments: Any) -> tuple[str, Any]:
-        return await call(arguments, config.get("configurable", {}).get("idempotency_key"), is_effect)
-
-    return StructuredTool(
+    return ForeignTool(
         name=our_name(options.name, theirs),
         description=declared.description or harmless(description) or theirs,
         args_schema=plain_schema(schema),
-        coroutine=invoke,
+        send=call,
         response_format="content_and_artifact",
         metadata={**declared.model_dump(exclude={"description"}), "effect": is_effect},
     )
+
+
+class ForeignTool(BaseTool):
+    """A tool that hands its arguments on as they are, whatever they are named."""
+
+    send: Call
+
+    # as keywords, arguments named `config`, `self` or `run_manager` would collide with LangChain's own
+    def _to_args_and_kwargs(self, tool_input: Any, tool_call_id: str | None) -> tuple[tuple[Any], dict[str, Any]]:  # noqa: ARG002
+        return (tool_input,), {}
+
+    async def _arun(self, arguments: dict[str, Any], config: RunnableConfig) -> tuple[str, Any]:
+        key = config.get("configurable", {}).get("idempotency_key")
+        return await self.send(arguments, key, (self.metadata or {})["effect"])
+
+    def _run(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:

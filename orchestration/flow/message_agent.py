@@ -13,11 +13,12 @@ shown as it is, and the answer says that it was not checked, unless the graph ha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -147,12 +148,9 @@ class MessageAgent(DurableAgent):
             # some providers refuse a conversation that begins with the assistant
             greeting = [HumanMessage(GREETED)] if earlier and isinstance(earlier[0], AIMessage) else []
             opening = [*greeting, *map(as_person, earlier)] or _told_before(cast("State", values))
-        answered = {message.tool_call_id for message in stored if isinstance(message, ToolMessage)}
-        calls = [call for message in stored if isinstance(message, AIMessage) for call in message.tool_calls]
         given_up = [
             ToolMessage(NOBODY_DECIDED, name=call["name"], tool_call_id=call["id"], status="error")
-            for call in calls
-            if call["id"] not in answered
+            for call in _unanswered_calls(stored)
         ]
         content = cast("Any", [{"type": "text", "text": state["question"]}, *request.images])
         question = HumanMessage(content if request.images else state["question"])
@@ -180,6 +178,16 @@ class MessageAgent(DurableAgent):
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
     return [ToolCall(**item.value["client_call"]) for item in interrupts if item.value.get("client_call")]
+
+
+def _unanswered_calls(messages: Sequence[AnyMessage]) -> list[ToolCallDict]:
+    answered: set[str] = set()
+    for message in reversed(messages):  # only the model's last message can have some; servers use an id twice
+        if isinstance(message, AIMessage):
+            return [call for call in message.tool_calls if call["id"] not in answered]
+        if isinstance(message, ToolMessage):
+            answered.add(message.tool_call_id)
+    return []
 
 
 def _unchecked_result(values: State, run: Run) -> Result:

@@ -84,6 +84,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
     if approval is None or approval.status != "pending":
         outcome = await _call_executor(executor, call, messages, run, approval)
         if outcome.status != "waiting" or outcome.approval is None:
+            run.waiting.pop(call_id, None)  # some servers give the id to a later call of the same run again
             _tell(run, call, outcome.status, outcome.content)
             return _as_message(call, outcome, approval)
         approval = outcome.approval

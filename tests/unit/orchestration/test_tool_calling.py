@@ -195,6 +195,29 @@ async def test_an_approved_action_that_did_not_happen_may_be_tried_again(world: 
     assert results(world)[0] == "The van has no fuel."
 
 
+@pytest.mark.parametrize("use", ["tool_calling", "own"])
+async def test_a_call_with_the_id_of_an_approved_one_asks_for_its_own_approval(world: World, use: str) -> None:
+    first, second = (calls(("send_parcel", {"parcel_id": parcel, "reason": "urgent"})) for parcel in ("P-124", "P-125"))
+    world.chat = strong(first, second, "Both are on their way.")
+    agent = world.agent() if use == "tool_calling" else own_agent(world)
+    request = AnswerRequest(question="Send P-124, and then P-125, both are urgent.")
+    answer = [event async for event in agent.stream(request, NORTH)][-1].answer
+    again = await decide(agent, answer, approve=True)
+    assert again.approval.arguments["parcel_id"] == "P-125"
+    assert (await decide(agent, again, approve=True)).text == "Both are on their way."
+    assert [parcel for parcel, _ in world.depot.sent] == ["P-124", "P-125"]
+
+
+async def test_a_call_that_is_given_up_gets_its_error_though_an_earlier_one_had_its_id(world: World) -> None:
+    find, send = (calls((name, {"parcel_id": "P-124", **more})) for name, more in (("find_parcel", {}), SEND))
+    send.tool_calls[0]["id"] = find.tool_calls[0]["id"]
+    events, agent = await run(world, "Find P-124, then send it, it is urgent.", find, send, "It stays here.")
+    await world.approvals.decide(Decision(approval_id=events[-1].answer.approval.approval_id, approve=False), LEAD)
+    request = AnswerRequest(question="Never mind.", thread_id=events[-1].answer.thread_id)
+    [event async for event in agent.stream(request, NORTH)]
+    assert results(world)[-1].startswith("Nothing was done: this call was given up")
+
+
 async def test_an_equal_lookup_is_made_again(world: World) -> None:
     find = ("find_parcel", {"parcel_id": "P-123"})
     await run(world, "Where is P-123?", calls(find, find), "At the counter.")
