@@ -10,11 +10,12 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -58,6 +59,17 @@ class Part(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """Return the check that the key of a mapping is one of `names`, else it is unknown as any other setting."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise PydanticCustomError("extra_forbidden", "{known}", {"known": did_you_mean(name, names)})
+        return name
+
+    return AfterValidator(check)
 
 
 class RetentionSettings(Section):
@@ -311,6 +323,8 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
     problems = error.errors(include_url=False, include_input=False)
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     where = [str(step) for step in first["loc"]]
+    if where[-1:] == ["[key]"]:  # of a mapping, where pydantic names the place so
+        return ".".join(where[:-1]), first["msg"], first["msg"]
     unknown = first["type"] == "extra_forbidden"
     return ".".join(where), first["msg"], did_you_mean(where[-1], _keys_of(root, where[:-1])) if unknown else None
 

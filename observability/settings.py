@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, NonNegativeFloat
 
-from foundation.settings import Part, Section
+from foundation.settings import Part, Section, one_of
 
-
-class CompareSettings(Section):
-    """Largest allowed losses of a swap, by figure of `sixply swap-report`. Figures without one are shown, not judged.
-
-    Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a
-    relative one: with 0.25, an answer may take a quarter longer.
-    """
-
-    recall_at_10: float | None = Field(default=0.02, ge=0)
-    ndcg_at_10: float | None = Field(default=0.02, ge=0)
-    mrr_at_10: float | None = Field(default=0.03, ge=0)
-    answer_contained: float | None = Field(default=0.03, ge=0)
-    citation_precision: float | None = Field(default=0.03, ge=0)
-    citation_recall: float | None = Field(default=0.03, ge=0)
-    refused: float | None = Field(default=0.05, ge=0)
-    tool_right: float | None = Field(default=0.05, ge=0)
-    passed: float | None = Field(default=0.03, ge=0)
-    leaked: float | None = Field(default=0.0, ge=0)
-    answer_p50_ms: float | None = Field(default=0.25, ge=0)
-    answer_p95_ms: float | None = Field(default=None, ge=0)
-    search_p50_ms: float | None = Field(default=1.0, ge=0)
-    search_p95_ms: float | None = Field(default=None, ge=0)
-    usd_per_answer: float | None = Field(default=0.25, ge=0)
-    usd_per_correct_answer: float | None = Field(default=None, ge=0)
-    peak_rss_mb: float | None = Field(default=0.5, ge=0)
+# Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a relative
+# one: with 0.25, an answer may take a quarter longer. `None`: shown, not judged.
+ALLOWED: Mapping[str, float | None] = {
+    "recall_at_10": 0.02,
+    "ndcg_at_10": 0.02,
+    "mrr_at_10": 0.03,
+    "answer_contained": 0.03,
+    "citation_precision": 0.03,
+    "citation_recall": 0.03,
+    "refused": 0.05,
+    "tool_right": 0.05,
+    "passed": 0.03,
+    "leaked": 0.0,
+    "answer_p50_ms": 0.25,
+    "answer_p95_ms": None,
+    "search_p50_ms": 1.0,
+    "search_p95_ms": None,
+    "usd_per_answer": 0.25,
+    "usd_per_correct_answer": None,
+    "peak_rss_mb": 0.5,
+}
+Losses = Mapping[Annotated[str, one_of(ALLOWED)], NonNegativeFloat | None]
 
 
 class JudgeSettings(Section):
@@ -51,7 +50,8 @@ class JudgeSettings(Section):
 
 
 class ObservabilitySettings(Section):
-    compare: CompareSettings = CompareSettings()
+    compare: Annotated[Losses, AfterValidator(lambda given: {**ALLOWED, **given})] = ALLOWED
+    """Largest allowed losses of a swap, by figure of `sixply swap-report`."""
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork
+from pydantic import AfterValidator, Field, IPvAnyNetwork
 
-from foundation.settings import Part, Section
+from foundation.settings import Part, Section, one_of
 
 
 class ParsingSettings(Section):
@@ -51,32 +52,20 @@ class RankingSettings(Section):
     """Weight of the reranker against the fusion; 1: its order alone."""
 
 
-class SentenceWeights(Section):
-    """Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it.
-
-    The defaults were fitted to the golden set of the support desk (`examples/support_desk`) and rounded; they hold on SQuAD, too
-    (`retrieval/grounding/evidence.py`). With documents of another kind, measure your own: `make evaluate`.
-    """
-
-    closeness: float = Field(default=0.46, ge=0, le=1)
-    """Weight of late interaction: how well each token of the question is matched in the sentence."""
-    similarity: float = Field(default=0.24, ge=0, le=1)
-    """Weight of the cosine of the question and the sentence with its heading."""
-    own_terms: float = Field(default=0.06, ge=0, le=1)
-    """Weight of the share of the question's terms, by rarity, in the sentence."""
-    near_terms: float = Field(default=0.12, ge=0, le=1)
-    """Weight of that share in the sentence, the one before it and the heading together."""
-    kind: float = Field(default=0.05, ge=0, le=1)
-    """Weight where the sentence has the kind of thing asked for: a figure, a date, a name."""
-    rank: float = Field(default=0.07, ge=0, le=1)
-    """Weight of its document's rank: in full for the first, half for the second."""
-    behind: float = Field(default=0.03, ge=0, le=1)
-    """Deduction for each point that its document's score is behind the best one."""
-    other_version: float = Field(default=0.25, ge=0, le=1)
-    """Deduction where its passage is about another version than the question: about as much as the kind of answer,
-    the rank, a rare word and the document's score together."""
-    confidence_by_meaning: float = Field(default=0.8, ge=0, le=1)
-    """Share of the confidence that comes from cosine similarity; the rest comes from the question's terms."""
+# Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it. They were fitted to
+# the golden set of the support desk and rounded; with documents of another kind, measure your own: `make evaluate`.
+WEIGHTS: Mapping[str, float] = {
+    "closeness": 0.46,  # late interaction: how well each token of the question is matched in the sentence
+    "similarity": 0.24,  # cosine of the question and the sentence with its heading
+    "own_terms": 0.06,  # share of the question's terms, by rarity, in the sentence
+    "near_terms": 0.12,  # that share in the sentence, the one before it and the heading together
+    "kind": 0.05,  # the sentence has the kind of thing asked for: a figure, a date, a name
+    "rank": 0.07,  # rank of its document: in full for the first, half for the second
+    "behind": 0.03,  # deduction for each point that its document's score is behind the best one
+    "other_version": 0.25,  # deduction where its passage is about another version than the question
+    "confidence_by_meaning": 0.8,  # share of the confidence from cosine similarity; the rest is from the question's terms
+}
+Weights = Mapping[Annotated[str, one_of(WEIGHTS)], Annotated[float, Field(ge=0, le=1)]]
 
 
 class GroundingSettings(Section):
@@ -90,7 +79,8 @@ class GroundingSettings(Section):
     suits the bundled judge, which notices only unrelated claims; with a cross-encoder or a chat model take 0.5."""
     judged_below: float = Field(default=0.5, ge=0, le=1)
     """Share of a claim's terms in its nearest sentences from which the judge is not called; with a strong judge, 1."""
-    weights: SentenceWeights = SentenceWeights()
+    weights: Annotated[Weights, AfterValidator(lambda given: {**WEIGHTS, **given})] = WEIGHTS
+    """Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it."""
     foreign_wording: float = Field(default=0.5, ge=0, le=1)
     """Weight of a question's words against the embedder's tokens when a sentence is chosen, for questions mostly in
     other than Latin letters. The bundled embedder hardly knows their words; 0 suits a multilingual one."""

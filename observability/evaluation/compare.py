@@ -11,7 +11,6 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, difference_of
-from observability.settings import CompareSettings
 
 Row = Mapping[str, Any]
 # Decimals in a baseline
@@ -100,7 +99,7 @@ def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
         ) from error
 
 
-def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Comparison:
+def compare(a: Side, b: Side, allowed: Mapping[str, float | None], *, seed: int = 7) -> Comparison:
     """Pair the rows by trial, and judge each difference against the allowed loss, then all together.
 
     Raises:
@@ -120,7 +119,7 @@ def compare(a: Side, b: Side, allowed: CompareSettings, *, seed: int = 7) -> Com
                 for rows in zip(*pairs, strict=True)
             )
             stale = measure.relative and (a.stored or b.stored)
-            allowed_loss = None if stale else getattr(allowed, measure.name)
+            allowed_loss = None if stale else allowed[measure.name]
             metrics[measure.name] = difference_of(measure, of_a, of_b, allowed_loss, seed=seed)
     metrics = _without_unseen_equals(metrics, a, b)
     verdict, reason = _overall(metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,12 @@ def _defines(root: Path, file: str, name: str) -> bool:
 
 def is_setting(key: str, settings: type[BaseModel]) -> bool:
     """Whether a dotted key, such as `foundation.seed`, is one of the settings."""
-    section: Any = settings
+    section: Any = settings.model_fields
     for step in key.split("."):
-        fields = getattr(section, "model_fields", {})
-        if step not in fields:
+        if not isinstance(section, Mapping) or step not in section:
             return False
-        section = fields[step].annotation
+        field = section[step]
+        section = getattr(getattr(field, "annotation", None), "model_fields", getattr(field, "default", None))
     return True
 
 

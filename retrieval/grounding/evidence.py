@@ -21,7 +21,7 @@ from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, 
 from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence, cite_span
 from retrieval.grounding.claim_support import support_of
-from retrieval.settings import GroundingSettings, SentenceWeights
+from retrieval.settings import GroundingSettings, Weights
 
 # Most sentences that are embedded for one question, the best by wording and rank, since embedding takes nearly all of
 # an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'.
@@ -125,7 +125,7 @@ class Grounding:
             return 0.0
         similarity = max(item.similarity for item in evidence)
         coverage = max(item.coverage for item in evidence)
-        by_meaning = self.settings.weights.confidence_by_meaning
+        by_meaning = self.settings.weights["confidence_by_meaning"]
         sure = by_meaning * similarity + (1 - by_meaning) * coverage
         around = " ".join(f"{_headings_of(item.hit)} {item.hit.chunk.text}" for item in evidence)
         # Statements about others than the question names may sound like an answer
@@ -209,7 +209,7 @@ def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Ve
 
 
 def _judge(
-    question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: SentenceWeights, *, stray: bool
+    question: str, candidate: _Candidate, rarity: Rarity, compared: _Compared, weights: Weights, *, stray: bool
 ) -> Evidence:
     """Score a candidate. `stray`: its passage is about another version than the question, and another candidate's is not."""
     similarity, closeness, matched = compared
@@ -218,14 +218,14 @@ def _judge(
     kind = asks_for(question)
     fits = 1.0 if kind == "any" or offers(kind, candidate.text, frozenset(words(question))) else 0.0
     score = (
-        weights.closeness * closeness
-        + weights.similarity * similarity
-        + weights.own_terms * own
-        + weights.near_terms * near
-        + weights.kind * fits
-        + weights.rank / candidate.rank
-        - weights.behind * min(candidate.behind, FAR_BEHIND)
-        - weights.other_version * stray
+        weights["closeness"] * closeness
+        + weights["similarity"] * similarity
+        + weights["own_terms"] * own
+        + weights["near_terms"] * near
+        + weights["kind"] * fits
+        + weights["rank"] / candidate.rank
+        - weights["behind"] * min(candidate.behind, FAR_BEHIND)
+        - weights["other_version"] * stray
     )
     chunk = candidate.hit.chunk
     return Evidence(

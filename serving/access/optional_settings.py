@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, model_validator
 
-from foundation.settings import Section
+from foundation.settings import Section, one_of
 
 
 class JobSettings(Section):
@@ -33,37 +34,24 @@ class AnswerCacheSettings(Section):
     """Questions kept for comparison, for each tenant and set of permissions."""
 
 
-class Counts(Section):
-    """Maximum in any minute, hour, day or 30 days."""
-
-    minute: int | None = Field(default=None, ge=0)
-    hour: int | None = Field(default=None, ge=0)
-    day: int | None = Field(default=None, ge=0)
-    month: int | None = Field(default=None, ge=0)
-
-
-class Dollars(Section):
-    """Maximum in any minute, hour, day or 30 days; of a tenant's day not here, but as its budget in [orchestration.budget]."""
-
-    minute: float | None = Field(default=None, ge=0)
-    hour: float | None = Field(default=None, ge=0)
-    day: float | None = Field(default=None, ge=0)
-    month: float | None = Field(default=None, ge=0)
+Window = Annotated[str, one_of(("minute", "hour", "day", "month"))]
 
 
 class Limits(Section):
     """Limits of one caller or tenant, in any minute, hour, day or 30 days: unset for none; 0 refuses everything."""
 
-    requests: Counts = Counts()
-    tokens: Counts = Counts()
-    usd: Dollars = Dollars()
+    requests: Mapping[Window, NonNegativeInt] = {}
+    """Such as `{ minute = 60, month = 100_000 }`."""
+    tokens: Mapping[Window, NonNegativeInt] = {}
+    usd: Mapping[Window, NonNegativeFloat] = {}
+    """Of a tenant's day not here, but as its budget in `[orchestration.budget]`."""
     concurrent: int | None = Field(default=None, ge=1, le=1000)
     """Maximum concurrent requests."""
 
 
 def _refuse_day(limits: Limits) -> Limits:
     # a moved limit could hold less than it did: a budget has other places for it, and counts on one disk
-    if limits.usd.day is not None:
+    if "day" in limits.usd:
         raise ValueError(
             "the dollars of a tenant's day are a budget: [orchestration.budget] tenant_day or tenants.NAME"
         )

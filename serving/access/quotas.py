@@ -91,7 +91,7 @@ class _Rules:
     def of(cls, whose: Whose, configured: Limits) -> _Rules:
         limits = []
         for kind, window in itertools.product(UNITS, WINDOWS_S):
-            if (most := getattr(getattr(configured, kind), window)) is not None:
+            if (most := getattr(configured, kind).get(window)) is not None:
                 # the cache counts whole numbers, so money in millionths
                 whole = math.floor(Decimal(str(most)) * MICRO) if kind == "usd" else most
                 limits.append(Limit(kind, whose, window, whole))

@@ -82,8 +82,10 @@ def default_of(field: FieldInfo) -> str:
         return "from the machine"
     if isinstance(value, Part):
         return f'`use = "{value.use}"`'
-    if isinstance(value, BaseModel | Mapping) or value is None:
+    if isinstance(value, BaseModel) or value is None:
         return ""
+    if isinstance(value, Mapping):
+        value = [f"{key} = {each}" for key, each in value.items() if isinstance(each, float)]
     if isinstance(value, frozenset | tuple | list):
         return " ".join(f"`{each}`" for each in (sorted(value) if isinstance(value, frozenset) else value))
     return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else '`""`'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,9 @@ def is_setting(path: list[str], section: type[BaseModel] = Settings) -> bool:
     kind = section.model_fields[path[0]].annotation
     rest = path[2:] if re.search(r"Mapping|dict", str(kind)) else path[1:]  # below a name that the operator chose
     inner = list(models_in(kind))
+    names = section.model_fields[path[0]].default
+    if len(path) > 1 and not inner and isinstance(names, Mapping) and names and "*" not in names:
+        return path[1] in names  # a mapping with names of its own
     return not rest or not inner or any(is_setting(rest, each) for each in inner)
 
 

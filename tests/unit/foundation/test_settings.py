@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, flatten, make_data_dir
-from observability.settings import ObservabilitySettings
+from observability.settings import ALLOWED, ObservabilitySettings
+from retrieval.settings import WEIGHTS, GroundingSettings
 from serving.settings import Loaded, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -135,12 +136,27 @@ def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
     [
         ("[modles]\n", r'Unknown setting "modles" \(stack\.toml\)\. Found: .*Did you mean "models"\?'),
         ("[serving.http]\nprot = 1", r'Unknown setting "serving\.http\.prot".*Did you mean "port"\?'),
+        ("[observability.compare]\npased = 1", r'"observability\.compare\.pased" \(.*Did you mean "passed"\?'),
+        ("[serving.quotas.caller.requests]\nweek = 1", r'"serving\.quotas\.caller\.requests\.week".*Found: day, hour'),
+        ('[retrieval.grounding.weights]\n"" = 1', r'"retrieval\.grounding\.weights\." .*Found: behind,'),
         ("[retrieval.ranking]\ntopk = 1", r'"retrieval\.ranking\.topk".*Did you mean "top_k"\?'),
     ],
 )
 def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, says):
     with pytest.raises(UnknownSetting, match=says):
         stack(text)
+
+
+def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
+    monkeypatch.setenv("SIXPLY__OBSERVABILITY__COMPARE__PASSED", "0.2")
+    loaded = stack("[observability.compare]\nleaked = 0.1\n[retrieval.grounding.weights]\nrank = 0.5")
+    assert loaded.settings.observability.compare == {**ALLOWED, "passed": 0.2, "leaked": 0.1}
+    assert loaded.settings.retrieval.grounding.weights == {**WEIGHTS, "rank": 0.5}
+    assert GroundingSettings(weights={"rank": 0.5}).weights == {**WEIGHTS, "rank": 0.5}
+    with pytest.raises(
+        InvalidSetting, match=r'"retrieval\.grounding\.weights\.rank" .*less than or equal to 1 \(found 2\)'
+    ):
+        stack("[retrieval.grounding.weights]\nrank = 2")
 
 
 def test_an_unknown_layer_in_the_environment_is_refused(stack, monkeypatch):

@@ -13,9 +13,7 @@ from foundation.errors import InvalidRequest
 from observability.evaluation import compare, compare_page, differences
 from observability.evaluation.compare import Side
 from observability.evaluation.differences import Numbers
-from observability.settings import CompareSettings
-
-ALLOWED = CompareSettings()
+from observability.settings import ALLOWED
 
 
 def row(number: int, **scores: Any) -> dict[str, Any]:
@@ -245,7 +243,7 @@ def test_the_page_is_whole_in_itself_and_escapes_every_text() -> None:
 
 
 def test_every_threshold_is_of_a_figure_that_exists() -> None:
-    assert set(CompareSettings.model_fields) == {measure.name for measure in (*differences.MEASURES, differences.PEAK)}
+    assert set(ALLOWED) == {measure.name for measure in (*differences.MEASURES, differences.PEAK)}
 
 
 WORSE: dict[str, Callable[[float], float]] = {"more": lambda value: value - 0.5, "less": lambda value: value * 3 + 0.5}
@@ -253,7 +251,7 @@ WORSE: dict[str, Callable[[float], float]] = {"more": lambda value: value - 0.5,
 
 @pytest.mark.parametrize("measure", differences.MEASURES, ids=lambda measure: measure.name)
 def test_each_figure_is_read_in_its_own_direction(measure: differences.Measure) -> None:
-    allowed = CompareSettings(**{measure.name: 0.1})
+    allowed = {**ALLOWED, measure.name: 0.1}
     spoilt = WORSE["more" if measure.more_is_better else "less"]
     a = [row(number, **dict.fromkeys(measure.keys, 0.8)) for number in range(40)]
     b = [one | {measure.keys[0]: spoilt(0.8)} for one in a]

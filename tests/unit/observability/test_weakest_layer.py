@@ -19,7 +19,7 @@ from observability.reports.weakest_layer import (
     locate_failure,
     worth_of,
 )
-from observability.settings import CompareSettings
+from observability.settings import ALLOWED
 from orchestration.events import Answer
 from serving.settings import load
 from tests.doubles import answers
@@ -105,7 +105,7 @@ def test_a_part_is_worth_what_the_system_loses_without_it() -> None:
         ]
         return Side(name, rows, "c", "t", {}, {})
 
-    worth = worth_of(ABLATIONS[0], compare(side("without", 10), side("whole", 15), CompareSettings()))
+    worth = worth_of(ABLATIONS[0], compare(side("without", 10), side("whole", 15), ALLOWED))
     assert (worth.passed, worth.ms, worth.n) == (0.25, 5.0, 20)
     assert worth.low is not None
     assert worth.high is not None

@@ -234,4 +234,4 @@ def test_callers_and_other_windows_of_a_tenant_have_quotas_of_dollars(tmp_path: 
     stack = tmp_path / "stack.toml"
     stack.write_text("[serving.quotas]\ncaller.usd.day = 1.0\ntenant.usd.month = 9.0\n")
     quotas = load(stack).settings.serving.quotas
-    assert (quotas.caller.usd.day, quotas.tenant.usd.month) == (1.0, 9.0)
+    assert (quotas.caller.usd["day"], quotas.tenant.usd["month"]) == (1.0, 9.0)
