@@ -155,11 +155,21 @@ def _missed_calls(recorded: Sequence[RecordedCall], made: Counter[str]) -> list[
 
 def _other_results(conversation: Conversation, journal: Journal) -> list[str]:
     shown = journal.results()
-    return [
-        f"result {line.call_id} {_first_difference(shown.get(place, ''), line.text)}"
-        for place, line in enumerate(conversation.script)
-        if line.speaker == "tool" and line.judged and shown.get(place) != line.text
-    ]
+    calls: dict[str, RecordedCall] = {}
+    # equal calls of one message are made at once, so the results of one may be those of another
+    left: Counter[tuple[str, str]] = Counter()
+    others = []
+    for place, line in enumerate(conversation.script):
+        if line.calls:
+            calls = {call.call_id: call for call in line.calls}
+            left = Counter((_key(call.name, call.arguments), call.result_text) for call in line.calls)
+        if line.speaker != "tool" or not line.judged:
+            continue
+        equal = (_key(calls[line.call_id].name, calls[line.call_id].arguments), shown.get(place, ""))
+        if left[equal] <= 0 or place not in shown:
+            others.append(f"result {line.call_id} {_first_difference(equal[1], line.text)}")
+        left[equal] -= 1
+    return others
 
 
 def _first_difference(shown: str, recorded: str) -> str:
@@ -193,10 +203,10 @@ def _recorded_effects(
     conversation: Conversation, tools: ConversationTools, make_world: Callable[[], World] | None
 ) -> int:
     if make_world is None:
-        return sum(call.name in tools.writing for call in conversation.calls if isinstance(call.arguments, dict))
-    world = make_world()
-    acts = [(call.name, call.arguments) for call in conversation.calls if call.name in tools.writing]
-    return _apply(world, acts)
+        acts = [call for call in conversation.calls if call.is_json and call.name in tools.writing]
+        return sum(not call.failed for call in acts)
+    made = [(call.name, call.arguments) for call in conversation.calls if call.name in tools.writing]
+    return _apply(make_world(), made)
 
 
 def _apply(world: World, calls: Sequence[tuple[str, Any]]) -> int:

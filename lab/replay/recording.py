@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -31,7 +33,7 @@ class RecordedFunction(BaseModel):
 
 
 class CallInMessage(BaseModel):
-    id: str
+    id: str = Field(min_length=1)
     function: RecordedFunction
 
 
@@ -105,6 +107,13 @@ class RecordedCall:
     @property
     def is_json(self) -> bool:
         return isinstance(self.arguments, dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the recorded result says that nothing was done: "Error: ...", or an object with an `error`."""
+        with suppress(ValueError):
+            return bool(read_object(self.result_text).get("error"))
+        return self.result_text.lstrip().casefold().startswith("error")
 
     @property
     def can_be_judged(self) -> bool:
@@ -274,7 +283,11 @@ def _script_of(messages: Sequence[tuple[int, Message]]) -> list[Line]:
     their calls.
     """
     script: list[Line] = []
-    instructions = ""
+    orders = [(number, message.text) for number, message in messages if message.role in {"system", "developer"}]
+    for (_, one), (number, other) in pairwise(messages):
+        if one.role in {"system", "developer"} and other.role == "tool":
+            raise ValueError(f"messages.{number}: a result of a tool that stands behind no call")
+    messages = [(number, message) for number, message in messages if message.role not in {"system", "developer"}]
     place = 0
     while place < len(messages):
         number, first = messages[place]
@@ -289,9 +302,9 @@ def _script_of(messages: Sequence[tuple[int, Message]]) -> list[Line]:
         text = "\n\n".join(filter(None, (message.text for message in row)))
         if first.role == "user":
             images = tuple(image for message in row for image in message.images)
+            reply = messages[place][0] if place < len(messages) else number
+            instructions = "\n\n".join(filter(None, (order for at, order in orders if at < reply)))
             script.append(Line("person", text.strip(), instructions=instructions, images=images))
-        elif first.role in {"system", "developer"}:
-            instructions = "\n\n".join(filter(None, [instructions, text]))
         elif first.role == "assistant":
             results = []
             while place < len(messages) and messages[place][1].role == "tool":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langchain_core.tools import BaseTool, ToolException
 
 from foundation.errors import InvalidRequest
 from lab.replay import tau_world
@@ -101,6 +101,18 @@ def open_worlds(recording: Recording, folder: Path | None) -> tuple[Callable[[],
 _NOW = re.compile(r"current time is (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
 
 
+class RecordedTool(BaseTool):
+    """Takes arguments of any name, also those that LangChain uses itself (`config`, `self`)."""
+
+    answer: Callable[[dict[str, Any], str], tuple[str, Any]]
+
+    def _to_args_and_kwargs(self, tool_input: Any, tool_call_id: str | None) -> tuple[tuple[Any], dict[str, Any]]:  # noqa: ARG002
+        return (tool_input,), {}
+
+    def _run(self, arguments: dict[str, Any], config: RunnableConfig) -> tuple[str, Any]:
+        return self.answer(arguments, config["configurable"].get("idempotency_key", ""))
+
+
 class ConversationTools:
     """The tools of one conversation, over its world and its journal."""
 
@@ -132,10 +144,9 @@ class ConversationTools:
         name = schema["name"]
         acts, described = self._acts(name), self.world.described.get(name, {}) if self.world else {}
 
-        def call(config: RunnableConfig, **arguments: Any) -> tuple[str, Any]:
+        def answer(arguments: dict[str, Any], key: str) -> tuple[str, Any]:
             try:
                 if acts:
-                    key = config["configurable"]["idempotency_key"]
                     result = self._journal.act_once(key, name, arguments, lambda: self._result(name, arguments))
                 else:
                     result = self._result(name, arguments)
@@ -145,8 +156,8 @@ class ConversationTools:
                 raise
             return result, _as_data(result)
 
-        return StructuredTool.from_function(
-            func=call,
+        return RecordedTool(
+            answer=answer,
             name=name,
             description=schema.get("description") or name,
             args_schema={"type": "object", "properties": {}, **(schema.get("parameters") or {})},
@@ -168,6 +179,8 @@ class ConversationTools:
         for number, call in fitting or named:
             if (place, number) not in self._answered:
                 self._answered.add((place, number))
+                if call.failed:  # so that an effect may be tried again
+                    raise ToolException(call.result_text)
                 return call.result_text
         return NO_RESULT
 

@@ -252,6 +252,33 @@ HARD = {
         result("c3", "all"),
         REPLY,
     ],
+    "a failed change that is tried again, and arguments with names of LangChain": [
+        PERSON,
+        calls(("c1", "renew_loan", {"config": {}, "self": 1, "run_manager": None})),
+        result("c1", "Error: the desk is closed"),
+        calls(("c2", "renew_loan", {"config": {}, "self": 1, "run_manager": None})),
+        result("c2", '{"error": "busy"}'),
+        calls(("c3", "renew_loan", {"config": {}, "self": 1, "run_manager": None})),
+        result("c3", '{"error": null}'),
+        REPLY,
+    ],
+    "instructions between all messages": [
+        PERSON,
+        said("system", "Be kind."),
+        PERSON,
+        said("developer", "Be brief."),
+        calls(("c1", "get_loans", {})),
+        result("c1", "none"),
+        said("assistant", "None."),
+        said("system", "Go on."),
+        said("assistant", "Anything else?"),
+    ],
+    "equal lookups at once with other results": [
+        PERSON,
+        calls(*((f"c{number}", "get_signal", {}) for number in range(4))),
+        *(result(f"c{number}", f"-{number} dBm") for number in range(4)),
+        REPLY,
+    ],
     "a result of 200,000 characters": [PERSON, calls(("c1", "fetch", {})), result("c1", "line ü\n" * 29_000), REPLY],
     "an end without a result": [PERSON, calls(("c1", "call_librarian", {}), text="One moment.")],
 }
@@ -265,8 +292,8 @@ def test_conversations_that_are_hard_to_carry_are_carried(tmp_path: Path) -> Non
     figures = replay(options(folder))
     assert figures["first_differences"] == []
     assert is_equal(figures)
-    assert (figures["calls_recorded"], figures["results_recorded"]) == (18, 15)
-    assert (figures["answers_recorded"], figures["answers_equal"]) == (12, 12)
+    assert (figures["calls_recorded"], figures["results_recorded"]) == (26, 23)
+    assert (figures["answers_recorded"], figures["answers_equal"]) == (15, 15)
     assert "called and not in tools.json" in figures["notes"][0]
     assert "arguments that are no JSON object c1" in figures["notes"][1]
 
@@ -288,6 +315,7 @@ def line(*messages: dict[str, Any], **more: Any) -> str:
         (line(PERSON, calls(("c1", "think", {})), said("system", "x"), result("c1", "x")), "messages.3: .* no call"),
         (line(PERSON, {"role": "assistant", "tool_calls": [{"id": "c1"}]}), "messages.1.tool_calls.0.function"),
         (line(PERSON, calls(("c1", "think", {}), ("c1", "think", {}))), "have the id 'c1'"),
+        (line(PERSON, calls(("", "think", {})), result("", "x")), "messages.1.tool_calls.0.id: .*at least 1"),
         (line(PERSON, REPLY, reward="good"), "reward: .*found: 'good'"),
         ("", "has no conversations"),
     ],
