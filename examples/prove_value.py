@@ -11,6 +11,7 @@ from pathlib import Path
 
 from examples.evaluate_it import ANSWERS, golden_cases
 from examples.small_system import ask, small_system
+from observability.stores import history
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value.outcome_contract import OutcomeContract, load_contract
 from observability.value.roi import measure_floors, value_report
@@ -30,7 +31,7 @@ def record_outcomes(system: System) -> None:
 def decide(system: System, contract: OutcomeContract, title: str) -> None:
     report = asyncio.run(golden_report(system, golden_cases()))
     recorded = system.outcomes.all()
-    costs = {outcome.answer_id: system.costs.answers()[outcome.answer_id] for outcome in recorded}
+    costs = {outcome.answer_id: history.answers(system.costs)[outcome.answer_id] for outcome in recorded}
     worth = value_report(contract, recorded, costs, measured=measure_floors(report.as_dict()["rows"]))
     print(title)
     for figure in worth.figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from observability.reports import formatting, svg
+from observability.reports import svg
 
 
 def lines(
@@ -34,4 +34,4 @@ def lines(
         for number, (name, curve) in enumerate(series.items())
     ]
     values = {"title": title, "width": svg.WIDTH, "height": 275, "grey": svg.GREY, "axes": axes, "curves": curves}
-    return formatting.render_page("lab", "curves.svg", **values)
+    return svg.render_page("lab", "curves.svg", **values)

@@ -1,64 +1,21 @@
-"""The section [observability]: exporters, evaluation, and the outcome contract."""
+"""The section [observability]: exporters, and where there is one, evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, Field, NonNegativeFloat
+from foundation.components import load_if_there
+from foundation.settings import Part, Section
 
-from foundation.settings import Part, Section, one_of
-
-# Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a relative
-# one: with 0.25, an answer may take a quarter longer. `None`: shown, not judged.
-ALLOWED: Mapping[str, float | None] = {
-    "recall_at_10": 0.02,
-    "ndcg_at_10": 0.02,
-    "mrr_at_10": 0.03,
-    "answer_contained": 0.03,
-    "citation_precision": 0.03,
-    "citation_recall": 0.03,
-    "refused": 0.05,
-    "tool_right": 0.05,
-    "passed": 0.03,
-    "leaked": 0.0,
-    "answer_p50_ms": 0.25,
-    "answer_p95_ms": None,
-    "search_p50_ms": 1.0,
-    "search_p95_ms": None,
-    "usd_per_answer": 0.25,
-    "usd_per_correct_answer": None,
-    "peak_rss_mb": 0.5,
-}
-Losses = Mapping[Annotated[str, one_of(ALLOWED)], NonNegativeFloat | None]
+_evaluation = load_if_there("observability.evaluation_settings")
+Sections: Any = _evaluation.EvaluationSections if _evaluation else Section
 
 
-class JudgeSettings(Section):
-    """A language model that marks answers in `make evaluate`, once it has proven to agree with people (`make
-    judge-agreement`).
-    """
-
-    chat: Part | None = None
-    """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
-    rubric: Path | None = None
-    """File of the rubric; unset for the bundled `observability/evaluation/rubric.md`."""
-    min_agreement: float = Field(default=0.4, ge=0, le=1)
-    """Minimum, for each mark, of the lower end of the interval of its weighted kappa with people."""
-    min_valid: float = Field(default=0.95, ge=0, le=1)
-    """Minimum share of the answers for which it gave a verdict."""
-
-
-class ObservabilitySettings(Section):
-    compare: Annotated[Losses, AfterValidator(lambda given: {**ALLOWED, **given})] = ALLOWED
-    """Largest allowed losses of a swap, by figure of `sixply swap-report`."""
+class ObservabilitySettings(Sections):  # type: ignore[misc]  # those of evaluation, where it is there
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""
-    scored_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
-    judge: JudgeSettings = JudgeSettings()
     service_name: str = "sixply"
-    outcomes_file: Path = Path("outcomes.toml")
     golden_set: Path = Path("examples/support_desk")
     """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

@@ -399,8 +399,9 @@ def serving(stage: Stage, story: Story, system: System) -> None:
 
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
     from observability.evaluation.golden_set import load_golden
-    from observability.reports.layer_bill import layer_bill
-    from observability.reports.trace_tables import bill_table, trace_table
+    from observability.reports.layer_bill import bill_table, layer_bill
+    from observability.reports.trace_tables import trace_table
+    from observability.stores import history
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
     from serving.judge.trial import golden_report
@@ -448,7 +449,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         contract = load_contract(loaded.settings.observability.outcomes_file)
         rows = scores.as_dict()["rows"]
         asked = {row["answer_id"] for row in rows}
-        costs = {name: cost for name, cost in system.costs.answers().items() if name in asked}
+        costs = {name: cost for name, cost in history.answers(system.costs).items() if name in asked}
         outcomes = roi.outcomes_of(rows, at=system.context.clock.now())
         worth = roi.value_report(contract, outcomes, costs, measured=roi.measure_floors(rows))
         stage.print()

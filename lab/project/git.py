@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
-from serving.cli.project.update import git, succeeds
+from serving.cli.project.update import git
 
 AUTHOR = ("-c", "user.name=sixply", "-c", "user.email=sixply@localhost")
 """Who commits where git knows nobody."""
+
+
+def succeeds(folder: Path, *arguments: str) -> bool:
+    """Whether git succeeds; its output is ignored."""
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).returncode == 0
 
 
 def author_for(folder: Path) -> tuple[str, ...]:

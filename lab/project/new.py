@@ -13,12 +13,12 @@ from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
 from lab.project.choices import ALWAYS_OUT, Choices, read_presets
-from lab.project.git import commit_all, unpack
+from lab.project.git import commit_all, succeeds, unpack
 from lab.project.prove import prove
 from lab.project.prune import left_out_of, needs_of, parts_of
 from lab.project.render import PROJECT, render, used_by
 from serving.cli import terminal
-from serving.cli.project.update import git, succeeds
+from serving.cli.project.update import git
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,9 @@ import numpy as np
 from rich.table import Table
 
 from observability.reports import formatting
-from observability.stores.costs import AnswerCost
+from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
+from observability.value import figures
 from observability.value.outcome_contract import VERDICTS, OutcomeContract
 from observability.value.value_report import ValueReport
 
@@ -63,8 +64,8 @@ class Coverage:
     def table(self) -> Table:
         table = formatting.table("simulated months", f"{self.months} months of {self.answers_per_month} answers")
         table.add_row("interval held the truth", f"{self.covered} of {self.months} ({self.nominal:.0%} promised)")
-        table.add_row("mean error", formatting.usd(self.mean_error_usd))
-        table.add_row("mean width", formatting.usd(self.mean_width_usd))
+        table.add_row("mean error", figures.usd(self.mean_error_usd))
+        table.add_row("mean width", figures.usd(self.mean_width_usd))
         return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from observability.evaluation.compare import DRAFTS, Comparison, Side
 from observability.evaluation.differences import BETTER, MEASURES, PEAK
-from observability.reports import formatting, svg
+from observability.reports import svg
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 MOST_CASES = 60
@@ -16,7 +16,7 @@ FARTHEST = 3.0
 
 def page(comparison: Comparison, data: str) -> str:
     """Return the HTML of the page."""
-    return formatting.render_page(
+    return svg.render_page(
         "observability.evaluation",
         "compare.html",
         title=f"{comparison.a.name} against {comparison.b.name}",

@@ -129,7 +129,7 @@ def answers(
     tenant: str | None = None,
 ) -> list[AnswerFigures]:
     """Return every answer to people of a period, oldest first, from the spans of its agent, searches and grading."""
-    paid = costs.answers(since=since)
+    paid = history.answers(costs, since=since)
     judged = {outcome.answer_id: outcome.verdict for outcome in outcomes}
     rows = history.between(spans, _ns(since), _ns(until), naming=(names.STATUS, names.TOP_SCORE, names.CONFIDENCE))
     best = _largest(rows, names.TOP_SCORE)

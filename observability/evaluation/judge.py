@@ -18,7 +18,7 @@ from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
-from observability.settings import JudgeSettings
+from observability.evaluation_settings import JudgeSettings
 from orchestration.answers.structured import generate_object
 from orchestration.prompts.frames import marks_of
 from orchestration.run.run import constrain

@@ -14,6 +14,8 @@ from observability.stores.costs import EXACT
 from observability.stores.spans import SpanNode, SpanRow, tree
 
 if TYPE_CHECKING:  # it imports frameworks, and a report must be fast
+    from rich.table import Table
+
     from orchestration.events import Charge
 
 # Layer of the time that no span claims: whatever was around the request
@@ -198,3 +200,21 @@ def _spread(usd: Decimal, ns: Mapping[Layer, int]) -> dict[Layer, Decimal]:
     # it takes the rounding error, which it feels least
     parts[largest] += usd - sum(parts.values(), Decimal(0))
     return parts
+
+
+def bill_table(bill: Bill) -> Table:
+    """Return the six layers and the totals of a bill."""
+    from rich.markup import escape
+
+    from observability.reports.trace_tables import table_of, usd
+
+    table = table_of("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
+    for share in bill.shares:
+        part = share.ns / bill.ns if bill.ns else 0.0
+        table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), "")
+    missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
+    money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
+    table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
+    if bill.prompts:
+        table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
+    return table

@@ -1,11 +1,10 @@
-"""Plots as SVG text, for reports in one file that load nothing. The template `plot.svg` escapes names from documents."""
+"""Plots as SVG text, and pages of HTML, for reports in one file that load nothing. The templates escape names from documents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
 from typing import Any
-
-from observability.reports import formatting
 
 WIDTH, ROW = 720, 26
 # Pixels for the labels of rows, and for their values
@@ -63,4 +62,12 @@ def scale(values: Sequence[float], start: float, end: float) -> Callable[[float]
 def _draw(title: str, *, rows: Sequence[Mapping[str, Any]], **values: Any) -> str:
     values |= {"width": WIDTH, "left": LEFT, "right": RIGHT, "row_height": ROW, "rows": rows}
     height = 48 + len(rows) * ROW
-    return formatting.render_page("observability.reports", "plot.svg", title=title, height=height, **values)
+    return render_page("observability.reports", "plot.svg", title=title, height=height, **values)
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """Render an HTML page that loads nothing, from a template beside the code. Values are escaped."""
+    import jinja2
+
+    source = resources.files(package).joinpath(template).read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source).render(values)

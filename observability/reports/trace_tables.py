@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -22,7 +22,7 @@ BAR = 24
 
 def trace_table(rows: Sequence[SpanRow]) -> Table:
     """Return a trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
-    table = _table("span", "ms", "when", "layer", "tokens", right=("ms", "tokens"))
+    table = table_of("span", "ms", "when", "layer", "tokens", right=("ms", "tokens"))
     for root in tree(rows):
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
         for depth, span in root.walk():
@@ -51,20 +51,6 @@ def bar(begin: float, end: float) -> str:
     return "·" * first + "━" * (last - first) + "·" * (BAR - last)
 
 
-def bill_table(bill: Any) -> Table:
-    """Return the six layers and the totals of a `layer_bill.Bill`."""
-    table = _table("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
-    for share in bill.shares:
-        part = share.ns / bill.ns if bill.ns else 0.0
-        table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), "")
-    missing = f"{bill.unpriced} charges have no known price" if bill.unpriced else ""
-    money = f"> {usd(bill.usd)}" if bill.unpriced else usd(bill.usd)
-    table.add_row("whole", f"{bill.ms:.1f}", "100%" if bill.ns else "", money, missing, style="bold")
-    if bill.prompts:
-        table.add_row("prompts", "", "", "", escape(", ".join(bill.prompts)), style="dim")
-    return table
-
-
 def sum_of(charges: Sequence[Charge]) -> str:
     """Return what these charges cost together, for a project without the layer bill."""
     usd = [charge.usd for charge in charges if charge.usd is not None]
@@ -74,7 +60,7 @@ def sum_of(charges: Sequence[Charge]) -> str:
 def totals_table(totals: Sequence[Total], by: str) -> Table:
     """Return sums of the cost ledger: days in order, anything else the most expensive first."""
     numbers = ("calls", "USD", "unpriced", "seconds", "tokens")
-    table = _table(by, *numbers, right=numbers)
+    table = table_of(by, *numbers, right=numbers)
     for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
         tokens = f"{total.input_tokens} + {total.output_tokens}"
         money = _money(total.usd, total.unpriced, total.calls)
@@ -105,7 +91,7 @@ def usd(amount: Decimal) -> str:
     return f"{amount:.8f}"
 
 
-def _table(*columns: str, right: tuple[str, ...]) -> Table:
+def table_of(*columns: str, right: tuple[str, ...]) -> Table:
     table = formatting.grid(columns, (), right=right)
     for column in table.columns:
         column.no_wrap = True

@@ -92,19 +92,6 @@ class Total:
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCost:
-    """The cost of one answer."""
-
-    usd: Decimal | None
-    """`None` where one of its charges has no known price."""
-    tenant: str
-    at: datetime
-    """Time of its first charge, UTC."""
-    subject: str = ""
-    """Who asked; empty once the person is erased."""
-
-
 class CostLedger:
     """Orchestration's `Meter`, in one SQLite file. Thread-safe."""
 
@@ -167,18 +154,6 @@ class CostLedger:
             tenant,
             subject,
         )
-
-    def answers(self, *, since: datetime | None = None) -> dict[str, AnswerCost]:
-        """Return the cost of each answer, in the order of their first charges."""
-        rows = self.select(
-            "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at), max(subject) FROM charges "
-            "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
-            since.astimezone(UTC).isoformat() if since else "",
-        )
-        return {
-            answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at), subject)
-            for answer_id, usd, unpriced, tenant, at, subject in rows
-        }
 
     def close(self) -> None:
         self._file.close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from foundation.stores.sqlite_file import SqliteFile
@@ -53,6 +56,32 @@ def erase_before(store: SpanStore, before_ns: int) -> int:
         count = file.run_now(lambda connection: connection.execute(statement, (before_ns,)).rowcount)
         file.compact()
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCost:
+    """The cost of one answer."""
+
+    usd: Decimal | None
+    """`None` where one of its charges has no known price."""
+    tenant: str
+    at: datetime
+    """Time of its first charge, UTC."""
+    subject: str = ""
+    """Who asked; empty once the person is erased."""
+
+
+def answers(ledger: CostLedger, *, since: datetime | None = None) -> dict[str, AnswerCost]:
+    """Return the cost of each answer, in the order of their first charges."""
+    rows = ledger.select(
+        "SELECT answer_id, exact_sum(usd), count(*) - count(usd), min(tenant), min(at), max(subject) FROM charges "
+        "WHERE answer_id IS NOT NULL AND at >= ? GROUP BY 1 ORDER BY min(id)",
+        since.astimezone(UTC).isoformat() if since else "",
+    )
+    return {
+        answer_id: AnswerCost(None if unpriced else Decimal(usd), tenant, datetime.fromisoformat(at), subject)
+        for answer_id, usd, unpriced, tenant, at, subject in rows
+    }
 
 
 def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from observability.reports import formatting
-from observability.value.figures import Basis, Figure
+from observability.value.figures import Basis, Figure, usd
 from observability.value.outcome_contract import ASSUMPTIONS, VERDICTS, OutcomeContract, Range
 
 # Fraction by which an assumption without a range in the contract is varied in each direction
@@ -172,7 +172,7 @@ class BusinessCase:
         for position, condition in enumerate(self.conditions):
             table.add_row("must be true" if not position else "", escape(str(condition)))
         for position, swing in enumerate(self.tornado):
-            at = f"{swing.basis}; {formatting.usd(swing.usd_at_low)} at {swing.low:g}, {formatting.usd(swing.usd_at_high)} at {swing.high:g}"
+            at = f"{swing.basis}; {usd(swing.usd_at_low)} at {swing.low:g}, {usd(swing.usd_at_high)} at {swing.high:g}"
             table.add_row("net depends on" if not position else "", escape(f"{swing.name}: {at}"))
         if self.contract.decision.by:
             table.add_row("decided by", str(self.contract.decision.by))

@@ -6,16 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from observability.reports import formatting
-
 # measured: recorded while the system worked. declared: stated by the contract about today's work or a decision.
 # assumed: not measured yet. A computed figure has the weakest basis of its inputs.
 Basis = Literal["measured", "declared", "assumed"]
 Unit = Literal["usd", "usd_cents", "usd_exact", "hours", "share", "cases", "months"]
 
+
+def usd(amount: float | None, *, cents: bool = False) -> str:
+    """
+    >>> usd(-1234.5), usd(-0.3), usd(-0.3, cents=True)
+    ('-$1,234', '$0', '-$0.30')
+    """
+    if amount is None:
+        return "unknown"
+    written = f"{amount:z,.2f}" if cents else f"{amount:z,.0f}"  # z: no minus sign on what rounds to 0
+    return f"-${written[1:]}" if written.startswith("-") else f"${written}"
+
+
 _WRITTEN: Mapping[Unit, Callable[[float], str]] = {
-    "usd": formatting.usd,
-    "usd_cents": lambda value: formatting.usd(value, cents=True),
+    "usd": usd,
+    "usd_cents": lambda value: usd(value, cents=True),
     "usd_exact": lambda value: f"${value:.6f}",
     "hours": lambda value: f"{value:z,.0f} hours",
     "share": lambda value: f"{value:.0%}",

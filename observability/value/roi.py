@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from observability.evaluation.golden_set import GOLDEN_SET, REFUSALS
-from observability.stores.costs import AnswerCost
+from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import Floor, ValueReport

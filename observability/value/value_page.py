@@ -7,8 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from observability.reports import formatting, svg
+from observability.reports import svg
 from observability.value.business_case import BusinessCase
+from observability.value.figures import usd
 from observability.value.outcome_contract import OutcomeContract
 from observability.value.value_report import ValueReport
 
@@ -17,7 +18,7 @@ SWINGS_SHOWN = 8
 
 def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
     """Return the page, with a section for the process of each report. Texts of contracts and names are escaped."""
-    return formatting.render_page(
+    return svg.render_page(
         "observability.value",
         "value.html",
         processes=[
@@ -25,7 +26,7 @@ def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
             for report in reports
         ],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
-        money=partial(formatting.usd, cents=True),
+        money=partial(usd, cents=True),
         share=lambda share: "unknown" if share is None else f"{share:.0%}",
     )
 
@@ -36,11 +37,11 @@ def _plots(report: ValueReport) -> Iterator[str]:
         {f"net a month ({report.case_basis})": report.usd_net_per_month},
         title=f"Net value a month, projected from {report.sample}, and the threshold for shipping",
         mark=needed,
-        write=formatting.usd,
+        write=usd,
     )
     if report.steps_usd:
-        steps = {f"{name} ({report.step_bases[name]})": usd for name, usd in report.steps_usd.items()}
-        yield svg.waterfall(steps, title="Where it comes from, projected to USD a month", write=formatting.usd)
+        steps = {f"{name} ({report.step_bases[name]})": gain for name, gain in report.steps_usd.items()}
+        yield svg.waterfall(steps, title="Where it comes from, projected to USD a month", write=usd)
     counted = f"What became of the answers ({report.outcomes_basis})"
     yield svg.waterfall(report.counts, title=counted, total="answers")
     swings: dict[str, tuple[float | None, float, float]] = {}
@@ -50,7 +51,7 @@ def _plots(report: ValueReport) -> Iterator[str]:
     yield svg.ranges(
         swings,
         title="What the business case depends on: net a month (assumed) over the range of each assumption",
-        write=formatting.usd,
+        write=usd,
     )
 
 

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from observability.evaluation.metrics import resample_means
 from observability.reports import formatting
-from observability.stores.costs import AnswerCost
+from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome
-from observability.value.figures import Basis, Figure
+from observability.value.figures import Basis, Figure, usd
 from observability.value.outcome_contract import VERDICTS, FloorException, OutcomeContract
 
 Decision = Literal["ship", "hold", "stop"]
@@ -179,7 +179,7 @@ class ValueReport:
             "running it": -run,
             "a month's part of building it": run - contract.fixed_usd_per_month,
         }
-        return {name: usd for name, usd in steps.items() if usd is not None} if self._known else {}
+        return {name: step for name, step in steps.items() if step is not None} if self._known else {}
 
     @cached_property
     def usd_per_case(self) -> Interval:
@@ -230,10 +230,10 @@ class ValueReport:
         broken = [floor for floor in self.floors if floor.risk and floor.measured is not None and not floor.met]
         stop = [f"risk floor broken: {floor}" for floor in broken]
         if high < 0 and self.outcomes >= rule.min_outcomes:
-            stop.append(f"even the upper end of the interval, {formatting.usd(high)} a month, is a loss")
+            stop.append(f"even the upper end of the interval, {usd(high)} a month, is a loss")
         if stop:
             return "stop", tuple(stop)
-        ends, needed = formatting.usd(low), formatting.usd(rule.ship_if_usd_per_month_above)
+        ends, needed = usd(low), usd(rule.ship_if_usd_per_month_above)
         doubts = (
             (self.outcomes < rule.min_outcomes, f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"),
             *((not floor.met, f"floor not met: {floor}") for floor in self.floors),
@@ -288,8 +288,8 @@ class ValueReport:
         case, least, most = self.usd_per_case
         of_cases, of_minutes, of_outcomes = self.case_basis, self.minutes_basis, self.outcomes_basis
         steps = (
-            monthly(f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", f"  {name}", usd, "usd", self.step_bases[name])
-            for name, usd in self.steps_usd.items()
+            monthly(f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", f"  {name}", step, "usd", self.step_bases[name])
+            for name, step in self.steps_usd.items()
         )  # fmt: skip
         return (
             Figure("volume_per_month", "cases a month", volume, "cases", "declared", "the contract"),

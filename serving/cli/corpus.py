@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,20 +12,23 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.errors import StoreInUse
-from foundation.types import EVERY_TENANT
+from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
-from serving.cli.opening import build_index, build_ledger, open_ledger, open_parts
-from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, all_of, load_stack
+from serving.cli.opening import build_ledger, open_parts
+from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
+    from foundation.components import Assembly
+    from retrieval.contract import DocumentLedger, VectorIndex
     from retrieval.ingest.export import Transfer
+    from serving.settings import Settings
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
     from retrieval.ingest.near_duplicates import count_outdated
 
-    settings, scope = load_stack(stack).settings, all_of(tenant, groups)
+    settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
     with open_ledger(settings) as ledger:
         stored, refused = ledger.documents(scope), ledger.refusals(scope)
         hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
@@ -70,7 +74,7 @@ def corpus(
     """Its size and sources, what is old or superseded, and which documents say the same."""
     from retrieval.ingest import near_duplicates
 
-    scope = all_of(tenant, groups)
+    scope = Scope(tenant, frozenset(groups or ()))
     settings, today = load_stack(stack).settings, SystemClock().now().date()
     with open_parts(settings) as parts, terminal.progress() as progress:
         ledger = build_ledger(settings, parts)
@@ -172,3 +176,17 @@ def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> 
         text = f"{what} {file}: {done.documents} documents, {done.chunks} passages, {done.bytes / 1e6:.1f} MB"
         extra = f", {done.unchanged} of them known already" if done.unchanged else ""
         terminal.console().print(terminal.plain(f"{text}{extra}. Digest {done.digest[:16]}."))
+
+
+def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
+    """Build the vector index. Raises StoreInUse: a server owns it."""
+    from retrieval.contract import VectorIndex
+
+    index: VectorIndex = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+    return index
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
+    with open_parts(settings) as parts:
+        yield build_ledger(settings, parts)

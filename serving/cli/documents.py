@@ -40,8 +40,7 @@ def ingest(
 ) -> None:
     """Add documents, or replace those of the same name."""
     from retrieval.ingest.folders import changes, of_folder
-    from serving.cli.opening import open_or_ask
-    from serving.processes.address import find_port
+    from serving.cli.opening import find_server, open_or_ask
 
     if (source is None) is not retry:
         raise typer.BadParameter("Name what to ingest, SRC, or --retry (in make RETRY=1), and not both.")
@@ -51,7 +50,7 @@ def ingest(
         return
     settings = loaded.settings
     folder = _folder(settings, source, tenant)
-    is_served = folder is not None and find_port(settings.foundation.data_dir) is not None
+    is_served = folder is not None and find_server(settings) is not None
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
     if prune and is_served:

@@ -6,18 +6,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, is_there, load_removable
+from foundation.components import Assembly, load_if_there, load_removable
 from foundation.settings import make_data_dir
-from serving.processes.address import find_port
 from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.spans import SpanStore
-    from retrieval.contract import DocumentLedger, VectorIndex
+    from retrieval.contract import DocumentLedger
     from serving.wiring import System
 
-SERVED = "serving.cli.served"
+SERVED, ADDRESS = "serving.cli.served", "serving.processes.address"
+
+
+def find_server(settings: Settings) -> int | None:
+    """Return the port of the server that runs on these settings' data folder and can be asked; `None`: there is none."""
+    address = load_if_there(ADDRESS)
+    port: int | None = address and address.find_port(settings.foundation.data_dir)
+    return port
 
 
 @contextmanager
@@ -28,8 +34,8 @@ def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[
     """
     from serving.wiring import open_system
 
-    port = find_port(loaded.settings.foundation.data_dir)
-    if port is None or not is_there(SERVED):
+    port = find_server(loaded.settings)
+    if port is None:
         with open_system(loaded) as system:
             yield system
     else:
@@ -49,26 +55,6 @@ def build_ledger(settings: Settings, parts: Assembly) -> DocumentLedger:
 
     ledger: DocumentLedger = parts.part("retrieval.ledger", settings.retrieval.ledger, DocumentLedger)
     return ledger
-
-
-@contextmanager
-def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
-    with open_parts(settings) as parts:
-        yield build_ledger(settings, parts)
-
-
-def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
-    """Build the vector index. Raises StoreInUse: a server owns it."""
-    from retrieval.contract import VectorIndex
-
-    index: VectorIndex = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
-    return index
-
-
-@contextmanager
-def open_checkpoints(settings: Settings) -> Iterator[Any]:
-    with open_parts(settings) as parts:
-        yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
 
 
 def open_spans(settings: Settings) -> SpanStore:

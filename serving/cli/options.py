@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foundation.types import Principal, Scope
+from foundation.types import Principal
 
 if TYPE_CHECKING:
     from serving.settings import Loaded
@@ -48,11 +48,6 @@ def user_name() -> str:
 def local(tenant: str, roles: Sequence[str], groups: Sequence[str] | None) -> Principal:
     """Return the person at the keyboard, who needs no key: they can read the data folder."""
     return Principal(f"{user_name()}@terminal", tenant, frozenset(roles), frozenset(groups or ()))
-
-
-def all_of(tenant: str, groups: Sequence[str] | None) -> Scope:
-    """Return the scope of the person at the keyboard, with documents of every class."""
-    return Scope(tenant, frozenset(groups or ()))
 
 
 def person(tenant: str, subject: str | None) -> Principal:

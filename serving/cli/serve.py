@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
-from foundation.components import is_there, load_removable
+from foundation.components import is_there, load_if_there, load_removable
 from serving.cli import terminal
 from serving.cli.options import STACK, Stack, load_stack
 
@@ -22,7 +23,7 @@ def serve_api(loaded: Loaded) -> None:
     """Check for callers and take the port first: both fail at once, while models take seconds to load."""
     from observability.telemetry import logs
     from serving.access.identity import open_callers
-    from serving.processes.address import announce_address
+    from serving.cli.opening import ADDRESS
     from serving.server import base_url, bind, serve
     from serving.wiring import open_system
 
@@ -43,10 +44,11 @@ def serve_api(loaded: Loaded) -> None:
         with bind(http) as listening:
             supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     else:
+        address = load_if_there(ADDRESS)
         with (
             bind(http) as listening,
             open_system(loaded) as system,
-            announce_address(system.context.data_dir, listening.getsockname()[1]),
+            address.announce_address(system.context.data_dir, listening.getsockname()[1]) if address else nullcontext(),
         ):
             announce(base_url(http, listening))
             serve(system, listening)

@@ -42,7 +42,7 @@ def trace(
     ):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
-        terminal.show(trace_tables.bill_table(bill) if bill else trace_tables.sum_of(charges))
+        terminal.show(bills.bill_table(bill) if bill else trace_tables.sum_of(charges))
         if records:
             terminal.show("")
             columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]

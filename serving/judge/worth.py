@@ -20,11 +20,12 @@ def worth(settings: Settings, outcomes: OutcomeStore, costs: CostLedger) -> Valu
     InvalidSetting, UnknownSetting: the contract is missing or not valid.
     """
     from observability.evaluation.golden_set import GOLDEN_SET
+    from observability.stores import history
     from observability.value import roi
     from observability.value.outcome_contract import load_contract
 
     contract = load_contract(settings.observability.outcomes_file)
-    recorded, answers = outcomes.all(), costs.answers()
+    recorded, answers = outcomes.all(), history.answers(costs)
     evaluation, rows = evaluation_file(settings), []
     if evaluation.exists():
         rows = jsons.loads(evaluation.read_text(encoding="utf-8"))["rows"]

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from observability.stores import history
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import value_report
 from serving.app import create_app
@@ -96,5 +97,5 @@ async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.A
     await say(api, given.reader, verdict="edited", edit="Shorter.", minutes=3)
     contract = load_contract(Path("outcomes.toml"))
     system = given.system
-    report = value_report(contract, system.outcomes.all(), system.costs.answers())
+    report = value_report(contract, system.outcomes.all(), history.answers(system.costs))
     assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)

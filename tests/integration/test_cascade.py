@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foundation.types import Principal
+from observability.stores import history
 from observability.stores.outcomes import Outcome
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import value_report
@@ -100,7 +101,9 @@ async def test_what_is_not_sure_enough_goes_up_and_the_bill_names_both_models(tm
         of_answer = [charge.model for charge in system.costs.of_answer(given.answer_id) if charge.kind == "chat"]
         worth_of_charges = sum(charge.usd or 0 for charge in system.costs.of_answer(given.answer_id))
         contract = load_contract(ROOT / "outcomes.toml")
-        worth = value_report(contract, [Outcome(given.answer_id, "accepted", answers.NOW)], system.costs.answers())
+        worth = value_report(
+            contract, [Outcome(given.answer_id, "accepted", answers.NOW)], history.answers(system.costs)
+        )
     assert of_answer == charged, "the trial belongs to the answer that people judge"
     assert (worth.outcomes, worth.unknown) == (1, 0), "and is no answer of its own that nobody judged"
     assert given.text == "A parcel may weigh at most 30 kilograms [1]."

@@ -21,8 +21,8 @@ from foundation import names, tracing
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Scope
-from observability.reports.layer_bill import layer_bill
-from observability.reports.trace_tables import bill_table, trace_table
+from observability.reports.layer_bill import bill_table, layer_bill
+from observability.reports.trace_tables import trace_table
 from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore, tree
 from observability.telemetry import setup

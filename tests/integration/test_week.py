@@ -127,7 +127,7 @@ def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Pa
 
 def test_an_outcome_of_no_answer_is_not_recorded(stack: Path) -> None:
     with open_system(load(stack)) as system:
-        (known,) = system.costs.answers()
+        (known,) = history.answers(system.costs)
     done = CliRunner().invoke(main.app, ["outcome", known[:12], "accepted", "--stack", str(stack)])
     assert isinstance(done.exception, NotFound)
     assert f"{known} was rejected" in run("outcome", known, "rejected", "--stack", stack)

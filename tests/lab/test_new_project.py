@@ -21,7 +21,7 @@ from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
 from lab.project import new, prove
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
-from lab.project.git import author_for, commit_all
+from lab.project.git import author_for, commit_all, succeeds
 from lab.project.new import check_name, check_parts
 from lab.project.prove import STARTS
 from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
@@ -29,7 +29,7 @@ from lab.project.render import prune_lock, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
-from serving.cli.project.update import git, succeeds
+from serving.cli.project.update import git
 from tests.forks import fork, preload
 from tests.tree import copy_of_tree
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +22,8 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import open_checkpoints, open_parts
+from serving.cli.opening import open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
-from serving.processes import address
 from serving.settings import Settings
 
 CONVERSATIONS = "conversations"
@@ -158,7 +157,7 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
         ),
         Store(
             name="versions and models",
-            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock", address.FILE),
+            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock", "server.lock"),
             stays="what ran, with which settings; no person",
         ),
     )
@@ -285,3 +284,9 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
             count = approvals.erase_before(now - timedelta(days=limits.approvals_days))
             erased.append(Erased("approvals", f"asked for {limits.approvals_days:g} days ago, and over", count))
     return erased
+
+
+@contextmanager
+def open_checkpoints(settings: Settings) -> Iterator[Any]:
+    with open_parts(settings) as parts:
+        yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)

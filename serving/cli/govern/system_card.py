@@ -37,7 +37,7 @@ def system_card(
     stack: Stack = STACK,
 ) -> None:
     """What runs, what it may do, how good it was measured to be, and what can go wrong."""
-    from observability.reports.formatting import render_page
+    from observability.reports.svg import render_page
 
     card = card_of(load_stack(stack), register)
     if html:
@@ -88,7 +88,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.opening import open_ledger
+    from serving.cli.corpus import open_ledger
 
     chosen = settings.retrieval
     facts: dict[str, Any] = {"ledger": chosen.ledger.use, "index": chosen.vectors.use, "chunker": chosen.chunker.use}

@@ -48,7 +48,14 @@ def update(
         )
     with tempfile.TemporaryDirectory(prefix="template-") as name:
         upstream, base = Path(name) / "upstream", made["base"]
-        fetch_template(source or made["origin"], base, upstream)
+        git(Path(name), "clone", "--quiet", origin := source or made["origin"], str(upstream))
+        try:  # before anything of it runs here
+            git(upstream, "merge-base", "--is-ancestor", base, "HEAD")
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                f"The template at {origin} has no history from {base[:12]}, which this project was made from, to its newest commit: it was "
+                "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
+            ) from error
         if git(upstream, "rev-parse", "HEAD") == base:
             terminal.show(f"Up to date: the template is still at {base[:12]}.")
             return
@@ -59,16 +66,6 @@ def update(
     raise typer.Exit(done.returncode)
 
 
-def fetch_template(source: str, base: str, upstream: Path) -> None:
-    """Clone the template. Raises InvalidRequest: it cannot be cloned, or its history was rewritten."""
-    git(upstream.parent, "clone", "--quiet", source, str(upstream))
-    if not succeeds(upstream, "merge-base", "--is-ancestor", base, "HEAD"):
-        raise InvalidRequest(
-            f"The template at {source} has no history from {base[:12]}, which this project was made from, to its newest commit: it was "
-            "rewritten, or it is another repository. Name the right one with FROM=. Nothing was changed."
-        )
-
-
 def git(folder: Path, *arguments: str) -> str:
     """Return git's output without the final newline. Raises InvalidRequest: git failed, with its own message."""
     if shutil.which("git") is None:
@@ -77,8 +74,3 @@ def git(folder: Path, *arguments: str) -> str:
     if done.returncode:
         raise InvalidRequest(f"git {' '.join(arguments)} failed in {folder}: {(done.stderr or done.stdout).strip()}")
     return done.stdout.strip()
-
-
-def succeeds(folder: Path, *arguments: str) -> bool:
-    """Whether git succeeds; its output is ignored."""
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S607

@@ -13,7 +13,7 @@ from foundation.errors import InvalidRequest
 from observability.evaluation import compare, compare_page, differences
 from observability.evaluation.compare import Side
 from observability.evaluation.differences import Numbers
-from observability.settings import ALLOWED
+from observability.evaluation_settings import ALLOWED
 
 
 def row(number: int, **scores: Any) -> dict[str, Any]:

@@ -41,3 +41,19 @@ def test_costs_by_outcome_leave_nothing_out(data_dir):
     assert found["no answer"].usd == Decimal("0.05")
     assert found[GOLDEN_SET].usd == Decimal("0.4"), "an evaluation is no traffic"
     ledger.close()
+
+
+def test_each_answer_has_its_cost_and_none_where_a_price_is_missing(data_dir):
+    ledger = CostLedger(data_dir / "costs.sqlite")
+    ledger.record(charge("0.1"))
+    ledger.record(charge("0.2"))
+    ledger.record(charge("0.4", answer_id="a-2"))
+    ledger.record(charge("9", answer_id=None))
+    ledger.record(charge("0.1", answer_id="a-3"))
+    ledger.record(charge(None, answer_id="a-3"))
+    assert {answer: cost.usd for answer, cost in history.answers(ledger).items()} == {
+        "a-1": Decimal("0.3"),
+        "a-2": Decimal("0.4"),
+        "a-3": None,
+    }
+    ledger.close()

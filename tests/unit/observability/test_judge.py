@@ -19,7 +19,7 @@ from models.contract import Call, Price
 from observability.evaluation import metrics
 from observability.evaluation.judge import FEWEST, Judge, Record, record_file, record_of, rubric_of, standing
 from observability.evaluation.judge_agreement import agreement, read_marked
-from observability.settings import JudgeSettings
+from observability.evaluation_settings import JudgeSettings
 from tests.doubles.orchestration import ManualClock
 
 RUBRIC = "Give two marks."

@@ -11,7 +11,7 @@ import pytest
 
 from foundation.errors import InvalidRequest, StoreUnavailable
 from observability.evaluation.golden_set import Report, score
-from observability.stores.costs import AnswerCost
+from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, OutcomeStore
 from observability.value.outcome_contract import VERDICTS, load_contract
 from observability.value.roi import measure_floors, value_report

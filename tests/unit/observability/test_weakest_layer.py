@@ -11,6 +11,7 @@ from observability.evaluation.compare import Side, compare
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import LeakFinder
 from observability.evaluation.trials import Trial, row_of
+from observability.evaluation_settings import ALLOWED
 from observability.reports.weakest_layer import (
     ABLATIONS,
     Worth,
@@ -19,7 +20,6 @@ from observability.reports.weakest_layer import (
     locate_failure,
     worth_of,
 )
-from observability.settings import ALLOWED
 from orchestration.events import Answer
 from serving.settings import load
 from tests.doubles import answers
