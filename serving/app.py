@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.components import is_there, load_if_there, load_removable
+from observability.telemetry import metrics
 from serving.build import QUOTAS
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -69,7 +69,7 @@ def create_app(system: System) -> FastAPI:
     runtime.callers.demand_any()
     app = Api(
         title=settings.serving.brand.name,
-        version=_version(),
+        version=metrics.version(),
         lifespan=_lifespan,
         openapi_url=None,  # ours need a key: serving/api/docs.py
         max_body_size=settings.serving.http.max_body_bytes,
@@ -106,10 +106,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     tended = switches.tend_records(runtime.system.stops, runtime.system.audit) if switches else nullcontext()
     async with tended, runtime.jobs.open() if runtime.jobs else nullcontext():
         yield
-
-
-def _version() -> str:
-    try:
-        return version("sixply")
-    except PackageNotFoundError:  # run from the tree, not installed
-        return "0"

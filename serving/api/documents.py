@@ -123,11 +123,7 @@ def read(
 ) -> DocumentText:
     """Return a document's text, or the span that a citation names."""
     ledger, scope = runtime.system.ledger, runtime.system.policy.scope(caller)
-    document = next(
-        (listed_document for listed_document in ledger.documents(scope) if listed_document.document_id == document_id),
-        None,
-    )
-    text = ledger.text(document_id, scope)
+    document, text = ledger.find(document_id), ledger.text(document_id, scope)  # the text alone looks at the scope
     if document is None or text is None:
         raise NotFound(f'No document "{document_id}" that you may read.')
     part = text[start:end]

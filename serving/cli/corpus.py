@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +17,7 @@ from serving.cli.opening import build_ledger, open_parts
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, load_stack
 
 if TYPE_CHECKING:
-    from foundation.components import Assembly
-    from retrieval.contract import DocumentLedger, VectorIndex
     from retrieval.ingest.export import Transfer
-    from serving.settings import Settings
 
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
@@ -29,7 +25,8 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     from retrieval.ingest.near_duplicates import count_outdated
 
     settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
-    with open_ledger(settings) as ledger:
+    with open_parts(settings) as parts:
+        ledger = build_ledger(settings, parts)
         stored, refused = ledger.documents(scope), ledger.refusals(scope)
         hidden = sum(len(ledger.documents_where(tenant)) for tenant in {scope.tenant, EVERY_TENANT}) - len(stored)
     rows = [
@@ -72,6 +69,7 @@ def corpus(
     stack: Stack = STACK,
 ) -> None:
     """Its size and sources, what is old or superseded, and which documents say the same."""
+    from retrieval.contract import VectorIndex
     from retrieval.ingest import near_duplicates
 
     scope = Scope(tenant, frozenset(groups or ()))
@@ -91,7 +89,7 @@ def corpus(
             "changes": ledger.sequence(),
         }
         try:
-            vectors = build_index(settings, parts)
+            vectors = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
             index |= {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
         except StoreInUse as error:
             index |= {"chunks_in_index": None, "behind": None, "note": str(error)}
@@ -124,7 +122,9 @@ def export_ledger(
     """Write the whole ledger to one file: documents of every tenant, their passages and vectors."""
     from retrieval.ingest import export
 
-    with open_ledger(load_stack(stack).settings) as ledger, terminal.progress() as progress:
+    settings = load_stack(stack).settings
+    with open_parts(settings) as parts, terminal.progress() as progress:
+        ledger = build_ledger(settings, parts)
         chunks = ledger.chunk_count()
         done = export.export_ledger(ledger, file, progress=lambda count: progress("export", count, chunks))
     _show_transfer("Written to", file, done, json)
@@ -136,12 +136,14 @@ def import_ledger(
     stack: Stack = STACK,
 ) -> None:
     """Take in an exported ledger, checked first; nothing is embedded again."""
+    from retrieval.contract import VectorIndex
     from retrieval.index.maintenance import catch_up
     from retrieval.ingest import export
 
     settings = load_stack(stack).settings
     with open_parts(settings) as parts, terminal.progress() as progress:
-        ledger, index = build_ledger(settings, parts), build_index(settings, parts)
+        index = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
+        ledger = build_ledger(settings, parts)
         chunks = export.verify(file).chunks
         done = export.import_ledger(ledger, file, progress=lambda count: progress("import", count, chunks))
         # at once: the vectors are in the file, so it needs no model
@@ -176,17 +178,3 @@ def _show_transfer(what: str, file: Path, done: Transfer, json: Path | None) -> 
         text = f"{what} {file}: {done.documents} documents, {done.chunks} passages, {done.bytes / 1e6:.1f} MB"
         extra = f", {done.unchanged} of them known already" if done.unchanged else ""
         terminal.console().print(terminal.plain(f"{text}{extra}. Digest {done.digest[:16]}."))
-
-
-def build_index(settings: Settings, parts: Assembly) -> VectorIndex:
-    """Build the vector index. Raises StoreInUse: a server owns it."""
-    from retrieval.contract import VectorIndex
-
-    index: VectorIndex = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
-    return index
-
-
-@contextmanager
-def open_ledger(settings: Settings) -> Iterator[DocumentLedger]:
-    with open_parts(settings) as parts:
-        yield build_ledger(settings, parts)

@@ -173,6 +173,9 @@ class MemoryLedger:
     def documents(self, scope: Scope) -> list[Document]:
         return [known for known, _ in self.stored.values() if scope.admits(known.source.tenant, known.source.groups)]
 
+    def find(self, document_id: str) -> Document | None:
+        return next((known for known, _ in self.stored.values() if known.document_id == document_id), None)
+
     def refusals(self, scope: Scope) -> list[Refusal]:
         return [refusal for refusal in self.refused if refusal.source.is_readable(scope)]
 

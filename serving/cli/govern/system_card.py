@@ -88,11 +88,12 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.corpus import open_ledger
+    from serving.cli.opening import build_ledger, open_parts
 
     chosen = settings.retrieval
     facts: dict[str, Any] = {"ledger": chosen.ledger.use, "index": chosen.vectors.use, "chunker": chosen.chunker.use}
-    with open_ledger(settings) as ledger:
+    with open_parts(settings) as parts:
+        ledger = build_ledger(settings, parts)
         facts |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
         if made := ledger.fingerprint():
             facts |= {"embedded by": made.embedder, "dimensions": made.dimensions, "cut by": made.chunker}

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, flatten, make_data_dir
-from observability.settings import ALLOWED, ObservabilitySettings
+from observability.evaluation_settings import ALLOWED
+from observability.settings import ObservabilitySettings
 from retrieval.settings import WEIGHTS, GroundingSettings
 from serving.settings import Loaded, load
 
