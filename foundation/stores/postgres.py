@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
+from foundation.machine.outages import Outage
 from foundation.stores.registry import Store
 
 if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
@@ -19,6 +21,10 @@ if TYPE_CHECKING:  # the real imports stand where they are used: a part's option
     from psycopg_pool import ConnectionPool
 
     Connection = psycopg.Connection[Any]
+
+# one for all pools, which mostly share a server
+OUTAGE = Outage("PostgreSQL")
+logging.getLogger("psycopg.pool").addFilter(OUTAGE)
 
 
 class PostgresOptions(BaseModel):
@@ -155,6 +161,7 @@ class Postgres:
         if not connection.autocommit:
             connection.commit()
         _take_any_text(connection)
+        OUTAGE.end()
 
 
 @contextmanager

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import SpanExporter
 from pydantic import Field, SecretStr
 
 from foundation.components import Context
+from foundation.machine.outages import Outage
 from foundation.settings import Section
 from foundation.stores.registry import Store
 
-if TYPE_CHECKING:
-    import requests
-
+Exporter = TypeVar("Exporter")
 SPANS_PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
 
 
@@ -38,20 +39,34 @@ class OtlpMetricReader(PeriodicExportingMetricReader):
 
 
 def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 - every adapter gets the context
+    import requests
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     base = options.endpoint.rstrip("/")
-    common: dict[str, Any] = {
-        "headers": {name: value.get_secret_value() for name, value in options.headers.items()},
-        "timeout": options.timeout_s,
-        "compression": Compression.Gzip,
-    }
+    headers = {name: value.get_secret_value() for name, value in options.headers.items()}
+    outage = Outage(f"The OpenTelemetry collector at {base}")
+
+    def create(kind: Callable[..., Exporter], address: str) -> Exporter:
+        session = requests.Session()
+        # traces go to the configured address, and to none that it names
+        session.max_redirects = 0
+        session.hooks["response"].append(lambda response, *_, **__: outage.end() if response.ok else None)
+        # a logger for each, since the library's would mix two collectors
+        logger = logging.Logger("opentelemetry.exporter.otlp")  # noqa: LOG001
+        logger.parent = logging.getLogger()
+        logger.addFilter(outage)
+        sender = kind(
+            address, headers=headers, timeout=options.timeout_s, compression=Compression.Gzip, session=session
+        )
+        vars(sender)["_client"]._logger = logger  # noqa: SLF001
+        return sender
+
     if base.endswith(SPANS_PATH):
-        return OTLPSpanExporter(endpoint=base, session=_session(), **common)
+        return create(OTLPSpanExporter, base)
     # Sums count since the process began unless OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says delta, as a few vendors want.
-    exporter = OTLPMetricExporter(endpoint=base + METRICS_PATH, session=_session(), **common)
+    exporter = create(OTLPMetricExporter, base + METRICS_PATH)
 
     class OtlpExporter(OTLPSpanExporter):
         """OpenTelemetry's span exporter, with a reader that sends the metrics to the same collector."""
@@ -59,16 +74,7 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
         def metric_reader(self) -> MetricReader:
             return OtlpMetricReader(exporter, options.metrics_every_s * 1000, options.timeout_s * 1000)
 
-    return OtlpExporter(endpoint=base + SPANS_PATH, session=_session(), **common)
-
-
-def _session() -> requests.Session:
-    import requests
-
-    session = requests.Session()
-    # traces go to the configured address, and to none that it names
-    session.max_redirects = 0
-    return session
+    return create(OtlpExporter, base + SPANS_PATH)
 
 
 def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter

@@ -106,6 +106,21 @@ def test_after_a_long_outage_the_first_request_is_answered(line_and_ledger: tupl
     assert words(ledger, "refund") == ["Refund."]
 
 
+def test_an_outage_writes_one_line_and_one_when_it_is_over(ledger: Any, caplog: pytest.LogCaptureFixture) -> None:
+    pool = ledger._database.pool
+    pool.wait()
+    address, pool.conninfo = pool.conninfo, "host=/nowhere"
+    pool.drain()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="gave no connection"):
+            words(ledger, "refund")
+    pool.conninfo = address
+    bad_line.until(lambda: words(ledger, "refund") == [])
+    down, back = [each.getMessage() for each in caplog.records if "discarding" not in each.getMessage()]
+    assert "error connecting in" in down
+    assert "PostgreSQL is back" in back
+
+
 def test_a_silence_in_the_middle_of_a_statement_ends_it(line_and_ledger: tuple[Relay, Any]) -> None:
     """The pool asks a connection whether it lives before it lends it; here the server falls silent afterwards."""
     line, ledger = line_and_ledger

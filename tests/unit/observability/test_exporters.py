@@ -256,3 +256,20 @@ def test_the_console_prints_one_line_a_span(data_dir, capsys):
     exporter = built("console", data_dir)
     exporter.export(ended_spans("root", "child"))
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["child", "root"]
+
+
+def test_a_collector_that_is_down_writes_one_line_and_one_when_it_is_back(data_dir, caplog):
+    with receiver() as (address, kept):
+        exporter, other = (built("otlp", data_dir, endpoint=address + path) for path in ("", "/v1/traces"))
+        assert other.export(ended_spans("sent")) is SUCCESS
+        kept.status = 400
+        assert [exporter.export(ended_spans("lost")) for _ in range(3)] == [FAILURE] * 3
+        kept.status = 200
+        assert other.export(ended_spans("sent")) is SUCCESS, "which is no sign that the first one's collector is back"
+        assert [exporter.export(ended_spans("sent")) for _ in range(2)] == [SUCCESS] * 2
+        exporter.shutdown()
+        other.shutdown()
+    failed, back = [record.getMessage() for record in caplog.records]
+    assert "400" in failed
+    assert "no more about this until it is back" in failed
+    assert back == f"The OpenTelemetry collector at {address} is back. 2 more lines about it were left out."
