@@ -16,8 +16,7 @@ from models.resilience.vendor_errors import translate_errors
 # Shape (texts, dimensions), rows of unit length
 Vectors = npt.NDArray[np.float32]
 
-# Fixed texts whose vectors distinguish embedders of the same name and dimension. Changing one changes every
-# fingerprint.
+# Fixed texts whose vectors tell embedders of one name and dimension apart. Changing one changes every fingerprint
 PROBE_TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "A refund is paid within fourteen days of the return.",
@@ -82,7 +81,8 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
             f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts, or none for one of "
             "them. Try again; if it stays, check the model."
         )
-    return token_vectors
+    # without those of the marks that BERT models put at both ends
+    return [vectors[1:-1] if len(vectors) > 2 else vectors for vectors in token_vectors]
 
 
 def probe(embedder: Embeddings) -> tuple[tuple[float, ...], ...]:
@@ -102,11 +102,6 @@ def middle(tokens: Vectors) -> Vectors:
     """Return the mean of token vectors as a text's own vector, shape (dimensions,), of unit length."""
     mean = tokens.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9))
-
-
-def without_marks(tokens: Vectors) -> Vectors:
-    """Remove the vectors of the marks that BERT models put at both ends."""
-    return tokens[1:-1] if len(tokens) > 2 else tokens
 
 
 def readable(texts: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from foundation.settings import Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import EntailmentParts
-from models.embedding import embed, embed_tokens, middle, name_of, nearest_tokens, without_marks
+from models.embedding import embed, embed_tokens, middle, name_of, nearest_tokens
 from models.scoring.logistic import LogisticCurve, Rows
 
 WEIGHTS = Path(__file__).with_name("signs.json")
@@ -97,7 +97,7 @@ class _Meaning:
             self.whole = dict(zip(texts, vectors, strict=False))
             self.tokens = {text: np.stack([of_word[word] for word in spelling]) for text, spelling in spelled.items()}
         else:
-            self.tokens = dict(zip(texts, map(without_marks, tokens), strict=True))
+            self.tokens = dict(zip(texts, tokens, strict=True))
             self.whole = {text: middle(token_vectors) for text, token_vectors in self.tokens.items()}
 
 

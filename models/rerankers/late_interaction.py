@@ -18,7 +18,7 @@ from langchain_core.embeddings import Embeddings
 from foundation.errors import InvalidSetting
 from foundation.settings import Section
 from models.contract import Reranker, RerankerParts
-from models.embedding import embed_tokens, name_of, nearest_tokens, without_marks
+from models.embedding import embed_tokens, name_of, nearest_tokens
 
 
 class Options(Section):
@@ -35,8 +35,7 @@ class LateInteraction:
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
             return []
-        tokens = embed_tokens(self._embedder, [query, *texts]) or []
-        query_tokens, *text_tokens = [without_marks(rows) for rows in tokens]
+        query_tokens, *text_tokens = embed_tokens(self._embedder, [query, *texts]) or []
         return [float(mean) for mean in nearest_tokens(query_tokens, text_tokens).mean(axis=1)]
 
 

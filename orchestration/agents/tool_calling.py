@@ -24,7 +24,6 @@ from models.pricing import identity
 from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.citations import CitationMiddleware
-from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
@@ -60,9 +59,10 @@ class ToolCallingAgent(MessageAgent):
             )
         if parts.ledger is None:
             raise InvalidSetting("The tool-calling agent reads documents by their ledger: AgentParts(ledger=...).")
-        self.takes_images = bool((parts.chat.profile or {}).get("image_inputs"))
+        profile = parts.chat.profile or {}
+        window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
-        client = load_if_there("orchestration.middleware.client")
+        client, context = map(load_if_there, ("orchestration.middleware.client", "orchestration.middleware.context"))
         check = client.FormatMiddleware if client else CitationMiddleware
         middleware = [
             ProgressMiddleware(),
@@ -70,13 +70,13 @@ class ToolCallingAgent(MessageAgent):
             *([client.ClientToolsMiddleware()] if client else []),
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
-            ContextMiddleware(window=(parts.chat.profile or {}).get("max_input_tokens")),
+            *([context.ContextMiddleware(window=window)] if context else []),
             check(parts.grounding, repairs=options.repairs),
             RoundsMiddleware(rounds=options.rounds),
         ]
         tools = [*parts.executor.tools, *(tool for item in middleware for tool in getattr(item, "tools", ()))]
         self.own_tools = _demand_names(tools)
-        _demand_room(parts, tools, prompts)
+        _demand_room(parts, tools, prompts, window)
         checked = options.stream == "checked"
         graph = create_agent(
             MeteredChatModel(inner=parts.chat, told=not checked),
@@ -99,9 +99,8 @@ def _demand_names(tools: Sequence[BaseTool]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence[str]) -> None:
+def _demand_room(parts: AgentParts, tools: Sequence[BaseTool], prompts: Sequence[str], window: int | None) -> None:
     # the other half is for the conversation
-    window = (parts.chat.profile or {}).get("max_input_tokens")
     described = [
         *(SystemMessage(parts.prompts.everybody[name].text) for name in prompts),
         *(HumanMessage(json.dumps(convert_to_openai_tool(tool))) for tool in tools),

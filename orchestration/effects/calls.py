@@ -14,12 +14,14 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
-from foundation.errors import InvalidRequest, InvalidSetting, did_you_mean
+from foundation.components import load_removable
+from foundation.errors import InvalidSetting, did_you_mean
 from foundation.output.rendering import encodable, one_line
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
-from orchestration.answers.patterns import find_error
 
+# Checks the arguments of tools that are described by a JSON schema
+FOREIGN = "orchestration.effects.foreign_tools"
 # Key beside a result in the effect log: the id of the model's call that did it
 CALL_ID = "call_id"
 
@@ -69,20 +71,8 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
 
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
-    from jsonschema import Draft202012Validator, SchemaError
-
-    schema: Any = tool.tool_call_schema
-    if isinstance(schema, dict):
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
-        if schema.get("type") != "object":
-            raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
-    _demand_metadata(tool)
-
-
-def _demand_metadata(tool: BaseTool) -> None:
+    if isinstance(tool.tool_call_schema, dict):
+        load_removable(FOREIGN).demand_schema(tool)
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
@@ -116,13 +106,13 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
         if name not in properties:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     if isinstance(schema, dict):
-        fitting = _by_json_schema(tool, arguments)
+        fitting: dict[str, Any] = load_removable(FOREIGN).fit_arguments(tool, arguments)
     else:
         try:
             fitting = schema.model_validate(dict(arguments)).model_dump(mode="json")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise _unfit(tool, first["loc"], first["msg"]) from error
+            raise unfit_error(tool, first["loc"], first["msg"]) from error
     _demand_whole_units(tool, fitting)
     return fitting
 
@@ -139,34 +129,10 @@ def _demand_whole_units(tool: BaseTool, arguments: Mapping[str, Any]) -> None:
         except InvalidOperation:  # no number, or an endless one
             fits = False
         if not fits:
-            raise _unfit(tool, (name,), f"it is no whole number of {unit}, or none at all")
+            raise unfit_error(tool, (name,), f"it is no whole number of {unit}, or none at all")
 
 
-def _by_json_schema(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    from referencing.exceptions import Unresolvable
-
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
-    schema = schema_of(tool)
-    properties = schema.get("properties", {}).items()
-    fitting = {name: value["default"] for name, value in properties if "default" in value} | plain
-    try:
-        mistake = find_error(fitting, schema)
-    except InvalidRequest as error:
-        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
-    except Unresolvable as error:
-        why = f"its schema refers to {error.ref}, which is not in it"
-        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
-    if mistake is not None:
-        # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
-        rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"
-        raise _unfit(tool, tuple(mistake.absolute_path), f"it breaks the rule {rule}")
-    return fitting
-
-
-def _unfit(tool: BaseTool, where: tuple[Any, ...], why: str) -> UnfitArguments:
+def unfit_error(tool: BaseTool, where: tuple[Any, ...], why: str) -> UnfitArguments:
     return UnfitArguments(f'{tool.name} was not called: "{".".join(map(str, where))}" does not fit ({why}).')
 
 

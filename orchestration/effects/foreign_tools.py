@@ -6,6 +6,7 @@ our own configuration alone; by default a tool is an effect that needs an approv
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import unicodedata
@@ -16,8 +17,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, model_validator
 
-from foundation.errors import InvalidSetting, MissingCredential, did_you_mean
+from foundation.errors import InvalidRequest, InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
+from orchestration.answers.patterns import find_error
+from orchestration.effects.calls import UnfitArguments, schema_of, unfit_error
 from orchestration.language.guard import instructs_reader
 
 DESCRIPTION_CHARACTERS = 600
@@ -122,6 +125,44 @@ class ForeignTool(BaseTool):
 
     def _run(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
+
+
+def demand_schema(tool: BaseTool) -> None:
+    """Raises InvalidSetting: the tool's JSON schema is none, or not that of an object."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    schema = schema_of(tool)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise InvalidSetting(f'The schema of tool "{tool.name}" is not a JSON schema: {error.message}.') from error
+    if schema.get("type") != "object":
+        raise InvalidSetting(f'Tool "{tool.name}" has no schema of its arguments, so they cannot be checked.')
+
+
+def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments as the tool's JSON schema wants them. Raises UnfitArguments: they break it."""
+    from referencing.exceptions import Unresolvable
+
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(arguments), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
+    schema = schema_of(tool)
+    properties = schema.get("properties", {}).items()
+    fitting = {name: value["default"] for name, value in properties if "default" in value} | plain
+    try:
+        mistake = find_error(fitting, schema)
+    except InvalidRequest as error:
+        raise UnfitArguments(f"{tool.name} was not called: {error}") from error
+    except Unresolvable as error:
+        why = f"its schema refers to {error.ref}, which is not in it"
+        raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
+    if mistake is not None:
+        # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
+        rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"
+        raise unfit_error(tool, tuple(mistake.absolute_path), f"it breaks the rule {rule}")
+    return fitting
 
 
 def _order_in_names(theirs: str, schema: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ effect. JSON is asked of the model, checked, and rewritten once, else an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain.agents.middleware import ModelRequest, hook_config
 from langchain.tools.tool_node import ToolCallRequest
-from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from langgraph.types import interrupt
 
 from foundation.errors import InvalidRequest, UpstreamMalformed
@@ -24,7 +24,6 @@ from orchestration.events import ToolCall
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options
-from orchestration.middleware.policy import place_of
 from orchestration.requests import ClientOptions
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import current_run
@@ -53,7 +52,7 @@ class ClientToolsMiddleware(RequestMiddleware):
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call, messages = current_run(), request.tool_call, request.state["messages"]
-        client, call_id = client_options(run), f"call_{run.state['thread_id']}{place_of(call['id'] or '', messages)}"
+        client, call_id = client_options(run), f"call_{run.state['thread_id']}{_place_of(call['id'] or '', messages)}"
         sent = run.request.results if run.request else {}
         if call_id not in sent and call["name"] not in _names(client):
             return await handler(request)
@@ -64,6 +63,12 @@ class ClientToolsMiddleware(RequestMiddleware):
         handed = ToolCall(call_id=call_id, tool=call["name"], arguments=call["args"], status="waiting")
         reply = interrupt({"client_call": handed.model_dump(mode="json"), "approval_id": "", "text": ""})
         return ToolMessage(reply["text"], name=call["name"], tool_call_id=call["id"], status=reply["status"])
+
+
+def _place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
+    """Return the number of a tool call in the conversation, from 1; it stays the same after a crash or a pause."""
+    calls = [call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    return len(calls) - calls[::-1].index(call_id) if call_id in calls else len(calls) + 1
 
 
 def _names(client: ClientOptions) -> frozenset[str]:

@@ -18,6 +18,7 @@ from langchain_core.messages.tool import tool_call
 from langchain_core.tools import BaseTool
 from langgraph.types import interrupt
 
+from foundation.components import is_there
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
@@ -38,8 +39,8 @@ SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 LATEST = 3
 # Most characters of a result in an event
 SHOWN = 500
-# Most characters of a result that are stored
-LONGEST_RESULT = 1_000_000
+# Most characters of a result that are stored; without the care for the window the model reads them all at once
+LONGEST_RESULT = 1_000_000 if is_there("orchestration.middleware.context") else 100_000
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -135,12 +136,6 @@ def governed_tools(executor: Executor) -> list[BaseTool]:
         GovernedTool(**{name: getattr(tool, name) for name in SAID_OF_A_TOOL}, inner=tool, executor=executor)
         for tool in executor.tools
     ]
-
-
-def place_of(call_id: str, messages: Sequence[AnyMessage]) -> int:
-    """Return the number of a tool call in the conversation, from 1; it stays the same after a crash or a pause."""
-    calls = [call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
-    return len(calls) - calls[::-1].index(call_id) if call_id in calls else len(calls) + 1
 
 
 def from_person(text: str) -> HumanMessage:

@@ -17,7 +17,7 @@ from foundation.text.lexical import Rarity, asks_for, offers, terms, unmet_names
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from models.contract import Embeddings, EntailmentJudge
-from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens, without_marks
+from models.embedding import Vectors, embed, embed_query, embed_tokens, middle, nearest_tokens
 from retrieval.documents import Citation, Hit
 from retrieval.grounding.citing import Evidence, cite_span
 from retrieval.grounding.claim_support import support_of
@@ -106,7 +106,7 @@ class Grounding:
             similarities = np.clip(vectors @ embed_query(self._embedder, question), 0, 1).tolist()
             matches = [rarity.weights_matched(candidate.terms) for candidate in candidates]
             return [(s, (s + sum(m)) / 2, m) for s, m in zip(similarities, matches, strict=True)]
-        query_tokens, *sentences = [without_marks(rows) for rows in tokens]
+        query_tokens, *sentences = tokens
         middles = np.stack([middle(vectors) for vectors in sentences])
         similarities = np.clip(middles @ middle(query_tokens), 0, 1).tolist()
         matches = [tuple(row) for row in _late_interaction(query_tokens, sentences).tolist()]

@@ -312,26 +312,6 @@ async def test_an_empty_reply_is_asked_for_again_and_never_given(world: World) -
     assert (events[-1].kind, events[-1].code) == ("error", "upstream_malformed")
 
 
-async def test_a_long_result_is_shown_in_part_and_can_be_read_on(world: World) -> None:
-    def find_parcel(parcel_id: str) -> tuple[str, None]:
-        return f"start {'x' * 60_000} end of {parcel_id}", None
-
-    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
-    events, _ = await run(
-        world,
-        "Where is P-123?",
-        calls(("find_parcel", {"parcel_id": "P-123"})),
-        calls(("read_result", {"call_id": "call_find_parcel_1", "start": 24_000})),
-        "It is there.",
-    )
-    first = next(message.text for message in world.chat.seen[1] if isinstance(message, ToolMessage))
-    assert "Read on with read_result" in first
-    assert len(first) < 52_000, "a tenth of 128,000 tokens"
-    last = world.chat.seen[2][-1]
-    assert last.text.endswith("end of P-123")
-    assert events[-1].answer.status == "answered"
-
-
 @pytest.mark.parametrize(
     ("content", "artifact"),
     [('{"who": "Zo\\u00eb"}', {"who": "Zoë"}), ("", None), ("Error: no parcel", None), ('[{"n": 1.0}]', [{"n": 1.0}])],

@@ -1,0 +1,58 @@
+"""The care for the model's window (orchestration/middleware/context.py), with a scripted model: a double."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import ToolMessage
+
+from models.chat.scripted import ScriptedChat
+from orchestration.requests import AnswerRequest
+from tests.doubles.orchestration import NORTH, World
+from tests.doubles.strong import calls, strong
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, agents="tool_calling")
+    yield world
+    world.close()
+
+
+async def test_a_long_result_is_shown_in_part_and_can_be_read_on(world: World) -> None:
+    def find_parcel(parcel_id: str) -> tuple[str, None]:
+        return f"start {'x' * 60_000} end of {parcel_id}", None
+
+    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
+    world.chat = strong(
+        calls(("find_parcel", {"parcel_id": "P-123"})),
+        calls(("read_result", {"call_id": "call_find_parcel_1", "start": 24_000})),
+        "It is there.",
+    )
+    events = [event async for event in world.agent().stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    first = next(message.text for message in world.chat.seen[1] if isinstance(message, ToolMessage))
+    assert "Read on with read_result" in first
+    assert len(first) < 52_000, "a tenth of 128,000 tokens"
+    last = world.chat.seen[2][-1]
+    assert last.text.endswith("end of P-123")
+    assert events[-1].answer.status == "answered"
+
+
+async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_stored(world: World) -> None:
+    profile = {"tool_calling": True, "max_input_tokens": 6_000}
+    replies = ("Noted.", "They like blue, in short.", "Blue.")
+    world.chat = ScriptedChat(replies=replies, profile=profile)
+    agent = world.agent()
+    long = "My colour is blue. " * 380
+    first = [event async for event in agent.stream(AnswerRequest(question=long), NORTH)][-1].answer
+    assert first is not None
+    again = AnswerRequest(question=long + "Which one is it?", thread_id=first.thread_id)
+    last = [event async for event in agent.stream(again, NORTH)][-1].answer
+    assert last is not None
+    assert last.text == "Blue."
+    shown = [message.text for message in world.chat.seen[-1]]
+    assert shown[1:] == ["[What was said before, in short: They like blue, in short.]", again.question]
+    stored = await agent._graph.aget_state({"configurable": {"thread_id": first.thread_id}})
+    assert [message.text for message in stored.values["messages"]][:2] == [long.strip(), "Noted."]
