@@ -131,8 +131,8 @@ def failures(
 
 
 def _with_spans(store: SpanStore, look_at: int) -> list[tuple[SpanRow, list[SpanRow]]]:
-    """Return the latest requests, without those whose caller left: nobody waited for them."""
-    roots = [root for root in store.recent(look_at) if not _is_left(root)]
+    """Return the latest requests, without those that a person ended: nobody waited for them."""
+    roots = [root for root in store.recent(look_at) if not _ended_by_person(root)]
     spans = history.traces(store, [root.trace_id for root in roots])
     return [(root, spans[root.trace_id]) for root in roots]
 
@@ -141,9 +141,7 @@ def _request(root: SpanRow, spans: Sequence[SpanRow]) -> Request:
     tenant = next((str(value) for span in reversed(spans) if (value := span.attribute(names.TENANT)) is not None), "")
     answer = next(filter(None, map(_status, reversed(spans))), "")
     error = str(root.attribute(names.ERROR_TYPE) or "failed") if root.status == "error" else ""
-    return Request(
-        root.trace_id, _at(root), root.name, root.ms, tenant, answer, "caller left" if _is_left(root) else error
-    )
+    return Request(root.trace_id, _at(root), root.name, root.ms, tenant, answer, _ended_by_person(root) or error)
 
 
 def _status(span: SpanRow) -> str:
@@ -152,9 +150,13 @@ def _status(span: SpanRow) -> str:
     return str(span.attribute(names.STATUS) or ("failed" if raised else ""))
 
 
-def _is_left(root: SpanRow) -> bool:
-    """Whether the client closed the connection before the end."""
-    return bool(root.attribute(names.HTTP_STATUS) == 499 or root.attribute(names.ERROR_TYPE) == "ConnectionError")
+def _ended_by_person(root: SpanRow) -> str:
+    """Return how a person ended the request: by leaving, or by Ctrl-C; empty if nobody did."""
+    status, error = root.attribute(names.HTTP_STATUS), root.attribute(names.ERROR_TYPE)
+    # a stream has sent its status; without one it is a provider that could not be reached
+    if status == 499 or (status == 200 and error == "ConnectionError"):
+        return "caller left"
+    return "interrupted" if error == "KeyboardInterrupt" else ""
 
 
 def _at(span: SpanRow) -> datetime:

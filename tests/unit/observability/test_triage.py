@@ -92,8 +92,15 @@ def test_a_caller_that_sends_slowly_does_not_make_a_request_slow(store):
     assert {one.layer: one.share for one in layers}["serving"] == pytest.approx(250 / 300)
 
 
-@pytest.mark.parametrize("end", [{names.HTTP_STATUS: 499}, {names.ERROR_TYPE: "ConnectionError"}])
-def test_a_caller_that_left_is_neither_slow_nor_a_failure(store, end):
+STREAM_LEFT = {names.HTTP_STATUS: 200, names.ERROR_TYPE: "ConnectionError"}
+INTERRUPTED = {names.ERROR_TYPE: "KeyboardInterrupt"}
+
+
+@pytest.mark.parametrize(
+    ("end", "what"),
+    [({names.HTTP_STATUS: 499}, "caller left"), (STREAM_LEFT, "caller left"), (INTERRUPTED, "interrupted")],
+)
+def test_what_a_person_ended_is_neither_slow_nor_a_failure(store, end, what):
     cancelled = {names.ERROR_TYPE: "CancelledError"}
     stored = store(
         row("aa", "1", None, 0, 9000, status="error", attributes=end),
@@ -101,7 +108,15 @@ def test_a_caller_that_left_is_neither_slow_nor_a_failure(store, end):
     )
     assert slow(stored) == ([], [])
     assert failures(stored) == ([], {})
-    assert latest(stored, 1, every=True)[0].failed == "caller left"
+    assert latest(stored, 1, every=True)[0].failed == what
+
+
+def test_a_provider_that_cannot_be_reached_is_a_failure(store):
+    stored = store(
+        row("aa", "1", None, 0, 50, name="ingest", status="error", attributes={names.ERROR_TYPE: "ConnectionError"})
+    )
+    assert [failure.error for failure in failures(stored)[0]] == ["ConnectionError"]
+    assert latest(stored, 1, every=True)[0].failed == "ConnectionError"
 
 
 def test_an_agent_that_raised_left_a_person_without_an_answer(store):
