@@ -36,20 +36,24 @@ class Graded:
         return "answerable" if self.answerable else "foreign" if self.foreign else "unanswerable"
 
 
+def demand_enough(answerable: int, others: int) -> None:
+    """Raises InvalidRequest: fewer than five questions are answerable, or fewer than five are not."""
+    if min(answerable, others) < LEAST:
+        raise InvalidRequest(
+            f"{answerable} questions can be answered and {others} cannot. Calibrating needs at least {LEAST} of each; "
+            f"FOREIGN=folder names questions that these documents do not answer."
+        )
+
+
 def calibrate(graded: Sequence[Graded], *, seed: int = 7) -> dict[str, Any]:
     """Return the curve's midpoint, the ROC areas against both kinds of unanswerable questions, and the refusals at each
-    share of answered questions.
-    Raises InvalidRequest: fewer than five questions are answerable, or fewer than five are not.
+    share of answered questions. Raises InvalidRequest as `demand_enough`.
     """
     by_kind: dict[str, list[float]] = {"answerable": [], "unanswerable": [], "foreign": []}
     for question in graded:
         by_kind[question.kind].append(question.confidence)
     answerable, *others = by_kind.values()
-    if min(len(answerable), sum(map(len, others))) < LEAST:
-        raise InvalidRequest(
-            f"{len(answerable)} questions can be answered and {sum(map(len, others))} cannot. Calibrating needs at least "
-            f"{LEAST} of each; FOREIGN=folder names questions that these documents do not answer."
-        )
+    demand_enough(len(answerable), sum(map(len, others)))
     # each kind weighs the same in total, however many questions it has
     weights = np.array([1 / len(by_kind[question.kind]) for question in graded])
     rows = np.array([[question.confidence] for question in graded])

@@ -70,8 +70,7 @@ def calibrate(
     stack: Stack = STACK,
 ) -> None:
     """From which confidence on to answer (min_evidence), from questions that may be tuned on."""
-    from observability.evaluation.calibration import Graded
-    from observability.evaluation.calibration import calibrate as calibrated
+    from observability.evaluation import calibration
     from observability.evaluation.datasets import evenly, foreign_questions
     from observability.stores import history
     from serving.judge.trial import ask, empty_system
@@ -82,6 +81,7 @@ def calibrate(
         items, own = _own_questions(system, data, limit)
         others = evenly(foreign_questions(foreign), limit) if foreign else []
         rows = [(*row, False) for row in own] + [(stranger.question, own[0][1], False, True) for stranger in others]
+        calibration.demand_enough(*(sum(row[2] is answerable for row in rows) for answerable in (True, False)))
         system.ingestor.ingest(items, progress=lambda done: progress("ingest", done, len(items)))
 
         async def ask_all() -> list[str | None]:
@@ -95,11 +95,11 @@ def calibrate(
         system.telemetry.flush()
         confidences = history.last_of(system.spans, names.CONFIDENCE)
         graded = [
-            Graded(confidences[trace], answerable, stranger)
+            calibration.Graded(confidences[trace], answerable, stranger)
             for trace, (_, _, answerable, stranger) in zip(traces, rows, strict=True)
             if trace in confidences
         ]
-        figures = calibrated(graded, seed=system.context.seed)
+        figures = calibration.calibrate(graded, seed=system.context.seed)
     figures |= {"n_not_graded": len(rows) - len(graded), "data": data.name if data else "golden set", "stack": parts}
     if not terminal.write_json(json, figures):
         for hidden in ("intervals_95", "stack"):
