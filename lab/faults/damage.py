@@ -10,23 +10,14 @@ from pathlib import Path
 
 BLOAT = 64 << 30
 """A damaged graph has been seen to say that it is larger than the disk; a hole in the file costs no room."""
-ROWS = "rows-*.npz"
-"""The shelves in memory, as they were saved."""
 
 
 def index_files(folder: Path) -> list[Path]:
-    """The files of the index below a data folder, with its seal and its saved rows, the largest first; none where the stack keeps it
-    elsewhere.
-    """
+    """The files of Chroma below a data folder, with its seal, the largest first; none where the stack has none, or keeps it in memory."""
     index = folder / "index"
-    found = [*(index / "chroma").rglob("*"), index / "seal", *index.glob(ROWS)]
+    found = [*(index / "chroma").rglob("*"), *index.glob("seal*")]
     files = [path for path in found if path.is_file() and path.stat().st_size]
     return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
-
-
-def part_of(path: Path, folder: Path) -> Path:
-    """What is made anew where damage to this file of the index is noticed: the file of saved rows, else Chroma's folder."""
-    return path if path.match(ROWS) else folder / "index" / "chroma"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ import psutil
 
 from foundation.errors import ComponentError
 from foundation.stores.crashpoints import WRITING
-from lab.faults.damage import DAMAGES, damage, filling, index_files, part_of
+from lab.faults.damage import DAMAGES, damage, filling, index_files
 
 PATIENCE_S = 600.0
 """A start or an answer that takes longer counts as none."""
@@ -390,9 +390,8 @@ class _Trial:
                 self._damage_under(side)
             self._close(side)
         damaged = self._damage(number)
-        part = part_of(damaged or self._folder, self._folder)
-        with filling(part) as is_filled_anew, self._started() as side:
-            self._close(side)  # which saves the rows, if they had to be filled anew
+        with filling(self._folder / "index" / "chroma") as is_filled_anew, self._started() as side:
+            self._close(side)
             if damaged:
                 self.tally.mutations += 1
                 self.tally.mutations_detected += is_filled_anew()

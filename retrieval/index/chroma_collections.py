@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from langchain_core.utils.iter import batch_iterate
-from pydantic import Field
 
 from foundation.errors import StoreUnavailable
-from foundation.settings import Section
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
-from retrieval.filters import AllOf, AnyOf, Between, OneOf, Stored, Where, stored_attributes
+from retrieval.filters import AllOf, AnyOf, Between, OneOf, Where, stored_attributes
 from retrieval.index.exact_search import Access
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
 
-# Names of the state collection and of its sequence
-_STATE, _COMPLETE = "state", "whole_to"
 # Number of vectors that are read or written at a time
 PAGE = 1000
 # Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal
@@ -40,14 +36,6 @@ _EQUALS = 4
 _SAME = 1e-5
 # Chroma's own 16, 100 and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these nearly all, at twice the building time
 _HNSW: CreateHNSWConfiguration = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 400}
-
-
-class Options(Section):
-    folder: Path = Path("index")
-    """The folder, relative to the data folder."""
-    exact_up_to: int = Field(default=20_000, ge=0)
-    """Most vectors of a shelf that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all shelves
-    together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
 
 
 class Collections:
@@ -61,7 +49,10 @@ class Collections:
         self._client = cast("Client", opened)  # its declared type hides `close`
         self._shelves: dict[Access, Collection] = {}
         try:
-            self._look_around()
+            for listed in self._client.list_collections():
+                shelf = self._client.get_collection(listed.name, embedding_function=None)
+                readers: Any = shelf.metadata
+                self._shelves[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = shelf
         except BaseException:
             self._client.close()  # a retry opens its own client
             raise
@@ -70,23 +61,23 @@ class Collections:
         return access in self._shelves
 
     def add(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """Create a shelf with these items. It is used once complete; the rest of a failed attempt is deleted first."""
-        if _name_of(access) in {listed.name for listed in self._client.list_collections()}:
-            self._client.delete_collection(_name_of(access))
+        """Create a shelf with these items. It is used once all are in; the rest of a failed attempt is deleted first."""
         readers = {"tenant": access[0], "groups": json.dumps(sorted(access[1]))}
+        name = f"shelf-{hashlib.blake2b(json.dumps([*readers.values()]).encode(), digest_size=16).hexdigest()}"
+        if name in {listed.name for listed in self._client.list_collections()}:
+            self._client.delete_collection(name)
         shelf = self._client.create_collection(
-            _name_of(access),
-            metadata={**readers, "complete": False},
+            name,
+            metadata=readers,
             configuration={"hnsw": _HNSW},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
         for batch in batch_iterate(PAGE, items):
             _write_and_check(shelf, batch)
-        shelf.modify(metadata={**readers, "complete": True})
         self._shelves = self._shelves | {access: shelf}  # a new dict, since searches iterate over the old one
 
     def put(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """Add or replace vectors of an existing shelf."""
+        """Add or replace vectors of an existing shelf. What is stored under the same sequence number is passed over."""
         _write_and_check(self._shelves[access], items)
 
     def delete(self, chunk_ids: Sequence[str], *, but: Access | None = None) -> None:
@@ -104,55 +95,16 @@ class Collections:
             for chunk_id, distance in zip(result["ids"][0], (result["distances"] or [[]])[0], strict=True):
                 yield chunk_id, 1.0 - float(distance)
 
-    @property
-    def position(self) -> tuple[int, str]:
-        """The ledger's sequence and stamp up to which the index is complete."""
-        state: Any = self._state.metadata
-        return int(state[_COMPLETE]), str(state["stamp"])
-
-    def set_sequence(self, sequence: int, stamp: str) -> None:
-        """Store sequence and stamp in the database of the vectors, so that they cannot reach the disk before these."""
-        self._state.modify(metadata={_COMPLETE: sequence, "stamp": stamp})
-
     def count(self) -> int:
         return sum(shelf.count() for shelf in self._shelves.values())
 
     def clear(self) -> None:
-        names = {listed.name for listed in self._client.list_collections()}
-        for name in (_STATE, *sorted(names - {_STATE})):  # first the state, which says that the others are complete
-            self._client.delete_collection(name)
-        self._look_around()
+        for listed in self._client.list_collections():
+            self._client.delete_collection(listed.name)
+        self._shelves = {}
 
     def close(self) -> None:
         self._client.close()
-
-    def _look_around(self) -> None:
-        self._state = self._client.get_or_create_collection(
-            _STATE, metadata={_COMPLETE: 0, "stamp": ""}, embedding_function=None
-        )
-        self._shelves = {}
-        for name in [listed.name for listed in self._client.list_collections() if listed.name != _STATE]:
-            shelf = self._client.get_collection(name, embedding_function=None)
-            readers: Any = shelf.metadata
-            if readers.get("complete"):
-                self._shelves[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = shelf
-            else:
-                self._client.delete_collection(shelf.name)
-
-
-def _name_of(access: Access) -> str:
-    readers = json.dumps([access[0], json.dumps(sorted(access[1]))])
-    return f"shelf-{hashlib.blake2b(readers.encode(), digest_size=16).hexdigest()}"
-
-
-def _records_of(shelf: Collection, items: Sequence[VectorItem]) -> list[Any]:
-    # Chroma refuses empty metadata and merges it with the old one, so removed names are set to None
-    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
-    gone: dict[str, dict[str, Stored | None]] = {
-        chunk_id: dict.fromkeys(metadata or {})
-        for chunk_id, metadata in zip(before["ids"], before["metadatas"] or [], strict=True)
-    }
-    return [{**gone.get(item.chunk_id, {}), "chunk": 1.0, **stored_attributes(item.attributes)} for item in items]
 
 
 def _condition(where: Where) -> dict[str, Any]:
@@ -170,10 +122,21 @@ def _condition(where: Where) -> dict[str, Any]:
 
 
 def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
+    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
+    stored = dict(zip(before["ids"], before["metadatas"] or [], strict=True))
+    records = {
+        item.chunk_id: (item.vector, {"sequence": item.sequence, **stored_attributes(item.attributes)})
+        for item in items
+    }
+    # At a start the ledger offers all again
+    ids = [chunk_id for chunk_id, (_, known) in records.items() if known != stored.get(chunk_id)]
+    if not ids:
+        return
+    vectors = np.stack([records[chunk_id][0] for chunk_id in ids])
+    # Chroma merges metadata with the old, so removed names are set to None
+    metadatas: Any = [{**dict.fromkeys(stored.get(chunk_id) or {}), **records[chunk_id][1]} for chunk_id in ids]
     # In about one of a hundred runs of small writes, Chroma 1.5.9 stores a record that no search reaches until it is
     # deleted and written again
-    ids = [item.chunk_id for item in items]
-    vectors, metadatas = np.stack([item.vector for item in items]), _records_of(shelf, items)
     missing: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
         names = [ids[place] for place in missing]

@@ -1,18 +1,15 @@
 """Exact search: vectors in memory, all of which are compared, so that whatever is stored is found.
 
 A graph cannot promise that: insertions and deletions change its links, and a vector without links is never reached. Up
-to some ten thousand vectors it is not faster either.
+to some ten thousand vectors it is not faster either. Nothing is saved: to fill it from the ledger takes no longer than to read a file.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +17,7 @@ import numpy.typing as npt
 from foundation.errors import StoreUnavailable
 from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
-from retrieval.filters import Value, Where, matches, restored_attributes, simplify, stored_attributes
-from retrieval.index.lock import Ownership
-
-log = logging.getLogger(__name__)
-
-# The file of a saved index, with the number of its format; files of other formats are ignored
-FILE = "rows-2.npz"
+from retrieval.filters import Value, Where, matches, simplify
 
 # (tenant, groups). Vectors with the same readers form a *shelf*.
 Access = tuple[str, frozenset[str]]
@@ -66,12 +57,13 @@ class _Shelf:
     # The matrix is built at the first search after a write, since an ingest writes often
     def __init__(self) -> None:
         self.vectors: dict[str, Vectors] = {}
-        self.known: dict[str, Mapping[str, Value]] = {}
-        """Filterable attributes of each chunk; passages of a document share one mapping."""
+        self.known: dict[str, tuple[int, Mapping[str, Value]]] = {}
+        """Sequence number and filterable attributes of each chunk; passages of a document share one mapping."""
         self._rows: Rows | None = None
 
     def put(self, item: VectorItem) -> None:
-        self.vectors[item.chunk_id], self.known[item.chunk_id] = item.vector, item.attributes
+        self.vectors[item.chunk_id] = item.vector
+        self.known[item.chunk_id] = item.sequence, item.attributes
         self._rows = None
 
     def remove(self, name: str) -> None:
@@ -80,13 +72,10 @@ class _Shelf:
 
     def rows(self) -> Rows:
         if self._rows is None:
-            self.stack(list(self.vectors), np.stack(list(self.vectors.values())))
-        assert self._rows
+            names, matrix = list(self.vectors), np.stack(list(self.vectors.values()))
+            self._rows = Rows(names, matrix)
+            self.vectors = dict(zip(names, matrix, strict=True))  # frees the single vectors
         return self._rows
-
-    def stack(self, names: Sequence[str], matrix: Vectors) -> None:
-        self._rows = Rows(names, matrix)
-        self.vectors = dict(zip(names, matrix, strict=True))  # frees the single vectors
 
 
 class ExactIndex:
@@ -98,15 +87,12 @@ class ExactIndex:
         self._shelves: dict[Access, _Shelf] = {}
         self._shelf_of: dict[str, Access] = {}
         self._sequence, self._stamp = 0, ""
-        # Whether it has changed since it was loaded
-        self._changed = True
         self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         new = {item.chunk_id: item for item in items}
         with self._open():
             self._demand_one_size(new.values())
-            self._changed = True
             self._remove(new)
             for chunk_id, item in new.items():
                 access = self._shelf_of[chunk_id] = item.tenant, item.groups
@@ -130,7 +116,7 @@ class ExactIndex:
         for rows, known in admitted:
             among = None
             if wanted is not True:
-                among = {name for name in rows.ids if wanted and matches(wanted, known.get(name, {}))}
+                among = {name for name in rows.ids if wanted and matches(wanted, known.get(name, (0, {}))[1])}
             yield from rows.nearest(query, limit, among)
 
     def sequence(self) -> int:
@@ -140,7 +126,6 @@ class ExactIndex:
         return self._stamp
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        self._changed = self._changed or (sequence, stamp) != (self._sequence, self._stamp)
         self._sequence, self._stamp = sequence, stamp
 
     def count(self) -> int:
@@ -149,7 +134,7 @@ class ExactIndex:
 
     def clear(self) -> None:
         with self._open():
-            self._shelves, self._shelf_of, self._changed = {}, {}, True
+            self._shelves, self._shelf_of = {}, {}
             self._sequence, self._stamp = 0, ""
 
     def close(self) -> None:
@@ -163,62 +148,17 @@ class ExactIndex:
             sizes = ((access, len(shelf.vectors)) for access, shelf in self._shelves.items())
             return max(sizes, key=lambda size: size[1], default=None)
 
-    def shelves(self) -> list[Access]:
-        return list(self._shelves)
-
     def shelf(self, access: Access) -> list[VectorItem]:
         with self._open():
             shelf = self._shelves.get(access, _Shelf())
-            return [VectorItem(0, name, *access, vector, shelf.known[name]) for name, vector in shelf.vectors.items()]
-
-    def save(self, path: Path) -> None:
-        """Write the index to one file, atomically, unless it is unchanged since `load`. Raises OSError: the file cannot
-        be written.
-        """
-        if not self._changed:
-            return
-        with self._open():
-            header: dict[str, object] = {"sequence": self._sequence, "stamp": self._stamp}
-            rows = [shelf.rows() for shelf in self._shelves.values()]
-            header["shelves"] = [
-                {"tenant": tenant, "groups": sorted(groups), "ids": list(shelf.vectors), "known": _pack(shelf.known)}
-                for (tenant, groups), shelf in self._shelves.items()
+            known = shelf.known
+            return [
+                VectorItem(known[name][0], name, *access, row, known[name][1]) for name, row in shelf.vectors.items()
             ]
-        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        new = path.with_suffix(".new.npz")
-        try:
-            np.savez(new, text, *(stacked.matrix for stacked in rows))
-            new.replace(path)
-        except BaseException:
-            new.unlink(missing_ok=True)  # a partial file would fill the disk
-            raise
-
-    def load(self, path: Path) -> None:
-        """Read a saved index; it stays empty where the file is missing or cannot be read."""
-        try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                text, *matrices = arrays.values()
-            header = json.loads(text.tobytes())
-            for saved, matrix in zip(header["shelves"], matrices, strict=True):
-                access, shelf = (saved["tenant"], frozenset(saved["groups"])), _Shelf()
-                shelf.stack(saved["ids"], matrix)
-                known, which = saved["known"]
-                attributes = list(map(restored_attributes, known))
-                shelf.known = {name: attributes[at] for name, at in zip(saved["ids"], which, strict=True)}
-                self._shelves[access] = shelf
-                self._shelf_of |= dict.fromkeys(saved["ids"], access)
-            self.set_sequence(header["sequence"], header["stamp"])
-            self._changed = False
-        except FileNotFoundError:
-            pass
-        except Exception as error:  # of a damaged file NumPy raises many kinds
-            log.warning("%s is filled anew: %s cannot be read (%s: %s).", self._name, path, type(error).__name__, error)
-            self.clear()
 
     def _remove(self, chunk_ids: Iterable[str]) -> None:
         for name in chunk_ids:
             if access := self._shelf_of.pop(name, None):
-                self._changed = True
                 self._shelves[access].remove(name)
                 if not self._shelves[access].vectors:
                     del self._shelves[access]
@@ -239,35 +179,3 @@ class ExactIndex:
             if self._closed:
                 raise StoreUnavailable(f"{self._name} was closed by this process. Open the system again.")
             yield
-
-
-class SavedIndex(ExactIndex):
-    """An exact index that one process owns, and saves in one file when it is closed."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises StoreInUse: another process owns the folder."""
-        super().__init__(f"The vector index {folder}")
-        self._file = folder / FILE
-        self._owner = Ownership(folder / "owner.lock", what="The vector index")
-        self.load(self._file)
-
-    def forget(self) -> None:
-        """Empty the index, and delete what was saved."""
-        self._file.unlink(missing_ok=True)
-        self.clear()
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        try:
-            with suppress(OSError):  # such as a full disk; the last saved file is then caught up
-                self.save(self._file)
-        finally:
-            super().close()
-            self._owner.release()
-
-
-def _pack(known: Mapping[str, Mapping[str, Value]]) -> tuple[list[object], list[int]]:
-    sets = {id(attributes): attributes for attributes in known.values()}
-    places = {key: place for place, key in enumerate(sets)}
-    return list(map(stored_attributes, sets.values())), [places[id(attributes)] for attributes in known.values()]

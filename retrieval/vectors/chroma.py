@@ -1,11 +1,11 @@
 """A vector index with small shelves in memory and large ones in embedded Chroma.
 
 A shelf has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
-memory, and saved when the index is closed; after a kill it is filled from the ledger. A larger shelf moves to Chroma.
+memory; a larger one moves to Chroma. At each start all is filled from the ledger, and Chroma keeps what it has.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
-without an error. So one process owns the folder, and Chroma's part is opened only if its seal shows that it was closed in
-order and is unchanged since; otherwise all is filled from the ledger.
+without an error. So one process owns the folder, and Chroma is opened only if its seal shows that it was closed in
+order and is unchanged since; otherwise its folder is deleted.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from langchain_core.utils.iter import batch_iterate
+from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import SixplyError, StorageFull, StoreUnavailable
+from foundation.settings import Section
 from foundation.stores.full_disk import room_at
 from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
-from retrieval.index.chroma_collections import PAGE, Collections, Options
-from retrieval.index.exact_search import Access, SavedIndex, best
+from retrieval.index.chroma_collections import PAGE, Collections
+from retrieval.index.exact_search import Access, ExactIndex, best
+from retrieval.index.lock import Ownership
 from retrieval.index.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,14 @@ log = logging.getLogger(__name__)
 TOGETHER = 5
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
 _NO_ROOM = 1 << 20
+
+
+class Options(Section):
+    folder: Path = Path("index")
+    """The folder, relative to the data folder."""
+    exact_up_to: int = Field(default=20_000, ge=0)
+    """Most vectors of a shelf that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all shelves
+    together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
 
 
 class ChromaVectorIndex:
@@ -53,16 +64,14 @@ class ChromaVectorIndex:
         # Number of calls in progress; `_gate` guards it and `_closed`
         self._inside = 0
         self._closed = False
-        self._small = SavedIndex(folder)
-        self._seal = Seal(folder / "seal", self._store)
+        self._owner = Ownership(folder / "owner.lock", what="The vector index")
+        self._small = ExactIndex(f"The vector index {folder}")
+        self._seal = Seal(folder / "seal-2", self._store)
         try:
             if self._store.exists():
                 self._open_what_is_there()
-            self._move_what_is_large()  # more was small before
         except BaseException:
-            if self._large:
-                self._large.close()
-            self._small.close()
+            self._owner.release()
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -103,15 +112,15 @@ class ChromaVectorIndex:
             return best(hits, limit)
 
     def sequence(self) -> int:
-        return self._position()[0]
+        with self._use():
+            return self._small.sequence()
 
     def stamp(self) -> str:
-        return self._position()[1]
+        with self._use():
+            return self._small.stamp()
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         with self._change():
-            if self._large:
-                self._large.set_sequence(sequence, stamp)
             self._small.set_sequence(sequence, stamp)
 
     def count(self) -> int:
@@ -125,7 +134,7 @@ class ChromaVectorIndex:
                 self._large.clear()
 
     def close(self) -> None:
-        """Save, close, seal and release the folder. A second call does nothing."""
+        """Close, seal and release the folder. A second call does nothing."""
         with self._changing:
             with self._gate:
                 if self._closed:
@@ -137,7 +146,8 @@ class ChromaVectorIndex:
                 if self._large:
                     self._close_chroma(self._large)
             finally:
-                self._small.close()  # last, since it lets go of the folder
+                self._small.close()
+                self._owner.release()
 
     def _close_chroma(self, chroma: Collections) -> None:
         empty = False
@@ -150,26 +160,17 @@ class ChromaVectorIndex:
             with suppress(OSError):  # without a seal the next start fills it anew
                 self._seal.write()
 
-    def _position(self) -> tuple[int, str]:
-        with self._use():
-            small = self._small.sequence(), self._small.stamp()
-            return min(small, self._large.position) if self._large else small
-
     def _open_what_is_there(self) -> None:
-        if not self._seal.is_intact():
-            text = (
-                "The vector index %s was not closed in order, is damaged, or is of another version. It is filled anew."
-            )
-            log.warning(text, self._store)
-            with self._translate_errors():
-                self._seal.break_()
-                self._small.forget()  # before the folder: after a second kill its file would say that all is there
-                shutil.rmtree(self._store)
+        if self._seal.is_intact():
+            self._open_chroma()
             return
-        large = self._open_chroma()
-        for access in self._small.shelves():
-            if access in large:  # it moved to Chroma after the small shelves were saved
-                self._small.delete([item.chunk_id for item in self._small.shelf(access)])
+        log.warning(
+            "The vector index %s was not closed in order, is damaged, or is of another version. It is filled anew.",
+            self._store,
+        )
+        with self._translate_errors():
+            self._seal.break_()
+            shutil.rmtree(self._store)
 
     def _open_chroma(self) -> Collections:
         with self._translate_errors():
@@ -182,9 +183,7 @@ class ChromaVectorIndex:
         while (shelf := self._small.largest()) and (shelf[1] > most or self._small.count() > TOGETHER * most):
             items = self._small.shelf(shelf[0])
             with self._translate_errors():
-                if self._large is None:
-                    self._open_chroma().set_sequence(self._small.sequence(), self._small.stamp())
-                self._large.add(shelf[0], items)  # type: ignore[union-attr]  # it was just opened
+                (self._large or self._open_chroma()).add(shelf[0], items)
             self._small.delete([item.chunk_id for item in items])
 
     @contextmanager

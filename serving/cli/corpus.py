@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foundation.clock import SystemClock
-from foundation.errors import StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
 from serving.cli.opening import build_ledger, open_parts
@@ -69,7 +68,6 @@ def corpus(
     stack: Stack = STACK,
 ) -> None:
     """Its size and sources, what is old or superseded, and which documents say the same."""
-    from retrieval.contract import VectorIndex
     from retrieval.ingest import near_duplicates
 
     scope = Scope(tenant, frozenset(groups or ()))
@@ -88,11 +86,6 @@ def corpus(
             "chunks_in_ledger": ledger.chunk_count(),
             "changes": ledger.sequence(),
         }
-        try:
-            vectors = parts.part("retrieval.vectors", settings.retrieval.vectors, VectorIndex)
-            index |= {"chunks_in_index": vectors.count(), "behind": ledger.sequence() - vectors.sequence()}
-        except StoreInUse as error:
-            index |= {"chunks_in_index": None, "behind": None, "note": str(error)}
     content = {
         "statistics": near_duplicates.statistics(documents, refusals),
         "index": index,

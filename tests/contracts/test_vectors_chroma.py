@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -90,10 +89,10 @@ def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_
     index.upsert([item("a", 7, attributes={"page": 7})])
     assert collections(index) == []
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("de", 3))
-    assert collections(index) == ["shelf", "state"]
+    assert collections(index) == ["shelf"]
     index.close()
     index = limited(data_dir, 4)
-    assert index.count() == 5
+    assert (index.count(), index.sequence(), index.stamp()) == (5, 0, "")
     assert [found(index, seed=seed)[0] for seed in (7, 1, 2, 3, 4)] == list("abcde")
     assert on_pages(index, 1, 7) == ["a", "b"]
     assert on_pages(index, 0) == []
@@ -112,7 +111,7 @@ def test_a_copy_that_failed_does_not_count_and_is_made_again(
         patch.setattr(chroma_collections, "_write_and_check", fails)
         with pytest.raises(StoreUnavailable, match="stopped here"):
             index.upsert([item("c", 2)])
-    assert collections(index) == ["shelf", "state"]
+    assert collections(index) == ["shelf"]
     assert sorted(found(index)) == ["a", "b", "c"]
     killed = limited(shutil.copytree(data_dir, tmp_path / "killed"), 2)
     assert (collections(killed), killed.count(), killed.sequence()) == ([], 0, 0)
@@ -123,13 +122,28 @@ def test_a_copy_that_failed_does_not_count_and_is_made_again(
     index.close()
 
 
-def test_an_index_that_is_opened_with_a_lower_limit_gets_its_graph(data_dir: Path) -> None:
-    index = limited(data_dir, 9)
-    index.upsert(item(name, seed) for seed, name in enumerate("abcde"))
+def test_what_chroma_has_is_not_written_again_when_all_is_offered_at_the_next_start(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chromadb.api.models.Collection import Collection
+
+    written, upsert = list[str](), Collection.upsert
+    monkeypatch.setattr(
+        Collection, "upsert", lambda self, ids, *rest: (written.extend(ids), upsert(self, ids, *rest))[1]
+    )
+    offered = [item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc")]
+    board = item("d", 4, groups=frozenset({"board"}))
+    index = limited(data_dir, 2)
+    index.upsert([*offered, board])
     index.close()
-    index = limited(data_dir, 4)
-    assert collections(index) == ["shelf", "state"]
-    assert [found(index, seed=seed)[0] for seed in range(5)] == list("abcde")
+    assert sorted(written) == list("abc")
+    index = limited(data_dir, 2)
+    written.clear()
+    changed = item("b", 7, attributes={"page": 7})
+    index.upsert([offered[0], changed, offered[2], board])
+    assert written == ["b"]
+    assert (index.count(), on_pages(index, 1), on_pages(index, 7)) == (4, [], ["b"])
+    assert found(index, seed=7)[0] == "b"
     index.close()
 
 
@@ -171,7 +185,7 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
             refuses_within(index, 60)
             with pytest.raises(StoreInUse):
                 limited(data_dir, 0)
-            assert not (data_dir / "index" / "seal").exists()
+            assert not (data_dir / "index" / "seal-2").exists()
         finally:
             let_go.set()
         assert search.result() == ["a"]
@@ -216,76 +230,28 @@ def test_a_chroma_that_was_not_closed_in_order_is_never_read_and_all_is_filled_a
     filled.close()
 
 
-SLEEPER = """
-import json, sys
-from pathlib import Path
-from tests.contracts.test_vectors import found, item, opened
-
-index = opened("chroma", Path(sys.argv[1]))
-for _ in range(2):
-    print(json.dumps([index.count(), index.sequence(), index.stamp(), found(index), "chromadb" in sys.modules]))
-    index.upsert([item("c", 1)])
-index.close()
-"""
-
-
-def told_by_another_process(data_dir: Path) -> list[Any]:
-    asked = [sys.executable, "-c", SLEEPER, str(data_dir)]
+def test_small_shelves_are_written_and_searched_without_chroma_and_leave_no_file(data_dir: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.contracts.test_vectors import found, item, opened\n"
+        "index = opened('chroma', Path(sys.argv[1])); index.upsert([item('a', 1), item('b', 2)])\n"
+        "print(found(index, seed=1), 'chromadb' in sys.modules); index.close()"
+    )
+    asked = [sys.executable, "-c", program, str(data_dir)]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.stdout == "['a', 'b'] False\n", done.stderr
+    assert [path.name for path in data_dir.rglob("*") if path.is_file()] == ["owner.lock"]
 
 
-def test_small_shelves_are_written_and_searched_without_chroma(data_dir: Path) -> None:
+def test_a_second_owner_is_refused_until_the_first_has_closed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.index.lock.PATIENCE_S", 0.0)
     index = opened("chroma", data_dir)
-    index.upsert([item("a", 1), item("b", 2)])
-    index.set_sequence(7, "mark")
+    with pytest.raises(StoreInUse, match="belongs to process"):
+        opened("chroma", data_dir)
     index.close()
-    (saved,), searched = data_dir.rglob("rows-*"), opened("chroma", data_dir)
-    written = saved.stat().st_ino, saved.stat().st_mtime_ns
-    assert found(searched, seed=1)[0] == "a"
-    searched.close()
-    assert (saved.stat().st_ino, saved.stat().st_mtime_ns) == written, "who only searches writes nothing"
-    before, after = told_by_another_process(data_dir)
-    assert before == [2, 7, "mark", ["a", "b"], False]
-    assert (after[:3], sorted(after[3]), after[4]) == ([3, 7, "mark"], ["a", "b", "c"], False)
-    assert told_by_another_process(data_dir)[0] == [3, 7, "mark", ["a", "c", "b"], False]
-
-
-@pytest.mark.parametrize("exact_up_to", [9, 1], ids=["in memory", "moved to Chroma meanwhile"])
-def test_after_a_kill_it_says_up_to_where_it_is_complete(exact_up_to: int, data_dir: Path, tmp_path: Path) -> None:
-    index = limited(data_dir, exact_up_to)
-    index.upsert([item("a")])
-    index.set_sequence(1, "one")
     index.close()
-    again = limited(data_dir, exact_up_to)
-    again.upsert([item("b", 1)])
-    again.set_sequence(2, "two")
-    killed = limited(shutil.copytree(data_dir, tmp_path / "killed"), exact_up_to)
-    again.close()
-    known = exact_up_to == 9  # what Chroma held is filled from the ledger, and so is the rest then
-    assert (killed.sequence(), killed.stamp()) == ((1, "one") if known else (0, ""))
-    assert found(killed) == (["a"] if known else [])
-    assert killed.count() == len(found(killed))
-    killed.close()
-    last = limited(data_dir, exact_up_to)
-    assert (last.sequence(), last.stamp(), sorted(found(last))) == (2, "two", ["a", "b"])
-    last.close()
-
-
-@pytest.mark.parametrize("place", [b'"one"', direction(0).astype("<f4").tobytes()], ids=["names", "vectors"])
-def test_a_damaged_file_of_small_shelves_is_filled_anew(place: bytes, data_dir: Path) -> None:
-    index = opened("chroma", data_dir)
-    index.upsert([item("a", 0)])
-    index.set_sequence(1, "one")
-    index.close()
-    (saved,) = data_dir.rglob("rows-*.npz")
-    content = bytearray(saved.read_bytes())
-    content[content.index(place) + 2] ^= 1
-    saved.write_bytes(content)
-    again = opened("chroma", data_dir)
-    assert (again.count(), again.sequence(), again.stamp()) == (0, 0, "")
-    again.close()
+    opened("chroma", data_dir).close()
+    with pytest.raises(StoreUnavailable, match="closed by this process"):
+        index.count()
 
 
 def test_a_damaged_chroma_goes_and_all_is_filled_anew(data_dir: Path) -> None:
@@ -298,38 +264,6 @@ def test_a_damaged_chroma_goes_and_all_is_filled_anew(data_dir: Path) -> None:
     again = limited(data_dir, 1)
     assert (again.count(), again.sequence()) == (0, 0)
     assert not (data_dir / "index" / "chroma").exists()
-    again.close()
-
-
-def test_what_is_known_of_small_shelves_is_saved_with_them(data_dir: Path) -> None:
-    index = limited(data_dir, 9)
-    index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("abc"))
-    index.close()
-    index = limited(data_dir, 9)
-    assert on_pages(index, 0, 2) == ["a", "c"]
-    index.close()
-
-
-def test_where_small_shelves_cannot_be_saved_what_was_saved_last_stays(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, *_: Any) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
-    index.set_sequence(1, "one")
-    index.close()
-    index = opened("chroma", data_dir)
-    index.upsert([item("b", 1)])
-    index.set_sequence(2, "two")
-    with monkeypatch.context() as patch:
-        patch.setattr("numpy.savez", full)
-        index.close()
-    assert [path.name for path in data_dir.rglob("rows-*")] == ["rows-2.npz"]
-    again = opened("chroma", data_dir)
-    assert (found(again), again.sequence(), again.stamp()) == (["a"], 1, "one")
     again.close()
 
 
@@ -355,28 +289,11 @@ def test_what_fails_on_a_full_disk_says_so_whatever_chroma_calls_it(
     index.close()
 
 
-def test_a_snapshot_that_cannot_be_read_is_done_without(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = opened("chroma", data_dir)
-    index.upsert([item("a")])
-    index.close()
-
-    def no_memory(*_: Any) -> None:
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("numpy.load", no_memory)
-        again = opened("chroma", data_dir)
-    assert (again.count(), again.sequence()) == (0, 0)
-    again.close()
-
-
 def test_the_largest_shelf_moves_where_all_together_are_too_many(data_dir: Path) -> None:
-    index = limited(data_dir, 9)
+    index = limited(data_dir, 1)
     index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcdef"))
+    assert (collections(index), index.count()) == (["shelf"], 6)
     index.close()
-    again = limited(data_dir, 1)
-    assert (collections(again), again.count()) == (["shelf", "state"], 6)
-    again.close()
 
 
 def test_opening_chroma_that_failed_is_tried_again_with_a_client_of_its_own(
@@ -387,13 +304,13 @@ def test_opening_chroma_that_failed_is_tried_again_with_a_client_of_its_own(
     index, closed, close = limited(data_dir, 1), [], Client.close
     index.upsert([item("a")])
     with monkeypatch.context() as patch:
-        patch.setattr(Collections, "_look_around", lambda _: 1 / 0)
+        patch.setattr(Client, "list_collections", lambda _: 1 / 0)
         patch.setattr(Client, "close", lambda self: closed.append(close(self)))
         with pytest.raises(StoreUnavailable, match="division"):
             index.upsert([item("b", 1)])
     assert len(closed) == 1
     index.upsert([item("b", 1)])
-    assert (collections(index), sorted(found(index))) == (["shelf", "state"], ["a", "b"])
+    assert (collections(index), sorted(found(index))) == (["shelf"], ["a", "b"])
     index.close()
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from foundation.types import Scope
 from retrieval.documents import VectorItem
-from retrieval.filters import Between
 from retrieval.index.exact_search import ExactIndex, Rows
 
 A, B, C = np.eye(3, dtype=np.float32)
@@ -55,21 +50,3 @@ def test_the_largest_shelf_is_told_and_one_that_is_empty_is_gone() -> None:
     index.delete(["a", "b"])
     assert index.largest() == (("north", frozenset()), 1)
     assert [kept.chunk_id for kept in index.shelf(("north", frozenset()))] == ["c"]
-
-
-def test_what_is_saved_is_read_with_all_that_is_known(tmp_path: Path) -> None:
-    index = ExactIndex()
-    day = date(2026, 1, 15)
-    first = item("a", A, day=day, valid=True)
-    index.upsert([first, replace(item("b", B), attributes=first.attributes), item("c", C, pages=3)])
-    index.set_sequence(4, "four")
-    index.save(tmp_path / "rows.npz")
-    again = ExactIndex()
-    again.load(tmp_path / "rows.npz")
-    assert (again.sequence(), again.stamp(), again.count()) == (4, "four", 3)
-    first, second, third = again.shelf(("acme", frozenset()))
-    assert (first.attributes, third.attributes) == ({"day": day, "valid": True}, {"pages": 3})
-    assert first.attributes is second.attributes
-    assert again.search(B, ACME, limit=9, where=Between("day", low=day)) == [("b", 1.0), ("a", 0.0)]
-    again.load(tmp_path / "none.npz")
-    assert again.count() == 3
