@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -17,6 +18,8 @@ def fork_for_each_order(libraries: Iterable[str], serve: Callable[[Any], None]) 
     """
     for library in libraries:
         importlib.import_module(library)
+    gc.collect()
+    gc.freeze()  # else each of them looks at a million objects again, and copies the memory they lie in
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
     for order in iter(sys.stdin.readline, ""):
         number = os.fork()

@@ -15,7 +15,7 @@ IMPORTED = ["__main__"]
 def preload(*modules: str) -> None:
     """Said when a test file is imported, so that the modules of all of them are there before the first fork."""
     IMPORTED.extend(modules)
-    CONTEXT.set_forkserver_preload(IMPORTED)
+    CONTEXT.set_forkserver_preload([*IMPORTED, "tests.frozen"])
 
 
 def fork(

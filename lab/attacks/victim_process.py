@@ -15,8 +15,10 @@ from pathlib import Path
 from lab.forking import fork_for_each_order
 
 LIBRARIES = (
-    "cryptography.fernet", "jsonschema", "langchain.agents", "langgraph.graph", "mcp.server", "opentelemetry.sdk.metrics",
-    "opentelemetry.sdk.trace.export", "opentelemetry.instrumentation.genai.langchain", "regex", "uvloop", "websockets",
+    "anyio._backends._asyncio", "cryptography.fernet", "jsonschema", "langchain.agents", "langgraph.checkpoint.sqlite",
+    "langgraph.graph", "mcp.server", "numpy", "numpy.typing", "opentelemetry.sdk.metrics", "opentelemetry.sdk.trace.export",
+    "opentelemetry.instrumentation.genai.langchain", "regex", "uvicorn.loops.auto", "uvicorn.protocols.websockets.auto",
+    "uvloop", "websockets",
 )  # fmt: skip
 """Loaded by every server. Modules of ours are not: a defence that is taken out must be gone before somebody imports it."""
 
