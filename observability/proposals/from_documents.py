@@ -91,17 +91,18 @@ class Checks:
     texts: Sequence[DocumentText]
     search: Search
     known: set[str] = field(default_factory=set)
-    """Questions that are already cases."""
+    """Questions that are already cases, in small letters."""
     left_out: Counter[str] = field(default_factory=Counter)
 
     def proposal(self, draft: Draft) -> Proposal | None:
         """Return an acceptable draft as a case with the place of its evidence, else `None`."""
         start = draft.about.text.find(draft.evidence) if draft.evidence else -1
-        wrong = "is a case already" if draft.question in self.known else self._find_fault(draft, start)
+        asked = draft.question.strip().casefold()
+        wrong = "is a case already" if asked in self.known else self._find_fault(draft, start)
         if wrong:
             self.left_out[wrong] += 1
             return None
-        self.known.add(draft.question)
+        self.known.add(asked)
         case = GoldenCase(
             id=f"g-{hashlib.sha256(draft.question.encode()).hexdigest()[:12]}",
             question=draft.question,

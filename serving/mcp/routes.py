@@ -25,7 +25,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lambda context: context.request_context.request.state.principal,  # type: ignore[union-attr]  # over HTTP it has one
         runtime.lifecycle,
         place=runtime.place,
-        version=app.version,
     )
     server.streamable_http_app(
         json_response=True,

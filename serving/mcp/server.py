@@ -17,6 +17,7 @@ from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.output.markdown import markdown, markdown_values
 from foundation.types import Principal
+from observability.telemetry import metrics
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
@@ -48,14 +49,13 @@ def mcp_server(
     lifecycle: Lifecycle,
     *,
     place: Place = lambda _: nullcontext(),
-    version: str = "0",
 ) -> MCPServer[Any]:
     """Return the server. `caller_of` reads a call's caller from its context; `place` holds a place for the call."""
     server: MCPServer[Any] = MCPServer(
         name="sixply",
         title=system.settings.serving.brand.name,
         instructions=INSTRUCTIONS,
-        version=version,
+        version=metrics.version(),
         log_level="WARNING",
     )
 

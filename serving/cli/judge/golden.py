@@ -71,7 +71,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         texts = _texts(system, files.tenants, tenant)
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
-        known = {case.question for case in read_known_cases(out)}
+        known = {case.question.strip().casefold() for case in read_known_cases(out)}
 
         def search(question: str, scope: Scope, limit: int) -> list[Hit]:
             return system.retriever.retrieve(question, scope, limit=limit)

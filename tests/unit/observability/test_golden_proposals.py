@@ -121,7 +121,7 @@ def test_a_proposal_has_the_place_of_its_evidence_and_is_a_case() -> None:
     ],
 )
 def test_what_is_not_fit_to_be_shown_is_left_out_with_the_reason(draft: Draft, why: str) -> None:
-    checked = checks(known={"Known already?"})
+    checked = checks(known={"known already?"})
     assert checked.proposal(draft) is None
     ((reason, count),) = checked.left_out.items()
     assert why in reason
