@@ -55,6 +55,28 @@ class Used(BaseModel):
     completion_tokens_details: MoreDetails = None
 
 
+class Thoughts:
+    """Moves what stands between <think> and </think> at the head of a reply to where most servers put thoughts."""
+
+    _head: str | None = ""
+
+    def move(self, delta: dict[str, Any], *, last: bool) -> None:
+        text = delta.get("content") or ""
+        if self._head is None or not isinstance(text, str):
+            return
+        self._head += text
+        head = self._head.lstrip()
+        if head.startswith("<think>"):
+            thoughts, end, said = head.partition("</think>")
+            delta["content"], delta["reasoning_content"] = said.lstrip(), text
+            # of a long thought only what may become its end
+            self._head = None if end else f"<think>{thoughts[7:][-8:]}"
+        elif last or not "<think>".startswith(head):
+            delta["content"], self._head = self._head, None
+        else:
+            delta["content"] = ""
+
+
 class PlainStream(AsyncStream[object]):
     """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
 
@@ -68,10 +90,15 @@ class PlainStream(AsyncStream[object]):
     async def __stream__(self) -> AsyncIterator[Any]:
         used: Any = None
         reasons: set[str] = set()
+        thoughts = Thoughts()
         piece: Any
         async for piece in super().__stream__():
             used = piece.pop("usage", None) or used
-            reasons |= {str(choice.get("finish_reason") or "") for choice in piece.get("choices") or ()}
+            for choice in piece.get("choices") or ():
+                reasons.add(str(choice.get("finish_reason") or ""))
+                if not choice.get("index"):
+                    choice["delta"] = choice.get("delta") or {}
+                    thoughts.move(choice["delta"], last=bool(choice.get("finish_reason")))
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -109,14 +136,19 @@ class OpenAICompatibleChat(ChatOpenAI):
     ) -> ChatGenerationChunk | None:
         # a second choice, where somebody asked for several, would be mixed into the first
         chunk["choices"] = [choice for choice in chunk.get("choices") or () if not choice.get("index")]
+        thoughts = None
         for choice in chunk["choices"]:
             delta = choice.setdefault("delta", None) or {}  # some servers leave out what LangChain looks up
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"
+            thoughts = delta.get("reasoning_content") or delta.get("reasoning")
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
                 call.setdefault("function", None)
-        return super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        if made and thoughts:  # LangChain leaves them out, and a model that thinks long would seem to be silent
+            made.message.additional_kwargs["reasoning_content"] = str(thoughts)
+        return made
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""

@@ -83,8 +83,11 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     """
     if isinstance(error, SixplyError):
         return error
-    if isinstance(ours := error.__cause__, ComponentError):  # raised by our own connections, below the vendor's client
-        return type(ours)(str(ours), retry_after_s=ours.retry_after_s)
+    cause = error.__cause__
+    while cause is not None:  # ours was raised by our own connections, below the vendor's client and LangChain's
+        if isinstance(cause, ComponentError):
+            return type(cause)(str(cause), retry_after_s=cause.retry_after_s)
+        cause = cause.__cause__
     status = _status(error)
     if status is not None and status >= 300:
         kind = _STATUSES.get(status, UpstreamRejected if status < 500 else UpstreamDown)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from langchain_core.messages import HumanMessage
 
-from tests.doubles.provider import Behaviour, garbage, strict
+from foundation.components import Context
+from models.chat import openai_compatible
+from models.resilience.streams import read_first_words, stream_of
+from tests.doubles.provider import Behaviour, FaultyProvider, garbage, strict
 from tests.integration.test_strong_model import QUESTION, Serve, serve
 
 __all__ = ["serve"]
@@ -171,3 +175,30 @@ def test_a_second_choice_is_not_mixed_into_the_first(serve: Serve) -> None:
     ends = [other(finish_reason="length"), both, {"choices": [], "usage": USED}]
     (answer,) = answers(serve, [stream(*(each for pair in words for each in pair), *ends)])
     assert (answer["text"], answer["stop_reason"]) == (TEXT, "complete"), answer
+
+
+def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(serve: Serve) -> None:
+    thoughts = "<think>\nAda asks.\n</think>\n\n"
+    letters = [piece(content=letter) for letter in thoughts + TEXT]
+    at_once = [piece(content=f" {thoughts}{TEXT}"), piece("stop")]
+    other = ["<thin ice", "<", "5 < 6</think>", "\n* one\n* two"]
+    asked = [stream(*letters, piece("stop")), stream(*at_once)]
+    plain = [stream(*(piece(content=letter) for letter in text), piece("stop")) for text in other]
+    replies = answers(serve, *([behaviour] for behaviour in (*asked, *plain)))
+    assert [answer["text"] for answer in replies] == [TEXT, TEXT, *map(str.strip, other)]
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+async def test_a_model_that_thinks_is_not_silent(serve: Serve, name: str) -> None:
+    del serve
+    first = {"role": "assistant", "content": ""}
+    thinking = stream(piece(**first), piece(**{name: "Well", "content": None}), piece(content=TEXT), piece("stop"))
+    with FaultyProvider(thinking) as provider:
+        options = openai_compatible.Options(model="a-strong-one", base_url=f"{provider.url}/v1", api_key="a key")
+        model = openai_compatible.build(options, cast("Context", None))
+        begin, rest = await read_first_words(stream_of(model, [HumanMessage("Hello?")], None, {}))
+        await rest.aclose()
+    assert [chunk.message.additional_kwargs for chunk in begin if chunk.message.additional_kwargs] == [
+        {"reasoning_content": "Well"}
+    ]
+    assert "".join(chunk.text for chunk in begin) == ""

@@ -68,3 +68,6 @@ def test_what_our_connections_refuse_keeps_its_words_through_a_vendors_client() 
     outer.__cause__ = UpstreamMalformed("A reply has more bytes.")
     assert str(translate(outer)) == "A reply has more bytes."
     assert isinstance(translate(outer), UpstreamMalformed)
+    outermost = RuntimeError("LangChain's own, around the client's.")
+    outermost.__cause__ = outer
+    assert str(translate(outermost)) == "A reply has more bytes."
