@@ -47,8 +47,8 @@ def main() -> None:
         keys = KeyStore.of(system.settings, system.context.clock)
         key = keys.create(subject=VISITOR.subject, tenant=VISITOR.tenant, roles=sorted(VISITOR.roles))
         bearer = {"Authorization": f"Bearer {key}"}
-        http = system.settings.serving.http
-        print(f"places: {http.concurrent_answers} at work, {http.queued_answers} that wait ([serving.http])")
+        places = system.settings.serving.http.concurrent_answers
+        print(f"places: {places} at work, half as many that wait ([serving.http] concurrent_answers)")
         print("callers questions  answers a second    p50      p95  refused (503)")
         with running(system) as url, httpx2.Client(base_url=url, headers=bearer, timeout=60, trust_env=False) as client:
             call(client, 0)  # the first question loads models and is not measured

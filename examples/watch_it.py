@@ -35,7 +35,7 @@ def main() -> None:
         system.telemetry.flush()
         assert answer.trace_id is not None
         show_trace(system, answer.trace_id)
-    down = {"models": {"chat": {"use": "scripted", "raises": "upstream_down"}, "resilience": {"wait_max_s": 0}}}
+    down = {"models": {"chat": {"use": "scripted", "raises": "upstream_down"}, "resilience": {"attempts": 1}}}
     with small_system({**down, "orchestration": {"answers": {"compose": "generative"}, "tools": []}}) as system:
         for question in ("What does a bicycle cost?", "How long does the crossing take?"):
             try:

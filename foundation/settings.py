@@ -7,7 +7,6 @@ SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +25,9 @@ CODE = Path(__file__).resolve().parent
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
-# Files and folders to read; what the system writes (data_dir) is relative to the current folder instead
-BESIDE_STACK = re.compile(
-    r"(profiles\..+\.)?(observability\.(golden_set|outcomes_file|judge\.rubric)|"
-    r"orchestration\.prompts\.(tenants\..+\.)?folder|serving\.brand\.logo)"
-)
+# Marks the field of a file or folder to read, which in stack.toml is relative to that file's folder (json_schema_extra).
+# What the system writes (data_dir) is relative to the current folder instead
+BESIDE_STACK: dict[str, Any] = {"relative_to": "stack.toml"}
 
 
 class Section(BaseModel):
@@ -154,7 +151,7 @@ def read_settings(
         UnknownSetting: no layer knows a key; the text names it, the existing keys and the nearest.
         InvalidSetting: the file is missing or no TOML, or a value does not fit.
     """
-    file = read_stack(path)
+    file = read_stack(path, root)
     profiles = file.pop("profiles", {})
     profile = profile or os.environ.get("SIXPLY_PROFILE")
     sources: list[tuple[str, Mapping[str, Any]]] = [(path.name, file)]
@@ -231,19 +228,25 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InvalidSetting(f"{path} is not valid TOML: {error}. Correct that line.") from error
 
 
-def read_stack(path: Path) -> dict[str, Any]:
-    """Read stack.toml. Paths of `BESIDE_STACK` become relative to its folder. Raises InvalidSetting: as `read_toml`."""
-    return _anchor(read_toml(path), path.parent, "")
+def read_stack(path: Path, root: type[BaseModel]) -> dict[str, Any]:
+    """Read stack.toml. Paths of fields marked `BESIDE_STACK` become relative to its folder. Raises InvalidSetting: as `read_toml`."""
+    return {**_anchor(read_toml(path), root, path.parent)}
 
 
-def _anchor(values: Mapping[str, Any], folder: Path, prefix: str) -> dict[str, Any]:
-    anchored = dict(values)
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            anchored[name] = _anchor(value, folder, f"{prefix}{name}.")
-        elif isinstance(value, str) and BESIDE_STACK.fullmatch(prefix + name):
-            anchored[name] = str(folder / value)
-    return anchored
+def _anchor(value: Any, field: Any, folder: Path) -> Any:
+    if isinstance(value, Mapping):
+        below = _fields_of(field)
+        # a name that is no field is the operator's, of a tenant or a profile
+        return {name: _anchor(inner, below.get(name, field), folder) for name, inner in value.items()}
+    marked = isinstance(value, str) and getattr(field, "json_schema_extra", None) == BESIDE_STACK
+    return str(folder / value) if marked else value
+
+
+def _fields_of(field: Any) -> Mapping[str, Any]:
+    """Return the fields of a section, or of the one that a field has; empty where there is none."""
+    kind = getattr(field, "annotation", field)
+    parts = (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, BaseModel))
+    return next((part.model_fields for part in parts), {})
 
 
 def read_section(path: Path, section: type[SectionType]) -> SectionType:
@@ -309,9 +312,12 @@ def _explain(
     key, why, known = find_mistake(error, root)
     below = (place for name, place in origins.items() if name.startswith(f"{key}."))
     origin = origins.get(key) or next(below, path.name)
+    steps = key.split(".")
+    for file, section, keys in getattr(root, "removed", ()):
+        if key.rpartition(".")[0] == section and steps[-1] in keys.split():
+            known = f"It is a constant in {file} now: take it out here."
     if known is not None:
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
-    steps = key.split(".")
     found = error.errors(include_url=False)[0]["input"]
     value = "" if any(map(is_secret, steps)) else f" (found {mask_values(found, name=steps[-1])!r})"
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
@@ -330,9 +336,7 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
 
 
 def _keys_of(section: type[BaseModel], where: list[str]) -> list[str]:
+    fields: Mapping[str, Any] = section.model_fields
     for step in where:
-        if step in section.model_fields:
-            kind = section.model_fields[step].annotation
-            kinds = [part for part in (*get_args(kind), kind) if isinstance(part, type)]
-            section = next((part for part in kinds if issubclass(part, BaseModel)), section)
-    return list(section.model_fields)
+        fields = _fields_of(fields.get(step)) or fields
+    return list(fields)

@@ -13,17 +13,12 @@ from foundation.settings import Part, Section
 class ResilienceSettings(Section):
     attempts: int = Field(default=3, ge=1, le=10)
     """Most attempts of a call, including the first; only retryable errors are retried."""
-    retry_share: float = Field(default=0.2, ge=0, le=1)
-    """Share of a model's calls that may be retries, after ten saved ones are spent, so that an outage does not multiply the load."""
     timeout_s: float = Field(default=120, gt=0)
     """Time limit of one call, including retries and fallbacks."""
     first_token_s: float = Field(default=30, gt=0)
     """Longest wait for the first word of a streamed reply. The time to connect is set by adapters."""
     gap_s: float = Field(default=15, gt=0)
     """Longest silence within a streamed reply."""
-    wait_max_s: float = Field(default=8, ge=0)
-    breaker_failures: int = Field(default=5, ge=1)
-    breaker_open_s: float = Field(default=30, gt=0)
 
 
 class TenantModels(Section):

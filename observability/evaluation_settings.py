@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, NonNegativeFloat
 
-from foundation.settings import Part, Section, one_of
+from foundation.settings import BESIDE_STACK, Part, Section, one_of
 
 # Shares allow an absolute loss: with 0.02, recall may fall from 0.90 to 0.88. Times, money and memory allow a relative
 # one: with 0.25, an answer may take a quarter longer. `None`: shown, not judged.
@@ -41,12 +41,10 @@ class JudgeSettings(Section):
 
     chat: Part | None = None
     """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
-    rubric: Path | None = None
+    rubric: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """File of the rubric; unset for the bundled `observability/evaluation/rubric.md`."""
     min_agreement: float = Field(default=0.4, ge=0, le=1)
     """Minimum, for each mark, of the lower end of the interval of its weighted kappa with people."""
-    min_valid: float = Field(default=0.95, ge=0, le=1)
-    """Minimum share of the answers for which it gave a verdict."""
 
 
 class EvaluationSections(Section):
@@ -55,4 +53,4 @@ class EvaluationSections(Section):
     scored_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
     judge: JudgeSettings = JudgeSettings()
-    outcomes_file: Path = Path("outcomes.toml")
+    outcomes_file: Path = Field(default=Path("outcomes.toml"), json_schema_extra=BESIDE_STACK)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from foundation.components import load_if_there
-from foundation.settings import Part, Section
+from foundation.settings import BESIDE_STACK, Part, Section
 
 _evaluation = load_if_there("observability.evaluation_settings")
 Sections: Any = _evaluation.EvaluationSections if _evaluation else Section
@@ -17,5 +19,5 @@ class ObservabilitySettings(Sections):  # type: ignore[misc]  # those of evaluat
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""
     service_name: str = "sixply"
-    golden_set: Path = Path("examples/support_desk")
+    golden_set: Path = Field(default=Path("examples/support_desk"), json_schema_extra=BESIDE_STACK)
     """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from foundation.settings import Part, Section
+from foundation.settings import BESIDE_STACK, Part, Section
 
 # A wildcard in the policy: every role, tenant or name
 EVERYBODY = "*"
@@ -15,7 +15,6 @@ EVERYBODY = "*"
 
 class AnswerSettings(Section):
     compose: Literal["auto", "extractive", "generative"] = "auto"
-    rewrites: int = Field(default=1, ge=0, le=5)
     evidence: int = Field(default=6, ge=1)
     """Number of documents whose sentences are considered, and that a model's search of the documents returns."""
     passages: int = Field(default=3, ge=1)
@@ -43,8 +42,6 @@ class BudgetSettings(Section):
     """Limits of each tenant."""
     tenants: dict[str, DayLimits] = Field(default_factory=dict)
     """Limits of single tenants, by name, in place of `tenant_day`."""
-    warn_share: float = Field(default=0.8, gt=0, le=1)
-    """Share of a day's limit from which the log warns, once a day for each limit, and `sixply_budget_used_share` should alert."""
 
 
 class TenantRules(Section):
@@ -78,7 +75,7 @@ class PolicySettings(Section):
 
 
 class PromptFolder(Section):
-    folder: Path | None = None
+    folder: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A folder whose Markdown files replace those of the same name in `orchestration/prompts`."""
 
 

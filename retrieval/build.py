@@ -20,7 +20,7 @@ from retrieval.documents import Fingerprint, Parsed, ParseLimits
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
 from retrieval.ingest.parsing import parse_here, plain_parser
 from retrieval.ingest.pipeline import Ingestor
-from retrieval.ingest.refused_files import RefusedFiles
+from retrieval.ingest.refused_files import KEPT_MB, RefusedFiles
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import ParsingSettings, RetrievalSettings
 
@@ -78,7 +78,7 @@ def open_retrieval(
         parse=parse or open_parser(settings.parsing, assembly),
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
-        refused=RefusedFiles(refused, max_mb=settings.parsing.keep_refused_mb) if refused else None,
+        refused=RefusedFiles(refused, max_mb=KEPT_MB) if refused else None,
         same_parts=same_parts,
         workers=helpers and helpers.prepare,
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # half of what a parser's child process would take to start, 
 Vectors: TypeAlias = "npt.NDArray[np.float32]"
 # Stands in a document's text where a page, slide or sheet ends
 PAGE_BREAK = "\f"
+# Characters of text that a document may have for each page that it may have
+PAGE_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,8 @@ from foundation.settings import Part, Section, one_of
 class ParsingSettings(Section):
     max_bytes: int = Field(default=20_000_000, gt=0)
     max_pages: int = Field(default=500, gt=0)
-    max_characters: int = Field(default=5_000_000, gt=0)
+    """Pages, or sheets, slides and so on; of any format at most 10,000 characters for each."""
     timeout_s: float = Field(default=10, gt=0)
-    memory_mb: int = Field(default=512, gt=0)
-    """Memory limit of the parsing process in MB, including about 60 for its libraries."""
-    keep_refused_mb: float = Field(default=200, ge=0)
-    """Most MB of refused files that are kept in the data folder for `make ingest RETRY=1`; 0 keeps none."""
 
 
 class FetchingSettings(Section):
@@ -31,23 +27,16 @@ class FetchingSettings(Section):
     """Private networks that may be called, such as `10.1.0.0/16`."""
     schemes: tuple[Literal["https", "http"], ...] = ("https",)
     ports: tuple[int, ...] = (443, 80)
-    redirects: int = Field(default=3, ge=0, le=20)
-    timeout_s: float = Field(default=20, gt=0)
-    """Time limit in seconds, including redirects."""
 
 
 class RankingSettings(Section):
     top_k: int = Field(default=10, ge=1)
     """Documents returned for one query."""
-    candidates: int = Field(default=150, ge=1)
-    """Passages that keyword search and vector search each fetch before fusion."""
     keyword_weight: float = Field(default=0.45, ge=0)
     vector_weight: float = Field(default=0.55, ge=0)
     foreign_vector_weight: float = Field(default=0.15, ge=0)
     """`vector_weight` for a query in other than Latin letters, since the bundled embedder reads English. With a
     multilingual one, set both alike."""
-    reranked: int = Field(default=20, ge=1)
-    """Documents that the reranker reorders; those below keep their place."""
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the reranker against the fusion; 1: its order alone."""
 

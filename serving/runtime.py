@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from foundation.components import load_if_there
 from foundation.errors import Forbidden, SixplyError
 from foundation.types import Principal
-from serving.access.admission import Admission, Work
+from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.build import SESSIONS
 from serving.processes.lifecycle import Lifecycle, turned_away
@@ -79,14 +79,13 @@ class Runtime:
     @classmethod
     def of(cls, system: System) -> Runtime:
         settings = system.settings
-        http = settings.serving.http
         callers = open_callers(settings, system.context.clock)
         lifecycle = Lifecycle()
+        answers = settings.serving.http.concurrent_answers
+        most: Mapping[Work, tuple[int, int]] = {"answers": (answers, math.ceil(QUEUED_SHARE * answers)), **PLACES}
         admission = {
-            work: Admission(
-                concurrent=getattr(http, f"concurrent_{work}"), queued=getattr(http, f"queued_{work}"), work=work
-            )
-            for work in get_args(Work)
+            work: Admission(concurrent=concurrent, queued=queued, work=work)
+            for work, (concurrent, queued) in most.items()
         }
 
         def allow(permission: Permission, principal: Principal) -> Principal:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -157,7 +156,7 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         access_log=False,  # serving/http/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # these headers can be forged: enable them only behind a proxy
-        http=partial(PatientProtocol, patience_s=http.patience_s),  # type: ignore[arg-type]  # it is only called
+        http=PatientProtocol,
         ws_max_size=http.max_json_bytes,
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/http/middleware.py)
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from foundation import names
 from foundation.components import Context, load_if_there
 from foundation.output.credentials import mask_values
-from foundation.settings import FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
+from foundation.settings import BESIDE_STACK, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
@@ -34,25 +34,16 @@ class HttpSettings(Section):
     max_json_bytes: int = Field(default=1_000_000, gt=0)
     """Maximum size of every other request body."""
     concurrent_answers: int = Field(default=4, ge=1)
-    queued_answers: int = Field(default=2, ge=0)
-    """Answers that may wait; others get 503 at once. Half of `concurrent_answers` keeps waits below half an answer."""
-    concurrent_searches: int = Field(default=4, ge=1)
-    queued_searches: int = Field(default=32, ge=0)
-    concurrent_writes: int = Field(default=2, ge=1)
-    queued_writes: int = Field(default=8, ge=0)
-    concurrent_reads: int = Field(default=8, ge=1)
-    """Lists, documents, conversations and the page: all work without a limit of its own."""
-    queued_reads: int = Field(default=64, ge=0)
-    patience_s: float = Field(default=20, gt=0)
-    """Seconds that the head of a request may take, and that a body or a reply may stall."""
+    """Answers at once, in each worker; half as many more may wait, others get 503 at once."""
     grace_s: float = Field(default=15, gt=0)
+    """Seconds that running answers have to finish when the server is told to stop."""
 
 
 class BrandSettings(Section):
     """Name and look of the page, the sign-in and the API's documentation."""
 
     name: str = Field(default=names.TITLE, min_length=1, max_length=60)
-    logo: Path | None = None
+    logo: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """An SVG without scripts, a PNG, JPEG or WebP of at most 200 kB."""
     primary: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$")
     """Colour of buttons and links, such as #2457c5; dark enough to be read on white."""
@@ -79,6 +70,23 @@ class Settings(BaseSettings):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
+    # settings that are constants now: file, section, keys. Whoever still sets one is told where it is
+    removed: ClassVar[Sequence[tuple[str, str, str]]] = (
+        ("models/resilience/retry.py", "models.resilience", "retry_share wait_max_s breaker_failures breaker_open_s"),
+        ("retrieval/documents.py", "retrieval.parsing", "max_characters"),
+        ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
+        ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),
+        ("retrieval/search/hybrid.py", "retrieval.ranking", "candidates reranked"),
+        ("orchestration/flow/document_steps.py", "orchestration.answers", "rewrites"),
+        ("retrieval/ingest/fetching.py", "retrieval.fetching", "redirects timeout_s"),
+        ("orchestration/run/spending.py", "orchestration.budget", "warn_share"),
+        ("observability/evaluation/judge.py", "observability.judge", "min_valid"),
+        ("serving/access/jwt_tokens.py", "serving.jwt", "leeway_s"),
+        ("serving/http/answer_cache.py", "serving.answer_cache", "recent"),
+        ("serving/http/patience.py", "serving.http", "patience_s"),
+        ("serving/access/admission.py", "serving.http", "queued_answers queued_searches queued_writes queued_reads"),
+        ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
+    )
 
     foundation: FoundationSettings = FoundationSettings()
     models: ModelsSettings = ModelsSettings()

@@ -21,6 +21,7 @@ from foundation.tracing import span
 from orchestration.contract import AgentParts
 from orchestration.events import Step as Told
 from orchestration.flow import planned_agent
+from orchestration.flow.document_steps import REWRITES
 from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import run_step
 from orchestration.memory.follow_ups import stands_alone
@@ -194,7 +195,7 @@ class TeamAgent(RoundsAgent):
         part = desk.state["part"]
         if part is None:
             return _hand_on(desk.message, "quote")
-        if part["status"] != "answered" and desk.state["rewrites"] < self._settings.rewrites:
+        if part["status"] != "answered" and desk.state["rewrites"] < REWRITES:
             desk.state["part"], desk.run.evidence = None, None
             return _hand_on(desk.message, "find more")
         return _hand_on(desk.message, "report")

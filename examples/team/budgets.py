@@ -59,5 +59,5 @@ class Shares:
 
     def branch(self, run: Run, who: str) -> Run:
         """Return a branch of the run with this budget. Steps and costs go to the run; `Run.join` adds up the rest."""
-        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None, "new_passages": 0}
+        clean: dict[str, Any] = {"hits": None, "evidence": None, "question": "", "draft": None}
         return replace(run, budget=self.budget(run, who), usage=UNCALLED, _local_s=0.0, **clean)

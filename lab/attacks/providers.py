@@ -15,7 +15,6 @@ STACK = """
 use = "lab.attacks.hostile_provider:build"
 [models.resilience]
 attempts = 1
-breaker_failures = 100
 """
 
 

@@ -19,7 +19,6 @@ STACK = """
 use = "lab.attacks.endless_provider:build"
 [models.resilience]
 attempts = 1
-breaker_failures = 100
 """
 TEXT_BYTES, BODY_BYTES = 10_000_000, 30_000_000
 """More than may be sent of a text and of any reply, with what is on the way in the buffers of a socket."""

@@ -208,7 +208,7 @@ class Trial:
             vectors=library.vectors,
             embedder=library.embedder,
             reranker=Watching(self),
-            ranking=ranking.model_copy(update={"candidates": 40}),
+            ranking=ranking,
             clock=library.context.clock,
         )
         cache = components.load("serving.cache", Part(use="memory"), library.context)

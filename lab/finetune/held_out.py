@@ -30,7 +30,7 @@ FEWEST = 8
 NEGATIVES = 4
 """Passages of documents that are not gold, for each that is."""
 MINED = 20
-"""Documents among whose passages those are drawn: as many as a reranker sees (`[retrieval.ranking] reranked`)."""
+"""Documents among whose passages those are drawn: as many as a reranker sees (`RERANKED` in retrieval/search/hybrid.py)."""
 SERVED = 10
 WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0)
 """Of the reranker beside the fused score, from which one is chosen on training queries that were kept from the training."""

@@ -59,7 +59,7 @@ async def measure(order: Order, rounds: int, progress: Progress) -> dict[str, An
     order.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="first-token-", dir=order.data_dir) as folder:
         homes = replace(order, data_dir=Path(folder))
-        places = {"concurrent_answers": max(STREAMS), "queued_answers": max(STREAMS)}
+        places = {"concurrent_answers": max(STREAMS)}
         async with Telling(lambda: FIRST_S) as provider:
             chat = {"use": "openai_compatible", "model": "a double", "base_url": provider.url, "profile": PROFILE}
             async with server_on(

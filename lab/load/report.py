@@ -413,7 +413,7 @@ async def _terms(order: Order, progress: Progress) -> dict[str, Any]:
 async def _one_term(order: Order, number: int, *, grace_s: float) -> tuple[list[str], float]:
     light: dict[str, Any] = {
         "retrieval": {"vectors": {"use": "memory"}},
-        "http": {"grace_s": grace_s, "concurrent_answers": STREAMS, "queued_answers": STREAMS},
+        "http": {"grace_s": grace_s, "concurrent_answers": STREAMS},
     }
     async with (
         Provider(spread(0.1, 3 * grace_s, number)) as provider,

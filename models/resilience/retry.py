@@ -47,6 +47,13 @@ FALLBACK, ANSWERED_BY = "fallback", "answered_by"
 # Providers whose streams always say why they end
 SAY_THE_END = frozenset({"anthropic", "mistralai", "openai"})
 
+# Share of a model's calls that may be retries, after ten saved ones are spent, so that an outage does not multiply the load
+RETRY_SHARE = 0.2
+# Longest wait before a retry, also where the provider asks for a longer one: a person waits for the answer
+WAIT_MAX_S = 8.0
+# Failures in a row after which a model is left alone, and for how long
+BREAKER_FAILURES, BREAKER_OPEN_S = 5, 30.0
+
 T = TypeVar("T")
 # A check of a model's name; raises a ComponentError, such as Stopped, where the model may not be called
 Demand = Callable[[str], None]
@@ -90,12 +97,11 @@ class ResilientChatModel(ChatWrapper):
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        failures, open_s = self.settings.breaker_failures, self.settings.breaker_open_s
         self._breakers = tuple(
-            Breaker(name=identity(model)[1], failures=failures, open_s=open_s, clock=self.clock)
+            Breaker(name=identity(model)[1], failures=BREAKER_FAILURES, open_s=BREAKER_OPEN_S, clock=self.clock)
             for model in self.candidates
         )
-        self._retries = tuple(RetryBudget(self.settings.retry_share) for _ in self.candidates)
+        self._retries = tuple(RetryBudget(RETRY_SHARE) for _ in self.candidates)
 
     @property
     def primary(self) -> BaseChatModel:
@@ -276,13 +282,13 @@ class ResilientChatModel(ChatWrapper):
         # Not after our own time limit, nor where the provider asks for a longer wait than anybody has
         if not isinstance(error, ComponentError) or not error.retryable or type(error.__cause__) is TimeoutError:
             return False
-        return (error.retry_after_s or 0.0) <= self.settings.wait_max_s
+        return (error.retry_after_s or 0.0) <= WAIT_MAX_S
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, ComponentError) and error.retry_after_s is not None:
             return error.retry_after_s
-        return wait_random_exponential(multiplier=0.25, max=self.settings.wait_max_s)(state)
+        return wait_random_exponential(multiplier=0.25, max=WAIT_MAX_S)(state)
 
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         model = self.candidates[index]

@@ -27,6 +27,8 @@ BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
 # Minimum answers marked by people. A few agree by luck, and their interval does not show it.
 FEWEST = 50
+# Least share of the answers for which a judge must have given a verdict
+MIN_VALID = 0.95
 
 Mark = Literal[1, 2, 3, 4]
 
@@ -194,7 +196,7 @@ def record_of(data_dir: Path, judge: Judge) -> Record | None:
 def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> Standing:
     """Return which of its marks count under `[observability.judge]`."""
     who = f"The judge {judge.model} with the rubric {judge.rubric}"
-    why = _distrust(judge, record, settings)
+    why = _distrust(judge, record)
     if record is None or why:
         return Standing((), f"{who} is not trusted: {why}")
     trusted = tuple(name for name in MARKS if record.marks[name].low >= settings.min_agreement)
@@ -208,7 +210,7 @@ def standing(judge: Judge, record: Record | None, settings: JudgeSettings) -> St
     )
 
 
-def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> str:
+def _distrust(judge: Judge, record: Record | None) -> str:
     again = "Do: make judge-agreement DATA=folder"
     if record is None:
         return f"nobody has measured whether it agrees with people. {again}"
@@ -224,7 +226,6 @@ def _distrust(judge: Judge, record: Record | None, settings: JudgeSettings) -> s
     on = f"on {record.n} answers of {record.data}"
     if record.n < FEWEST:
         return f"it was measured {on}, and it takes {FEWEST}."
-    if record.valid < settings.min_valid:
-        wanted = f"[observability.judge] min_valid is {settings.min_valid:g}"
-        return f"it gave a verdict for {record.valid:.2f} of the answers {on}, and {wanted}."
+    if record.valid < MIN_VALID:
+        return f"it gave a verdict for {record.valid:.2f} of the answers {on}, and it takes {MIN_VALID:g}."
     return ""

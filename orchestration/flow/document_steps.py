@@ -35,6 +35,8 @@ NEAREST = 3
 # Share of the confidence needed for an answer from which the nearest documents are named. Below it, they are about
 # another subject.
 NEAR = 0.75
+# Searches in other words for evidence that is too thin
+REWRITES = 1
 SEVERAL = 2
 
 Work = Callable[[PlannedState, Run], Awaitable[tuple[PlannedState, str]]]
@@ -56,16 +58,11 @@ def _fails_alone(work: Callable[[Any, PlannedState, Run], Awaitable[tuple[Planne
     return step
 
 
-def _wider(state: PlannedState) -> int:
-    """Return how many times the usual number of passages is searched: twice after the second rewrite."""
-    return 2 if state["rewrites"] > 1 else 1
-
-
 class DocumentSteps:
     """The document steps. Each returns its update of the state and a detail for people who watch the run."""
 
     def __init__(self, parts: AgentParts, *, writes: bool | None) -> None:
-        self._parts, self._settings = parts, parts.settings.answers
+        self._parts = parts
         self._writes = not is_local(parts.chat) if writes is None else writes
 
     def recalls(self, state: PlannedState) -> bool:
@@ -105,10 +102,9 @@ class DocumentSteps:
     @_fails_alone
     async def retrieve(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         queries = [state["query"], *(state.get("legs") or [])]
-        searched = await asyncio.gather(*(run.search(query, wider=_wider(state)) for query in queries))
+        searched = await asyncio.gather(*(run.search(query) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
-        run.new_passages = len(fresh)
         run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
@@ -121,31 +117,28 @@ class DocumentSteps:
         enough = self._parts.grounding.settings.min_evidence
         low = confidence < enough
         update: PlannedState = {"confidence": confidence}
-        # without hits the run was cut off since, and what is new is unknown
-        nothing_new = state["rewrites"] > 0 and run.hits is not None and run.new_passages == 0
-        if low and (nothing_new or state["rewrites"] >= self._settings.rewrites):
+        if low and state["rewrites"] >= REWRITES:
             update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
-        compared = f"{'less than' if low else 'at least'} the {enough:.2f} that an answer needs"
-        return update, f"confidence {confidence:.2f}, {compared}{', nothing new' if nothing_new else ''}"
+        compared = "less than" if low else "at least"
+        return update, f"confidence {confidence:.2f}, {compared} the {enough:.2f} that an answer needs"
 
     async def _evidence(self, state: PlannedState, run: Run) -> list[Evidence]:
         """Find the sentences to answer from, and put the number of those that seem to give orders into the trace."""
-        hits = run.hits if run.hits is not None else await run.search(state["query"], wider=_wider(state))
+        hits = run.hits if run.hits is not None else await run.search(state["query"])
         run.question = state["query"]
         run.evidence = await run.in_thread(evidence_of, state["query"], hits, self._parts.grounding)
         annotate(names.EVIDENCE_WITH_ORDERS, sum(instructs_reader(item.text) for item in run.evidence))
         return run.evidence
 
     async def rewrite(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form
-        """Prepare another search: first with other words, then for more documents and passages."""
+        """Prepare another search, with other words."""
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
         # names alone: evidence is graded by these words, and that for the last question must not pass as an answer to this one
         if earlier and stands_alone(state["question"]):
             earlier = " ".join(entity_names(earlier))
-        detail = "other words" if state["rewrites"] == 0 else "more documents and passages"
         query = rewrite(state.get("document_question", state["question"]), earlier)
-        return {"query": query, "rewrites": state["rewrites"] + 1}, detail
+        return {"query": query, "rewrites": state["rewrites"] + 1}, "other words"
 
     async def compose(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)

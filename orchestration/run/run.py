@@ -111,7 +111,6 @@ class Run:
     plan: Plan | None = None
     results: dict[str, Result] = field(default_factory=dict)
     """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""
-    new_passages: int = 0
     """Passages that the last search found and no search before it."""
     partial: str = ""
     """The text of the last call of the chat model that broke off; empty where it ended."""
@@ -152,12 +151,11 @@ class Run:
         """Run `work` in a thread, for at most the seconds that are left. Raises BudgetExceeded: they ran out."""
         return await in_thread_within(self.budget.remaining_s(), work, *args, **kwargs)
 
-    async def search(self, query: str, *, wider: int = 1, as_of: date | None = None) -> list[Hit]:
+    async def search(self, query: str, *, as_of: date | None = None) -> list[Hit]:
         """Search the documents that the caller may read, as of the day that the person asked about, else of `as_of`."""
         search, answers = self.parts.retriever.retrieve, self.parts.settings.answers
-        documents, passages = wider * answers.evidence, wider * answers.passages
-        day = day_of(self.state) or as_of
-        return await self.in_thread(search, query, self.scope, limit=documents, per_document=passages, as_of=day)
+        limit, passages, day = answers.evidence, answers.passages, day_of(self.state) or as_of
+        return await self.in_thread(search, query, self.scope, limit=limit, per_document=passages, as_of=day)
 
     def stated_day(self, citations: Iterable[Mapping[str, Any]]) -> date | None:
         """Return the day that the model stated where it searched for all that is cited; `None`: not one day."""

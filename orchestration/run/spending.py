@@ -47,6 +47,8 @@ SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
 PICO = 10**12
 # Seconds after the time limit of a run when a reservation is dropped: its process was killed
 _GRACE_S = 60.0
+# Share of a day's limit from which the log warns, once a day for each limit
+WARN_SHARE = 0.8
 
 
 class SqliteSpending:
@@ -79,7 +81,7 @@ class SqliteSpending:
 
         held = await self._file.run(hold)
         for name, share in nearly.items():
-            if share >= self._limits.warn_share and (day, name) not in self._warned:
+            if share >= WARN_SHARE and (day, name) not in self._warned:
                 self._warned = {warning for warning in self._warned if warning[0] == day} | {(day, name)}
                 log.warning("%s has used or reserved %.0f %% of the budget of the day", name, 100 * share)
         return held

@@ -184,9 +184,7 @@ class Draft:
         self._end = start + len(text)
         too_much = ""
         if self._end > self.limits.characters:
-            too_much = (
-                f"{self.limits.characters:,} characters of text. Split it, or raise retrieval.parsing.max_characters."
-            )
+            too_much = f"{self.limits.characters:,} characters of text. Split it, or raise retrieval.parsing.max_pages."
         elif len(self._blocks) >= self.limits.blocks:
             too_much = f"{self.limits.blocks:,} paragraphs and rows. Split it."
         if too_much:

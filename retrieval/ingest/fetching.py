@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _SECTION = "[retrieval.fetching]"
+# Most redirects that are followed, and the time limit with all of them
+REDIRECTS, TIMEOUT_S = 3, 20.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 # All assigned public IPv6 addresses. Outside of it Python calls some addresses global that are site-local or not
 # routed.
@@ -98,7 +100,7 @@ def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: 
         return asyncio.run(_follow(address, settings, max_bytes, resolve or _resolve))
     except TimeoutError as error:
         raise UpstreamTimeout(
-            f"{address} was not there within {settings.timeout_s:g} s. Try again, or raise {_SECTION} timeout_s."
+            f"{address} was not there within {TIMEOUT_S:g} s. Try again, or download the file and ingest that."
         ) from error
     except httpx2.HTTPError as error:
         what = str(error) or type(error).__name__
@@ -110,8 +112,8 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
 
     here = address
     # One limit of time for the whole, so that a slow server cannot hold us; a proxy would resolve the name again
-    async with asyncio.timeout(settings.timeout_s), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
-        for _ in range(settings.redirects + 1):
+    async with asyncio.timeout(TIMEOUT_S), httpx2.AsyncClient(trust_env=False, timeout=None) as client:
+        for _ in range(REDIRECTS + 1):
             # To the address that was checked, so that a name which resolves otherwise a moment later changes nothing
             request = await _request_to_checked_ip(client, here, settings, resolve)
             response = await client.send(request, stream=True, follow_redirects=False)
@@ -119,7 +121,7 @@ async def _follow(address: str, settings: FetchingSettings, max_bytes: int, reso
                 if response.status_code not in _REDIRECTS:
                     return await _read_answer(response, address, here, max_bytes)
                 here = urljoin(here, response.headers.get("location", ""))
-    raise PolicyDenied(f"{address} redirects more than {settings.redirects} times. Name the address where it ends.")
+    raise PolicyDenied(f"{address} redirects more than {REDIRECTS} times. Name the address where it ends.")
 
 
 async def _request_to_checked_ip(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from foundation.errors import DocumentRefused, InvalidSetting, MissingDependency
 from retrieval import parsers
 from retrieval.contract import Parser
-from retrieval.documents import Parsed, ParseLimits
+from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
 
 if TYPE_CHECKING:  # settings bring pydantic, which the sandbox's child does not need and should not wait for
@@ -100,7 +100,7 @@ def translate_failures(name: str) -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise DocumentRefused(
-            f'"{name}" needs more memory to parse than it may have. Split it, or raise retrieval.parsing.memory_mb.',
+            f'"{name}" needs more memory to parse than it may have. Split it, or raise MEMORY_MB in retrieval/ingest/sandbox.py.',
             reason="too_large",
         ) from error
     except Exception as error:
@@ -119,7 +119,7 @@ def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
             f"time. They are parsed in retrieval/ingest/sandbox.py, which this project goes without. Bring that file back, "
             f"or delete these parsers."
         )
-    limits = ParseLimits(pages=settings.max_pages, characters=settings.max_characters)
+    limits = ParseLimits(pages=settings.max_pages, characters=PAGE_CHARACTERS * settings.max_pages)
 
     def parse(content: bytes, name: str) -> Parsed:
         name = check_offer(content, name, settings.max_bytes, limits)

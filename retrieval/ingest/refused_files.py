@@ -23,6 +23,8 @@ from retrieval.tables import row_codec
 log = logging.getLogger(__name__)
 
 FOLDER = "refused"
+# Most that is kept of all refused files together
+KEPT_MB = 200
 
 
 def _erase(data_dir: Path, person: Person) -> int:

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import DocumentRefused, MissingDependency
-from retrieval.documents import Parsed, ParseLimits
+from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
 from retrieval.ingest.parsing import check_offer, parse_here, translate_failures
 from retrieval.tables import row_codec
 
 if TYPE_CHECKING:  # settings bring pydantic, which the child does not need and should not wait for
     from retrieval.settings import ParsingSettings
 
+# Memory of the child, about 60 MB of it for its libraries; half of it grown, it is replaced
+MEMORY_MB = 512
 # Environment variables that the child inherits: enough to find Python and its libraries
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -34,7 +36,7 @@ class ParserPool:
 
     def __init__(self, settings: ParsingSettings) -> None:
         self._settings = settings
-        self._limits = ParseLimits(pages=settings.max_pages, characters=settings.max_characters)
+        self._limits = ParseLimits(pages=settings.max_pages, characters=PAGE_CHARACTERS * settings.max_pages)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +70,7 @@ class ParserPool:
     def _ask(self, content: bytes, name: str) -> dict[str, Any]:
         if self._child is not None and self._child.poll() is not None:
             self._end_child()
-        child = self._child = self._child or _start(self._settings.memory_mb)
+        child = self._child = self._child or _start(MEMORY_MB)
         timed_out = threading.Event()
 
         def kill() -> None:

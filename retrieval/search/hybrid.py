@@ -26,6 +26,8 @@ from retrieval.settings import RankingSettings
 KEYWORD, VECTOR = "keyword", "vector"
 # Most passages that keyword or vector search fetches to find more documents
 DEEPEST = 5000
+# Passages that keyword search and vector search each fetch before fusion, and documents that a reranker reorders of the fused
+CANDIDATES, RERANKED = 150, 20
 
 # Keyword hits: (chunk id, score, document id), best first
 _Worded = Sequence[tuple[str, float, str]]
@@ -100,7 +102,7 @@ class HybridRetriever:
             both = AllOf((*classes, where)) if where else classes[0] if classes else None
             return self._vectors.search(vector, scope, limit=depth, where=both)
 
-        depth = max(self._ranking.candidates, 2 * limit)
+        depth = max(CANDIDATES, 2 * limit)
         # Keyword search takes about as long as embedding; the context carries the trace
         beside = self._beside.submit(copy_context().run, by_keyword, depth)
         try:
@@ -120,7 +122,7 @@ class HybridRetriever:
             depth=depth,
             enough=limit,
         )
-        most = max(limit, self._ranking.reranked) if self._reranker else limit
+        most = max(limit, RERANKED) if self._reranker else limit
         ranked = _fuse(legs, owners, self._weights(query), most=most)
         documents = self._rerank(query, self._read_passages(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
@@ -190,7 +192,7 @@ class HybridRetriever:
         # The scores keep their places, since they only order
         if self._reranker is None:
             return documents
-        top, weight = documents[: self._ranking.reranked], self._ranking.rerank_weight
+        top, weight = documents[:RERANKED], self._ranking.rerank_weight
         relevance = standard_scores(self._reranker.score(query, [passages[0].chunk.indexed_text for passages in top]))
         fused = standard_scores([passages[0].score for passages in top])
         blended = (1 - weight) * fused + weight * relevance

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -20,6 +20,10 @@ from observability.telemetry import metrics
 
 Work = Literal["answers", "searches", "writes", "reads"]
 
+# Pieces of work at once and waiting. Reads are lists, documents, conversations and the page: all work without places of its own
+PLACES: Mapping[Work, tuple[int, int]] = {"searches": (4, 32), "writes": (2, 8), "reads": (8, 64)}
+# Answers that may wait for each one at work: with half, nobody waits longer than half an answer
+QUEUED_SHARE = 0.5
 NEWEST = 0.1
 # places are removed while work takes more than this many times its duration alone
 SLOWER = 1.4

@@ -29,6 +29,8 @@ log = logging.getLogger("sixply.serving")
 EXPIRED = "The token has expired. Get a new one."
 UNCHECKED = "Tokens cannot be checked now: the file with their issuer's keys cannot be used. API keys still work."
 LEAST_RSA_BITS = 2048
+# Most seconds by which the clocks of the provider and this server may differ
+LEEWAY_S = 30.0
 LONGEST_NAME = 500
 
 
@@ -73,7 +75,7 @@ class TokenVerifier:
     def _demand_unexpired(self, expires: int) -> None:
         # the later of both: setting the clock back does not make it valid again
         now = max(self._clock.now(), self._time.now())
-        if expires + self._settings.leeway_s <= now.timestamp():
+        if expires + LEEWAY_S <= now.timestamp():
             raise Unauthenticated(EXPIRED)
 
     def _keys_now(self) -> Mapping[str, PyJWK]:
@@ -114,7 +116,7 @@ class TokenVerifier:
                 algorithms=[key.algorithm_name],
                 issuer=settings.issuer,
                 audience=settings.audience,
-                leeway=settings.leeway_s,
+                leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "aud"]},
             )
         except (jwt.PyJWTError, ValueError, RecursionError) as error:  # parsed before its signature can be checked

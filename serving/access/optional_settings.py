@@ -30,8 +30,6 @@ class AnswerCacheSettings(Section):
     ttl_s: float = Field(default=3600, gt=0)
     min_similarity: float = Field(default=0.9, gt=0, le=1)
     """Minimum cosine of two questions that may mean the same. It depends on the embedder: see `make bench-cache`."""
-    recent: int = Field(default=200, ge=1)
-    """Questions kept for comparison, for each tenant and set of permissions."""
 
 
 Window = Annotated[str, one_of(("minute", "hour", "day", "month"))]
@@ -82,8 +80,6 @@ class JwtSettings(Section):
     algorithms: tuple[
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
     ] = ("RS256", "ES256")
-    leeway_s: float = Field(default=30, ge=0, le=600)
-    """Maximum difference between the clocks of the provider and this server."""
     subject_claim: str = "sub"
     tenant_claim: str = "tenant"
     roles_claim: str = "roles"

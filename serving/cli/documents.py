@@ -168,9 +168,10 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
 
 
 def _most_read(settings: Settings) -> int:
-    parsing = settings.retrieval.parsing
+    from retrieval.ingest.refused_files import KEPT_MB
+
     # longer files are refused, so reading them would be in vain; those kept for a retry must be read whole
-    return max(parsing.max_bytes, int(parsing.keep_refused_mb * 1_000_000))
+    return max(settings.retrieval.parsing.max_bytes, KEPT_MB * 1_000_000)
 
 
 def reindex(stack: Stack = STACK) -> None:

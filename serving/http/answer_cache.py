@@ -48,6 +48,8 @@ _COURTESIES = tuple(
 )  # fmt: skip
 _ENDING = re.compile(r"(?<=[a-z]{3}[a-rt-z])s$")
 _SHELVES = "answers "
+# Questions of one shelf that a new one is compared with; they travel to the cache and back in one value
+RECENT = 200
 
 
 async def forget(cache: Cache, tenant: str) -> int:
@@ -116,7 +118,7 @@ class AnswerCache:
                 *(entry for entry in recent if entry.question != answer.question),
                 _Asked(answer.question, vector),
             ]
-            questions = questions[-self._settings.recent :]
+            questions = questions[-RECENT:]
             await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Minimum rate of a body or a reply, in bytes per second, averaged over the wait so far
 LEAST_RATE = 500
+# Most seconds for a head, from the opening of the connection or the previous reply, and for a body or a reply that stalls
+PATIENCE_S = 20.0
 LOOK_S = 1.0
 MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
@@ -21,15 +23,10 @@ MAX_FRAMING_BYTES = 1_000_000
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with limits on slow clients and large heads.
+    """uvicorn's protocol, with limits on slow clients and large heads. Idle connections uvicorn closes itself, after 5 s."""
 
-    `patience_s` limits the time for a head, from the opening of the connection or the previous reply, and the time
-    that a body or a reply may stall. uvicorn closes a connection that is idle between two requests after 5 s.
-    """
-
-    def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._patience_s = patience_s
         self._in_head = True
         self._in_body = False
         self._head_bytes = 0
@@ -108,7 +105,7 @@ class PatientProtocol(HttpToolsProtocol):
         moves = moved - self._moved >= LEAST_RATE * (now_s - self._since_s)
         if doing is None or doing != self._doing or (moves and doing[0] != "head"):
             self._doing, self._moved, self._since_s = doing, moved, now_s
-        elif now_s - self._since_s > self._patience_s:
+        elif now_s - self._since_s > PATIENCE_S:
             self.transport.abort()
             return
         self._look_again = self.loop.call_later(LOOK_S, self._look)

@@ -40,7 +40,8 @@ def pools() -> Iterator[Pools]:
 
     def pool(limits: ParseLimits) -> ParserPool:
         if limits not in opened:
-            opened[limits] = ParserPool(ParsingSettings(max_pages=limits.pages, max_characters=limits.characters))
+            opened[limits] = ParserPool(ParsingSettings())
+            opened[limits]._limits = limits
         return opened[limits]
 
     yield pool

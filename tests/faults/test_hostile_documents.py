@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused
+from retrieval.ingest import sandbox
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 
@@ -75,12 +76,16 @@ def test_a_bomb_ends_in_little_text_or_in_a_reason_and_the_next_document_is_read
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how large a process is")
-def test_a_child_that_has_grown_beyond_half_of_its_memory_is_replaced(pool: ParserPool) -> None:
+def test_a_child_that_has_grown_beyond_half_of_its_memory_is_replaced(
+    pool: ParserPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that a document is never refused for what others left behind."""
-    with closing(ParserPool(ParsingSettings(memory_mb=50, timeout_s=60))) as small:  # Python alone takes more than 25
+    monkeypatch.setattr(sandbox, "MEMORY_MB", 50)
+    with closing(ParserPool(ParsingSettings(timeout_s=60))) as small:  # Python alone takes more than 25
         assert small.parse(b"x", "a.txt").text == "x"
         assert small.pid is None
         assert small.parse(b"y", "a.txt").text == "y"
+    monkeypatch.undo()
 
     pool.parse(b"x", "a.txt")
     before = pool.pid

@@ -46,7 +46,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def given(tmp_path: Path) -> World:
-    return world(tmp_path, concurrent_answers=1, queued_answers=1)
+    return world(tmp_path, concurrent_answers=1)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_told_to_stop_it_ends_every_stream_with_an_error_event_and_closes_its_pa
 
 
 def test_told_to_stop_it_turns_away_who_waits_for_a_place(tmp_path: Path) -> None:
-    given = world(tmp_path, concurrent_answers=1, queued_answers=1, grace_s=1)
+    given = world(tmp_path, concurrent_answers=1, grace_s=1)
     told: list[httpx2.Response] = []
 
     def ask(url: str) -> None:

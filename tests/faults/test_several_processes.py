@@ -62,8 +62,6 @@ url = "{redis}"
 prefix = "{own}"
 [serving.http]
 port = 0
-queued_writes = 64
-queued_searches = 64
 [[observability.exporters]]
 use = "otlp"
 endpoint = "{collector}"

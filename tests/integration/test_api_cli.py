@@ -197,12 +197,12 @@ def test_one_file_is_taken_under_its_own_name_and_restricted_to_a_group(
 
 
 def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callable[..., Any], folder: Path) -> None:
-    (folder / "documents" / "long.md").write_text("The long lamp. " * 100)
+    (folder / "documents" / "long.md").write_text("The long lamp. " * 1000)
     stack = folder / "stack.toml"
-    stack.write_text(stack.read_text() + "[retrieval.parsing]\nmax_characters = 200\n")
+    stack.write_text(stack.read_text() + "[retrieval.parsing]\nmax_pages = 1\n")
     sixply("ingest", str(folder / "documents"), status=1)
     assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx", "long.md"]
-    stack.write_text(stack.read_text().replace("max_characters = 200", "max_characters = 2000"))
+    stack.write_text(stack.read_text().replace("max_pages = 1", "max_pages = 2"))
     report = sixply("ingest", "--retry", status=1)
     assert (report["added"], [one["reason"] for one in report["refused"]]) == (1, ["malformed"])
     assert [one["uri"] for one in sixply("documents")["refusals"]] == ["broken.docx"]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from serving import runtime
 from serving.access.identity import KeyStore
 from serving.app import create_app
 from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore
@@ -126,8 +127,9 @@ async def test_an_operator_of_a_stopped_tenant_gets_the_reply_about_the_switch_a
     assert second.headers["idempotent-replayed"] == "true"
 
 
-async def test_a_first_reply_takes_no_place(tmp_path: Path) -> None:
-    given = world(tmp_path, concurrent_answers=1, queued_answers=0)
+async def test_a_first_reply_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
+    given = world(tmp_path, concurrent_answers=1)
     async with client(given) as api:
         await ask(api, given.reader)
         busy = asyncio.create_task(ask(api, given.agent, "wait"))

@@ -158,7 +158,7 @@ def test_a_job_that_another_worker_is_told_to_cancel_ends_with_its_current_item(
 
 
 def test_people_come_first(tmp_path: Path) -> None:
-    given = world(tmp_path, concurrent_answers=2, queued_answers=0)
+    given = world(tmp_path, concurrent_answers=2)
     with running(given.system) as url:
         job_id = call(url, given.reader, "POST", "/answers", **batch("wait")).json()["job_id"]
         assert given.system.agent.started.wait(PATIENCE_S)

@@ -38,7 +38,6 @@ api_key = "a key for tests"
 base_url = "{url}"
 {fallback}
 [models.resilience]
-wait_max_s = 0
 gap_s = 2
 [models.embedder]
 use = "hashing"

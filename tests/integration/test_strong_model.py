@@ -35,7 +35,6 @@ api_key = "a key for tests"
 base_url = "{url}"
 profile = {{ tool_calling = true, max_input_tokens = 100000 }}
 [models.resilience]
-wait_max_s = 0
 gap_s = 2
 [models.embedder]
 use = "hashing"

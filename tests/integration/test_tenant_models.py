@@ -37,7 +37,6 @@ model = "of-the-north"
 base_url = "{north}/v1"
 profile = {{ tool_calling = true }}
 [models.resilience]
-wait_max_s = 0
 attempts = 1
 [models.embedder]
 use = "hashing"

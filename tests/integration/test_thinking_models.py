@@ -35,7 +35,6 @@ profile = {{ tool_calling = true, max_input_tokens = 100000 }}
 """
 PRICES = """
 [models.resilience]
-wait_max_s = 0
 attempts = 1
 [models.prices]
 use = "genai"

@@ -51,7 +51,6 @@ region_name = "eu-central-1"\naws_access_key_id = "a key"\naws_secret_access_key
 additional_model_request_fields = {{ thinking = {{ type = "enabled", budget_tokens = 1024 }} }}"""
 MORE = """
 [models.resilience]
-wait_max_s = 0
 attempts = 1
 [models.prices]
 use = "genai"

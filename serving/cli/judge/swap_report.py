@@ -20,7 +20,7 @@ from foundation.settings import read_stack
 from serving.cli import terminal
 from serving.cli.judge import swap_worker
 from serving.cli.options import Json, Limit
-from serving.settings import load
+from serving.settings import Settings, load
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison, Side
@@ -94,7 +94,7 @@ class Order:
 
 def laid_over(a: Path, b: Path) -> Order:
     """Return `b` as it is if it has all sections of `a`, else its values merged into `a`."""
-    ours, theirs = read_stack(a), read_stack(b)
+    ours, theirs = read_stack(a, Settings), read_stack(b, Settings)
     whole = ours.keys() - {"profiles"} <= theirs.keys()
     return Order(b.name, b, {}) if whole else Order(b.name, a, theirs)
 

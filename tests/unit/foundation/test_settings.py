@@ -148,6 +148,15 @@ def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, s
         stack(text)
 
 
+def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
+    where = r"\(stack\.toml\)\. It is a constant in models/resilience/retry\.py now: take it out here\."
+    with pytest.raises(UnknownSetting, match=rf'Unknown setting "models\.resilience\.wait_max_s" {where}'):
+        stack("[models.resilience]\nwait_max_s = 1")
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS", "1")
+    with pytest.raises(UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is a constant in'):
+        stack("")
+
+
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY__OBSERVABILITY__COMPARE__PASSED", "0.2")
     loaded = stack("[observability.compare]\nleaked = 0.1\n[retrieval.grounding.weights]\nrank = 0.5")

@@ -39,7 +39,7 @@ from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, 
 
 
 def _wrap(*models: BaseChatModel, **settings: Any) -> ResilientChatModel:
-    given = {"attempts": 3, "wait_max_s": 8, "timeout_s": 20, **settings}
+    given = {"attempts": 3, "timeout_s": 20, **settings}
     return resilient(models[0], models[1:], ResilienceSettings(**given), SystemClock())
 
 
@@ -119,10 +119,14 @@ async def test_a_wish_longer_than_we_would_wait_is_passed_on_at_once(waits: list
     assert waits == []
 
 
-async def test_waiting_times_differ_and_stay_below_their_limit(waits: list[float]) -> None:
+async def test_waiting_times_differ_and_stay_below_their_limit(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BREAKER_FAILURES", 20)
+    monkeypatch.setattr(retry, "WAIT_MAX_S", 0.5)
     model = ScriptedChat(replies=(UpstreamDown("gone"),))
     with pytest.raises(UpstreamDown):
-        await _wrap(model, attempts=10, breaker_failures=20, wait_max_s=0.5).ainvoke("x")
+        await _wrap(model, attempts=10).ainvoke("x")
     assert len(set(waits)) > 1
     assert all(0 <= wait <= 0.5 for wait in waits)
 
@@ -179,9 +183,13 @@ async def test_a_stream_that_falls_silent_is_left_after_the_gap(tmp_path: Path) 
     assert "".join(seen).split() == ["one", "two"]
 
 
-async def test_in_an_outage_retries_are_only_a_share_of_the_calls(waits: list[float]) -> None:
+async def test_in_an_outage_retries_are_only_a_share_of_the_calls(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BREAKER_FAILURES", 1000)
+    monkeypatch.setattr(retry, "RETRY_SHARE", 0.1)
     model = ScriptedChat(replies=(UpstreamDown("gone"),))
-    chat = _wrap(model, attempts=3, breaker_failures=1000, retry_share=0.1)
+    chat = _wrap(model, attempts=3)
     for _ in range(100):
         with pytest.raises(UpstreamDown):
             await chat.ainvoke("x")
@@ -446,26 +454,33 @@ async def test_structured_output_goes_through_retries_and_fallbacks(
 # --- the breaker in place ---------------------------------------------------------------------------------------------
 
 
-async def test_a_model_that_keeps_failing_is_spared(waits: list[float]) -> None:
+async def test_a_model_that_keeps_failing_is_spared(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BREAKER_FAILURES", 3)
     primary = ScriptedChat(replies=(UpstreamDown("gone"),))
-    chat = _wrap(primary, ScriptedChat(replies=("fine",)), attempts=2, breaker_failures=3)
+    chat = _wrap(primary, ScriptedChat(replies=("fine",)), attempts=2)
     for _ in range(4):
         assert (await chat.ainvoke("x")).text == "fine"
     assert len(primary.seen) == 3
 
 
-async def test_streams_that_break_off_count_as_failures(waits: list[float], tmp_path: Path) -> None:
+async def test_streams_that_break_off_count_as_failures(
+    waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BREAKER_FAILURES", 2)
     with FaultyProvider(cut("one two three four")) as provider:
-        chat = _wrap(_openai(provider.url, tmp_path), breaker_failures=2)
+        chat = _wrap(_openai(provider.url, tmp_path))
         for _ in range(3):
             with pytest.raises(UpstreamDown):
                 _ = [chunk async for chunk in chat.astream("x")]
     assert len(provider.requests) == 2
 
 
-async def test_refused_requests_do_not_open_it(waits: list[float], tmp_path: Path) -> None:
+async def test_refused_requests_do_not_open_it(
+    waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BREAKER_FAILURES", 2)
     with FaultyProvider(status(401)) as provider:
-        chat = _wrap(_openai(provider.url, tmp_path), breaker_failures=2)
+        chat = _wrap(_openai(provider.url, tmp_path))
         for _ in range(4):
             with pytest.raises(ComponentError):
                 await chat.ainvoke("x")

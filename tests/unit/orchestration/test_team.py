@@ -74,7 +74,7 @@ async def test_what_the_checker_refuses_goes_back_to_the_writer_who_quotes(world
 
 
 async def test_a_draft_that_cannot_be_quoted_instead_makes_the_researcher_look_for_more(world: World) -> None:
-    world.answers = AnswerSettings(compose="generative", rewrites=1)
+    world.answers = AnswerSettings(compose="generative")
     world.chat = ScriptedChat(replies=(WRONG, RIGHT))
     given = await done(world, WEIGHT)
     assert (given.status, "30 kilograms" in given.text) == ("answered", True)

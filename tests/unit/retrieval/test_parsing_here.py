@@ -37,9 +37,11 @@ def test_a_parser_of_any_other_format_needs_the_sandbox(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("plain")
-def test_what_is_too_large_unknown_or_empty_is_refused_by_reason() -> None:
+def test_what_is_too_large_unknown_or_empty_is_refused_by_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(b"eleven byte", "a.txt", max_bytes=10).reason == "too_large"
-    assert refusal(b"more than five", "a.txt", max_characters=5).reason == "too_large"
+    with monkeypatch.context() as patched:
+        patched.setattr(parsing, "PAGE_CHARACTERS", 5)
+        assert refusal(b"more than five", "a.txt", max_pages=1).reason == "too_large"
     assert "2,000,000 that are parsed without" in str(refusal(b"a" * 2_000_001, "a.txt"))
     assert refusal(b"film", "a.mp4").reason == "unsupported"
     assert refusal(b"", "a.txt").reason == "empty"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import DocumentRefused
+from retrieval.ingest import sandbox
 from retrieval.ingest.parsing import parser_versions, supported_suffixes
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
@@ -72,8 +73,9 @@ def test_too_many_bytes_are_refused_before_they_are_sent() -> None:
         assert pool._child is None
 
 
-def test_the_character_and_page_limits_reach_the_child() -> None:
-    with closing(ParserPool(ParsingSettings(max_characters=5))) as pool:
+def test_the_character_and_page_limits_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "PAGE_CHARACTERS", 5)
+    with closing(ParserPool(ParsingSettings(max_pages=1))) as pool:
         assert refuse(pool, b"six characters", "a.txt").reason == "too_large"
 
 
@@ -153,8 +155,9 @@ def test_the_child_has_no_secret_of_our_environment(pool: ParserPool, monkeypatc
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the cap on address space")
-def test_a_document_that_needs_too_much_memory_is_refused() -> None:
-    with closing(ParserPool(ParsingSettings(memory_mb=256, timeout_s=60))) as pool:
+def test_a_document_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MEMORY_MB", 256)
+    with closing(ParserPool(ParsingSettings(timeout_s=60))) as pool:
         refused = refuse(pool, b'{"a": [' + b"[1]," * 4_000_000 + b"1]}", "big.json")
 
         assert refused.reason in {"too_large", "crashed"}

@@ -228,20 +228,24 @@ def test_a_long_document_full_of_matches_crowds_out_no_other_in_either_leg(libra
     assert sorted(hit.source.uri for hit in hits if leg in hit.legs) == [*(f"{n}.md" for n in range(9)), "long.md"]
 
 
-def test_a_leg_is_asked_once_where_that_gives_documents_enough(library: Library) -> None:
+def test_a_leg_is_asked_once_where_that_gives_documents_enough(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.CANDIDATES", 20)
     for number in range(40):
         library.add(f"{number}.md", f"Refund rule {number}.", f"Refund form {number}.")
     ledger, vectors = Counting(library.ledger), Counting(library.vectors)
-    few = RankingSettings(candidates=20, top_k=10)
+    few = RankingSettings(top_k=10)
     assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 10
     assert (len(ledger.depths), len(vectors.depths)) == (1, 1)
 
 
 def test_a_leg_stops_looking_at_the_deepest(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.CANDIDATES", 20)
     monkeypatch.setattr("retrieval.search.hybrid.DEEPEST", 90)
     library.add("long.md", *(f"Refund {number}." for number in range(100)))
     ledger, vectors = Counting(library.ledger), Counting(library.vectors)
-    few = RankingSettings(candidates=20, top_k=2)
+    few = RankingSettings(top_k=2)
     assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 1
     assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90]), "both legs walk in step"
 
@@ -252,10 +256,13 @@ def test_without_a_limit_the_setting_decides(library: Library) -> None:
     assert len(library.retriever(ranking=RankingSettings(top_k=2)).retrieve("refund", ACME)) == 2
 
 
-def test_a_limit_beyond_the_candidates_is_served_all_the_same(library: Library) -> None:
+def test_a_limit_beyond_the_candidates_is_served_all_the_same(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.CANDIDATES", 1)
     for number in range(6):
         library.add(f"{number}.md", f"Refund rule {number}.")
-    few = library.retriever(ranking=RankingSettings(candidates=1, top_k=1))
+    few = library.retriever(ranking=RankingSettings(top_k=1))
     assert len(few.retrieve("refund", ACME, limit=6)) == 6
 
 
@@ -310,12 +317,15 @@ def test_a_ledger_that_ignores_the_scope_reveals_nothing(library: Library) -> No
 PUBLIC = Scope("acme", classes=frozenset({"public"}))
 
 
-def test_only_the_classes_of_the_scope_are_found_and_they_fill_the_limit(library: Library) -> None:
+def test_only_the_classes_of_the_scope_are_found_and_they_fill_the_limit(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.CANDIDATES", 2)
     for number in range(9):
         library.add(f"secret-{number}.md", "Refund refund refund.", attributes={"data_class": "secret"})
     library.add("plain.md", "Refund.")
     library.add("public.md", "A refund among many other words.", attributes={"data_class": "public"})
-    few = library.retriever(ranking=RankingSettings(candidates=2, top_k=2))
+    few = library.retriever(ranking=RankingSettings(top_k=2))
     assert [hit.source.uri for hit in few.retrieve("refund", PUBLIC)] == ["public.md"]
     both = Scope("acme", classes=frozenset({"public", "unclassified"}))
     assert sorted(hit.source.uri for hit in few.retrieve("refund", both)) == ["plain.md", "public.md"]
@@ -368,10 +378,13 @@ def test_a_newer_version_of_another_tenant_supersedes_nothing(library: Library) 
     assert library.uris("refund") == ["ours.md"]
 
 
-def test_versions_out_of_force_do_not_crowd_out_the_one_in_force(library: Library) -> None:
+def test_versions_out_of_force_do_not_crowd_out_the_one_in_force(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.CANDIDATES", 2)
     for year in range(1990, 2026):
         library.add(f"{year}.md", f"Misinvoiced {year}.", series="bills", effective_from=date(year, 1, 1))
-    few = library.retriever(ranking=RankingSettings(candidates=2, top_k=1))
+    few = library.retriever(ranking=RankingSettings(top_k=1))
     [hit] = few.retrieve("invoice 1990", ACME)
     assert (hit.source.uri, hit.legs) == ("2025.md", {VECTOR: 1})
 
@@ -520,10 +533,13 @@ def test_the_ledger_is_asked_only_whose_the_passages_of_the_index_are(library: L
     assert asked == [hits[1].chunk.chunk_id]
 
 
-def test_what_stands_below_the_reranked_documents_keeps_its_place(library: Library) -> None:
+def test_what_stands_below_the_reranked_documents_keeps_its_place(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.RERANKED", 5)
     for number in range(8):
         library.add(f"{number}.md", f"Refund {number}.")
-    ranking = RankingSettings(reranked=5, rerank_weight=1.0)
+    ranking = RankingSettings(rerank_weight=1.0)
     usual = library.uris("refund", limit=99)
     reranker = Prefers("nothing has it")
     reranked = [

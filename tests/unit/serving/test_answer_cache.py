@@ -25,6 +25,7 @@ from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
 from serving.access.optional_settings import AnswerCacheSettings
 from serving.caches.memory import MemoryCache, Options
+from serving.http import answer_cache
 from serving.http.answer_cache import AnswerCache, same_details
 
 QUESTION = "How long does the moon lamp run?"
@@ -199,8 +200,8 @@ async def test_it_is_forgotten_in_time_and_with_the_day(desk: Desk) -> None:
     assert await desk.recalled() is None, "another version may be in force"
 
 
-async def test_only_the_most_recent_questions_are_compared(desk: Desk) -> None:
-    desk.memory = desk.remembering(recent=2)
+async def test_only_the_most_recent_questions_are_compared(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_cache, "RECENT", 2)
     citation = desk.add()
     for question in (QUESTION, "What weighs the desk lamp?", "Who made the floor lamp?"):
         await desk.keep(citation, question=question)

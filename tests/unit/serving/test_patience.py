@@ -23,11 +23,12 @@ WAIT_S = 60.0
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LOOK_S", 0.2)
+    monkeypatch.setattr(patience, "PATIENCE_S", 1.5)
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world(tmp_path_factory.mktemp("patience"), patience_s=1.5)
+    return world(tmp_path_factory.mktemp("patience"))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import ConfigurationError, InvalidSetting, StoreUnavailable, Unauthenticated
 from foundation.settings import FoundationSettings
 from orchestration.settings import OrchestrationSettings, PolicySettings
+from serving.access import jwt_tokens
 from serving.access.identity import KeyStore, open_callers
 from serving.access.optional_settings import JwtSettings
 from serving.settings import ServingSettings, Settings, load
@@ -94,11 +95,13 @@ def test_a_token_that_does_not_fit_is_refused_with_the_reason(
         callers.authenticate(f"Bearer {issuer.token(**changes)}")
 
 
-def test_clocks_may_differ_by_the_leeway(issuer: Issuer) -> None:
+def test_clocks_may_differ_by_the_leeway(callers: KeyStore, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     late = issuer.token(exp=int(time.time()) - 60)
-    assert callers_of(issuer.path.parent, leeway_s=600).authenticate(f"Bearer {late}").subject == "ada"
+    monkeypatch.setattr(jwt_tokens, "LEEWAY_S", 600)
+    assert callers.authenticate(f"Bearer {late}").subject == "ada"
+    monkeypatch.setattr(jwt_tokens, "LEEWAY_S", 0)
     with pytest.raises(Unauthenticated, match="expired"):
-        callers_of(issuer.path.parent, leeway_s=0).authenticate(f"Bearer {late}")
+        callers.authenticate(f"Bearer {late}")
 
 
 def unsigned(header: dict, claims: dict) -> str:
