@@ -485,8 +485,7 @@ async def test_without_any_planner_the_documents_are_asked_and_the_answer_says_s
 async def test_thin_evidence_is_searched_for_once_more_in_other_words(world: World) -> None:
     given = await asked(world, "Which colour does the director's bicycle have?")
     assert steps(given) == ["plan", "retrieve", "grade", "rewrite", "retrieve", "grade"]
-    assert given.steps[3].detail == "other words"
-    assert given.steps[-1].detail.startswith("confidence ")
+    assert "other words" in [step.detail for step in given.steps]
 
 
 class Remembering:
