@@ -25,10 +25,8 @@ from orchestration.run.run import constrain
 
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
-# Minimum answers marked by people. A few agree by luck, and their interval does not show it.
-FEWEST = 50
-# Least share of the answers for which a judge must have given a verdict
-MIN_VALID = 0.95
+# Minimum answers marked by people, since a few agree by luck, which their interval does not show; share with a verdict
+FEWEST, MIN_VALID = 50, 0.95
 
 Mark = Literal[1, 2, 3, 4]
 
