@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from retrieval import build
-from retrieval.build import Retrieval
+from langchain_core.embeddings import Embeddings
+
+from foundation.components import Assembly
+from models.build import open_judge, open_reranker
+from retrieval.build import Retrieval, open_retrieval, ray_workers
+from retrieval.documents import Parsed, ParseLimits
+from retrieval.ingest.parsing import parse_here
 from serving.settings import Loaded, context_of
 
 
 @contextmanager
 def open_library(loaded: Loaded, *, watch: Callable[[Any], Any] = lambda embedder: embedder) -> Iterator[Retrieval]:
-    """Layer 3 of this configuration by itself; `watch` wraps the embedder. Raises as `retrieval.build.open_library`."""
-    settings = loaded.settings
-    with build.open_library(
-        settings.models, settings.retrieval, context_of(settings), cluster=settings.foundation.cluster, watch=watch
-    ) as library:
-        yield library
+    """Layer 3 of this configuration by itself: no chat model, no agent, no tracing. Documents are parsed in this process, so they must be
+    trusted. `watch` wraps the embedder. Raises ConfigurationError: as `open_retrieval`.
+    """
+    settings, context = loaded.settings, context_of(loaded.settings)
+    with ExitStack() as opened:
+        assembly = Assembly(context, opened)
+        embedder = watch(assembly.part("models.embedder", settings.models.embedder, Embeddings))
+        yield open_retrieval(
+            settings.retrieval,
+            assembly,
+            embedder=embedder,
+            query_embedder=embedder,
+            encoder=embedder,
+            encoder_part=settings.models.embedder.use,
+            reranker=open_reranker(settings.models, assembly, embedder),
+            judge=open_judge(settings.models, assembly, embedder),
+            parse=own_parse,
+            workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, context.seed),
+        )
+
+
+def own_parse(content: bytes, name: str) -> Parsed:
+    """Parse in this process, without protection: for trusted documents."""
+    return parse_here(content, name, ParseLimits())

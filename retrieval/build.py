@@ -1,9 +1,8 @@
-"""Open layer 3: ledger, index, ingest and search. `open_library` opens it without the other layers, for measurements."""
+"""Open layer 3: ledger, index, ingest and search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,13 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly, Context, load_if_there, load_removable
 from foundation.settings import ClusterSettings
-from models.build import open_judge, open_reranker
 from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
-from retrieval.documents import Fingerprint, Parsed, ParseLimits
+from retrieval.documents import Fingerprint, Parsed
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
-from retrieval.ingest.parsing import parse_here, plain_parser
+from retrieval.ingest.parsing import plain_parser
 from retrieval.ingest.pipeline import Ingestor
-from retrieval.ingest.refused_files import KEPT_MB, RefusedFiles
 from retrieval.search.hybrid import HybridRetriever
 from retrieval.settings import ParsingSettings, RetrievalSettings
 
@@ -63,6 +60,7 @@ def open_retrieval(
     built, another process owns the store, or other parts wrote the index.
     """
     evidence = load_if_there("retrieval.grounding.evidence")
+    files = load_if_there("retrieval.ingest.refused_files")
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)
     ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
@@ -78,7 +76,7 @@ def open_retrieval(
         parse=parse or open_parser(settings.parsing, assembly),
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
-        refused=RefusedFiles(refused, max_mb=KEPT_MB) if refused else None,
+        refused=files.RefusedFiles(refused, max_mb=files.KEPT_MB) if files and refused else None,
         same_parts=same_parts,
         workers=helpers and helpers.prepare,
     )
@@ -120,37 +118,3 @@ def ray_workers(
     return lambda fingerprint: module.RayWorkers(
         cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
     )
-
-
-@contextmanager
-def open_library(
-    models: ModelsSettings,
-    settings: RetrievalSettings,
-    context: Context,
-    *,
-    cluster: ClusterSettings | None = None,
-    watch: Callable[[Any], Any] = lambda embedder: embedder,
-) -> Iterator[Retrieval]:
-    """Open layer 3 by itself: no chat model, no agent, no tracing. Documents are parsed in this process, so they must be
-    trusted. `watch` wraps the embedder, for measurements. Raises ConfigurationError: as `open_retrieval`.
-    """
-    with ExitStack() as opened:
-        assembly = Assembly(context, opened)
-        embedder = watch(assembly.part("models.embedder", models.embedder, Embeddings))
-        yield open_retrieval(
-            settings,
-            assembly,
-            embedder=embedder,
-            query_embedder=embedder,
-            encoder=embedder,
-            encoder_part=models.embedder.use,
-            reranker=open_reranker(models, assembly, embedder),
-            judge=open_judge(models, assembly, embedder),
-            parse=own_parse,
-            workers=ray_workers(cluster, models, settings, context.seed) if cluster else lambda _: None,
-        )
-
-
-def own_parse(content: bytes, name: str) -> Parsed:
-    """Parse in this process, without protection: for trusted documents."""
-    return parse_here(content, name, ParseLimits())

@@ -55,9 +55,8 @@ def bench_ingest(
     from foundation import components
     from foundation.settings import Part
     from lab.bench import ingest
-    from lab.library import open_library
+    from lab.library import open_library, own_parse
     from observability.evaluation.datasets import evenly, items_of, read_corpus
-    from retrieval.build import own_parse
     from retrieval.ingest.pipeline import Ingestor
 
     seed = configure({}).settings.foundation.seed

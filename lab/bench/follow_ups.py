@@ -15,7 +15,7 @@ from lab.bench import public_data
 from observability.evaluation import datasets, metrics
 from orchestration.memory.follow_ups import in_context
 from retrieval.contract import Retriever
-from retrieval.search.fusion import in_one_ranking
+from retrieval.search.rank_fusion import in_one_ranking
 
 DEPTH = 20
 

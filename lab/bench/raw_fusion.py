@@ -10,7 +10,7 @@ import numpy as np
 from foundation.text.tokens import searchable, telling_words
 from models.contract import Embeddings
 from models.embedding import embed, embed_query
-from retrieval.search.fusion import reciprocal_rank_fusion
+from retrieval.search.rank_fusion import reciprocal_rank_fusion
 
 DEPTH = 100
 """Documents that each of the two rankings gives to the fusion."""

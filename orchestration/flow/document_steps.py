@@ -24,7 +24,7 @@ from orchestration.run.state import abstain, as_result, day_of
 from retrieval.documents import Hit
 from retrieval.grounding.citing import Evidence, title_of
 from retrieval.grounding.evidence import FAR_BEHIND, Grounding
-from retrieval.search.fusion import in_one_ranking
+from retrieval.search.rank_fusion import in_one_ranking
 
 SENTENCES_OF_EVIDENCE = 12
 # Number of evidence sentences that the chat model is shown

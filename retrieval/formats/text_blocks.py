@@ -11,7 +11,6 @@ import importlib.util
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -22,7 +21,7 @@ from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 TEXT_VERSION = 0
-_BOMS = (
+BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -63,33 +62,14 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LIGATURES))
 
 
-_SAID_AND_MEANT = {
-    "iso8859-1": "cp1252",
-    "ascii": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-11": "cp874",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-}
-
-
-def decode(content: bytes, name: str, declared: str = "") -> str:
-    """Decode a text file of any usual encoding; `declared` is that of a page or mail, which is often unknown or wrong.
+def decode(content: bytes, name: str) -> str:
+    """Decode a text file of any usual encoding.
 
     Raises DocumentRefused: reason "binary": it is no text.
     """
-    for mark, encoding in _BOMS:
+    for mark, encoding in BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
-    if declared:
-        # By its superset, as in browsers (WHATWG, Encoding Standard)
-        with suppress(LookupError, UnicodeError, ValueError):
-            codec = codecs.lookup(declared).name
-            return _utf8_after_all(content, content.decode(_SAID_AND_MEANT.get(codec, codec)))
     old = _old_encodings()
     try:
         if b"\0" in content:
@@ -115,19 +95,6 @@ def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
     together = groupby((run for run in runs if run[1]), key=lambda run: run[0])
     joined = ((power, "".join(text for _, text in group)) for power, group in together)
     return "".join(raise_number(text) if power else text for power, text in joined)
-
-
-def _utf8_after_all(content: bytes, text: str) -> str:
-    """Return `content` as UTF-8 where it can be nothing else, whatever was declared; else `text`, read as declared."""
-    with suppress(UnicodeDecodeError):
-        utf8 = content.decode("utf-8")
-        # By chance only a few characters are: a letter and a sign at a word's end ("CAFÉ®"), or narrow kana
-        runs = re.findall(r"[^\x00-\x7f]+", text)
-        by_chance = all(re.fullmatch(r"[^\W\d_][®™©°»”’…–—]|[\uff61-\uff9f]+", run) for run in runs)
-        letters = set(re.findall(r"[^\x00-\x7f]", utf8))
-        if letters and (len(letters) > 3 or not by_chance):
-            return utf8
-    return text
 
 
 @cache

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from foundation import names, tracing
 from foundation.clock import Clock
@@ -29,9 +29,6 @@ from retrieval.ingest.document_history import Change, find_replaced, readable, r
 from retrieval.ingest.parsing import find_newer_parser
 from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, embed_cuts, hash_item
 from retrieval.tables.row_codec import scope_text
-
-if TYPE_CHECKING:
-    from retrieval.ingest.refused_files import RefusedFiles
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +88,12 @@ class Ingestor:
         chunker: Chunker,
         parse: Callable[[bytes, str], Parsed],
         clock: Clock,
-        refused: RefusedFiles | None = None,
+        refused: Any = None,
         same_parts: SameParts | None = None,
         workers: Workers | None = None,
         keep_replaced: bool = True,
     ) -> None:
-        """`refused` stores refused files for `retry`; `None`: they must be sent again. `workers` prepare the
+        """`refused` is a `RefusedFiles`, for `retry`; `None`: refused files must be sent again. `workers` prepare the
         documents of `ingest`, and this process commits them. `keep_replaced`: replaced texts are kept as dated
         versions.
         """

@@ -13,6 +13,7 @@ from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 from retrieval.ingest.parsing import parse_here
+from retrieval.text.declared import decode_declared
 
 _HEADERS = ("From", "To", "Cc", "Date")
 # Depth to which mails within mails are read; deeper ones are only named
@@ -45,7 +46,7 @@ def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
     for part in bodies:
         payload = part.get_payload(decode=True)
         declared = str(part.get_content_charset() or "utf-8")
-        text = decode(payload, draft.name, declared) if isinstance(payload, bytes) else ""
+        text = decode_declared(payload, draft.name, declared) if isinstance(payload, bytes) else ""
         if text.strip():
             suffix = "html" if part.get_content_subtype() == "html" else "txt"
             draft.include(parse_here(text.encode(errors="replace"), f"{draft.name}.{suffix}", draft.limits), below=1)
@@ -98,7 +99,7 @@ def header(mail: Message, name: str) -> str:
 
 def _readable(chunk: bytes | str, charset: str | None) -> tuple[bytes | str, str | None]:
     # senders say gb2312 for its supersets, say
-    return (decode(chunk, "", charset), "utf-8") if charset and isinstance(chunk, bytes) else (chunk, charset)
+    return (decode_declared(chunk, "", charset), "utf-8") if charset and isinstance(chunk, bytes) else (chunk, charset)
 
 
 def _parts(mail: Message) -> Iterator[Message]:

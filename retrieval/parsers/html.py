@@ -11,7 +11,8 @@ from typing import Any
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.tables import TABLES_VERSION, add_table
-from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, decode, raise_number
+from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, raise_number
+from retrieval.text.declared import decode_declared
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already
@@ -47,7 +48,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     from lxml import etree, html
 
     declared = _DECLARED.search(content[:4096])
-    text = decode(content, draft.name, declared[1].decode("ascii") if declared else "")
+    text = decode_declared(content, draft.name, declared[1].decode("ascii") if declared else "")
     source = _XML_DECLARATION.sub("", clean(text))
     if not source.strip():
         return draft.finish()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.components import load_removable
+from foundation.components import load_if_there, load_removable
 from foundation.errors import InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
@@ -168,10 +168,9 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
 
 
 def _most_read(settings: Settings) -> int:
-    from retrieval.ingest.refused_files import KEPT_MB
-
     # longer files are refused, so reading them would be in vain; those kept for a retry must be read whole
-    return max(settings.retrieval.parsing.max_bytes, KEPT_MB * 1_000_000)
+    files = load_if_there("retrieval.ingest.refused_files")
+    return max(settings.retrieval.parsing.max_bytes, files.KEPT_MB * 1_000_000 if files else 0)
 
 
 def reindex(stack: Stack = STACK) -> None:

@@ -121,7 +121,6 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from observability.stores import costs, outcomes, spans
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
-    from retrieval.ingest import refused_files
 
     parts = [
         ("retrieval.ledger", settings.retrieval.ledger),
@@ -132,9 +131,11 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
         *(("orchestration.tools", part) for part in settings.orchestration.tools),
     ]
     by_part = {f'[{section}] use = "{part.use}"': components.stores_of(section, part) for section, part in parts}
-    removable = ("serving.jobs.store", "serving.http.idempotency", "orchestration.run.spending")
+    removable = (
+        "retrieval.ingest.refused_files", "serving.jobs.store", "serving.http.idempotency", "orchestration.run.spending",
+    )  # fmt: skip
     fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
-    fixed += [approvals.STORE, outcomes.STORE, facts.STORE, refused_files.STORE]
+    fixed += [approvals.STORE, outcomes.STORE, facts.STORE]
     fixed += [spans.store_in(spans.FILE), _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was

@@ -24,29 +24,6 @@ def test_usual_encodings_are_read_without_a_mark(encoding: str) -> None:
     assert decode(text.encode(encoding), "fees.txt") == text
 
 
-def test_a_declared_encoding_that_is_wrong_is_not_believed() -> None:
-    text = "Die Größe und das Maß"
-
-    assert decode(text.encode("cp1252"), "page.html", "utf-8") == text
-
-
-@pytest.mark.parametrize(
-    ("text", "declared"),
-    [("Größe", "iso-8859-1"), ("5 – 7", "windows-1251"), ("Поставка", "iso-8859-1"), ("Größe", "windows-1250")],
-)
-def test_utf8_that_is_declared_as_something_else_is_read_as_what_it_is(text: str, declared: str) -> None:
-    assert decode(text.encode(), "page.html", declared) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "declared"),
-    [("NESCAFÉ®", "iso-8859-1"), ("CAFÉ™ and ROSÉ™", "windows-1252"), ("ﾃｽ", "shift_jis")],
-)
-def test_a_few_bytes_that_could_be_utf8_are_read_as_declared(text: str, declared: str) -> None:
-    encoding = "cp1252" if declared == "iso-8859-1" else declared
-    assert decode(text.encode(encoding), "page.html", declared) == text
-
-
 @pytest.mark.parametrize(
     ("content", "text"),
     [

@@ -9,21 +9,21 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from foundation.components import Context, available, load
+from foundation.components import Assembly, Context, available, load
 from foundation.errors import FingerprintMismatch
 from foundation.settings import Part
 from foundation.types import Scope
 from models.contract import Embeddings
-from models.settings import ModelsSettings
 from retrieval import formats, parsers
-from retrieval.build import Retrieval, open_library
+from retrieval.build import Retrieval, open_retrieval
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
@@ -109,8 +109,13 @@ class Desk:
             watched.append(Watched(embedder))
             return watched[0]
 
-        models = ModelsSettings(embedder=Part(use="hashing"))
-        with open_library(models, self.settings, self.context, watch=watch) as library:
+        with ExitStack() as opened:
+            assembly = Assembly(self.context, opened)
+            embedder = watch(assembly.part("models.embedder", Part(use="hashing")))
+            library = open_retrieval(
+                self.settings, assembly, embedder=embedder, query_embedder=embedder, encoder=embedder,
+                encoder_part="hashing", reranker=None, judge=None, parse=partial(parse_here, limits=ParseLimits()),
+            )  # fmt: skip
             watched[0].texts.clear()
             self.embedded = watched[0].texts
             yield library

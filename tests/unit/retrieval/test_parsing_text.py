@@ -112,29 +112,3 @@ def test_a_row_repeats_its_column_names_and_leaves_empty_cells_out() -> None:
 
 def test_a_row_without_column_names_is_separated_by_bars() -> None:
     assert row_text(["Basic", "9 EUR"], []) == "Basic | 9 EUR"
-
-
-@pytest.mark.parametrize(
-    ("declared", "content", "text"),
-    [
-        ("iso-8859-1", "“5 €”".encode("cp1252"), "“5 €”"),
-        ("gb2312", "朱镕基".encode("gb18030"), "朱镕基"),
-        ("undefined", b"x", "x"),
-        ("rot13", b"x", "x"),
-        ("klingon", b"x", "x"),
-        ("iso-8859-1", "\ufeff朱".encode(), "朱"),
-        ("iso-8859-1", "Zürich".encode(), "Zürich"),
-        ("windows-1251", "нет".encode(), "нет"),
-        ("windows-1252", "škola".encode(), "škola"),
-        ("iso-8859-7", "für".encode(), "für"),
-        ("gb2312", "这个是什么".encode(), "这个是什么"),
-        ("gb2312", "联通".encode("gb2312"), "联通"),
-        ("shift_jis", "東京都の天気".encode("cp932"), "東京都の天気"),
-        ("windows-1251", "Привет".encode("cp1251"), "Привет"),
-        ("iso-2022-jp", "東京都の天気".encode("iso2022_jp"), "東京都の天気"),
-    ],
-)
-def test_a_declared_encoding_is_read_as_browsers_read_it_and_a_wrong_one_not_at_all(
-    declared: str, content: bytes, text: str
-) -> None:
-    assert decode(content, "page.html", declared) == text
