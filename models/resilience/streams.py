@@ -20,7 +20,9 @@ from models.pricing import USAGE_AT_START, usage_of
 # Characters allowed per requested token, several times the longest tokens of any text, and in addition for each stream
 ROOM_PER_TOKEN, LEAST_ROOM = 40, 2_000
 # How vendors say that a reply ended at its limit of tokens
-LIMIT_REACHED = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+LIMIT_REACHED = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded", "model_length"}
+)
 # Where vendors say why a reply ended
 ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
 FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"})
@@ -72,6 +74,11 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
     message = cast("AIMessage", message_chunk_to_message(whole))
+    for block in message.content if isinstance(message.content, list) else ():
+        if (
+            isinstance(block, dict) and block.get("type") == "refusal"
+        ):  # what the model says instead, in OpenAI's Responses
+            block |= {"type": "text", "text": block.get("refusal") or ""}
     # LangChain strings together what a server says twice, such as "stop" and "stop"
     said = [item for chunk in chunks for item in chunk.response_metadata.items()]
     said.sort(key=lambda item: item[1] in (*LIMIT_REACHED, *FILTERED))  # these hold, whatever is said after them

@@ -32,7 +32,7 @@ from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import retry
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
-from models.resilience.streams import join_chunks, read_first_words
+from models.resilience.streams import is_cut_off, join_chunks, read_first_words
 from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
@@ -564,3 +564,14 @@ async def test_a_limit_goes_by_the_name_that_a_class_has_for_it() -> None:
     assert (await chat.ainvoke("Hello", max_tokens=7)).text == "said at most 7"
     assert "".join([chunk.text async for chunk in chat.astream("Hello", max_tokens=8)]) == "said at most 8"
     assert (await chat.ainvoke("Hello")).text == "said at most 500", "a call changes nothing of the model"
+
+
+def test_a_refusal_of_openais_responses_is_what_the_model_says() -> None:
+    pieces = [{"type": "refusal", "refusal": "I may "}, {"type": "refusal", "refusal": "not say."}]
+    chunks = [AIMessageChunk([piece | {"index": 0}]) for piece in pieces]
+    assert join_chunks(chunks).text == "I may not say."
+
+
+@pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded"])
+def test_a_reply_that_fills_the_models_window_is_cut_off(reason: str) -> None:
+    assert is_cut_off(AIMessage("A parcel", response_metadata={"stop_reason": reason}))
