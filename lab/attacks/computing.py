@@ -44,8 +44,13 @@ def slow_patterns(victim: Victim) -> Tried:
             "schema": _schema(8, type="string", pattern=r"\W*\Wx"),
             "text": text,
         }
-        with suppress(httpx.TimeoutException):
+        try:
             person.post("/v1/objects", json=body)
+        except httpx.TimeoutException:
+            # On a busy machine the caller has left before five seconds of computing; the server goes on
+            end = time.monotonic() + 40
+            while victim.cpu_s() - before < 5 and time.monotonic() < end:
+                time.sleep(0.5)
         used = victim.cpu_s() - before
         tried.check(held=used < 5, otherwise=f"a pattern kept the server busy for {used:.1f} s of computing")
     return tried
