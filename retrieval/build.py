@@ -66,7 +66,7 @@ def open_retrieval(
     ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
     vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     open_index(ledger, vectors, fingerprint)
-    same_parts = SameParts(ledger, fingerprint)
+    same_parts = SameParts(ledger, fingerprint, vectors)
     helpers = assembly.keep(workers(fingerprint))
     ingestor = Ingestor(
         ledger=ledger,

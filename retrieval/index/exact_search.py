@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,7 @@ class ExactIndex:
 
     def __init__(self, name: str = "The index in memory") -> None:
         self._name = name
-        self._lock = threading.Lock()
+        self._lock, self._filling = threading.Lock(), threading.Lock()
         self._shelves: dict[Access, _Shelf] = {}
         self._shelf_of: dict[str, Access] = {}
         self._sequence, self._stamp = 0, ""
@@ -127,6 +128,10 @@ class ExactIndex:
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         self._sequence, self._stamp = sequence, stamp
+
+    def alone(self, *, patient: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002 - as in other indexes
+        """Lock out other threads that fill it: they could put back what one of them has deleted."""
+        return self._filling
 
     def count(self) -> int:
         with self._open():

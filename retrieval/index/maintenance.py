@@ -6,9 +6,9 @@ The index is a cache: it is repaired from the vectors in the ledger, and nothing
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 
 from foundation.errors import FingerprintMismatch, IndexRebuilding
@@ -17,6 +17,7 @@ from models.contract import Embeddings
 from models.embedding import embed, probe
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Chunk, Entry, Fingerprint, Vectors
+from retrieval.index.exact_search import ExactIndex
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +91,17 @@ def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
     return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
 
 
-class SameParts:
-    """Detects that the ledger was reindexed with other parts while this process runs."""
+def follow(ledger: DocumentLedger, vectors: VectorIndex) -> None:
+    """Take over what another process has stored, where only this one can: vectors in its memory. Raises ComponentError."""
+    if isinstance(vectors, ExactIndex):
+        catch_up(ledger, vectors)
 
-    def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint) -> None:
-        self._ledger, self._fingerprint = ledger, fingerprint
+
+class SameParts:
+    """Detects that another process has written to the ledger, or has reindexed it with other parts, while this one runs."""
+
+    def __init__(self, ledger: DocumentLedger, fingerprint: Fingerprint, vectors: VectorIndex) -> None:
+        self._ledger, self._fingerprint, self._vectors = ledger, fingerprint, vectors
         self._seen = -1
 
     def check(self) -> None:
@@ -109,15 +116,8 @@ class SameParts:
                 f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again "
                 f"with the new configuration."
             )
+        follow(self._ledger, self._vectors)
         self._seen = now
-
-
-@dataclass(frozen=True, slots=True)
-class Reindexed:
-    """Documents that a reindex cut and embedded, and those that an earlier, stopped run had finished (`kept`)."""
-
-    documents: int
-    kept: int
 
 
 def reindex(
@@ -127,10 +127,11 @@ def reindex(
     chunker: Chunker,
     fingerprint: Fingerprint,
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> Reindexed:
+) -> int:
     """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
-    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total.
+    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total. Return the
+    number of documents that this call has embedded.
     """
     beside = ledger.beside()
     started = beside.fingerprint()
@@ -138,56 +139,48 @@ def reindex(
         beside.close()
         beside = ledger.beside(fresh=True)
         beside.set_fingerprint(fingerprint)
-    building = _Building(beside, chunker, embedder, progress)
+    embedded = 0
     try:
         while True:
             at = ledger.sequence()
-            building.go_through(ledger.entries(), of=ledger.chunk_count())
+            embedded += _fill(beside, ledger, chunker, embedder, progress)
             crash_point("before_adopt")
             if ledger.adopt(beside, at=at):
-                return Reindexed(building.documents, building.kept)
+                return embedded
     finally:
         beside.close()
 
 
-class _Building:
-    def __init__(
-        self, beside: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Callable[[int, int], None]
-    ) -> None:
-        self._beside, self._chunker, self._embedder, self._progress = beside, chunker, embedder, progress
-        # Ids of documents that this run has seen
-        self._through: set[str] = set()
-        self.documents = self.kept = 0
+def _fill(
+    beside: DocumentLedger,
+    ledger: DocumentLedger,
+    chunker: Chunker,
+    embedder: Embeddings,
+    progress: Callable[[int, int], None],
+) -> int:
+    of, present, batch, done, embedded = ledger.chunk_count(), set[str](), list[Entry](), 0, 0
 
-    def go_through(self, entries: Iterable[Entry], *, of: int) -> None:
-        batch: list[Entry] = []
-        present: set[str] = set()
-        done = 0
-        for entry in entries:
-            key = entry.source.document_id
-            present.add(key)
-            done += len(entry.chunks)
-            stored = self._beside.find(key)
-            if same := stored is not None and stored.holds(entry):
-                self.kept += key not in self._through
-            self._through.add(key)
-            if same:
-                continue
-            chunks = self._chunker.chunk(entry.parsed, key)
-            batch.append(replace(entry, chunks=chunks))  # and still its old vectors
-            if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
-                self._store(batch)
-                batch = []
-                self._progress(done, max(of, done))
-        self._store(batch)
-        self._progress(done, max(of, done))
-        for key in {entry.source.document_id for entry in self._beside.entries()} - present:
-            self._beside.delete(key)
+    def store() -> int:
+        count, vectors = len(batch), embed_chunks(embedder, [entry.chunks for entry in batch])
+        beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
+        batch.clear()
+        progress(done, max(of, done))
+        return count
 
-    def _store(self, batch: Sequence[Entry]) -> None:
-        vectors = embed_chunks(self._embedder, [entry.chunks for entry in batch])
-        self._beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
-        self.documents += len(batch)
+    for entry in ledger.entries():
+        key = entry.source.document_id
+        present.add(key)
+        done += len(entry.chunks)
+        stored = beside.find(key)
+        if stored is not None and stored.holds(entry):
+            continue
+        batch.append(replace(entry, chunks=chunker.chunk(entry.parsed, key)))  # and still its old vectors
+        if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
+            embedded += store()
+    embedded += store()
+    for key in {entry.source.document_id for entry in beside.entries()} - present:
+        beside.delete(key)
+    return embedded
 
 
 def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from foundation.errors import SixplyError
+from retrieval.index.maintenance import follow
 from serving.access.identity import Operator, anyone
 from serving.http.errors import responses
 from serving.runtime import Running, Runtime
@@ -54,6 +56,8 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
         yield "shutting_down"
     yield from runtime.stores.reasons()
     system, reached = runtime.system, set()
+    with suppress(SixplyError):  # whose error shows below
+        follow(system.ledger, system.vectors)
     for name, store in (("ledger", system.ledger), ("vectors", system.vectors)):
         try:
             reached.add(store.sequence())

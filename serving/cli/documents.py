@@ -197,7 +197,4 @@ def reindex(stack: Stack = STACK) -> None:
             fingerprint=fingerprint,
             progress=partial(progress, "reindex"),
         )
-    earlier = f" {done.kept} stood there from a run that was stopped." if done.kept else ""
-    terminal.console().print(
-        f"{done.documents} documents were cut and embedded anew.{earlier} Start whatever serves the old ones again."
-    )
+    terminal.console().print(f"{done} documents were cut and embedded anew. Start whatever serves the old ones again.")

@@ -53,7 +53,7 @@ done = maintenance.reindex(
     fingerprint=maintenance.fingerprint_of(given["embedder"]["use"], embedder, chunker),
 )
 ledger.close()
-print(json.dumps({"documents": done.documents, "kept": done.kept}), flush=True)
+print(json.dumps(done), flush=True)
 """
 
 
@@ -155,8 +155,7 @@ def test_a_killed_reindex_costs_nothing_and_goes_on(use: str, seed: int | None, 
                 while isinstance(said := heard(child), list):
                     go_on(child)
                 assert child.wait() == 0
-            assert said["kept"] >= 1
-            assert said["documents"] + said["kept"] >= DOCUMENTS - 1
+            assert 0 < said < DOCUMENTS - 1, "what the killed one had embedded is not embedded again"
             after.open()
             assert after.vectors.count() == after.ledger.chunk_count() == DOCUMENTS - 1
             assert after.found("Refund number three")[0] == "Refund number three takes long."

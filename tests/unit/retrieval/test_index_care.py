@@ -19,7 +19,8 @@ from models.contract import Embeddings
 from models.embedding import embed, probe
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Chunk, Entry, Fingerprint, Parsed, Source, VectorItem
-from retrieval.index.maintenance import Reindexed, SameParts, _knows, catch_up, open_index, reindex
+from retrieval.index.exact_search import ExactIndex
+from retrieval.index.maintenance import SameParts, _knows, catch_up, open_index, reindex
 
 ACME = Scope("acme")
 
@@ -88,7 +89,7 @@ class Store:
         probes = probe(self.embedder)
         return replace(Fingerprint("hashing", len(probes[0]), probes, "structure 1"), **changes)
 
-    def reindex(self, chunker: Chunker, **changes: Any) -> Reindexed:
+    def reindex(self, chunker: Chunker, **changes: Any) -> int:
         given = {"embedder": self.embedder, "fingerprint": self.fingerprint(chunker="words 1")} | changes
         return reindex(self.ledger, chunker=chunker, **given)
 
@@ -259,7 +260,7 @@ def test_a_reindex_cuts_and_embeds_everything_anew_and_carries_the_new_fingerpri
     store.add("a.md", "One two three", groups=frozenset({"board"}), title="T")
     store.add("b.md", "Four")
     told: list[tuple[int, int]] = []
-    assert store.reindex(ByWords(), progress=lambda *done: told.append(done)) == Reindexed(documents=2, kept=0)
+    assert store.reindex(ByWords(), progress=lambda *done: told.append(done)) == 2
     assert told == [(2, 2)]
     open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
     assert (store.ledger.chunk_count(), store.vectors.count()) == (4, 4)
@@ -271,9 +272,9 @@ def test_a_reindex_cuts_and_embeds_everything_anew_and_carries_the_new_fingerpri
 
 def test_a_reindex_keeps_a_document_in_which_the_new_chunker_finds_nothing(store: Store) -> None:
     store.add("blank.md", " ")
-    assert store.reindex(ByWords()).documents == 1
+    assert store.reindex(ByWords()) == 1
     assert [known.chunks for known in store.ledger.documents(ACME)] == [0]
-    assert store.reindex(ByWords()).documents == 1
+    assert store.reindex(ByWords()) == 1
 
 
 @pytest.mark.parametrize("change", [{"chunker": "words 1"}, {"embedder": "newer"}])
@@ -320,7 +321,7 @@ def test_while_a_reindex_is_built_the_old_parts_serve_and_it_goes_on_where_it_wa
     assert store.vectors.count() == 3
     with pytest.raises(FingerprintMismatch):
         open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
-    assert store.reindex(ByWords()) == Reindexed(documents=2, kept=1)
+    assert store.reindex(ByWords()) == 2
     open_index(store.ledger, store.vectors, store.fingerprint(chunker="words 1"))
     assert store.vectors.count() == 600
     with pytest.raises(FingerprintMismatch):
@@ -336,7 +337,7 @@ def test_what_is_left_of_a_reindex_for_other_parts_is_thrown_away(
     store.add("b.md", "Three")
     with pytest.raises(UpstreamDown):
         store.reindex(ByWords(), embedder=Breaks(store.embedder, 1))
-    assert store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 2")) == Reindexed(2, kept=0)
+    assert store.reindex(ByWords(), fingerprint=store.fingerprint(chunker="words 2")) == 2
 
 
 def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +354,7 @@ def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatc
             store.add("a.md", "New a", content_hash="another")
             store.ledger.delete(Source("c.md", "acme").document_id)
 
-    assert store.reindex(ByWords(), progress=change).documents == 5
+    assert store.reindex(ByWords(), progress=change) == 5
     texts = sorted(entry.parsed.text for entry in store.ledger.entries())
     assert texts == ["New a", "New d", "Old b"]
 
@@ -361,13 +362,25 @@ def test_what_changes_while_a_reindex_is_built_is_in_it(store: Store, monkeypatc
 def test_a_process_that_still_runs_with_the_old_parts_notices_a_reindex(store: Store) -> None:
     before = store.fingerprint()
     open_index(store.ledger, store.vectors, before)
-    parts = SameParts(store.ledger, before)
+    parts = SameParts(store.ledger, before, store.vectors)
     store.add("a.md", "One two")
     parts.check()
     other = store.fingerprint(embedder="other", probe=tuple((*vector[1:], vector[0]) for vector in before.probe))
     store.reindex(ByWords(), fingerprint=other)
     with pytest.raises(IndexRebuilding, match=r"reindexed with embedder other .* runs with hashing .* another vector"):
         parts.check()
+
+
+def test_an_index_in_memory_takes_over_what_another_process_has_stored_and_deleted(store: Store) -> None:
+    index = ExactIndex()
+    parts = SameParts(store.ledger, store.fingerprint(), index)
+    open_index(store.ledger, index, store.fingerprint())
+    store.add("a.md", "One two")
+    parts.check()
+    assert (index.count(), index.sequence()) == (1, store.ledger.sequence())
+    store.ledger.delete(Source("a.md", "acme").document_id)
+    parts.check()
+    assert (index.count(), index.sequence()) == (0, store.ledger.sequence())
 
 
 def test_an_index_that_others_move_while_it_is_read_is_not_taken_for_a_foreign_one() -> None:
