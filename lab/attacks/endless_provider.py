@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from foundation.components import Context, load
 from foundation.settings import Part, Section
 from lab.attacks.hostile_provider import Quiet, listen
-from models.resilience import retry
+from models.resilience import attempts
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -37,7 +37,7 @@ class Options(Section):
 def build(options: Options, context: Context) -> BaseChatModel:
     """A client of the endless server, which begins to listen."""
     del options
-    retry.BREAKER_FAILURES = 100  # so that a breaker spares the system none of it
+    attempts.BREAKER_FAILURES = 100  # so that a breaker spares the system none of it
     server = listen(_Endless, context.data_dir / SENT)
     part = Part(use="openai_compatible", model="endless", base_url=f"{server}/v1")
     client: BaseChatModel = load("models.chat", part, context)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from foundation.components import Context, load
 from foundation.settings import Part, Section
-from models.resilience import retry
+from models.resilience import attempts
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -31,7 +31,7 @@ class Options(Section):
 def build(options: Options, context: Context) -> BaseChatModel:
     """A client of the hostile server, which begins to listen."""
     del options
-    retry.BREAKER_FAILURES = 100  # so that a breaker spares the system none of it
+    attempts.BREAKER_FAILURES = 100  # so that a breaker spares the system none of it
     thief = listen(_Thief, context.data_dir / STOLEN)
     server = listen(_Hostile, context.data_dir / STOLEN, elsewhere=thief)
     part = Part(use="openai_compatible", model="hostile", base_url=f"{server}/v1")

@@ -1,1 +1,1 @@
-"""Resilience of chat models: retries, fallbacks, a circuit breaker, and translation of vendors' errors."""
+"""Resilience of chat models: time limits, retries, fallbacks, and translation of vendors' errors."""

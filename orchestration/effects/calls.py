@@ -56,14 +56,6 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def hash_unchecked(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
-    """Return the hash of arguments as a model sent them; empty where they have no canonical form."""
-    try:
-        return arguments_hash(tool, tenant, arguments)
-    except (TypeError, ValueError):
-        return ""
-
-
 def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
     """Return an entry of the tool's `ToolMetadata`."""
     return (tool.metadata or {}).get(name, default)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -46,7 +47,6 @@ from orchestration.effects.calls import (
     fill_open_arguments,
     find_mismatch,
     has_hidden_characters,
-    hash_unchecked,
     keep_plain,
     metadata_of,
 )
@@ -122,7 +122,9 @@ class Executor(Decisions):
         same key is told that it was done before. The argument values are traced to `origin`.
         """
         if refusal := self._refuse_caller(tool, principal, run_id):
-            hashed = hash_unchecked(tool, principal.tenant, arguments)
+            hashed = ""
+            with suppress(TypeError, ValueError):  # as a model sent them, they may have no canonical form
+                hashed = arguments_hash(tool, principal.tenant, arguments)
             return await self._record_outcome(refusal, principal, run_id, hashed)
         try:
             fitting = check_arguments(self._tools[tool], arguments)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.resilience import retry
+from models.resilience import attempts
 from serving.access.identity import KeyStore
 from serving.server import running
 from serving.settings import load
@@ -157,7 +157,7 @@ def test_asked_to_wait_for_long_the_person_is_told_for_how_long_and_can_ask_agai
 def test_a_provider_that_is_down_is_left_alone_while_search_and_quotes_go_on(
     fault: Behaviour, open_desk: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 2)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 2)
     desk = open_desk(fault, limits="attempts = 2")
     assert problem(desk.ask(), 503, "upstream_down")["retryable"]
     assert len(desk.provider.requests) == 2

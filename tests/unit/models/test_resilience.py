@@ -30,7 +30,7 @@ from foundation.errors import ComponentError, UpstreamDown, UpstreamLimited, Ups
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
-from models.resilience import retry
+from models.resilience import attempts
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
 from models.resilience.streams import is_cut_off, join_chunks, read_first_words
 from models.settings import ResilienceSettings
@@ -51,7 +51,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(retry, "_sleep", sleep)
+    monkeypatch.setattr(attempts, "_sleep", sleep)
     return waited
 
 
@@ -122,8 +122,8 @@ async def test_a_wish_longer_than_we_would_wait_is_passed_on_at_once(waits: list
 async def test_waiting_times_differ_and_stay_below_their_limit(
     waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 20)
-    monkeypatch.setattr(retry, "WAIT_MAX_S", 0.5)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 20)
+    monkeypatch.setattr(attempts, "WAIT_MAX_S", 0.5)
     model = ScriptedChat(replies=(UpstreamDown("gone"),))
     with pytest.raises(UpstreamDown):
         await _wrap(model, attempts=10).ainvoke("x")
@@ -186,8 +186,8 @@ async def test_a_stream_that_falls_silent_is_left_after_the_gap(tmp_path: Path) 
 async def test_in_an_outage_retries_are_only_a_share_of_the_calls(
     waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 1000)
-    monkeypatch.setattr(retry, "RETRY_SHARE", 0.1)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 1000)
+    monkeypatch.setattr(attempts, "RETRY_SHARE", 0.1)
     model = ScriptedChat(replies=(UpstreamDown("gone"),))
     chat = _wrap(model, attempts=3)
     for _ in range(100):
@@ -455,7 +455,7 @@ async def test_structured_output_goes_through_retries_and_fallbacks(
 
 
 async def test_a_model_that_keeps_failing_is_spared(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 3)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 3)
     primary = ScriptedChat(replies=(UpstreamDown("gone"),))
     chat = _wrap(primary, ScriptedChat(replies=("fine",)), attempts=2)
     for _ in range(4):
@@ -466,7 +466,7 @@ async def test_a_model_that_keeps_failing_is_spared(waits: list[float], monkeypa
 async def test_streams_that_break_off_count_as_failures(
     waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 2)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 2)
     with FaultyProvider(cut("one two three four")) as provider:
         chat = _wrap(_openai(provider.url, tmp_path))
         for _ in range(3):
@@ -478,7 +478,7 @@ async def test_streams_that_break_off_count_as_failures(
 async def test_refused_requests_do_not_open_it(
     waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BREAKER_FAILURES", 2)
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 2)
     with FaultyProvider(status(401)) as provider:
         chat = _wrap(_openai(provider.url, tmp_path))
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""The breaker: opens after failures in a row, lets one call try after a while."""
+"""The breaker of a model: opens after failures in a row, lets one call try after a while."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from foundation.errors import UpstreamDown
-from models.resilience.breaker import Breaker, RetryBudget
+from models.resilience import attempts
+from models.resilience.attempts import SAVED_RETRIES, Breaker
 
 
 class Clock:
@@ -27,14 +28,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(name="m", failures=2, open_s=30, clock=clock)
+def breaker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Breaker:
+    monkeypatch.setattr(attempts, "BREAKER_FAILURES", 2)
+    monkeypatch.setattr(attempts, "RETRY_SHARE", 0.5)
+    return Breaker("m", clock)
 
 
 def _open(breaker: Breaker) -> None:
     for _ in range(2):
         breaker.admit()
-        breaker.record_failure()
+        breaker.record(failed=True)
 
 
 def test_it_opens_after_failures_in_a_row_and_says_how_long_to_wait(breaker: Breaker, clock: Clock) -> None:
@@ -46,9 +49,9 @@ def test_it_opens_after_failures_in_a_row_and_says_how_long_to_wait(breaker: Bre
 
 
 def test_a_success_starts_the_count_again(breaker: Breaker) -> None:
-    breaker.record_failure()
-    breaker.record_success()
-    breaker.record_failure()
+    breaker.record(failed=True)
+    breaker.record(failed=False)
+    breaker.record(failed=True)
     breaker.admit()
     assert not breaker.is_open
 
@@ -65,7 +68,7 @@ def test_a_successful_trial_closes_it(breaker: Breaker, clock: Clock) -> None:
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.record_success()
+    breaker.record(failed=False)
     breaker.admit()
     breaker.admit()
 
@@ -74,7 +77,7 @@ def test_a_failed_trial_opens_it_again(breaker: Breaker, clock: Clock) -> None:
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.record_failure()
+    breaker.record(failed=True)
     with pytest.raises(UpstreamDown):
         breaker.admit()
 
@@ -83,25 +86,28 @@ def test_a_cancelled_trial_leaves_room_for_the_next(breaker: Breaker, clock: Clo
     _open(breaker)
     clock.s += 31
     breaker.admit()
-    breaker.record_no_verdict()
+    breaker.record(failed=None)
     breaker.admit()
 
 
-def test_retries_are_a_share_of_the_calls_once_the_saved_ones_are_spent() -> None:
-    retries = RetryBudget(0.5)
+def test_retries_are_a_share_of_the_calls_once_the_saved_ones_are_spent(breaker: Breaker) -> None:
     saved = 0
-    while retries.spend():
+    while breaker.spend_retry():
         saved += 1
-    assert saved == RetryBudget.SAVED
-    retries.earn()
-    assert not retries.spend()
-    retries.earn()
-    assert retries.spend()
-    assert not retries.spend()
+    assert saved == SAVED_RETRIES
+    breaker.admit()
+    assert not breaker.spend_retry()
+    breaker.admit()
+    assert breaker.spend_retry()
+    assert not breaker.spend_retry()
 
 
-def test_no_more_retries_are_saved_up_than_there_were_at_first() -> None:
-    retries = RetryBudget(1)
+def test_no_more_retries_are_saved_up_than_there_were_at_first(breaker: Breaker) -> None:
     for _ in range(100):
-        retries.earn()
-    assert sum(retries.spend() for _ in range(100)) == RetryBudget.SAVED
+        breaker.admit()
+    assert sum(breaker.spend_retry() for _ in range(100)) == SAVED_RETRIES
+
+
+def test_an_open_breaker_has_no_retries(breaker: Breaker) -> None:
+    _open(breaker)
+    assert not breaker.spend_retry()
