@@ -40,7 +40,7 @@ LATEST = 3
 # Most characters of a result in an event
 SHOWN = 500
 # Most characters of a result that are stored; without the care for the window the model reads them all at once
-LONGEST_RESULT = 1_000_000 if is_there("orchestration.middleware.context") else 100_000
+LONGEST_RESULT = 1_000_000 if is_there("orchestration.middleware.context") else 50_000
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):
