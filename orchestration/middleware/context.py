@@ -6,17 +6,19 @@ The checkpoints keep the whole conversation; only the model's requests are short
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, cast
 
-from langchain.agents.middleware import ModelRequest
+from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest
+from langchain.agents.middleware.types import AgentState
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool, ToolException
+from langgraph.types import Command
 from pydantic import Field
 
 from foundation.errors import ComponentError
-from orchestration.middleware.base import RequestMiddleware, reading_tool
+from orchestration.middleware.base import ModelHandler, reading_tool
 from orchestration.run.run import current_run
 
 # Share of the window that one tool result may take, at four characters a token
@@ -25,7 +27,6 @@ RESULT_SHARE = 0.1
 WINDOW = 32_000
 # Share of the window that the conversation may take; the rest is for what this turn reads and writes
 SHARE = 0.6
-SUMMARY_TOKENS = 600
 SHORT_BY_THEMSELVES = frozenset({"read_result", "search_documents", "open_document"})
 
 
@@ -33,8 +34,15 @@ CallId = Annotated[str, Field(description="the id of the call whose result was s
 Start = Annotated[int, Field(ge=0, description="the character to read on from")]
 
 
-class ContextMiddleware(RequestMiddleware):
+class ContextState(AgentState[Any]):
+    summary_before: NotRequired[tuple[str, str]]
+    """The id of a message, and the summary of the turns before it."""
+
+
+class ContextMiddleware(AgentMiddleware[Any, Any]):
     """Shortens the model's requests, and offers `read_result` to read on in a long result."""
+
+    state_schema = ContextState
 
     def __init__(self, *, window: int | None = None) -> None:
         """`window` is the model's context window in tokens."""
@@ -42,12 +50,22 @@ class ContextMiddleware(RequestMiddleware):
         read_on = "Read on in the result of an earlier tool call that was shown in part."
         self.tools: list[BaseTool] = [reading_tool(self._read_result, "read_result", read_on)]
 
-    async def prepare(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ExtendedModelResponse[Any]:
         # the beginning stays the same from call to call, so that a provider's prompt cache holds
-        messages = [self._shorten(message) for message in request.messages]
+        messages, update = [self._shorten(message) for message in request.messages], {}
+        begin, summary = cast("ContextState", request.state).get("summary_before", ("", ""))
+        if place := next((place for place, message in enumerate(messages) if message.id == begin), 0):
+            messages = [HumanMessage(summary), *messages[place:]]
         if count_tokens_approximately(messages) > self._room:
-            messages = await self._summarise(messages)
-        return request.override(messages=messages)
+            starts = [number for number, message in enumerate(messages) if isinstance(message, HumanMessage)]
+            # half of the room, since each new summary costs a call and the prompt cache
+            short = (start for start in starts if count_tokens_approximately(messages[start:]) <= self._room / 2)
+            if (start := next(short, starts[-1] if starts else 0)) > bool(place):
+                summary, whole = await self._summary_of(messages[:start])
+                update = {"summary_before": (messages[start].id, summary)} if whole else {}
+                messages = [HumanMessage(summary), *messages[start:]]
+        response = await handler(request.override(messages=_without_old_results(messages, self._room)))
+        return ExtendedModelResponse(model_response=response, command=Command(update=update))
 
     def _shorten(self, message: AnyMessage) -> AnyMessage:
         if not isinstance(message, ToolMessage) or message.name in SHORT_BY_THEMSELVES:
@@ -60,37 +78,27 @@ class ContextMiddleware(RequestMiddleware):
     async def _read_result(self, call_id: CallId, runtime: ToolRuntime, start: Start = 0) -> str:
         messages: Sequence[AnyMessage] = runtime.state["messages"]
         results = [message for message in messages if isinstance(message, ToolMessage)]
-        text = next((message.text for message in results if message.tool_call_id == call_id), None)
-        if text is None:
+        texts = [message.text for message in reversed(results) if message.tool_call_id == call_id]
+        if not texts:
             raise ToolException(f"There is no result of a call {call_id}.")
-        if start >= len(text):
-            raise ToolException(f"The result has {len(text):,} characters.")
+        # the last one that is so long: some servers give an id to several calls
+        text = next((text for text in texts if start < len(text)), "")
+        if not text:
+            raise ToolException(f"The result has {max(map(len, texts)):,} characters.")
         end = min(len(text), start + self._shown)
         return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
 
-    async def _summarise(self, messages: list[AnyMessage]) -> list[AnyMessage]:
-        """Replace the oldest turns by a summary, and if that is not enough also old tool results by notes."""
-        starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
-        for start in starts[1:]:
-            if start == starts[-1] or count_tokens_approximately(messages[start:]) < self._room - SUMMARY_TOKENS:
-                summary = await self._summary_of(messages[:start])
-                messages = [HumanMessage(summary), *messages[start:]]
-                break
-        return _without_old_results(messages, self._room)
-
-    async def _summary_of(self, messages: Sequence[AnyMessage]) -> str:
-        run, key = current_run(), str(messages[-1].id)
-        if key not in run.summaries:
-            spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
-            said_by = ["Person" if isinstance(message, HumanMessage) else "Assistant" for message in spoken]
-            transcript = "\n".join(f"{who}: {m.text}" for who, m in zip(said_by, spoken, strict=True))
-            try:
-                reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{transcript}")])
-                run.summaries[key] = reply.text
-            except ComponentError as error:
-                run.note(f"earlier turns are left out: they could not be summarised ({error.code})")
-                return "[Earlier turns of this conversation are left out here.]"
-        return f"[What was said before, in short: {run.summaries[key]}]"
+    async def _summary_of(self, messages: Sequence[AnyMessage]) -> tuple[str, bool]:
+        """Return the summary of the turns, and whether there is one."""
+        run = current_run()
+        spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
+        transcript = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)
+        try:
+            reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{transcript}")])
+        except ComponentError as error:
+            run.note(f"earlier turns are left out: they could not be summarised ({error.code})")
+            return "[Earlier turns of this conversation are left out here.]", False
+        return f"[What was said before, in short: {reply.text}]", True
 
 
 def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:

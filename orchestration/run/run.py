@@ -101,8 +101,6 @@ class Run:
     """The number under which each passage was shown to the model, by the passage's id."""
     days: dict[str, date] = field(default_factory=dict)
     """The day that the model stated in the search for a passage, by the passage's id; absent: the run's own."""
-    summaries: dict[str, str] = field(default_factory=dict)
-    """Summaries of earlier turns, each by the id of the last message that it covers."""
     hits: list[Hit] | None = None
     evidence: list[Evidence] | None = None
     question: str = ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from models.chat.scripted import ScriptedChat
 from orchestration.requests import AnswerRequest
@@ -38,6 +39,47 @@ async def test_a_long_result_is_shown_in_part_and_can_be_read_on(world: World) -
     last = world.chat.seen[2][-1]
     assert last.text.endswith("end of P-123")
     assert events[-1].answer.status == "answered"
+
+
+async def test_a_result_is_read_on_though_a_later_short_one_has_its_id(world: World) -> None:
+    texts = iter([f"start {'x' * 60_000} end", "short"])
+
+    def find_parcel(parcel_id: str) -> tuple[str, None]:
+        del parcel_id
+        return next(texts), None
+
+    world.depot.find_parcel = find_parcel  # type: ignore[assignment, method-assign]
+    find = calls(("find_parcel", {"parcel_id": "P-123"}))
+    read_on = ("read_result", {"call_id": "call_find_parcel_1", "start": 24_000})
+    world.chat = strong(find, find, calls(read_on), "It is there.")
+    [event async for event in world.agent().stream(AnswerRequest(question="Where is P-123?"), NORTH)]
+    assert world.chat.seen[3][-1].text.endswith("x end")
+
+
+async def test_a_summary_stands_until_the_window_is_full_again_and_is_made_of_the_one_before(world: World) -> None:
+    made = []
+
+    def reply(messages: Sequence[BaseMessage]) -> AIMessage:
+        if "Summarise this conversation" in messages[0].text:
+            made.append(messages[0].text)
+            return AIMessage(f"Summary {len(made)}.")
+        return AIMessage("Noted.")
+
+    world.chat = ScriptedChat(replies=(reply,), profile={"tool_calling": True, "max_input_tokens": 6_000})
+    thread_id = None
+    for number in range(40):
+        asked = AnswerRequest(question=f"Number {number}. {'My colour is blue. ' * 40}", thread_id=thread_id)
+        last = [event async for event in world.agent().stream(asked, NORTH)][-1].answer
+        assert last is not None
+        thread_id = last.thread_id
+    assert 2 <= len(made) <= 6, "of 40 turns, of which a window holds 17"
+    assert all(
+        f"[What was said before, in short: Summary {number}.]" in text for number, text in enumerate(made[1:], 1)
+    )
+    assert max(map(len, made)) < 4 * 6_000, "each fits into the window itself"
+    shown = [seen for seen in world.chat.seen if "Summarise" not in seen[0].text]
+    changed = sum(one[:-1] != other[: len(one) - 1] for one, other in pairwise(shown))
+    assert changed == len(made), "else the beginning is that of the call before"
 
 
 async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_stored(world: World) -> None:
