@@ -56,6 +56,11 @@ os.environ |= {
     "TRANSFORMERS_OFFLINE": "1",
 }
 
+# Who starts the tests with nohup has signals ignored, in every process that a test starts, too.
+for number in STOP:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 # Images of containers often forbid bytecode, and then each of some hundred processes compiles the whole tree again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
