@@ -12,7 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from foundation.components import is_there, load_if_there, load_removable
-from observability.telemetry import metrics
+from observability.telemetry import process
 from serving.build import QUOTAS
 from serving.http import errors
 from serving.http.bodies import BodyLimits
@@ -34,6 +34,7 @@ ROUTES = (
     "serving.api.approvals",
     "serving.api.kill_switches",
     "serving.api.health",
+    "serving.http.metrics",
     "serving.api.docs",
     "serving.compat.openai_chat",
     "serving.compat.openai_responses",
@@ -69,7 +70,7 @@ def create_app(system: System) -> FastAPI:
     runtime.callers.demand_any()
     app = Api(
         title=settings.serving.brand.name,
-        version=metrics.version(),
+        version=process.version(),
         lifespan=_lifespan,
         openapi_url=None,  # ours need a key: serving/api/docs.py
         max_body_size=settings.serving.http.max_body_bytes,

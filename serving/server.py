@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import faulthandler
 import gc
@@ -17,19 +16,16 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from foundation import names
+from foundation.components import load_if_there
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.signals import catch_stop_signals
-from observability.telemetry import metrics
 from serving.app import create_app
-from serving.http.patience import PatientProtocol
 from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
 from serving.settings import HttpSettings
 from serving.wiring import System
 
 STARTED_WITHIN_S = 30
-PULSE_S = 0.1
 # from the grace period to the end by force, with the stack of each thread on standard error
 LAST_S = 5.0
 
@@ -104,7 +100,6 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._pulse = asyncio.create_task(pulse())
         # Some 300,000 objects stay for good. Collecting among them held up every request for 0.2 s.
         gc.collect(2 if threading.current_thread() is threading.main_thread() else 0)  # else the young only
         gc.freeze()
@@ -118,7 +113,6 @@ class GracefulServer(uvicorn.Server):
         self.config.timeout_graceful_shutdown = math.ceil(left_s)
         await super().shutdown(sockets)
         await self._runtime.lifecycle.cleaned_up(CLEAN_UP_S)
-        self._pulse.cancel()
         gc.unfreeze()
 
     @contextmanager
@@ -137,18 +131,8 @@ class GracefulServer(uvicorn.Server):
         self.handle_exit(number, frame)
 
 
-async def pulse() -> None:
-    """Measure the lag of the event loop for ever: whatever blocks it, blocks every caller and every health check."""
-    observed, tasks = metrics.domain(), 0
-    observed.watch(names.LOOP_TASKS, lambda: tasks)
-    while True:
-        due = time.monotonic() + PULSE_S
-        await asyncio.sleep(PULSE_S)
-        observed.time(names.LOOP_LAG_SECONDS, max(0.0, time.monotonic() - due))
-        tasks = len(asyncio.all_tasks())
-
-
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
+    slow = load_if_there("serving.http.patience")
     config = uvicorn.Config(
         app,
         log_config=None,  # observability/telemetry/logs.py sets up the process's log
@@ -156,7 +140,8 @@ def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:
         access_log=False,  # serving/http/middleware.py logs a request with its trace, and without what is in its address
         server_header=False,
         proxy_headers=False,  # these headers can be forged: enable them only behind a proxy
-        http=PatientProtocol,
+        # h11 limits the size of a head at least; slow clients are then for a proxy in front
+        http=slow.PatientProtocol if slow else "h11",
         ws_max_size=http.max_json_bytes,
         ws="websockets-sansio",  # the page's only; every other websocket is refused (serving/http/middleware.py)
     )

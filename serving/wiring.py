@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation import names
 from foundation.components import is_there, load_if_there
 from serving.settings import Loaded, context_of
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from observability.stores.costs import CostLedger
     from observability.stores.spans import SpanStore
     from observability.telemetry.setup import Telemetry
-    from orchestration.build import Orchestration
     from orchestration.contract import Agent, AgentParts
     from orchestration.effects.approvals import SqliteApprovals
     from orchestration.effects.executor import Executor
@@ -67,6 +65,8 @@ class System:
     grounding: Any
     tools: tuple[BaseTool, ...]
     approvals: SqliteApprovals
+    announcer: Any
+    spending: Any
     facts: Any
     audit: Any
     stops: Any
@@ -144,7 +144,6 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
         tenant_models=names_of_tenants,
         manifest_id=manifest_id,
     )
-    _count_stores(retrieval, acting)
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     parts = _agent_parts(settings, context, prompts, SimpleNamespace(**opened))
@@ -259,18 +258,3 @@ def _describe_run(
     except OSError as error:
         logger.warning("make drift will not know what changed with this run: %s", error)
     return run
-
-
-def _count_stores(retrieval: Retrieval, acting: Orchestration) -> None:
-    """Register gauges for `/metrics`: documents, chunks, waiting approvals, shares of the day's budget."""
-    from observability.telemetry import metrics
-
-    watch = metrics.domain().watch
-    watch(names.DOCUMENTS, retrieval.ledger.document_count)
-    watch(names.CHUNKS, retrieval.vectors.count)
-    watch(names.APPROVALS_WAITING, acting.approvals.waiting)
-    if acting.announcer:
-        watch(names.APPROVALS_UNANNOUNCED, acting.announcer.failed)
-    if acting.spending:
-        watch(names.BUDGET_USED_SHARE, acting.spending.system_share, whose="system")
-        watch(names.BUDGET_USED_SHARE, acting.spending.fullest_share, whose="tenant")

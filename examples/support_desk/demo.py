@@ -397,6 +397,18 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 keys.revoke(made.key_id)
 
 
+def show_metrics(stage: Stage) -> None:
+    from prometheus_client import generate_latest
+
+    from observability.telemetry import metrics
+
+    exposition = generate_latest(metrics.registry()).decode().splitlines()
+    samples = [line for line in exposition if line and not line.startswith("#")]
+    answers = [line for line in samples if line.startswith("sixply_answers_total")]
+    stage.say("metrics", f"{len(samples)} series, for instance {answers[0] if answers else 'none of ours'}")
+    stage.check("/metrics counts the answers", holds=bool(answers))
+
+
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
     from observability.evaluation.golden_set import load_golden
     from observability.reports.layer_bill import bill_table, layer_bill
@@ -425,11 +437,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.put(bill_table(bill))
         stage.check("the six rows add up to the whole, to the nanosecond and the last digit", holds=bill.exact)
 
-        exposition = system.telemetry.metrics()[0].decode()
-        samples = [line for line in exposition.splitlines() if line and not line.startswith("#")]
-        answers = [line for line in samples if line.startswith("sixply_answers_total")]
-        stage.say("metrics", f"{len(samples)} series, for instance {answers[0] if answers else 'none of ours'}")
-        stage.check("/metrics counts the answers", holds=bool(answers))
+        show_metrics(stage)
 
         cases = load_golden(HOME / "golden.jsonl")
         desk = loaded.settings.foundation.data_dir / DESK

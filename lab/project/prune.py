@@ -28,6 +28,7 @@ STARTED = (
 """Modules that are started by their names, in every project."""
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
+    "observability.exporters.otlp": "metrics",
     "observability.proposals.from_feedback": "redaction",
     "observability.reports.triage": "bill",
     "observability.stores.outcomes": "redaction",

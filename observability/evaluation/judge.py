@@ -112,7 +112,8 @@ class PricedChat:
         model = self._chat if schema is None else constrain(self._chat, schema)
         reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
         seconds = self._clock.monotonic_s() - started_s
-        self.answered_as.add(_named_in(reply))
+        labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
+        self.answered_as.add(" ".join(str(label) for label in labels if label) or "nothing")
         self._costs.append(self._prices.price(call_of(self._chat, reply, seconds=seconds, at=self._clock.now())).usd)
         return reply
 
@@ -128,7 +129,9 @@ class Judge(PricedChat):
     ) -> None:
         super().__init__(chat, prices, clock)
         self._rubric = rubric
-        self.made_of = {"prompt": _prompt(), **(made_of or {})}
+        texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
+        prompt = _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
+        self.made_of = {"prompt": prompt, **(made_of or {})}
         self.failures: Counter[str] = Counter()
         """Number of answers without a verdict, by error code."""
         self.last_failure = ""
@@ -146,16 +149,6 @@ class Judge(PricedChat):
             self.failures[error.code] += 1
             self.last_failure = str(error)
             return None
-
-
-def _named_in(reply: AIMessage) -> str:
-    labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
-    return " ".join(str(label) for label in labels if label) or "nothing"
-
-
-def _prompt() -> str:
-    texts = [message.text for message in marks_of("rubric", "conversation", ["evidence"], "answer")]
-    return _digest(json.dumps([texts, Verdict.model_json_schema()], sort_keys=True))
 
 
 def _digest(text: str) -> str:

@@ -61,18 +61,14 @@ def totals_table(totals: Sequence[Total], by: str) -> Table:
     """Return sums of the cost ledger: days in order, anything else the most expensive first."""
     numbers = ("calls", "USD", "unpriced", "seconds", "tokens")
     table = table_of(by, *numbers, right=numbers)
-    for total in sorted(totals, key=lambda total: total.key) if by == "day" else totals:
-        tokens = f"{total.input_tokens} + {total.output_tokens}"
-        money = _money(total.usd, total.unpriced, total.calls)
-        table.add_row(escape(total.key), str(total.calls), money, str(total.unpriced), f"{total.seconds:.2f}", tokens)
+    sums = ("calls", "unpriced", "seconds", "input_tokens", "output_tokens")
     with localcontext(EXACT):
-        whole = sum((total.usd for total in totals), Decimal(0))
-    calls, unpriced = sum(total.calls for total in totals), sum(total.unpriced for total in totals)
-    seconds = sum(total.seconds for total in totals)
-    tokens = f"{sum(total.input_tokens for total in totals)} + {sum(total.output_tokens for total in totals)}"
-    table.add_row(
-        "whole", str(calls), _money(whole, unpriced, calls), str(unpriced), f"{seconds:.2f}", tokens, style="bold"
-    )
+        usd_in_all = sum((total.usd for total in totals), Decimal(0))
+    whole = Total("whole", usd_in_all, *(sum(getattr(total, name) for total in totals) for name in sums))
+    for row in [*(sorted(totals, key=lambda total: total.key) if by == "day" else totals), whole]:
+        money, tokens = _money(row.usd, row.unpriced, row.calls), f"{row.input_tokens} + {row.output_tokens}"
+        cells = escape(row.key), str(row.calls), money, str(row.unpriced), f"{row.seconds:.2f}", tokens
+        table.add_row(*cells, style="bold" if row is whole else None)
     return table
 
 

@@ -109,7 +109,7 @@ class CostLedger:
         """Store a charge; it is committed when this returns.
         Raises StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may continue.
         """
-        from observability.telemetry import metrics
+        from observability.telemetry import process
 
         row: dict[str, Any] = asdict(charge)
         row |= row.pop("usage")
@@ -124,7 +124,7 @@ class CostLedger:
             connection.execute(statement, row | {"subject": subject})
 
         self._file.run_now(insert, of_nobody=True)
-        metrics.domain().count_charge(charge)
+        process.domain().count_charge(charge)
 
     def of_trace(self, trace_id: str) -> list[Charge]:
         """Return the charges of a trace, in order."""

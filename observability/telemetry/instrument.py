@@ -12,7 +12,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 from foundation import names, tracing
 from foundation.types import Principal, Scope
 from models.embedding import name_of
-from observability.telemetry import metrics, setup
+from observability.telemetry import process, setup
 from orchestration.events import Event
 from orchestration.run.wrapping import AgentWrapper
 from retrieval.contract import Retriever
@@ -109,7 +109,7 @@ class CountedAgent(AgentWrapper):
     async def see(self, event: Event, principal: Principal) -> None:
         del principal
         if event.answer is not None:
-            metrics.domain().count_answer(event.answer)
+            process.domain().count_answer(event.answer)
 
 
 @contextmanager

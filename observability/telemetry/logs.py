@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": redact(mask_text(record.getMessage())),
         }
         if trace := trace_id():
             line["trace_id"] = trace
@@ -59,10 +59,6 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             line |= _error(record.exc_info[1])
         return json.dumps(line, ensure_ascii=True, default=str)
-
-
-def _message(record: logging.LogRecord) -> str:
-    return redact(mask_text(record.getMessage()))
 
 
 def _error(error: BaseException) -> dict[str, Any]:

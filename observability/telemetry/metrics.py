@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
-from importlib import metadata
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
+from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from foundation import names
 from foundation.types import LAYERS
+from observability.telemetry import process
 from orchestration.events import Answer, Charge, Path, Status
 
 CHARGE_KINDS = ("chat", "embeddings", "rerank", "tool", "machine")
@@ -60,7 +60,7 @@ LEVELS = {
 Labels = tuple[tuple[str, str], ...]
 
 _lock = threading.Lock()
-_providers: list[MeterProvider] = []
+_providers: list[sdk.MeterProvider] = []
 
 
 @cache
@@ -71,15 +71,15 @@ def registry() -> CollectorRegistry:
     return collectors
 
 
-def provider(service_name: str = names.SERVICE) -> MeterProvider:
+def provider(service_name: str = names.SERVICE) -> sdk.MeterProvider:
     """Return the process's meter provider. Its resource names the service of the first call and a random
     `service.instance.id`, by which collectors separate the counters of several workers.
     """
     with _lock:
         if not _providers:
             reader = PrometheusMetricReader(registry=registry(), scope_info_enabled=False)
-            resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: version()})
-            _providers.append(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
+            resource = Resource.create({names.SERVICE_NAME: service_name, names.SERVICE_VERSION: process.version()})
+            _providers.append(sdk.MeterProvider([reader], resource=resource, shutdown_on_exit=False))
         return _providers[0]
 
 
@@ -101,9 +101,12 @@ def release(reader: MetricReader, *, timeout_s: float) -> None:
     provider().remove_metric_reader(reader)
 
 
-def read_counter(name: str, **labels: str) -> float:
-    """Return the value of a counter, as `/metrics` shows it; 0 where nothing has been counted."""
-    return registry().get_sample_value(f"{name.replace('.', '_')}_total", labels) or 0.0
+class OneMeter(MeterProvider):
+    """Returns the same meter to every GenAI instrumentor, whose metrics have the same names and different attributes."""
+
+    # the Prometheus exporter (0.66b2) writes metrics of a second scope under the label names of the first
+    def get_meter(self, *_: Any, **__: Any) -> Meter:
+        return get_meter(f"{names.SERVICE}.genai")
 
 
 class DomainMetrics:
@@ -175,11 +178,3 @@ class DomainMetrics:
 def bound_label(value: str, known: Iterable[str]) -> str:
     """Return `value` if it is known, else `other`: labels that outsiders can choose would fill the memory."""
     return value if value in known else OTHER
-
-
-def version() -> str:
-    """Return the installed version of this package."""
-    try:
-        return metadata.version(names.SERVICE)
-    except metadata.PackageNotFoundError:
-        return "0+unknown"  # not installed; the manifest carries the commit

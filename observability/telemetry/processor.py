@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from foundation import names
 from foundation.stores import erasures
-from observability.telemetry import metrics
+from observability.telemetry import process
 from observability.telemetry.span_content import exportable
 
 logger = logging.getLogger(__name__)
@@ -35,15 +35,15 @@ class CountingProcessor(BatchSpanProcessor):
 
     def __init__(self, exporter: SpanExporter, *, capture_content: bool) -> None:
         self._mutex = threading.Lock()
-        self._waiting = 0
+        self._waiting = self._lost = 0
         self._closed = False
         self._deadline_s: float | None = None
         self._name = type(exporter).__name__
         self._exporter = exporter
         self._capture_content = capture_content
-        metrics.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
+        process.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
         for reason in ("closed", "failed", "queue_full", "too_late"):
-            metrics.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
+            process.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
         super().__init__(
             SimpleNamespace(export=self.deliver, shutdown=self.stop_exporter),  # type: ignore[arg-type]  # what the SDK's worker calls
             max_queue_size=QUEUE_SPANS,
@@ -81,6 +81,8 @@ class CountingProcessor(BatchSpanProcessor):
         self._deadline_s = time.monotonic() + CLOSE_S
         super().shutdown()  # type: ignore[no-untyped-call]  # the SDK left this one untyped
         self._drop(self._waiting, "too_late")
+        if self._lost:
+            logger.warning("%d spans did not reach %s.", self._lost, self._name)
 
     def deliver(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export a batch and count the outcome."""
@@ -95,7 +97,7 @@ class CountingProcessor(BatchSpanProcessor):
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
             return self._drop(len(spans), "failed")
-        metrics.domain().count(names.SPANS_EXPORTED, len(spans), exporter=self._name)
+        process.domain().count(names.SPANS_EXPORTED, len(spans), exporter=self._name)
         return result
 
     def stop_exporter(self) -> None:
@@ -106,5 +108,6 @@ class CountingProcessor(BatchSpanProcessor):
 
     def _drop(self, count: int, reason: str) -> SpanExportResult:
         if count:
-            metrics.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
+            self._lost += count
+            process.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
         return SpanExportResult.FAILURE

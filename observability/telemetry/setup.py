@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
-from opentelemetry.metrics import Meter, NoOpMeterProvider
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -19,13 +19,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Tracer
 from opentelemetry.util.types import Attributes
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from foundation import names
-from foundation.components import load_removable
+from foundation.components import load_if_there, load_removable
 from foundation.errors import InvalidSetting
 from observability.settings import ObservabilitySettings
-from observability.telemetry import metrics
+from observability.telemetry import process
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
 from observability.telemetry.span_content import PERSONAL_DATA
 
@@ -33,6 +32,7 @@ CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
 
 
+_metrics = load_if_there(process.METRICS)
 _lock = threading.RLock()
 # Running systems; the last one gets the spans
 _open: list[Telemetry] = []
@@ -46,12 +46,12 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         load_removable(PERSONAL_DATA)
     attributes = {
         names.SERVICE_NAME: settings.service_name,
-        names.SERVICE_VERSION: metrics.version(),
+        names.SERVICE_VERSION: process.version(),
         names.MANIFEST_ID: manifest_id,
     }
     with _lock:
         _claim_process(settings.service_name)
-        metrics.domain()  # so that every series exists from the first scrape on
+        process.domain()  # so that every series exists from the first scrape on
         provider = TracerProvider(
             # a caller's `traceparent` may place our spans in its trace, but not switch the local record off
             sampler=None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON,
@@ -64,11 +64,11 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
             provider.add_span_processor(processor)
         readers: list[MetricReader] = [
             reader
-            for exporter in exporters
+            for exporter in (exporters if _metrics else ())
             if (make := getattr(exporter, "metric_reader", None)) and (reader := make()) is not None
         ]
         for reader in readers:
-            metrics.read_by(reader)
+            _metrics.read_by(reader)
         started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
         _open.append(started)
         _observe_langchain(capture_content=settings.capture_content)
@@ -91,10 +91,6 @@ class Telemetry:
         self.capture_content = capture_content
         self._processors = processors
         self._readers = readers
-
-    def metrics(self) -> tuple[bytes, str]:
-        """Return the process's metrics in Prometheus' text format, and the content type."""
-        return generate_latest(metrics.registry()), CONTENT_TYPE_LATEST
 
     def flush(self, timeout_s: float = CLOSE_S) -> None:
         """Send all ended spans and the current metrics to the exporters. Spans that are not accepted within
@@ -119,7 +115,7 @@ class Telemetry:
         # before the metrics, so that the last of them count its last spans
         self.provider.shutdown()
         for reader in self._readers:
-            metrics.release(reader, timeout_s=CLOSE_S)
+            _metrics.release(reader, timeout_s=CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -174,18 +170,10 @@ def tracers() -> _CurrentTracerProvider:
     return _CurrentTracerProvider()
 
 
-class _OneMeter(otel_metrics.MeterProvider):
-    """Returns the same meter to every GenAI instrumentor, whose metrics have the same names and different attributes."""
-
-    # the Prometheus exporter (0.66b2) writes metrics of a second scope under the label names of the first
-    def get_meter(self, *_: Any, **__: Any) -> Meter:
-        return otel_metrics.get_meter(f"{names.SERVICE}.genai")
-
-
 @cache
 def genai_meters() -> otel_metrics.MeterProvider:
-    """Return the provider for everything that emits metrics of the GenAI conventions."""
-    return _OneMeter()
+    """Return the provider for everything that emits metrics of the GenAI conventions; without metrics one that emits none."""
+    return _metrics.OneMeter() if _metrics else NoOpMeterProvider()
 
 
 def _claim_process(service_name: str) -> None:
@@ -193,9 +181,11 @@ def _claim_process(service_name: str) -> None:
         return
     # global providers can be set once a process: ours look up the running system at each span
     trace.set_tracer_provider(tracers())
-    meters = metrics.provider(service_name)
-    otel_metrics.set_meter_provider(meters)
-    for ours, current in ((tracers(), trace.get_tracer_provider()), (meters, otel_metrics.get_meter_provider())):
+    claimed: list[tuple[object, object]] = [(tracers(), trace.get_tracer_provider())]
+    if _metrics:
+        otel_metrics.set_meter_provider(meters := _metrics.provider(service_name))
+        claimed.append((meters, otel_metrics.get_meter_provider()))
+    for ours, current in claimed:
         if current is not ours:
             raise InvalidSetting(
                 f"OpenTelemetry is already set up in this process, with a {type(current).__name__}. Its spans and metrics "

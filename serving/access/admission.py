@@ -16,7 +16,7 @@ from typing import Literal
 
 from foundation import names
 from foundation.errors import Overloaded
-from observability.telemetry import metrics
+from observability.telemetry import process
 
 Work = Literal["answers", "searches", "writes", "reads"]
 
@@ -106,16 +106,16 @@ class Admission(FairTurns):
         self._usual_s = 0.0
         self._alone_s = 0.0
         self._shared = False
-        metrics.domain().begin(names.REQUESTS_SHED, work=work)
-        metrics.domain().watch(names.REQUESTS_RUNNING, lambda: self.running, work=work)
-        metrics.domain().watch(names.REQUESTS_WAITING, lambda: self.waiting, work=work)
+        self.shed = 0
+        """Pieces of work that were turned away."""
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place. Raises Overloaded: places and queue are full. `turn_away`'s error: it was called."""
         # in proportion to the places: in an overload a long queue stays full, and everybody waits for its whole length
         if self.running >= self.limit and self.waiting >= self._queued * self.limit // self._most:
-            metrics.domain().count(names.REQUESTS_SHED, work=self._work)
+            self.shed += 1
+            process.domain().count(names.REQUESTS_SHED, work=self._work)
             raise Overloaded(
                 f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
                 # until all current work is done

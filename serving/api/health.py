@@ -1,4 +1,4 @@
-"""Health and metrics, for monitoring."""
+"""Health, for whatever starts and watches the server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from foundation.errors import SixplyError
 from retrieval.index.maintenance import follow
-from serving.access.identity import Operator, anyone
-from serving.http.errors import responses
+from serving.access.identity import anyone
 from serving.runtime import Running, Runtime
 
 router = APIRouter(tags=["health"])
@@ -40,13 +39,6 @@ def ready(runtime: Running, response: Response) -> Ready:
     reasons = list(_reasons(runtime))
     response.status_code = 503 if reasons else 200
     return Ready(ready=not reasons, reasons=reasons)
-
-
-@router.get("/metrics", responses=responses(), response_class=Response)
-def metrics(_: Operator, runtime: Running) -> Response:
-    """Return metrics in Prometheus' text format. The scraper sends an operator's key as its bearer token."""
-    content, media_type = runtime.system.telemetry.metrics()
-    return Response(content, media_type=media_type)
 
 
 def _reasons(runtime: Runtime) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from foundation.errors import InvalidRequest
+from foundation.output.rendering import encodable
 from retrieval.documents import Document
 
 T = TypeVar("T")
@@ -26,13 +27,7 @@ T = TypeVar("T")
 
 def _storable(text: str) -> str:
     """Refuse NUL, where databases end a text, and lone surrogates, which JSON can spell and UTF-8 cannot encode."""
-    try:
-        text.encode()  # fast on the event loop, also for megabytes of history: no loop over characters
-    except UnicodeEncodeError:
-        storable = False
-    else:
-        storable = "\0" not in text
-    if not storable:
+    if "\0" in text or encodable(text) != text:  # fast on the event loop, also for megabytes of history
         raise ValueError("must not contain NUL or lone surrogate characters")
     return text
 

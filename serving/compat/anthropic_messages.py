@@ -24,6 +24,7 @@ from serving.compat.conversation import (
     image_at,
     image_of,
     said_by_person,
+    text_of,
 )
 from serving.compat.errors import anthropic_problem
 from serving.compat.shapes import TextPart, VendorRequest, extra_of, request_of, with_footnotes
@@ -86,8 +87,8 @@ class MessageParam(BaseModel):
 
     @property
     def as_messages(self) -> Iterator[AnyMessage]:
-        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
-        text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        parts = [] if isinstance(self.content, str) else self.content
+        text = text_of(self.content)
         if self.role == "assistant":
             uses = [part for part in parts if isinstance(part, ToolUse)]
             yield AIMessage(text, tool_calls=[{"id": use.id, "name": use.name, "args": use.input} for use in uses])
@@ -95,12 +96,8 @@ class MessageParam(BaseModel):
         for part in parts:
             if isinstance(part, ToolResult):
                 status: Literal["error", "success"] = "error" if part.is_error else "success"
-                yield ToolMessage(_text_of(part.content), tool_call_id=part.tool_use_id, status=status)
+                yield ToolMessage(text_of(part.content), tool_call_id=part.tool_use_id, status=status)
         yield said_by_person(text, [part.source.block for part in parts if isinstance(part, ImagePart)])
-
-
-def _text_of(content: str | list[TextPart]) -> str:
-    return content if isinstance(content, str) else "\n".join(part.text for part in content)
 
 
 class OutputConfig(RequestBody):
@@ -150,7 +147,7 @@ async def message(body: MessagesRequest, request: Request, caller: Asker, runtim
         ],
         response_format=body.output_config.format if body.output_config else None,
         format_name="output_config",
-        instructions=_text_of(body.system),
+        instructions=text_of(body.system),
         tool_choice={key: value for key, value in choice.items() if key != PARALLEL} or None,
         parallel=choice.get(PARALLEL) is not True,
     )

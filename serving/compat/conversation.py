@@ -62,6 +62,11 @@ def said_by_person(text: str, images: Sequence[dict[str, Any]]) -> HumanMessage:
     return HumanMessage(content=content) if images else HumanMessage(text)
 
 
+def text_of(content: str | Sequence[Any] | None) -> str:
+    """Return the text of a message, its parts of text on lines of their own."""
+    return content if isinstance(content, str) else "\n".join(it.text for it in content or () if hasattr(it, "text"))
+
+
 def images_in(message: AnyMessage) -> list[dict[str, Any]]:
     parts = message.content if isinstance(message.content, list) else []
     return [part for part in parts if isinstance(part, dict) and part["type"] == "image"]

@@ -24,6 +24,7 @@ from serving.compat.conversation import (
     ResponseFormat,
     image_at,
     said_by_person,
+    text_of,
 )
 from serving.compat.errors import openai_problem
 from serving.compat.shapes import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
@@ -71,8 +72,8 @@ class ChatMessage(BaseModel):
 
     @property
     def as_message(self) -> AnyMessage:
-        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
-        text = "\n".join(part.text for part in parts if isinstance(part, TextPart)) or self.refusal or ""
+        parts = self.content if isinstance(self.content, list) else []
+        text = text_of(self.content) or self.refusal or ""
         if self.role == "tool":
             return ToolMessage(text, tool_call_id=self.tool_call_id or "")
         if self.role == "assistant":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
@@ -17,6 +16,7 @@ from serving.compat.conversation import (
     ResponseFormat,
     image_at,
     said_by_person,
+    text_of,
 )
 from serving.compat.shapes import VendorRequest
 
@@ -38,7 +38,7 @@ class InputMessage(BaseModel):
 
     @property
     def as_message(self) -> AnyMessage:
-        text = _text_of(self.content)
+        text = text_of(self.content)
         if self.role == "assistant":
             return AIMessage(text)
         if self.role == "user":
@@ -69,7 +69,7 @@ class FunctionCallOutput(BaseModel):
 
     @property
     def as_message(self) -> AnyMessage:
-        return ToolMessage(_text_of(self.output), tool_call_id=self.call_id)
+        return ToolMessage(text_of(self.output), tool_call_id=self.call_id)
 
 
 class InputItem(BaseModel):
@@ -80,12 +80,6 @@ class InputItem(BaseModel):
     @property
     def as_message(self) -> AnyMessage:
         return AIMessage("")
-
-
-def _text_of(content: str | Sequence[InputPart | InputImage]) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content if isinstance(part, InputPart))
 
 
 Item = InputMessage | FunctionCall | FunctionCallOutput | InputItem

@@ -86,7 +86,9 @@ class BodyLimits:
             if message["type"] == "http.request":
                 annotate(names.BODY_WAIT_SECONDS, time.perf_counter() - began_s)
                 size = len(message.get("body", b""))
-                self._demand_room(size)
+                if self._held + size > self._room:
+                    full = "Too many large requests arrive at once. Try again in a moment."
+                    raise BodyRefused(Overloaded(full, retry_after_s=1))
                 taken += size
                 self._held += size
             return message
@@ -110,12 +112,6 @@ class BodyLimits:
             await respond(Request(scope), error)(scope, receive, send)
         else:
             await self._app(scope, handed_on(body, receive), send)
-
-    def _demand_room(self, size: int) -> None:
-        if self._held + size > self._room:
-            raise BodyRefused(
-                Overloaded("Too many large requests arrive at once. Try again in a moment.", retry_after_s=1)
-            )
 
     async def _whole(self, scope: Scope, receive: Receive) -> bytes:
         body = bytearray()

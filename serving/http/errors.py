@@ -222,14 +222,7 @@ def shape_error(
             param = fields[0].location.removeprefix("body.") if fields else None
             # no vendor's API knows 422
             return *shape(error, 400 if status == 422 else status, param), "application/json"
-    return status, problem(error, status=status, request_id=request_id, fields=fields), MEDIA_TYPE
-
-
-def problem(
-    error: SixplyError, *, status: int, request_id: str, fields: list[FieldProblem] | None = None
-) -> dict[str, Any]:
-    """Return the members of problem+json for `error`."""
-    return Problem(
+    content = Problem(
         type=f"urn:sixply:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status,
@@ -239,7 +232,8 @@ def problem(
         request_id=request_id,
         reason=error.reason if isinstance(error, DocumentRefused) else None,
         fields=fields,
-    ).model_dump(exclude_none=True)
+    )
+    return status, content.model_dump(exclude_none=True), MEDIA_TYPE
 
 
 def to_json(content: Any) -> bytes:

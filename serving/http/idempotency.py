@@ -28,7 +28,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.clock import Clock, SteadyTime
 from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
 from foundation.stores.erasures import mark_of
-from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.events import Event
@@ -65,15 +64,13 @@ CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
 """
 
 
-def _erase(connection: sqlite3.Connection, person: Person) -> int:
-    return connection.execute("DELETE FROM requests WHERE caller = ?", (person.mark,)).rowcount
-
-
 STORE = SqliteStore(
     name="idempotency",
     file="idempotency.sqlite",
     schema=SCHEMA,
-    erase_rows=_erase,
+    erase_rows=lambda connection, person: (
+        connection.execute("DELETE FROM requests WHERE caller = ?", (person.mark,)).rowcount
+    ),
     erased="stored replies of the last day",
 )
 
@@ -132,7 +129,7 @@ class Attempt:
             async for event in stream:
                 if event.thread_id and event.thread_id != self.thread_id:
                     self.thread_id = event.thread_id
-                    await self.store.began(self)
+                    await self.store.update(self, "thread_id = ?", self.thread_id)
                 self.failed = self.failed and event.kind != "answer"
                 yield event
 
@@ -174,18 +171,10 @@ class IdempotencyStore:
 
         return await self._file.run(take)
 
-    async def began(self, attempt: Attempt) -> None:
-        await self._update(attempt, "thread_id = ?", attempt.thread_id)
-
-    async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
-        await self._update(
-            attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
-        )
-
     async def release(self, attempt: Attempt) -> None:
-        await self._update(attempt, "worker = NULL")
+        await self.update(attempt, "worker = NULL")
 
-    async def _update(self, attempt: Attempt, change: str, *values: Any) -> None:
+    async def update(self, attempt: Attempt, change: str, *values: Any) -> None:
         statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words
         await self._file.run(lambda connection: connection.execute(statement, (*values, attempt.caller, attempt.key)))
 
@@ -264,7 +253,8 @@ class _Recorder:
             if passing:
                 await store.release(attempt)
             else:
-                await store.keep(attempt, FirstReply(status, media, b"".join(self._parts)))
+                change = "worker = NULL, status = ?, media = ?, body = ?"
+                await store.update(attempt, change, status, media, b"".join(self._parts))
         except SixplyError:  # the work is done: answer the caller, though a retry will get 409
             log.exception("the reply under an %s could not be kept", HEADER)
 

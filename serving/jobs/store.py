@@ -181,14 +181,11 @@ class JobStore:
             await asyncio.to_thread(_write, self.files(job_id), files)
             await self._execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", job_id)
         except BaseException:
-            await self._drop(job_id)
+            await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+            with suppress(StoreUnavailable):  # where the disk is too full for that, `adopt` does it later
+                await self._file.run(lambda connection: _forget(connection, [job_id]))
             raise
         return await self.get(job_id, caller)
-
-    async def _drop(self, job_id: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
-        with suppress(StoreUnavailable):  # where the disk is too full for that, `adopt` does it later
-            await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
         """Delete the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: they cannot."""
@@ -263,7 +260,9 @@ class JobStore:
     async def items(self, job_id: str, *, waiting: bool = False) -> list[JobItem]:
         statement = "SELECT * FROM items WHERE job_id = ? ORDER BY number"
         rows = await self._file.run(lambda connection: connection.execute(statement, (job_id,)).fetchall())
-        return [_item(row) for row in rows if not waiting or row["status"] == "waiting"]
+        parsed = ({name: json.loads(row[name] or "null") for name in ("given", "outcome")} for row in rows)
+        items = [JobItem(**{**row, **values}) for row, values in zip(map(dict, rows), parsed, strict=True)]
+        return [item for item in items if not waiting or item.status == "waiting"]
 
     async def count_attempt(self, job_id: str, number: int, change: Literal[1, -1]) -> None:
         """Count the start of an item, or take it back where the item was postponed."""
@@ -340,11 +339,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def _item(row: sqlite3.Row) -> JobItem:
-    outcome = None if row["outcome"] is None else json.loads(row["outcome"])
-    return JobItem(**{**dict(row), "given": json.loads(row["given"]), "outcome": outcome})
 
 
 def _parse_principal(stored: str) -> Principal:

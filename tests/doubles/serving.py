@@ -170,6 +170,9 @@ class MemoryLedger:
             raise self.broken
         return len(self.stored)
 
+    def document_count(self) -> int:
+        return len(self.stored)
+
     def documents(self, scope: Scope) -> list[Document]:
         return [known for known, _ in self.stored.values() if scope.admits(known.source.tenant, known.source.groups)]
 
@@ -193,6 +196,9 @@ class MemoryIndex:
 
     def sequence(self) -> int:
         return len(self.ledger.stored) - self.behind
+
+    def count(self) -> int:
+        return len(self.ledger.stored)
 
 
 class MemoryIngestor:
@@ -249,10 +255,8 @@ class MemoryApprovals:
     async def pending(self, tenant: str) -> list[Approval]:
         return [approval(tenant=tenant)] if tenant == "north" else []
 
-
-class QuietTelemetry:
-    def metrics(self) -> tuple[bytes, str]:
-        return b"# the double counts nothing\n", "text/plain; version=0.0.4; charset=utf-8"
+    def waiting(self) -> int:
+        return 1
 
 
 class AlwaysTwelve:
@@ -285,7 +289,8 @@ class FakeSystem:
     agent: ScriptedAgent = field(default_factory=ScriptedAgent)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     approvals: MemoryApprovals = field(default_factory=MemoryApprovals)
-    telemetry: QuietTelemetry = field(default_factory=QuietTelemetry)
+    announcer: None = None
+    spending: None = None
     chat: object = None
     objects: AlwaysTwelve = field(default_factory=AlwaysTwelve)
     parts: Any = field(default_factory=lambda: SimpleNamespace(checkpoints=InMemorySaver()))

@@ -70,8 +70,7 @@ async def test_a_path_that_does_not_exist_is_closed_to_strangers_and_404_to_call
     assert_problem(await api.get("/v1/nothing", headers=bearer(given.reader)), 404, "not_found")
 
 
-async def test_an_operator_reads_metrics_and_documentation(given: World, api: httpx2.AsyncClient) -> None:
-    assert (await api.get("/metrics", headers=bearer(given.operator))).text.startswith("# the double")
+async def test_an_operator_reads_the_documentation(given: World, api: httpx2.AsyncClient) -> None:
     page = await api.get("/docs", headers={"Authorization": httpx2.BasicAuth("me", given.operator)._auth_header})
     assert page.status_code == 200
     assert "//cdn" not in page.text

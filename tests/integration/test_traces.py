@@ -214,7 +214,7 @@ async def test_every_name_of_ours_stands_in_the_list_of_names(spans):
 
 
 def test_calls_are_counted_under_their_own_labels_whoever_counts_them(running):
-    """The instrumentor counts chats and our wrappers count the rest, in one metric; see `telemetry.genai_meters`."""
+    """The instrumentor counts chats and our wrappers count the rest, in one metric; see `metrics.OneMeter`."""
 
     def calls() -> Counter[tuple[str, str]]:
         families = text_string_to_metric_families(running.metrics()[0].decode())

@@ -10,13 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 from nicegui import html, ui
 
-from foundation import names
 from foundation.errors import ConfigurationError
 from foundation.types import Principal
 from observability.evaluation import drift
 from observability.evaluation.drift import AnswerFigures
 from observability.stores.outcomes import Outcome
-from observability.telemetry import metrics
 from observability.value.value_report import ValueReport
 from serving.api.usage import UsageReport, usage
 from serving.cli.terminal import format_price
@@ -110,8 +108,9 @@ class Load:
         await self._visitor.caller("operate")
         for work, tile in self._tiles.items():
             here = self._visitor.runtime.admission[work]
-            shed = int(metrics.read_counter(names.REQUESTS_SHED, work=work))
-            tile.show(f"{here.running} at work", f"{here.waiting} waiting · {here.limit} places · {shed} turned away")
+            tile.show(
+                f"{here.running} at work", f"{here.waiting} waiting · {here.limit} places · {here.shed} turned away"
+            )
 
 
 class Tile:

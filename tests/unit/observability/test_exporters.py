@@ -25,6 +25,7 @@ from observability.settings import ObservabilitySettings
 from observability.stores.spans import SpanStore
 from observability.telemetry import metrics, setup
 from tests.doubles.spans import ended_spans, receiver, total
+from tests.unit.observability.test_metrics import read_counter
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
 
@@ -195,7 +196,7 @@ def test_workers_are_told_apart_and_add_up(data_dir):
         "otlp = load('observability.exporters', Part(use='otlp', endpoint=sys.argv[1]), Context(data_dir=Path()))\n"
         "with telemetry.start(ObservabilitySettings(), [otlp], manifest_id='m'):\n"
         "    for _ in range(int(sys.argv[2])): metrics.domain().count('sixply.requests_shed', work='search')\n"
-        "print(int(metrics.read_counter('sixply.requests_shed', work='search')))"
+        "print(int(metrics.registry().get_sample_value('sixply_requests_shed_total', {'work': 'search'}) or 0))"
     )
     with receiver() as (address, kept):
         command = [sys.executable, "-c", program, address]
@@ -242,14 +243,14 @@ def test_a_dead_collector_breaks_nothing_and_its_spans_are_counted(data_dir, cap
     caplog.set_level(logging.CRITICAL)
     with receiver() as (address, _):
         pass  # now nobody listens there
-    before = metrics.read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
+    before = read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed")
     exporter = built("otlp", data_dir, endpoint=address, timeout_s=0.2)
     with (
         setup.start(ObservabilitySettings(), [exporter], manifest_id="m"),
         tracing.span("plan", layer="orchestration"),
     ):
         pass
-    assert metrics.read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
+    assert read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
 
 
 def test_the_console_prints_one_line_a_span(data_dir, capsys):

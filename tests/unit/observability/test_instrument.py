@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
 
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation import names
@@ -18,10 +13,8 @@ from foundation.types import Principal, Scope
 from models.contract import Reranker
 from models.embedding import embed
 from observability.settings import ObservabilitySettings
-from observability.telemetry import metrics, setup
+from observability.telemetry import setup
 from observability.telemetry.instrument import CountedAgent, TracedEmbedder, TracedReranker, TracedRetriever
-from orchestration.actions import Decision
-from orchestration.contract import Agent
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 from retrieval.contract import Retriever
@@ -171,71 +164,9 @@ def test_parts_without_a_running_telemetry_work_as_ever():
     assert TracedRetriever(NoHits()).retrieve("q", Scope("acme")) == []
 
 
-async def test_answers_are_counted_once_each_and_streams_pass_unchanged():
-    before = metrics.read_counter(names.ANSWERS, status="abstained", path="none")
-    agent = CountedAgent(OneAnswer())
-    assert isinstance(agent, Agent)
-    assert [event.kind async for event in agent.stream(AnswerRequest(question="q"), ASKER)] == ["token", "answer"]
-    assert [event.kind async for event in agent.resume(Decision(approval_id="x", approve=True), ASKER)] == ["answer"]
-    assert metrics.read_counter(names.ANSWERS, status="abstained", path="none") == before + 2
-
-
-def test_an_answer_that_waited_for_a_person_is_counted_once_by_its_end():
-    def ended() -> dict[str, float]:
-        return {status: metrics.read_counter(names.ANSWERS, status=status, path="none") for status in metrics.ENDED}
-
-    before = ended()
-    waiting = Answer(answer_id="a", thread_id="t", question="q", text="", status="waiting", stop_reason="approval")
-    for answer in (waiting, waiting.model_copy(update={"status": "answered", "stop_reason": "complete"})):
-        metrics.domain().count_answer(answer)
-    assert {status: now - before[status] for status, now in ended().items() if now != before[status]} == {"answered": 1}
-
-
 async def test_closing_a_counted_stream_closes_the_inner_one():
     inner = OneAnswer()
     stream = CountedAgent(inner).stream(AnswerRequest(question="q"), ASKER)
     await anext(stream)
     await stream.aclose()
     assert inner.closed
-
-
-def test_a_value_that_nobody_expected_is_counted_as_other():
-    assert metrics.bound_label("chat", metrics.CHARGE_KINDS) == "chat"
-    assert metrics.bound_label(f"made up {datetime.now(UTC)}", metrics.CHARGE_KINDS) == "other"
-
-
-def points(made: Callable[[metrics.DomainMetrics], object]) -> dict[str, list[Any]]:
-    """What is read of domain metrics to which that was done, series by metric."""
-    reader = InMemoryMetricReader()
-    meters = MeterProvider([reader], shutdown_on_exit=False)
-    made(metrics.DomainMetrics(meters.get_meter("test")))
-    data = json.loads(reader.get_metrics_data().to_json())
-    read = [one for part in data["resource_metrics"] for scope in part["scope_metrics"] for one in scope["metrics"]]
-    return {one["name"]: one["data"]["data_points"] for one in read}
-
-
-def test_levels_are_read_when_the_metrics_are_and_one_that_fails_is_left_out():
-    read = points(lambda made: [made.watch(names.CHUNKS, lambda: 3.0), made.watch(names.DOCUMENTS, lambda: 1 / 0)])
-    assert [point["value"] for point in read[names.CHUNKS]] == [3.0]
-    assert read.keys().isdisjoint({names.DOCUMENTS, names.APPROVALS_WAITING})
-
-
-def test_a_level_that_nobody_knows_is_an_error():
-    with pytest.raises(KeyError):
-        points(lambda made: made.watch("sixply.chunk", lambda: 1))
-
-
-def test_the_time_to_the_first_token_is_of_answers_that_a_model_wrote():
-    written = Answer(
-        answer_id="a",
-        thread_id="t",
-        question="q",
-        status="answered",
-        stop_reason="complete",
-        text="x",
-        first_token_s=0.3,
-    )
-    silent = written.model_copy(update={"first_token_s": None})
-    (point,) = points(lambda made: [made.count_answer(written), made.count_answer(silent)])[names.FIRST_TOKEN_SECONDS]
-    assert (point["count"], point["sum"]) == (1, 0.3)
-    assert point["bucket_counts"][point["explicit_bounds"].index(0.5)] == 1

@@ -12,11 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundation import names
 from foundation.errors import StoreUnavailable
 from foundation.types import Usage
 from observability.stores.costs import KEY_OF, CostLedger
-from observability.telemetry import metrics
 from orchestration.contract import Meter
 from orchestration.events import Charge
 
@@ -111,17 +109,6 @@ def test_a_recorded_charge_survives_the_end_of_its_process(data_dir):
     again.close()
 
 
-def test_a_charge_is_counted_in_the_metrics(ledger):
-    def counted() -> tuple[float, float]:
-        usd = metrics.read_counter(names.COST_USD, layer="models", kind="chat")
-        return usd, metrics.read_counter(names.UNPRICED_CALLS, kind="chat")
-
-    before = counted()
-    ledger.record(charge("0.25"))
-    ledger.record(charge(None))
-    assert tuple(now - then for now, then in zip(counted(), before, strict=True)) == (pytest.approx(0.25), 1)
-
-
 def test_a_folder_that_does_not_exist_is_an_error_that_says_so(data_dir):
     with pytest.raises(StoreUnavailable, match="Make it and its folder writable"):
         CostLedger(data_dir / "nowhere" / "costs.sqlite")
@@ -131,14 +118,6 @@ def test_a_damaged_file_is_an_error(data_dir):
     (data_dir / "costs.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreUnavailable, match="is damaged"):
         CostLedger(data_dir / "costs.sqlite")
-
-
-def test_a_charge_that_cannot_be_stored_is_an_error_and_not_counted(ledger):
-    before = metrics.read_counter(names.COST_USD, layer="models", kind="chat")
-    ledger.close()
-    with pytest.raises(StoreUnavailable, match="was closed"):
-        ledger.record(charge("5"))
-    assert metrics.read_counter(names.COST_USD, layer="models", kind="chat") == before
 
 
 @settings(max_examples=30)  # each writes to the disk a dozen times
