@@ -397,7 +397,8 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 keys.revoke(made.key_id)
 
 
-def show_metrics(stage: Stage) -> None:
+def show_metrics(stage: Stage) -> int:
+    """Show some of the metrics. Return the number of series."""
     from prometheus_client import generate_latest
 
     from observability.telemetry import metrics
@@ -407,6 +408,7 @@ def show_metrics(stage: Stage) -> None:
     answers = [line for line in samples if line.startswith("sixply_answers_total")]
     stage.say("metrics", f"{len(samples)} series, for instance {answers[0] if answers else 'none of ours'}")
     stage.check("/metrics counts the answers", holds=bool(answers))
+    return len(samples)
 
 
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
@@ -437,7 +439,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.put(bill_table(bill))
         stage.check("the six rows add up to the whole, to the nanosecond and the last digit", holds=bill.exact)
 
-        show_metrics(stage)
+        series = show_metrics(stage)
 
         cases = load_golden(HOME / "golden.jsonl")
         desk = loaded.settings.foundation.data_dir / DESK
@@ -465,7 +467,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.check(
             "the value report follows from outcomes.toml", holds=worth.outcomes == len(cases), found=worth.outcomes
         )
-        report.figures |= {"trace_id": shown.trace_id, "bill": bill.as_dict(), "metrics": len(samples)}
+        report.figures |= {"trace_id": shown.trace_id, "bill": bill.as_dict(), "metrics": series}
         report.figures |= {"golden": {**scores.as_dict(), "rows": None}, "value": worth.as_dict()}
 
 

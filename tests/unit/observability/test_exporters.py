@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
@@ -139,12 +140,12 @@ def test_otlp_takes_the_whole_address_as_well(data_dir):
 def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
     with receiver() as (address, kept):
         exporter = built("otlp", data_dir, endpoint=address, metrics_every_s=600, headers={"x-api-key": "letmein"})
-        with setup.start(ObservabilitySettings(), [exporter], manifest_id="m") as running:
-            before = counters(running)
+        with setup.start(ObservabilitySettings(), [exporter], manifest_id="m"):
+            before = counters()
             metrics.domain().count(names.REQUESTS_SHED, work="search")
             with tracing.span("plan", layer="models"):
                 pass
-        after = counters(running)
+        after = counters()
     ((instance, sent),) = kept.metrics().items()
     assert instance
     assert {headers["x-api-key"] for headers in kept.headers} == {"letmein"}
@@ -158,9 +159,9 @@ def test_a_collector_gets_every_counter_as_metrics_shows_it(data_dir):
     assert shed.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
-def counters(running: setup.Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def counters() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Our own counters, series by series, as a scrape of `/metrics` reads them."""
-    families = text_string_to_metric_families(running.metrics()[0].decode())
+    families = text_string_to_metric_families(generate_latest(metrics.registry()).decode())
     samples = [sample for family in families for sample in family.samples if sample.name.startswith("sixply_")]
     return {
         (sample.name, tuple(sample.labels.items())): sample.value
