@@ -17,7 +17,7 @@ from foundation.errors import SixplyError
 from foundation.machine.deadline import in_thread
 from foundation.output.markdown import markdown, markdown_values
 from foundation.types import Principal
-from observability.telemetry import metrics
+from observability.telemetry import process
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
@@ -55,7 +55,7 @@ def mcp_server(
         name="sixply",
         title=system.settings.serving.brand.name,
         instructions=INSTRUCTIONS,
-        version=metrics.version(),
+        version=process.version(),
         log_level="WARNING",
     )
 
