@@ -399,11 +399,9 @@ def serving(stage: Stage, story: Story, system: System) -> None:
 
 def show_metrics(stage: Stage) -> int:
     """Show some of the metrics. Return the number of series."""
-    from prometheus_client import generate_latest
-
     from observability.telemetry import metrics
 
-    exposition = generate_latest(metrics.registry()).decode().splitlines()
+    exposition = metrics.exposition().splitlines()
     samples = [line for line in exposition if line and not line.startswith("#")]
     answers = [line for line in samples if line.startswith("sixply_answers_total")]
     stage.say("metrics", f"{len(samples)} series, for instance {answers[0] if answers else 'none of ours'}")

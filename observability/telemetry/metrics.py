@@ -15,7 +15,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from foundation import names
 from foundation.types import LAYERS
@@ -99,6 +99,11 @@ def release(reader: MetricReader, *, timeout_s: float) -> None:
     """Remove a reader, after it has sent what it can within `timeout_s`."""
     reader.shutdown(timeout_s * 1000)  # before its removal, so that it reads a last time
     provider().remove_metric_reader(reader)
+
+
+def exposition() -> str:
+    """Return the process's metrics in Prometheus' text format."""
+    return generate_latest(registry()).decode()
 
 
 class OneMeter(MeterProvider):

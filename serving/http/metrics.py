@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import APIRouter, FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from foundation import names
 from observability.telemetry import metrics
@@ -48,7 +47,7 @@ router = APIRouter(tags=["health"], lifespan=_measure)
 @router.get("/metrics", responses=responses(), response_class=Response)
 def read_metrics(_: Operator) -> Response:
     """Return metrics in Prometheus' text format. The scraper sends an operator's key as its bearer token."""
-    return Response(generate_latest(metrics.registry()), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
 
 async def _pulse() -> None:
