@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from langchain_core.tools import BaseTool
@@ -14,7 +13,7 @@ from foundation.components import Context
 from foundation.types import Principal
 from models.contract import BaseChatModel, Embeddings, PriceSource
 from orchestration.actions import ApprovalNotice, Decision
-from orchestration.events import Answer, Charge, Event, Recalled
+from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
@@ -84,32 +83,6 @@ class Meter(Protocol):
     def record(self, charge: Charge) -> None: ...
 
 
-class Spending(Protocol):
-    """The shared budget of all runs for model calls. `usd` is `None` where the price is unknown."""
-
-    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
-        """Set aside what a call may need and return a handle for `settle`. Raises BudgetExceeded: it does not fit."""
-        ...
-
-    async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
-        """Replace what was set aside by what the call used; 0 where no call was made."""
-        ...
-
-
-@runtime_checkable
-class AnswerMemory(Protocol):
-    """A cache of answers from documents, by tenant and permissions. Raises ComponentError: it cannot be reached."""
-
-    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None: ...
-    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
-        """Store an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
-        ...
-
-    def now(self) -> int:
-        """Return the ledger's current sequence, for `since` of `remember`."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -125,8 +98,10 @@ class AgentParts(Context):
     meter: Meter
     settings: OrchestrationSettings
     prompts: Prompts
-    spending: Spending | None = None
-    memory: AnswerMemory | None = None
+    spending: Any = None
+    """`orchestration.run.spending.SqliteSpending`, or what books on quotas as well"""
+    memory: Any = None
+    """`orchestration.flow.plans.AnswerMemory`"""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None

@@ -155,17 +155,6 @@ class Event(Noun):
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
-
-    kind: Literal["exact", "semantic"]
-    answer_id: str
-    text: str
-    path: Path
-    citations: tuple[Citation, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """One priced use of a model or machine, for the cost ledger in observability."""

@@ -1,8 +1,8 @@
-"""Requests to an agent, its plans, and remembered facts."""
+"""Requests to an agent, and its plans."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -96,14 +96,3 @@ class Plan(Noun):
     reply: str = ""
     changes: tuple[str, ...] = ()
     """Changes to the plan while it was carried out, and why."""
-
-
-class Fact(Noun):
-    """A statement about a person that is remembered beyond one conversation."""
-
-    fact_id: str
-    text: str
-    at: datetime
-    """The time when it was stated or corrected."""
-    approved_by: str = ""
-    """Subject of the person who approved it; empty where it was in the person's own words."""

@@ -54,7 +54,7 @@ class TenantRules(Section):
 
 
 class PolicySettings(Section):
-    """Rules for tools, data and approvals, from the file that `[orchestration] policy_file` names. `make policy` explains them."""
+    """Rules for tools, data and approvals, from the file that `[orchestration] policy_file` names."""
 
     roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Tools that each role may call. A tool in no list can be called by nobody."""
@@ -66,7 +66,7 @@ class PolicySettings(Section):
     """Roles that may decide an approval."""
     four_eyes: bool = True
     """Whether nobody may approve an effect that they asked for themselves, whichever of their keys they use. Turn it
-    off to work alone; `make doctor` then warns."""
+    off to work alone."""
     approval_expires_h: float = Field(default=24, gt=0)
     unasked: tuple[str, ...] = ()
     """Effects that need no approval when all their arguments are traced to the person's own words; others always do."""
@@ -86,7 +86,7 @@ class PromptSettings(PromptFolder):
 
 class CascadeSettings(Section):
     up_below: float = Field(default=0.6, ge=0)
-    """Least confidence at which an answer of a model of `[models.cheaper]` is taken. `make model-frontier` fits it."""
+    """Least confidence at which an answer of a model of `[models.cheaper]` is taken."""
 
 
 class OrchestrationSettings(Section):

@@ -10,7 +10,6 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.components import Assembly, is_there, load_if_there, load_removable
 from foundation.stores.erasures import Erasures
-from orchestration.contract import AnswerMemory
 from orchestration.effects.policy import Policy
 from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
@@ -31,7 +30,8 @@ class Serving:
     """`serving.http.idempotency.IdempotencyStore`"""
     jobs: Any
     """`serving.jobs.store.JobStore`"""
-    answers: AnswerMemory | None
+    answers: Any
+    """`serving.http.answer_cache.AnswerCache`"""
 
 
 def open_serving(

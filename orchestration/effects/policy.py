@@ -1,4 +1,4 @@
-"""The policy: what `policy.toml` allows to whom, who approves, and by which rule. The executor and `make policy` use the same rulings.
+"""The policy: what `policy.toml` allows to whom, who approves, and by which rule.
 
 What no list names is denied: a tool must be listed by a role of the caller and by the tenant; so must the class of a
 document; a model by the tenant.

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
 
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
 
 from foundation.text.lexical import terms
+from foundation.types import Principal
 from orchestration.actions import ToolOutcome
 from orchestration.effects.calls import metadata_of
+from orchestration.events import Answer, Path
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.state import Result, State
+from retrieval.documents import Citation
 
 REPLANNED = "planned anew"
 # Most steps of a plan; further parts of a request join the last one
@@ -27,6 +31,30 @@ STEPS = 6
 REFERENCE = re.compile(r"\$(\w+)\.(\w+)")
 # Words that refer back: a part of a request with one of them is not understood alone
 POINTS = re.compile(r"\b(?:it|its|that|this|them|they|these|those|one|there)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An earlier answer from documents. Its sources are unchanged, and the present caller may see them."""
+
+    kind: Literal["exact", "semantic"]
+    answer_id: str
+    text: str
+    path: Path
+    citations: tuple[Citation, ...]
+
+
+class AnswerMemory(Protocol):
+    """A cache of answers from documents, by tenant and permissions. Raises ComponentError: it cannot be reached."""
+
+    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None: ...
+    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
+        """Store an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
+        ...
+
+    def now(self) -> int:
+        """Return the ledger's current sequence, for `since` of `remember`."""
+        ...
 
 
 class Done(TypedDict):

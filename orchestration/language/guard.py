@@ -1,8 +1,7 @@
 """Untrusted text: detection of orders to the reader, and removal of foreign addresses.
 
-No rule here decides whether a tool runs: tools are planned from the person's own words before any document is read
-(`orchestration/planners`), and pass the executor. Nor is evidence deleted: the pattern also matches ordinary text ("Dental
-assistants must wear nitrile gloves"). What it matches is shown only in quotation marks, and the answer says so.
+No rule here decides whether a tool runs: the executor does. Nor is evidence deleted: the pattern also matches ordinary text
+("Dental assistants must wear nitrile gloves"). What it matches is shown as a quote, and the answer says so.
 """
 
 from __future__ import annotations

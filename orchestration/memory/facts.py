@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.text.lexical import terms
 from foundation.types import Principal
 from orchestration.memory.follow_ups import entity_names
-from orchestration.requests import Fact
+from orchestration.requests import Noun
 
 # The file, in the data folder
 FILE = "facts.sqlite"
@@ -38,6 +39,17 @@ CREATE TABLE IF NOT EXISTS facts (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS facts_by_person ON facts (tenant, subject);
 """
+
+
+class Fact(Noun):
+    """A statement about a person that is remembered beyond one conversation."""
+
+    fact_id: str
+    text: str
+    at: datetime
+    """The time when it was stated or corrected."""
+    approved_by: str = ""
+    """Subject of the person who approved it; empty where it was in the person's own words."""
 
 
 def _erase(connection: sqlite3.Connection, person: Person) -> int:

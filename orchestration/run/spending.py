@@ -52,7 +52,7 @@ WARN_SHARE = 0.8
 
 
 class SqliteSpending:
-    """The `Spending` of all processes on the data folder."""
+    """The budget of the day of all processes on the data folder."""
 
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
@@ -61,6 +61,9 @@ class SqliteSpending:
         """(day, name of the budget) for which a warning was logged."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
+        """Set aside what a call may need and return a handle for `settle`. Raises BudgetExceeded: it does not fit. `usd` is `None`
+        where the price is unknown.
+        """
         tenant, now = principal.tenant, self._time.now()
         both = ((self._of(tenant), tenant, f'Tenant "{tenant}"'), (self._limits.day, None, "The system"))
         checks = [check for check in both if check[0] != DayLimits()]
@@ -87,6 +90,7 @@ class SqliteSpending:
         return held
 
     async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
+        """Replace what was set aside by what the call used; 0 where no call was made."""
         if held is None:
             return
         picodollars = self._picodollars(usd)

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.errors import ComponentError
 from foundation.stores.erasures import mark_of
 from foundation.types import Principal
-from orchestration.contract import Agent, Spending
+from orchestration.contract import Agent
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.wrapping import AgentWrapper
@@ -121,7 +121,7 @@ class Quotas:
     def limit_agent(self, agent: Agent) -> Agent:
         return QuotaAgent(agent, self)
 
-    def limit_spending(self, spending: Spending | None) -> Spending:
+    def limit_spending(self, spending: Any) -> QuotaSpending:
         return QuotaSpending(spending, self)
 
     def limits(self, principal: Principal, *kinds: Kind) -> list[Limit]:
@@ -300,9 +300,9 @@ class QuotaAgent(AgentWrapper):
 
 
 class QuotaSpending:
-    """A `Spending` that also books each call on the quotas; without budgets of the day (`inner` is `None`) on them alone."""
+    """Books each call on the budgets of the day, a `SqliteSpending` (`inner`; `None`: there are none), and on the quotas."""
 
-    def __init__(self, inner: Spending | None, quotas: Quotas) -> None:
+    def __init__(self, inner: Any, quotas: Quotas) -> None:
         self._inner = inner
         self._quotas = quotas
 

@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from orchestration.memory.facts import CHARACTERS, SqliteFacts
-from orchestration.requests import Fact
+from orchestration.memory.facts import CHARACTERS, Fact, SqliteFacts
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, RequestBody, Text
 from serving.http.errors import responses

@@ -26,7 +26,8 @@ from foundation.types import Principal
 from models.contract import Embeddings
 from models.embedding import Vectors, embed_query
 from orchestration.effects.policy import Policy
-from orchestration.events import Answer, Recalled
+from orchestration.events import Answer
+from orchestration.flow.plans import Recalled
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Citation
 from serving.access.optional_settings import AnswerCacheSettings
@@ -58,7 +59,7 @@ async def forget(cache: Cache, tenant: str) -> int:
 
 
 class AnswerCache:
-    """See `orchestration.contract.AnswerMemory`."""
+    """See `orchestration.flow.plans.AnswerMemory`."""
 
     def __init__(
         self,

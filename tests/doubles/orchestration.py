@@ -28,7 +28,7 @@ from models.contract import Call, Price
 from models.embedders.hashing import HashingEmbedder
 from orchestration.actions import Approval
 from orchestration.build import open_audit
-from orchestration.contract import Agent, AgentParts, AnswerMemory, Spending
+from orchestration.contract import Agent, AgentParts
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
@@ -261,10 +261,10 @@ class World:
     tools: Sequence[BaseTool] | None = None
     prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings()))
     checkpoints: str = "sqlite"
-    memory: AnswerMemory | None = None
+    memory: Any = None
     facts: Any = None
     stops: Any = None
-    spending: Spending | None = None
+    spending: Any = None
     agents: str = "graph"
     announce: Callable[[Approval], None] = field(default=lambda _: None)
 
