@@ -1,5 +1,6 @@
 """Chunkers, one file each. LangChain's text splitters can be named by their dotted path."""
 
-from retrieval.text.splitters import adopt
+from foundation.components import load_if_there
 
-__all__ = ["adopt"]
+if splitters := load_if_there("retrieval.text.splitters"):
+    adopt = splitters.adopt

@@ -1,1 +1,1 @@
-"""Sections of documents, quantities in texts, and LangChain's splitters."""
+"""Sections of documents, quantities and encodings of texts, splitters of LangChain."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from foundation.components import Context, load
-from foundation.settings import Part
 from retrieval.contract import Chunker
 from tests.contracts import under_test
 from tests.contracts.broken.chunker import BROKEN, Broken
@@ -21,13 +20,6 @@ SECTION = "retrieval.chunker"
 @pytest.mark.parametrize("name", under_test.adapters(SECTION))
 def test_chunker(name: str, check: Callable[[Chunker], None], watched: under_test.Watch, tmp_path: Path) -> None:
     check(watched(SECTION, load(SECTION, under_test.part(SECTION, name), Context(data_dir=tmp_path))))
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", ["RecursiveCharacterTextSplitter", "MarkdownTextSplitter"])
-def test_a_splitter_of_langchain(name: str, check: Callable[[Chunker], None], tmp_path: Path) -> None:
-    part = Part.model_validate({"use": f"langchain_text_splitters:{name}", "chunk_size": 900, "chunk_overlap": 90})
-    check(load(SECTION, part, Context(data_dir=tmp_path)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
