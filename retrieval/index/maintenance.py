@@ -130,8 +130,7 @@ def reindex(
 ) -> int:
     """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
-    when called again with the same fingerprint. `progress` gets the number of old passages done, and their total. Return the
-    number of documents that this call has embedded.
+    when called again with the same fingerprint. `progress` gets old passages done, and all. Return the documents embedded.
     """
     beside = ledger.beside()
     started = beside.fingerprint()
