@@ -20,11 +20,12 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall as ToolCallDict
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt
 
-from foundation.errors import InvalidRequest
+from foundation.errors import BudgetExceeded, InvalidRequest
 from foundation.types import Principal
 from orchestration.contract import AgentParts
 from orchestration.events import Answer, ToolCall
@@ -116,7 +117,11 @@ class MessageAgent(DurableAgent):
         elif begin in ("decided", "results"):
             start = await self._decisions(run, config)
         every = self._graph.stream_channels_asis
-        done = await self._graph.ainvoke(start, config, durability="sync", output_keys=every, version="v2")
+        try:
+            done = await self._graph.ainvoke(start, config, durability="sync", output_keys=every, version="v2")
+        except GraphRecursionError as error:
+            advice = f"The agent came to no answer in {self._most_steps} steps. Ask for less at a time, or raise its most_steps."
+            raise BudgetExceeded(advice, limit="steps") from error
         values = cast("State", done.value)
         if done.interrupts:
             # those of earlier rounds that still wait, too

@@ -55,3 +55,14 @@ async def test_the_policy_holds_whatever_the_graph_does(world: World) -> None:
     assert given.text == "I may not."
     assert world.depot.sent == []
     assert await world.approvals.pending("north") == []
+
+
+async def test_a_graph_that_goes_in_circles_ends_with_an_error_that_says_so(world: World) -> None:
+    world.chat = strong(lambda _: calls(("find_parcel", {"parcel_id": "P-123"})))
+    given = await answer(own_agent(world), AnswerRequest(question="Where is P-123?"), NORTH)
+    assert (given.status, given.stop_reason, given.degraded) == (
+        "failed",
+        "budget",
+        ("budget used up: steps of one request",),
+    )
+    assert given.text.startswith("The agent came to no answer in 200 steps. Ask for less at a time")
