@@ -132,7 +132,6 @@ ATTACKS = (
         title="calls over MCP go past the queue, and may hold what REST refuses",
         run=call_past_the_queue,
         reopen=reopen_queue,
-        stack="[serving.http]\nport = 0\nconcurrent_searches = 1\nqueued_searches = 1\n",
     ),
     Attack(
         name="pages-nobody-sees",

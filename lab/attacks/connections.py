@@ -6,6 +6,8 @@ import socket
 import time
 from contextlib import ExitStack, suppress
 
+from foundation.components import Context, load
+from foundation.settings import Part, Section
 from lab.attacks.contract import Attack, Tried
 from lab.attacks.victim import Victim
 
@@ -13,6 +15,19 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 WAIT_S = 12.0
 """The attacked server is told to wait for 3 s, so that the attack is short; in earnest it is 20 s."""
 SHORT_S = 3.0
+
+
+class Options(Section):
+    """There is nothing to choose."""
+
+
+def build(options: Options, context: Context) -> object:
+    """The usual double of a chat model, in a server that waits for `SHORT_S` alone."""
+    from serving.http import patience
+
+    del options
+    patience.PATIENCE_S = SHORT_S
+    return load("models.chat", Part(use="scripted"), context)
 
 
 def hold_connections(victim: Victim) -> Tried:
@@ -87,7 +102,7 @@ ATTACKS = (
         title="connections are held for ever without a credential",
         run=hold_connections,
         reopen=reopen_connections,
-        stack="[serving.http]\nport = 0\npatience_s = 3\n",
+        stack='[models.chat]\nuse = "lab.attacks.connections:build"\n',
     ),
     Attack(
         name="endless-head",
