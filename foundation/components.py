@@ -56,6 +56,8 @@ class Context:
     seed: int = 7
     threads: int = 2
     machine_usd_per_hour: float = 0.10
+    stack_dir: Path = Path()
+    """Folder of stack.toml, to which paths of what a part reads are relative."""
 
 
 def available(section: str) -> list[str]:

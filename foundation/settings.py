@@ -15,14 +15,13 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 from foundation.output.credentials import is_secret, mask_values
 
 PREFIX = "SIXPLY__"
 CODE = Path(__file__).resolve().parent
-SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 SectionType = TypeVar("SectionType", bound=BaseModel)
 SECRET_NAMES = ("api_key", "password", "secret", "token", "dsn")
 # Marks the field of a file or folder to read, which in stack.toml is relative to that file's folder (json_schema_extra).
@@ -143,8 +142,8 @@ def _why_misplaced(folder: Path) -> str:
 
 
 def read_settings(
-    root: type[SettingsType], path: Path, *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
-) -> tuple[SettingsType, dict[str, str]]:
+    root: type[SectionType], path: Path, *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[SectionType, dict[str, str]]:
     """Read, merge and check a configuration. Return the settings, and for each dotted key that is set its origin.
 
     Raises:
@@ -174,7 +173,8 @@ def read_settings(
         merged = _merge(merged, values)
         origins |= {key: origin for key, _ in flatten(values)}
     try:
-        return root(**merged), origins
+        # over the defaults, so that an option of a part without its `use` belongs to the default part
+        return root(**_merge(root().model_dump(), merged)), origins
     except ValidationError as error:
         raise _explain(error, origins, path, root) from error
 
@@ -260,7 +260,7 @@ def read_section(path: Path, section: type[SectionType]) -> SectionType:
         raise InvalidSetting(f'{path.name}: "{key}" does not fit: {why}. Correct it.') from error
 
 
-def _environment(root: type[BaseSettings]) -> dict[str, Any]:
+def _environment(root: type[BaseModel]) -> dict[str, Any]:
     unknown = [
         name
         for name in os.environ
@@ -275,7 +275,7 @@ def _environment(root: type[BaseSettings]) -> dict[str, Any]:
             right = PREFIX + "__".join(_split_keys(words[1:], root)).upper()
             raise UnknownSetting(f"{name} sets nothing: two underscores stand between the keys. Say {right}.")
     try:
-        return EnvSettingsSource(root, env_prefix=PREFIX, env_nested_delimiter="__")()
+        return EnvSettingsSource(root, env_prefix=PREFIX, env_nested_delimiter="__")()  # type: ignore[arg-type]  # it reads fields alone
     except SettingsError as error:
         names = ", ".join(sorted(name for name in os.environ if name.startswith(PREFIX)))
         raise InvalidSetting(

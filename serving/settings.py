@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, PrivateAttr, model_validator
 
 from foundation import names
 from foundation.components import Context, load_if_there
@@ -66,10 +65,9 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
     """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, nested_model_default_partial_update=True)
     # settings that are constants now: file, section, keys. Whoever still sets one is told where it is
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
         ("models/resilience/retry.py", "models.resilience", "retry_share wait_max_s breaker_failures breaker_open_s"),
@@ -88,23 +86,13 @@ class Settings(BaseSettings):
         ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
     )
 
+    _folder: Path = PrivateAttr(default=Path())
     foundation: FoundationSettings = FoundationSettings()
     models: ModelsSettings = ModelsSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     orchestration: OrchestrationSettings = OrchestrationSettings()
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the five arguments are pydantic-settings' interface
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # `load` merges the sources itself, because it must remember the origin of each value
 
 
 @dataclass(frozen=True)
@@ -124,6 +112,7 @@ def context_of(settings: Settings) -> Context:
     """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
     return Context(
         data_dir=make_data_dir(settings.foundation.data_dir),
+        stack_dir=settings._folder,  # noqa: SLF001 - of this module
         seed=settings.foundation.seed,
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
@@ -134,4 +123,6 @@ def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
     """Read, merge and validate the configuration. Raises as `read_settings`."""
-    return Loaded(*read_settings(Settings, path, profile=profile, overrides=overrides))
+    settings, origins = read_settings(Settings, path, profile=profile, overrides=overrides)
+    settings._folder = path.parent  # noqa: SLF001
+    return Loaded(settings, origins)

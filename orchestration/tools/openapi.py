@@ -3,7 +3,7 @@
     [[orchestration.tools]]
     use = "openapi"
     name = "depot"
-    spec = "depot.yaml"                       # a file: what the API may do is looked at once, not fetched at each start
+    spec = "depot.yaml"                       # a file beside stack.toml: looked at once, not fetched at each start
     base_url = "https://depot.example/api"    # the only place that is called; the document's own `servers` do not count
     headers_from = { Authorization = "DEPOT_TOKEN" }
 
@@ -78,9 +78,9 @@ class Operation:
 def build(options: Options, context: Context) -> ToolSet:
     import httpx2
 
-    del context
     fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
-    operations = {operation.name: operation for operation in read_operations(options.spec, fixed=fixed)}
+    spec = context.stack_dir / options.spec
+    operations = {operation.name: operation for operation in read_operations(spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
     client = httpx2.Client(
         base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foundation.errors import InvalidSetting
 from foundation.types import Principal
 
 if TYPE_CHECKING:
@@ -56,8 +57,15 @@ def person(tenant: str, subject: str | None) -> Principal:
 
 
 def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
+    """Read the stack. Raises as `serving.settings.load`; InvalidSetting: another one is exported by a name that no command reads."""
     from serving.settings import load
 
+    exported = os.environ.get("STACK", "")
+    # only a name that can be meant for us: other programs have a STACK, too
+    if stack == STACK and "SIXPLY_STACK" not in os.environ and exported.endswith(".toml") and Path(exported) != stack:
+        raise InvalidSetting(
+            f"STACK={exported} is exported, and no command reads that. Say export SIXPLY_STACK={exported}; else unset STACK."
+        )
     return load(stack, overrides=overrides)
 
 

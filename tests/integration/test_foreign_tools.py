@@ -223,8 +223,8 @@ def api(depot: Depot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
 
 def operations(api: tuple[str, Path], **options: Any) -> Any:
     url, spec = api
-    part = Part(use="openapi", **{"name": "depot", "spec": str(spec), "base_url": url, **options})
-    return load(SECTION, part, Context(data_dir=spec.parent))
+    part = Part(use="openapi", **{"name": "depot", "spec": spec.name, "base_url": url, **options})
+    return load(SECTION, part, Context(data_dir=spec.parent, stack_dir=spec.parent))
 
 
 @pytest.fixture

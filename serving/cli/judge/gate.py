@@ -14,8 +14,7 @@ from foundation.errors import InvalidRequest
 from serving.cli import terminal
 from serving.cli.judge import swap_report
 from serving.cli.judge.gate_markdown import to_markdown
-from serving.cli.options import STACK, Json, Stack, exit_unless
-from serving.settings import load
+from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.compare import Comparison
@@ -73,7 +72,7 @@ def gate(
     from observability.value.outcome_contract import load_contract
     from observability.value.roi import floors_of, measure_floors
 
-    settings = load(stack).settings
+    settings = load_stack(stack).settings
     data = settings.observability.golden_set
     baseline = baseline or data / BASELINE
     material = trials.material(data)

@@ -10,7 +10,7 @@ from foundation.settings import CODE, flatten, make_data_dir
 from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
 from retrieval.settings import WEIGHTS, GroundingSettings
-from serving.settings import Loaded, load
+from serving.settings import Loaded, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,6 +89,7 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
     other, default = stack('[observability]\nservice_name = "ferry"').settings.observability, ObservabilitySettings()
     assert (other.outcomes_file, other.golden_set) == (default.outcomes_file, default.golden_set)
     assert not default.outcomes_file.is_absolute()
+    assert context_of(stack("").settings).stack_dir == tmp_path, "for what a part reads, such as the document of an API"
 
 
 def test_rules_in_two_places_are_refused(stack, tmp_path):
@@ -124,6 +125,16 @@ def test_one_environment_variable_does_not_reset_its_neighbours(stack, monkeypat
     assert chat.use == "openai_compatible"
     assert chat.options["model"] == "m"
     assert str(chat.options["temperature"]) == "0.5"
+
+
+def test_an_option_without_its_part_belongs_to_the_default_part_or_to_the_one_of_another_source(stack, monkeypatch):
+    chat = stack("[models.chat]\nmax_tokens = 7").settings.models.chat
+    assert (chat.use, chat.options) == ("llama_cpp", {"max_tokens": 7})
+    monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "openai_compatible")
+    monkeypatch.setenv("SIXPLY__FOUNDATION__CLUSTER__USE", "ray")
+    settings = stack('[models.chat]\nmodel = "m"\n[foundation.cluster]\naddress = "head:6379"').settings
+    assert (settings.models.chat.use, settings.models.chat.options) == ("openai_compatible", {"model": "m"})
+    assert (settings.foundation.cluster.use, settings.foundation.cluster.address) == ("ray", "head:6379")
 
 
 def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):

@@ -109,6 +109,18 @@ def test_a_variable_names_the_configuration_and_the_option_wins(cli: Callable[..
     assert "variable.toml" not in cli("config", "--stack", str(tmp_path / "option.toml"), SIXPLY_STACK=variable).stdout
 
 
+def test_a_configuration_exported_by_a_name_that_no_command_reads_is_refused(
+    cli: Callable[..., Done], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text("", encoding="utf-8")
+    mine = str(tmp_path / "mine.toml")
+    done = cli("config", STACK=mine)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Say export SIXPLY_STACK={mine}" in done.stderr
+    meant = (cli("config", STACK="heroku-24"), cli("config", STACK=mine, SIXPLY_STACK=mine))
+    assert [each.returncode for each in (*meant, cli("config", "--stack", mine, STACK="other.toml"))] == [0, 0, 0]
+
+
 def test_an_error_is_one_text_on_standard_error_and_status_2(cli: Callable[..., Done]) -> None:
     done = cli("config", SIXPLY__MODEL__CHAT__USE="x")
     assert done.returncode == 2
