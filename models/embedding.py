@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +13,16 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import check
+from models.contract import Call
 from models.resilience.vendor_errors import translate_errors
 
 # Shape (texts, dimensions), rows of unit length
 Vectors = npt.NDArray[np.float32]
+
+# Where an adapter adds each request whose tokens its server counts; `None`: nobody pays
+requests_made: ContextVar[list[Call] | None] = ContextVar("requests", default=None)
+# The tenant that models are called for; `None`: nobody in particular
+served_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 
 # Fixed texts whose vectors tell embedders of one name and dimension apart. Changing one changes every fingerprint
 PROBE_TEXTS = (
@@ -36,6 +44,16 @@ class ArrayEmbeddings(Embeddings, ABC):
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
+
+
+@contextmanager
+def on_behalf_of(tenant: str) -> Iterator[None]:
+    """Attribute the calls of models inside to this tenant."""
+    token = served_tenant.set(tenant)
+    try:
+        yield
+    finally:
+        served_tenant.reset(token)
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from foundation.tracing import trace_id
 from foundation.types import Layer, Usage
+from models.contract import Call, Price
 from orchestration.actions import Approval
 from orchestration.requests import Noun, Plan
 from retrieval.documents import Citation
@@ -173,3 +175,9 @@ class Charge:
     trace_id: str | None
     at: datetime
     subject: str = ""
+
+
+def charge_details(call: Call, price: Price) -> dict[str, Any]:
+    """Return what a charge says of a call of a model in the current trace."""
+    details = {"model": call.model, "usage": call.usage, "seconds": call.seconds, "at": call.at, "trace_id": trace_id()}
+    return {"layer": "models", "usd": price.usd, "basis": price.basis, **details}

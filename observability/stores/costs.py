@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.stores import erasures
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from foundation.types import Usage
+from foundation.types import EVERY_TENANT, Usage
 
 if TYPE_CHECKING:
+    from models.contract import Call, PriceSource
     from orchestration.events import Charge
 
 SCHEMA = """
@@ -125,6 +126,15 @@ class CostLedger:
 
         self._file.run_now(insert, of_nobody=True)
         process.domain().count_charge(charge)
+
+    def pay(self, prices: PriceSource, call: Call) -> None:
+        """Charge a call of an embedder outside of a run, to the tenant of `on_behalf_of`. Raises as `record`."""
+        from models.embedding import served_tenant
+        from orchestration.events import Charge, charge_details
+
+        details = charge_details(call, prices.price(call))
+        tenant = served_tenant.get() or EVERY_TENANT
+        self.record(Charge(kind="embeddings", part=call.provider, tenant=tenant, answer_id=None, **details))
 
     def of_trace(self, trace_id: str) -> list[Charge]:
         """Return the charges of a trace, in order."""

@@ -6,27 +6,14 @@ document; a model by the tenant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from foundation.errors import InvalidSetting, ModelForbidden
 from foundation.types import NOBODY, Principal, Scope
+from models.embedding import served_tenant
 from orchestration.settings import EVERYBODY, PolicySettings, TenantRules
-
-_on_behalf_of: ContextVar[str | None] = ContextVar("tenant", default=None)
-
-
-@contextmanager
-def on_behalf_of(tenant: str) -> Iterator[None]:
-    """Attribute the calls of chat models inside to this tenant."""
-    token = _on_behalf_of.set(tenant)
-    try:
-        yield
-    finally:
-        _on_behalf_of.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +92,7 @@ class Policy:
         """Check an attempt to call a chat model. Raises ModelForbidden: the tenant of `on_behalf_of` may not use it;
         a fallback model may then answer.
         """
-        tenant = _on_behalf_of.get()
+        tenant = served_tenant.get()
         # at each word of a stream, so the ruling is put into words only where it forbids
         if tenant is not None and not _matches_any(name, self._of_tenant(tenant)[1].models):
             ruling = self.model(name, tenant)

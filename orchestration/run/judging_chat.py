@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatResult
 from pydantic import Field
 
 from foundation.machine.deadline import check
-from orchestration.effects.policy import on_behalf_of
+from models.embedding import on_behalf_of
 from orchestration.run.metered_chat import MeteredChatModel
 from orchestration.run.run import UNCALLED, Run, run_at_work, running
 

@@ -21,14 +21,14 @@ from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
-from models.contract import BaseChatModel, Call
+from models.contract import BaseChatModel, Call, Price
+from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
 from models.resilience.retry import FALLBACK
 from models.resilience.streams import join_chunks
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
-from orchestration.effects.policy import on_behalf_of
-from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Step, ToolCall, Unsupported
+from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Step, ToolCall, Unsupported, charge_details
 from orchestration.prompts.files import Prompt
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.budget import Budget
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from retrieval.grounding.citing import Evidence
 
 _PICODOLLAR = Decimal("1e-12")
+# Seconds that a thread waits at most until what it used is charged
+_CHARGED_S = 30.0
 # Tokens reserved for a reply whose length the call does not limit
 REPLY_TOKENS = 256
 
@@ -302,17 +304,23 @@ class Run:
         spent.tokens, spent.usd = _tokens_of(call), price.usd
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")
-        await self.record(
-            "chat",
-            call.provider,
-            layer="models",
-            model=call.model,
-            usage=call.usage,
-            seconds=call.seconds,
-            usd=price.usd,
-            basis=price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off",
-            at=call.at,
-        )
+        basis = price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off"
+        await self.record("chat", call.provider, **charge_details(call, Price(price.usd, basis)))
+
+    def pay_embedding(self, call: Call) -> None:
+        """Charge a request of an embedder, from its thread. Raises BudgetExceeded: no budget has room for it."""
+        if self.loop is None:
+            return
+        charged = asyncio.run_coroutine_threadsafe(self._charge_embedding(call), self.loop)
+        if asyncio._get_running_loop() is not self.loop:  # noqa: SLF001 - it would wait for itself
+            charged.result(_CHARGED_S)
+
+    async def _charge_embedding(self, call: Call) -> None:
+        price, tokens = self.parts.prices.price(call), _tokens_of(call)
+        await self.record("embeddings", call.provider, **charge_details(call, price))
+        # an unknown price is no whole budget here, as a chat model's is: chat bounds how much is embedded
+        async with self._reserve(tokens, price.usd or Decimal(0)) as spent:
+            spent.tokens, spent.usd = tokens, price.usd or Decimal(0)
 
     async def record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         """Record a charge of this run."""
@@ -324,8 +332,7 @@ class Run:
             tenant=self.principal.tenant,
             subject=self.principal.subject,
             answer_id=self.answer_id,
-            trace_id=trace_id(),
-            **{"at": self.parts.clock.now()} | details,
+            **{"at": self.parts.clock.now(), "trace_id": trace_id()} | details,
         )
         if (charges := charges_of_all.get()) is not None:
             charges.append(charge)
