@@ -37,3 +37,5 @@ def _index_once(patch: pytest.MonkeyPatch) -> None:
     indexed = cache(index)
     bundled = str(weights.SMOLLM2.path)
     patch.setattr(gguf, "GGUFReader", lambda path: indexed(bundled) if str(path) == bundled else index(path))
+    # transformers asks for the same table of names once for each part of the model, five seconds in all
+    patch.setattr(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map))
