@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
-
 from foundation.components import Context
 from foundation.types import Principal
-from models.contract import BaseChatModel, Embeddings, PriceSource
 from orchestration.actions import ApprovalNotice, Decision
 from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
 
-if TYPE_CHECKING:  # plain classes, not ports, which import this module
+if TYPE_CHECKING:  # LangChain takes half a second to import; the others are plain classes, which import this module
+    from langchain_core.tools import BaseTool
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from models.contract import BaseChatModel, Embeddings, PriceSource
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run

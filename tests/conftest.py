@@ -182,6 +182,7 @@ def _no_name_lookups() -> Iterator[None]:
 def restored_signals() -> Iterator[None]:
     """Puts back what the test changes of the signals that stop a process."""
     before = {number: signal.getsignal(number) for number in STOP}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, which may have started the tests, holds it off
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

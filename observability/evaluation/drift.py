@@ -190,9 +190,8 @@ def _figure(
     n = len(values_before), len(values_after)
     if min(n) < FEWEST:
         return Figure(words, a, b, None, None, *n, "too few")
-    draws_after = metrics.resample_means(values_after, seed=random)
-    draws_before = metrics.resample_means(values_before, seed=random)
-    low, high = map(float, np.quantile(draws_after - draws_before, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    moves = metrics.resample_means(values_after, seed=random) - metrics.resample_means(values_before, seed=random)
+    low, high = map(float, np.quantile(moves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Figure(words, a, b, low, high, *n, "moved" if low > 0 or high < 0 else "as before")
 
 

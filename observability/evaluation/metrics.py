@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -101,16 +102,21 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, share: bool = Tru
     """Return the mean of the values that are not `None`, and its interval over the choice of cases: Wilson's (1927) of a
     share of zeros and ones, which keeps a width where all are equal; else the percentile bootstrap (Efron 1979).
     """
-    from scipy.stats import binomtest
-
     numbers = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(numbers):
         return Estimate(None, None, None, 0)
     if share and np.isin(numbers, (0, 1)).all():
-        low, high = binomtest(int(numbers.sum()), len(numbers)).proportion_ci(method="wilson")
+        low, high = _wilson_low(numbers), 1 - _wilson_low(1 - numbers)
     else:
         low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
+
+
+def _wilson_low(numbers: npt.NDArray[np.float64]) -> float:
+    # by hand: scipy.stats takes 0.7 s to import, a fifth of a short evaluation
+    z_squared = NormalDist().inv_cdf(0.975) ** 2
+    half = np.sqrt(z_squared * (len(numbers) * numbers.var() + z_squared / 4))
+    return float((numbers.sum() + z_squared / 2 - half) / (len(numbers) + z_squared))
 
 
 def draws(count: int, *, seed: int | np.random.Generator, resamples: int = RESAMPLES) -> Iterator[npt.NDArray[np.int_]]:
@@ -146,25 +152,18 @@ def auc(scores: Sequence[float], truths: Sequence[bool], *, seed: int = 7) -> Es
     >>> auc([0.9, 0.4, 0.6, 0.1], [True, True, False, False]).mean
     0.75
     """
-    from scipy.stats import mannwhitneyu
-
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(truths, dtype=bool)
 
-    def area(of: npt.NDArray[np.int_]) -> float | None:
-        high, low = values[of][truth[of]], values[of][~truth[of]]
-        return float(mannwhitneyu(high, low).statistic) / (len(high) * len(low)) if len(high) and len(low) else None
+    def area(of: npt.NDArray[np.int_]) -> float:
+        high, low = values[of][truth[of]], np.sort(values[of][~truth[of]])
+        beaten = np.searchsorted(low, high), np.searchsorted(low, high, side="right")
+        return float(np.mean(beaten)) / len(low) if len(high) and len(low) else np.nan
 
     whole = area(np.arange(len(values)))
-    if whole is None:
+    if np.isnan(whole):
         return Estimate(None, None, None, len(values))
-    # a sample may hold one outcome alone, of which there is no area
-    drawn = [
-        value
-        for block in draws(len(values), seed=seed, resamples=300)
-        for row in block
-        if (value := area(row)) is not None
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    areas = [area(row) for block in draws(len(values), seed=seed, resamples=300) for row in block]
+    low, high = np.nanpercentile(areas, [2.5, 97.5])  # a sample of one outcome alone has no area
     return Estimate(whole, float(low), float(high), len(values))
 
 

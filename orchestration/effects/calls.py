@@ -9,9 +9,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
 from foundation.components import load_removable
@@ -19,6 +18,9 @@ from foundation.errors import InvalidSetting, did_you_mean
 from foundation.output.rendering import encodable, one_line
 from foundation.types import Principal
 from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
 
 # Checks the arguments of tools that are described by a JSON schema
 FOREIGN = "orchestration.effects.foreign_tools"
