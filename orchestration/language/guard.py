@@ -36,8 +36,9 @@ _ADDRESS = re.compile(
     r"|(?<![a-z0-9])(?:https?|wss?|ftps?|file):(?=[^\s,;.])"  # with any number of slashes, which browsers forgive
     r"|(?<![a-z0-9])(?:javascript|vbscript|blob|mailto|tel|sms):(?=\S)|(?<![a-z0-9])data:[\w/+.-]*[,;]"
     r"|(?<![\w:/])/{2,}(?=[\w-]+\.|localhost|\[)|(?<=\()/{2,}(?=\w)"  # of the scheme of the page that shows it
+    r"|(?<=\]\()<?[a-z][a-z0-9+.-]{1,20}:(?=\S)"  # of any scheme, as the target of a link in Markdown
     r"|(?<![\w.])www\."
-    rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=[/?#]\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
+    rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=(?::\d{{1,5}})?[/?#]{{1,3}}\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
 )
 # Separators of words in text that may be JSON or HTML
 _BETWEEN = re.compile(r"[\s\"<>]+")
@@ -127,4 +128,4 @@ def _comparable(text: str) -> str:
     for _ in range(3):  # entities of entities
         shown = unquote(html.unescape(shown))
     folded = unicodedata.normalize("NFKC", shown).replace("\\", "/").replace("。", ".").lower()
-    return "".join(letter for letter in folded if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())
+    return "".join(letter for letter in folded if unicodedata.category(letter) not in ("Cf", "Cc"))

@@ -35,6 +35,10 @@ TARGETS = [
     "eve@evil.example",
     "www.evil.example",
     "evil.example/leak?d=secret",
+    "evil.example/?d=secret",
+    "evil.example:8080/leak",
+    "evil.example/#leak",
+    "https&NewLine;://evil.example/leak",
     "https://desk.example@evil.example/leak",
     "https://desk.example:pw@evil.example/leak",
     "https://xn--dsk-hoa.example/leak",
@@ -107,3 +111,10 @@ def test_a_foreign_address_is_removed_however_it_is_written() -> None:
 )
 def test_what_is_cited_or_no_address_stays_to_the_letter(text: str) -> None:
     assert without_foreign_urls(text, QUOTES) == text
+
+
+@pytest.mark.parametrize("target", ["whatsapp:send?text=leak", "sgnl:leak", "<magnet:?dn=leak>", "ms-msdt:/leak"])
+def test_a_link_of_any_scheme_is_none(target: str) -> None:
+    assert "leak" not in without_foreign_urls(f"[Read more]({target}) now.", QUOTES)
+    kept = "[Read more](note: the second page) of 5:30, file.txt? Yes; 10.0.0.0/24."
+    assert without_foreign_urls(kept, QUOTES) == kept
