@@ -41,7 +41,7 @@ def open_models(
     *,
     demand: Callable[[str], None] = lambda _: None,
     demand_one_of: Callable[[Sequence[str], Mapping[str, Sequence[str]]], None] = lambda _, __: None,
-    watch_embedder: Callable[[Embeddings], Embeddings] = lambda embedder: embedder,
+    watch_embedder: Callable[[Embeddings, PriceSource], Embeddings] = lambda embedder, _: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel] = lambda chat, _: chat,
     watch_judge: Callable[[EntailmentJudge], EntailmentJudge] | None = lambda judge: judge,
@@ -51,7 +51,7 @@ def open_models(
     Args:
         demand: called with a model's name before each call; raises where it may not be used.
         demand_one_of: called at the start with names of which one must be allowed, and those of tenants with their own.
-        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing. `watch_judge=None`: no judge is opened.
+        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing; an embedder is paid for, too. `watch_judge=None`: no judge is opened.
         pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
     Raises ConfigurationError: a part cannot be built, or policy allows none of the models.
@@ -68,7 +68,8 @@ def open_models(
     cheaper = open_chats(*settings.cheaper)
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
-    embedder = watch_embedder(encoder)
+    prices = assembly.part("models.prices", settings.prices, PriceSource)
+    embedder = watch_embedder(encoder, prices)
     remembering = load_if_there("models.encoders.remembering")
     query_embedder = remembering.RememberingEmbedder(embedder) if remembering else embedder
     reranker = open_reranker(settings, assembly, query_embedder)
@@ -88,7 +89,7 @@ def open_models(
         judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants)))
         if watch_judge
         else None,
-        prices=assembly.part("models.prices", settings.prices, PriceSource),
+        prices=prices,
     )
 
 

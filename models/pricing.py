@@ -30,10 +30,10 @@ def usage_of(message: AIMessage) -> Usage:
     at_start: UsageMetadata | None = message.response_metadata.get(USAGE_AT_START)
     if at_start and not (reported and reported["input_tokens"]):
         reported = {**at_start, "output_tokens": reported["output_tokens"] if reported else 0}
-    if not reported or not all(_is_count(reported[kind]) for kind in ("input_tokens", "output_tokens")):
+    if not reported or not all(is_count(reported[kind]) for kind in ("input_tokens", "output_tokens")):
         return Usage()
     details: dict[str, Any] = {**reported.get("output_token_details", {}), **reported.get("input_token_details", {})}
-    read = {name: count for name, count in details.items() if _is_count(count)}
+    read = {name: count for name, count in details.items() if is_count(count)}
     written = [read[name] for name in CACHE_WRITES if name in read]
     return Usage(
         input_tokens=reported["input_tokens"],
@@ -70,7 +70,7 @@ def _join_written(chunk: AIMessageChunk) -> str:
     return "".join(str(part or "") for part in parts)
 
 
-def _is_count(reported: Any) -> bool:
+def is_count(reported: Any) -> bool:
     return isinstance(reported, int) and 0 <= reported <= MOST_TOKENS
 
 

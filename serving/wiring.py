@@ -122,7 +122,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
     policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
-    models = _open_models(settings, assembly, stops, policy)
+    models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
     names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}
     retrieval = _open_retrieval(settings, assembly, models)
@@ -165,7 +165,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     return System(**{field.name: opened[field.name] for field in fields(System)})
 
 
-def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy) -> Models:
+def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Policy, costs: CostLedger) -> Models:
     from models.build import open_models
     from observability.telemetry.instrument import TracedEmbedder, TracedJudge, TracedReranker
 
@@ -180,7 +180,7 @@ def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Pol
         assembly,
         demand=demand_model,
         demand_one_of=policy.demand_one_of,
-        watch_embedder=TracedEmbedder,
+        watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, lambda call: costs.pay(prices, call)),
         watch_reranker=TracedReranker,
         pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
         watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,

@@ -10,6 +10,7 @@ Retries are the client's own. There are no fallbacks, since another embedder has
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,13 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from pydantic import Field, SecretStr
 
+from foundation.clock import Clock
 from foundation.components import Context
 from foundation.settings import Section
-from models.embedding import ArrayEmbeddings, Vectors
+from foundation.types import Usage
+from models.contract import Call
+from models.embedding import ArrayEmbeddings, Vectors, requests_made
+from models.pricing import is_count
 from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback
 
 if TYPE_CHECKING:
@@ -51,10 +56,10 @@ class Options(Section):
 class OpenAICompatibleEmbedder(ArrayEmbeddings):
     """Returns the server's vectors; `models.embedding` checks and normalises them. Thread-safe."""
 
-    def __init__(self, client: openai.OpenAI, options: Options) -> None:
+    def __init__(self, client: openai.OpenAI, options: Options, clock: Clock) -> None:
         self.model_name = options.model
         self.provider = "openai" if options.base_url == OPENAI else client.base_url.host
-        self._client = client
+        self._client, self._clock = client, clock
         self._options = options
         self._wanted: dict[str, Any] = {} if options.dimensions is None else {"dimensions": options.dimensions}
 
@@ -75,19 +80,24 @@ class OpenAICompatibleEmbedder(ArrayEmbeddings):
         return np.array(rows, dtype=np.float32)
 
     def _batch(self, texts: Sequence[str]) -> list[list[float]]:
+        begun_s = time.perf_counter()
         reply = self._client.embeddings.create(
             model=self._options.model,
             input=[text[: self._options.max_chars] for text in texts],
             encoding_format="float",  # the client's own default, base64, is not spoken by every server
             **self._wanted,
         )
+        if (requests := requests_made.get()) is not None:
+            tokens, seconds = getattr(reply.usage, "prompt_tokens", None), time.perf_counter() - begun_s
+            usage = Usage(input_tokens=tokens, output_tokens=0) if is_count(tokens) else Usage()
+            requests.append(Call(self.provider, self.model_name, usage, seconds, local=False, at=self._clock.now()))
         vectors = [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
         if len(vectors) != len(texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts)} texts")
         return vectors
 
 
-def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # every adapter has this signature
+def build(options: Options, context: Context) -> Embeddings:
     """Create the client; nothing is connected yet. Raises MissingCredential: there is no key."""
     import openai
 
@@ -105,4 +115,4 @@ def build(options: Options, context: Context) -> Embeddings:  # noqa: ARG001  # 
         max_retries=options.retries,
         http_client=sync_client,
     )
-    return OpenAICompatibleEmbedder(client, options)
+    return OpenAICompatibleEmbedder(client, options, context.clock)

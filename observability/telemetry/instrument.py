@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from foundation import names, tracing
-from foundation.types import Principal, Scope
-from models.embedding import name_of
+from foundation.types import Principal, Scope, Usage
+from models.contract import Call
+from models.embedding import name_of, on_behalf_of, requests_made
 from observability.telemetry import process, setup
 from orchestration.events import Event
+from orchestration.run.run import run_at_work
 from orchestration.run.wrapping import AgentWrapper
 from retrieval.contract import Retriever
 from retrieval.documents import Hit
@@ -32,11 +35,11 @@ class Around:
 
 
 class TracedEmbedder(Around, Embeddings):
-    """An `Embeddings` with a span `embeddings MODEL` per call, with the number of texts."""
+    """An `Embeddings` with a span `embeddings MODEL` per call, which the current run pays for, or outside of one `pay`."""
 
-    def __init__(self, inner: Embeddings) -> None:
+    def __init__(self, inner: Embeddings, pay: Callable[[Call], object] = lambda _: None) -> None:
         super().__init__(inner)
-        self._handler = _handler()
+        self._handler, self._pay = _handler(), pay
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
@@ -62,7 +65,17 @@ class TracedEmbedder(Around, Embeddings):
             provider = type(self.inner).__module__.rpartition(".")[2]
         with self._handler.embedding(provider, request_model=name_of(self.inner)) as call:
             call.attributes |= {names.LAYER: "models", names.TEXTS: texts}
-            yield
+            requests: list[Call] = []
+            token = requests_made.set(requests)
+            try:
+                yield
+            finally:
+                requests_made.reset(token)
+                if requests:
+                    usage = sum((each.usage for each in requests), Usage())
+                    request = replace(requests[0], usage=usage, seconds=sum(each.seconds for each in requests))
+                    run = run_at_work.get()
+                    (run.pay_embedding if run else self._pay)(request)
 
 
 class TracedReranker(Around):
@@ -93,7 +106,7 @@ class TracedRetriever(Around):
         self._source = source or None
 
     def retrieve(self, query: str, scope: Scope, *, limit: int | None = None, **conditions: Any) -> list[Hit]:
-        with self._handler.retrieval(data_source_id=self._source) as call:
+        with self._handler.retrieval(data_source_id=self._source) as call, on_behalf_of(scope.tenant):
             call.attributes[names.LAYER] = "retrieval"
             call.top_k = limit
             hits: list[Hit] = self.inner.retrieve(query, scope, limit=limit, **conditions)

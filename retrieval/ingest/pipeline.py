@@ -20,8 +20,9 @@ from foundation import names, tracing
 from foundation.clock import Clock
 from foundation.errors import ComponentError, Conflict, DocumentRefused, Forbidden
 from foundation.stores.crashpoints import crash_point
-from foundation.types import Scope
+from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
+from models.embedding import on_behalf_of
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Document, Entry, Parsed, Refusal, Source
 from retrieval.index.maintenance import SameParts, catch_up
@@ -260,7 +261,8 @@ class Ingestor:
             for tenant, own in texts.items()
             for text, vector in self._ledger.known_vectors(own, tenant, scope=scope).items()
         }
-        return embed_cuts(self._embedder, cuts, known)
+        with on_behalf_of(*texts if len(texts) == 1 else [EVERY_TENANT]):
+            return embed_cuts(self._embedder, cuts, known)
 
     def _store(
         self,

@@ -64,7 +64,7 @@ def ingest(
         terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
     tracked = None if is_served else folder
     with open_or_ask(loaded) as system:
-        before = of_folder(system.ledger, tracked) if tracked else {}
+        before, begun = of_folder(system.ledger, tracked) if tracked else {}, system.context.clock.now()
         try:
             with terminal.progress() as progress:
                 # one after the other: a folder can be larger than the memory
@@ -78,10 +78,19 @@ def ingest(
             )
             raise
         found = changes(system.ledger, tracked, before) if tracked else None
+        if not is_served:
+            _show_cost(system.costs.totals("kind", since=begun))
         for gone in found.gone if found and prune else ():
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     unlisted = {f"{name}/": why for name, why in tracked.unlisted.items()} if tracked else {}
     exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted))
+
+
+def _show_cost(totals: Any) -> None:
+    for total in totals:
+        if total.key == "embeddings":
+            price = terminal.format_price(None if total.unpriced else total.usd)
+            terminal.show_note(f"Embedding cost {price}, for {total.input_tokens} tokens.")
 
 
 def _with_access(item: Item, groups: frozenset[str], data_class: str | None) -> Item:
@@ -178,6 +187,9 @@ def reindex(stack: Stack = STACK) -> None:
     # it opens neither agent nor index, so that it works where `open_system` refuses because parts changed
     from langchain_core.embeddings import Embeddings
 
+    from models.contract import PriceSource
+    from observability.stores.costs import CostLedger
+    from observability.telemetry.instrument import TracedEmbedder
     from retrieval.contract import Chunker
     from retrieval.index.lock import Ownership
     from retrieval.index.maintenance import fingerprint_of, reindex
@@ -190,9 +202,11 @@ def reindex(stack: Stack = STACK) -> None:
         embedder = parts.part("models.embedder", settings.models.embedder, Embeddings)
         chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
+        prices = parts.part("models.prices", settings.models.prices, PriceSource)
+        costs = parts.keep(CostLedger(settings.foundation.data_dir / "costs.sqlite"))
         done = reindex(
             build_ledger(settings, parts),
-            embedder=embedder,
+            embedder=TracedEmbedder(embedder, partial(costs.pay, prices)),
             chunker=chunker,
             fingerprint=fingerprint,
             progress=partial(progress, "reindex"),

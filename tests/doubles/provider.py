@@ -404,13 +404,13 @@ def _openai_thoughts(
     return [f"data: {json.dumps(each)}\n\n".encode() for each in frames] + [b"data: [DONE]\n\n"]
 
 
-def vectors() -> Behaviour:
-    """For each text a vector of its length and its place, the last one first, as the API allows it."""
+def vectors(tokens: object = 1) -> Behaviour:
+    """For each text a vector of its length and its place, the last one first, as the API allows it; each reply names so many tokens."""
 
     def reply(handler: _Handler) -> None:
         texts = handler.body["input"]
         found = [{"index": at, "embedding": [len(text), at]} for at, text in enumerate(texts)]
-        body = {"object": "list", "data": found[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+        body = {"object": "list", "data": found[::-1], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
         handler.send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
     return reply

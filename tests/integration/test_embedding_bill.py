@@ -1,0 +1,142 @@
+"""What an embedder behind an address costs: of a question, a search, an ingest. The server is a double on loopback that names
+the tokens of each request, as OpenAI's API does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from foundation.types import Principal, Scope
+from observability.reports.layer_bill import layer_bill
+from orchestration.events import Answer
+from orchestration.requests import AnswerRequest
+from orchestration.run.answering import answer
+from retrieval.documents import Source
+from retrieval.ingest.preparation import Item
+from serving.cli import documents
+from serving.settings import load
+from serving.wiring import System, open_system
+from tests.doubles.provider import FaultyProvider, vectors
+from tests.doubles.stacks import stack
+
+ADA = Principal("ada", "north", frozenset({"reader"}))
+PRICES = """
+[models.prices]
+use = "genai"
+stated = { "emb-1" = { input = 20, output = 0 } }
+"""
+# of a request: 50 tokens at 20 USD a million
+USD = Decimal("0.001")
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    with ExitStack() as opened:
+
+        def write(tokens: object = 50, more: str = PRICES) -> Path:
+            provider = opened.enter_context(FaultyProvider(vectors(tokens)))
+            path = stack(tmp_path, more)
+            embedder = (
+                f'use = "openai_compatible"\nmodel = "emb-1"\napi_key = "sk-test"\nbase_url = "{provider.url}/v1"'
+            )
+            path.write_text(path.read_text().replace('use = "hashing"', embedder), encoding="utf-8")
+            return path
+
+        yield write
+
+
+@pytest.fixture
+def open_desk(configure: Callable[..., Path]) -> Iterator[Callable[..., System]]:
+    with ExitStack() as opened:
+        yield lambda *how, **more: opened.enter_context(open_system(load(configure(*how, **more))))
+
+
+def item(name: str, tenant: str = "north") -> Item:
+    text = f"# {name}\n\nThe moon lamp of {name} runs for nine hours."
+    return Item(Source(uri=name, tenant=tenant), text.encode(), name)
+
+
+async def ask(system: System) -> Answer:
+    request = AnswerRequest(question="How long does the moon lamp run?", compose="extractive")
+    return await answer(system.agent, request, ADA)
+
+
+def charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
+    """Whom the ledger charged, for which answer, and how much."""
+    return [(row.tenant, row.answer_id, row.usd) for row in system.costs.all() if row.kind == "embeddings"]
+
+
+def test_an_ingest_charges_the_tenant_of_the_documents(open_desk: Callable[..., System]) -> None:
+    system = open_desk()
+    for _ in range(2):  # the second time it is stored already
+        system.ingestor.ingest([item("a.md")])
+        assert charged(system) == [("north", None, USD)]
+    system.ingestor.ingest([item("b.md", "north"), item("c.md", "south")])
+    assert charged(system)[1:] == [("*", None, USD)], "one request for two tenants"
+
+
+async def test_a_question_pays_for_its_embedding_once_and_the_layer_bill_shows_it(
+    open_desk: Callable[..., System],
+) -> None:
+    system = open_desk()
+    system.ingestor.ingest([item("a.md")])
+    before = len(charged(system))
+    given = await ask(system)
+    (*_, of_this) = paid = charged(system)[before:]
+    assert {(tenant, answer_id) for tenant, answer_id, _ in paid} == {("north", given.answer_id)}
+    assert of_this[2] == USD
+    (machine,) = [row.usd for row in system.costs.of_answer(given.answer_id) if row.kind == "machine"]
+    assert machine is not None
+    assert given.cost_usd == machine + USD * len(paid)
+    system.telemetry.flush()
+    assert given.trace_id is not None
+    bill = layer_bill(system.spans.trace(given.trace_id), system.costs.of_trace(given.trace_id))
+    assert bill.share("models").usd >= USD * len(paid)
+    again = await ask(system)
+    assert again.cost_usd is not None
+    assert again.cost_usd < USD, "the vectors are remembered"
+
+
+def test_a_search_charges_whoever_searches(open_desk: Callable[..., System]) -> None:
+    system = open_desk()
+    system.ingestor.ingest([item("a.md")])
+    system.retriever.retrieve("lamp", Scope("north"))
+    assert charged(system)[1:] == [("north", None, USD)]
+
+
+@pytest.mark.parametrize(("tokens", "prices"), [(50, ""), (None, PRICES), (-5, PRICES)])
+async def test_what_has_no_price_is_unpriced_and_never_free(
+    tokens: object, prices: str, open_desk: Callable[..., System]
+) -> None:
+    system = open_desk(tokens, prices)
+    system.ingestor.ingest([item("a.md")])
+    given = await ask(system)
+    assert {usd for *_, usd in charged(system)} == {None}
+    assert given.cost_usd is None
+
+
+async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused(
+    open_desk: Callable[..., System],
+) -> None:
+    system = open_desk(more=PRICES + "[orchestration.budget]\ntenant_day = { usd = 0.0001 }\n")
+    system.ingestor.ingest([item("a.md")])
+    given = await ask(system)
+    assert (given.status, given.stop_reason) == ("failed", "budget")
+    assert charged(system)[-1] == ("north", given.answer_id, USD), "the server charges for it all the same"
+
+
+def test_the_commands_say_and_charge_what_an_ingest_and_a_reindex_cost(
+    configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, lamp = configure(), tmp_path / "lamp.md"
+    lamp.write_text("# Lamp\n\nThe moon lamp runs for nine hours.")
+    documents.ingest(str(lamp), tenant="north", stack=path)
+    assert "Embedding cost $0.001000, for 50 tokens." in capsys.readouterr().err
+    documents.reindex(path)
+    with open_system(load(path)) as system:
+        assert charged(system) == [("north", None, USD), ("*", None, USD)]
