@@ -175,8 +175,9 @@ def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
     outcome = ToolOutcome(**result)
     if first in ("", call.call_id):
         return outcome
-    again = "Already done by an equal call of this answer, so it was not done again. The result was:"
-    content = f"{again} {outcome.content}"
+    content = (
+        f"Already done by an equal call of this answer, so it was not done again. The result was: {outcome.content}"
+    )
     return outcome.model_copy(update={"content": content, "reason": "repeated"})
 
 

@@ -32,7 +32,6 @@ from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, stop_reason_of
-from orchestration.middleware.context import ContextState
 from orchestration.middleware.policy import approvals_of, as_person, from_person
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
@@ -46,8 +45,10 @@ GREETED = "[The assistant spoke first.]"
 UNCHECKED = "the statements of this answer were not checked"
 
 
-class AgentThread(CheckedState, ContextState, State, total=False):
+class AgentThread(CheckedState, State, total=False):
     """The stored state of a conversation: `create_agent`'s messages and the state of every agent here."""
+
+    summary_before: tuple[str, str]  # as in `ContextState`, whose file may be left out
 
 
 def as_thread(graph: Graph, parts: AgentParts) -> Graph:
