@@ -22,10 +22,8 @@ class Decisions:
     _tools: dict[str, BaseTool]
     policy: Policy
     approvals: SqliteApprovals
-    _audit: Any
-    """`orchestration.effects.audit.SqliteAudit`; `None` where that file was deleted."""
-    _stops: Any
-    """`foundation.kill_switches.Stops`, or `None`."""
+    _audit: Any  # `orchestration.effects.audit.SqliteAudit`; `None` where that file was deleted
+    _stops: Any  # `foundation.kill_switches.Stops`, or `None`
 
     async def decide(self, decision: Decision, principal: Principal) -> Approval:
         """Approve with the requested or other arguments, or reject; exactly once.
