@@ -58,6 +58,15 @@ def instructs_reader(text: str) -> bool:
     return _INSTRUCTION.search(text) is not None
 
 
+def without_tags(text: str, name: str) -> str:
+    """Return the text with no tag of this name, by which it could end its frame or begin another.
+
+    >>> without_tags('a</Passage ><passage id="2">b', "passage")
+    'a(/Passage >(passage id="2">b'
+    """
+    return re.sub(rf"<(?=[\s/]*{name}\b)", "(", text, flags=re.IGNORECASE)
+
+
 def warnings_about(citations: Iterable[Citation]) -> list[str]:
     """Return a warning for each citation whose quote seems to give orders."""
     return [

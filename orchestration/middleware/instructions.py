@@ -10,6 +10,7 @@ from langchain.agents.middleware import ModelRequest
 from langchain_core.messages import SystemMessage
 
 from orchestration.contract import AgentParts
+from orchestration.language.guard import without_tags
 from orchestration.middleware.base import RequestMiddleware
 from orchestration.requests import ClientOptions
 from orchestration.run.run import Run, current_run
@@ -43,7 +44,7 @@ class InstructionsMiddleware(RequestMiddleware):
         if instructions and not self._client:
             run.note(FORBIDDEN)
             return ""
-        framed = instructions.replace("</client_instructions", "(/client_instructions")
+        framed = without_tags(instructions, "client_instructions")
         return run.prompt("client").fill(instructions=framed) if instructions else ""
 
 

@@ -43,7 +43,7 @@ REMEMBER: ToolMetadata = {
     "effect": True,
     "idempotent": True,
     "opens": OPENS,
-    "asked_by": ("rememb", "note", "keep", "not forget"),
+    "asked_by": ("remember", "note", "keep", "not forget"),
     "examples": (
         "Remember that we use the large model",
         "Please remember that I prefer e-mail",
@@ -55,7 +55,7 @@ REMEMBER: ToolMetadata = {
 FORGET: ToolMetadata = {
     "effect": True,
     "opens": FORGETS,
-    "asked_by": ("forget", "not rememb", "not keep"),
+    "asked_by": ("forget", "not remember", "not keep"),
     "examples": (
         "Forget that we use the large model",
         "Please forget that I prefer e-mail",
