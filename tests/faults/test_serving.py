@@ -23,6 +23,8 @@ from tests.doubles.serving import World, world
 
 PATIENCE_S = 60.0
 
+pytestmark = pytest.mark.usefixtures("restored_signals")
+
 
 def bearer(key: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}", **headers}
