@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -56,14 +57,15 @@ def profile_line(abilities: Sequence[Ability]) -> str:
     return f"profile = {{ {', '.join(f'{key} = {found[name]}' for key, name in keys.items())} }}"
 
 
-async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, if_not: str) -> Ability:
+async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, *if_not: str) -> Ability:
+    consequence = if_not[0]
     try:
         can, found = await trial(model)
     except NotImplementedError as error:
         can, found = False, str(error) or "not offered by its client"
     except Exception as error:  # every vendor has exceptions of its own
-        can, found = False, str(translate(error, model=identity(model)[1]))
-    return Ability(name, can, " ".join(found.split()), if_so if can else if_not)
+        can, found, consequence = False, str(translate(error, model=identity(model)[1])), if_not[-1]
+    return Ability(name, can, " ".join(found.split()), if_so if can else consequence)
 
 
 async def _answers(model: BaseChatModel) -> tuple[bool, str]:
@@ -113,15 +115,23 @@ async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:
     return usage is not None, f"{usage['input_tokens']} read, {usage['output_tokens']} written" if usage else "no usage"
 
 
-TRIALS: Sequence[tuple[str, Trial, str, str]] = (
+TRIALS: Sequence[tuple[Any, ...]] = (
     ("answers", _answers, "it can be used", "it cannot be used: see what it says"),
     (
         "follows the system message",
         _follows_system,
         "persona and rules are kept",
         "persona and rules may be ignored; the executor holds the rules all the same",
+        # where it is refused, and not only ignored
+        "each answer of the tool_calling agent fails: give its server a chat template that takes system messages",
     ),
-    ("streams", _streams, "words arrive as they are written", "answers arrive whole"),
+    (
+        "streams",
+        _streams,
+        "words arrive as they are written",
+        "answers arrive whole",
+        "each answer fails until you set extra = { disable_streaming = true }; then answers arrive whole",
+    ),
     ("calls tools", _calls_tools, "the tool_calling agent", "the planned agent, graph"),
     ("calls several at once", _calls_several, "side by side in one round", "one call a round: more rounds"),
     ("keeps to a JSON schema", _keeps_to_schema, "objects are asked for by schema", "objects are read from its text"),

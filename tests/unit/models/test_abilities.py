@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from foundation.errors import UpstreamDown
+from foundation.errors import UpstreamDown, UpstreamRejected
 from models.abilities import profile_line, try_abilities
 from models.chat.scripted import ScriptedChat
 
@@ -53,3 +53,12 @@ async def test_a_model_that_is_down_can_do_nothing_and_says_why() -> None:
 async def test_a_failure_of_a_vendors_client_is_told_of_the_model_and_not_of_the_ability() -> None:
     abilities = await try_abilities(ScriptedChat(replies=(ConnectionError("The double is down."),), model_name="m-1"))
     assert all(ability.found.startswith("m-1 cannot be reached") for ability in abilities), abilities[0]
+
+
+async def test_what_a_server_refuses_and_every_answer_needs_is_said_to_be_needed() -> None:
+    told = UpstreamRejected("System role not supported.")
+    refuses = ScriptedChat(replies=(lambda messages: told if len(messages) > 1 else able(messages),))
+    abilities = {ability.name: ability for ability in await try_abilities(refuses)}
+    assert "fails: give its server a chat template" in abilities["follows the system message"].consequence
+    down = await try_abilities(ScriptedChat(replies=(UpstreamRejected("No streams here."),)))
+    assert "disable_streaming = true" in {ability.name: ability.consequence for ability in down}["streams"]
