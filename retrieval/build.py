@@ -94,9 +94,11 @@ def open_retrieval(
             reranker=reranker,
             ranking=settings.ranking,
             clock=assembly.context.clock,
+            multilingual=settings.multilingual,
             same_parts=same_parts,
         ),
-        grounding=evidence and evidence.Grounding(query_embedder, judge, settings.grounding),
+        grounding=evidence
+        and evidence.Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
     )
 
 

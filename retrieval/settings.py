@@ -34,15 +34,11 @@ class RankingSettings(Section):
     """Documents returned for one query."""
     keyword_weight: float = Field(default=0.45, ge=0)
     vector_weight: float = Field(default=0.55, ge=0)
-    foreign_vector_weight: float = Field(default=0.15, ge=0)
-    """`vector_weight` for a query in other than Latin letters, since the bundled embedder reads English. With a
-    multilingual one, set both alike."""
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the reranker against the fusion; 1: its order alone."""
 
 
-# Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it. They were fitted to
-# the golden set of the support desk and rounded; with documents of another kind, measure your own: `make evaluate`.
+# Fitted to the golden set of the support desk and rounded; with documents of another kind, measure your own: `make evaluate`
 WEIGHTS: Mapping[str, float] = {
     "closeness": 0.46,  # late interaction: how well each token of the question is matched in the sentence
     "similarity": 0.24,  # cosine of the question and the sentence with its heading
@@ -59,26 +55,23 @@ Weights = Mapping[Annotated[str, one_of(WEIGHTS)], Annotated[float, Field(ge=0, 
 
 class GroundingSettings(Section):
     min_evidence: float = Field(default=0.46, ge=0, le=1)
-    """Least confidence in the evidence (`Grounding.confidence`); below it the system abstains. `make calibrate`
-    suggests a value."""
+    """Least confidence in the evidence; below it the system abstains. `make calibrate` suggests a value."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """Least support of a generated sentence by its cited span."""
     min_claim_support: float = Field(default=0.02, ge=0, le=1)
-    """Least support by the judge of a claim that no rule contradicts; below it the claim is marked. The default
-    suits the bundled judge, which notices only unrelated claims; with a cross-encoder or a chat model take 0.5."""
+    """Least support of a claim by the judge, else it is marked. A cross-encoder or a chat model, which see more, take 0.5."""
     judged_below: float = Field(default=0.5, ge=0, le=1)
     """Share of a claim's terms in its nearest sentences from which the judge is not called; with a strong judge, 1."""
     weights: Annotated[Weights, AfterValidator(lambda given: {**WEIGHTS, **given})] = WEIGHTS
     """Weights of the signals by which a sentence is chosen to answer from, and of the confidence in it."""
-    foreign_wording: float = Field(default=0.5, ge=0, le=1)
-    """Weight of a question's words against the embedder's tokens when a sentence is chosen, for questions mostly in
-    other than Latin letters. The bundled embedder hardly knows their words; 0 suits a multilingual one."""
 
 
 class RetrievalSettings(Section):
     ledger: Part = Part(use="sqlite")
     vectors: Part = Part(use="chroma")
     chunker: Part = Part(use="structure")
+    multilingual: bool = False
+    """Whether the embedder reads other than Latin letters. The bundled one does not: there words count more than vectors."""
     parsing: ParsingSettings = ParsingSettings()
     fetching: FetchingSettings = FetchingSettings()
     keep_replaced: bool = True

@@ -113,7 +113,8 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     from observability.evaluation.datasets import SCOPE
     from retrieval.search.hybrid import HybridRetriever
 
-    ranking, clock = system.settings.retrieval.ranking, system.context.clock
+    settings, clock = system.settings.retrieval, system.context.clock
+    ranking, multilingual = settings.ranking, settings.multilingual
     parts = {
         "ledger": system.ledger,
         "vectors": system.vectors,
@@ -123,7 +124,9 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
     return search_times(
         queries,
         parts,
-        lambda watched: HybridRetriever(**watched, ranking=ranking, clock=clock, beside=AtOnce()),
+        lambda watched: HybridRetriever(
+            **watched, ranking=ranking, clock=clock, multilingual=multilingual, beside=AtOnce()
+        ),
         SCOPE,
         limit=ranking.top_k,
     )

@@ -221,6 +221,7 @@ def _search(system: System, reranker: Reranker | None, weight: float | None = No
         reranker=reranker,
         ranking=ranking if weight is None else ranking.model_copy(update={"rerank_weight": weight}),
         clock=system.context.clock,
+        multilingual=system.settings.retrieval.multilingual,
     )
 
 

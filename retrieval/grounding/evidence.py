@@ -27,6 +27,8 @@ from retrieval.settings import GroundingSettings, Weights
 # an answer's time. The figures above hold down to 24; the rest is for questions in other words than the documents'.
 _MOST_EMBEDDED = 32
 _CONTEXT_CHARACTERS = 80
+# Weight of a question's words against the embedder's tokens where it is in letters that the embedder does not read
+FOREIGN_WORDING = 0.5
 # Most points by which a document's score counts as behind the best one: two standard deviations. The cap keeps a
 # retriever with another scale from deciding alone.
 FAR_BEHIND = 2.0
@@ -73,10 +75,10 @@ class Grounding:
     Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens.
     """
 
-    def __init__(self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings) -> None:
-        self._embedder = embedder
-        self._judge = judge
-        self.settings = settings
+    def __init__(
+        self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings, *, multilingual: bool = False
+    ) -> None:
+        self._embedder, self._judge, self.settings, self._multilingual = embedder, judge, settings, multilingual
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
         """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be
@@ -110,11 +112,10 @@ class Grounding:
         middles = np.stack([middle(vectors) for vectors in sentences])
         similarities = np.clip(middles @ middle(query_tokens), 0, 1).tolist()
         matches = [tuple(row) for row in _late_interaction(query_tokens, sentences).tolist()]
-        if not in_latin_letters(question):
-            wording = self.settings.foreign_wording
+        if not (self._multilingual or in_latin_letters(question)):
             by_terms = [rarity.weights_matched(candidate.terms) for candidate in candidates]
             matches = [
-                (*((1 - wording) * token for token in row), *(wording * term for term in terms_matched))
+                (*((1 - FOREIGN_WORDING) * token for token in row), *(FOREIGN_WORDING * term for term in terms_matched))
                 for row, terms_matched in zip(matches, by_terms, strict=True)
             ]
         return [(s, min(1.0, sum(m)), m) for s, m in zip(similarities, matches, strict=True)]

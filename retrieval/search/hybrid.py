@@ -26,6 +26,8 @@ from retrieval.settings import RankingSettings
 KEYWORD, VECTOR = "keyword", "vector"
 # Most passages that keyword or vector search fetches to find more documents
 DEEPEST = 5000
+# `vector_weight` for a query in letters that the embedder does not read; one that reads all: [retrieval] multilingual
+FOREIGN_WEIGHT = 0.15
 # Passages that keyword search and vector search each fetch before fusion, and documents that a reranker reorders of the fused
 CANDIDATES, RERANKED = 150, 20
 
@@ -68,11 +70,12 @@ class HybridRetriever:
         reranker: Reranker | None,
         ranking: RankingSettings,
         clock: Clock,
+        multilingual: bool = False,
         same_parts: SameParts | None = None,
         beside: Executor | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
-        self._ranking, self._clock, self._same_parts = ranking, clock, same_parts
+        self._ranking, self._clock, self._multilingual, self._same_parts = ranking, clock, multilingual, same_parts
         self._beside = beside or ThreadPoolExecutor(thread_name_prefix="keyword-search")
 
     def retrieve(
@@ -168,9 +171,9 @@ class HybridRetriever:
             worded, near = by_keyword(depth), by_vector(depth, in_classes)
 
     def _weights(self, query: str) -> dict[str, float]:
-        ranking = self._ranking
-        vector = ranking.vector_weight if in_latin_letters(query) else ranking.foreign_vector_weight
-        return {KEYWORD: ranking.keyword_weight, VECTOR: vector}
+        is_read = self._multilingual or in_latin_letters(query)
+        vector = self._ranking.vector_weight if is_read else FOREIGN_WEIGHT
+        return {KEYWORD: self._ranking.keyword_weight, VECTOR: vector}
 
     def _read_passages(
         self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None

@@ -164,6 +164,9 @@ def test_in_another_script_words_choose_the_sentence_where_the_embedder_knows_no
         "How high is it", [hit(text)], limit=1
     )[0]
     assert len(english.matched) == tokens
+    judge = signs_over(LettersOnly(256))
+    reads_all = Grounding(LettersOnly(256), judge, GroundingSettings(), multilingual=True)
+    assert len(reads_all.evidence(question, [hit(text)], limit=1)[0].matched) == tokens
 
 
 def test_a_long_sentence_without_spaces_is_quoted_in_part() -> None:

@@ -482,14 +482,18 @@ def test_what_is_out_of_scope_does_not_move_what_is_in_it(library: Library) -> N
 
 @pytest.mark.parametrize("query", ["保修期", "гарантия", "الضمان"])
 def test_a_query_in_letters_that_the_embedder_does_not_read_is_ranked_by_its_words(
-    library: Library, query: str
+    library: Library, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("retrieval.search.hybrid.FOREIGN_WEIGHT", 0)
     library.add("wanted.md", f"{query}.")
     for number in range(5):
         library.add(f"{number}.md", f"Refund rule {number}.")
-    hidden = RankingSettings(foreign_vector_weight=0, vector_weight=9)
+    hidden = RankingSettings(vector_weight=9)
     [first, *_] = library.retriever(ranking=hidden).retrieve(query, ACME)
     assert first.source.uri == "wanted.md"
+    reads_all = RankingSettings(keyword_weight=0)
+    read = library.retriever(ranking=reads_all, multilingual=True).retrieve(query, ACME)
+    assert read[0].score != library.retriever(ranking=reads_all).retrieve(query, ACME)[0].score
 
 
 def test_a_reranker_reads_each_document_once(library: Library) -> None:
