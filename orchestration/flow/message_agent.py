@@ -32,7 +32,7 @@ from orchestration.events import Answer, ToolCall
 from orchestration.flow.base_agent import MADE_BY, Begin, DurableAgent, config_of
 from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.citations import CheckedState, stop_reason_of
-from orchestration.middleware.policy import approvals_of, as_person, from_person
+from orchestration.middleware.policy import approvals_of, as_person
 from orchestration.requests import AnswerRequest
 from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run
@@ -209,7 +209,10 @@ def _unchecked_result(values: State, run: Run) -> Result:
 
 
 def _told_before(state: State) -> list[AnyMessage]:
-    pairs = [(from_person(turn["question"]), AIMessage(turn.get("text") or "")) for turn in state.get("turns") or []]
+    pairs = [
+        (as_person(HumanMessage(turn["question"])), AIMessage(turn.get("text") or ""))
+        for turn in state.get("turns") or []
+    ]
     return [message for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text]
 
 

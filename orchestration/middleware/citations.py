@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
@@ -24,11 +23,9 @@ from orchestration.run.metered_chat import texts_read
 from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.documents import Hit
-from retrieval.grounding.citing import Claim, Passage, cite_span, read_citations, title_of
+from retrieval.grounding.citing import Claim, cite_span, read_citations
 
 MARK = "[?]"
-# Findings that the judge of entailment makes
-OF_PASSAGES = frozenset({"denied", "unsupported"})
 UNREAD = "no document was looked at for this answer"
 _MARKERS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -104,26 +101,18 @@ class CitationMiddleware(RequestMiddleware):
         """Return the statements of the text, each with its finding."""
         if not self._checks:
             return read_citations(text, passages)
-        headings = {number: " ".join([title_of(hit), *hit.chunk.heading_path]) for number, hit in passages.items()}
-        shown = [
-            Passage(number, hit.chunk.text, headings[number], hit.chunk.document_id) for number, hit in passages.items()
-        ]
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
-        question, stated = run.state.get("question", ""), (run.prompt("persona").text, client_options(run).instructions)
-        # without a passage the judge's verdict decides nothing, and it takes seconds on long results
-        claims = self._checks.check_answer(
-            text, shown, known=[*read, *stated], question=question, grounding=self._grounding, judged=bool(passages)
+        return cast(
+            "list[Claim]",
+            self._checks.check_shown(
+                text,
+                passages,
+                known=[*read, run.prompt("persona").text, client_options(run).instructions],
+                question=run.state.get("question", ""),
+                acted=bool(recorded_outcomes(this_turn(state["messages"]))),
+                grounding=self._grounding,
+            ),
         )
-        acted = bool(recorded_outcomes(this_turn(state["messages"])))
-
-        def counts(claim: Claim) -> bool:
-            # where nothing was read, only a marker can be wrong
-            if not passages and not acted:
-                return claim.finding == "unknown_marker"
-            # the model puts results of tools in its own words, so without citations only unknown figures and names count
-            return not acted or bool(claim.cited) or claim.finding not in OF_PASSAGES
-
-        return [claim if counts(claim) else replace(claim, finding="") for claim in claims]
 
     def _result(
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run

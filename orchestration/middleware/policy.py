@@ -138,13 +138,8 @@ def governed_tools(executor: Executor) -> list[BaseTool]:
     ]
 
 
-def from_person(text: str) -> HumanMessage:
-    """Return a message that counts as the person's own words; other human messages, such as summaries, do not."""
-    return HumanMessage(text, id=f"{PERSON}{uuid4().hex}")
-
-
 def as_person(message: AnyMessage) -> AnyMessage:
-    """Return a client's message; if it is a human message, it counts as the person's own words."""
+    """Return a message; a human one counts as the person's own words, which others, such as summaries, do not."""
     id_of_person = f"{PERSON}{uuid4().hex}"
     return message.model_copy(update={"id": id_of_person}) if isinstance(message, HumanMessage) else message
 

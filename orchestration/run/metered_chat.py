@@ -106,8 +106,10 @@ class Teller:
         return addresses_in(texts_read(self._messages, self._run))
 
     def tell(self, chunk: AIMessageChunk) -> None:
-        words, space, self._word = _at_last_space(self._word + chunk.text)
-        self._emit(words + space)
+        text = self._word + chunk.text
+        end = max(text.rfind(space) for space in " \n\t") + 1
+        self._word = text[end:]
+        self._emit(text[:end])
 
     def end(self) -> None:
         self._emit(self._word)
@@ -126,15 +128,6 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     """
     results = [message.text for message in messages if isinstance(message, ToolMessage)]
     return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *results]
-
-
-def _at_last_space(text: str) -> tuple[str, str, str]:
-    """
-    >>> _at_last_space("See https://exam"), _at_last_space("ple.org ")
-    (('See', ' ', 'https://exam'), ('ple.org', ' ', ''))
-    """
-    place = max(text.rfind(space) for space in " \n\t")
-    return (text[:place], text[place], text[place + 1 :]) if place >= 0 else ("", "", text)
 
 
 def calls_tools(chat: BaseChatModel) -> bool:

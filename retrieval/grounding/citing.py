@@ -33,18 +33,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A passage that the writer was shown, under the number by which it is cited."""
-
-    number: int
-    text: str
-    headings: str = ""
-    """Title and heading path, which may name a sentence's subject."""
-    document: str = ""
-    """Its document's id; what a claim says nearly as another passage of the same document does is known."""
-
-
-@dataclass(frozen=True, slots=True)
 class Anchor:
     """The span that supports a claim: `text[start:end]` of the passage with this number."""
 

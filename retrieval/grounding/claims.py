@@ -7,14 +7,15 @@ say nearly the same, and only where these rules find nothing does a trained judg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, UNSPACED
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
-from retrieval.grounding.citing import Anchor, Claim, Passage
+from retrieval.documents import Hit
+from retrieval.grounding.citing import Anchor, Claim, title_of
 from retrieval.grounding.claim_spans import Statement, split_statements
 from retrieval.grounding.contradictions import change_in_context, change_in_copies, denial, denial_of_stated, opposite
 from retrieval.grounding.evidence import Grounding
@@ -43,6 +44,41 @@ _ENGLISH = 0.12
 _MANY_WORDS = 8
 _SOFT_HYPHEN = "\u00ad"
 _WORDS = re.compile(r"[^\W_]+")
+# Findings that the judge of entailment makes
+_OF_PASSAGES = frozenset({"denied", "unsupported"})
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage that the writer was shown, under the number by which it is cited."""
+
+    number: int
+    text: str
+    headings: str = ""
+    """Title and heading path, which may name a sentence's subject."""
+    document: str = ""
+    """Its document's id; what a claim says nearly as another passage of the same document does is known."""
+
+
+def check_shown(
+    answer: str, hits: Mapping[int, Hit], *, known: Sequence[str], question: str, acted: bool, grounding: Grounding
+) -> list[Claim]:
+    """Check an answer, as `check_answer`, against the passages that its writer was shown. `acted`: whether it used tools."""
+    shown = [
+        Passage(number, hit.chunk.text, " ".join([title_of(hit), *hit.chunk.heading_path]), hit.chunk.document_id)
+        for number, hit in hits.items()
+    ]
+    # without a passage the judge's verdict decides nothing, and it takes seconds on long results
+    claims = check_answer(answer, shown, known=known, question=question, grounding=grounding, judged=bool(hits))
+
+    def counts(claim: Claim) -> bool:
+        # where nothing was read, only a marker can be wrong
+        if not hits and not acted:
+            return claim.finding == "unknown_marker"
+        # the writer puts results of tools in its own words, so without citations only unknown figures and names count
+        return not acted or bool(claim.cited) or claim.finding not in _OF_PASSAGES
+
+    return [claim if counts(claim) else replace(claim, finding="") for claim in claims]
 
 
 def check_answer(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from models.embedders.hashing import HashingEmbedder
 from retrieval.grounding import names
-from retrieval.grounding.citing import Claim, Passage
-from retrieval.grounding.claims import check_answer
+from retrieval.grounding.citing import Claim
+from retrieval.grounding.claims import Passage, check_answer
 from retrieval.grounding.evidence import Grounding
 from retrieval.settings import GroundingSettings
 from tests.doubles.entailment import signs_over
