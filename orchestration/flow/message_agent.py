@@ -209,11 +209,10 @@ def _unchecked_result(values: State, run: Run) -> Result:
 
 
 def _told_before(state: State) -> list[AnyMessage]:
-    pairs = [
-        (as_person(HumanMessage(turn["question"])), AIMessage(turn.get("text") or ""))
-        for turn in state.get("turns") or []
+    pairs = [(HumanMessage(turn["question"]), AIMessage(turn.get("text") or "")) for turn in state.get("turns") or []]
+    return [
+        as_person(message) for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text
     ]
-    return [message for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text]
 
 
 def thread_of(call_ids: Collection[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NotRequired, cast
+from typing import Any, NotRequired
 
 from langchain.agents.middleware import ModelRequest, ModelResponse, hook_config
 from langchain.agents.middleware.types import AgentState
@@ -102,17 +102,15 @@ class CitationMiddleware(RequestMiddleware):
         if not self._checks:
             return read_citations(text, passages)
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
-        return cast(
-            "list[Claim]",
-            self._checks.check_shown(
-                text,
-                passages,
-                known=[*read, run.prompt("persona").text, client_options(run).instructions],
-                question=run.state.get("question", ""),
-                acted=bool(recorded_outcomes(this_turn(state["messages"]))),
-                grounding=self._grounding,
-            ),
+        claims: list[Claim] = self._checks.check_shown(
+            text,
+            passages,
+            known=[*read, run.prompt("persona").text, client_options(run).instructions],
+            question=run.state.get("question", ""),
+            acted=bool(recorded_outcomes(this_turn(state["messages"]))),
+            grounding=self._grounding,
         )
+        return claims
 
     def _result(
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
