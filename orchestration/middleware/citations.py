@@ -98,7 +98,6 @@ class CitationMiddleware(RequestMiddleware):
         return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
 
     def _check(self, text: str, passages: dict[int, Hit], state: CheckedState, run: Run) -> list[Claim]:
-        """Return the statements of the text, each with its finding."""
         if not self._checks:
             return read_citations(text, passages)
         read = [message.text for message in state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
