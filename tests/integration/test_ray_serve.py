@@ -35,7 +35,7 @@ from tests.integration.test_api import (  # noqa: F401 - collected here, with th
     test_a_stream_has_steps_tokens_and_the_answer_last,
     test_after_a_failure_the_next_request_works,
     test_an_answer_as_json_carries_citations_cost_and_trace,
-    test_an_operator_reads_metrics_and_documentation,
+    test_an_operator_reads_the_documentation,
     test_another_tenants_document_does_not_exist,
     test_basic_credentials_change_nothing,
     test_no_origin_is_ever_allowed,
