@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, UNSPACED
+from foundation.text.lexical import ENGLISH_ALONE, UNSPACED
 from foundation.text.sentences import sentence_spans
 from foundation.text.tokens import in_latin_letters
 from retrieval.documents import Hit
@@ -37,13 +37,12 @@ _FEW_TERMS = 3
 # Terms, and share of them, that a claim has in common with a sentence that says the same. Fewer are a chance: two
 # sentences of one document often name the same number of days.
 _ALIKE, _ALIKE_SHARE = 3, 0.3
-# Share of English function words from which a text counts as English
-_ENGLISH = 0.12
 # Number of words from which an English text has at least one function word of English alone; "no", "me" and "a" are
 # Spanish too.
 _MANY_WORDS = 8
 _SOFT_HYPHEN = "\u00ad"
-_WORDS = re.compile(r"[^\W_]+")
+# numbers whole: with another sign inside, one may be another number
+_WORDS = re.compile(r"\d+(?:[.,]\d+)+(?![^\W_])|[^\W_]+")
 # Findings that the judge of entailment makes
 _OF_PASSAGES = frozenset({"denied", "unsupported"})
 
@@ -111,10 +110,6 @@ def check_answer(
     least = grounding.settings.min_claim_support
     doubted = {id(draft) for draft, support in zip(unsure, supports, strict=True) if support < least}
     return [draft.finish(doubted=id(draft) in doubted) for draft in drafts]
-
-
-def _is_english(text: Text) -> bool:
-    return sum(word in FUNCTION_WORDS for word in text.words) >= _ENGLISH * len(text.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +220,7 @@ class _Draft:
             others = alternatives(claim, near)
             there = f"the passages say {', '.join(others[:3])}" if others else "the passages do not"
             return "figure", f"says {', '.join(figures)}; {there}"
-        how = {"codes_alone": not self._same_language, "english": self._evidence_is_english}
+        how = {"codes_alone": not self._same_language, "english": self._evidence.is_english}
         names = unknown_names(claim, own, before=self._before.text, **how)
         if names := names and unknown_names(claim, self._around, before=self._before.text, **how):
             return "name", f"names {', '.join(names)}; the passages do not"
@@ -246,27 +241,23 @@ class _Draft:
     def can_be_judged(self) -> bool:
         # The bundled judge reads English alone
         decided = bool(self.anchored_word_for_word or self.contradiction[0])
-        return bool(self.claim.terms) and not decided and self._same_language and self._evidence_is_english
+        return bool(self.claim.terms) and not decided and self._same_language and self._evidence.is_english
 
     @cached_property
     def _same_language(self) -> bool:
         # By their short words, which languages seldom share
         if in_latin_letters(self.claim.text) != in_latin_letters(self._evidence.text):
             return False
-        if self._evidence_is_english == _is_english(self.claim) and not in_latin_letters(self.claim.text):
+        if self._evidence.is_english == self.claim.is_english and not in_latin_letters(self.claim.text):
             return True
         many = len(self.claim.words) >= _MANY_WORDS
-        if self._evidence_is_english and many and not ENGLISH_ALONE & self.claim.word_set:
+        if self._evidence.is_english and many and not ENGLISH_ALONE & self.claim.word_set:
             return False
-        if self._evidence_is_english and _is_english(self.claim):
+        if self._evidence.is_english and self.claim.is_english:
             return True
         short = [word for word in self.claim.words if len(word) <= 3 and word.isalpha()]
         shared = sum(word in self._evidence.word_set for word in short)
-        return not short or shared >= (0.5 if self._evidence_is_english else 0.3) * len(short)
-
-    @cached_property
-    def _evidence_is_english(self) -> bool:
-        return _is_english(self._evidence)
+        return not short or shared >= (0.5 if self._evidence.is_english else 0.3) * len(short)
 
     def finish(self, *, doubted: bool) -> Claim:
         """Return the checked claim. `doubted`: the judge did not find it supported."""
@@ -287,7 +278,7 @@ class _Draft:
     def _far_from_its_passages(self) -> bool:
         if not self.claim.terms or self.anchored_word_for_word:
             return False
-        if self._evidence_is_english or not self._same_language:
+        if self._evidence.is_english or not self._same_language:
             return False
         # Short words are mostly function words, so they speak for a claim only where most of it is there. A term of a
         # script without spaces is a pair of characters.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from foundation.text.lexical import FUNCTION_WORDS, as_typed, terms, words
+from foundation.text.lexical import ENGLISH_ALONE, FUNCTION_WORDS, as_typed, terms, words
 from retrieval.text.quantities import Quantity, read_quantities
 
 WORD = re.compile(r"[^\W_][\w'’.-]*[^\W_]|[^\W_]")
@@ -15,6 +15,9 @@ _TOKEN = re.compile(r"[\u3040-\u9fff]|\d+(?:[.,:]\d+)*|[^\W\d_\u3040-\u9fff][\w'
 _ENDING_IN_S = re.compile("['’]?s$")
 # A run of capitalised words
 CAPITALISED_RUN = re.compile(r"(?:[A-Z][\w’'-]*(?:\s+(?:of|the|and|for|&)\s+|\s+|-)?){2,8}")
+
+# Share of English function words from which a text counts as English
+_ENGLISH = 0.12
 
 
 def tokens_of(text: str) -> list[str]:
@@ -40,8 +43,12 @@ class Text:
         return frozenset(self.words)
 
     @cached_property
+    def is_english(self) -> bool:
+        return sum(word in FUNCTION_WORDS for word in self.words) >= _ENGLISH * len(self.words)
+
+    @cached_property
     def quantities(self) -> list[Quantity]:
-        return read_quantities(self.text)
+        return read_quantities(self.text, english=self.is_english and bool(ENGLISH_ALONE & self.word_set))
 
     @cached_property
     def tokens(self) -> list[str]:

@@ -96,6 +96,7 @@ for _list in (
 
 EVERY_MONTH = frozenset(_MONTHS)
 _NUMBER = re.compile(r"\d{1,3}(?:([,.'’\u00a0\u202f\u2009 ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)*")
+_DECIMAL_COMMA = re.compile(r"\d,\d{1,2}(?!\d)|\.\d{3},\d|\d\.\d{3}\.\d{3}")
 _YEAR_BEFORE = re.compile(r"\b(\d\d)\d\d\s?[-/–]\s?$")
 # The character before a number that is part of a name: GPT-4, B12
 _IN_NAME = re.compile(r"[^\W\d_\u3040-\u9fff][-.]?$")
@@ -149,18 +150,20 @@ class Quantity:
     """Whether it is written as a word: "two"."""
 
 
-def read_quantities(text: str) -> list[Quantity]:
-    """Return the quantities of a text in order.
+def read_quantities(text: str, *, english: bool = False) -> list[Quantity]:
+    """Return the quantities of a text in order. In `english`, "1.125" has one reading, unless another number is written with a
+    decimal comma.
 
     >>> [(q.dimension, sorted(q.readings)) for q in read_quantities("14 days, 1,500 km, 2 pm on March 3")]
     [('time', [1209600.0]), ('length', [1500.0, 1500000.0]), ('clock', [840.0]), ('month', [3.0]), ('day', [303.0])]
     """
     text = latin_digits(text)
+    english = english and not _DECIMAL_COMMA.search(text)
     quantities = list(_dates_and_times(text))
     covered = {place for quantity in quantities for place in range(quantity.start, quantity.end)}
     figures = [match for match in _NUMBER.finditer(text) if _is_free(match, covered)]
     alone = [match for match in figures if not _IN_NAME.search(text, max(0, match.start() - 2), match.start())]
-    quantities += [_figure(text, match) for match in alone]
+    quantities += [_figure(text, match, english=english) for match in alone]
     quantities += [*_read_spelled(text, covered), *_read_chinese(text)]
     return sorted(quantities, key=lambda quantity: (quantity.start, quantity.dimension != "month"))
 
@@ -221,10 +224,10 @@ def _dates(text: str) -> Iterator[tuple[int, int, int, int]]:
             yield *match.span(), _MONTHS[name.lower()], int(written or 0)
 
 
-def _figure(text: str, match: re.Match[str]) -> Quantity:
+def _figure(text: str, match: re.Match[str], *, english: bool) -> Quantity:
     dimension, power, factor, end = _unit_after(text, match.end())
     start = match.start()
-    readings = _readings(match[0])
+    readings = _readings(match[0], english=english)
     if short := _YEAR_BEFORE.search(text, max(0, start - 8), start):  # 1998-99
         readings |= {float(short[1] + match[0])} if len(match[0]) == 2 else set()
     if currency := _CURRENCY.search(text, max(0, start - 5), start):
@@ -233,7 +236,7 @@ def _figure(text: str, match: re.Match[str]) -> Quantity:
     return Quantity(start, end, frozenset(value * power * factor for value in readings), dimension, factor)
 
 
-def _readings(number: str) -> set[float]:
+def _readings(number: str, *, english: bool = False) -> set[float]:
     """Return the values that a number has in the notations of different countries.
 
     >>> sorted(_readings("1.500")), sorted(_readings("1,234.5")), sorted(_readings("10,000,000"))
@@ -247,6 +250,8 @@ def _readings(number: str) -> set[float]:
     parted = float(f"{re.sub('[.,]', '', plain.removesuffix(decimals))}.{decimals}")
     if len(signs) > 1:
         return {parted if len(set(signs)) > 1 else joined}
+    if len(decimals) == 3 and english:
+        return {parted if signs == ["."] else joined}
     return {parted, joined} if len(decimals) == 3 else {parted}
 
 

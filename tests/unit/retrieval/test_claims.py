@@ -193,6 +193,10 @@ def test_the_same_in_other_words_holds(answer: str, grounding: Grounding) -> Non
     [
         ("The fee is 15 percent.", "The fee is 15 %.", "The fee is 51 %."),
         ("It holds 1,500 boxes.", "It holds 1500 boxes.", "It holds 15000 boxes."),
+        ("The plate weighs 1,125 kg.", "The plate weighs 1125 kg.", "The plate weighs 1.125 kg."),
+        ("The plate is 1.125 m wide.", "The plate is 1.125 m wide now.", "The plate is 1,125 m wide."),
+        ("Die Platte wiegt 1.125 kg.", "Die Platte wiegt 1,125 kg.", "Die Platte wiegt 2,125 kg."),
+        ("The plate weighs 1.125 kg and costs 3,50 EUR.", "The plate weighs 1,125 kg.", "The plate weighs 2,125 kg."),
         ("We open at 2:30 pm.", "We open at 14:30.", "We open at 15:30."),
         ("It was founded on 3 May 2012.", "It was founded on 2012-05-03.", "It was founded on 2012-06-03."),
         ("It was founded on May 3.", "On May 3 it was founded.", "It was founded on May 4."),
