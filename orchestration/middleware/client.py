@@ -15,8 +15,9 @@ from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage
 from langgraph.types import interrupt
 
-from foundation.errors import InvalidRequest, UpstreamMalformed
+from foundation.errors import InvalidRequest, UpstreamMalformed, UpstreamRejected
 from foundation.machine.deadline import in_thread_within
+from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
 from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
@@ -108,10 +109,10 @@ class FormatMiddleware(CitationMiddleware):
             run.note(UNCHECKED)
             result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
-        if is_cut_off(message):  # as its repair would be
-            raise UpstreamMalformed(
-                "The language model reached its limit of tokens in the middle of the JSON that was asked for. Ask for less, send "
-                "a higher limit, or let the operator raise [models.chat] max_tokens."
+        if is_cut_off(message):  # as its repair would be, and another try
+            raise UpstreamRejected(
+                f"The JSON that was asked for was cut off at the limit of {usage_of(message).output_tokens or 'its'} tokens. Ask "
+                "for less, send a higher limit, or let the operator raise [models.chat] max_tokens."
             )
         if tries:
             raise UpstreamMalformed(

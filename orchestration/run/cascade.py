@@ -72,7 +72,8 @@ class CascadeAgent(AgentWrapper):
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
                 events = await _try(agent, request, principal)
                 answer = events[-1].answer
-                reason = why_up(answer, self._up_below) if answer else events[-1].message
+                limit = request.client.settings.get("max_tokens")
+                reason = why_up(answer, self._up_below, limit) if answer else events[-1].message
                 if answer and not reason:
                     for event in events:
                         emit(_with_trials(event, charges, name, reasons, begun_s))
@@ -97,9 +98,9 @@ def stands_alone(request: AnswerRequest) -> bool:
     return not (before or client.tools or client.instructions or client.response_format)
 
 
-def why_up(answer: Answer, up_below: float) -> str | None:
+def why_up(answer: Answer, up_below: float, limit: int | None = None) -> str | None:
     """Return why an answer of a cheaper model is not taken; `None` where it is. An answer from documents needs a
-    confidence of at least `up_below`.
+    confidence of at least `up_below`. One that the client's `limit` of tokens cut off would be cut off above, too.
     """
     plan = answer.plan
     if plan and plan.route in ENDED:
@@ -108,7 +109,8 @@ def why_up(answer: Answer, up_below: float) -> str | None:
         return "it needs a tool"
     if answer.unsupported or {"discarded", "refused"} & set(answer.drafts):
         return "what it wrote is not supported by what it read"
-    if answer.status != "answered" or answer.degraded:
+    is_cut = answer.stop_reason == "length" and limit and (answer.usage.output_tokens or 0) >= limit
+    if answer.status != "answered" or (answer.degraded and not is_cut):
         return "it found no answer" if answer.status != "answered" else answer.degraded[0]
     if answer.confidence is not None and answer.confidence < up_below:
         return f"its confidence of {answer.confidence:.2f} is below {up_below:.2f}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foundation.types import Principal
+from foundation.types import Principal, Usage
 from observability.stores import history
 from observability.stores.outcomes import Outcome
 from observability.value.outcome_contract import load_contract
@@ -186,10 +186,12 @@ async def test_a_threshold_that_nothing_reaches_sends_everything_up(tmp_path: Pa
         ({"status": "abstained"}, "it found no answer"),
         ({"drafts": ("discarded",)}, "what it wrote is not supported by what it read"),
         ({"degraded": ("the question is not English",)}, "the question is not English"),
+        ({"degraded": ("it breaks off",), "stop_reason": "length", "usage": Usage(output_tokens=9)}, "it breaks off"),
+        ({"degraded": ("it breaks off",), "stop_reason": "length", "usage": Usage(output_tokens=10)}, None),
     ],
 )
 def test_why_an_answer_is_not_taken(changes: dict[str, object], reason: str | None) -> None:
-    assert why_up(answers.answer(**changes), 0.6) == reason
+    assert why_up(answers.answer(**changes), 0.6, limit=10) == reason
 
 
 def test_the_frontier_asks_each_model_and_works_out_the_cascade(tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_settings_reach_a_model_of_anthropic_by_its_own_names(serve: Serve) -> N
     assert "seed" not in body
 
 
+@pytest.mark.parametrize("serve", ["anthropic"], indirect=True)
+def test_a_temperature_that_claude_refuses_is_refused_before_the_call(serve: Serve) -> None:
+    with serve(ok(MILD)) as (client, provider):
+        create = openai_of(client).chat.completions.create
+        with pytest.raises(openai.BadRequestError, match="takes none above 1"):
+            create(model="sixply", messages=[USER], temperature=1.5)
+        with pytest.raises(openai.APIError, match="takes none above 1"):
+            list(create(model="sixply", messages=[USER], temperature=1.5, stream=True))
+        assert provider.requests == []
+
+
 @openai_alone
 def test_a_reply_that_reached_the_clients_limit_says_so(serve: Serve) -> None:
     with serve(at_limit(MILD)) as (client, _):

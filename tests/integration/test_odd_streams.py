@@ -106,7 +106,8 @@ def test_json_that_was_cut_off_is_asked_for_once(serve: Serve) -> None:
     with serve(stream(piece(content='{"weight": "30'), piece("length", USED))) as (client, provider):
         cut = client.post("/v1/chat/completions", json=body | {"response_format": {"type": "json_object"}})
         assert (cut.status_code, len(provider.requests)) == (503, 1)
-    assert "limit of tokens in the middle of the JSON" in cut.text
+    assert "JSON that was asked for was cut off at the limit of" in cut.text
+    assert cut.headers["X-Should-Retry"] == "false", "the next try would be cut off, too"
 
 
 def test_a_stream_that_ends_without_a_reason_or_never_is_no_answer(serve: Serve) -> None:
