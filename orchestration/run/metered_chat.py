@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
 
+from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import metadata_of, stream_of
@@ -42,6 +43,10 @@ class MeteredChatModel(ChatWrapper):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         run = current_run()
+        if stop and getattr(self.primary, "use_responses_api", False):  # LangChain leaves it out without a word
+            raise InvalidRequest(
+                f'The Responses API, by which {self.model_name} is called, takes no "stop". Leave it out.'
+            )
         run.calls += 1
         teller = Teller(run, messages, told=self.told)
         kwargs |= self._format_arguments()

@@ -163,6 +163,7 @@ def options_of(
     response_format: ResponseFormat | None = None,
 ) -> ClientOptions:
     """Return the client's options: its tools, and its system messages after `instructions`. Raises as `_choice_of`."""
+    tool_choice, tools = _allowed_of(tool_choice, tools)
     system = [message.text.strip() for message in messages if isinstance(message, SystemMessage)]
     return ClientOptions(
         instructions="\n\n".join(filter(None, [instructions.strip(), *system])),
@@ -206,6 +207,24 @@ def _as_openai(tool: FunctionDefinition) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def _allowed_of(choice: Any, tools: Sequence[FunctionDefinition]) -> tuple[Any, Sequence[FunctionDefinition]]:
+    """Return the mode and the tools of OpenAI's `allowed_tools`; another choice as it is, with all tools."""
+    allowed = choice.get("allowed_tools", choice) if isinstance(choice, dict) else None
+    match allowed:
+        case {"mode": "auto" | "required" as mode, "tools": [*named]} if choice.get("type") == "allowed_tools":
+            names = set(map(_name_in, named))
+            if names and names <= {tool.name for tool in tools}:
+                return mode, [tool for tool in tools if tool.name in names]
+    return choice, tools
+
+
+def _name_in(tool: Any) -> str:
+    match tool:
+        case {"function": {"name": str(name)}} | {"name": str(name)}:
+            return name
+    return ""
+
+
 def _choice_of(choice: Any, names: set[str]) -> str:
     """Convert a vendor's `tool_choice` to one word: auto, none, any, or the name of a tool."""
     match choice:
@@ -215,12 +234,9 @@ def _choice_of(choice: Any, names: set[str]) -> str:
             return "none"
         case "required" | {"type": "any"} if names:
             return "any"
-        case {"type": "function", "function": {"name": str(name)}} | {
-            "type": "function" | "tool",
-            "name": str(name),
-        } if name in names:
-            return name
+        case {"type": "function" | "tool"} if _name_in(choice) in names:
+            return _name_in(choice)
     raise UnsupportedParameter(
-        f'"tool_choice" is {json.dumps(choice)[:100]}; it can be "auto", "none", "required" with "tools", or name one of them.',
+        f'"tool_choice" is {json.dumps(choice)[:100]}; it can be "auto", "none", "required" with "tools", or name one of them, or some as "allowed_tools".',
         param="tool_choice",
     )

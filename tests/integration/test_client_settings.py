@@ -54,6 +54,38 @@ def test_what_a_client_sets_of_a_reply_reaches_the_model(serve: Serve) -> None:
 
 
 @openai_alone
+def test_the_tools_that_a_client_allows_are_the_ones_that_are_offered(serve: Serve) -> None:
+    other = {"type": "function", "function": {"name": "get_tides", "parameters": {"type": "object", "properties": {}}}}
+    flat = {
+        "type": "function",
+        "name": "get_tides",
+        "parameters": {"type": "object", "properties": {}},
+        "strict": False,
+    }
+    named, mine = {"type": "function", "function": {"name": "get_weather"}}, {"type": "function", "name": "get_weather"}
+    nested = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}
+    with serve(calls("get_weather", city="Leeds"), ok(MILD)) as (client, provider):
+        chat: Any = openai_of(client).chat.completions.create
+        responses: Any = openai_of(client).responses.create
+        chat(model="sixply", messages=[USER], tools=[AS_CHAT, other], tool_choice=nested)
+        allowed = {"type": "allowed_tools", "mode": "auto", "tools": [mine]}
+        responses(model="sixply", input=[USER], tools=[AS_RESPONSES, flat], tool_choice=allowed)
+        first, second = ([tool["function"]["name"] for tool in body["tools"]] for _, _, body in provider.requests)
+        assert (first, provider.requests[0][2]["tool_choice"]) == (["get_weather"], "required")
+        assert "get_weather" in second
+        assert "get_tides" not in second
+        unknown = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "get_moon"}}]}
+        for wrong in (unknown, {"mode": "auto", "tools": []}, {"mode": "auto", "tools": [3]}, "get_weather", None):
+            with pytest.raises(openai.BadRequestError, match='"tool_choice" is'):
+                chat(
+                    model="sixply",
+                    messages=[USER],
+                    tools=[AS_CHAT],
+                    tool_choice={"type": "allowed_tools", "allowed_tools": wrong},
+                )
+
+
+@openai_alone
 def test_of_two_limits_the_lower_counts(serve: Serve) -> None:
     names = ("max_tokens", "max_completion_tokens")
     with serve(ok(MILD)) as (client, provider):

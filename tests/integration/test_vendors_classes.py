@@ -242,3 +242,12 @@ def test_the_doubles_refuse_what_the_vendors_refuse(path: str, body: dict[str, A
         reply = httpx2.post(f"{provider.url}{path}", json=body, trust_env=False)
     assert reply.status_code == 400
     assert re.search(fault, reply.text), reply.text
+
+
+@pytest.mark.parametrize("vendor", ["openai_compatible", "langchain_openai:ChatOpenAI"])
+def test_a_stop_that_openais_responses_would_not_get_is_refused(serve: Serve) -> None:
+    body = {"model": "sixply", "messages": [{"role": "user", "content": QUESTION}], "stop": ["END"]}
+    with serve(says(SAID)) as (client, provider):
+        refused = client.post("/v1/chat/completions", json=body)
+        assert provider.requests == []
+    assert (refused.status_code, "Leave it out" in refused.json()["error"]["message"]) == (400, True), refused.text
