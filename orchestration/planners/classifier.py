@@ -21,7 +21,7 @@ from pydantic import Field
 
 from foundation.machine.deadline import in_thread
 from foundation.settings import Section
-from foundation.text.lexical import is_foreign
+from foundation.text.lexical import is_foreign, terms
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed
@@ -85,6 +85,7 @@ _ASKS = re.compile(
     r"|(?:please\s+)?(?:tell me|let me know|explain)\s",
     re.IGNORECASE,
 )
+_OWNED = re.compile(r"\b(?:its|their)\s+(\w+)", re.IGNORECASE)
 # Least words of a question that stands alone; "and how long?" belongs to the part before it
 _ALONE = 4
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
@@ -299,7 +300,7 @@ def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
             parts.append(replace(piece, tool=tools[-1]))
         elif same := next((part for part in parts if _same(part, piece)), None):
             parts[parts.index(same)] = _longer(same, piece, question)
-        elif _own(piece, question, whole, after_tool=bool(tools)) and len(parts) < STEPS:
+        elif _own(piece, question, whole, tools) and len(parts) < STEPS:
             parts.append(piece)
         elif parts:
             parts[-1] = _longer(parts[-1], piece, question)
@@ -308,12 +309,16 @@ def _parts(question: str, pieces: Sequence[_Part], whole: _Part) -> list[_Part]:
     return parts
 
 
-def _own(piece: _Part, question: str, whole: _Part, *, after_tool: bool) -> bool:
+def _own(piece: _Part, question: str, whole: _Part, before: Sequence[BaseTool]) -> bool:
     if piece.tool is not None:
         if not piece.asked and not piece.question:  # a remark: "The batteries in A-12 last an hour."
             return False
         return whole.tool is not None or not _make_step(1, piece, question).missing
-    return piece.asks and not (after_tool and whole.tool is not None and POINTS.search(piece.text))
+    if not piece.asks or not (before and whole.tool is not None and POINTS.search(piece.text)):
+        return piece.asks
+    # "its warranty" is in no result of a tool that speaks of none
+    about = " ".join([before[-1].description, *metadata_texts(before[-1], "examples")])
+    return not all(terms(noun) <= terms(about) for noun in _OWNED.findall(piece.text))
 
 
 def _longer(part: _Part, piece: _Part, question: str) -> _Part:
