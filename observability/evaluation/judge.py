@@ -19,9 +19,8 @@ from foundation.errors import ComponentError, InvalidSetting
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
 from observability.evaluation_settings import JudgeSettings
-from orchestration.answers.structured import generate_object
+from orchestration.answers.structured import REPLY_TOKENS, constrain, generate_object
 from orchestration.prompts.frames import marks_of
-from orchestration.run.run import constrain
 
 BUNDLED = Path(__file__).with_name("rubric.md")
 MARKS = ("faithfulness", "completeness")
@@ -104,13 +103,10 @@ class PricedChat:
         priced = [cost for cost in self._costs if cost is not None]
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
-    async def generate(
-        self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
-    ) -> AIMessage:
+    async def ask(self, messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
         """Call the model and record the price."""
         started_s = self._clock.monotonic_s()
-        model = self._chat if schema is None else constrain(self._chat, schema)
-        reply = await model.ainvoke(list(messages), max_tokens=max_tokens)
+        reply = await constrain(self._chat, schema).ainvoke(list(messages), max_tokens=REPLY_TOKENS)
         seconds = self._clock.monotonic_s() - started_s
         labels = [reply.response_metadata.get(key) for key in ("model_name", "system_fingerprint")]
         self.answered_as.add(" ".join(str(label) for label in labels if label) or "nothing")
@@ -144,7 +140,7 @@ class Judge(PricedChat):
     async def verdict(self, conversation: str, evidence: Sequence[str], answer: str) -> Verdict | None:
         """Return the marks of an answer, or `None` where the model gave none; `failures` counts these."""
         try:
-            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self)
+            return await generate_object(Verdict, marks_of(self._rubric, conversation, evidence, answer), self.ask)
         except ComponentError as error:
             self.failures[error.code] += 1
             self.last_failure = str(error)

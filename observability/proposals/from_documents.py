@@ -19,7 +19,7 @@ from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
 from observability.proposals.review import Proposal
-from orchestration.answers.structured import Writes, generate_object
+from orchestration.answers.structured import Ask, generate_object
 from orchestration.prompts.files import Prompt
 from orchestration.prompts.frames import object_from
 from retrieval.documents import Hit
@@ -154,7 +154,7 @@ def absent_by_rule(drafts: Iterable[Draft]) -> Iterator[Draft]:
 
 
 async def by_model(
-    texts: Sequence[DocumentText], by: Writes, *, absent: bool, left_out: Counter[str]
+    texts: Sequence[DocumentText], ask: Ask, *, absent: bool, left_out: Counter[str]
 ) -> AsyncIterator[Draft]:
     """Yield a chat model's proposals, one passage per document in turns. Failed calls are counted."""
     starts = ([(text, start) for start in range(0, len(text.text), PASSAGE)] for text in texts)
@@ -162,7 +162,7 @@ async def by_model(
         prompt = ASK_ABSENT if absent else ASK
         try:
             written = await generate_object(
-                Written, object_from(prompt, "Write the question.", text.text[start : start + PASSAGE], {}), by
+                Written, object_from(prompt, "Write the question.", text.text[start : start + PASSAGE], {}), ask
             )
         except ComponentError as error:
             left_out[why := f"the chat model failed: {error.code}"] += 1

@@ -24,7 +24,7 @@ from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
 from orchestration.answers.patterns import check_schema, find_mistake
-from orchestration.answers.structured import Object, generate_object
+from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.audit import SqliteAudit, record_of_answer
 from orchestration.events import Status, StopReason
@@ -239,7 +239,7 @@ async def _make_object(
     if filled is None:
         messages = object_from(run.prompt("object"), question, text, values)
         shape = _narrow_schema(schema.model_json_schema(), values)
-        filled = await generate_object(schema, messages, run, shape=shape)
+        filled = await generate_object(schema, messages, ask_in(run), shape=shape)
     written = tuple(field.name for field in fields if field.required and field.name not in values)
     return {"object": filled, "read": tuple(values), "written": written, "citations": citations}
 

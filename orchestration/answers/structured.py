@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import in_thread_within
+from models.contract import BaseChatModel
 from models.resilience.streams import is_cut_off
+from orchestration.run.run import Chunks, Run
 
 Object = TypeVar("Object", bound=BaseModel)
 
@@ -24,25 +27,46 @@ VALIDATING_S = 10.0
 _SHOWN = 3
 
 
-class Writes(Protocol):
-    """Makes one call of a chat model, as `Run.generate` does."""
+# Makes one call of a chat model for JSON of this schema, of at most `REPLY_TOKENS`
+Ask = Callable[[Sequence[BaseMessage], Mapping[str, Any]], Awaitable[AIMessage]]
 
-    async def generate(
-        self, messages: Sequence[BaseMessage], *, max_tokens: int, schema: Mapping[str, Any] | None
-    ) -> AIMessage: ...
+
+def ask_in(run: Run) -> Ask:
+    """Return calls of the run's chat model. They raise as `run.generate`, and a reply may still break the schema."""
+
+    async def ask(messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
+        async def open_stream() -> Chunks:
+            reply = await constrain(run.parts.chat, schema).ainvoke(list(messages), max_tokens=REPLY_TOKENS)
+            yield AIMessageChunk(**reply.model_dump(exclude={"type"}))
+
+        return await run.pay_for(messages, open_stream, max_tokens=REPLY_TOKENS)
+
+    return ask
+
+
+def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
+    """Return the model bound to `schema` in its own way, without LangChain's parser, since the caller checks the reply. A
+    model that cannot be bound is returned as it is; the prompt states the schema.
+    """
+    try:
+        structured = chat.with_structured_output(dict(schema))
+    except NotImplementedError:
+        return chat
+    first = structured.first if isinstance(structured, RunnableSequence) else None
+    return cast("Runnable[Any, AIMessage]", first) if isinstance(first, RunnableBinding) else chat
 
 
 async def generate_object(
-    schema: type[Object], messages: Sequence[BaseMessage], by: Writes, *, shape: Mapping[str, Any] | None = None
+    schema: type[Object], messages: Sequence[BaseMessage], ask: Ask, *, shape: Mapping[str, Any] | None = None
 ) -> Object:
-    """Return the reply of `by`'s chat model to `messages` as an object of `schema`; `shape` is a narrower JSON schema for
+    """Return the reply of a chat model to `messages`, which `ask` calls, as an object of `schema`; `shape` is a narrower JSON schema for
     the model. Raises UpstreamMalformed: neither the reply nor its repair is valid; BudgetExceeded, ComponentError: as
-    `by.generate`.
+    `ask`.
     """
     wanted = {"title": schema.__name__, "description": schema.__doc__ or "", **(shape or schema.model_json_schema())}
     conversation: list[BaseMessage] = list(messages)
     for last in (False, True):
-        reply = await by.generate(conversation, max_tokens=REPLY_TOKENS, schema=wanted)
+        reply = await ask(conversation, wanted)
         try:
             return await in_thread_within(VALIDATING_S, schema.model_validate_json, json_of(reply))
         except ValidationError as error:

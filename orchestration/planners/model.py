@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section
-from orchestration.answers.structured import generate_object
+from orchestration.answers.structured import ask_in, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.calls import schema_of
 from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
@@ -86,7 +86,9 @@ class ModelPlanner:
     async def _propose(self, question: str, tools: Sequence[BaseTool], run: Run, *more: BaseMessage) -> Plan:
         listed = [(tool.name, tool.description) for tool in tools]
         messages = [*plan_for(run.prompt("plan"), question, listed), *more]
-        return _as_plan(await generate_object(ProposedPlan, messages, run, shape=shape_of(tools)), question, tools)
+        return _as_plan(
+            await generate_object(ProposedPlan, messages, ask_in(run), shape=shape_of(tools)), question, tools
+        )
 
 
 def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 
 from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
-from models.contract import BaseChatModel, Call, Price
+from models.contract import Call, Price
 from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
 from models.resilience.retry import FALLBACK
@@ -183,24 +182,14 @@ class Run:
     def nothing_found(self, nearest: Sequence[NearDocument] = ()) -> Result:
         return abstain(self.prompt("nothing_found").text, nearest)
 
-    async def generate(
-        self,
-        messages: Sequence[BaseMessage],
-        *,
-        max_tokens: int = REPLY_TOKENS,
-        schema: Mapping[str, Any] | None = None,
-    ) -> AIMessage:
-        """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream.
-
-        `schema` is a JSON schema for the reply, passed on in the way that the model offers; the reply may still break it.
-        Raises BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during
-        it. ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
+    async def generate(self, messages: Sequence[BaseMessage], *, max_tokens: int = REPLY_TOKENS) -> AIMessage:
+        """Call the chat model once: reserve, call, price, charge, settle. Cancelling it closes the provider's stream. Raises
+        BudgetExceeded: the call does not fit into what is left to this run or this day, or the seconds ran out during it.
+        ComponentError: the model failed, after retries and fallbacks; `partial` has what it had said.
         """
 
         def open_stream() -> Chunks:
-            if schema is None:
-                return cast("Chunks", self.parts.chat.astream(list(messages), max_tokens=max_tokens))
-            return _as_stream(constrain(self.parts.chat, schema).ainvoke(list(messages), max_tokens=max_tokens))
+            return cast("Chunks", self.parts.chat.astream(list(messages), max_tokens=max_tokens))
 
         return await self.pay_for(messages, open_stream, max_tokens=max_tokens)
 
@@ -362,20 +351,3 @@ def current_run() -> Run:
 
 def _tokens_of(call: Call) -> int:
     return (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
-
-
-async def _as_stream(reply: Awaitable[AIMessage]) -> Chunks:
-    message = await reply
-    yield AIMessageChunk(**message.model_dump(exclude={"type"}))
-
-
-def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, AIMessage]:
-    """Return the model bound to `schema` in its own way, without LangChain's parser, since the caller checks the reply. A
-    model that cannot be bound is returned as it is; the prompt states the schema.
-    """
-    try:
-        structured = chat.with_structured_output(dict(schema))
-    except NotImplementedError:
-        return chat
-    first = structured.first if isinstance(structured, RunnableSequence) else None
-    return cast("Runnable[Any, AIMessage]", first) if isinstance(first, RunnableBinding) else chat

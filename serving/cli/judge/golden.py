@@ -113,7 +113,7 @@ async def _drafts(system: System, checks: Checks, n: int, progress: Callable[[st
 
     async def propose(rules: Iterable[Draft], *, absent: bool) -> AsyncIterator[Draft]:
         if writer:
-            async for draft in proposing.by_model(checks.texts, writer, absent=absent, left_out=checks.left_out):
+            async for draft in proposing.by_model(checks.texts, writer.ask, absent=absent, left_out=checks.left_out):
                 yield draft
         for draft in rules:
             yield draft

@@ -183,7 +183,9 @@ async def test_a_chat_model_proposes_and_what_it_invents_is_left_out() -> None:
     invented = {"question": "Is there a bar?", "answer": "yes", "quote": "There is a bar on board: yes."}
     two = Text("b.md", "harbour", frozenset(), FARES)
     checked = checks(texts=[TEXT, two])
-    drafts = [draft async for draft in by_model([TEXT, two], writer(good, invented), absent=False, left_out=Counter())]
+    drafts = [
+        draft async for draft in by_model([TEXT, two], writer(good, invented).ask, absent=False, left_out=Counter())
+    ]
     assert drafts[0].evidence == "The crossing takes 55 minutes."
     assert [checked.proposal(draft) is not None for draft in drafts] == [True, False]
 
@@ -191,5 +193,5 @@ async def test_a_chat_model_proposes_and_what_it_invents_is_left_out() -> None:
 async def test_a_chat_model_that_writes_no_object_is_counted_and_not_asked_for_ever() -> None:
     left_out: Counter[str] = Counter()
     texts = [Text(f"{number}.md", "harbour", frozenset(), FARES) for number in range(20)]
-    assert [draft async for draft in by_model(texts, writer("no JSON"), absent=False, left_out=left_out)] == []
+    assert [draft async for draft in by_model(texts, writer("no JSON").ask, absent=False, left_out=left_out)] == []
     assert left_out == {"the chat model failed: upstream_malformed": 5}
