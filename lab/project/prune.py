@@ -176,6 +176,11 @@ def tests_without(tree: Path, modules: Collection[str], left_out: Collection[str
     }
     while more := {name for name in tests if name not in gone and imports[name] & gone}:
         gone |= more
+    # doubles and samples that only those tests had
+    started = {name for name in tests if name.rpartition(".")[2].startswith(("test_", "conftest"))}
+    left = "".join(path.read_text(encoding="utf-8") for name, path in tests.items() if name not in gone)
+    alone = reach(started, imports) - reach(started - gone, imports)
+    gone |= {name for name in alone & tests.keys() if not re.search(rf"[\"']{re.escape(name)}\b", left)}
     return {tests[name] for name in gone if tests[name].name != "conftest.py"}
 
 
