@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -36,8 +35,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.ingest.pipeline import Ingestor
     from serving.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +98,10 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     (context.data_dir / "reports").mkdir(exist_ok=True)
     with ExitStack() as opened:
         prompts = open_prompts(settings.orchestration.prompts)
-        run = _describe_run(settings, digests, corpus, context, prompts)
+        manifest = load_if_there("foundation.machine.manifest")
+        run = manifest and manifest.describe(
+            settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels()
+        )
         yield _open_layers(settings, Assembly(context, opened), run, prompts)
 
 
@@ -242,19 +242,3 @@ def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str
         for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
             import_module(f"{layer}.build")
         return digests.result() if weights else {}
-
-
-def _describe_run(
-    settings: Settings, weights: Mapping[str, str], corpus: Path | None, context: Context, prompts: Prompts
-) -> Any:
-    """Build the run manifest, and store it for `make drift`; `None` where its file was deleted. A failure to store it is only logged."""
-    manifest = load_if_there("foundation.machine.manifest")
-    if manifest is None:
-        return None
-    digest = manifest.digest_of_files([corpus]) if corpus else None
-    run = manifest.build(settings, weights=weights, corpus=digest, clock=context.clock, prompts=prompts.labels())
-    try:
-        manifest.keep(run, settings, settings.foundation.data_dir / manifest.FOLDER)
-    except OSError as error:
-        logger.warning("make drift will not know what changed with this run: %s", error)
-    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -21,6 +22,8 @@ from foundation.clock import Clock
 from foundation.errors import StoreUnavailable
 from foundation.output.credentials import MASK, mask_values
 from foundation.settings import flatten
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 # Folder of the stored manifests, in the data folder
@@ -85,6 +88,19 @@ def build(
     }
     created = clock.now().isoformat(timespec="seconds")
     return Manifest(manifest_id=_short(described), created_at=created, **described)
+
+
+def describe(
+    settings: Any, *, weights: Mapping[str, str], corpus: Path | None, clock: Clock, prompts: Mapping[str, str]
+) -> Manifest:
+    """Build the manifest of a system with these documents, and store it for `make drift`. A failure to store it is only logged."""
+    digest = digest_of_files([corpus]) if corpus else None
+    run = build(settings, weights=weights, corpus=digest, clock=clock, prompts=prompts)
+    try:
+        keep(run, settings, settings.foundation.data_dir / FOLDER)
+    except OSError as error:
+        logger.warning("make drift will not know what changed with this run: %s", error)
+    return run
 
 
 def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:

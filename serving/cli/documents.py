@@ -111,9 +111,7 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
         )
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
     if still_refused:
-        terminal.show_note(
-            f"{still_refused} refused documents are not kept here and must be ingested again. make documents lists them."
-        )
+        terminal.show_note(f"{still_refused} refused documents are not kept here. Ingest them again.")
     return _show_report(report, json) and not still_refused
 
 

@@ -163,7 +163,7 @@ def install(app: FastAPI) -> None:
         path, known, headers = request.url.path[:PLACE_SHOWN], from_http(error), error.headers or {}
         if error.status_code == 404 and error.detail == "Not Found":
             hint = BASE_URL if VENDORS and path.endswith(VENDOR_ENDS) else ""
-            known = NotFound(f"There is no {path} here. {hint}docs/api.md and /openapi.json list what there is.")
+            known = NotFound(f"There is no {path} here. {hint}/openapi.json lists what there is.")
         elif error.status_code == 405:
             # Starlette names those of the first route alone
             ways = [{**request.scope, "method": m} for m in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")]

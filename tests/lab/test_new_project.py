@@ -145,6 +145,16 @@ def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_go
     assert gone & {names[0].lower() for names in imported if len(set(names)) == 1} == set()
 
 
+def test_no_double_stays_that_no_test_uses(smallest: Path) -> None:
+    files = list((smallest / "tests").rglob("*.py"))
+    text = "".join(path.read_text() for path in files)
+    assert [
+        path.stem
+        for path in files
+        if path.parent.name == "doubles" and not re.search(rf"doubles(?:\.| import .*\b){path.stem}\b", text)
+    ] == []
+
+
 def declared(folder: Path) -> set[str]:
     """The packages that a project asks for."""
     wanted = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
