@@ -313,9 +313,9 @@ def _explain(
     below = (place for name, place in origins.items() if name.startswith(f"{key}."))
     origin = origins.get(key) or next(below, path.name)
     steps = key.split(".")
-    for file, section, keys in getattr(root, "removed", ()):
+    for place, section, keys in getattr(root, "removed", ()):
         if key.rpartition(".")[0] == section and steps[-1] in keys.split():
-            known = f"It is a constant in {file} now: take it out here."
+            known = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
     if known is not None:
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
     found = error.errors(include_url=False)[0]["input"]

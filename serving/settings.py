@@ -68,14 +68,15 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
 class Settings(Section):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
-    # settings that are constants now: file, section, keys. Whoever still sets one is told where it is
+    # settings that are gone, for whoever still has one: the file that has it as a constant, or what it is now; section; keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
         ("models/resilience/retry.py", "models.resilience", "retry_share wait_max_s breaker_failures breaker_open_s"),
-        ("retrieval/documents.py", "retrieval.parsing", "max_characters"),
+        ("10,000 for each of max_pages", "retrieval.parsing", "max_characters"),
         ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
         ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),
-        ("retrieval/search/hybrid.py", "retrieval.ranking", "candidates reranked foreign_vector_weight"),
-        ("retrieval/grounding/evidence.py", "retrieval.grounding", "foreign_wording"),
+        ("retrieval/search/hybrid.py", "retrieval.ranking", "candidates reranked"),
+        ("[retrieval] multilingual, true or false", "retrieval.ranking", "foreign_vector_weight"),
+        ("[retrieval] multilingual, true or false", "retrieval.grounding", "foreign_wording"),
         ("orchestration/flow/document_steps.py", "orchestration.answers", "rewrites"),
         ("retrieval/ingest/fetching.py", "retrieval.fetching", "redirects timeout_s"),
         ("orchestration/run/spending.py", "orchestration.budget", "warn_share"),
@@ -83,7 +84,8 @@ class Settings(Section):
         ("serving/access/jwt_tokens.py", "serving.jwt", "leeway_s"),
         ("serving/http/answer_cache.py", "serving.answer_cache", "recent"),
         ("serving/http/patience.py", "serving.http", "patience_s"),
-        ("serving/access/admission.py", "serving.http", "queued_answers queued_searches queued_writes queued_reads"),
+        ("serving/access/admission.py", "serving.http", "queued_searches queued_writes queued_reads"),
+        ("half of concurrent_answers", "serving.http", "queued_answers"),
         ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
     )
 

@@ -17,8 +17,7 @@ class JobSettings(Section):
     running_per_tenant: int = Field(default=20, ge=1)
     """Maximum running and waiting jobs of a tenant; the next one is refused for now."""
     mb_per_tenant: float = Field(default=200, gt=0)
-    """Space on disk for a tenant's files, questions and outcomes. When it is full, the oldest ended jobs are
-    deleted; then new ones are refused."""
+    """Disk space of a tenant's files, questions and outcomes. Full: the oldest ended jobs go, then new ones are refused."""
 
 
 class AnswerCacheSettings(Section):
@@ -50,9 +49,7 @@ class Limits(Section):
 def _refuse_day(limits: Limits) -> Limits:
     # a moved limit could hold less than it did: a budget has other places for it, and counts on one disk
     if "day" in limits.usd:
-        raise ValueError(
-            "the dollars of a tenant's day are a budget: [orchestration.budget] tenant_day or tenants.NAME"
-        )
+        raise ValueError("a tenant's dollars of a day are a budget: [orchestration.budget] tenant_day or tenants.NAME")
     return limits
 
 

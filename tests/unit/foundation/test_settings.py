@@ -164,7 +164,9 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
     with pytest.raises(UnknownSetting, match=rf'Unknown setting "models\.resilience\.wait_max_s" {where}'):
         stack("[models.resilience]\nwait_max_s = 1")
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS", "1")
-    with pytest.raises(UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is a constant in'):
+    with pytest.raises(
+        UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is half of concurrent_answers now'
+    ):
         stack("")
 
 
