@@ -1,8 +1,7 @@
 """Stores that may hold a person's data, and how a person is erased from them.
 
-Every part that stores something declares a `Store`: how a person is erased from it, or why not. A SQLite file or a PostgreSQL
-database cannot be opened without one (foundation/stores/sqlite_file.py, foundation/stores/postgres.py), and `sixply erase` names
-every file of the data folder that no store claims. An adapter of a port has a function `stores(options)` beside its `build`.
+Every part that stores something declares a `Store`: how a person is erased from it, or why not. No database can be opened without
+one, and whoever erases is told every file of the data folder that none claims. An adapter has `stores(options)` beside its `build`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ STARTED = (
 PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
     "observability.exporters.otlp": "metrics",
+    "observability.evaluation.trials": "descriptions",
     "observability.proposals.from_feedback": "redaction",
     "observability.reports.triage": "bill",
     "observability.stores.outcomes": "redaction",

@@ -36,7 +36,7 @@ class Ownership:
             owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._handle)
             raise StoreInUse(
-                f"{what} at {path.parent} belongs to process {owner}. If that is `make serve`, ask on its page or over its API, or "
+                f"{what} at {path.parent} belongs to process {owner}. If that is `make serve`, ask over its API, or "
                 f"stop it; else wait until it has ended. Or choose another folder: SIXPLY__FOUNDATION__DATA_DIR=..."
             )
         os.ftruncate(self._handle, 0)

@@ -1,59 +1,25 @@
-"""Ingest from a folder of files, with the metadata of `sources.jsonl`."""
+"""Ingest from a folder of files."""
 
 from __future__ import annotations
 
-import difflib
-import json
 import mimetypes
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from foundation.components import is_there, load_removable
 from foundation.errors import DocumentRefused, InvalidRequest
-from foundation.settings import find_mistake
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Document, Source
-from retrieval.filters import parse_value
 from retrieval.ingest.preparation import Item, Refused
 
 SOURCES = "sources.jsonl"
+DESCRIPTIONS = "retrieval.ingest.descriptions"
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
-
-
-class Described(BaseModel):
-    """A line of `sources.jsonl`: the metadata of one file. `path` is relative to the folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str
-    title: str = ""
-    tenant: str | None = None
-    groups: tuple[str, ...] = ()
-    series: str | None = None
-    effective_from: date | None = None
-    published: date | None = None
-    attributes: dict[str, str | bool | float] = {}
-    """Attributes to filter by; a text such as 2026-01-15 is a day."""
-
-    def source(self, uri: str, tenant: str, origin: str) -> Source:
-        return Source(
-            uri=uri,
-            tenant=self.tenant or tenant,
-            groups=frozenset(self.groups),
-            title=self.title,
-            media_type=mimetypes.guess_type(uri)[0] or "application/octet-stream",
-            series=self.series,
-            effective_from=self.effective_from,
-            published=self.published,
-            origin=origin,
-            attributes={key: parse_value(value) for key, value in self.attributes.items()},
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +33,8 @@ class FolderItems:
     unlisted: Mapping[str, Refused]
     """Subfolders that cannot be listed. Documents stored from them count as present."""
     _files: Mapping[str, Path]
-    _described: Mapping[str, Described]
+    _described: Mapping[str, Any]
+    """The lines of `sources.jsonl` by file, each a `Described`."""
     _tenant: str
     _max_bytes: int | None
 
@@ -88,8 +55,10 @@ class FolderItems:
 
     def __iter__(self) -> Iterator[Item]:
         for name, path in self._files.items():
-            described = self._described.get(name, Described(path=name))
-            source = described.source(name, self._tenant, self.origin)
+            media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            source = Source(uri=name, tenant=self._tenant, media_type=media_type, origin=self.origin)
+            if described := self._described.get(name):
+                source = described.over(source)
             yield read_item(path, source, max_bytes=self._max_bytes, within=Path(self.origin))
 
 
@@ -103,19 +72,15 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     try:
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
-        described = _read_descriptions(folder)
+        described = _describe(folder)
     except OSError as error:
         # Without the list a file would be open to people who may not read it
         raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
     paths, unlisted = _list_files(folder)
     files = {_document_name(path.relative_to(folder)): path for path in paths}
     items = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
-    if lost := sorted(name for name in described if name not in items):
-        near = difflib.get_close_matches(lost[0], files, n=1)
-        raise InvalidRequest(
-            f"{SOURCES} describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
-            f"be read without its tenant and groups." + (f' Did you mean "{near[0]}"?' if near else "")
-        )
+    if described:
+        load_removable(DESCRIPTIONS).demand_files(described, items, near=files, folder=folder)
     return items
 
 
@@ -279,31 +244,15 @@ def _is_folder_below(link: Path, root: Path) -> bool:
         return False
 
 
-def _read_descriptions(folder: Path) -> Mapping[str, Described]:
+def _describe(folder: Path) -> Mapping[str, Any]:
     # lexists also finds a broken link: ignoring the file would open what it restricts
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
         return {}
-    try:
-        # JSON may hold other characters that end a line elsewhere
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
-    described: dict[str, Described] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = Described.model_validate(json.loads(line))
-        except ValidationError as error:
-            key, why, hint = find_mistake(error, Described)
-            raise InvalidRequest(f"{file} line {number} does not fit: {key}: {why}. {hint or ''}") from error
-        except ValueError as error:
-            raise InvalidRequest(f"{file} line {number} is no JSON: {error}. Correct it.") from error
-        name = PurePosixPath(entry.path).as_posix()
-        if name in described:
-            raise InvalidRequest(
-                f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
-            )
-        described[name] = entry
+    if not is_there(DESCRIPTIONS):
+        raise InvalidRequest(
+            f"{file} may say who reads which file, and this project goes without retrieval/ingest/descriptions.py, which reads it. "
+            f"Take the list away and name GROUPS= and CLASS= for a whole folder, or bring that file back."
+        )
+    described: Mapping[str, Any] = load_removable(DESCRIPTIONS).read_descriptions(file)
     return described

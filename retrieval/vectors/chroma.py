@@ -144,21 +144,12 @@ class ChromaVectorIndex:
                 self._gate.wait_for(lambda: not self._inside)
             try:
                 if self._large:
-                    self._close_chroma(self._large)
+                    self._large.close()
+                    with suppress(OSError):  # without a seal the next start fills it anew
+                        self._seal.write()
             finally:
                 self._small.close()
                 self._owner.release()
-
-    def _close_chroma(self, chroma: Collections) -> None:
-        empty = False
-        with suppress(Exception):  # Chroma raises many kinds; a broken index is closed all the same
-            empty = not chroma.count()
-        chroma.close()
-        if empty:
-            shutil.rmtree(self._store, ignore_errors=True)
-        else:
-            with suppress(OSError):  # without a seal the next start fills it anew
-                self._seal.write()
 
     def _open_what_is_there(self) -> None:
         if self._seal.is_intact():

@@ -1,0 +1,83 @@
+"""Descriptions of a folder's files in its `sources.jsonl`: titles, tenants, readers, versions and dates."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Collection, Container, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from foundation.errors import InvalidRequest
+from foundation.settings import find_mistake
+from retrieval.documents import Source
+from retrieval.filters import parse_value
+
+
+class Described(BaseModel):
+    """A line of `sources.jsonl`: the metadata of one file. `path` is relative to the folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    title: str = ""
+    tenant: str | None = None
+    groups: tuple[str, ...] = ()
+    series: str | None = None
+    effective_from: date | None = None
+    published: date | None = None
+    attributes: dict[str, str | bool | float] = {}
+    """Attributes to filter by; a text such as 2026-01-15 is a day."""
+
+    def over(self, source: Source) -> Source:
+        """Return the source of a file with what this line says of it."""
+        return replace(
+            source,
+            tenant=self.tenant or source.tenant,
+            groups=frozenset(self.groups),
+            title=self.title,
+            series=self.series,
+            effective_from=self.effective_from,
+            published=self.published,
+            attributes={key: parse_value(value) for key, value in self.attributes.items()},
+        )
+
+
+def read_descriptions(file: Path) -> Mapping[str, Described]:
+    """Return the lines by file. Raises InvalidRequest: the list is no UTF-8, or a line is wrong or describes a file a second time."""
+    try:
+        # JSON may hold other characters that end a line elsewhere
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{file} is not UTF-8: {error}. Save it as UTF-8.") from error
+    described: dict[str, Described] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = Described.model_validate(json.loads(line))
+        except ValidationError as error:
+            key, why, hint = find_mistake(error, Described)
+            raise InvalidRequest(f"{file} line {number} does not fit: {key}: {why}. {hint or ''}") from error
+        except ValueError as error:
+            raise InvalidRequest(f"{file} line {number} is no JSON: {error}. Correct it.") from error
+        name = PurePosixPath(entry.path).as_posix()
+        if name in described:
+            raise InvalidRequest(
+                f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
+            )
+        described[name] = entry
+    return described
+
+
+def demand_files(described: Collection[str], present: Container[str], *, near: Collection[str], folder: Path) -> None:
+    """Raises InvalidRequest: a line describes a file that is not `present`."""
+    if lost := sorted(name for name in described if name not in present):
+        similar = difflib.get_close_matches(lost[0], near, n=1)
+        raise InvalidRequest(
+            f"sources.jsonl describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
+            f"be read without its tenant and groups." + (f' Did you mean "{similar[0]}"?' if similar else "")
+        )
