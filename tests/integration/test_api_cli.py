@@ -130,9 +130,7 @@ def test_while_another_process_holds_the_documents_a_question_is_told_how_to_go_
     (lock,) = tmp_path.rglob("owner.lock")
     server = Ownership(lock, what="The vector index")
     refused = " ".join(sixply("ask", "How long?", status=2).split())
-    assert (
-        "If that is `make serve`, ask over its API, or stop it; else wait until it has ended." in refused
-    )
+    assert "If that is `make serve`, ask over its API, or stop it; else wait until it has ended." in refused
     server.release()
     assert sixply("ask", "How long does the moon lamp run?")["status"] == "answered"
 
