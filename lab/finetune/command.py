@@ -239,11 +239,12 @@ def _examples(work: Work, system: System, queries: Sequence[Query]) -> list[Exam
 
 def _copy_passages(work: Work, system: System, other: System) -> None:
     """The passages of `system` into `other`, embedded by the latter's embedder."""
-    from retrieval.index.maintenance import catch_up, embed_chunks
+    from models.embedding import embed
+    from retrieval.index.maintenance import catch_up
 
     total = system.ledger.document_count()
     for done, entry in enumerate(system.ledger.entries(), 1):
-        (vectors,) = embed_chunks(other.embedder, [entry.chunks])
+        vectors = embed(other.embedder, [chunk.indexed_text for chunk in entry.chunks])
         other.ledger.put([replace(entry, vectors=vectors)])
         work.progress("embed", done, total)
     catch_up(other.ledger, other.vectors)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,25 +23,23 @@ from retrieval.filters import Value, Where, matches, simplify
 Access = tuple[str, frozenset[str]]
 
 
-@dataclass(frozen=True)
-class Rows:
-    ids: Sequence[str]
-    matrix: Vectors
-    """Shape (ids, dimensions), rows of unit length."""
-
-    def nearest(self, vector: Vectors, limit: int, among: Collection[str] | None) -> Iterator[tuple[str, float]]:
-        """Yield (id, cosine similarity) of the nearest rows, best first; only ids `among`, unless it is `None`."""
-        if limit <= 0 or not self.ids:
-            return
-        # `matrix @ vector` would wake the threads of BLAS: four searches at once then took 2.2 ms each for 10,000 rows
-        similarities = np.vecdot(self.matrix, vector)
-        places: npt.NDArray[np.intp] = np.arange(len(self.ids))
-        if among is not None:
-            places = places[[name in among for name in self.ids]]
-        if limit < len(places):
-            places = places[np.argpartition(-similarities[places], limit)[:limit]]
-        best = places[np.argsort(-similarities[places], kind="stable")]
-        yield from zip([self.ids[place] for place in best.tolist()], similarities[best].tolist(), strict=True)
+def nearest(
+    ids: Sequence[str], matrix: Vectors, vector: Vectors, limit: int, among: Collection[str] | None
+) -> Iterator[tuple[str, float]]:
+    """Yield (id, cosine similarity) of the nearest rows, best first; only ids `among`, unless it is `None`. `matrix` has the shape
+    (ids, dimensions), rows of unit length.
+    """
+    if limit <= 0 or not ids:
+        return
+    # `matrix @ vector` would wake the threads of BLAS: four searches at once then took 2.2 ms each for 10,000 rows
+    similarities = np.vecdot(matrix, vector)
+    places: npt.NDArray[np.intp] = np.arange(len(ids))
+    if among is not None:
+        places = places[[name in among for name in ids]]
+    if limit < len(places):
+        places = places[np.argpartition(-similarities[places], limit)[:limit]]
+    first = places[np.argsort(-similarities[places], kind="stable")]
+    yield from zip([ids[place] for place in first.tolist()], similarities[first].tolist(), strict=True)
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
@@ -60,7 +57,7 @@ class _Shelf:
         self.vectors: dict[str, Vectors] = {}
         self.known: dict[str, tuple[int, Mapping[str, Value]]] = {}
         """Sequence number and filterable attributes of each chunk; passages of a document share one mapping."""
-        self._rows: Rows | None = None
+        self._rows: tuple[Sequence[str], Vectors] | None = None
 
     def put(self, item: VectorItem) -> None:
         self.vectors[item.chunk_id] = item.vector
@@ -71,11 +68,10 @@ class _Shelf:
         del self.vectors[name], self.known[name]
         self._rows = None
 
-    def rows(self) -> Rows:
+    def rows(self) -> tuple[Sequence[str], Vectors]:
         if self._rows is None:
-            names, matrix = list(self.vectors), np.stack(list(self.vectors.values()))
-            self._rows = Rows(names, matrix)
-            self.vectors = dict(zip(names, matrix, strict=True))  # frees the single vectors
+            self._rows = list(self.vectors), np.stack(list(self.vectors.values()))
+            self.vectors = dict(zip(*self._rows, strict=True))  # frees the single vectors
         return self._rows
 
 
@@ -117,8 +113,8 @@ class ExactIndex:
         for rows, known in admitted:
             among = None
             if wanted is not True:
-                among = {name for name in rows.ids if wanted and matches(wanted, known.get(name, (0, {}))[1])}
-            yield from rows.nearest(query, limit, among)
+                among = {name for name in rows[0] if wanted and matches(wanted, known.get(name, (0, {}))[1])}
+            yield from nearest(*rows, query, limit, among)
 
     def sequence(self) -> int:
         return self._sequence

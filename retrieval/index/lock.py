@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from foundation.errors import StoreInUse, StoreUnavailable
 
 # Seconds to wait for the lock, so that a command can follow another that is still closing
 PATIENCE_S = 2.0
+_TRIES = 40
 
 
 class Ownership:
@@ -28,26 +30,19 @@ class Ownership:
                 f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable, or choose another: "
                 f"SIXPLY__FOUNDATION__DATA_DIR=..."
             ) from error
-        until = time.monotonic() + PATIENCE_S
-        while not self._is_locked():
-            if time.monotonic() < until:
-                time.sleep(PATIENCE_S / 40)
-                continue
-            owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
-            os.close(self._handle)
-            raise StoreInUse(
-                f"{what} at {path.parent} belongs to process {owner}. If that is `make serve`, ask over its API, or "
-                f"stop it; else wait until it has ended. Or choose another folder: SIXPLY__FOUNDATION__DATA_DIR=..."
-            )
-        os.ftruncate(self._handle, 0)
-        os.write(self._handle, str(os.getpid()).encode())
-
-    def _is_locked(self) -> bool:
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(self._handle, 0)
+                os.write(self._handle, str(os.getpid()).encode())
+                return
+            time.sleep(PATIENCE_S / _TRIES)
+        owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
+        os.close(self._handle)
+        raise StoreInUse(
+            f"{what} at {path.parent} belongs to process {owner}. If that is `make serve`, ask over its API, or "
+            f"stop it; else wait until it has ended. Or choose another folder: SIXPLY__FOUNDATION__DATA_DIR=..."
+        )
 
     def release(self) -> None:
         """Release the lock. A second call does nothing."""

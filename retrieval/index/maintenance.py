@@ -6,23 +6,26 @@ The index is a cache: it is repaired from the vectors in the ledger, and nothing
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import accumulate
+
+import numpy as np
 
 from foundation.errors import FingerprintMismatch, IndexRebuilding
 from foundation.stores.crashpoints import crash_point
 from models.contract import Embeddings
 from models.embedding import embed, probe
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
-from retrieval.documents import Chunk, Entry, Fingerprint, Vectors
+from retrieval.documents import Entry, Fingerprint
 from retrieval.index.exact_search import ExactIndex
 
 log = logging.getLogger(__name__)
 
 # Readings of an index's stamp that must all mismatch before it counts as foreign
 READINGS = 5
+Progress = Callable[[int, int], None]
 # Number of chunks that a reindex embeds and commits together
 REINDEX_BATCH = 256
 
@@ -126,7 +129,7 @@ def reindex(
     embedder: Embeddings,
     chunker: Chunker,
     fingerprint: Fingerprint,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> int:
     """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
@@ -151,17 +154,16 @@ def reindex(
 
 
 def _fill(
-    beside: DocumentLedger,
-    ledger: DocumentLedger,
-    chunker: Chunker,
-    embedder: Embeddings,
-    progress: Callable[[int, int], None],
+    beside: DocumentLedger, ledger: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Progress
 ) -> int:
     of, present, batch, done, embedded = ledger.chunk_count(), set[str](), list[Entry](), 0, 0
 
     def store() -> int:
-        count, vectors = len(batch), embed_chunks(embedder, [entry.chunks for entry in batch])
-        beside.put([replace(entry, vectors=rows) for entry, rows in zip(batch, vectors, strict=True)])
+        # in one call, since a model is fastest on full batches
+        vectors = embed(embedder, [chunk.indexed_text for entry in batch for chunk in entry.chunks])
+        rows = np.split(vectors, list(accumulate(len(entry.chunks) for entry in batch)))[:-1]
+        beside.put([replace(entry, vectors=own) for entry, own in zip(batch, rows, strict=True)])
+        count = len(batch)
         batch.clear()
         progress(done, max(of, done))
         return count
@@ -180,10 +182,3 @@ def _fill(
     for key in {entry.source.document_id for entry in beside.entries()} - present:
         beside.delete(key)
     return embedded
-
-
-def embed_chunks(embedder: Embeddings, documents: Sequence[Sequence[Chunk]]) -> list[Vectors]:
-    """Return the vectors of each document's chunks, embedded in one call, since a model is fastest on full batches."""
-    vectors = embed(embedder, [chunk.indexed_text for chunks in documents for chunk in chunks])
-    ends = list(accumulate(len(chunks) for chunks in documents))
-    return [vectors[end - len(chunks) : end] for end, chunks in zip(ends, documents, strict=True)]

@@ -36,18 +36,17 @@ class Described(BaseModel):
         """Return the source of a file with what this line says of it."""
         return replace(
             source,
+            **{name: getattr(self, name) for name in ("title", "series", "effective_from", "published")},
             tenant=self.tenant or source.tenant,
             groups=frozenset(self.groups),
-            title=self.title,
-            series=self.series,
-            effective_from=self.effective_from,
-            published=self.published,
             attributes={key: parse_value(value) for key, value in self.attributes.items()},
         )
 
 
-def read_descriptions(file: Path) -> Mapping[str, Described]:
-    """Return the lines by file. Raises InvalidRequest: the list is no UTF-8, or a line is wrong or describes a file a second time."""
+def read_descriptions(file: Path, present: Container[str], names: Collection[str]) -> Mapping[str, Described]:
+    """Return the lines of a list by file. Raises InvalidRequest: it is no UTF-8, or a line is wrong, describes a file a second
+    time, or one that is not `present`; the nearest of `names` is named then.
+    """
     try:
         # JSON may hold other characters that end a line elsewhere
         lines = file.read_text(encoding="utf-8-sig").split("\n")
@@ -70,14 +69,10 @@ def read_descriptions(file: Path) -> Mapping[str, Described]:
                 f"{file} line {number} describes {name} a second time. Keep one: they may differ in who may read it."
             )
         described[name] = entry
-    return described
-
-
-def demand_files(described: Collection[str], present: Container[str], *, near: Collection[str], folder: Path) -> None:
-    """Raises InvalidRequest: a line describes a file that is not `present`."""
     if lost := sorted(name for name in described if name not in present):
-        similar = difflib.get_close_matches(lost[0], near, n=1)
+        near = difflib.get_close_matches(lost[0], names, n=1)
         raise InvalidRequest(
-            f"sources.jsonl describes {lost[0]}, which is not in {folder}. Correct the path: the file it was meant for would "
-            f"be read without its tenant and groups." + (f' Did you mean "{similar[0]}"?' if similar else "")
+            f"{file.name} describes {lost[0]}, which is not in the folder. Correct the path: the file it was meant for would "
+            f"be read without its tenant and groups." + (f' Did you mean "{near[0]}"?' if near else "")
         )
+    return described

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,13 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
     try:
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {folder}. Name one that holds documents.")
-        described = _describe(folder)
+        paths, unlisted = _list_files(folder)
+        files = {_document_name(path.relative_to(folder)): path for path in paths}
+        items = FolderItems(folder.resolve().as_posix(), unlisted, files, {}, tenant, max_bytes)
+        return replace(items, _described=_describe(folder, items, files))
     except OSError as error:
         # Without the list a file would be open to people who may not read it
         raise InvalidRequest(f"{error.filename} cannot be read: {error.strerror}. Make it readable.") from error
-    paths, unlisted = _list_files(folder)
-    files = {_document_name(path.relative_to(folder)): path for path in paths}
-    items = FolderItems(folder.resolve().as_posix(), unlisted, files, described, tenant, max_bytes)
-    if described:
-        load_removable(DESCRIPTIONS).demand_files(described, items, near=files, folder=folder)
-    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +241,7 @@ def _is_folder_below(link: Path, root: Path) -> bool:
         return False
 
 
-def _describe(folder: Path) -> Mapping[str, Any]:
+def _describe(folder: Path, present: FolderItems, files: Mapping[str, Path]) -> Mapping[str, Any]:
     # lexists also finds a broken link: ignoring the file would open what it restricts
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
     if file is None:
@@ -254,5 +251,5 @@ def _describe(folder: Path) -> Mapping[str, Any]:
             f"{file} may say who reads which file, and this project goes without retrieval/ingest/descriptions.py, which reads it. "
             f"Take the list away and name GROUPS= and CLASS= for a whole folder, or bring that file back."
         )
-    described: Mapping[str, Any] = load_removable(DESCRIPTIONS).read_descriptions(file)
+    described: Mapping[str, Any] = load_removable(DESCRIPTIONS).read_descriptions(file, present, files)
     return described

@@ -75,7 +75,7 @@ class ChromaVectorIndex:
             raise
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
-        with self._change():
+        with self._changing, self._use():
             for batch in batch_iterate(PAGE, items):
                 by_access: defaultdict[Access, list[VectorItem]] = defaultdict(list)
                 for item in {item.chunk_id: item for item in batch}.values():
@@ -92,7 +92,7 @@ class ChromaVectorIndex:
                 self._move_what_is_large()
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
-        with self._change():
+        with self._changing, self._use():
             for batch in batch_iterate(PAGE, chunk_ids):
                 self._small.delete(batch)
                 if self._large:
@@ -120,7 +120,7 @@ class ChromaVectorIndex:
             return self._small.stamp()
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        with self._change():
+        with self._changing, self._use():
             self._small.set_sequence(sequence, stamp)
 
     def count(self) -> int:
@@ -128,7 +128,7 @@ class ChromaVectorIndex:
             return self._small.count() + (self._large.count() if self._large else 0)
 
     def clear(self) -> None:
-        with self._change():
+        with self._changing, self._use():
             self._small.clear()
             if self._large:
                 self._large.clear()
@@ -176,11 +176,6 @@ class ChromaVectorIndex:
             with self._translate_errors():
                 (self._large or self._open_chroma()).add(shelf[0], items)
             self._small.delete([item.chunk_id for item in items])
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        with self._changing, self._use():
-            yield
 
     @contextmanager
     def _use(self) -> Iterator[None]:

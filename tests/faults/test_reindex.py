@@ -21,7 +21,7 @@ from models.contract import Embeddings
 from models.embedding import embed
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Block, Chunk, Entry, Parsed, Source
-from retrieval.index.maintenance import embed_chunks, fingerprint_of, open_index
+from retrieval.index.maintenance import fingerprint_of, open_index
 from tests import services
 
 ACME = Scope("acme")
@@ -74,7 +74,7 @@ class Desk:
     def add(self, name: str, text: str) -> None:
         source = Source(name, "acme")
         chunk = Chunk(f"{name} {text}", source.document_id, 0, text, 0, len(text))
-        [vectors] = embed_chunks(self.embedder, [[chunk]])
+        vectors = embed(self.embedder, [chunk.indexed_text])
         self.ledger.put(
             [Entry(source, f"hash of {text}", Parsed(text, (Block("paragraph", 0, len(text)),)), [chunk], vectors)]
         )

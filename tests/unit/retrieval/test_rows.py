@@ -7,7 +7,7 @@ import pytest
 
 from foundation.types import Scope
 from retrieval.documents import VectorItem
-from retrieval.index.exact_search import ExactIndex, Rows
+from retrieval.index.exact_search import ExactIndex, nearest
 
 A, B, C = np.eye(3, dtype=np.float32)
 ACME = Scope("acme")
@@ -22,12 +22,12 @@ def names(index: ExactIndex, vector: np.ndarray) -> list[str]:
 
 
 def test_the_nearest_come_first_and_only_those_asked_for() -> None:
-    rows = Rows(["a", "b", "c"], np.stack([A, B, C]))
+    rows = ["a", "b", "c"], np.stack([A, B, C])
     query = np.array([0.6, 0.8, 0.0], dtype=np.float32)
-    assert [name for name, _ in rows.nearest(query, 2, None)] == ["b", "a"]
-    assert dict(rows.nearest(query, 9, {"a", "elsewhere"})) == pytest.approx({"a": 0.6})
-    assert list(rows.nearest(query, 0, None)) == []
-    assert list(Rows([], np.zeros((0, 0), dtype=np.float32)).nearest(query, 3, None)) == []
+    assert [name for name, _ in nearest(*rows, query, 2, None)] == ["b", "a"]
+    assert dict(nearest(*rows, query, 9, {"a", "elsewhere"})) == pytest.approx({"a": 0.6})
+    assert list(nearest(*rows, query, 0, None)) == []
+    assert list(nearest([], np.zeros((0, 0), dtype=np.float32), query, 3, None)) == []
 
 
 def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
