@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from foundation.components import Assembly, load_if_there
 from foundation.settings import Part
-from models.contract import EntailmentJudge, EntailmentParts, PriceSource, Reranker, RerankerParts
+from models.contract import EntailmentJudge, PriceSource, Reranker, ScoringParts
 from models.pricing import identity
 from models.resilience.retry import resilient
 from models.settings import ModelsSettings
@@ -101,7 +101,7 @@ def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embedd
     """Open the reranker, which may use the embedder; `None`: none is configured."""
     if settings.reranker.use == "none":
         return None
-    parts = RerankerParts(**vars(assembly.context), embedder=embedder)
+    parts = ScoringParts(**vars(assembly.context), embedder=embedder)
     reranker: Reranker = assembly.part("models.reranker", settings.reranker, context=parts)
     checked = load_if_there("models.scoring.checked")
     return checked.reranker_of(reranker) if checked else reranker
@@ -111,7 +111,7 @@ def open_judge(
     settings: ModelsSettings, assembly: Assembly, embedder: Embeddings, chat: BaseChatModel | None = None
 ) -> EntailmentJudge:
     """Open the judge of entailment, which may use the embedder or the chat model, with its results checked."""
-    parts = EntailmentParts(**vars(assembly.context), embedder=embedder, chat=chat)
+    parts = ScoringParts(**vars(assembly.context), embedder=embedder, chat=chat)
     judge: EntailmentJudge = assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts)
     checked = load_if_there("models.scoring.checked")
     return checked.CheckedJudge(judge) if checked else judge

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 __all__ = [
-    "BaseChatModel", "Call", "Embeddings", "EntailmentJudge", "EntailmentParts", "Price", "PriceSource", "Reranker",
-    "RerankerParts",
+    "BaseChatModel", "Call", "Embeddings", "EntailmentJudge", "Price", "PriceSource", "Reranker", "ScoringParts",
 ]  # fmt: skip
 
 
@@ -46,13 +45,6 @@ class Reranker(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class RerankerParts(Context):
-    """The parts that a reranker adapter gets: `build(options, context: RerankerParts) -> Reranker`."""
-
-    embedder: Embeddings
-
-
 @runtime_checkable
 class EntailmentJudge(Protocol):
     """Estimates the probability that a text supports a sentence (natural language inference)."""
@@ -67,12 +59,12 @@ class EntailmentJudge(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntailmentParts(Context):
-    """The parts that a judge's adapter gets: `build(options, context: EntailmentParts) -> EntailmentJudge`."""
+class ScoringParts(Context):
+    """The parts that the adapter of a reranker or a judge gets: `build(options, context: ScoringParts)`."""
 
     embedder: Embeddings
     chat: BaseChatModel | None = None
-    """`None` where documents are searched without a chat model."""
+    """For judges alone; `None` where documents are searched without a chat model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -396,10 +396,10 @@ def train_verify(configure: Configure, claims: Path, to: Path) -> None:
     from foundation import components
     from foundation.settings import Part
     from lab.bench.verify import train_verify
-    from models.contract import EntailmentParts
+    from models.contract import ScoringParts
 
     with empty_system(configure) as (system, _), terminal.progress() as progress:
-        parts = EntailmentParts(**vars(system.context), embedder=system.embedder)
+        parts = ScoringParts(**vars(system.context), embedder=system.embedder)
         judge = components.load("models.entailment", Part(use="signs"), parts)
         weights = train_verify(claims, judge, progress=progress, seed=system.context.seed)
     terminal.write_json(to, weights)

@@ -100,7 +100,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     from foundation.settings import Part
     from lab.finetune import held_out as bench
     from lab.tuning import folder, reranker
-    from models.contract import RerankerParts
+    from models.contract import ScoringParts
     from models.scoring.checked import reranker_of
 
     split = bench.read_split(work.order.data, work.order.limit)
@@ -111,7 +111,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         examples = _examples(work, system, to_train)
         plan = _plan(work, system, "reranker", batch_size=reranker.BATCH, learning_rate=reranker.LEARNING_RATE)
         pairs = reranker.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
-        parts = RerankerParts(**vars(system.context), embedder=system.embedder)
+        parts = ScoringParts(**vars(system.context), embedder=system.embedder)
         made = components.load("models.reranker", Part(use="cross_encoder", path=str(work.new)), parts)
         tuned = bench.RemembersScores(reranker_of(made))
         weight = bench.best_weight(to_weigh, lambda each: _search(system, tuned, each), progress=work.progress)

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from foundation.errors import InvalidSetting, UpstreamMalformed
 from foundation.settings import Section
-from models.contract import BaseChatModel, EntailmentJudge, EntailmentParts
+from models.contract import BaseChatModel, EntailmentJudge, ScoringParts
 from models.embedding import name_of
 
 ORDERS = (
@@ -63,7 +63,7 @@ class ChatJudge:
         return probabilities
 
 
-def build(options: Options, context: EntailmentParts) -> EntailmentJudge:
+def build(options: Options, context: ScoringParts) -> EntailmentJudge:
     """Raises InvalidSetting: there is no chat model."""
     if context.chat is None:
         raise InvalidSetting(

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from foundation.errors import WeightsInvalid
-from models.contract import EntailmentJudge, EntailmentParts
+from models.contract import EntailmentJudge, ScoringParts
 from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassifier, read_labels
 
 
@@ -44,7 +44,7 @@ class CrossEncoderJudge:
         return [float(p) for p in shares[:, self._place] / shares.sum(axis=1)]
 
 
-def build(options: Options, context: EntailmentParts) -> EntailmentJudge:
+def build(options: Options, context: ScoringParts) -> EntailmentJudge:
     """Check and load the weights. Raises WeightsInvalid: a file is missing or pickled, or the model has no `label`."""
     kind, labels = read_labels(options.path)
     places = [place for place, label in enumerate(labels) if label.casefold() == options.label.casefold()]

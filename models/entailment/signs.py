@@ -22,7 +22,7 @@ from foundation.errors import WeightsInvalid
 from foundation.settings import Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
-from models.contract import EntailmentParts
+from models.contract import ScoringParts
 from models.embedding import embed, embed_tokens, middle, name_of, nearest_tokens
 from models.scoring.logistic import LogisticCurve, Rows
 
@@ -123,7 +123,7 @@ def _share(wanted: frozenset[str], present: frozenset[str]) -> float:
     return len(wanted & present) / len(wanted) if wanted else 1.0
 
 
-def build(options: Options, context: EntailmentParts) -> SignsJudge:
+def build(options: Options, context: ScoringParts) -> SignsJudge:
     """Raises WeightsInvalid: the file is missing, or not in the format of `make train-verify`."""
     file = options.weights or WEIGHTS
     try:

@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.errors import InvalidSetting
 from foundation.settings import Section
-from models.contract import Reranker, RerankerParts
+from models.contract import Reranker, ScoringParts
 from models.embedding import embed_tokens, name_of, nearest_tokens
 
 
@@ -39,7 +39,7 @@ class LateInteraction:
         return [float(mean) for mean in nearest_tokens(query_tokens, text_tokens).mean(axis=1)]
 
 
-def build(options: Options, context: RerankerParts) -> Reranker:  # noqa: ARG001  # every adapter has this signature
+def build(options: Options, context: ScoringParts) -> Reranker:  # noqa: ARG001  # every adapter has this signature
     """Raises InvalidSetting: the embedder has no token vectors."""
     if embed_tokens(context.embedder, []) is None:
         raise InvalidSetting(

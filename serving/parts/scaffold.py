@@ -26,8 +26,8 @@ from serving.parts.ports import CONTRACTS, Port
 
 # Second argument of `build`, where it is not the plain `Context`
 CONTEXTS = {
-    "models.reranker": "models.contract:RerankerParts",
-    "models.entailment": "models.contract:EntailmentParts",
+    "models.reranker": "models.contract:ScoringParts",
+    "models.entailment": "models.contract:ScoringParts",
     "retrieval.parsers": "retrieval.documents:ParseLimits",
     "orchestration.agent": "orchestration.contract:AgentParts",
     "orchestration.planner": "orchestration.contract:AgentParts",

@@ -12,7 +12,7 @@ import pytest
 
 from foundation.components import load
 from foundation.settings import Part
-from models.contract import EntailmentJudge, EntailmentParts, RerankerParts
+from models.contract import EntailmentJudge, ScoringParts
 from models.scoring.checked import CheckedJudge
 from observability.telemetry.instrument import TracedJudge
 from tests.contracts import under_test
@@ -96,15 +96,15 @@ UNTRAINED = "cross_encoder"
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> EntailmentParts:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> ScoringParts:
     """With the real embedder, because the signs are no better than its vectors."""
     folder = Path(tmp_path_factory.mktemp("data"))
-    embedder = load("models.embedder", Part(use="openvino"), RerankerParts(data_dir=folder, threads=1, embedder=None))  # type: ignore[arg-type]
-    return EntailmentParts(data_dir=folder, threads=1, embedder=embedder, chat=counting_chat())
+    embedder = load("models.embedder", Part(use="openvino"), ScoringParts(data_dir=folder, threads=1, embedder=None))  # type: ignore[arg-type]
+    return ScoringParts(data_dir=folder, threads=1, embedder=embedder, chat=counting_chat())
 
 
 @pytest.fixture(scope="module")
-def adapter(request: pytest.FixtureRequest, parts: EntailmentParts) -> EntailmentJudge:
+def adapter(request: pytest.FixtureRequest, parts: ScoringParts) -> EntailmentJudge:
     options: dict[str, Any] = {}
     if request.param == UNTRAINED:
         folder = tiny_models.cross_encoder(parts.data_dir / "tiny-nli", labels=3)

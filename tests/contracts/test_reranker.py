@@ -16,7 +16,7 @@ import pytest
 from foundation.components import load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
-from models.contract import Reranker, RerankerParts
+from models.contract import Reranker, ScoringParts
 from models.scoring.checked import reranker_of
 from observability.telemetry.instrument import TracedReranker
 from tests.contracts import under_test
@@ -93,15 +93,15 @@ ADAPTERS = [
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> RerankerParts:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> ScoringParts:
     """With the real embedder, because late interaction is no better than its token vectors."""
     folder = Path(tmp_path_factory.mktemp("data"))
-    embedder = load("models.embedder", Part(use="openvino"), RerankerParts(data_dir=folder, threads=1, embedder=None))  # type: ignore[arg-type]
-    return RerankerParts(data_dir=folder, threads=1, embedder=embedder)
+    embedder = load("models.embedder", Part(use="openvino"), ScoringParts(data_dir=folder, threads=1, embedder=None))  # type: ignore[arg-type]
+    return ScoringParts(data_dir=folder, threads=1, embedder=embedder)
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
-def adapter(request: pytest.FixtureRequest, parts: RerankerParts) -> Reranker:
+def adapter(request: pytest.FixtureRequest, parts: ScoringParts) -> Reranker:
     options: dict[str, Any] = {}
     if request.param == "cross_encoder":
         options["path"] = tiny_models.cross_encoder(parts.data_dir / "tiny-cross-encoder")

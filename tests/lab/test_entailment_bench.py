@@ -8,7 +8,7 @@ import pytest
 
 from foundation.errors import InvalidRequest
 from lab.bench.verify import bench_verify, read_claims, train_verify
-from models.contract import EntailmentParts
+from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment import signs
 from models.entailment.signs import SIGNS
@@ -55,7 +55,7 @@ def verbatim(sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
 
 
 def signs_judge(folder: Path, **options: object) -> signs.SignsJudge:
-    parts = EntailmentParts(data_dir=folder, embedder=HashingEmbedder(128))
+    parts = ScoringParts(data_dir=folder, embedder=HashingEmbedder(128))
     return signs.build(signs.Options.model_validate(options), parts)
 
 

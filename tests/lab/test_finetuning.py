@@ -19,7 +19,7 @@ from lab.finetune.held_out import apart, read_split
 from lab.tuning import folder
 from lab.tuning.training import Example
 from models import weights
-from models.contract import RerankerParts
+from models.contract import ScoringParts
 from models.encoders.bert import Bert
 from serving.settings import Loaded
 from serving.settings import load as load_settings
@@ -87,7 +87,7 @@ def tuned(configure: Any, part: str, data: Path, to: Path) -> dict[str, Any]:
 
 
 def reranked(path: Path, where: Path) -> list[float]:
-    parts = RerankerParts(data_dir=where, threads=1, embedder=None)  # type: ignore[arg-type]
+    parts = ScoringParts(data_dir=where, threads=1, embedder=None)  # type: ignore[arg-type]
     reranker = load("models.reranker", Part(use="cross_encoder", path=str(path)), parts)
     return list(reranker.score("Where is the anchor?", ["This anchor is kept in hall 0.", "A grape."]))
 

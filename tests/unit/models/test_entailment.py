@@ -14,7 +14,7 @@ from foundation.components import load
 from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
-from models.contract import EntailmentParts
+from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SIGNS, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
@@ -26,7 +26,7 @@ PREMISE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are n
 
 
 def signs_judge(embedder: HashingEmbedder | None = None, **options: Any) -> SignsJudge:
-    parts = EntailmentParts(data_dir=Path("nowhere"), embedder=embedder or HashingEmbedder(256))
+    parts = ScoringParts(data_dir=Path("nowhere"), embedder=embedder or HashingEmbedder(256))
     return build(SignsOptions(**options), parts)
 
 
@@ -147,7 +147,7 @@ def test_a_pair_without_words_on_one_side_is_not_asked() -> None:
 
 def chat_judge(tmp_path: Path, reply: str) -> Any:
     chat = ScriptedChat(replies=(lambda _: AIMessage(reply),))
-    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), chat=chat)
+    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), chat=chat)
     return load("models.entailment", Part(use="chat"), parts)
 
 
@@ -167,14 +167,14 @@ def test_a_chat_model_that_replies_with_anything_else_is_an_error_that_says_what
 
 
 def test_without_a_chat_model_nobody_can_be_asked(tmp_path: Path) -> None:
-    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8))
+    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8))
     with pytest.raises(InvalidSetting, match="needs the chat model"):
         load("models.entailment", Part(use="chat"), parts)
 
 
 def test_the_output_that_means_supported_is_named_and_its_share_is_the_probability(tmp_path: Path) -> None:
     folder = tiny_models.cross_encoder(tmp_path / "nli", labels=3)
-    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
+    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
     shares = [
         load("models.entailment", Part(use="cross_encoder", path=folder, label=label), parts).support([("a", "b")])[0]
         for label in ("label_0", "LABEL_1", "LABEL_2")
@@ -188,6 +188,6 @@ def test_a_model_that_does_not_say_what_is_supported_is_refused(kind: str, tmp_p
     folder = (
         tiny_models.cross_encoder(tmp_path / "m", labels=3) if kind == "labels" else tiny_models.bert(tmp_path / "m")
     )
-    parts = EntailmentParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
+    parts = ScoringParts(data_dir=tmp_path, embedder=HashingEmbedder(8), threads=1)
     with pytest.raises(WeightsInvalid, match='called "entailment"'):
         load("models.entailment", Part(use="cross_encoder", path=folder), parts)

@@ -17,7 +17,7 @@ from foundation.components import Assembly, Context, load
 from foundation.errors import ComponentError, InvalidSetting, UpstreamMalformed, WeightsInvalid
 from foundation.settings import Part
 from models.build import open_reranker
-from models.contract import RerankerParts
+from models.contract import ScoringParts
 from models.scoring.checked import reranker_of
 from models.settings import ModelsSettings
 from tests.doubles import compressors, tiny_models
@@ -91,7 +91,7 @@ def test_something_else_is_refused_by_name() -> None:
 
 
 def _load(tmp_path: Path, embedder: Any = None, **part: Any) -> Any:
-    given = RerankerParts(data_dir=tmp_path, threads=1, embedder=embedder)
+    given = ScoringParts(data_dir=tmp_path, threads=1, embedder=embedder)
     return load("models.reranker", Part.model_validate(part), given)
 
 

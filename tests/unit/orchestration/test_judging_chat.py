@@ -10,7 +10,7 @@ import pytest
 
 from foundation.errors import BudgetExceeded, ModelForbidden
 from foundation.machine.deadline import in_thread
-from models.contract import EntailmentParts
+from models.contract import ScoringParts
 from models.entailment import chat as chat_judge
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
@@ -34,7 +34,7 @@ def world(data_dir: Path) -> Iterator[World]:
 
 
 def judge(world: World) -> Any:
-    parts = EntailmentParts(data_dir=world.folder, embedder=world.embedder, chat=JudgingChatModel(inner=world.chat))
+    parts = ScoringParts(data_dir=world.folder, embedder=world.embedder, chat=JudgingChatModel(inner=world.chat))
     return chat_judge.build(chat_judge.Options(), parts)
 
 
