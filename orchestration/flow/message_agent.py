@@ -188,13 +188,12 @@ def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
 
 
 def _unanswered_calls(messages: Sequence[AnyMessage]) -> list[ToolCallDict]:
-    answered: set[str] = set()
-    for message in reversed(messages):  # only the model's last message can have some; servers use an id twice
-        if isinstance(message, AIMessage):
-            return [call for call in message.tool_calls if call["id"] not in answered]
-        if isinstance(message, ToolMessage):
-            answered.add(message.tool_call_id)
-    return []
+    # only the model's last message can have some; servers use an id twice
+    last = max((place for place, message in enumerate(messages) if isinstance(message, AIMessage)), default=0)
+    answered = {message.tool_call_id for message in messages[last:] if isinstance(message, ToolMessage)}
+    return (
+        [call for call in getattr(messages[last], "tool_calls", ()) if call["id"] not in answered] if messages else []
+    )
 
 
 def _unchecked_result(values: State, run: Run) -> Result:

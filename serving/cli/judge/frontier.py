@@ -70,7 +70,8 @@ def _agents(system: System) -> dict[str, Agent]:
 
 
 def _row(point: Point) -> tuple[Any, ...]:
-    usd, accepted = terminal.format_price(point.usd.mean), terminal.format_price(point.usd_per_accepted)
+    usd = terminal.format_price(point.usd.mean)
+    accepted = terminal.format_price(point.usd_per_accepted) if point.passed.mean else "none accepted"
     up_below = "" if point.up_below is None else f"{point.up_below:.2f}"
     seconds = f"{point.seconds.mean or 0.0:.2f}"
     quality = str(point.passed), point.passed.n
