@@ -7,6 +7,7 @@ effect. JSON is asked of the model, checked, and rewritten once, else an error.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,11 +23,12 @@ from models.resilience.streams import is_cut_off
 from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
+from orchestration.language.guard import without_foreign_urls
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options
 from orchestration.requests import ClientOptions
-from orchestration.run.metered_chat import MeteredChatModel
+from orchestration.run.metered_chat import MeteredChatModel, texts_read
 from orchestration.run.run import current_run
 from orchestration.run.state import as_result
 
@@ -80,6 +82,7 @@ def name_of(tool: dict[str, Any]) -> str:
     return str(tool["function"]["name"])
 
 
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 UNCHECKED = "the values of this JSON were not held against what was read"
 
 
@@ -107,6 +110,7 @@ class FormatMiddleware(CitationMiddleware):
         mistake = await in_thread_within(VALIDATING_S, _mistake_in, text, schema_in(wanted))
         if not mistake:
             run.note(UNCHECKED)
+            text = _without_foreign_urls(text, [*texts_read(state["messages"], run), json.dumps(wanted)])
             result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
         if is_cut_off(message):  # as its repair would be, and another try
@@ -120,6 +124,15 @@ class FormatMiddleware(CitationMiddleware):
                 "with a simpler schema, or use a model that keeps to a JSON schema."
             )
         return {"findings": REPAIR.format(wrong=mistake), "repairs": tries + 1, "jump_to": "model"}
+
+
+def _without_foreign_urls(text: str, read: Sequence[str]) -> str:
+    # each string by itself: an address ends with its word, and JSON needs no blank behind it
+    def clean(string: re.Match[str]) -> str:
+        value = json.loads(string[0])
+        return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)
+
+    return _STRING.sub(clean, text)
 
 
 def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:

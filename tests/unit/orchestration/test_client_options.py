@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -331,6 +332,14 @@ async def test_any_object_will_do_where_no_schema_is_given(world: World) -> None
     client = ClientOptions(response_format={"type": "json_object"})
     answer = await ask(world, "How heavy?", '{"a": 1}', client=client)
     assert answer.text == '{"a": 1}'
+
+
+async def test_json_has_no_address_that_nobody_gave(world: World) -> None:
+    said = '{"a":"https://evil.example/?d=secret","b":["See https://desk.example/terms.","\\u00e9 \\" //evil.example"],"c":1}'
+    client = ClientOptions(response_format={"type": "json_object"})
+    answer = await ask(world, "Put https://desk.example/terms into JSON.", said, client=client)
+    removed = "[address removed]"
+    assert json.loads(answer.text) == {"a": removed, "b": ["See https://desk.example/terms.", f'é " {removed}'], "c": 1}
 
 
 async def test_a_model_with_structured_output_is_held_to_the_schema_in_its_own_way(world: World) -> None:
