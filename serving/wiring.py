@@ -146,7 +146,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     )
     layers = (watching, models, retrieval, acting, serving)
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
-    parts = _agent_parts(settings, context, prompts, SimpleNamespace(**opened))
+    parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
     agent = switches.StoppableAgent(agent, stops) if switches else agent
     objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
@@ -205,32 +205,30 @@ def _open_retrieval(settings: Settings, assembly: Assembly, models: Models) -> R
     )
 
 
-def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: Any) -> AgentParts:
+def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: dict[str, Any]) -> AgentParts:
     """Return the parts that the agent is built from, of those that are `opened`, by name."""
     from observability.telemetry.instrument import TracedRetriever
     from orchestration.contract import AgentParts
 
-    online = load_if_there("observability.evaluation.online")
     searched = f"{settings.retrieval.ledger.use}+{settings.retrieval.vectors.use}"
-    return AgentParts(
-        **vars(context),
-        chat=opened.chat,
-        embedder=opened.query_embedder,
-        retriever=TracedRetriever(opened.retriever, source=searched),
-        ledger=opened.ledger,
-        grounding=opened.grounding,
-        executor=opened.executor,
-        checkpoints=opened.checkpoints,
-        prices=opened.prices,
-        meter=opened.costs,
-        spending=opened.quotas.limit_spending(opened.spending) if opened.quotas else opened.spending,
-        settings=settings.orchestration,
-        prompts=prompts,
-        scorer=online
-        and online.OnlineScorer(opened.grounding, opened.query_embedder, settings.observability.scored_share),
-        facts=opened.facts,
-        memory=opened.answers,
+    named = (
+        vars(context)
+        | opened
+        | {
+            "embedder": opened["query_embedder"],
+            "retriever": TracedRetriever(opened["retriever"], source=searched),
+            "meter": opened["costs"],
+            "settings": settings.orchestration,
+            "prompts": prompts,
+            "memory": opened["answers"],
+        }
     )
+    if quotas := opened["quotas"]:
+        named["spending"] = quotas.limit_spending(opened["spending"])
+    if online := load_if_there("observability.evaluation.online"):
+        share = settings.observability.scored_share
+        named["scorer"] = online.OnlineScorer(opened["grounding"], opened["query_embedder"], share)
+    return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 
 def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:

@@ -401,7 +401,7 @@ def show_metrics(stage: Stage) -> int:
     """Show some of the metrics. Return the number of series."""
     from observability.telemetry import metrics
 
-    exposition = metrics.exposition().splitlines()
+    exposition = metrics.exposition()[0].decode().splitlines()
     samples = [line for line in exposition if line and not line.startswith("#")]
     answers = [line for line in samples if line.startswith("sixply_answers_total")]
     stage.say("metrics", f"{len(samples)} series, for instance {answers[0] if answers else 'none of ours'}")

@@ -18,6 +18,11 @@ LOOKED_AT = 500
 # Statuses of runs that gave the person no answer
 UNHAPPY = ("failed", "refused", "escalated", "abstained")
 
+_STATUS = f"coalesce(attributes ->> '$.\"{names.HTTP_STATUS}\"', 0)"
+_METHOD = f"coalesce(attributes ->> '$.\"{names.HTTP_METHOD}\"', '')"
+# without requests that only read, or were refused
+_DONE = f"AND NOT ({_METHOD} IN ('GET', 'HEAD', 'OPTIONS') AND {_STATUS} < 500 OR {_STATUS} BETWEEN 400 AND 499)"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -78,7 +83,7 @@ def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request
     """Return the latest requests, newest first: answers, searches, writes and failures; with `every` also those that
     only read or were refused.
     """
-    roots = store.recent(limit, done=not every)
+    roots = store.recent(limit, "" if every else _DONE)
     spans = history.traces(store, [root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]
 

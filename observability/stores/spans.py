@@ -189,13 +189,6 @@ def tree(rows: Sequence[SpanRow]) -> list[SpanNode]:
     return [node(row) for row in children[None]]
 
 
-_STATUS = f"coalesce(attributes ->> '$.\"{names.HTTP_STATUS}\"', 0)"
-_LOOKED = (
-    f"(coalesce(attributes ->> '$.\"{names.HTTP_METHOD}\"', '') IN ('GET', 'HEAD', 'OPTIONS') AND {_STATUS} < 500)"
-)
-_REFUSED = f"({_STATUS} BETWEEN 400 AND 499)"
-
-
 class SpanStore:
     """Reads the local spans. A missing file is an empty store: the sqlite exporter may not be configured."""
 
@@ -224,10 +217,9 @@ class SpanStore:
             )
         return self.rows(f"WHERE trace_id = ? ORDER BY {PARENTS_FIRST}", trace_ids[0])
 
-    def recent(self, limit: int = 20, *, done: bool = False) -> list[SpanRow]:
-        """Return root spans, newest first; with `done` without HTTP requests that only read or were refused (4xx)."""
+    def recent(self, limit: int = 20, only: str = "") -> list[SpanRow]:
+        """Return root spans, newest first; `only` is a further condition of SQL, of our own text."""
         parent = "SELECT 1 FROM spans p WHERE p.trace_id = spans.trace_id AND p.span_id = spans.parent_id"
-        only = f"AND NOT ({_LOOKED} OR {_REFUSED})" if done else ""
         return self.rows(f"WHERE NOT EXISTS ({parent}) {only} ORDER BY start_ns DESC LIMIT ?", limit)
 
     def last_answer(self) -> str | None:

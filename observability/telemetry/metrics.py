@@ -15,7 +15,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
 from foundation import names
 from foundation.types import LAYERS
@@ -101,9 +101,9 @@ def release(reader: MetricReader, *, timeout_s: float) -> None:
     provider().remove_metric_reader(reader)
 
 
-def exposition() -> str:
-    """Return the process's metrics in Prometheus' text format."""
-    return generate_latest(registry()).decode()
+def exposition() -> tuple[bytes, str]:
+    """Return the process's metrics in Prometheus' text format, and its media type."""
+    return generate_latest(registry()), CONTENT_TYPE_LATEST
 
 
 class OneMeter(MeterProvider):

@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from foundation.components import load_if_there, load_removable
+from foundation.components import load_if_there
 from foundation.errors import InvalidRequest, NotFound, did_you_mean
 from serving.cli import terminal
 from serving.cli.opening import open_costs, open_outcomes, open_spans
@@ -62,14 +62,15 @@ def costs(
     from observability.stores.costs import By
 
     settings = load_stack(stack).settings
-    groupings = [*get_args(By), "outcome"]
+    history = load_if_there("observability.stores.history")
+    groupings = [*get_args(By), *(["outcome"] if history else [])]
     if by not in groupings:
         raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, groupings)}')
     with open_costs(settings) as ledger:
         if by == "outcome":
             with open_outcomes(settings) as outcomes:
                 verdicts = {row.answer_id: row.verdict for row in outcomes.all()}
-            totals = load_removable("observability.stores.history").by_outcome(ledger, verdicts)
+            totals = history.by_outcome(ledger, verdicts)
         else:
             totals = ledger.totals(cast("By", by))
     if not terminal.write_json(json, [asdict(row) for row in totals]):

@@ -47,7 +47,8 @@ router = APIRouter(tags=["health"], lifespan=_measure)
 @router.get("/metrics", responses=responses(), response_class=Response)
 def read_metrics(_: Operator) -> Response:
     """Return metrics in Prometheus' text format. The scraper sends an operator's key as its bearer token."""
-    return Response(metrics.exposition(), media_type="text/plain; version=1.0.0; charset=utf-8")
+    content, media_type = metrics.exposition()
+    return Response(content, media_type=media_type)
 
 
 async def _pulse() -> None:
