@@ -140,7 +140,8 @@ class DocumentLedger(Protocol):
 class VectorIndex(Protocol):
     """A cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of the store, and
     vectors of another size, raise `StoreUnavailable` with their cause. An index that several processes fill also has
-    `alone(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit.
+    `alone(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit. One that
+    forgets some of its vectors when it is closed has `partial`: it is true until all were offered again.
     """
 
     def upsert(self, items: Iterable[VectorItem]) -> None:

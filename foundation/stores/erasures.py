@@ -43,16 +43,8 @@ class Note:
     running: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Acting:
-    """A person for whom work is done, with the number of their erasures when it began."""
-
-    erasures: Erasures
-    mark: str
-    count: int
-
-
-_acting: ContextVar[tuple[_Acting, ...]] = ContextVar("acting", default=())
+# Those for whom work is done: the notes, a person's mark, and the number of their erasures when it began
+_acting: ContextVar[tuple[tuple[Erasures, str, int], ...]] = ContextVar("acting", default=())
 
 
 class Erasures:
@@ -72,14 +64,14 @@ class Erasures:
         erased, or were since the surrounding work began.
         """
         mark = mark_of(person)
-        if any(acting.mark == mark for acting in _acting.get()):
+        if any(acting == mark for _, acting, _ in _acting.get()):
             demand()
             yield
             return
         note = self.note(mark)
         if note.running:
             raise PersonErased("What is kept of you is being erased. Nothing is done for you until that has ended.")
-        token = _acting.set((*_acting.get(), _Acting(self, mark, note.count)))
+        token = _acting.set((*_acting.get(), (self, mark, note.count)))
         try:
             yield
         finally:
@@ -134,10 +126,9 @@ def demand() -> None:
 
 def is_erased() -> bool:
     """Whether a person for whom this work is done was erased since it began."""
-    return any(acting.erasures.note(acting.mark).count != acting.count for acting in _acting.get())
+    return any(notes.note(mark).count != count for notes, mark, count in _acting.get())
 
 
 def current_mark() -> str:
     """Return the mark of the person for whom this work is done; empty: for nobody."""
-    acting = _acting.get()
-    return acting[-1].mark if acting else ""
+    return next((mark for _, mark, _ in reversed(_acting.get())), "")

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 # Number of vectors that are read or written at a time
 PAGE = 1000
 # Most writes of a record; number of nearest records that prove it reachable; distance below which vectors are equal
-_WRITES = 3
-_EQUALS = 4
-_SAME = 1e-5
+_WRITES, _EQUALS, _SAME = 3, 4, 1e-5
 # Chroma's own 16, 100 and 100 find 7 of the 10 nearest among 50,000 near-duplicates; these nearly all, at twice the building time
 _HNSW: CreateHNSWConfiguration = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 400}
 

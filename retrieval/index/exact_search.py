@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -165,9 +166,8 @@ class ExactIndex:
                     del self._shelves[access]
 
     def _demand_one_size(self, new: Collection[VectorItem]) -> None:
-        shelf = next(iter(self._shelves.values()), None)
-        stored = [next(iter(shelf.vectors.values()))] if shelf else []
-        sizes = list(dict.fromkeys(vector.shape for vector in [*stored, *(item.vector for item in new)]))
+        stored = (vector for shelf in self._shelves.values() for vector in shelf.vectors.values())
+        sizes = list(dict.fromkeys(vector.shape for vector in [*islice(stored, 1), *(item.vector for item in new)]))
         if len(sizes) > 1:
             raise StoreUnavailable(
                 f"{self._name} holds vectors of {sizes[0][0]} dimensions and was given one of {sizes[1][0]}. Is it the "

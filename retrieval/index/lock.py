@@ -12,7 +12,6 @@ from foundation.errors import StoreInUse, StoreUnavailable
 
 # Seconds to wait for the lock, so that a command can follow another that is still closing
 PATIENCE_S = 2.0
-_TRIES = 40
 
 
 class Ownership:
@@ -30,13 +29,13 @@ class Ownership:
                 f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable, or choose another: "
                 f"SIXPLY__FOUNDATION__DATA_DIR=..."
             ) from error
-        for _ in range(_TRIES):
+        for _ in range(40):
             with suppress(BlockingIOError):
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.ftruncate(self._handle, 0)
                 os.write(self._handle, str(os.getpid()).encode())
                 return
-            time.sleep(PATIENCE_S / _TRIES)
+            time.sleep(PATIENCE_S / 40)
         owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
         os.close(self._handle)
         raise StoreInUse(

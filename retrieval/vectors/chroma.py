@@ -10,6 +10,7 @@ order and is unchanged since; otherwise its folder is deleted.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # Factor on `exact_up_to` for the most vectors of all shelves in memory
 TOGETHER = 5
+# File, below the seal, with the sequence and the stamp up to which Chroma is complete
+_POSITION = "position.json"
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
 _NO_ROOM = 1 << 20
 
@@ -54,6 +57,7 @@ class ChromaVectorIndex:
     """A `VectorIndex` in memory and embedded Chroma."""
 
     _large: Collections | None = None
+    partial = False
 
     def __init__(self, folder: Path, options: Options) -> None:
         """Raises StoreInUse: another process owns the folder."""
@@ -66,7 +70,7 @@ class ChromaVectorIndex:
         self._closed = False
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         self._small = ExactIndex(f"The vector index {folder}")
-        self._seal = Seal(folder / "seal-2", self._store)
+        self._seal = Seal(folder / "seal.txt", self._store)
         try:
             if self._store.exists():
                 self._open_what_is_there()
@@ -122,6 +126,7 @@ class ChromaVectorIndex:
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
         with self._changing, self._use():
             self._small.set_sequence(sequence, stamp)
+            self.partial = False
 
     def count(self) -> int:
         with self._use():
@@ -130,6 +135,7 @@ class ChromaVectorIndex:
     def clear(self) -> None:
         with self._changing, self._use():
             self._small.clear()
+            self.partial = False
             if self._large:
                 self._large.clear()
 
@@ -146,6 +152,7 @@ class ChromaVectorIndex:
                 if self._large:
                     self._large.close()
                     with suppress(OSError):  # without a seal the next start fills it anew
+                        (self._store / _POSITION).write_text(json.dumps([self._small.sequence(), self._small.stamp()]))
                         self._seal.write()
             finally:
                 self._small.close()
@@ -153,12 +160,12 @@ class ChromaVectorIndex:
 
     def _open_what_is_there(self) -> None:
         if self._seal.is_intact():
+            # told at once, so that a ledger with another history is noticed before it is filled
+            self._small.set_sequence(*json.loads((self._store / _POSITION).read_text()))
             self._open_chroma()
+            self.partial = True
             return
-        log.warning(
-            "The vector index %s was not closed in order, is damaged, or is of another version. It is filled anew.",
-            self._store,
-        )
+        log.warning("The vector index %s is damaged or was not closed in order. It is filled anew.", self._store)
         with self._translate_errors():
             self._seal.break_()
             shutil.rmtree(self._store)
@@ -170,8 +177,7 @@ class ChromaVectorIndex:
         return self._large
 
     def _move_what_is_large(self) -> None:
-        most = self._most
-        while (shelf := self._small.largest()) and (shelf[1] > most or self._small.count() > TOGETHER * most):
+        while (shelf := self._small.largest()) and max(shelf[1], self._small.count() / TOGETHER) > self._most:
             items = self._small.shelf(shelf[0])
             with self._translate_errors():
                 (self._large or self._open_chroma()).add(shelf[0], items)

@@ -185,7 +185,7 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
             refuses_within(index, 60)
             with pytest.raises(StoreInUse):
                 limited(data_dir, 0)
-            assert not (data_dir / "index" / "seal-2").exists()
+            assert not (data_dir / "index" / "seal.txt").exists()
         finally:
             let_go.set()
         assert search.result() == ["a"]
