@@ -226,8 +226,7 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
     if quotas := opened["quotas"]:
         named["spending"] = quotas.limit_spending(opened["spending"])
     if online := load_if_there("observability.evaluation.online"):
-        share = settings.observability.scored_share
-        named["scorer"] = online.OnlineScorer(opened["grounding"], opened["query_embedder"], share)
+        named["scorer"] = online.OnlineScorer(opened["grounding"], opened["query_embedder"], settings.observability)
     return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 

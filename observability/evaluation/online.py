@@ -14,6 +14,7 @@ from foundation.errors import SixplyError
 from foundation.text.sentences import sentence_spans
 from models.contract import Embeddings
 from models.embedding import embed_query
+from observability.evaluation_settings import EvaluationSections
 from orchestration.events import Answer
 from retrieval.grounding.evidence import Grounding
 
@@ -26,8 +27,8 @@ Scores = Mapping[str, str | float | Sequence[float]]
 class OnlineScorer:
     """Scores a sample of the answers, chosen by id, so that every process chooses the same ones."""
 
-    def __init__(self, grounding: Grounding, embedder: Embeddings, share: float) -> None:
-        self._grounding, self._embedder, self._share = grounding, embedder, share
+    def __init__(self, grounding: Grounding, embedder: Embeddings, settings: EvaluationSections) -> None:
+        self._grounding, self._embedder, self._share = grounding, embedder, settings.scored_share
 
     def __call__(self, answer: Answer) -> Scores:
         """Return attributes for the answer's span. A failure here costs the score, never the answer."""

@@ -11,6 +11,7 @@ from foundation import names
 from foundation.errors import UpstreamDown
 from models.embedders.hashing import HashingEmbedder
 from observability.evaluation.online import SIGNS, OnlineScorer, is_sampled, signature
+from observability.evaluation_settings import EvaluationSections
 from orchestration.events import Answer
 from retrieval.documents import Citation
 from retrieval.grounding.evidence import Grounding
@@ -40,7 +41,7 @@ def answer(text: str = "The depot keeps parcels for 14 days.", **more: Any) -> A
 @pytest.fixture
 def scorer() -> OnlineScorer:
     embedder = HashingEmbedder(64)
-    return OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, 1.0)
+    return OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, EvaluationSections())
 
 
 def test_a_written_answer_gets_its_support_and_a_wrong_one_gets_less(scorer: OnlineScorer) -> None:
@@ -60,7 +61,9 @@ def test_a_part_that_fails_costs_the_score_and_not_the_answer() -> None:
             raise UpstreamDown(f"no embedder for {len(text)} characters")
 
     embedder = Down(64)
-    scored = OnlineScorer(Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, 1.0)(answer())
+    scored = OnlineScorer(
+        Grounding(embedder, signs_over(embedder), GroundingSettings()), embedder, EvaluationSections()
+    )(answer())
     assert scored == {names.EVALUATION_ERROR: "upstream_down"}
 
 
