@@ -69,7 +69,7 @@ def one_of(names: Iterable[str]) -> AfterValidator:
 
 
 class RetentionSettings(Section):
-    """Days for which data are kept; unset: for good. `make retention` applies it."""
+    """Days for which data are kept; unset: for good. The command `retention` applies it; a project without that keeps all."""
 
     spans_days: float | None = Field(default=30, gt=0)
     conversations_days: float | None = Field(default=None, gt=0)
@@ -79,7 +79,7 @@ class RetentionSettings(Section):
 
 
 class ClusterSettings(Section):
-    """A cluster of machines: `use = "ray"` prepares documents and serves on a Ray cluster (docs/scale.md)."""
+    """A cluster of machines: `use = "ray"` prepares documents and serves on a Ray cluster."""
 
     use: Literal["none", "ray"] = "none"
     address: str = ""

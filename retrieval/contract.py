@@ -17,7 +17,7 @@ from retrieval.filters import Where
 
 @runtime_checkable
 class Parser(Protocol):
-    """Parses bytes to structured text, in a child process with limits (`ingest/sandbox.py`): it need not defend itself.
+    """Parses bytes to structured text, in a child process with limits, unless all are plain text: it need not defend itself.
     Each file in `parsers/` has `build(limits: ParseLimits) -> Parser`.
     """
 

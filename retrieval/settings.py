@@ -38,7 +38,7 @@ class RankingSettings(Section):
     """Weight of the reranker against the fusion; 1: its order alone."""
 
 
-# Fitted to the golden set of the support desk and rounded; with documents of another kind, measure your own: `make evaluate`
+# Fitted to the golden set of the support desk and rounded; with documents of another kind, measure your own
 WEIGHTS: Mapping[str, float] = {
     "closeness": 0.46,  # late interaction: how well each token of the question is matched in the sentence
     "similarity": 0.24,  # cosine of the question and the sentence with its heading
@@ -55,7 +55,7 @@ Weights = Mapping[Annotated[str, one_of(WEIGHTS)], Annotated[float, Field(ge=0, 
 
 class GroundingSettings(Section):
     min_evidence: float = Field(default=0.46, ge=0, le=1)
-    """Least confidence in the evidence; below it the system abstains. `make calibrate` suggests a value."""
+    """Least confidence in the evidence; below it the system abstains. Calibration suggests a value."""
     min_support: float = Field(default=0.6, ge=0, le=1)
     """Least support of a generated sentence by its cited span."""
     min_claim_support: float = Field(default=0.02, ge=0, le=1)

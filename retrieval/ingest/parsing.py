@@ -100,7 +100,7 @@ def translate_failures(name: str) -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise DocumentRefused(
-            f'"{name}" needs more memory to parse than it may have. Split it, or raise MEMORY_MB in retrieval/ingest/sandbox.py.',
+            f'"{name}" needs more memory to parse than it may have. Split it, or give the process that parses more memory (MEMORY_MB).',
             reason="too_large",
         ) from error
     except Exception as error:
