@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
 from models.pricing import identity
 from models.resilience.vendor_errors import translate
 
 WORD = "BLUE"
+ONE_CALL = "Write down the number 7 with the tool note_number."
+TWO_CALLS = "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +92,10 @@ async def _streams(model: BaseChatModel) -> tuple[bool, str]:
     return len(pieces) > 1, f"{len(pieces)} pieces"
 
 
-async def _calls_tools(
-    model: BaseChatModel, request: str = "Write down the number 7 with the tool note_number.", wanted: int = 1
-) -> tuple[bool, str]:
+async def _calls_tools(model: BaseChatModel, request: str = ONE_CALL, wanted: int = 1) -> tuple[bool, str]:
     reply = await model.bind_tools([note_number]).ainvoke([HumanMessage(request)])
     calls = [call for call in reply.tool_calls if call["name"] == "note_number" and "number" in call["args"]]
     return len(calls) >= wanted, f"{len(calls)} calls" if calls else f"no call: {reply.text.strip()[:60]}"
-
-
-async def _calls_several(model: BaseChatModel) -> tuple[bool, str]:
-    request = "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply."
-    return await _calls_tools(model, request, wanted=2)
 
 
 async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
@@ -108,10 +104,8 @@ async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
 
 
 async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:
-    whole: AIMessage | None = None
-    async for chunk in model.astream([HumanMessage("Say hello in one word.")]):
-        whole = chunk if whole is None else whole + chunk  # type: ignore[assignment]
-    usage = whole.usage_metadata if whole else None
+    chunks = [chunk async for chunk in model.astream([HumanMessage("Say hello in one word.")])]
+    usage = sum(chunks[1:], chunks[0]).usage_metadata if chunks else None
     return usage is not None, f"{usage['input_tokens']} read, {usage['output_tokens']} written" if usage else "no usage"
 
 
@@ -133,7 +127,12 @@ TRIALS: Sequence[tuple[Any, ...]] = (
         "each answer fails until you set extra = { disable_streaming = true }; then answers arrive whole",
     ),
     ("calls tools", _calls_tools, "the tool_calling agent", "the planned agent, graph"),
-    ("calls several at once", _calls_several, "side by side in one round", "one call a round: more rounds"),
+    (
+        "calls several at once",
+        partial(_calls_tools, request=TWO_CALLS, wanted=2),
+        "side by side in one round",
+        "one call a round: more rounds",
+    ),
     ("keeps to a JSON schema", _keeps_to_schema, "objects are asked for by schema", "objects are read from its text"),
     ("tells its tokens", _reports_usage, "calls are priced by them", "its calls have no price"),
 )
