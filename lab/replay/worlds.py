@@ -160,7 +160,7 @@ class ConversationTools:
             answer=answer,
             name=name,
             description=schema.get("description") or name,
-            args_schema={"type": "object", "properties": {}, **(schema.get("parameters") or {})},
+            args_schema=_without_defaults({"type": "object", "properties": {}, **(schema.get("parameters") or {})}),
             response_format="content_and_artifact",
             metadata={"idempotent": True, **described} if acts else {"effect": False, "trusted": ("*",)},
         )
@@ -183,6 +183,16 @@ class ConversationTools:
                     raise ToolException(call.result_text)
                 return call.result_text
         return NO_RESULT
+
+
+def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema by which no argument is filled in: the recorded call stands for itself."""
+    properties = schema["properties"] or {}
+    plain = {
+        name: {key: part for key, part in value.items() if key != "default"} if isinstance(value, dict) else value
+        for name, value in properties.items()
+    }
+    return {**schema, "properties": plain}
 
 
 def _as_data(result: str) -> Any:

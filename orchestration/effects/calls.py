@@ -95,9 +95,10 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as plain JSON, defaults filled in. Raises UnfitArguments: one is wrong, missing or unknown."""
     schema: Any = tool.tool_call_schema
-    properties = schema_of(tool).get("properties", {})
-    for name in arguments:
-        if name not in properties:
+    described = schema_of(tool)
+    # others are taken only where the schema says so: in most tools they are a slip of the model
+    for name in () if described.get("additionalProperties") else arguments:
+        if name not in described.get("properties", {}):
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     if isinstance(schema, dict):
         fitting: dict[str, Any] = load_removable(FOREIGN).fit_arguments(tool, arguments)

@@ -150,7 +150,8 @@ def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any
         raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     schema = schema_of(tool)
     properties = schema.get("properties", {}).items()
-    fitting = {name: value["default"] for name, value in properties if "default" in value} | plain
+    described = {name: value for name, value in properties if isinstance(value, Mapping)}  # else `true`: anything
+    fitting = {name: value["default"] for name, value in described.items() if "default" in value} | plain
     try:
         mistake = find_error(fitting, schema)
     except InvalidRequest as error:
@@ -158,6 +159,9 @@ def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any
     except Unresolvable as error:
         why = f"its schema refers to {error.ref}, which is not in it"
         raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
+    if mistake is not None and mistake.validator == "required":
+        missing = next(name for name in mistake.validator_value if name not in mistake.instance)
+        raise unfit_error(tool, (*mistake.absolute_path, missing), "it is missing")
     if mistake is not None:
         # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
         rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"

@@ -284,11 +284,16 @@ HARD = {
 }
 
 
+FETCH = {"type": "object", "properties": {"format": {"type": "string", "default": "text"}, "any": True}}
+
+
 def test_conversations_that_are_hard_to_carry_are_carried(tmp_path: Path) -> None:
     folder = write(tmp_path / "desk", [{"id": name, "messages": messages} for name, messages in HARD.items()])
     lines = [json.dumps({"id": name, "messages": it}, ensure_ascii=False) for name, it in HARD.items()]
     (folder / "conversations.jsonl").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8", newline="")
-    (folder / "tools.json").write_text(json.dumps([{"type": "function", "function": {"name": "fetch"}}]), "utf-8")
+    (folder / "tools.json").write_text(
+        json.dumps([{"type": "function", "function": {"name": "fetch", "parameters": FETCH}}]), "utf-8"
+    )
     figures = replay(options(folder))
     assert figures["first_differences"] == []
     assert is_equal(figures)
