@@ -96,8 +96,7 @@ def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, A
     """Return the arguments as plain JSON, defaults filled in. Raises UnfitArguments: one is wrong, missing or unknown."""
     schema: Any = tool.tool_call_schema
     described = schema_of(tool)
-    # others are taken only where the schema says so: in most tools they are a slip of the model
-    for name in () if described.get("additionalProperties") else arguments:
+    for name in () if described.get("additionalProperties") else arguments:  # others only where the schema says so
         if name not in described.get("properties", {}):
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     if isinstance(schema, dict):

@@ -97,9 +97,7 @@ def foreign_tool(
             f'A tool of "{options.name}" gives orders to whoever reads its names: "{order[:200]}". Leave it out with '
             f'only = [...], or, once you have looked at it, describe it yourself: tools."{theirs}".description = "...".'
         )
-
     is_effect = effect if declared.effect is None else declared.effect
-
     return ForeignTool(
         name=our_name(options.name, theirs),
         description=declared.description or harmless(description) or theirs,
@@ -149,9 +147,9 @@ def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any
     except (TypeError, ValueError) as error:
         raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     schema = schema_of(tool)
-    properties = schema.get("properties", {}).items()
-    described = {name: value for name, value in properties if isinstance(value, Mapping)}  # else `true`: anything
-    fitting = {name: value["default"] for name, value in described.items() if "default" in value} | plain
+    # a property may be `true`: anything
+    described = [item for item in schema.get("properties", {}).items() if isinstance(item[1], Mapping)]
+    fitting = {name: value["default"] for name, value in described if "default" in value} | plain
     try:
         mistake = find_error(fitting, schema)
     except InvalidRequest as error:
@@ -159,13 +157,12 @@ def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any
     except Unresolvable as error:
         why = f"its schema refers to {error.ref}, which is not in it"
         raise UnfitArguments(f"{tool.name} was not called: {why}.") from error
-    if mistake is not None and mistake.validator == "required":
-        missing = next(name for name in mistake.validator_value if name not in mistake.instance)
-        raise unfit_error(tool, (*mistake.absolute_path, missing), "it is missing")
     if mistake is not None:
         # jsonschema's text quotes the value, which a person may have written; the broken rule is enough
-        rule = f"{mistake.validator} = {json.dumps(mistake.validator_value)[:200]}"
-        raise unfit_error(tool, tuple(mistake.absolute_path), f"it breaks the rule {rule}")
+        rule, value = mistake.validator, mistake.validator_value
+        missing = [name for name in value if name not in mistake.instance] if rule == "required" else []
+        where = (*mistake.absolute_path, *missing[:1])
+        raise unfit_error(tool, where, f"it breaks the rule {rule} = {json.dumps(value)[:200]}")
     return fitting
 
 

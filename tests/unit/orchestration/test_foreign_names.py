@@ -73,7 +73,7 @@ ANYTHING = {"properties": {"a": True, "b": {"default": 2}}, "required": ["a"]}
 def test_arguments_that_a_schema_leaves_open_are_taken_and_one_that_is_missing_is_named() -> None:
     tool = made("read", ANYTHING)
     assert check_arguments(tool, {"a": [1]}) == {"a": [1], "b": 2}
-    with pytest.raises(UnfitArguments, match=r'"a" does not fit .it is missing.'):
+    with pytest.raises(UnfitArguments, match=r'"a" does not fit .it breaks the rule required'):
         check_arguments(tool, {})
     with pytest.raises(UnfitArguments, match=r'"c" does not fit .it takes no such argument.'):
         check_arguments(tool, {"a": 1, "c": 3})
