@@ -58,8 +58,8 @@ class PolicySettings(Section):
 
     roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Tools that each role may call. A tool in no list can be called by nobody."""
-    data: dict[str, tuple[str, ...]] = Field(default={EVERYBODY: (EVERYBODY,)})
-    """Classes of documents that each role may see, besides those under `*`, which everybody may see."""
+    data: dict[str, tuple[str, ...]] | None = None
+    """Classes of documents that each role may see, besides those under `*`, which everybody may see; unset: everybody sees all."""
     tenants: dict[str, TenantRules] = Field(default_factory=dict)
     """Limits of each tenant; `*` holds for a tenant without a section of its own."""
     approvers: tuple[str, ...] = ("approver",)

@@ -26,6 +26,9 @@ class Ruling:
 
 class Policy:
     def __init__(self, settings: PolicySettings) -> None:
+        # not the default of the setting: rules are merged over defaults, and each role would see all besides what its rule says
+        if settings.data is None:
+            settings = settings.model_copy(update={"data": {EVERYBODY: (EVERYBODY,)}})
         self._settings = settings
 
     def tool(self, name: str, principal: Principal) -> Ruling:
@@ -79,7 +82,8 @@ class Policy:
 
     def scope(self, principal: Principal) -> Scope:
         """Return the documents that the caller may see. Scopes are made here alone."""
-        granted = {name for role in (EVERYBODY, *principal.roles) for name in self._settings.data.get(role, ())}
+        rules = self._settings.data or {}
+        granted = {name for role in (EVERYBODY, *principal.roles) for name in rules.get(role, ())}
         at_most = set(self._of_tenant(principal.tenant)[1].data)
         if EVERYBODY in granted:
             granted = at_most

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from foundation.errors import InvalidSetting, UnknownSetting
 from foundation.settings import CODE, flatten, make_data_dir
+from foundation.types import Principal
 from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
+from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
 from serving.settings import Loaded, context_of, load
 
@@ -68,6 +70,18 @@ def test_the_policy_has_a_file_of_its_own_below_every_other_source(stack, tmp_pa
     assert (policy.tenants["north"].models, policy.calls_per_run) == (("*",), 4)
     assert loaded.origins["orchestration.policy.roles.clerk"] == "rules.toml"
     assert loaded.origins["orchestration.policy.calls_per_run"] == "environment"
+
+
+@pytest.mark.parametrize(
+    ("rules", "seen"), [('[data]\nclerk = ["public"]', {"public"}), ("[data]", set()), ("calls_per_run = 3", None)]
+)
+def test_a_role_sees_no_more_than_the_classes_that_its_rule_names(stack, tmp_path, rules, seen):
+    (tmp_path / "rules.toml").write_text(rules)
+    loaded = stack('[orchestration]\npolicy_file = "rules.toml"')
+    policy = Policy(loaded.settings.orchestration.policy)
+    clerk = Principal("acme", "u-1", roles=frozenset({"clerk"}))
+    assert policy.scope(clerk).classes == (seen if seen is None else frozenset(seen))
+    assert policy.data("secret", clerk).allowed is (seen is None)
 
 
 def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, tmp_path, monkeypatch):
