@@ -35,9 +35,7 @@ Losses = Mapping[Annotated[str, one_of(ALLOWED)], NonNegativeFloat | None]
 
 
 class JudgeSettings(Section):
-    """A language model that marks answers in `make evaluate`, once it has proven to agree with people (`make
-    judge-agreement`).
-    """
+    """A language model that marks answers in `make evaluate`, once `make judge-agreement` has shown that it agrees with people."""
 
     chat: Part | None = None
     """Judge: any part of `[models.chat]`; unset for none. It gets questions, answers and passages of the golden set."""
@@ -53,4 +51,3 @@ class EvaluationSections(Section):
     scored_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the answers that are scored in production (`observability/evaluation/online.py`), for `make drift`."""
     judge: JudgeSettings = JudgeSettings()
-    outcomes_file: Path = Field(default=Path("outcomes.toml"), json_schema_extra=BESIDE_STACK)

@@ -19,5 +19,6 @@ class ObservabilitySettings(Sections):  # type: ignore[misc]  # those of evaluat
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""
     service_name: str = "sixply"
+    outcomes_file: Path = Field(default=Path("outcomes.toml"), json_schema_extra=BESIDE_STACK)
     golden_set: Path = Field(default=Path("examples/support_desk"), json_schema_extra=BESIDE_STACK)
     """Folder of `golden.jsonl`, the `corpus/` of its questions, and the gate's `baseline.json`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from observability.evaluation.differences import MEASURES, PEAK, Difference, Judgement, difference_of
+from observability.evaluation_settings import Losses
 
 Row = Mapping[str, Any]
 # Decimals in a baseline
@@ -99,7 +100,7 @@ def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
         ) from error
 
 
-def compare(a: Side, b: Side, allowed: Mapping[str, float | None], *, seed: int = 7) -> Comparison:
+def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
     """Pair the rows by trial, and judge each difference against the allowed loss, then all together.
 
     Raises:
