@@ -50,7 +50,7 @@ class ToolMetadata(TypedDict, total=False):
     trusted: Collection[str]
     """Fields of the artifact that our own systems issue, "*" for all; other fields may be anybody's text."""
     examples: Sequence[str]
-    """Requests in a person's words, by which the planner finds the tool."""
+    """Requests in a person's words, by which a planner finds the tool."""
     questions: Sequence[str]
     """Questions that sound like requests for the tool but that the documents answer."""
     opens: str

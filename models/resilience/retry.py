@@ -1,4 +1,4 @@
-"""A resilient chat model around others: time limits, checks of what comes back, our errors; attempts as attempts.py makes them.
+"""A resilient chat model around others: time limits, checks of what comes back, our errors; with attempts.py also retries and fallbacks.
 
 It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span.
 """
