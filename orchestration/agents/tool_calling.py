@@ -84,7 +84,6 @@ class ToolCallingAgent(MessageAgent):
             middleware=cast("Any", middleware),  # they are typed for their own states
             state_schema=cast("Any", AgentThread),
             checkpointer=parts.checkpoints,
-            name=self.name,
         )
         super().__init__(graph, parts, checked=checked, most_steps=6 * options.rounds + 10)
 

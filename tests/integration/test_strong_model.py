@@ -93,6 +93,7 @@ def test_it_searches_and_answers_in_markdown_with_citations(serve: Serve) -> Non
     assert float(answer["cost_usd"]) > (6 * 1.0 + 4 * 10.0) / 1e6, "as stated, and the machine's time"
     assert len(provider.requests) == 2
     assert "30 kilograms" in json.dumps(provider.requests[1][2]), "the model has read the passage"
+    assert not any("name" in message for message in provider.requests[1][2]["messages"]), "some servers refuse names"
 
 
 SURFACES = {
