@@ -6,6 +6,7 @@ What is asked of a loaded CI machine are quality and the report itself; times an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from models import weights
+from observability.evaluation.compare import Side
+from observability.evaluation.trials import Material
 from serving.cli import main
+from serving.cli.judge import swap_report
 from tests import services
 from tests.integration.test_swap_report import folder_of_questions
 
@@ -49,11 +53,28 @@ def data(tmp_path: Path) -> Path:
     return folder_of_questions(tmp_path / "data")
 
 
-def reported(stack: Path, swap: str, data: Path, tmp_path: Path) -> tuple[int, dict[str, Any]]:
-    b, out = tmp_path / "b.toml", tmp_path / "out.json"
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, Side]:
+    """The side of the shipped stack on each set of questions, as the first test that needed it measured it."""
+    return {}
+
+
+def reported(
+    stack: Path, swap: str, data: Path, tmp_path: Path, shipped: dict[str, Side], *, both: bool = False
+) -> tuple[int, dict[str, Any]]:
+    b, out, run = tmp_path / "b.toml", tmp_path / "out.json", swap_report.run
     b.write_text(swap)
+
+    def measure(orders: Sequence[swap_report.Order], material: Material, **how: Any) -> list[Side]:
+        a = None if both else shipped.get(material.trials_digest)
+        sides = run(orders[1:] if a else orders, material, **how)
+        shipped.setdefault(material.trials_digest, sides[0])
+        return [a, *sides] if a else sides
+
     arguments = [str(stack), str(b), "--data", str(data), "--repeats", "1", "--json", str(out)]
-    ran = CliRunner().invoke(main.app, ["swap-report", *arguments])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swap_report, "run", measure)
+        ran = CliRunner().invoke(main.app, ["swap-report", *arguments])
     assert ran.exit_code in (0, 1, 2), ran.output
     return ran.exit_code, json.loads(out.read_text())
 
@@ -63,25 +84,29 @@ def inline(**options: Any) -> str:
 
 
 @pytest.mark.real_model
-def test_a_system_against_itself_is_equal(stack: Path, data: Path, tmp_path: Path) -> None:
-    code, told = reported(stack, stack.read_text(), data, tmp_path)
+def test_a_system_against_itself_is_equal(stack: Path, data: Path, tmp_path: Path, shipped: dict[str, Side]) -> None:
+    code, told = reported(stack, stack.read_text(), data, tmp_path, shipped, both=True)
     assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
     assert {told["metrics"][name]["diff"] for name in QUALITY} == {0.0}
 
 
 @pytest.mark.real_model
-def test_from_chroma_to_pgvector_nothing_is_found_or_said_differently(stack: Path, data: Path, tmp_path: Path) -> None:
+def test_from_chroma_to_pgvector_nothing_is_found_or_said_differently(
+    stack: Path, data: Path, tmp_path: Path, shipped: dict[str, Side]
+) -> None:
     swap = f"retrieval.vectors = {inline(use='pgvector', **services.options('pgvector', tmp_path))}"
-    code, told = reported(stack, swap, data, tmp_path)
+    code, told = reported(stack, swap, data, tmp_path, shipped)
     assert (code, told["verdict"], told["changed"]) == (0, "equal", [])
     used = [told["runs"][side]["stack"]["retrieval.vectors.use"] for side in ("a", "b")]
     assert used == ["chroma", "pgvector"]
 
 
 @pytest.mark.real_model
-def test_another_embedder_is_held_against_minilm(stack: Path, data: Path, tmp_path: Path) -> None:
+def test_another_embedder_is_held_against_minilm(
+    stack: Path, data: Path, tmp_path: Path, shipped: dict[str, Side]
+) -> None:
     """The hashing double knows no meaning, and its scores are not those that the thresholds were set for."""
-    code, told = reported(stack, 'models.embedder = { use = "hashing" }', data, tmp_path)
+    code, told = reported(stack, 'models.embedder = { use = "hashing" }', data, tmp_path, shipped)
     assert told["metrics"]["passed"]["a"] == 1.0
     assert code == {"worse": 1, "undecided": 2}.get(told["verdict"], 0)
     assert {"low", "high", "diff"} <= told["metrics"]["ndcg_at_10"].keys()
@@ -89,11 +114,13 @@ def test_another_embedder_is_held_against_minilm(stack: Path, data: Path, tmp_pa
 
 
 @pytest.mark.real_model
-def test_a_server_of_openais_api_in_place_of_the_bundled_model(stack: Path, tmp_path: Path) -> None:
+def test_a_server_of_openais_api_in_place_of_the_bundled_model(
+    stack: Path, tmp_path: Path, shipped: dict[str, Side]
+) -> None:
     """The search is the same, and every question was answered by one side or the other, or was told why not."""
     server = {"model": weights.SMOLLM2.name, "base_url": f"{services.llama()}/v1", "api_key": services.LLAMA_KEY}
     swap = f"models.chat = {inline(use='openai_compatible', **server)}"
-    code, told = reported(stack, swap, folder_of_questions(tmp_path / "data", turns=1), tmp_path)
+    code, told = reported(stack, swap, folder_of_questions(tmp_path / "data", turns=1), tmp_path, shipped)
     assert code == {"worse": 1, "undecided": 2}.get(told["verdict"], 0)
     assert told["metrics"]["ndcg_at_10"]["diff"] == 0.0
     assert [row["status"] for row in told["runs"]["b"]["rows"] if row["status"] == "error"] == []
