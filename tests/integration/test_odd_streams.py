@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
 
-from foundation.components import Context
-from models.chat import openai_compatible
+from foundation.components import Context, load
+from foundation.settings import Part
 from models.resilience.streams import read_first_words, stream_of
 from tests.doubles.provider import Behaviour, FaultyProvider, garbage, strict
 from tests.integration.test_strong_model import QUESTION, Serve, serve
@@ -190,13 +191,13 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(ser
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-async def test_a_model_that_thinks_is_not_silent(serve: Serve, name: str) -> None:
+async def test_a_model_that_thinks_is_not_silent(serve: Serve, name: str, tmp_path: Path) -> None:
     del serve
     first = {"role": "assistant", "content": ""}
     thinking = stream(piece(**first), piece(**{name: "Well", "content": None}), piece(content=TEXT), piece("stop"))
     with FaultyProvider(thinking) as provider:
-        options = openai_compatible.Options(model="a-strong-one", base_url=f"{provider.url}/v1", api_key="a key")
-        model = openai_compatible.build(options, cast("Context", None))
+        options = {"model": "a-strong-one", "base_url": f"{provider.url}/v1", "api_key": "a key"}
+        model = load("models.chat", Part(use="openai_compatible", **options), Context(data_dir=tmp_path))
         begin, rest = await read_first_words(stream_of(model, [HumanMessage("Hello?")], None, {}))
         await rest.aclose()
     assert [chunk.message.additional_kwargs for chunk in begin if chunk.message.additional_kwargs] == [

@@ -11,9 +11,11 @@ import pytest
 
 from observability.evaluation.golden_set import CaseScore, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
+from observability.evaluation.metrics import Estimate
 from observability.reports.frontier import Point, draw_frontier
 from observability.value.outcome_contract import OutcomeContract, load_contract
 from orchestration.run.cascade import why_up
+from serving.cli.judge.frontier import _row as frontier_row
 from tests.doubles import answers
 
 LEAKS = LeakFinder([DocumentText("b.md", "globex", frozenset(), "What only another tenant may read of the double.")])
@@ -99,3 +101,14 @@ def test_a_cascade_whose_first_model_has_no_price_has_none_either(contract: Outc
     cascade = _by(points, "cheap > strong", 0.9)
     assert (cascade.usd.n, cascade.usd_per_accepted) == (0, None)
     assert chosen == _by(points, "strong", None)
+
+
+@pytest.mark.parametrize(
+    ("passed", "usd", "shown"), [(0.0, None, "none accepted"), (0.5, 0.002, "$0.002000"), (0.5, None, "unpriced")]
+)
+def test_a_frontier_without_accepted_answers_does_not_say_that_they_have_no_price(
+    passed: float, usd: float | None, shown: str
+) -> None:
+    of = Estimate(passed, passed, passed, 4)
+    point = Point("double", None, 0.0, of, Estimate(0.001, 0.001, 0.001, 4), of, usd, ())
+    assert shown in frontier_row(point)

@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 
 from observability.evaluation.golden_set import GOLDEN_SET
-from observability.evaluation.metrics import Estimate
-from observability.reports.frontier import Point
 from observability.stores.costs import CostLedger
 from observability.stores.outcomes import Outcome, OutcomeStore
 from orchestration.events import Charge
-from serving.cli.judge.frontier import _row as frontier_row
 from serving.judge.worth import evaluation_file, worth
 from serving.settings import Settings, load
 from tests.doubles import stacks
@@ -87,14 +84,3 @@ def test_questions_of_a_golden_set_are_no_traffic_also_where_no_outcome_stands_f
 def test_without_an_evaluation_nothing_stands_in(desk: Desk) -> None:
     desk.answer("a-0", "ada")
     assert desk.counts() == {}
-
-
-@pytest.mark.parametrize(
-    ("passed", "usd", "shown"), [(0.0, None, "none accepted"), (0.5, 0.002, "$0.002000"), (0.5, None, "unpriced")]
-)
-def test_a_frontier_without_accepted_answers_does_not_say_that_they_have_no_price(
-    passed: float, usd: float | None, shown: str
-) -> None:
-    of = Estimate(passed, passed, passed, 4)
-    point = Point("double", None, 0.0, of, Estimate(0.001, 0.001, 0.001, 4), of, usd, ())
-    assert shown in frontier_row(point)
