@@ -70,7 +70,8 @@ class Settings(Section):
 
     # settings that are gone, for whoever still has one: the file that has it as a constant, or what it is now; section; keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
-        ("models/resilience/retry.py", "models.resilience", "retry_share wait_max_s breaker_failures breaker_open_s"),
+        ("models/resilience/attempts.py", "models.resilience", "retry_share wait_max_s"),
+        ("models/resilience/attempts.py", "models.resilience", "breaker_failures breaker_open_s"),
         ("10,000 for each of max_pages", "retrieval.parsing", "max_characters"),
         ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
         ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),

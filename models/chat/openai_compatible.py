@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import AsyncStream
 from openai._base_client import make_request_options
@@ -149,6 +149,15 @@ class OpenAICompatibleChat(ChatOpenAI):
         if made and thoughts:  # LangChain leaves them out, and a model that thinks long would seem to be silent
             made.message.additional_kwargs["reasoning_content"] = str(thoughts)
         return made
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        result = super()._create_chat_result(response, generation_info)
+        for generation in result.generations:
+            reply: dict[str, Any] = {"content": generation.text}
+            if generation.message.content == generation.text:  # else blocks, which no thoughts were left in
+                Thoughts().move(reply, last=True)
+                generation.message.content = generation.text = reply["content"]
+        return result
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""

@@ -190,6 +190,18 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(ser
     assert [answer["text"] for answer in replies] == [TEXT, TEXT, *map(str.strip, other)]
 
 
+async def test_thoughts_are_no_part_of_a_reply_that_comes_whole(serve: Serve, tmp_path: Path) -> None:
+    del serve
+    message = {"role": "assistant", "content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}
+    reply = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
+    reply |= {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    with FaultyProvider(garbage(json.dumps(reply).encode(), "application/json")) as provider:
+        options = {"model": "a-strong-one", "base_url": f"{provider.url}/v1", "api_key": "a key"}
+        model = load("models.chat", Part(use="openai_compatible", **options), Context(data_dir=tmp_path))
+        (generation,) = (await model._agenerate([HumanMessage("Hello?")])).generations
+    assert (generation.text, generation.message.text) == (TEXT, TEXT)
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 async def test_a_model_that_thinks_is_not_silent(serve: Serve, name: str, tmp_path: Path) -> None:
     del serve

@@ -12,7 +12,7 @@ from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
-from serving.settings import Loaded, context_of, load
+from serving.settings import Loaded, Settings, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -174,7 +174,7 @@ def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, s
 
 
 def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
-    where = r"\(stack\.toml\)\. It is a constant in models/resilience/retry\.py now: take it out here\."
+    where = r"\(stack\.toml\)\. It is a constant in models/resilience/attempts\.py now: take it out here\."
     with pytest.raises(UnknownSetting, match=rf'Unknown setting "models\.resilience\.wait_max_s" {where}'):
         stack("[models.resilience]\nwait_max_s = 1")
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS", "1")
@@ -182,6 +182,12 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
         UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is half of concurrent_answers now'
     ):
         stack("")
+    renamed = {"keep_refused_mb": "KEPT_MB"} | dict.fromkeys(("queued", "concurrent"), "PLACES")
+    constants = [(ROOT / place, keys) for place, _, keys in Settings.removed if place.endswith(".py")]
+    for place, keys in constants:
+        text = place.read_text()
+        for key in keys.split():
+            assert (renamed.get(key) or renamed.get(key.partition("_")[0]) or key.upper()) in text, (place, key)
 
 
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
