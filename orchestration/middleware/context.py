@@ -89,7 +89,6 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         return text[start:end] + (f"\n{_more(call_id, end, len(text))}" if end < len(text) else "")
 
     async def _summary_of(self, messages: Sequence[AnyMessage]) -> tuple[str, bool]:
-        """Return the summary of the turns, and whether there is one."""
         run = current_run()
         spoken = [m for m in messages if isinstance(m, HumanMessage | AIMessage) and m.text]
         transcript = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)

@@ -25,7 +25,6 @@ class RoundsMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     async def awrap_model_call(self, request: ModelRequest[Any], handler: ModelHandler) -> ModelResponse[Any]:
         run = current_run()
-        run.budget.step()
         model = request.model if isinstance(request.model, MeteredChatModel) else MeteredChatModel(inner=request.model)
         request = request.override(model=model)
         done = sum(isinstance(message, AIMessage) for message in this_turn(request.messages))

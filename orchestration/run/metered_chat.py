@@ -47,6 +47,8 @@ class MeteredChatModel(ChatWrapper):
             raise InvalidRequest(
                 f'The Responses API, by which {self.model_name} is called, takes no "stop". Leave it out.'
             )
+        if run_manager is not None:  # else a judge's, which checks an answer and takes no step
+            run.budget.step()
         run.calls += 1
         teller = Teller(run, messages, told=self.told)
         kwargs |= self._format_arguments()

@@ -11,6 +11,7 @@ from orchestration.actions import Decision
 from orchestration.flow.message_agent import UNCHECKED
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from orchestration.settings import BudgetSettings
 from tests.doubles.orchestration import LEAD, NORTH, READER, World
 from tests.doubles.strong import calls, own_agent, strong
 
@@ -66,3 +67,11 @@ async def test_a_graph_that_goes_in_circles_ends_with_an_error_that_says_so(worl
         ("budget used up: steps of one request",),
     )
     assert given.text.startswith("The agent came to no answer in 200 steps. Ask for less at a time")
+
+
+async def test_its_calls_of_the_model_are_steps_of_the_run(world: World) -> None:
+    world.chat = strong(lambda _: calls(("find_parcel", {"parcel_id": "P-123"})))
+    world.budget = BudgetSettings(steps=3)
+    given = await answer(own_agent(world), AnswerRequest(question="Where is P-123?"), NORTH)
+    assert (given.status, given.stop_reason, len(world.chat.seen)) == ("failed", "budget", 3)
+    assert "The 3 steps of this run are used up" in given.text
