@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache
 def run_in(folder: Path, command: str) -> None:
+    """Once, where several skills say the same."""
     done = subprocess.run(
         [sys.executable, "-m", "serving.cli", *to_arguments(command)], cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"},
