@@ -307,9 +307,9 @@ class Run:
     async def _charge_embedding(self, call: Call) -> None:
         price, tokens = self.parts.prices.price(call), _tokens_of(call)
         await self.record("embeddings", call.provider, **charge_details(call, price))
-        # an unknown price is no whole budget here, as a chat model's is: chat bounds how much is embedded
-        async with self._reserve(tokens, price.usd or Decimal(0)) as spent:
-            spent.tokens, spent.usd = tokens, price.usd or Decimal(0)
+        if price.usd:  # what costs nothing is answered without a budget, and an unknown price is no whole one, as a chat model's is
+            async with self._reserve(tokens, price.usd) as spent:
+                spent.tokens, spent.usd = tokens, price.usd
 
     async def record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
         """Record a charge of this run."""

@@ -130,6 +130,14 @@ async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused
     assert charged(system)[-1] == ("north", given.answer_id, USD), "the server charges for it all the same"
 
 
+@pytest.mark.parametrize("prices", ["", PRICES.replace("20", "0")], ids=["unknown", "free"])
+async def test_an_embedder_that_costs_nothing_needs_no_budget(prices: str, open_desk: Callable[..., System]) -> None:
+    system = open_desk(more=prices + "[orchestration.budget]\ntenant_day = { usd = 0 }\n")
+    system.ingestor.ingest([item("a.md")])
+    given = await ask(system)
+    assert given.stop_reason != "budget", given
+
+
 def test_the_commands_say_and_charge_what_an_ingest_and_a_reindex_cost(
     configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
