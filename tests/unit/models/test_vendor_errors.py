@@ -163,3 +163,7 @@ def test_a_refused_key_names_the_variable_and_a_refused_request_does_not(status:
     assert isinstance(refused, UpstreamRejected)
     other = translate(openai.APIStatusError("no", response=_response(400), body=None), model="m-1")
     assert "API_KEY" not in str(other)
+
+
+def test_a_model_that_did_not_answer_in_time_names_the_settings_to_raise() -> None:
+    assert "raise first_token_s, gap_s or timeout_s in [models.resilience]" in str(translate(TimeoutError(), model="m"))
