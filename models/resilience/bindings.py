@@ -11,7 +11,6 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Model
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
-from foundation.errors import InvalidRequest
 from models.pricing import identity, is_local
 
 # What else a call may set of how a reply is written, where the model has a field of that name
@@ -109,8 +108,7 @@ def longest_reply(model: BaseChatModel, asked: int | None = None) -> int | None:
 def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
     """Return the model and the arguments for one call. `max_tokens`, of which the lower counts, moves to the model's own
     field where it has another or that field wins: some classes pass unknown arguments to a client that refuses them.
-    So do `SAMPLING`, or they are dropped where the model has no such field, or its API refuses them. Raises InvalidRequest: a temperature is
-    too high for the model.
+    So do `SAMPLING`, or they are dropped where the model has no such field, or its API refuses them.
     """
     fields, thinking = type(model).model_fields, getattr(model, "thinking", None) or {}
     responses, taken = getattr(model, "use_responses_api", False), SAMPLING & fields.keys()
@@ -120,11 +118,8 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
     elif responses:
         taken &= {"temperature", "top_p"}
     elif identity(model)[0] == "anthropic" and {**vars(model), **sampling}.get("temperature") is not None:
-        taken -= {"top_p"}  # one of the two
-        if (temperature := sampling.get("temperature") or 0) > 1:
-            raise InvalidRequest(
-                f'"temperature" is {temperature}, and {identity(model)[1]} takes none above 1. Send a lower one, or none.'
-            )
+        # one of the two; none above 1, without which a fallback answers
+        taken -= {"top_p", *(["temperature"] if (sampling.get("temperature") or 0) > 1 else [])}
     own = {name: value for name, value in sampling.items() if name in taken}
     # below the tokens that are set apart for thinking, a limit would be refused
     if (limit := arguments.pop("max_tokens", 0)) > thinking.get("budget_tokens", 0):

@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 
 from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
+from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import metadata_of, stream_of
 from orchestration.language.guard import addresses_in, has_address, without_addresses
@@ -49,6 +50,10 @@ class MeteredChatModel(ChatWrapper):
             )
         if run_manager is not None:  # else a judge's, which checks an answer and takes no step
             run.budget.step()
+        if identity(self.primary)[0] == "anthropic" and (kwargs.get("temperature") or 0) > 1:
+            raise InvalidRequest(
+                f'"temperature" is {kwargs["temperature"]}, and {self.model_name} takes none above 1. Send less.'
+            )
         run.calls += 1
         teller = Teller(run, messages, told=self.told)
         kwargs |= self._format_arguments()

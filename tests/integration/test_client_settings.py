@@ -162,6 +162,12 @@ def test_numbers_that_no_model_takes_are_refused_and_endless_limits_are_none(ser
         assert provider.requests[0][2]["max_completion_tokens"] == 4096
 
 
+def test_a_fallback_that_refuses_a_temperature_answers_without_it() -> None:
+    claude = ChatAnthropic(model="claude-of-a-test", api_key="k")
+    model: Any = carry_settings(claude, {"temperature": 1.5})[0]
+    assert model.temperature is None
+
+
 def test_what_a_reasoning_model_refuses_is_left_out_and_a_limit_below_its_thoughts_too() -> None:
     def sent(limit: int, **of_model: Any) -> tuple[Any, dict[str, Any]]:
         model = ChatAnthropic(model="claude-of-a-test", api_key="k", max_tokens=4000, **of_model)
