@@ -40,7 +40,7 @@ class Planning:
         self.names = frozenset(tool.name for tool in tools)
         executor = SimpleNamespace(tools=tools, allowed_tools=lambda _: self.names)
         parts = SimpleNamespace(executor=executor)
-        self.run: Any = SimpleNamespace(**vars(PROMPTING), generate=_reply, principal=None, parts=parts)
+        self.run: Any = SimpleNamespace(**vars(PROMPTING), pay_for=_reply, principal=None, parts=parts)
 
     async def plan(
         self, question: str, *, allowed: frozenset[str] | None = None, tools: list[BaseTool] | None = None
@@ -50,7 +50,7 @@ class Planning:
         return await self.planner.plan(question, given, self.run, allowed=can)
 
 
-async def _reply(messages: Sequence[BaseMessage], **_: Any) -> AIMessage:
+async def _reply(messages: Sequence[BaseMessage], *_: Any, **__: Any) -> AIMessage:
     """A double of a model that plans well: it looks up what is named, and asks the documents what is asked."""
     question = next(message.text for message in messages[1:])
     steps: list[dict[str, Any]] = []
