@@ -78,19 +78,21 @@ def ingest(
             )
             raise
         found = changes(system.ledger, tracked, before) if tracked else None
-        if not is_served:
-            _show_cost(system.costs.totals("kind", since=begun))
+        cost = {} if is_served else _show_cost(system.costs.totals("kind", since=begun))
         for gone in found.gone if found and prune else ():
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     unlisted = {f"{name}/": why for name, why in tracked.unlisted.items()} if tracked else {}
-    exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted))
+    exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted, cost=cost))
 
 
-def _show_cost(totals: Any) -> None:
+def _show_cost(totals: Any) -> dict[str, Any]:
+    # what embedding cost; nothing where the embedder charges nothing
     for total in totals:
         if total.key == "embeddings":
-            price = terminal.format_price(None if total.unpriced else total.usd)
-            terminal.show_note(f"Embedding cost {price}, for {total.input_tokens} tokens.")
+            usd = None if total.unpriced else total.usd
+            terminal.show_note(f"Embedding cost {terminal.format_price(usd)}, for {total.input_tokens} tokens.")
+            return {"embedding_usd": None if usd is None else str(usd), "embedding_tokens": total.input_tokens}
+    return {}
 
 
 def _with_access(item: Item, groups: frozenset[str], data_class: str | None) -> Item:
@@ -122,12 +124,13 @@ def _show_report(
     *,
     pruned: bool = False,
     unlisted: Mapping[str, Refused] = MappingProxyType({}),
+    cost: Mapping[str, Any] = MappingProxyType({}),
 ) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
     whys: list[tuple[str, Any]] = [*unlisted.items(), *((why.uri, why) for why in report.refused)]
     refused = [{"uri": uri, "reason": why.reason, "message": why.message} for uri, why in whys]
     moves = {name: getattr(found, name) for name in ("changed", "renamed", "removed")} if found else {}
-    if not terminal.write_json(json, {**counts, "refused": refused, **moves, "pruned": pruned}):
+    if not terminal.write_json(json, {**counts, **cost, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")
         if refused:
             terminal.show_refused(refused)

@@ -4,6 +4,7 @@ the tokens of each request, as OpenAI's API does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -143,8 +144,10 @@ def test_the_commands_say_and_charge_what_an_ingest_and_a_reindex_cost(
 ) -> None:
     path, lamp = configure(), tmp_path / "lamp.md"
     lamp.write_text("# Lamp\n\nThe moon lamp runs for nine hours.")
-    documents.ingest(str(lamp), tenant="north", stack=path)
+    documents.ingest(str(lamp), tenant="north", json=tmp_path / "report.json", stack=path)
     assert "Embedding cost $0.001000, for 50 tokens." in capsys.readouterr().err
+    report = json.loads((tmp_path / "report.json").read_bytes())
+    assert (Decimal(report["embedding_usd"]), report["embedding_tokens"]) == (Decimal("0.001"), 50)
     documents.reindex(path)
     with open_system(load(path)) as system:
         assert charged(system) == [("north", None, USD), ("*", None, USD)]
