@@ -38,6 +38,7 @@ def drop_unnamed(folder: Path, gone: Collection[Path]) -> None:
     ]:
         for path, node, _ in dropped:
             named -= _names_in(node)
+            named_by_gone |= _names_in(node).keys()  # what it alone needed goes with it
             trees[path].body.remove(node)
             _cut(path, node)
             trees[path] = ast.parse(path.read_text(encoding="utf-8"))
