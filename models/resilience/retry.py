@@ -156,9 +156,9 @@ class ResilientChatModel(ChatWrapper):
         index, (first, later_chunks) = await self._first_success(messages, start, deadline, self.settings.first_token_s)
         labels: dict[str, Any] = {}
         called = False
-        if index:  # first, so that a cut-off call is charged to the model that answered
-            origin = {ANSWERED_BY: index, FALLBACK: True}
-            yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=origin))
+        if index:  # so that a cut-off call is charged to the model that answered
+            origin = AIMessageChunk(content="", response_metadata={ANSWERED_BY: index, FALLBACK: True})
+            first.insert(0, ChatGenerationChunk(message=origin))
         async with aclosing(self._stream_rest(first, later_chunks, index, deadline)) as chunks:
             async for chunk in chunks:
                 labels |= {**(chunk.generation_info or {}), **metadata_of(chunk)}

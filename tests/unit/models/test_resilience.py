@@ -279,7 +279,8 @@ async def test_a_stream_without_any_token_is_an_answer_that_cannot_be_used(waits
         _ = [chunk async for chunk in _wrap(Empty()).astream("x")]
 
 
-async def test_leaving_a_stream_early_closes_it_below() -> None:
+@pytest.mark.parametrize("before", [(), (UpstreamDown("gone"),)])
+async def test_leaving_a_stream_early_closes_it_below(before: tuple[Exception, ...], waits: list[float]) -> None:
     closed = asyncio.Event()
 
     class Long(ScriptedChat):
@@ -290,7 +291,8 @@ async def test_leaving_a_stream_early_closes_it_below() -> None:
             finally:
                 closed.set()
 
-    stream = _wrap(Long())._astream([AIMessage("x")])
+    failing = (ScriptedChat(replies=(error,)) for error in before)
+    stream = _wrap(*failing, Long(), attempts=1)._astream([AIMessage("x")])
     await anext(stream)
     await stream.aclose()
     assert closed.is_set()
