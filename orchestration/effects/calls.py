@@ -72,7 +72,7 @@ def demand_described(tool: BaseTool) -> None:
         if key not in ToolMetadata.__annotations__:
             hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
             raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
-    properties: dict[str, Any] = schema_of(tool).get("properties") or {}
+    properties = schema_of(tool)["properties"]
     for name, unit in declared.get("units", {}).items():
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
             wrong = f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount.'
@@ -87,17 +87,23 @@ def demand_described(tool: BaseTool) -> None:
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model."""
-    schema: Any = tool.tool_call_schema
-    return dict(schema if isinstance(schema, dict) else schema.model_json_schema())
+    """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model, its boolean parts resolved."""
+    given: Any = tool.tool_call_schema
+    schema: dict[str, Any] = given if isinstance(given, dict) else given.model_json_schema()
+    properties = (schema.get("properties") or {}).items()
+    return {
+        **schema,
+        "properties": {name: {} if item is True else item for name, item in properties if item is not False},
+    }
 
 
 def check_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as plain JSON, defaults filled in. Raises UnfitArguments: one is wrong, missing or unknown."""
     schema: Any = tool.tool_call_schema
     described = schema_of(tool)
-    for name in () if described.get("additionalProperties") else arguments:  # others only where the schema says so
-        if name not in described.get("properties", {}):
+    closed = described.get("additionalProperties", False) is False  # others only where the schema says so
+    for name in arguments:
+        if closed and name not in described["properties"]:
             raise UnfitArguments(f'{tool.name} was not called: "{name}" does not fit (it takes no such argument).')
     if isinstance(schema, dict):
         fitting: dict[str, Any] = load_removable(FOREIGN).fit_arguments(tool, arguments)

@@ -129,7 +129,7 @@ def demand_schema(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool's JSON schema is none, or not that of an object."""
     from jsonschema import Draft202012Validator, SchemaError
 
-    schema = schema_of(tool)
+    schema: Any = tool.tool_call_schema
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -147,9 +147,7 @@ def fit_arguments(tool: BaseTool, arguments: Mapping[str, Any]) -> dict[str, Any
     except (TypeError, ValueError) as error:
         raise UnfitArguments(f"{tool.name} was not called: its arguments are not plain JSON values.") from error
     schema = schema_of(tool)
-    # a property may be `true`: anything
-    described = [item for item in schema.get("properties", {}).items() if isinstance(item[1], Mapping)]
-    fitting = {name: value["default"] for name, value in described if "default" in value} | plain
+    fitting = {name: value["default"] for name, value in schema["properties"].items() if "default" in value} | plain
     try:
         mistake = find_error(fitting, schema)
     except InvalidRequest as error:

@@ -76,7 +76,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     trace = _Trace(words, origin, tools, own=metadata_of(tool, "reach", "outward") == "own")
     roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
-    properties = schema_of(tool).get("properties", {})
+    properties = schema_of(tool)["properties"]
     return [
         name
         for name, value in arguments.items()

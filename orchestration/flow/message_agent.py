@@ -191,9 +191,8 @@ def _unanswered_calls(messages: Sequence[AnyMessage]) -> list[ToolCallDict]:
     # only the model's last message can have some; servers use an id twice
     last = max((place for place, message in enumerate(messages) if isinstance(message, AIMessage)), default=0)
     answered = {message.tool_call_id for message in messages[last:] if isinstance(message, ToolMessage)}
-    return (
-        [call for call in getattr(messages[last], "tool_calls", ()) if call["id"] not in answered] if messages else []
-    )
+    made = (call for message in messages[last : last + 1] for call in getattr(message, "tool_calls", ()))
+    return [call for call in made if call["id"] not in answered]
 
 
 def _unchecked_result(values: State, run: Run) -> Result:

@@ -150,7 +150,7 @@ def _patterns(tool: BaseTool) -> set[str]:
 
 
 def _properties(tool: BaseTool) -> dict[str, dict[str, Any]]:
-    return dict(schema_of(tool).get("properties", {}))
+    return dict(schema_of(tool)["properties"])
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[Any]:

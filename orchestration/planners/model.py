@@ -110,7 +110,7 @@ def shape_of(tools: Sequence[BaseTool]) -> dict[str, Any]:
 def _arguments(tool: BaseTool) -> dict[str, Any]:
     schema = schema_of(tool)
     reference = {"type": "string", "pattern": r"^\$[0-9]+\.[a-z_]+$"}
-    properties = {name: {"anyOf": [definition, reference]} for name, definition in schema.get("properties", {}).items()}
+    properties = {name: {"anyOf": [definition, reference]} for name, definition in schema["properties"].items()}
     return {**schema, "properties": properties, "required": [], "additionalProperties": False}
 
 

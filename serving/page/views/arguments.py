@@ -44,9 +44,10 @@ class Arguments:
     def __init__(self, schema: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         self._given = values
         self._fields: dict[str, tuple[ui.textarea, str, bool]] = {}
-        properties: Mapping[str, Any] = schema.get("properties") or {name: {} for name in values}
+        properties: Mapping[str, Any] = schema.get("properties") or {}
         with html.div().classes("fields"):
-            for name, declared in properties.items():
+            for name in dict.fromkeys([*properties, *values]):  # a schema may leave others open
+                declared = properties.get(name, {})
                 value = values.get(name)
                 # a number that is typed into a text, such as an order's, stays a text
                 is_text = isinstance(value, str) or (value is None and _takes_text(declared))

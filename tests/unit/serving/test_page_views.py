@@ -55,6 +55,11 @@ def test_an_untouched_argument_is_what_was_shown(given: object) -> None:
     assert Arguments({}, {"x": given}).values() == {"x": given}
 
 
+def test_an_argument_that_the_schema_leaves_open_is_kept_when_another_is_changed(client: Client) -> None:
+    form = Arguments({"properties": {"x": {}}, "additionalProperties": True}, {"x": 1, "other": "a"})
+    assert form.values() == {"x": 1, "other": "a"}
+
+
 def test_an_emptied_field_is_left_out(client: Client) -> None:
     form = Arguments({}, {"x": "text"})
     write(client, " \n")
