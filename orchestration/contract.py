@@ -101,7 +101,7 @@ class AgentParts(Context):
     spending: Any = None
     """`orchestration.run.spending.SqliteSpending`, or what books on quotas as well"""
     memory: Any = None
-    """`orchestration.flow.plans.AnswerMemory`"""
+    """`serving.http.answer_cache.AnswerCache`, or what recalls answers as it does"""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None
     """Returns attributes for the span of a finished answer. Called off the event loop."""
     facts: Any = None

@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from langchain_core.tools import BaseTool
 from typing_extensions import TypedDict
 
 from foundation.text.lexical import terms
-from foundation.types import Principal
 from orchestration.actions import ToolOutcome
 from orchestration.effects.calls import metadata_of
-from orchestration.events import Answer, Path
+from orchestration.events import Path
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.state import Result, State
@@ -42,19 +41,6 @@ class Recalled:
     text: str
     path: Path
     citations: tuple[Citation, ...]
-
-
-class AnswerMemory(Protocol):
-    """A cache of answers from documents, by tenant and permissions. Raises ComponentError: it cannot be reached."""
-
-    async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None: ...
-    async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
-        """Store an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
-        ...
-
-    def now(self) -> int:
-        """Return the ledger's current sequence, for `since` of `remember`."""
-        ...
 
 
 class Done(TypedDict):

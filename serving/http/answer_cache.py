@@ -59,7 +59,7 @@ async def forget(cache: Cache, tenant: str) -> int:
 
 
 class AnswerCache:
-    """See `orchestration.flow.plans.AnswerMemory`."""
+    """A cache of answers from documents, by tenant and permissions. Raises ComponentError: it cannot be reached."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class AnswerCache:
         self._erasures_seen: dict[str, int] = {}
 
     def now(self) -> int:
+        """Return the ledger's current sequence, for `since` of `remember`."""
         return self._ledger.sequence()
 
     async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
@@ -98,6 +99,7 @@ class AnswerCache:
         return None
 
     async def remember(self, answer: Answer, *, compose: str, principal: Principal, since: int) -> None:
+        """Store an answer for a while, unless the documents have changed since the ledger's sequence `since`."""
         sources = await asyncio.to_thread(self._sources, answer.citations, principal)
         if sources is None or await asyncio.to_thread(self.now) != since:
             return
