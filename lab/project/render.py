@@ -22,7 +22,6 @@ from typing import Any
 from foundation.components import PORTS
 from foundation.errors import InvalidSetting
 from lab.project.choices import Choices, read_optional, read_presets
-from lab.project.definitions import drop_unnamed
 from lab.project.prune import (
     CODE,
     left_out_of,
@@ -65,8 +64,6 @@ def render(tree: Path, folder: Path, choices: Choices, *, commit: str, origin: s
     _edit_texts(tree, folder, choices, left_out)
     for table in ("serving/cli/main.py", "serving/app.py"):
         _edit(folder / table, lambda text: _without_rows(text, modules))
-    if choices.only:
-        drop_unnamed(folder, [modules_of(tree, CODE)[name] for name in modules])
 
 
 def _paths_to_remove(

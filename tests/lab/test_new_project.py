@@ -21,7 +21,6 @@ from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
 from lab.project import new, prove
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
-from lab.project.definitions import drop_unnamed
 from lab.project.git import author_for, commit_all, succeeds
 from lab.project.new import check_name, check_parts
 from lab.project.prove import STARTS
@@ -154,24 +153,6 @@ def test_no_double_stays_that_no_test_uses(smallest: Path) -> None:
         for path in files
         if path.parent.name == "doubles" and not re.search(rf"doubles(?:\.| import .*\b){path.stem}\b", text)
     ] == []
-
-
-def test_what_only_gone_code_named_is_gone_and_the_rest_stays(tmp_path: Path) -> None:
-    (tmp_path / "foundation").mkdir()
-    (tmp_path / "gone.py").write_text("from foundation.a import alone, Base\nalone(Base, deep, 'kept_by_a_text')\n")
-    file = tmp_path / "project" / "foundation" / "a.py"
-    file.parent.mkdir(parents=True)
-    (tmp_path / "project" / "pyproject.toml").write_text("[tool.ruff]\nline-length = 120\n")
-    file.write_text(
-        '"""A."""\n\nimport json\nimport os\n\n# why it is so deep\nDEEP = os.sep\n\n\ndef alone(text):\n    return json.loads(text + DEEP)\n\n\n'
-        "class Base:\n    pass\n\n\nclass Heir(Base):\n    pass\n\n\ndef kept_by_a_text():\n    return Heir\n\n\ndef unheard_of():\n    pass\n"
-    )
-    (tmp_path / "project" / "stack.toml").write_text('use = "foundation.a:kept_by_a_text"\n')
-    drop_unnamed(tmp_path / "project", [tmp_path / "gone.py"])
-    assert file.read_text() == (
-        '"""A."""\n\n\n'
-        "class Base:\n    pass\n\n\nclass Heir(Base):\n    pass\n\n\ndef kept_by_a_text():\n    return Heir\n\n\ndef unheard_of():\n    pass\n"
-    )
 
 
 def declared(folder: Path) -> set[str]:
