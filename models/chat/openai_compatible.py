@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from inspect import signature
@@ -144,16 +145,23 @@ class OpenAICompatibleChat(ChatOpenAI):
             thoughts = delta.get("reasoning_content") or delta.get("reasoning")
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
-                call.setdefault("function", None)
+                function = call.setdefault("function", None) or {}
+                if isinstance(function.get("arguments"), dict):
+                    function["arguments"] = json.dumps(function["arguments"])
         made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
         if made and thoughts:  # LangChain leaves them out, and a model that thinks long would seem to be silent
             made.message.additional_kwargs["reasoning_content"] = str(thoughts)
         return made
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        for choice in getattr(response, "choices", None) or ():
+            for function in filter(None, (getattr(call, "function", None) for call in choice.message.tool_calls or ())):
+                if isinstance(function.arguments, dict):  # as some servers send them
+                    function.arguments = json.dumps(function.arguments)
         result = super()._create_chat_result(response, generation_info)
         for generation in result.generations:
-            reply: dict[str, Any] = {"content": generation.text}
+            refused = generation.message.additional_kwargs.get("refusal")
+            reply: dict[str, Any] = {"content": generation.text or refused}
             if generation.message.content == generation.text:  # else blocks, which no thoughts were left in
                 Thoughts().move(reply, last=True)
                 generation.message.content = generation.text = reply["content"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
@@ -74,10 +75,9 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
     message = cast("AIMessage", message_chunk_to_message(whole))
-    for block in message.content if isinstance(message.content, list) else ():
-        if (
-            isinstance(block, dict) and block.get("type") == "refusal"
-        ):  # what the model says instead, in OpenAI's Responses
+    for block in message.content:
+        # what the model says instead, in OpenAI's Responses
+        if isinstance(block, dict) and block.get("type") == "refusal":
             block |= {"type": "text", "text": block.get("refusal") or ""}
     # LangChain strings together what a server says twice, such as "stop" and "stop"
     said = [item for chunk in chunks for item in chunk.response_metadata.items()]
@@ -89,8 +89,13 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     # no arguments at all are none only where the reply was not cut off before them
     nothing = "" if is_cut_off(message) or is_filtered(message) else "{}"
     message.tool_calls, message.invalid_tool_calls = [], []
+    names: dict[Any, set[str]] = defaultdict(set)
+    for piece in (piece for chunk in chunks for piece in chunk.tool_call_chunks if piece["name"]):
+        names[piece["index"]].add(str(piece["name"]))
     for call in whole.tool_call_chunks:
-        name, call_id, text = call["name"] or "", call["id"], call["args"] or ""
+        # some servers say the same name with each piece
+        name = min(said_as) if len(said_as := names[call["index"]]) == 1 else call["name"] or ""
+        call_id, text = call["id"], call["args"] or ""
         # LangChain completes what was cut off, such as {"amount": 1 of {"amount": 1000}, and it would be carried out
         try:
             message.tool_calls.append(tool_call(name=name, args=read_object(text or nothing), id=call_id))

@@ -104,13 +104,12 @@ class DurableAgent(ABC):
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         """Return how the run begins, and its first state. Raises as `stream`."""
         question = self._check_question(request.question)
-        state = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
-        if state is not None:
-            return "cut off", state
+        cut_off = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
         compose = request.compose or self._settings.compose
-        state = fresh(question, compose, thread_id, principal, request.as_of)
+        state = cut_off or fresh(question, compose, thread_id, principal, request.as_of)
+        # also of a run that was cut off: what was refused then may be what the client sends otherwise now
         state["client"] = request.client.model_dump(mode="json")
-        return "new", state
+        return "cut off" if cut_off else "new", state
 
     def _check_question(self, question: str) -> str:
         most = self._settings.max_question_characters

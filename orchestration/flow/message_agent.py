@@ -98,10 +98,11 @@ class MessageAgent(DurableAgent):
         thread = await self._load_thread(thread_id)
         sent = frozenset(request.results)
         if thread.belongs_to(principal):
+            state = cast("State", {**thread.state, "client": request.client.model_dump(mode="json")})
             if thread.calls and sent == thread.calls:
-                return "results", cast("State", {**thread.state, "client": request.client.model_dump(mode="json")})
+                return "results", state
             if thread.unfinished and not thread.waits and thread_of(sent) == thread_id:
-                return "cut off", thread.state
+                return "cut off", state
         if request.thread_id:
             await self._demand_own_thread(thread_id, request.question, principal)
             raise InvalidRequest(

@@ -44,7 +44,6 @@ _CHARGED_S = 30.0
 # Tokens reserved for a reply whose length the call does not limit
 REPLY_TOKENS = 256
 
-
 # The current run; `None` outside of one
 run_at_work: ContextVar[Run | None] = ContextVar("run", default=None)
 Chunks = AsyncGenerator[AIMessageChunk, None]
@@ -110,7 +109,6 @@ class Run:
     plan: Plan | None = None
     results: dict[str, Result] = field(default_factory=dict)
     """Results of the steps that are done, by step id; they are the answer where a budget ends the run."""
-    """Passages that the last search found and no search before it."""
     partial: str = ""
     """The text of the last call of the chat model that broke off; empty where it ended."""
     loop: asyncio.AbstractEventLoop | None = None

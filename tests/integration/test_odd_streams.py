@@ -148,6 +148,31 @@ def test_calls_in_single_characters_between_each_other_and_under_one_id_are_two_
         assert answer["text"].startswith(TEXT.removesuffix(".")), answer
 
 
+def test_a_name_with_each_piece_and_arguments_as_an_object_are_one_call(serve: Serve) -> None:
+    def part(arguments: Any, call_id: str | None) -> dict[str, Any]:
+        function = {"name": "search_documents", "arguments": arguments}
+        return piece(tool_calls=[{"index": 0, "id": call_id, "type": "function", "function": function}])
+
+    written = '{"query": "weight"}'
+    letters = [[part(written[0], "a"), *(part(letter, other) for letter in written[1:])] for other in ("a", None)]
+    asked = [*letters, [part({"query": "weight"}, "a")]]
+    replies = answers(serve, *([stream(*parts, piece("tool_calls", USED)), *said(USED)] for parts in asked))
+    for answer in replies:
+        assert [step["name"] for step in answer["steps"]] == ["model", "search_documents", "model"], answer
+
+
+def test_a_limit_that_was_too_low_is_not_kept_when_the_same_is_asked_again(serve: Serve) -> None:
+    with serve(*said(USED)) as (client, provider):
+        thread = client.post("/v1/answers", json={"question": QUESTION}).json()["thread_id"]
+        body = {"model": "sixply", "messages": [{"role": "user", "content": "And how high?"}]}
+        body |= {"metadata": {"thread_id": thread}}
+        provider.behaviours[:] = [stream(piece("length", USED))]
+        assert client.post("/v1/chat/completions", json=body | {"max_tokens": 20}).status_code == 503
+        provider.behaviours[:] = said(USED)
+        again = client.post("/v1/chat/completions", json=body | {"max_tokens": 900})
+        assert (again.status_code, provider.requests[-1][2]["max_completion_tokens"]) == (200, 900), again.text
+
+
 def test_an_answer_that_was_filtered_away_does_not_end_its_conversation(serve: Serve) -> None:
     with serve(stream(piece(content=TEXT), piece("stop", USED))) as (client, provider):
         thread = client.post("/v1/answers", json={"question": QUESTION}).json()["thread_id"]
@@ -190,16 +215,25 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(ser
     assert [answer["text"] for answer in replies] == [TEXT, TEXT, *map(str.strip, other)]
 
 
-async def test_thoughts_are_no_part_of_a_reply_that_comes_whole(serve: Serve, tmp_path: Path) -> None:
+async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_call(
+    serve: Serve, tmp_path: Path
+) -> None:
     del serve
-    message = {"role": "assistant", "content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}
-    reply = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
-    reply |= {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    with FaultyProvider(garbage(json.dumps(reply).encode(), "application/json")) as provider:
-        options = {"model": "a-strong-one", "base_url": f"{provider.url}/v1", "api_key": "a key"}
-        model = load("models.chat", Part(use="openai_compatible", **options), Context(data_dir=tmp_path))
-        (generation,) = (await model._agenerate([HumanMessage("Hello?")])).generations
-    assert (generation.text, generation.message.text) == (TEXT, TEXT)
+    call = {"id": "a", "type": "function", "function": {"name": "weigh", "arguments": {"parcel": 7}}}
+    messages: list[tuple[dict[str, Any], str]] = [
+        ({"content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}, TEXT),
+        ({"content": None, "refusal": "I may not say."}, "I may not say."),
+        ({"content": None, "tool_calls": [call]}, ""),
+    ]
+    for message, text in messages:
+        reply = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
+        reply |= {"choices": [{"index": 0, "message": {"role": "assistant"} | message, "finish_reason": "stop"}]}
+        with FaultyProvider(garbage(json.dumps(reply).encode(), "application/json")) as provider:
+            options = {"model": "a-strong-one", "base_url": f"{provider.url}/v1", "api_key": "a key"}
+            model = load("models.chat", Part(use="openai_compatible", **options), Context(data_dir=tmp_path))
+            (generation,) = (await model._agenerate([HumanMessage("Hello?")])).generations
+        assert (generation.text, generation.message.text) == (text, text)
+        assert [made["args"] for made in generation.message.tool_calls] == [{"parcel": 7}] * ("tool_calls" in message)
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
