@@ -85,7 +85,7 @@ _ASKS = re.compile(
     r"|(?:please\s+)?(?:tell me|let me know|explain)\s",
     re.IGNORECASE,
 )
-_OWNED = re.compile(r"\b(?:its|their)\s+(\w+)", re.IGNORECASE)
+_OWNED = re.compile(r"\b(?:its|their)\s+(\w+(?:\s+\w+)?)", re.IGNORECASE)
 # Least words of a question that stands alone; "and how long?" belongs to the part before it
 _ALONE = 4
 _THEN = re.compile(r"\bthen\b|\bafter(?:wards| that)\b", re.IGNORECASE)
@@ -317,8 +317,8 @@ def _own(piece: _Part, question: str, whole: _Part, before: Sequence[BaseTool]) 
     if not piece.asks or not (before and whole.tool is not None and POINTS.search(piece.text)):
         return piece.asks
     # "its warranty" is in no result of a tool that speaks of none
-    about = " ".join([before[-1].description, *metadata_texts(before[-1], "examples")])
-    return not all(terms(noun) <= terms(about) for noun in _OWNED.findall(piece.text))
+    about = terms(" ".join([before[-1].description, *metadata_texts(before[-1], "examples")]))
+    return any(about.isdisjoint(asked) for noun in _OWNED.findall(piece.text) if (asked := terms(noun)))
 
 
 def _longer(part: _Part, piece: _Part, question: str) -> _Part:

@@ -72,7 +72,7 @@ def read_descriptions(file: Path, present: Container[str], names: Collection[str
     if lost := sorted(name for name in described if name not in present):
         near = difflib.get_close_matches(lost[0], names, n=1)
         raise InvalidRequest(
-            f"{file.name} describes {lost[0]}, which is not in the folder. Correct the path: the file it was meant for would "
+            f"{file} describes {lost[0]}, which is not in the folder. Correct the path: the file it was meant for would "
             f"be read without its tenant and groups." + (f' Did you mean "{near[0]}"?' if near else "")
         )
     return described

@@ -210,6 +210,8 @@ async def test_a_question_about_a_rule_is_told_from_a_request(
         ("Where is QM-10042, and how long is the warranty of the QP-5?", ["look_up find_order", "answer"]),
         ("Where is QM-10042, and how long is its warranty?", ["look_up find_order", "answer"]),
         ("Where is QM-10042, and what is its price?", ["look_up find_order"]),
+        ("Where is QM-10042, and what is its current status?", ["look_up find_order"]),
+        ("Where is QM-10042, and how much was its total price?", ["look_up find_order"]),
         ("What was in order QM-10040 and what did it cost?", ["look_up find_order"]),
         ("Refund QM-10017 and QM-10018, please.", ["act refund", "act refund"]),
         ("Track order QM-10017 and then refund it", ["look_up find_order", "act refund after 1"]),
