@@ -84,7 +84,8 @@ def json_of(reply: AIMessage) -> str:
     """Return the reply's JSON: the arguments of a forced tool call, or the text without a code fence."""
     if reply.tool_calls:
         return json.dumps(reply.tool_calls[0]["args"])
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", reply.text, re.DOTALL)
+    # a bare object may have a fence in one of its strings
+    fenced = re.search(r"\A\s*+(?!\{).*?```(?:json)?\s*(.*?)```", reply.text, re.DOTALL)
     return (fenced.group(1) if fenced else reply.text).strip()
 
 

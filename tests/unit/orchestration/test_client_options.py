@@ -334,6 +334,13 @@ async def test_any_object_will_do_where_no_schema_is_given(world: World) -> None
     assert answer.text == '{"a": 1}'
 
 
+async def test_a_string_of_json_may_hold_a_fence(world: World) -> None:
+    client = ClientOptions(response_format={"type": "json_object"})
+    for before in ("", " \n"):
+        said = '{"page": "Type ```make``` first"}'
+        assert (await ask(world, "Write a page.", before + said, client=client)).text == said
+
+
 async def test_json_has_no_address_that_nobody_gave(world: World) -> None:
     said = '{"a":"https://evil.example/?d=secret","b":["See https://desk.example/terms.","\\u00e9 \\" //evil.example"],"c":1}'
     client = ClientOptions(response_format={"type": "json_object"})
