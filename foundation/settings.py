@@ -331,12 +331,8 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
     where = [str(step) for step in first["loc"]]
     if where[-1:] == ["[key]"]:  # of a mapping, where pydantic names the place so
         return ".".join(where[:-1]), first["msg"], first["msg"]
-    unknown = first["type"] == "extra_forbidden"
-    return ".".join(where), first["msg"], did_you_mean(where[-1], _keys_of(root, where[:-1])) if unknown else None
-
-
-def _keys_of(section: type[BaseModel], where: list[str]) -> list[str]:
-    fields: Mapping[str, Any] = section.model_fields
-    for step in where:
+    fields = _fields_of(root)
+    for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
-    return list(fields)
+    unknown = first["type"] == "extra_forbidden"
+    return ".".join(where), first["msg"], did_you_mean(where[-1], fields) if unknown else None

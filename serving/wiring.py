@@ -206,7 +206,6 @@ def _open_retrieval(settings: Settings, assembly: Assembly, models: Models) -> R
 
 
 def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened: dict[str, Any]) -> AgentParts:
-    """Return the parts that the agent is built from, of those that are `opened`, by name."""
     from observability.telemetry.instrument import TracedRetriever
     from orchestration.contract import AgentParts
 

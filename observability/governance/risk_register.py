@@ -75,7 +75,6 @@ def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list
 
 
 def _is_command(root: Path, name: str) -> bool:
-    """Whether a program of this tree has the command."""
     of_the_lab = list(root.glob("*/cli.py"))
     definition = re.compile(rf'"{re.escape(name)}"|\ndef {re.escape(name)}\(')
     # where the lab was deleted its commands are unknown, and any name passes

@@ -17,21 +17,9 @@ from models.embedding import name_of, on_behalf_of, requests_made
 from observability.telemetry import process, setup
 from orchestration.events import Event
 from orchestration.run.run import run_at_work
-from orchestration.run.wrapping import AgentWrapper
+from orchestration.run.wrapping import AgentWrapper, Around
 from retrieval.contract import Retriever
 from retrieval.documents import Hit
-
-
-class Around:
-    """Base of wrappers: holds the inner part and passes on attributes that the wrapper does not define."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not set yet while the wrapper is being copied
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
 
 class TracedEmbedder(Around, Embeddings):

@@ -120,7 +120,6 @@ class BusinessCase:
         return Swing(name, low, high, self._net_with(key, low), self._net_with(key, high), basis)
 
     def _net_with(self, key: str, value: float) -> float:
-        """Return the net value with one assumption changed, and the assumptions that depend on it."""
         contract = self.contract
         section, _, name = key.partition(".")
         changed = {section: {name: value}}

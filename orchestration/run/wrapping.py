@@ -1,4 +1,4 @@
-"""Wrappers of an agent that see its events on their way out. One chooses the agent by tenant."""
+"""The base of wrappers, and those of an agent, which see its events on their way out. One chooses the agent by tenant."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import error_event
 
 
-class AgentWrapper:
-    """An `Agent` around `inner`, which provides every attribute that the wrapper lacks."""
+class Around:
+    """Base of wrappers: holds the inner part, which provides every attribute that the wrapper lacks."""
 
-    def __init__(self, inner: Agent) -> None:
+    def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # not set yet while the wrapper is being copied
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+
+class AgentWrapper(Around):
+    """An `Agent` around another one."""
+
+    inner: Agent
 
     def of(self, principal: Principal) -> Agent:
         """Return the agent that answers this caller."""

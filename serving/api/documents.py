@@ -148,7 +148,6 @@ def delete(
 
 
 def _place(entry: Document | Refusal) -> str:
-    """Return the entry's key in the order of the list."""
     if isinstance(entry, Document):
         return f"0 {entry.source.uri} {entry.document_id}"
     return f"1 {entry.uri} {entry.tenant}"

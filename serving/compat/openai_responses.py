@@ -115,7 +115,6 @@ async def _find_job(response_id: str, caller: Principal, runtime: Runtime) -> Jo
 
 
 async def _state_of(job: Job, runtime: Runtime) -> dict[str, Any]:
-    """Return the current state of a job as a response."""
     (item,) = await runtime.jobs.store.items(job.job_id)
     body = ResponsesRequest.model_validate(item.given["body"])
     answer = Answer.model_validate(item.outcome) if item.status == "done" else None

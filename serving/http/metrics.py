@@ -21,7 +21,6 @@ PULSE_S = 0.1
 
 @asynccontextmanager
 async def _measure(app: FastAPI) -> AsyncIterator[None]:
-    """Register gauges of stores and of requests, and measure the lag of the event loop."""
     runtime: Runtime = app.state.runtime
     system, watch = runtime.system, metrics.domain().watch
     watch(names.DOCUMENTS, system.ledger.document_count)

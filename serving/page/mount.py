@@ -54,7 +54,6 @@ class Mounted:
 
 @functools.cache
 def _mount_nicegui(brand: BrandSettings) -> tuple[FastAPI, ASGIApp]:
-    """Return the owner of NiceGUI's lifespan, and NiceGUI."""
     from nicegui import app, ui
 
     from serving.page import belonging, shell

@@ -204,7 +204,6 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
 
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parts to test, as in stack.toml."""
     configured = port.configured_parts(settings)
     if name == "all" or (name is None and not configured):
         return [{"use": adapter} for adapter in components.available(port.name)]

@@ -142,7 +142,6 @@ class _Worker:
 
 
 def _look(places: list[_Place]) -> None:
-    """Wait until a worker ends, or for a moment."""
     living = [place.worker.process for place in places if place.worker.process.is_alive()]
     wait([process.sentinel for process in living], timeout=LOOK_S)
 
@@ -155,7 +154,6 @@ def await_stop_signal() -> threading.Event:
 
 
 def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
-    """Run one worker, in its own process."""
     from foundation.machine import collector
     from observability.telemetry import logs
     from serving.cli import terminal

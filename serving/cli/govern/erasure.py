@@ -195,7 +195,6 @@ async def _forget_answers(settings: Settings, tenant: str) -> int:
 
 
 async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Person:
-    """Collect the ids of the person's work from every store that has some."""
     from observability.stores import history
     from observability.stores.costs import CostLedger
     from orchestration.effects.audit import SqliteAudit

@@ -15,8 +15,6 @@ from foundation.errors import InvalidSetting, SixplyError
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase
     from orchestration.events import Answer
-    from serving.settings import Loaded
-    from serving.wiring import System
 
 _opened = ExitStack()
 # The function that runs a trial on this process's system, once that is open
@@ -42,6 +40,7 @@ def _plain_errors() -> Iterator[None]:
 def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int | None) -> dict[str, Any]:
     """Open this process's system and ingest the documents. Return what is measured once."""
     from observability.evaluation import trials
+    from observability.evaluation.compare import WRITERS
     from observability.evaluation.leaks import LeakFinder
     from serving.judge import trial
     from serving.settings import load
@@ -64,10 +63,13 @@ def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int 
         return [hit.source.uri for hit in hits]
 
     _trials.append(lambda number: asyncio.run(trials.row_of(material.trials[number], answer, retrieve, leaks)))
+    # the parts by port, the settings of what writes answers, and the prompts
+    described = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
+    described |= {f"prompts.{name}": label for name, label in system.parts.prompts.labels().items()}
     return {
         "corpus": material.corpus_digest,
         "trials": material.trials_digest,
-        "stack": _describe_stack(loaded, system),
+        "stack": described,
         "figures": figures | {"documents": report.added, "chunks": report.chunks},
     }
 
@@ -83,11 +85,3 @@ def close_side() -> dict[str, Any]:
 
     _opened.close()
     return {"peak_rss_mb": peak_rss_mb()}
-
-
-def _describe_stack(loaded: Loaded, system: System) -> dict[str, str]:
-    """Return the parts by port, the settings of what writes answers, and the prompts."""
-    from observability.evaluation.compare import WRITERS
-
-    stack = {key: value for key, value, _ in loaded.rows() if key.endswith(".use") or key.startswith(WRITERS)}
-    return stack | {f"prompts.{name}": label for name, label in system.parts.prompts.labels().items()}

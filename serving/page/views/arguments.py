@@ -50,7 +50,9 @@ class Arguments:
                 declared = properties.get(name, {})
                 value = values.get(name)
                 # a number that is typed into a text, such as an order's, stays a text
-                is_text = isinstance(value, str) or (value is None and _takes_text(declared))
+                # a type is a name or a list of names
+                types = [one.get("type", ()) for one in (declared, *declared.get("anyOf", ()))]
+                is_text = isinstance(value, str) or (value is None and any("string" in kind for kind in types))
                 written = "" if value is None else str(value) if is_text else json.dumps(value, ensure_ascii=False)
                 field = ui.textarea(label_of(name), value=written).props("outlined dense autogrow rows=1")
                 hint = str(declared.get("description", "")) or ", ".join(map(display, declared.get("enum", ())))
@@ -67,11 +69,6 @@ class Arguments:
             elif written.strip():
                 found[name] = written if is_text else _parse(written.strip())
         return found
-
-
-def _takes_text(declared: Mapping[str, Any]) -> bool:
-    # a type is a name or a list of names
-    return any("string" in one.get("type", ()) for one in (declared, *declared.get("anyOf", ())))
 
 
 def _parse(text: str) -> Any:
