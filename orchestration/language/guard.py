@@ -36,7 +36,7 @@ _ADDRESS = re.compile(
     r"|(?<![a-z0-9])(?:https?|wss?|ftps?|file):(?=[^\s,;.])"  # with any number of slashes, which browsers forgive
     r"|(?<![a-z0-9])(?:javascript|vbscript|blob|mailto|tel|sms):(?=\S)|(?<![a-z0-9])data:[\w/+.-]*[,;]"
     r"|(?<![\w:/])/{2,}(?=[\w-]+\.|localhost|\[)|(?<=\()/{2,}(?=\w)"  # of the scheme of the page that shows it
-    r"|(?<=\]\()<?[a-z][a-z0-9+.-]{1,20}:(?=\S)"  # of any scheme, as the target of a link in Markdown
+    r"|(?<=\]\()<?[a-z][a-z0-9+.-]{1,20}:(?=[^\s:])"  # of any scheme, as the target of a link in Markdown; calls[i](std::x) is C++
     r"|(?<![\w.])www\."
     rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=(?::\d{{1,5}})?[/?#]{{1,3}}\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
 )

@@ -107,6 +107,7 @@ def test_a_foreign_address_is_removed_however_it_is_written() -> None:
         "data: 5, tel: see below, Mr. Quill's file: unknown.",
         "50%25 of R&D at A&amp;B, path C:\\temp and src/a.py.",
         "Dr.Smith said 2026.11 was v3.2.1/4.",
+        "calls[i](std::move(x)) and calls[0](f, 3:1)",
     ],
 )
 def test_what_is_cited_or_no_address_stays_to_the_letter(text: str) -> None:
