@@ -162,9 +162,6 @@ class Call:
         """The id of its approval, derived from the key, so that it is requested once and serves no other call."""
         return f"ap-{self.key[:32]}"
 
-    def metadata_value(self, name: str, default: Any) -> Any:
-        return metadata_of(self.tool, name, default)
-
 
 def keep_plain(artifact: Any) -> Any:
     """Return the artifact where it is plain JSON, else `None`: what is stored must be readable after a restart."""
@@ -218,7 +215,7 @@ def fail(call: Call, reason: Literal["tool", "timeout", "unknown"], text: str) -
 
 
 def advise_after_failure(call: Call) -> str:
-    effect = call.metadata_value("effect", True)
+    effect = metadata_of(call.tool, "effect", True)
     return "Whether it happened is unknown; it is not tried again, a person must look." if effect else "Try again."
 
 

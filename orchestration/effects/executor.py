@@ -163,14 +163,14 @@ class Executor(Decisions):
         return ToolOutcome(tool=tool, status="denied", content=content, reason=reason, rule=rule or RULES[reason])
 
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
-        if not call.metadata_value("effect", True):
+        if not metadata_of(call.tool, "effect", True):
             return await self._invoke(call, {})
         approval_id = approval.approval_id if approval else call.approval_id  # an equal call may have been decided on
         # the stored one counts, never the one in the caller's hand
         stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
-        if stored is not None and call.metadata_value("completed", None):
+        if stored is not None and metadata_of(call.tool, "completed", None):
             # as settled then, since the effect may have changed the data
             call = fill_open_arguments(call, stored.arguments)
         refusal = find_mismatch(call, stored)
@@ -199,8 +199,8 @@ class Executor(Decisions):
 
     async def _ask(self, call: Call, reasons: Sequence[str]) -> ToolOutcome:
         """Request an approval, or refuse where the effect is forbidden or impossible."""
-        completed: Completion | None = call.metadata_value("completed", None)
-        preview: Preview = call.metadata_value("preview", None) or (lambda *_: describe_call(call))
+        completed: Completion | None = metadata_of(call.tool, "completed", None)
+        preview: Preview = metadata_of(call.tool, "preview", None) or (lambda *_: describe_call(call))
         try:
             if completed:
                 call = fill_open_arguments(call, await asyncio.to_thread(completed, call.arguments, call.principal))
@@ -247,7 +247,7 @@ class Executor(Decisions):
         try:
             stored = await self._effects.begin(call.key, call.tool.name, call.hash, call.principal)
         except Conflict as error:
-            if not call.metadata_value("idempotent", False):
+            if not metadata_of(call.tool, "idempotent", False):
                 return fail(call, "unknown", str(error))
             stored, begun_before = None, True  # in a run cut off; the tool itself keeps the key from acting twice
         if stored is not None:
@@ -281,7 +281,7 @@ class Executor(Decisions):
         request = {"type": "tool_call", "id": call.key, "name": call.tool.name, "args": call.arguments}
         config = {"configurable": {"principal": call.principal, **extra}}
         try:
-            async with asyncio.timeout(call.metadata_value("timeout_s", TIMEOUT_S)):
+            async with asyncio.timeout(metadata_of(call.tool, "timeout_s", TIMEOUT_S)):
                 message: ToolMessage = await call.tool.ainvoke(request, config)  # type: ignore[arg-type]
         except TimeoutError:
             return fail(call, "timeout", f"{call.tool.name} did not end in time. {advise_after_failure(call)}")
@@ -299,7 +299,7 @@ class Executor(Decisions):
 
     async def _forbidden(self, call: Call) -> ToolOutcome | None:
         """Return a refusal where the tool's `forbidden` rule forbids the effect now, or fails; else `None`."""
-        prohibition: Prohibition = call.metadata_value("forbidden", None) or (lambda *_: None)
+        prohibition: Prohibition = metadata_of(call.tool, "forbidden", None) or (lambda *_: None)
         try:
             violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)
         except ToolException as error:

@@ -69,9 +69,7 @@ def _value_in(question: str, whole: str, name: str, schema: Mapping[str, Any], *
 
 
 def by_pattern(question: str, pattern: str) -> str | None:
-    """Raises:
-    InvalidRequest: the search took too long.
-    """
+    """Return what fits in its first spelling that does; `None` where nothing does. Raises InvalidRequest: it took too long."""
     match = in_time(pattern, partial(regex.search, _as_word(pattern), question, regex.IGNORECASE))
     spellings = (match.group(), match.group().upper(), match.group().lower()) if match else ()
     return next((text for text in spellings if in_time(pattern, partial(regex.fullmatch, _bare(pattern), text))), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, ToolOutcome
+from orchestration.effects.calls import metadata_of
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Ruling
 
@@ -95,7 +96,7 @@ class GrantsAnything(Executor):
 
 class TreatsUndeclaredToolsAsHarmless(Executor):
     async def _carry_out(self, call: Any, approval: Approval | None) -> ToolOutcome:
-        if not call.metadata_value("effect", False):
+        if not metadata_of(call.tool, "effect", False):
             return await self._invoke(call, {"idempotency_key": call.key})
         return await super()._carry_out(call, approval)
 
