@@ -37,10 +37,8 @@ class Quota:
 
 @runtime_checkable
 class Cache(Protocol):
-    """Safe under concurrent calls, from any event loop. Texts and bytes come back unchanged.
-
-    Raises, from every method but `close`:
-        StoreUnavailable: the server is unreachable or too slow, or the cache was closed.
+    """Safe under concurrent calls, from any event loop. Texts and bytes come back unchanged. Every method but `close` raises
+    StoreUnavailable: the server is unreachable or too slow, or the cache was closed.
     """
 
     async def get(self, tenant: str, key: str) -> bytes | None:

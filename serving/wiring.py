@@ -106,9 +106,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
 
 def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
-    """Open the layers, each with the parts of those before it. The agent is wrapped, innermost first: kill switches, audit,
-    counting, quotas.
-    """
+    # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
     from foundation.stores.erasures import Erasures
     from models.pricing import identity
     from observability.build import open_observability

@@ -177,9 +177,7 @@ def without_time_limit(connection: Connection) -> Iterator[None]:
 
 
 def _giving_up_after(seconds: float) -> type[Connection]:
-    """Return a connection class that gives up after `seconds`. The server ends slow statements itself, but psycopg
-    would wait for a silent server for ever.
-    """
+    # the server ends slow statements itself, but psycopg would wait for a silent server for ever
     import psycopg
     from psycopg import errors
 

@@ -1,9 +1,7 @@
 """A deterministic embedder for tests: words and character trigrams, hashed into a few hundred dimensions.
 
-It knows spelling and nothing of meaning. Texts that share words are near each other, which is enough to test storage,
-filters and ranking without loading a model. Do not judge retrieval by it.
-
-The method is feature hashing with signs (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009).
+Texts that share words are near each other, which is enough to test storage, filters and ranking; do not judge retrieval by it.
+Feature hashing with signs: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """A judge of entailment by the system's own chat model, which gives a number for each sentence (LLM as a judge).
 
-    [models.entailment]
-    use = "chat"
-
 One call per pair, of some ten tokens beyond the texts. For strong chat models and few answers; the bundled one cannot
 do it. Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 2023, on what such judges get wrong.
 """

@@ -1,12 +1,8 @@
 """A reranker by MaxSim over the token vectors of the system's own embedder, without a second model.
 
-    [models.reranker]
-    use = "late_interaction"
-
 Each token of the query looks for its nearest token in the text; the mean of those cosines is the score: Khattab and
-Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT", SIGIR 2020. It
-costs the embedding of every text that is reranked. The bundled model loses by it; choose it with an
-embedder that was trained for token vectors.
+Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT", SIGIR 2020.
+It costs the embedding of every text. The bundled model loses by it; choose it with an embedder that was trained for token vectors.
 """
 
 from __future__ import annotations

@@ -102,9 +102,7 @@ def layer_bill(spans: Sequence[SpanRow], charges: Iterable[Charge]) -> Bill:
 
 
 def _acts(spans: Sequence[SpanRow]) -> list[SpanNode]:
-    """Return the longest root, with all other roots (a caller's lost parent, a detached task) below it, followed by
-    agents that resumed after it had ended.
-    """
+    # the longest root, with other roots (a lost parent, a detached task) below it, then agents that resumed after it had ended
     roots = [part for root in tree(spans) for part in _apart(root)]
     roots.sort(key=lambda node: (node.span.start_ns - node.span.end_ns, node.span.start_ns))
     if not roots:

@@ -1,10 +1,4 @@
-"""A planner with one plan for every request: ask the documents.
-
-    [orchestration.planner]
-    use = "fixed"
-
-It decides nothing, so no words can mislead it; no tool is ever called.
-"""
+"""A planner with one plan for every request: ask the documents. No words can mislead it; no tool is ever called."""
 
 from __future__ import annotations
 

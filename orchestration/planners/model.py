@@ -1,8 +1,5 @@
 """A planner by the chat model, under a JSON schema that allows only our tools and their arguments.
 
-    [orchestration.planner]
-    use = "model"
-
 The executor checks every call as usual. After a failure the model may plan again once; it is told in our words which
 steps failed and how, never a tool's text.
 """

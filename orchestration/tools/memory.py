@@ -1,12 +1,6 @@
 """Tools to remember facts about the caller, to list them, and to forget them.
 
-    [[orchestration.tools]]
-    use = "memory"
-
-    # policy.toml
-    unasked = ["remember", "forget"]
-
-With `unasked`, facts in the person's own words are remembered at once; anything else needs an approval.
+With `unasked = ["remember", "forget"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
 """
 
 from __future__ import annotations
