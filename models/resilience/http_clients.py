@@ -92,7 +92,7 @@ def bounded_stream(stream: Any, most: int) -> Any:
         left -= len(part)
         if left < 0:
             raise UpstreamMalformed(
-                f"A model server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
+                f"A server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
             )
         return part
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from functools import wraps
-from typing import Any
 
 from foundation import names
 from foundation.errors import ComponentError
@@ -37,25 +35,8 @@ NEAREST = 3
 NEAR = 0.75
 # Searches in other words for evidence that is too thin
 REWRITES = 1
-SEVERAL = 2
 
 Work = Callable[[PlannedState, Run], Awaitable[tuple[PlannedState, str]]]
-
-
-def _fails_alone(work: Callable[[Any, PlannedState, Run], Awaitable[tuple[PlannedState, str]]]) -> Any:
-    """Decorate a document step: where the plan has other steps, its failure does not fail them."""
-
-    @wraps(work)
-    async def step(self: DocumentSteps, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
-        try:
-            return await work(self, state, run)
-        except ComponentError as error:
-            if len(state["plan"]["steps"]) < SEVERAL:
-                raise
-            run.note(f"the documents could not be asked: {error.code}")
-            return {"part": as_result("failed", "error", error.public)}, error.code
-
-    return step
 
 
 class DocumentSteps:
@@ -99,7 +80,6 @@ class DocumentSteps:
         with suppress(ComponentError):
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
-    @_fails_alone
     async def retrieve(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         queries = [state["query"], *(state.get("legs") or [])]
         searched = await asyncio.gather(*(run.search(query) for query in queries))
@@ -108,7 +88,6 @@ class DocumentSteps:
         run.hits = [*(run.hits or ()), *fresh]
         return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
 
-    @_fails_alone
     async def grade(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
         question = state.get("document_question", state["question"])
@@ -162,7 +141,6 @@ class DocumentSteps:
             run.note(f"incomplete: the language model broke off ({error.code})")
             return draft
 
-    @_fails_alone
     async def verify(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = run.evidence if run.evidence is not None else await self._evidence(state, run)
         draft = run.draft or draft_extractive(state["query"], evidence)

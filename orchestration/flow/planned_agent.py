@@ -24,7 +24,7 @@ from orchestration.answers.compose import draft_extractive, render
 from orchestration.contract import AgentParts, Planner
 from orchestration.events import Answer, Step
 from orchestration.flow.base_agent import Begin, DurableAgent
-from orchestration.flow.document_steps import SEVERAL, DocumentSteps, Work
+from orchestration.flow.document_steps import DocumentSteps, Work
 from orchestration.flow.plans import (
     REPLANNED,
     Done,
@@ -74,7 +74,7 @@ class Steps(DocumentSteps):
         state = cast("PlannedState", {**state, "known": [fact.model_dump(mode="json") for fact in facts]})
         question = self._full_question(state)
         plan = await self._make_plan(question, run)
-        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < SEVERAL else f"{_outline(plan)}: {plan.reason}"
+        detail = f"{plan.route}: {plan.reason}" if len(plan.steps) < 2 else f"{_outline(plan)}: {plan.reason}"
         ended = self._immediate_result(plan, state, run)
         before = (state.get("clarifying") or {}).get("asked", "") if self._completes_request(state) else ""
         asked = f"{before}\n{state['question']}".strip()
@@ -297,7 +297,14 @@ async def run_step(name: str, work: Work, state: PlannedState, run: Run) -> Plan
     crash_point(f"{name}_begun")
     run.budget.step()
     with run.watch(name) as watch, span(name, layer="orchestration", attributes={names.STEP: name}):
-        update, watch.detail = await work(state, run)
+        try:
+            update, watch.detail = await work(state, run)
+        except ComponentError as error:
+            # where the plan has other steps, they do not fail with the documents
+            if name not in ("retrieve", "grade", "verify") or len(state["plan"]["steps"]) < 2:
+                raise
+            run.note(f"the documents could not be asked: {error.code}")
+            update, watch.detail = {"part": as_result("failed", "error", error.public)}, error.code
         watch.outcome = _outcome(update)
     crash_point(f"{name}_done")
     return {**update, "steps": [done.model_dump() for done in run.steps]}

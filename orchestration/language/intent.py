@@ -135,20 +135,7 @@ _QUOTED = re.compile(r"“[^”]*(?:”|\Z)|„[^“”\"]*(?:[“”\"]|\Z)|«[
 # Words that begin a new request, whatever the clause before it is
 _ANEW = re.compile(r"\b(?:please|instead|i|we)\b", re.IGNORECASE)
 # Verbs that ask for the contrary of what follows, unless a tool serves that verb
-_REVERSES = (
-    "stop",
-    "cancel",
-    "undo",
-    "revoke",
-    "withdraw",
-    "avoid",
-    "refuse",
-    "decline",
-    "reject",
-    "deny",
-    "forget",
-    "ignore",
-)
+_REVERSES = re.compile(r"\b(?:stop|cancel|undo|revoke|withdraw|avoid|refuse|decline|reject|deny|forget|ignore)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +184,7 @@ def reverses(text: str, own: Collection[str]) -> bool:
     (True, False)
     """
     folded, own_words = text.casefold(), " ".join(own).casefold()
-    return any(
-        re.search(rf"\b{verb}", folded) is not None and verb not in own_words and not _DOUBLE.search(folded)
-        for verb in _REVERSES
-    )
+    return any(verb not in own_words for verb in _REVERSES.findall(folded)) and not _DOUBLE.search(folded)
 
 
 def _of_sentence(text: str, start: int, end: int, own: Collection[str]) -> Iterator[tuple[Clause, bool]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,8 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
 from foundation.components import Context
-from foundation.errors import InvalidSetting
+from foundation.errors import InvalidSetting, UpstreamMalformed
+from models.resilience.http_clients import clients
 from orchestration.effects.foreign_tools import (
     Call,
     ForeignOptions,
@@ -76,15 +77,13 @@ class Operation:
 
 
 def build(options: Options, context: Context) -> ToolSet:
-    import httpx2
-
     fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
     spec = context.stack_dir / options.spec
     operations = {operation.name: operation for operation in read_operations(spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
-    client = httpx2.Client(
-        base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
-    )
+    waits, most = options.timeout_s, options.max_bytes
+    client, _ = clients(connect_s=waits, read_s=waits, keep_alive=True, max_bytes=most)
+    client.base_url, client.headers = options.base_url.rstrip("/"), {**client.headers, **headers}
 
     def make(theirs: Operation) -> BaseTool:
         described: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
@@ -218,15 +217,15 @@ def _send(  # noqa: PLR0917 - what a call consists of
 
     request = _request(client, operation, arguments, key)
     try:
-        response = client.send(request, stream=True)
-        body = _read_limited(response, options.max_bytes)
+        response = client.send(request)
     except httpx2.ConnectError as error:
         raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, UpstreamMalformed) as error:
         if effect:
             raise UnclearOutcome(type(error).__name__) from error
-        raise ToolException(f"{options.name} did not answer ({type(error).__name__}).") from error
-    return _outcome(operation, options.name, response.status_code, body, effect=effect)
+        why = str(error) if isinstance(error, UpstreamMalformed) else f"It did not answer ({type(error).__name__})."
+        raise ToolException(f"{options.name} could not be read. {why}") from error
+    return _outcome(operation, options.name, response.status_code, response.content, effect=effect)
 
 
 def _request(
@@ -260,16 +259,6 @@ def _request(
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read_limited(response: httpx2.Response, limit: int) -> bytes:
-    read = bytearray()
-    with closing(response):
-        for chunk in response.iter_bytes():
-            read += chunk
-            if len(read) > limit:
-                raise ToolException(f"The response is longer than {limit:,} bytes, so it was not read.")
-    return bytes(read)
 
 
 def _outcome(operation: Operation, source: str, status: int, body: bytes, *, effect: bool) -> tuple[str, Any]:

@@ -182,7 +182,7 @@ def api_of(depot: Depot) -> FastAPI:
         depot.orders[idempotency_key] = order
         if order.lamp == "broken":
             raise HTTPException(500, "lost in the depot")
-        return {"ordered": order.pieces}
+        return {"ordered": order.pieces} | ({"note": "x" * 5000} if order.lamp == "chatty" else {})
 
     @app.put("/shelves", operation_id="count_shelves")
     def count_shelves(counts: list[int]) -> dict[str, Any]:
@@ -290,15 +290,16 @@ def test_a_body_that_may_be_left_out_or_shares_a_name_with_a_parameter_stays_who
     }
 
 
-async def test_an_effect_that_ends_in_a_server_error_is_of_unknown_fate(served: World) -> None:
-    outcome = await approved(served, served.executor(), "depot_place_order", {"lamp": "broken", "pieces": 1})
+@pytest.mark.parametrize("lamp", ["broken", "chatty"])
+async def test_an_effect_that_ends_in_an_error_or_an_endless_reply_is_of_unknown_fate(served: World, lamp: str) -> None:
+    outcome = await approved(served, served.executor(), "depot_place_order", {"lamp": lamp, "pieces": 1})
     assert (outcome.status, outcome.reason) == ("failed", "unknown")
     assert "a person must look" in outcome.content
 
 
 async def test_a_long_response_and_a_redirect_are_errors(served: World) -> None:
     executor = served.executor()
-    for tool, told in (("depot_big", "longer than 2,000 bytes"), ("depot_away", "HTTP 302")):
+    for tool, told in (("depot_big", "more than 2,000 bytes"), ("depot_away", "HTTP 302")):
         outcome = await call(executor, tool, {})
         assert (outcome.status, outcome.reason, told in outcome.content) == ("failed", "tool", True)
 
