@@ -49,7 +49,7 @@ def write_documents(folder: Path) -> Path:
     for name, fact in FACTS.items():
         (documents / f"{name}.md").write_text(f"# The {name} lamp\n\n{fact}\n")
     (documents / "broken.docx").write_bytes(b"no archive")
-    lines = {
+    lines: dict[str, list[dict[str, Any]]] = {
         "corpus.jsonl": [{"_id": name, "title": name, "text": fact} for name, fact in FACTS.items()],
         "queries.jsonl": [{"_id": f"q-{name}", "text": f"{name} lamp"} for name in FACTS],
         "qa.jsonl": [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from typer.main import get_command
@@ -61,7 +61,7 @@ def test_every_command_and_every_option_is_explained() -> None:
 
 
 def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
-    group = get_command(app)
+    group: Any = get_command(app)
     for name, (_, line) in ((name, entry) for listed in COMMANDS.values() for name, entry in listed.items()):
         assert name in DELETED or group.commands[name].help.replace("\n", " ").startswith(line.removesuffix(".")), name
 
