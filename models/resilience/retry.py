@@ -7,7 +7,7 @@ It calls the wrapped models below LangChain's callbacks, so that a retry or a fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
@@ -178,6 +178,19 @@ class ResilientChatModel(ChatWrapper):
 
         with start_blocking_portal() as portal:
             return portal.call(partial(self._agenerate, messages, stop, **kwargs))
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal() as portal:
+            chunks = self._astream(messages, stop, **kwargs)
+            try:
+                while (chunk := portal.call(anext, chunks, None)) is not None:
+                    yield chunk
+            finally:
+                portal.call(chunks.aclose)
 
     async def _first_success(
         self, messages: list[BaseMessage], call: Callable[[int], Awaitable[T]], deadline: float, patience_s: float
