@@ -129,7 +129,7 @@ class Attempt:
             async for event in stream:
                 if event.thread_id and event.thread_id != self.thread_id:
                     self.thread_id = event.thread_id
-                    await self.store.update(self, "thread_id = ?", self.thread_id)
+                    await self.store.began(self)
                 self.failed = self.failed and event.kind != "answer"
                 yield event
 
@@ -171,10 +171,18 @@ class IdempotencyStore:
 
         return await self._file.run(take)
 
-    async def release(self, attempt: Attempt) -> None:
-        await self.update(attempt, "worker = NULL")
+    async def began(self, attempt: Attempt) -> None:
+        await self._update(attempt, "thread_id = ?", attempt.thread_id)
 
-    async def update(self, attempt: Attempt, change: str, *values: Any) -> None:
+    async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
+        await self._update(
+            attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
+        )
+
+    async def release(self, attempt: Attempt) -> None:
+        await self._update(attempt, "worker = NULL")
+
+    async def _update(self, attempt: Attempt, change: str, *values: Any) -> None:
         statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words
         await self._file.run(lambda connection: connection.execute(statement, (*values, attempt.caller, attempt.key)))
 
@@ -253,8 +261,7 @@ class _Recorder:
             if passing:
                 await store.release(attempt)
             else:
-                change = "worker = NULL, status = ?, media = ?, body = ?"
-                await store.update(attempt, change, status, media, b"".join(self._parts))
+                await store.keep(attempt, FirstReply(status, media, b"".join(self._parts)))
         except SixplyError:  # the work is done: answer the caller, though a retry will get 409
             log.exception("the reply under an %s could not be kept", HEADER)
 

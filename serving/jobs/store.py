@@ -181,11 +181,14 @@ class JobStore:
             await asyncio.to_thread(_write, self.files(job_id), files)
             await self._execute("UPDATE jobs SET status = 'running' WHERE job_id = ?", job_id)
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
-            with suppress(StoreUnavailable):  # where the disk is too full for that, `adopt` does it later
-                await self._file.run(lambda connection: _forget(connection, [job_id]))
+            await self._drop(job_id)
             raise
         return await self.get(job_id, caller)
+
+    async def _drop(self, job_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self.files(job_id), ignore_errors=True)
+        with suppress(StoreUnavailable):  # where the disk is too full for that, `adopt` does it later
+            await self._file.run(lambda connection: _forget(connection, [job_id]))
 
     def _make_room(self, connection: sqlite3.Connection, tenant: str, size: int) -> None:
         """Delete the tenant's oldest ended jobs until `size` more bytes fit. Raises QuotaExceeded: they cannot."""
