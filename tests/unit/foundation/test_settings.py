@@ -174,9 +174,9 @@ def test_an_unknown_key_is_named_with_what_exists_and_the_nearest(stack, text, s
 
 
 def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
-    where = r"\(stack\.toml\)\. It is a constant in models/resilience/attempts\.py now: take it out here\."
-    with pytest.raises(UnknownSetting, match=rf'Unknown setting "models\.resilience\.wait_max_s" {where}'):
-        stack("[models.resilience]\nwait_max_s = 1")
+    where = r"\(stack\.toml\)\. It is a constant in retrieval/search/hybrid\.py now: take it out here\."
+    with pytest.raises(UnknownSetting, match=rf'Unknown setting "retrieval\.ranking\.candidates" {where}'):
+        stack("[retrieval.ranking]\ncandidates = 1")
     monkeypatch.setenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS", "1")
     with pytest.raises(
         UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is half of concurrent_answers now'
@@ -185,6 +185,8 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
     renamed = {"keep_refused_mb": "KEPT_MB"} | dict.fromkeys(("queued", "concurrent"), "PLACES")
     constants = [(ROOT / place, keys) for place, _, keys in Settings.removed if place.endswith(".py")]
     for place, keys in constants:
+        if not place.exists():  # left out of this project
+            continue
         text = place.read_text()
         for key in keys.split():
             assert (renamed.get(key) or renamed.get(key.partition("_")[0]) or key.upper()) in text, (place, key)
