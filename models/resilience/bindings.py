@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, merge_message_runs
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
 from models.pricing import identity, is_local
@@ -133,12 +133,14 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
 
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages in an order that the model accepts: Mistral's models refuse a human message right after a tool's result."""
+    """Return the messages in an order that the model accepts: Mistral's templates refuse a human message right after a
+    tool's result, or after another human one, such as a summary or a question that got no answer.
+    """
+    if "mistral" not in " ".join(identity(model)).casefold():
+        return messages
     ordered: list[BaseMessage] = []
-    for message in messages:
+    for message in merge_message_runs(messages):
         if isinstance(message, HumanMessage) and ordered and isinstance(ordered[-1], ToolMessage):
-            if "mistral" not in " ".join(identity(model)).casefold():
-                return messages
             ordered.append(AIMessage("I have read this."))
         ordered.append(message)
     return ordered

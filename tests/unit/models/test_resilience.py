@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
@@ -31,6 +31,7 @@ from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import attempts
+from models.resilience.bindings import carry_order
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
 from models.resilience.streams import is_cut_off, join_chunks, read_first_words
 from models.settings import ResilienceSettings
@@ -577,3 +578,11 @@ def test_a_refusal_of_openais_responses_is_what_the_model_says() -> None:
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded"])
 def test_a_reply_that_fills_the_models_window_is_cut_off(reason: str) -> None:
     assert is_cut_off(AIMessage("A parcel", response_metadata={"stop_reason": reason}))
+
+
+def test_mistrals_models_are_shown_no_two_human_messages_in_a_row_and_others_what_there_is() -> None:
+    asked = [HumanMessage("a"), HumanMessage("b"), AIMessage(""), ToolMessage("c", tool_call_id="1"), HumanMessage("d")]
+    mistral, other = (ScriptedChat(model_name=name) for name in ("Mistral-Small-24B", "qwen3"))
+    shown = [(message.type, message.text) for message in carry_order(mistral, asked)]
+    assert shown == [("human", "a\nb"), ("ai", ""), ("tool", "c"), ("ai", "I have read this."), ("human", "d")]
+    assert carry_order(other, asked) == asked
