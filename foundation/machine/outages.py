@@ -1,6 +1,7 @@
 """Two lines in the log for an outage, where a library that tries again and again writes one for each try."""
 
 import logging
+from collections import Counter
 
 log = logging.getLogger(__name__)
 
@@ -9,18 +10,24 @@ FAILURES = ("error connecting", "reconnection attempt", "Transient error", "Fail
 
 
 class Outage(logging.Filter):
-    """A filter named after a service: it lets the first failure through, then none until `end` says that it is back."""
+    """A filter named after a service: it lets the first failure through, and of each HTTP status, then none until `end` says that
+    the service is back.
+    """
 
-    lines = 0
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.lines: Counter[int | None] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not str(record.msg).startswith(FAILURES):
             return True
-        self.lines += 1
+        # another status needs another act: a collector that is up again may refuse the key
+        status = next((part for part in record.args or () if isinstance(part, int)), None)
+        self.lines[status] += 1
         record.msg += " (There is no more about this until it is back.)"
-        return self.lines == 1
+        return self.lines[status] == 1
 
     def end(self) -> None:
         if lines := self.lines:
-            self.lines = 0
-            log.warning("%s is back. %d more lines about it were left out.", self.name, lines - 1)
+            self.lines = Counter()
+            log.warning("%s is back. %d more lines about it were left out.", self.name, lines.total() - len(lines))

@@ -46,9 +46,10 @@ def build(options: Options, context: Context) -> SpanExporter:  # noqa: ARG001 -
 
     base = options.endpoint.rstrip("/")
     headers = {name: value.get_secret_value() for name, value in options.headers.items()}
-    outage = Outage(f"The OpenTelemetry collector at {base}")
 
     def create(kind: Callable[..., Exporter], address: str) -> Exporter:
+        # one for each of traces and metrics: some collectors take the one and refuse the other
+        outage = Outage(f"The OpenTelemetry collector at {address}")
         session = requests.Session()
         # traces go to the configured address, and to none that it names
         session.max_redirects = 0

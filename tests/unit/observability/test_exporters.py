@@ -13,6 +13,7 @@ import requests
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -274,4 +275,28 @@ def test_a_collector_that_is_down_writes_one_line_and_one_when_it_is_back(data_d
     failed, back = [record.getMessage() for record in caplog.records]
     assert "400" in failed
     assert "no more about this until it is back" in failed
-    assert back == f"The OpenTelemetry collector at {address} is back. 2 more lines about it were left out."
+    assert back == f"The OpenTelemetry collector at {address}/v1/traces is back. 2 more lines about it were left out."
+
+
+def test_each_way_in_which_a_collector_refuses_has_its_line(data_dir, caplog):
+    with receiver() as (address, kept):
+        exporter = built("otlp", data_dir, endpoint=address)
+        for kept.status in (400, 400, 401, 400, 401):
+            assert exporter.export(ended_spans("lost")) is FAILURE
+        exporter.shutdown()
+    first, second = [record.getMessage() for record in caplog.records]
+    assert ("400" in first, "401" in second) == (True, True)
+
+
+def test_metrics_that_a_collector_refuses_do_not_make_its_traces_an_outage(data_dir, caplog):
+    with receiver() as (address, kept):
+        exporter = built("otlp", data_dir, endpoint=address)
+        sender = exporter.metric_reader()._exporter
+        for _ in range(3):
+            kept.status = 404
+            sender.export(MetricsData([]))
+            kept.status = 200
+            assert exporter.export(ended_spans("sent")) is SUCCESS
+        exporter.shutdown()
+    (refused,) = [record.getMessage() for record in caplog.records]
+    assert "404" in refused
