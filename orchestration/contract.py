@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from foundation.components import Context
 from foundation.types import Principal
 from orchestration.actions import ApprovalNotice, Decision
-from orchestration.events import Answer, Charge, Event
+from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
@@ -76,13 +76,6 @@ class ApprovalNotifier(Protocol):
         ...
 
 
-@runtime_checkable
-class Meter(Protocol):
-    """Records charges; observability implements it."""
-
-    def record(self, charge: Charge) -> None: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -95,7 +88,8 @@ class AgentParts(Context):
     executor: Executor
     checkpoints: BaseCheckpointSaver[Any]
     prices: PriceSource
-    meter: Meter
+    meter: Any
+    """`observability.stores.costs.CostLedger`, or what records a `Charge` as it does"""
     settings: OrchestrationSettings
     prompts: Prompts
     spending: Any = None

@@ -94,7 +94,7 @@ class Total:
 
 
 class CostLedger:
-    """Orchestration's `Meter`, in one SQLite file. Thread-safe."""
+    """Charges, in one SQLite file. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         """Raises StoreUnavailable: the file cannot be opened or written."""

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from foundation.errors import StoreUnavailable
 from foundation.types import Usage
 from observability.stores.costs import KEY_OF, CostLedger
-from orchestration.contract import Meter
 from orchestration.events import Charge
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -35,10 +34,6 @@ def ledger(data_dir):
     opened = CostLedger(data_dir / "costs.sqlite")
     yield opened
     opened.close()
-
-
-def test_it_is_a_meter(ledger):
-    assert isinstance(ledger, Meter)
 
 
 def test_a_charge_comes_back_as_it_was(ledger):
