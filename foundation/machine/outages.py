@@ -16,13 +16,13 @@ class Outage(logging.Filter):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.lines: Counter[int | None] = Counter()
+        self.lines: Counter[object] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not str(record.msg).startswith(FAILURES):
             return True
         # another status needs another act: a collector that is up again may refuse the key
-        status = next((part for part in record.args or () if isinstance(part, int)), None)
+        status = isinstance(record.args, tuple) and "code: %s" in record.msg and record.args[1]
         self.lines[status] += 1
         record.msg += " (There is no more about this until it is back.)"
         return self.lines[status] == 1
