@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting, UpstreamMalformed
-from models.resilience.http_clients import clients
+from models.resilience.http_clients import bounded_stream
 from orchestration.effects.foreign_tools import (
     Call,
     ForeignOptions,
@@ -77,13 +77,15 @@ class Operation:
 
 
 def build(options: Options, context: Context) -> ToolSet:
+    import httpx2
+
     fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
     spec = context.stack_dir / options.spec
     operations = {operation.name: operation for operation in read_operations(spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
-    waits, most = options.timeout_s, options.max_bytes
-    client, _ = clients(connect_s=waits, read_s=waits, keep_alive=True, max_bytes=most)
-    client.base_url, client.headers = options.base_url.rstrip("/"), {**client.headers, **headers}
+    client = httpx2.Client(
+        base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False
+    )
 
     def make(theirs: Operation) -> BaseTool:
         described: dict[str, Any] = {"description": theirs.description, "schema": theirs.schema}
@@ -217,7 +219,9 @@ def _send(  # noqa: PLR0917 - what a call consists of
 
     request = _request(client, operation, arguments, key)
     try:
-        response = client.send(request)
+        with closing(client.send(request, stream=True)) as response:
+            # as decoded: some APIs compress whatever was asked for, and a few such bytes can be millions
+            body = b"".join(bounded_stream(response.iter_bytes(), options.max_bytes))
     except httpx2.ConnectError as error:
         raise ToolException(f"{options.name} cannot be reached. Nothing was done.") from error
     except (httpx2.HTTPError, UpstreamMalformed) as error:
@@ -225,7 +229,7 @@ def _send(  # noqa: PLR0917 - what a call consists of
             raise UnclearOutcome(type(error).__name__) from error
         why = str(error) if isinstance(error, UpstreamMalformed) else f"It did not answer ({type(error).__name__})."
         raise ToolException(f"{options.name} could not be read. {why}") from error
-    return _outcome(operation, options.name, response.status_code, response.content, effect=effect)
+    return _outcome(operation, options.name, response.status_code, body, effect=effect)
 
 
 def _request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import sys
@@ -192,6 +193,10 @@ def api_of(depot: Depot) -> FastAPI:
     def big() -> Response:
         return Response("x" * 5000, media_type="text/plain")
 
+    @app.get("/packed", operation_id="packed")
+    def packed(letters: int) -> Response:
+        return Response(gzip.compress(b"x" * letters), media_type="text/plain", headers={"Content-Encoding": "gzip"})
+
     @app.get("/away", operation_id="away")
     def away() -> Response:
         return Response(status_code=302, headers={"Location": "http://169.254.169.254/latest"})
@@ -295,6 +300,12 @@ async def test_an_effect_that_ends_in_an_error_or_an_endless_reply_is_of_unknown
     outcome = await approved(served, served.executor(), "depot_place_order", {"lamp": lamp, "pieces": 1})
     assert (outcome.status, outcome.reason) == ("failed", "unknown")
     assert "a person must look" in outcome.content
+
+
+async def test_a_reply_that_is_compressed_though_nobody_asked_is_read_up_to_its_limit(served: World) -> None:
+    executor = served.executor()
+    assert (await call(executor, "depot_packed", {"letters": 3})).content == "xxx"
+    assert "more than 2,000 bytes" in (await call(executor, "depot_packed", {"letters": 90_000})).content
 
 
 async def test_a_long_response_and_a_redirect_are_errors(served: World) -> None:
