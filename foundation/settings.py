@@ -162,7 +162,7 @@ def read_settings(
             raise InvalidSetting(
                 f"{path.name}: [profiles.{profile}] is no table. Give it sections as the file has them."
             )
-        sources.append((f"profile {profile}", values))
+        sources.append((f"profile {profile}", _anchor(values, root, path.parent)))
     sources.append(("environment", _environment(root)))
     sources.append(("command line", overrides or {}))
     sources[:0] = _policy(path, sources)
@@ -229,14 +229,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_stack(path: Path, root: type[BaseModel]) -> dict[str, Any]:
-    """Read stack.toml. Paths of fields marked `BESIDE_STACK` become relative to its folder. Raises InvalidSetting: as `read_toml`."""
-    return {**_anchor(read_toml(path), root, path.parent)}
+    """Read stack.toml. Outside of profiles, paths of fields marked `BESIDE_STACK` become relative to its folder. Raises as `read_toml`."""
+    return {name: _anchor(value, root.model_fields.get(name), path.parent) for name, value in read_toml(path).items()}
 
 
 def _anchor(value: Any, field: Any, folder: Path) -> Any:
     if isinstance(value, Mapping):
         below = _fields_of(field)
-        # a name that is no field is the operator's, of a tenant or a profile
+        # a name that is no field is the operator's, of a tenant
         return {name: _anchor(inner, below.get(name, field), folder) for name, inner in value.items()}
     marked = isinstance(value, str) and getattr(field, "json_schema_extra", None) == BESIDE_STACK
     return str(folder / value) if marked else value

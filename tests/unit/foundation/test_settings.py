@@ -93,13 +93,15 @@ def test_a_file_that_the_stack_names_lies_beside_it_wherever_one_starts(stack, t
         f'[orchestration.prompts.tenants."{tenant}"]\nfolder = "prompts/north"\n'
         for tenant in ("north", "north.example")
     )
-    text += '[profiles."eu.west".observability]\noutcomes_file = "eu.toml"'
+    profiles = ("eu.west", "serving")  # a name may be that of a section
+    text += "".join(f'[profiles."{name}".observability]\noutcomes_file = "eu.toml"\n' for name in profiles)
     settings = stack(text).settings
     assert settings.observability.golden_set == tmp_path
     assert settings.observability.outcomes_file == Path("/etc/outcomes.toml")
     assert settings.observability.judge.rubric == tmp_path / "rubric.md"
     assert {one.folder for one in settings.orchestration.prompts.tenants.values()} == {tmp_path / "prompts" / "north"}
-    assert stack(text, profile="eu.west").settings.observability.outcomes_file == tmp_path / "eu.toml"
+    for name in profiles:
+        assert stack(text, profile=name).settings.observability.outcomes_file == tmp_path / "eu.toml"
     other, default = stack('[observability]\nservice_name = "ferry"').settings.observability, ObservabilitySettings()
     assert (other.outcomes_file, other.golden_set) == (default.outcomes_file, default.golden_set)
     assert not default.outcomes_file.is_absolute()
