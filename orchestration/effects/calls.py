@@ -178,10 +178,8 @@ def as_done_before(call: Call, stored: Mapping[str, Any]) -> ToolOutcome:
     outcome = ToolOutcome(**result)
     if first in ("", call.call_id):
         return outcome
-    content = (
-        f"Already done by an equal call of this answer, so it was not done again. The result was: {outcome.content}"
-    )
-    return outcome.model_copy(update={"content": content, "reason": "repeated"})
+    again = "Already done by an equal call of this answer, so it was not done again. The result was:"
+    return outcome.model_copy(update={"content": f"{again} {outcome.content}", "reason": "repeated"})
 
 
 def fill_open_arguments(call: Call, settled: Mapping[str, Any]) -> Call:

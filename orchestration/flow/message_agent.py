@@ -209,9 +209,8 @@ def _unchecked_result(values: State, run: Run) -> Result:
 
 def _told_before(state: State) -> list[AnyMessage]:
     pairs = [(HumanMessage(turn["question"]), AIMessage(turn.get("text") or "")) for turn in state.get("turns") or []]
-    return [
-        as_person(message) for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text
-    ]
+    said = (message for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text)
+    return [*map(as_person, said)]
 
 
 def thread_of(call_ids: Collection[str]) -> str | None:

@@ -94,10 +94,13 @@ class ContextMiddleware(AgentMiddleware[Any, Any]):
         transcript = "\n".join(f"{'Person' if isinstance(m, HumanMessage) else 'Assistant'}: {m.text}" for m in spoken)
         try:
             reply = await run.generate([HumanMessage(f"{run.prompt('summary').text}\n\n{transcript}")])
+            if said := reply.text.strip():  # a model that thinks may end before its first word
+                return f"[What was said before, in short: {said}]", True
+            why = "empty"
         except ComponentError as error:
-            run.note(f"earlier turns are left out: they could not be summarised ({error.code})")
-            return "[Earlier turns of this conversation are left out here.]", False
-        return f"[What was said before, in short: {reply.text}]", True
+            why = error.code
+        run.note(f"earlier turns are left out: they could not be summarised ({why})")
+        return "[Earlier turns of this conversation are left out here.]", False
 
 
 def _without_old_results(messages: list[AnyMessage], room: int) -> list[AnyMessage]:

@@ -98,3 +98,16 @@ async def test_old_turns_are_summarised_once_the_window_is_nearly_full_and_stay_
     assert shown[1:] == ["[What was said before, in short: They like blue, in short.]", again.question]
     stored = await agent._graph.aget_state({"configurable": {"thread_id": first.thread_id}})
     assert [message.text for message in stored.values["messages"]][:2] == [long.strip(), "Noted."]
+
+
+async def test_an_empty_summary_is_not_what_is_remembered_of_the_conversation(world: World) -> None:
+    replies = ("Noted.", "", "Which?", "They like blue, in short.", "Blue.")
+    world.chat = ScriptedChat(replies=replies, profile={"tool_calling": True, "max_input_tokens": 6_000})
+    agent, long, thread_id, answers = world.agent(), "My colour is blue. " * 380, None, []
+    for question in (long, f"{long}Which one is it?", "Which colour?"):
+        asked = AnswerRequest(question=question, thread_id=thread_id)
+        answers.append([event async for event in agent.stream(asked, NORTH)][-1].answer)
+        assert answers[-1] is not None
+        thread_id = answers[-1].thread_id
+    assert "earlier turns are left out: they could not be summarised (empty)" in answers[1].degraded
+    assert any("They like blue, in short." in message.text for message in world.chat.seen[-1])
