@@ -40,9 +40,7 @@ class Reranker(Protocol):
     """Scores texts against a query; it neither drops nor reorders them."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return one score per text, in input order; higher is better. No texts give an empty list. Raises
-        ComponentError: the model behind it failed.
-        """
+        """Return a score per text, in input order, higher is better; no texts, no scores. Raises ComponentError: its model failed."""
 
 
 @runtime_checkable

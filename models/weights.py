@@ -75,9 +75,7 @@ BUNDLED = (SMOLLM2, MINILM) if (_ROOT / "models/chat/llama_cpp.py").exists() els
 
 
 def verify(path: Path, sha256: str | None) -> Path:
-    """Return `path` if it may be loaded. Raises WeightsInvalid: it does not exist, has no safe format, or not the
-    pinned digest.
-    """
+    """Return `path`. Raises WeightsInvalid: it does not exist, has no safe format, or not the pinned digest."""
     if path.suffix not in SAFE_SUFFIXES:
         raise WeightsInvalid(
             f"{path} has the format {path.suffix or '(none)'}; only {' and '.join(SAFE_SUFFIXES)} are loaded, "

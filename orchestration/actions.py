@@ -18,9 +18,7 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 class ToolMetadata(TypedDict, total=False):
-    """A tool's description of itself; the defaults are the cautious ones. Other keys are refused: a misspelt
-    `forbidden` would forbid nothing.
-    """
+    """A tool's description of itself, with cautious defaults. Other keys are refused: a misspelt `forbidden` would forbid nothing."""
 
     effect: bool
     """Whether the tool changes something. Default: True."""

@@ -65,9 +65,7 @@ class LlamaCppChat(ChatOpenAI):
         return sum(len(self.get_token_ids(get_buffer_string([message]))) for message in messages)
 
     def has_tool_template(self) -> bool:
-        """Whether the chat template in the weights supports tools. If not, as in the bundled model, llama.cpp
-        silently leaves them out of the prompt.
-        """
+        """Whether the weights' chat template has tools. Where not, as in the bundled model, llama.cpp leaves them out in silence."""
         return bool(self._ask("GET", "props")["chat_template_caps"]["supports_tools"])
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -52,9 +52,7 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
         return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
-        including the model's marks at both ends.
-        """
+        """Return per text the token vectors, with the marks at both ends: (tokens, dimensions), float32, rows of unit length."""
         outputs = self._encode(texts, output_value="token_embeddings") if texts else []
         rows = [np.asarray(tokens, dtype=np.float32) for tokens in outputs]
         return [tokens / np.linalg.norm(tokens, axis=1, keepdims=True) for tokens in rows]

@@ -48,9 +48,7 @@ def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 class PairClassifier:
-    """A classifier of text pairs. Thread-safe by a lock, since the fast tokenizer keeps its padding in shared state;
-    torch has its own threads.
-    """
+    """A classifier of text pairs. Thread-safe by a lock: the fast tokenizer keeps its padding in shared state."""
 
     def __init__(self, options: ClassifierOptions, context: Context) -> None:
         prepare_torch(options.threads or context.threads)

@@ -53,9 +53,7 @@ class SignsJudge:
         self._embedder, self._curve = embedder, curve
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word. Raises
-        ComponentError: the embedder failed.
-        """
+        """Return probabilities, as the port says; 1 for a sentence that is in the premise word for word. Raises ComponentError."""
         rows = self.signs(pairs)
         spelled = [[f" {' '.join(words(text))} " for text in pair] for pair in pairs]
         return [
@@ -64,9 +62,7 @@ class SignsJudge:
         ]
 
     def signs(self, pairs: Sequence[tuple[str, str]]) -> list[Rows | None]:
-        """Return the signs of every pair, in the order of `SIGNS`; `None`: nothing to compare. All texts are
-        embedded in one call.
-        """
+        """Return each pair's signs, in the order of `SIGNS`, by one call of the embedder; `None`: nothing to compare."""
         premises = {
             premise: {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
             for premise, _ in pairs

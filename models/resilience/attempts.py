@@ -36,9 +36,7 @@ class Attempts:
         self.breakers = [Breaker(name, clock) for name in names]
 
     async def first_success(self, attempt: Attempt[T], deadline: float) -> tuple[int, T]:
-        """Call `attempt` for one model after the other and return the index and result of the first that succeeds. Raises a
-        ComponentError: all failed.
-        """
+        """Call `attempt` for each model until one succeeds; return its index and result. Raises a ComponentError: all failed."""
         failures: list[ComponentError] = []
         for index in range(len(self.breakers)):
             try:

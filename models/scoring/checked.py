@@ -19,9 +19,7 @@ PLACE = "sixply_place"
 
 
 def reranker_of(part: object) -> Reranker:
-    """Wrap a `Reranker` or a LangChain document compressor, with errors translated and scores checked. Raises
-    InvalidSetting: the part is neither.
-    """
+    """Check the scores and translate the errors of a `Reranker` or LangChain compressor. Raises InvalidSetting: it is neither."""
     if isinstance(part, BaseDocumentCompressor):
         return CheckedReranker(Compressor(part))
     if isinstance(part, Reranker):

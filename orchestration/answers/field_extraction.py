@@ -74,9 +74,7 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
 
 
 def fill_fields(fields: Sequence[Field], text: str) -> dict[str, Any]:
-    """Return the values that the text has for the fields, without optional ones that match too little and required ones
-    without a candidate.
-    """
+    """Return the fields' values in the text, without optional ones that match too little and required ones without a candidate."""
     from scipy.optimize import linear_sum_assignment
 
     reading = Reading(text)

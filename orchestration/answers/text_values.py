@@ -183,9 +183,7 @@ def read_codes(text: str) -> Iterator[Found]:
 
 
 def _names_in(reading: Reading, start: int, end: int) -> Iterator[Found]:
-    """Yield a run of capitalised words, and its parts before and after each "of", "and" or "the", all without
-    function words at their ends.
-    """
+    """Yield a run of capitalised words, and its parts around each "of", "and" or "the", without function words at their ends."""
     words = [(start + word.start(), start + word.end()) for word in _WORD.finditer(reading.text[start:end])]
     telling = [(a, b) for a, b in words if reading.terms_of(reading.text[a:b])]
     starts, ends = [a for a, _ in telling], [b for _, b in telling]

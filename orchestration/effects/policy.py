@@ -93,9 +93,7 @@ class Policy:
         return Scope(principal.tenant, principal.groups - {NOBODY}, classes)
 
     def demand_model(self, name: str) -> None:
-        """Check an attempt to call a chat model. Raises ModelForbidden: the tenant of `on_behalf_of` may not use it;
-        a fallback model may then answer.
-        """
+        """Raises ModelForbidden, after which a fallback may answer: the tenant of `on_behalf_of` may not use this chat model."""
         tenant = served_tenant.get()
         # at each word of a stream, so the ruling is put into words only where it forbids
         if tenant is not None and not _matches_any(name, self._of_tenant(tenant)[1].models):

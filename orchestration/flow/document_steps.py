@@ -168,9 +168,7 @@ class DocumentSteps:
 
 
 def evidence_of(question: str, hits: Sequence[Hit], grounding: Grounding) -> list[Evidence]:
-    """Return the sentences to answer from, best first, without questions. The chat model is shown the first `PASSAGES`.
-    Raises ComponentError: the embedder failed.
-    """
+    """Return the sentences to answer from, best first, without questions. Raises ComponentError: the embedder failed."""
     items = grounding.evidence(question, hits, limit=2 * SENTENCES_OF_EVIDENCE)
     return [item for item in items if not item.text.rstrip().endswith("?")][:SENTENCES_OF_EVIDENCE]
 

@@ -143,9 +143,7 @@ class MessageAgent(DurableAgent):
         return values
 
     async def _new_messages(self, state: State, run: Run, config: RunnableConfig) -> list[AnyMessage]:
-        """Return the messages that this request adds: in a new conversation the client's earlier messages; an error
-        for each abandoned tool call; the question.
-        """
+        """Return what this request adds: to a new conversation the client's earlier messages; errors for given-up calls; the question."""
         request = run.request or AnswerRequest(question=state["question"])
         # nothing is stored of a conversation that begins now, and looking would cost time before the first word
         values = (await self._graph.aget_state(config)).values if request.thread_id or not run.request else {}

@@ -45,9 +45,7 @@ def left_open(question: str, tool: BaseTool, found: Mapping[str, Any]) -> tuple[
 
 
 def describe(tool: BaseTool, argument: str) -> str:
-    """Return a phrase to ask for an argument, to follow a colon: its description up to a semicolon, else its name in
-    words.
-    """
+    """Return a phrase to ask for an argument: its description up to a semicolon, else its name in words."""
     schema = _properties(tool).get(argument, {})
     words = str(schema.get("description") or argument.replace("_", " ")).split(";")[0].rstrip(".")
     return words[:1].lower() + words[1:] if words[1:2].islower() else words

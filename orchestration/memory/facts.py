@@ -68,9 +68,7 @@ class SqliteFacts:
         self._clock, self._new_id = clock, new_id
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
-        """Store a fact, once for each `key`, and return it. Raises InvalidRequest: the text is blank or too long, or the
-        person has `MOST` facts.
-        """
+        """Store and return a fact, once for each `key`. Raises InvalidRequest: the text is blank or too long, or there are `MOST`."""
         fact = Fact(fact_id=self._new_id(), text=_check_text(text), at=self._clock.now(), approved_by=approved_by)
         with self._file.transaction() as connection:
             existing = connection.execute("SELECT body FROM facts WHERE key = ?", (key,)).fetchone()

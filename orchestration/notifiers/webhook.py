@@ -21,10 +21,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from foundation.clock import Clock
 from foundation.components import Context
-from foundation.errors import SixplyError, UpstreamRejected
+from foundation.errors import UpstreamRejected
 from foundation.settings import Section
 from models.resilience.http_clients import clients, on_loopback
-from models.resilience.vendor_errors import translate
+from models.resilience.vendor_errors import translate_errors
 from orchestration.actions import ApprovalNotice
 from orchestration.contract import ApprovalNotifier
 
@@ -88,12 +88,8 @@ class WebhookNotifier:
             "webhook-signature": sign(self._key, notice.approval_id, timestamp, body),
         }
         host = urlsplit(self._url).hostname
-        try:
+        with translate_errors(f"the webhook at {host}"):
             response = self._client.post(self._url, content=body.encode(), headers=headers)
-        except SixplyError:
-            raise
-        except Exception as error:  # `translate` knows those of the client
-            raise translate(error, model=f"the webhook at {host}") from error
         if not response.is_success:
             expected = "was expected to answer 2xx. Look at its log; redirects are not followed."
             raise UpstreamRejected(f"The webhook at {host} answered {response.status_code} and {expected}")

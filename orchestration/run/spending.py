@@ -61,9 +61,7 @@ class SqliteSpending:
         """(day, name of the budget) for which a warning was logged."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
-        """Set aside what a call may need and return a handle for `settle`. Raises BudgetExceeded: it does not fit. `usd` is `None`
-        where the price is unknown.
-        """
+        """Set aside what a call may need and return a handle for `settle`; `usd=None`: its price is unknown. Raises BudgetExceeded."""
         tenant, now = principal.tenant, self._time.now()
         both = ((self._of(tenant), tenant, f'Tenant "{tenant}"'), (self._limits.day, None, "The system"))
         checks = [check for check in both if check[0] != DayLimits()]
