@@ -12,13 +12,9 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 
 from foundation.errors import InvalidSetting
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from models.contract import Reranker, ScoringParts
 from models.embedding import embed_tokens, name_of, nearest_tokens
-
-
-class Options(Section):
-    pass
 
 
 class LateInteraction:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from foundation.components import Context
-from foundation.settings import Section
-
-
-class Options(Section):
-    pass
+from foundation.settings import Section as Options  # it takes none
 
 
 def build(options: Options, context: Context) -> None:

@@ -6,12 +6,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from foundation.components import Context
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
-
-
-class Options(Section):
-    pass
 
 
 def build(options: Options, context: Context) -> InMemorySaver:  # noqa: ARG001 - the signature of every adapter

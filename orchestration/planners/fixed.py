@@ -6,15 +6,11 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool
 
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from orchestration.contract import AgentParts
 from orchestration.flow.plans import fixed_plan
 from orchestration.requests import Plan
 from orchestration.run.run import Run
-
-
-class Options(Section):
-    pass
 
 
 class FixedPlanner:

@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.errors import UpstreamMalformed
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from orchestration.answers.structured import ask_in, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.calls import schema_of
@@ -22,10 +22,6 @@ from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool
 from orchestration.prompts.frames import plan_for
 from orchestration.requests import Plan, PlanStep
 from orchestration.run.run import Run
-
-
-class Options(Section):
-    pass
 
 
 class _Step(BaseModel):

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidRequest, NotFound
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
 from foundation.text.lexical import terms
 from orchestration.actions import ToolMetadata
@@ -66,10 +66,6 @@ RECALL_FACTS: ToolMetadata = {
     ),
     "questions": ("Which data do you keep about customers?", "How long is my data kept?"),
 }
-
-
-class Options(Section):
-    pass
 
 
 def _own_words(description: str) -> Any:

@@ -6,14 +6,10 @@ For tests, for small corpora (a few ten thousand chunks), and as a baseline for 
 from __future__ import annotations
 
 from foundation.components import Context
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
 from retrieval.documents import DOCUMENTS_STAY
 from retrieval.index.exact_search import ExactIndex
-
-
-class Options(Section):
-    pass
 
 
 def build(options: Options, context: Context) -> ExactIndex:
