@@ -39,10 +39,7 @@ class Options(Section):
 
 
 class ScriptedChat(BaseChatModel):
-    """Replies by pattern, else in turn. `seen` has the messages of every call, `bound` its keyword arguments.
-
-    Reports one token per word, so that budgets and costs have something to count.
-    """
+    """Replies by pattern, else in turn, one token a word. `seen` has the messages of every call, `bound` its keyword arguments."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

@@ -90,9 +90,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         return vectors
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """Return for each text the token vectors, shape (tokens, dimensions), float32, rows of unit length,
-        including the model's marks at both ends. Raises ComponentError.
-        """
+        """Return per text the token vectors, with the marks at both ends: (tokens, dimensions), float32, unit rows. Raises ComponentError."""
         ids = self._token_ids(texts)
         vectors: list[Vectors] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
         for places, (_, token_rows) in self._compute_batches(ids, tokens=True):

@@ -44,9 +44,7 @@ class SentenceTransformerEmbedder(ArrayEmbeddings):
         self._lock = threading.Lock()
 
     def embed_array(self, texts: Sequence[str]) -> Vectors:
-        """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order. The library
-        sorts texts by length, to pad little, and restores the order.
-        """
+        """Return the vectors, shape (texts, dimensions), float32, rows of unit length, in input order."""
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         return np.asarray(self._encode(texts, normalize_embeddings=True, convert_to_numpy=True), dtype=np.float32)

@@ -103,9 +103,7 @@ class Breaker:
         return self._failures >= BREAKER_FAILURES
 
     def admit(self) -> None:
-        """Admit a call; its outcome must be reported by `record`. Raises UpstreamDown: the breaker is open, or a trial is under
-        way; `retry_after_s` says how long to wait.
-        """
+        """Admit a call, whose outcome `record` must get. Raises UpstreamDown, with `retry_after_s`: the breaker is open, or on trial."""
         with self._lock:
             if self.is_open:
                 wait_s = self._open_until - self._clock.monotonic_s()

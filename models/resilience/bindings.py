@@ -133,9 +133,7 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
 
 
 def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages in an order that the model accepts: Mistral's templates refuse a human message right after a
-    tool's result, or after another human one, such as a summary or a question that got no answer.
-    """
+    """Return the messages as the model accepts them: Mistral's templates refuse a human one right after a tool's or a human one."""
     if "mistral" not in " ".join(identity(model)).casefold():
         return messages
     ordered: list[BaseMessage] = []

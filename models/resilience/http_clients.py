@@ -32,9 +32,7 @@ def on_loopback(address: str) -> bool:
 
 
 def key_for(section: str, model: str, address: str, key: SecretStr | None) -> SecretStr:
-    """Return the key to send. A server on this machine needs none and ignores it, but the client insists on one. Raises
-    MissingCredential: there is no key for a server elsewhere.
-    """
+    """Return the key to send; for a server on this machine a stand-in, on which the client insists. Raises MissingCredential."""
     if key is not None and key.get_secret_value():
         return key
     if on_loopback(address):

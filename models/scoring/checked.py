@@ -38,9 +38,7 @@ class CheckedReranker:
         self.model_name = name_of(inner)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return the scores of `inner`, checked. Raises UpstreamMalformed: the number of scores is wrong, or one is not
-        finite. ComponentError: the model behind it failed; the vendor's exception is the cause.
-        """
+        """Return the scores of `inner`. Raises UpstreamMalformed: their number is wrong, or one is not finite. ComponentError: it failed."""
         with translate_errors(self.model_name):
             readable_query, *readable_texts = readable([query, *texts])
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]

@@ -47,9 +47,7 @@ class LogisticCurve:
 def fit_logistic(
     rows: Rows, truths: Sequence[bool], *, weights: Sequence[float] | None = None, penalty: float = 1.0
 ) -> LogisticCurve:
-    """Fit the curve by maximum penalised likelihood. Both outcomes have equal total weight, however often each occurs;
-    within one, rows weigh the same, or by `weights`.
-    """
+    """Fit the curve by maximum penalised likelihood. Both outcomes have equal total weight; within one, rows weigh by `weights`."""
     from scipy.optimize import minimize
 
     truth = np.asarray(truths, dtype=np.float64)

@@ -93,9 +93,7 @@ class SqliteApprovals:
     async def decide(
         self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
     ) -> Approval:
-        """Store a decision; exactly one of two simultaneous ones wins. Raises NotFound: no such approval in this tenant. Gone:
-        it has expired. Conflict: somebody has decided it.
-        """
+        """Store a decision; of two at once, one wins. Raises NotFound: not in this tenant. Gone: it has expired. Conflict: it was decided."""
 
         def settle(connection: sqlite3.Connection) -> Approval:
             approval = self._find(connection, decision.approval_id, principal.tenant)

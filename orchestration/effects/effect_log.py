@@ -58,9 +58,7 @@ class SqliteEffects:
         self._file = SqliteFile(path, STORE)
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
-        """Claim `key` and return `None`, or return the stored result of an effect that has happened. Raises
-        Conflict: it was begun and never finished, so a person must find out whether it happened.
-        """
+        """Claim `key` and return `None`, or the stored result of what has happened. Raises Conflict: it was begun and never finished."""
 
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(

@@ -63,9 +63,7 @@ WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
 class Executor(Decisions):
-    """Calls tools under the policy. Raises InvalidSetting at construction: two tools have one name, or a tool's
-    arguments cannot be checked, or its metadata has an unknown key.
-    """
+    """Calls tools under the policy. Raises InvalidSetting: two tools share a name, or one's arguments or metadata cannot be checked."""
 
     def __init__(
         self,

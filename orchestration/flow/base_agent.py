@@ -34,10 +34,7 @@ Begin = Literal["new", "decided", "results", "cut off"]
 
 
 class DurableAgent(ABC):
-    """An `Agent` whose runs can resume. A conversation belongs to one person and has one run at a time.
-
-    An agent adds `_load_thread` and `_take_steps`.
-    """
+    """An `Agent` whose runs can resume, by `_load_thread` and `_take_steps`. A conversation is one person's, with one run at a time."""
 
     name: ClassVar[str]
     own_tools: frozenset[str] | None = None

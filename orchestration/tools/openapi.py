@@ -100,9 +100,7 @@ def build(options: Options, context: Context) -> ToolSet:
 
 
 def read_operations(spec: Path, *, fixed: frozenset[str] = OWN_HEADERS) -> list[Operation]:
-    """Return the operations of an OpenAPI document. Headers in `fixed` are no arguments. Raises InvalidSetting: the
-    file cannot be read, is not OpenAPI 3, or uses something unsupported.
-    """
+    """Return the document's operations, without headers in `fixed`. Raises InvalidSetting: it cannot be read, or is not OpenAPI 3."""
     document = _document(spec)
     schemas = _convert_schema(document.get("components", {}).get("schemas", {}))
     paths = document.get("paths", {}).items()
