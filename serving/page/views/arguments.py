@@ -50,9 +50,10 @@ class Arguments:
                 declared = properties.get(name, {})
                 value = values.get(name)
                 # a number that is typed into a text, such as an order's, stays a text
+                ways = [way for way in (declared, *declared.get("anyOf", ())) if isinstance(way, Mapping)]
                 # a type is a name or a list of names
-                types = [one.get("type", ()) for one in (declared, *declared.get("anyOf", ()))]
-                is_text = isinstance(value, str) or (value is None and any("string" in kind for kind in types))
+                takes_text = any("string" in way.get("type", ()) for way in ways)
+                is_text = isinstance(value, str) or (value is None and takes_text)
                 written = "" if value is None else str(value) if is_text else json.dumps(value, ensure_ascii=False)
                 field = ui.textarea(label_of(name), value=written).props("outlined dense autogrow rows=1")
                 hint = str(declared.get("description", "")) or ", ".join(map(display, declared.get("enum", ())))

@@ -50,6 +50,12 @@ def test_a_type_may_be_a_list_of_names(client: Client) -> None:
     assert form.values() == {"x": "12"}
 
 
+@pytest.mark.parametrize("given", [None, 7])
+def test_one_way_of_a_value_may_be_any_at_all(given: object) -> None:
+    form = Arguments({"properties": {"x": {"anyOf": [{"enum": ["a"]}, True]}}}, {"x": given})
+    assert form.values() == {"x": given}
+
+
 @pytest.mark.parametrize("given", ["two lines\n\n", "  ", "", 7, 1.5, True, None, [" a "], {"b": [None]}])
 def test_an_untouched_argument_is_what_was_shown(given: object) -> None:
     assert Arguments({}, {"x": given}).values() == {"x": given}
