@@ -24,10 +24,9 @@ from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
 from orchestration.events import ToolCall
 from orchestration.middleware.base import ModelHandler, ToolHandler, ToolReply
+from orchestration.run.metered_chat import PERSON, is_from_person
 from orchestration.run.run import Run, current_run
 
-# Prefix of the ids of messages that the person wrote. No model chooses an id
-PERSON = "person-"
 WRITTEN = (
     "the model wrote a call of a tool into its text, so it was not made: its server does not read the model's calls (vLLM: "
     "--enable-auto-tool-choice and the --tool-call-parser of the model)"
@@ -99,7 +98,7 @@ async def execute(executor: Executor, call: ToolCallDict, messages: Sequence[Any
 async def _call_executor(
     executor: Executor, call: ToolCallDict, messages: Sequence[AnyMessage], run: Run, approval: Approval | None
 ) -> ToolOutcome:
-    words: list[str] = [m.text for m in messages if isinstance(m, HumanMessage) and str(m.id).startswith(PERSON)]
+    words: list[str] = [m.text for m in messages if is_from_person(m)]
     words = words or [run.state.get("question", "")]
     return await executor.call(
         call["name"],

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict
@@ -24,6 +24,8 @@ from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
+# Prefix of the ids of messages that the person wrote. No model chooses an id
+PERSON = "person-"
 
 
 class MeteredChatModel(ChatWrapper):
@@ -135,11 +137,16 @@ class Teller:
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
-    """Return the texts that the model may take an address from: the question, passages, results of tools. Other
+    """Return the texts that the model may take an address from: what the person said, passages, results of tools. Other
     messages may hold the model's own words, such as a draft to repair.
     """
-    results = [message.text for message in messages if isinstance(message, ToolMessage)]
-    return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *results]
+    given = [message.text for message in messages if isinstance(message, ToolMessage) or is_from_person(message)]
+    return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *given]
+
+
+def is_from_person(message: BaseMessage) -> bool:
+    """Whether it is in the person's own words, which other human messages, such as summaries, are not."""
+    return isinstance(message, HumanMessage) and str(message.id).startswith(PERSON)
 
 
 def calls_tools(chat: BaseChatModel) -> bool:

@@ -341,6 +341,14 @@ async def test_a_string_of_json_may_hold_a_fence(world: World) -> None:
         assert (await ask(world, "Write a page.", before + said, client=client)).text == said
 
 
+@pytest.mark.parametrize("wanted", [None, {"type": "json_object"}])
+async def test_an_address_that_the_person_named_before_stays(world: World, wanted: dict[str, Any] | None) -> None:
+    before = (HumanMessage("I am at ana@ana.example."), AIMessage("Or at ana@evil.example."))
+    said = '{"mine": "ana@ana.example", "yours": "ana@evil.example"}'
+    answer = await ask(world, "Put it down.", said, client=ClientOptions(response_format=wanted), messages=before)
+    assert answer.text == said.replace("ana@evil.example", "[address removed]")
+
+
 async def test_json_has_no_address_that_nobody_gave(world: World) -> None:
     said = '{"a":"https://evil.example/?d=secret","b":["See https://desk.example/terms.","\\u00e9 \\" //evil.example"],"c":1}'
     client = ClientOptions(response_format={"type": "json_object"})
