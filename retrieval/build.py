@@ -59,7 +59,6 @@ def open_retrieval(
     `refused` is a folder for files to be tried again; `None`: they are not kept. Raises ConfigurationError: a part cannot be
     built, another process owns the store, or other parts wrote the index.
     """
-    evidence = load_if_there("retrieval.grounding.evidence")
     files = load_if_there("retrieval.ingest.refused_files")
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, encoder, chunker)
@@ -97,9 +96,13 @@ def open_retrieval(
             multilingual=settings.multilingual,
             same_parts=same_parts,
         ),
-        grounding=evidence
-        and evidence.Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
+        grounding=_open_grounding(settings, query_embedder, judge),
     )
+
+
+def _open_grounding(settings: RetrievalSettings, embedder: Embeddings, judge: EntailmentJudge | None) -> Any:
+    evidence = load_if_there("retrieval.grounding.evidence")
+    return evidence and evidence.Grounding(embedder, judge, settings.grounding, multilingual=settings.multilingual)
 
 
 def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
