@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from foundation.clock import SystemClock
+from serving import runtime
 from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
 from serving.app import create_app
 from serving.page.mount import policy
@@ -47,9 +48,6 @@ CHAT = {"model": "sixply", "messages": [{"role": "user", "content": "When does i
 ANSWERS = {f"POST /v1/{shape}" for shape in ("answers", "chat/completions", "responses", "messages")}
 FILE = {"file": ("double.md", TEXT.encode())}
 MCP = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-
-
-FULL = {"concurrent": 1, "queued": 0}
 
 
 @dataclass(frozen=True)
@@ -236,9 +234,10 @@ def tool_call(tool: str, **arguments: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
 
 
-async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path) -> None:
-    full = {f"{kind}_{work}": n for work in ("answers", "searches", "writes", "reads") for kind, n in FULL.items()}
-    given = world(tmp_path, **full)
+async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 0)))
+    monkeypatch.setattr(runtime, "QUEUED_SHARE", 0)
+    given = world(tmp_path, concurrent_answers=1)
     async for caller in opened(given):
         signed_in = await caller.api.post("/sign-in", data={"key": given.reader})
         async with AsyncExitStack() as held:
