@@ -42,10 +42,10 @@ def ingest(
     from retrieval.ingest.folders import changes, of_folder
     from serving.cli.opening import find_server, open_or_ask
 
-    if (source is None) is not retry:
+    if (not source) is not retry:
         raise typer.BadParameter("Name what to ingest, SRC, or --retry (in make RETRY=1), and not both.")
     loaded = load_stack(stack)
-    if source is None:
+    if not source:
         exit_unless(ok=_retry(loaded, tenant=tenant, json=json))
         return
     settings = loaded.settings

@@ -209,6 +209,7 @@ def test_what_was_refused_is_tried_again_without_being_sent_again(sixply: Callab
 def test_an_address_is_not_fetched_until_it_is_allowed(sixply: Callable[..., Any]) -> None:
     assert "[retrieval.fetching] enabled = true" in sixply("ingest", "https://example.com/a.html", status=2)
     assert '"no-such-folder" does not exist' in sixply("ingest", "no-such-folder", status=2)
+    assert "Name what to ingest" in sixply("ingest", "", status=2)
 
 
 def test_the_corpus_is_described_exported_and_taken_in_elsewhere_without_a_model(
