@@ -204,7 +204,7 @@ def _recorded_effects(
 ) -> int:
     if make_world is None:
         acts = [call for call in conversation.calls if call.is_json and call.name in tools.writing]
-        return sum(not call.failed for call in acts)
+        return sum(not call.is_failure for call in acts)
     made = [(call.name, call.arguments) for call in conversation.calls if call.name in tools.writing]
     return _apply(make_world(), made)
 

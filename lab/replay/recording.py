@@ -109,7 +109,7 @@ class RecordedCall:
         return isinstance(self.arguments, dict)
 
     @property
-    def failed(self) -> bool:
+    def is_failure(self) -> bool:
         """Whether the recorded result says that nothing was done: "Error: ...", or an object with an `error`."""
         with suppress(ValueError):
             return bool(read_object(self.result_text).get("error"))

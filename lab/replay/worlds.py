@@ -179,7 +179,7 @@ class ConversationTools:
         for number, call in fitting or named:
             if (place, number) not in self._answered:
                 self._answered.add((place, number))
-                if call.failed:  # so that an effect may be tried again
+                if call.is_failure:  # so that an effect may be tried again
                     raise ToolException(call.result_text)
                 return call.result_text
         return NO_RESULT

@@ -113,12 +113,12 @@ class ResilientChatModel(ChatWrapper):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]:
-        """Bind tools in the primary model's format; a fallback gets them in its own. Raises NotImplementedError: it calls no tools."""
+        """Bind tools in the primary model's format; a fallback gets them in its own. Raises NotImplementedError, as LangChain does: it calls none."""
         bound = self.bind(**bound_arguments(self.primary, tools, tool_choice, **kwargs))
         return cast("Runnable[Any, AIMessage]", bound)
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
-        """Return the primary model's structured output with this model in its place. Raises NotImplementedError: it has none."""
+        """Return the primary model's structured output with this model in its place. Raises NotImplementedError, as LangChain does: it has none."""
         demand_ability(self.primary, "structured output", "structured_output", "tool_calling")
         structured = self.primary.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return rebind(structured, self.primary, self)

@@ -50,7 +50,7 @@ def constrain(chat: BaseChatModel, schema: Mapping[str, Any]) -> Runnable[Any, A
     """
     try:
         structured = chat.with_structured_output(dict(schema))
-    except NotImplementedError:
+    except NotImplementedError:  # so LangChain says that a model has none
         return chat
     first = structured.first if isinstance(structured, RunnableSequence) else None
     return cast("Runnable[Any, AIMessage]", first) if isinstance(first, RunnableBinding) else chat

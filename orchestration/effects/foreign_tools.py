@@ -121,7 +121,7 @@ class ForeignTool(BaseTool):
         key = config.get("configurable", {}).get("idempotency_key")
         return await self.send(arguments, key, (self.metadata or {})["effect"])
 
-    def _run(self, *_: Any, **__: Any) -> Any:
+    def _run(self, *_: Any, **__: Any) -> Any:  # LangChain demands it; these clients belong to an event loop
         raise NotImplementedError(f"{self.name} is called with `await tool.ainvoke(...)`.")
 
 
