@@ -16,7 +16,7 @@ from foundation.errors import DocumentRefused
 from retrieval.formats.drawings import parse_xml
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
-OOXML_VERSION = 0
+OOXML_VERSION = 1
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # Most ratio of unpacked to packed size. Office files reach about 20; zip bombs begin at several hundred.
 _MAX_EXPANSION = 100
@@ -26,6 +26,9 @@ _ENTITY = re.compile(rb"<!ENTITY")
 # Prefix of the namespaces of Strict Open XML. Our libraries know only the transitional ones, which differ no further.
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]+)/")
 _TYPES = "[Content_Types].xml"
+_PROPERTIES = "http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties"
+# What PowerPoint and our libraries fill in by default
+_UNTITLED = ("PowerPoint Presentation", "Word Document")
 # Bytes of each XML file that are searched for entity declarations, which precede the first element
 _DECLARATIONS = 65_536
 
@@ -42,11 +45,12 @@ def open_package(
 
 
 def core_title(document: Any) -> str | None:
-    """Return the title in the properties; `None` where they are broken, which is no reason to refuse the text."""
+    """Return the title in the properties; `None` where it is a default or they are broken, no reason to refuse the text."""
     try:
-        return str(document.core_properties.title)
+        title = str(document.core_properties.title)
     except (KeyError, ValueError, AttributeError):
         return None
+    return None if title in _UNTITLED else title
 
 
 def check_package(content: bytes, name: str, what: str) -> None:
@@ -111,6 +115,9 @@ def _without_dangling(relations: bytes, name: str, spelt: Mapping[str, str]) -> 
         elif member != target:
             relation.set("Target", f"/{member}")
         changed = changed or member != target
+        if relation.get("Type", "").endswith("/metadata/core-properties") and relation.get("Type") != _PROPERTIES:
+            relation.set("Type", _PROPERTIES)  # LibreOffice writes another
+            changed = True
     return bytes(ET.tostring(root)) if changed else b""
 
 

@@ -34,17 +34,16 @@ class Change:
 
 
 def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
-    """Return the stored document that an offer by a writer with this scope replaces; `None`: it is new. A document with
-    the offer's id has the same readers, so it needs no check. Raises DocumentRefused: several documents have that
-    name.
+    """Return the stored document that an offer by a writer with this scope replaces; `None`: it is new.
+
+    Raises DocumentRefused: several documents have that name.
     """
-    if same := ledger.find(offer.document_id):
+    if same := ledger.find(offer.document_id):  # it has the same readers, so it needs no check
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)
     if len(others) > 1:
         sources = (document.source for document in others)
-        readers = (f"{', '.join(sorted(it.groups)) or 'everybody'}, {it.data_class}" for it in sources)
-        whose = "; ".join(sorted(readers))
+        whose = "; ".join(sorted(f"{', '.join(sorted(it.groups)) or 'everybody'}, {it.data_class}" for it in sources))
         raise DocumentRefused(
             f"{len(others)} documents that you may read are named {offer.uri} ({whose}), and none has the groups and the "
             "class of this one, so it is not clear which it replaces. Send it as one of those, or delete what is to go.",

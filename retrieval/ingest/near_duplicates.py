@@ -23,9 +23,7 @@ _LOOSER = 0.15
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """Totals of a folder or site that documents come from, and when its newest was stored; `origin` is empty for uploads
-    and single files.
-    """
+    """Totals of a folder or site that documents come from, its newest's time; `origin` is empty for uploads and single files."""
 
     origin: str
     documents: int
@@ -36,9 +34,7 @@ class SourceSummary:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A document in force whose content is older than allowed, since the day `review_on`. `dated` is the later of the days
-    of publication and effect, else the day of storage.
-    """
+    """A document in force, older than allowed since `review_on`; `dated` by publication or effect, else by its storage."""
 
     uri: str
     title: str
@@ -75,28 +71,23 @@ def stale(documents: Iterable[Document], *, today: date, after_days: int) -> lis
     overdue = []
     for document in documents:
         source = document.source
-        own_days = [day for day in (source.published, source.effective_from) if day is not None]
-        dated = max(own_days, default=document.ingested_at.date())
+        dated = max(filter(None, (source.published, source.effective_from)), default=document.ingested_at.date())
         days = (today - dated).days
         # Superseded and future ones answer no questions and need no review
         if days >= after_days and not document.superseded:
-            review_on = dated + timedelta(days=after_days)
-            overdue.append(Stale(source.uri, source.title, source.tenant, dated, days, review_on))
+            overdue.append(Stale(source.uri, source.title, source.tenant, dated, days, dated + timedelta(after_days)))
     return sorted(overdue, key=lambda entry: (-entry.days, entry.uri))
 
 
 def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """Return counts; `outdated` has the documents that a newer parser would read differently, by its version."""
     sources = [document.source for document in documents]
-    chunks = sum(document.chunks for document in documents)
-    characters = sum(document.characters for document in documents)
     return {
         "documents": len(documents),
         "superseded": sum(document.superseded for document in documents),
         "refused": len(refusals),
-        "chunks": chunks,
-        "characters": characters,
-        "characters_per_chunk": round(characters / chunks, 1) if chunks else 0.0,
+        "chunks": sum(document.chunks for document in documents),
+        "characters": sum(document.characters for document in documents),
         "tenants": len({source.tenant for source in sources}),
         "series": len({(source.tenant, source.series) for source in sources if source.series}),
         "media_types": dict(Counter(sorted(source.media_type or "unknown" for source in sources)).most_common()),

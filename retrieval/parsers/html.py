@@ -41,7 +41,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {10 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {11 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -64,9 +64,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
         source = str(html.tostring(document, encoding="unicode"))
     title, body = document.findtext(".//title"), _body(document)
     content_tree = _main_content(source)
-    linked = sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
-    own = len(" ".join(body.itertext()).split()) - linked
-    if content_tree is None or len(" ".join(content_tree.itertext()).split()) < _ENOUGH * own:
+    if content_tree is None or _has_losses(content_tree, body):
         _walk(draft, body)
     else:
         _keep_first_heading(draft, content_tree, body)
@@ -86,6 +84,14 @@ def _main_content(source: str) -> Any:
         source, fast=True, include_comments=False, include_tables=True, include_formatting=True, config=config
     )
     return _as_html(extracted.body) if extracted is not None and len(extracted.body) else None
+
+
+def _has_losses(content: Any, body: Any) -> bool:
+    own = len(" ".join(body.itertext()).split()) - sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
+    # Of a page without article, main or div it keeps paragraphs and tables alone
+    lines = [line for line in body.iter("li", *_HEADINGS) if line.find(".//a") is None]
+    flattened = len(lines) > 1 and next(content.iter("li", *_HEADINGS), None) is None
+    return flattened or len(" ".join(content.itertext()).split()) < _ENOUGH * own
 
 
 def _as_html(content: Any) -> Any:

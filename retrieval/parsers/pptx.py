@@ -21,8 +21,6 @@ from retrieval.formats.ooxml import OOXML_VERSION, core_title, open_package
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser
 
-# The title that the program fills in by default
-_UNTITLED = "PowerPoint Presentation"
 _NO_BULLET = "{http://schemas.openxmlformats.org/drawingml/2006/main}buNone"
 # Placeholders that every slide repeats: number, date, foot and head
 _FURNITURE = ("sldNum", "dt", "ftr", "hdr")
@@ -46,8 +44,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     for number, slide in enumerate(slides, start=1):
         if slide.element.get("show") != "0":
             _add_slide(draft, slide, number)
-    title = core_title(presentation)
-    return draft.finish(title=None if title == _UNTITLED else title, pages=len(slides))
+    return draft.finish(title=core_title(presentation), pages=len(slides))
 
 
 def _add_slide(draft: Draft, slide: Any, number: int) -> None:

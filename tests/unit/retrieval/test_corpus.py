@@ -86,7 +86,7 @@ def test_a_document_is_as_old_as_its_own_date_and_only_without_one_as_its_storin
 
 def test_the_figures_of_an_empty_corpus_are_zeros_and_no_error() -> None:
     figures = near_duplicates.statistics([], [])
-    assert (figures["documents"], figures["characters_per_chunk"], figures["media_types"]) == (0, 0.0, {})
+    assert (figures["documents"], figures["chunks"], figures["media_types"]) == (0, 0, {})
     assert figures["outdated"] == {}
 
 

@@ -266,6 +266,19 @@ def test_a_short_page_loses_neither_its_heading_nor_the_border_between_its_lines
     ]
 
 
+def test_a_long_page_of_bare_paragraphs_loses_neither_headings_nor_lists() -> None:
+    paragraph = (
+        "<p>The {} compressor needs a new filter after 1,250 hours, and its valve opens at 8.5 bar of pressure.</p>"
+    )
+    most = "".join(paragraph.format(name) for name in ("first", "second", "third", "fourth", "fifth"))
+    page = f"<html><body><h1>Handbook</h1>{most}<h2>Schedule</h2><ol><li>Open it.</li><li>Drain it.</li></ol></body></html>"
+
+    found = blocks(parse(page, "a.html"))
+
+    assert found[-3:] == [("heading", "Schedule"), ("item", "1. Open it."), ("item", "2. Drain it.")]
+    assert found[0] == ("heading", "Handbook")
+
+
 def test_steps_keep_their_numbers_where_the_body_is_walked() -> None:
     page = "<div>Pack it:<ol><li>Open the box</li><li><p>Close it</p></li></ol></div>"
     assert blocks(parse(page, "a.html"))[1:] == [("item", "1. Open the box"), ("item", "2. Close it")]

@@ -921,3 +921,22 @@ def test_raised_digits_of_a_slide_do_not_become_part_of_the_number_before_them()
         if baseline:
             run.font._element.set("baseline", baseline)
     assert parse(saved(show), "a.pptx").text == "It counts to 10⁻⁶ and H2O"
+
+
+@pytest.mark.parametrize("suffix", [".docx", ".pptx"])
+def test_a_title_is_found_though_libreoffice_writes_another_type_for_it_and_a_librarys_default_is_none(
+    suffix: str,
+) -> None:
+    package = PACKAGES[suffix]()
+    with zipfile.ZipFile(io.BytesIO(package)) as members:
+        relations = members.read("_rels/.rels").decode()
+    other = relations.replace("/package/2006/relationships/metadata", "/officedocument/2006/relationships/metadata")
+    assert other != relations
+    assert parse(altered(package, {"_rels/.rels": other}), f"a{suffix}").title == parser_samples.TITLE
+
+    without = re.sub(r"<Relationship [^>]*core-properties[^>]*/>", "", relations)
+    assert without != relations
+    assert parse(altered(package, {"_rels/.rels": without}), f"a{suffix}").title not in (
+        "Word Document",
+        "PowerPoint Presentation",
+    )
