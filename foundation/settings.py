@@ -11,7 +11,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -68,14 +68,13 @@ def one_of(names: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class RetentionSettings(Section):
-    """Days for which data are kept; unset: for good. The command `retention` applies it; a project without that keeps all."""
-
-    spans_days: float | None = Field(default=30, gt=0)
-    conversations_days: float | None = Field(default=None, gt=0)
-    """Days since the last turn of a conversation."""
-    approvals_days: float | None = Field(default=None, gt=0)
-    """Days for decided or expired approvals. Audit, effects and costs hold no words and stay."""
+# Days for which data are kept; None: for good
+RETENTION: Mapping[str, float | None] = {
+    "spans_days": 30,
+    "conversations_days": None,  # since the last turn
+    "approvals_days": None,  # decided or expired ones. Audit, effects and costs hold no words and stay
+}
+Days = Mapping[Annotated[str, one_of(RETENTION)], Annotated[float, Field(gt=0)] | None]
 
 
 class ClusterSettings(Section):
@@ -85,9 +84,7 @@ class ClusterSettings(Section):
     address: str = ""
     """Address of the cluster's head, `host:6379`; empty: RAY_ADDRESS, else a cluster of this machine alone."""
     cpus: float = Field(default=1, gt=0)
-    """CPUs that a worker reserves while it prepares documents, and a replica while it runs."""
-    replicas: int = Field(default=1, ge=1)
-    """Number of processes that serve the API."""
+    """CPUs that a worker reserves while it prepares documents, and a process of the API (`[serving] workers`) while it runs."""
 
 
 class LoggingSettings(Section):
@@ -99,7 +96,8 @@ class LoggingSettings(Section):
 class FoundationSettings(Section):
     data_dir: Path = Path("var")
     """Folder of all files that the system writes."""
-    retention: RetentionSettings = RetentionSettings()
+    retention: Annotated[Days, AfterValidator(lambda given: {**RETENTION, **given})] = RETENTION
+    """Days for which each kind of data is kept. The command `retention` applies it; a project without that keeps all."""
     cluster: ClusterSettings = ClusterSettings()
     logging: LoggingSettings = LoggingSettings()
     seed: int = 7
@@ -312,13 +310,10 @@ def _explain(
     key, why, known = find_mistake(error, root)
     below = (place for name, place in origins.items() if name.startswith(f"{key}."))
     origin = origins.get(key) or next(below, path.name)
-    steps = key.split(".")
-    for place, section, keys in getattr(root, "removed", ()):
-        if key.rpartition(".")[0] == section and steps[-1] in keys.split():
-            known = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
     if known is not None:
         return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
     found = error.errors(include_url=False)[0]["input"]
+    steps = key.split(".")
     value = "" if any(map(is_secret, steps)) else f" (found {mask_values(found, name=steps[-1])!r})"
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
 
@@ -334,5 +329,8 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
     fields = _fields_of(root)
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
-    unknown = first["type"] == "extra_forbidden"
-    return ".".join(where), first["msg"], did_you_mean(where[-1], fields) if unknown else None
+    known = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
+    for place, section, keys in getattr(root, "removed", ()):
+        if known and ".".join(where[:-1]) == section and where[-1] in keys.split():
+            known = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
+    return ".".join(where), first["msg"], known

@@ -22,7 +22,7 @@ from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
 from orchestration.run.wrapping import TenantAgents
-from orchestration.settings import BudgetSettings, DayLimits, OrchestrationSettings
+from orchestration.settings import BudgetSettings, OrchestrationSettings
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def open_orchestration(
 def _open_spending(budget: BudgetSettings, assembly: Assembly) -> Any:
     limits = (budget.day, budget.tenant_day, *budget.tenants.values())
     # without the module, a limit that nobody would keep is refused
-    load = load_if_there if all(limit == DayLimits() for limit in limits) else load_removable
+    load = load_removable if any(limits) else load_if_there
     module, context = load("orchestration.run.spending"), assembly.context
     return module and assembly.keep(module.SqliteSpending(context.data_dir / "spending.sqlite", budget, context.clock))
 

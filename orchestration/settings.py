@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
-from foundation.settings import BESIDE_STACK, Part, Section
+from foundation.settings import BESIDE_STACK, Part, Section, one_of
 
 # A wildcard in the policy: every role, tenant or name
 EVERYBODY = "*"
@@ -22,11 +23,8 @@ class AnswerSettings(Section):
     max_question_characters: int = Field(default=8_000, ge=1)
 
 
-class DayLimits(Section):
-    """Limits for one day (UTC); unset: no limit."""
-
-    usd: float | None = Field(default=None, ge=0)
-    tokens: int | None = Field(default=None, ge=0)
+# Such as `{ usd = 20, tokens = 5_000_000 }` for one day (UTC); what is not in it has no limit
+DayLimits = Mapping[Annotated[str, one_of(("usd", "tokens"))], NonNegativeInt | NonNegativeFloat]
 
 
 class BudgetSettings(Section):
@@ -36,12 +34,12 @@ class BudgetSettings(Section):
     tokens: int = Field(default=200_000, ge=1)
     usd: float = Field(default=0.5, ge=0)
     seconds: float = Field(default=60, gt=0)
-    day: DayLimits = DayLimits()
-    """Limits of all tenants together."""
-    tenant_day: DayLimits = DayLimits()
-    """Limits of each tenant."""
+    day: DayLimits = Field(default={})
+    """Limits for a day (UTC) of all tenants together: `usd` and `tokens`."""
+    tenant_day: DayLimits = Field(default={})
+    """Those of each tenant."""
     tenants: dict[str, DayLimits] = Field(default_factory=dict)
-    """Limits of single tenants, by name, in place of `tenant_day`."""
+    """Those of single tenants, by name, in place of `tenant_day`."""
 
 
 class TenantRules(Section):

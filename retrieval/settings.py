@@ -32,8 +32,8 @@ class FetchingSettings(Section):
 class RankingSettings(Section):
     top_k: int = Field(default=10, ge=1)
     """Documents returned for one query."""
-    keyword_weight: float = Field(default=0.45, ge=0)
-    vector_weight: float = Field(default=0.55, ge=0)
+    keyword_weight: float = Field(default=0.45, ge=0, le=1)
+    """Weight of the words that match; the rest is that of the vectors."""
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the reranker against the fusion; 1: its order alone."""
 

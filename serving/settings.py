@@ -58,11 +58,9 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
     brand: BrandSettings = BrandSettings()
     http: HttpSettings = HttpSettings()
     workers: int = Field(default=1, ge=1)
-    """Processes on one socket. More than one need shared stores: PostgreSQL, pgvector and Redis."""
+    """Processes on one socket, or on the cluster. More than one need shared stores: PostgreSQL, pgvector and Redis."""
     cache: Part = Part(use="memory")
     """Memory that workers share and may lose: counters of quotas, cached answers."""
-    keys_file: Path = Path("keys.json")
-    """Hashed API keys with tenant, roles and groups; below the data folder unless absolute."""
 
 
 class Settings(Section):
@@ -70,8 +68,11 @@ class Settings(Section):
 
     # settings that are gone, for whoever still has one: the file that has it as a constant, or what it is now; section; keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
-        ("models/resilience/attempts.py", "models.resilience", "retry_share wait_max_s"),
-        ("models/resilience/attempts.py", "models.resilience", "breaker_failures breaker_open_s"),
+        (
+            "models/resilience/attempts.py",
+            "models.resilience",
+            "retry_share wait_max_s breaker_failures breaker_open_s",
+        ),
         ("10,000 for each of max_pages", "retrieval.parsing", "max_characters"),
         ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
         ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),
@@ -87,6 +88,10 @@ class Settings(Section):
         ("serving/http/patience.py", "serving.http", "patience_s"),
         ("serving/access/admission.py", "serving.http", "queued_searches queued_writes queued_reads"),
         ("half of concurrent_answers", "serving.http", "queued_answers"),
+        ("[serving] workers", "foundation.cluster", "replicas"),
+        ("1 - keyword_weight", "retrieval.ranking", "vector_weight"),
+        ("[serving.jwt.claims]", "serving.jwt", "subject_claim tenant_claim roles_claim groups_claim"),
+        ("serving/access/identity.py", "serving", "keys_file"),
         ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
     )
 

@@ -27,7 +27,7 @@ DEFAULT_CHUNKER = {"use": "retrieval.chunkers.structure:build"}
 ABLATIONS = (
     Ablation("models", "the reranker", {"models": {"reranker": {"use": "none"}}}),
     Ablation("retrieval", "the chunker: the default one cuts", {"retrieval": {"chunker": DEFAULT_CHUNKER}}),
-    Ablation("models", "vectors: words alone are searched", {"retrieval": {"ranking": {"vector_weight": 0.0}}}),
+    Ablation("models", "vectors: words alone are searched", {"retrieval": {"ranking": {"keyword_weight": 1.0}}}),
     Ablation("models", "what the chat model writes: quotes alone", {"orchestration": {"answers": {"compose": "extractive"}}}),
     Ablation("retrieval", "words: vectors alone are searched", {"retrieval": {"ranking": {"keyword_weight": 0.0}}}),
     Ablation("retrieval", "the threshold of evidence: it always answers", {"retrieval": {"grounding": {"min_evidence": 0.0}}}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 from langchain_core.tools import BaseTool
 
@@ -55,8 +55,7 @@ CLASSIFIER = "classifier"
 
 
 class Options(Section):
-    planner: str | None = None
-    """Name of a planner to use in place of `[orchestration.planner]`, which can also set its options."""
+    removed: ClassVar[Sequence[tuple[str, str, str]]] = (("[orchestration.planner] use", "", "planner"),)
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: only a model that is not on this machine. Of
     24 golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes in 15."""
@@ -255,7 +254,7 @@ class PlannedAgent(DurableAgent):
 
     def __init__(self, options: Options, parts: AgentParts) -> None:
         super().__init__(parts)
-        in_order = [Part(use=options.planner) if options.planner else parts.settings.planner]
+        in_order = [parts.settings.planner]
         if in_order[0].use != CLASSIFIER and CLASSIFIER in available("orchestration.planner"):
             in_order.append(Part(use=CLASSIFIER))  # for where the first one fails
         planners = [load("orchestration.planner", part, parts, expected=Planner) for part in in_order]

@@ -64,7 +64,7 @@ class SqliteSpending:
         """Set aside what a call may need and return a handle for `settle`; `usd=None`: its price is unknown. Raises BudgetExceeded."""
         tenant, now = principal.tenant, self._time.now()
         both = ((self._of(tenant), tenant, f'Tenant "{tenant}"'), (self._limits.day, None, "The system"))
-        checks = [check for check in both if check[0] != DayLimits()]
+        checks = [check for check in both if check[0]]
         if not checks:
             return None
         day, picodollars = now.date().isoformat(), self._picodollars(usd)
@@ -148,20 +148,16 @@ def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> t
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
     """Return the higher used share of the two limits; `used` are tokens and picodollars. A limit of 0 counts as used up."""
-    picodollars = None if limits.usd is None else float(limits.usd) * PICO
-    shares = [
-        amount / limit if limit else 1.0
-        for amount, limit in zip(used, (limits.tokens, picodollars), strict=True)
-        if limit is not None
-    ]
+    units = {"tokens": (used[0], 1), "usd": (used[1], PICO)}
+    shares = [units[unit][0] / (limit * units[unit][1]) if limit else 1.0 for unit, limit in limits.items()]
     return max(shares, default=0.0)
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
     says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
-    if limits.tokens is not None and used[0] + more[0] > limits.tokens:
-        raise BudgetExceeded(says.format(name, used[0], limits.tokens, "tokens", more[0]), limit="tokens_per_day")
-    limit = None if limits.usd is None else int(Decimal(str(limits.usd)) * PICO)
+    if "tokens" in limits and used[0] + more[0] > limits["tokens"]:
+        raise BudgetExceeded(says.format(name, used[0], limits["tokens"], "tokens", more[0]), limit="tokens_per_day")
+    limit = int(Decimal(str(limits["usd"])) * PICO) if "usd" in limits else None
     if limit is not None and (used[1] >= limit or used[1] + more[1] > limit):
         spent, needed = (f"{Decimal(amount) / PICO:.6f}" for amount in (used[1], more[1]))
-        raise BudgetExceeded(says.format(name, spent, limits.usd, "USD", needed), limit="usd_per_day")
+        raise BudgetExceeded(says.format(name, spent, limits["usd"], "USD", needed), limit="usd_per_day")

@@ -38,6 +38,7 @@ from orchestration.settings import PolicySettings
 from serving.settings import Settings
 
 PREFIX = "sixply_"
+KEYS_FILE = "keys.json"
 # Prefix of `Principal.credential` for a key, before its digest
 KEY = "key "
 # Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key
@@ -114,7 +115,7 @@ class KeyStore:
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock) -> KeyStore:
-        return cls(settings.foundation.data_dir / settings.serving.keys_file, clock)
+        return cls(settings.foundation.data_dir / KEYS_FILE, clock)
 
     def create(self, *, subject: str, tenant: str, roles: Iterable[str], groups: Iterable[str] = ()) -> str:
         """Add an entry and return its key, which is stored nowhere. Raises InvalidRequest: no subject, no role, or a

@@ -17,7 +17,7 @@ from foundation.errors import ConfigurationError, StoreUnavailable, Unauthentica
 from foundation.stores.json_file import JsonFile, Unreadable
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.settings import PolicySettings
-from serving.access.identity import TOKEN, KeyStore, known_roles
+from serving.access.identity import KEYS_FILE, TOKEN, KeyStore, known_roles
 from serving.access.optional_settings import JwtSettings
 from serving.settings import Settings
 
@@ -48,20 +48,20 @@ class TokenVerifier:
         StoreUnavailable: the file of keys is unusable.
         """
         claims, key_id = self._check_token(token, self._keys_now())
-        settings = self._settings
-        subject, tenant = _name(claims, settings.subject_claim), _name(claims, settings.tenant_claim)
+        places = self._settings.claims
+        subject, tenant = _name(claims, places["subject"]), _name(claims, places["tenant"])
         if tenant == EVERY_TENANT:
             raise Unauthenticated(f'The token\'s tenant is "{EVERY_TENANT}", which no credential can carry.')
-        roles = _names(claims, settings.roles_claim)
+        roles = _names(claims, places["roles"])
         if not roles:
             raise Unauthenticated(
-                f'The token has no role in its claim "{settings.roles_claim}". {did_you_mean("", self._roles)}'
+                f'The token has no role in its claim "{places["roles"]}". {did_you_mean("", self._roles)}'
             )
         for role in roles - self._roles:
             raise Unauthenticated(f'The token has the role "{role}". {did_you_mean(role, self._roles)}')
         self._demand_unexpired(int(claims["exp"]))
         credential = f"{TOKEN}{int(claims['exp'])} {key_id}"
-        return Principal(subject, tenant, roles, _names(claims, settings.groups_claim), credential=credential)
+        return Principal(subject, tenant, roles, _names(claims, places["groups"]), credential=credential)
 
     def recheck(self, credential: str) -> None:
         """Raises Unauthenticated: the token of this `Principal.credential` has expired, or its key was withdrawn.
@@ -175,7 +175,7 @@ def open_callers(settings: Settings, clock: Clock) -> TokensBesideKeys:
     data, jwt = settings.foundation.data_dir, settings.serving.jwt
     assert jwt.jwks_file is not None
     tokens = TokenVerifier(data / jwt.jwks_file, jwt, settings.orchestration.policy, clock)
-    return TokensBesideKeys(data / settings.serving.keys_file, clock, tokens)
+    return TokensBesideKeys(data / KEYS_FILE, clock, tokens)
 
 
 def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:

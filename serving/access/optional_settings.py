@@ -67,6 +67,10 @@ class QuotaSettings(Section):
     """For tenants by name, in place of `tenant`."""
 
 
+CLAIMS: Mapping[str, str] = {"subject": "sub", "tenant": "tenant", "roles": "roles", "groups": "groups"}
+Claims = Mapping[Annotated[str, one_of(CLAIMS)], str]
+
+
 class JwtSettings(Section):
     """Tokens of an identity provider, accepted besides API keys once `jwks_file` is set."""
 
@@ -77,11 +81,8 @@ class JwtSettings(Section):
     algorithms: tuple[
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
     ] = ("RS256", "ES256")
-    subject_claim: str = "sub"
-    tenant_claim: str = "tenant"
-    roles_claim: str = "roles"
-    groups_claim: str = "groups"
-    """Claims are given by name, or by path, such as `realm_access.roles`."""
+    claims: Annotated[Claims, AfterValidator(lambda given: {**CLAIMS, **given})] = CLAIMS
+    """The claim that holds each part of a caller, by its name or path, such as `realm_access.roles`."""
 
     @model_validator(mode="after")
     def _whole(self) -> JwtSettings:

@@ -29,17 +29,13 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
     """Run replicas while the context is open; yield the base URL.
 
     `opener` opens each replica's system, as a context manager. Raises InvalidSetting: several replicas over a store
-    that one process holds, workers besides, or no port. MissingDependency, StoreUnavailable: as `connect`.
+    that one process holds, or no port. MissingDependency, StoreUnavailable: as `connect`.
     ComponentError: the replicas did not start.
     """
     demand_ray()
     settings = loaded.settings
     http = settings.serving.http
-    if settings.serving.workers > 1:
-        raise InvalidSetting("[serving] workers is for one machine. On a cluster, set [foundation.cluster] replicas.")
-    load_removable(SUPERVISOR).demand_shared(
-        settings, processes=settings.foundation.cluster.replicas, what="[foundation.cluster] replicas"
-    )
+    load_removable(SUPERVISOR).demand_shared(settings)
     if not http.port:
         raise InvalidSetting(
             "[serving.http] port = 0 takes any free one, and on a cluster nobody knows which. Name one."
@@ -65,14 +61,14 @@ def deploy_replicas(loaded: Loaded, *, opener: Callable[[Loaded], Any] = open_sy
 
 
 def application(loaded: Loaded, opener: Callable[[Loaded], Any] = open_system) -> Any:
-    """Return the deployment for `ray.serve.run`. Run again with other `replicas`, it grows or shrinks."""
+    """Return the deployment for `ray.serve.run`. Run again with other `workers`, it grows or shrinks."""
     from ray import serve
 
     settings = loaded.settings
     deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name=NAME,
-        num_replicas=settings.foundation.cluster.replicas,
+        num_replicas=settings.serving.workers,
         max_ongoing_requests=PLACES,
         ray_actor_options={"num_cpus": settings.foundation.cluster.cpus},
         graceful_shutdown_timeout_s=settings.orchestration.budget.seconds + MARGIN_S,

@@ -38,21 +38,21 @@ STORES = {
 }
 
 
-def demand_shared(settings: Settings, *, processes: int, what: str) -> None:
-    """Raises InvalidSetting: there are several processes, and a store that only one can hold."""
+def demand_shared(settings: Settings) -> None:
+    """Raises InvalidSetting: there are several processes, here or on a cluster, and a store that only one can hold."""
     chosen: dict[str, Part] = {}
     for section, (alone, _) in STORES.items():
         layer, _, port = section.partition(".")
         part: Part = getattr(getattr(settings, layer), port)
         if part.use in alone or (part.use == "qdrant" and not part.options.get("url")):
             chosen[section] = part
-    if processes > 1 and chosen:
+    if settings.serving.workers > 1 and chosen:
         named = "; ".join(
             f'[{section}] use = "{part.use}", take {STORES[section][1]}' for section, part in chosen.items()
         )
         raise InvalidSetting(
-            f"{what} = {processes}, but one process alone can hold some of the stores, and the others would not see what it "
-            f"writes: {named} (make setup WITH=postgres,redis). Or set {what} = 1."
+            f"[serving] workers = {settings.serving.workers}, but one process alone can hold some of the stores, and the "
+            f"others would not see what it writes: {named} (make setup WITH=postgres,redis). Or set workers = 1."
         )
 
 
@@ -62,7 +62,7 @@ def supervise(loaded: Loaded, listening: socket.socket, announce: Callable[[], N
     repeatedly; it printed the reason to standard error.
     """
     settings = loaded.settings
-    demand_shared(settings, processes=settings.serving.workers, what="[serving] workers")
+    demand_shared(settings)
     stopped = await_stop_signal()
     places = [_Place(loaded, listening) for _ in range(settings.serving.workers)]
     try:

@@ -85,7 +85,7 @@ def default_of(field: FieldInfo) -> str:
     if isinstance(value, BaseModel) or value is None:
         return ""
     if isinstance(value, Mapping):
-        value = [f"{key} = {each}" for key, each in value.items() if isinstance(each, float)]
+        value = [key if each is None else f"{key} = {each}" for key, each in value.items()]
     if isinstance(value, frozenset | tuple | list):
         return " ".join(f"`{each}`" for each in (sorted(value) if isinstance(value, frozenset) else value))
     return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else '`""`'

@@ -53,9 +53,10 @@ def opened(loaded: Loaded) -> Iterator[Any]:
 
 
 def on_cluster(settings: Settings, replicas: int) -> Loaded:
-    cluster = ClusterSettings(use="ray", replicas=replicas, cpus=0.01)  # processors are booked, and there may be two
+    cluster = ClusterSettings(use="ray", cpus=0.01)  # processors are booked, and there may be two
     foundation = settings.foundation.model_copy(update={"cluster": cluster})
-    return Loaded(settings.model_copy(update={"foundation": foundation}), {})
+    serving = settings.serving.model_copy(update={"workers": replicas})
+    return Loaded(settings.model_copy(update={"foundation": foundation, "serving": serving}), {})
 
 
 def free_port() -> int:

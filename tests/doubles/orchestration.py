@@ -263,6 +263,7 @@ class World:
     checkpoints: str = "sqlite"
     memory: Any = None
     facts: Any = None
+    planner: str = "classifier"
     stops: Any = None
     spending: Any = None
     agents: str = "graph"
@@ -293,7 +294,9 @@ class World:
         return evidence and evidence.Grounding(self.embedder, judges.signs_over(self.embedder), settings)
 
     def parts(self) -> AgentParts:
-        settings = OrchestrationSettings(answers=self.answers, budget=self.budget, policy=self.policy)
+        settings = OrchestrationSettings(
+            answers=self.answers, budget=self.budget, policy=self.policy, planner=Part(use=self.planner)
+        )
         return AgentParts(
             data_dir=self.folder,
             clock=self.clock,
@@ -314,8 +317,8 @@ class World:
             facts=self.facts,
         )
 
-    def agent(self, use: str | None = None, **options: Any) -> Agent:
-        use = use or self.agents
+    def agent(self, use: str | None = None, *, planner: str = "", **options: Any) -> Agent:
+        use, self.planner = use or self.agents, planner or self.planner
         parts = replace(self.parts(), chat=as_strong(self.chat)) if use == "tool_calling" else self.parts()
         agent: Agent = load("orchestration.agent", Part(use=use, **options), parts, expected=Agent)
         return agent

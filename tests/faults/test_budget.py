@@ -40,7 +40,7 @@ def limited(world: World, **limits: DayLimits) -> SqliteSpending:
 
 async def test_twenty_runs_at_once_overspend_by_at_most_one_call(world: World) -> None:
     limit = 0.002
-    spending = limited(world, tenant_day=DayLimits(usd=limit))
+    spending = limited(world, tenant_day={"usd": limit})
     agent = world.agent()
     given = await asyncio.gather(*(answer(agent, AnswerRequest(question=QUESTION), NORTH) for _ in range(20)))
     calls = [charge.usd for charge in world.till.charges if charge.kind == "chat" and charge.usd]
@@ -56,7 +56,7 @@ async def test_twenty_runs_at_once_overspend_by_at_most_one_call(world: World) -
 
 
 async def test_another_tenant_is_not_stopped_by_it(world: World) -> None:
-    spending = limited(world, tenant_day=DayLimits(tokens=500))
+    spending = limited(world, tenant_day={"tokens": 500})
     agent = world.agent()
     while (given := await answer(agent, AnswerRequest(question=QUESTION), NORTH)).stop_reason != "budget":
         assert given.path == "generative"

@@ -36,7 +36,8 @@ MORE = """
 [orchestration.agent]
 use = "graph"
 writes = true
-{agent}
+[orchestration.planner]
+use = "{planner}"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 [orchestration.policy.roles]
@@ -105,11 +106,13 @@ Open = Callable[..., Desk]
 def open_desk(tmp_path: Path) -> Iterator[Open]:
     with ExitStack() as opened:
 
-        def open_(*behaviours: Behaviour, limits: str = "", agent: str = "", fallback: Behaviour | None = None) -> Desk:
+        def open_(
+            *behaviours: Behaviour, limits: str = "", planner: str = "classifier", fallback: Behaviour | None = None
+        ) -> Desk:
             provider = opened.enter_context(FaultyProvider(*behaviours))
             second = opened.enter_context(FaultyProvider(fallback)) if fallback else None
             chat = CHAT.format(provider=provider.url) + (FALLBACK.format(provider=second.url) if second else "")
-            stack = stacks.stack(tmp_path, MORE.format(limits=limits, agent=agent), chat=chat)
+            stack = stacks.stack(tmp_path, MORE.format(limits=limits, planner=planner), chat=chat)
             system = opened.enter_context(open_system(load(stack)))
             keys = KeyStore.of(system.settings, system.context.clock)
             key = keys.create(subject="ada", tenant="north", roles=("agent",))
@@ -217,7 +220,7 @@ def test_a_reply_that_is_none_is_an_error_of_the_provider(fault: Behaviour, open
     ids=["prose", "cut", "other"],
 )
 def test_a_plan_that_is_none_is_repaired_once_and_then_made_without_the_model(nonsense: str, open_desk: Open) -> None:
-    desk = open_desk(ok(nonsense), agent='planner = "model"')
+    desk = open_desk(ok(nonsense), planner="model")
     answer = desk.ask(compose="extractive").json()
     assert len(desk.provider.requests) == 2
     assert answer["plan"]["made_by"] == "classifier"

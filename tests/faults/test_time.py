@@ -21,7 +21,7 @@ from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.run.spending import SqliteSpending
-from orchestration.settings import BudgetSettings, DayLimits
+from orchestration.settings import BudgetSettings
 from serving.caches.memory import MemoryCache
 from serving.caches.memory import Options as CacheOptions
 from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
@@ -149,7 +149,7 @@ async def test_an_approval_that_was_seen_to_be_late_stays_so_when_the_clock_is_s
 @pytest.mark.parametrize("hours", [-1, 24, 48])
 async def test_what_was_spent_in_a_day_stays_spent_when_the_clock_is_set(data_dir: Path, hours: int) -> None:
     clock = SetClock()
-    limits = BudgetSettings(tenant_day=DayLimits(tokens=100))
+    limits = BudgetSettings(tenant_day={"tokens": 100})
     with closing(SqliteSpending(data_dir / "spending.sqlite", limits, clock)) as spending:
         held = await spending.reserve(NORTH, tokens=90, usd=None)
         clock.off = timedelta(hours=hours)

@@ -52,7 +52,8 @@ compose = "generative"
 mode = "exact"
 [orchestration.agent]
 use = "{agent}"
-planner = "{planner}"
+[orchestration.planner]
+use = "{planner}"
 """
 FALLBACK = """
 [[models.fallbacks]]

@@ -164,19 +164,19 @@ def _last_event(deployment: Deployment, question: str, begun: threading.Semaphor
 
 
 def test_several_processes_over_a_store_of_one_are_refused_by_name() -> None:
-    demand_shared(Settings(), processes=1, what="x")
+    demand_shared(Settings())
     with pytest.raises(
-        InvalidSetting, match=r'replicas = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
+        InvalidSetting, match=r'workers = 2, but one process .*use = "sqlite", take postgres.*use = "chroma", '
     ):
-        demand_shared(Settings(), processes=2, what="[foundation.cluster] replicas")
+        demand_shared(Settings(serving=ServingSettings(workers=2)))
     shared = {"ledger": {"use": "postgres"}, "vectors": {"use": "pgvector"}}
     settings = Settings.model_validate(
-        {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"cache": {"use": "redis"}}}
+        {"retrieval": shared, "orchestration": {"checkpoints": {"use": "postgres"}}, "serving": {"workers": 8, "cache": {"use": "redis"}}}
     )  # fmt: skip
-    demand_shared(settings, processes=8, what="x")
+    demand_shared(settings)
     local = settings.retrieval.model_copy(update={"vectors": Part(use="qdrant")})
     with pytest.raises(InvalidSetting, match=r'use = "qdrant", take pgvector'):
-        demand_shared(settings.model_copy(update={"retrieval": local}), processes=2, what="x")
+        demand_shared(settings.model_copy(update={"retrieval": local}))
 
 
 def test_one_line_moves_serving_to_the_cluster(

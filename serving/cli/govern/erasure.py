@@ -145,10 +145,11 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
 
 
 def _without_people(settings: Settings) -> tuple[Store, ...]:
-    serving = settings.serving
-    files = [str(serving.keys_file), "stops.json", erasures.FILE]
+    from serving.access.identity import KEYS_FILE
+
+    files = [KEYS_FILE, "stops.json", erasures.FILE]
     beside = [str(Path(name).with_suffix(end)) for name in files for end in (".lock", ".new")]
-    jwt = getattr(serving, "jwt", None)  # without tokens there is no such section
+    jwt = getattr(settings.serving, "jwt", None)  # without tokens there is no such section
     jwks = [str(jwt.jwks_file)] if jwt and jwt.jwks_file else []
     return (
         Store(
@@ -262,27 +263,27 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
     data, limits, now = settings.foundation.data_dir, settings.foundation.retention, clock.now()
     erased = []
     with ExitStack() as opened:
-        if limits.spans_days is not None:
-            before, spans = now - timedelta(days=limits.spans_days), SpanStore(data / "spans.sqlite")
+        if days := limits["spans_days"]:
+            before, spans = now - timedelta(days=days), SpanStore(data / "spans.sqlite")
             count = history.erase_before(spans, int(before.timestamp() * 1e9))
-            erased.append(Erased("spans", f"older than {limits.spans_days:g} days", count))
+            erased.append(Erased("spans", f"older than {days:g} days", count))
             audit = opened.enter_context(closing(SqliteAudit(data / "audit.sqlite", clock)))
             named = history.manifests(spans) | await audit.manifests()
             count = manifest.prune(data / manifest.FOLDER, named, before)
             erased.append(Erased("manifests", "as old, and named by no span and no audit record", count))
-        if limits.conversations_days is not None:
+        if days := limits["conversations_days"]:
             saver = opened.enter_context(open_checkpoints(settings))
-            old = await conversations.untouched_since(saver, now - timedelta(days=limits.conversations_days))
+            old = await conversations.untouched_since(saver, now - timedelta(days=days))
             for thread in old:
                 await saver.adelete_thread(thread)
             for store in components.stores_of("orchestration.checkpoints", settings.orchestration.checkpoints) or ():
                 if old and isinstance(store, SqliteStore):
                     store.compact_now(data)
-            erased.append(Erased(CONVERSATIONS, f"silent for {limits.conversations_days:g} days", len(old)))
-        if limits.approvals_days is not None:
+            erased.append(Erased(CONVERSATIONS, f"silent for {days:g} days", len(old)))
+        if days := limits["approvals_days"]:
             approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock)))
-            count = approvals.erase_before(now - timedelta(days=limits.approvals_days))
-            erased.append(Erased("approvals", f"asked for {limits.approvals_days:g} days ago, and over", count))
+            count = approvals.erase_before(now - timedelta(days=days))
+            erased.append(Erased("approvals", f"asked for {days:g} days ago, and over", count))
     return erased
 
 

@@ -72,7 +72,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
         "tools": list(_tools(settings)),
         "rules": dict(flatten(settings.orchestration.policy.model_dump(mode="json"))),
         "limits": limits_of(settings),
-        "retention": {name: "for good" if days is None else days for name, days in settings.foundation.retention},
+        "retention": {name: days or "for good" for name, days in settings.foundation.retention.items()},
         "stops": [
             f"{stop}: {stop.why}" for stop in Stops(settings.foundation.data_dir / "stops.json", SystemClock()).list()
         ],

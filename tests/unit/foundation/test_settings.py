@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from foundation.components import checked_options
 from foundation.errors import InvalidSetting, UnknownSetting
-from foundation.settings import CODE, flatten, make_data_dir
+from foundation.settings import CODE, RETENTION, Part, flatten, make_data_dir
 from foundation.types import Principal
 from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
 from orchestration.effects.policy import Policy
 from retrieval.settings import WEIGHTS, GroundingSettings
+from serving.access.optional_settings import CLAIMS
 from serving.settings import Loaded, Settings, context_of, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -167,6 +169,9 @@ def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
         ("[observability.compare]\npased = 1", r'"observability\.compare\.pased" \(.*Did you mean "passed"\?'),
         ("[serving.quotas.caller.requests]\nweek = 1", r'"serving\.quotas\.caller\.requests\.week".*Found: day, hour'),
         ('[retrieval.grounding.weights]\n"" = 1', r'"retrieval\.grounding\.weights\." .*Found: behind,'),
+        ("[foundation.retention]\nspan_days = 1", r'"foundation\.retention\.span_days".*Did you mean "spans_days"\?'),
+        ("[orchestration.budget]\nday = { eur = 1 }", r'"orchestration\.budget\.day\.eur".*Found: tokens, usd'),
+        ('[serving.jwt.claims]\nrole = "r"', r'"serving\.jwt\.claims\.role".*Did you mean "roles"\?'),
         ("[retrieval.ranking]\ntopk = 1", r'"retrieval\.ranking\.topk".*Did you mean "top_k"\?'),
     ],
 )
@@ -184,6 +189,13 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
         UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is half of concurrent_answers now'
     ):
         stack("")
+    monkeypatch.delenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS")
+    with pytest.raises(UnknownSetting, match=r"It is \[serving\] workers now: take it out here"):
+        stack("[foundation.cluster]\nreplicas = 2")
+    with pytest.raises(
+        UnknownSetting, match=r'"graph" has no option "planner"\. It is \[orchestration\.planner\] use now'
+    ):
+        checked_options("orchestration.agent", Part(use="graph", planner="model"))
     renamed = {"keep_refused_mb": "KEPT_MB"} | dict.fromkeys(("queued", "concurrent"), "PLACES")
     constants = [(ROOT / place, keys) for place, _, keys in Settings.removed if place.endswith(".py")]
     for place, keys in constants:
@@ -200,6 +212,14 @@ def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     assert loaded.settings.observability.compare == {**ALLOWED, "passed": 0.2, "leaked": 0.1}
     assert loaded.settings.retrieval.grounding.weights == {**WEIGHTS, "rank": 0.5}
     assert GroundingSettings(weights={"rank": 0.5}).weights == {**WEIGHTS, "rank": 0.5}
+    monkeypatch.setenv("SIXPLY__FOUNDATION__RETENTION__APPROVALS_DAYS", "365")
+    assert stack("[foundation.retention]\nspans_days = 184").settings.foundation.retention == {
+        **RETENTION, "spans_days": 184, "approvals_days": 365,
+    }  # fmt: skip
+    claims = stack('[serving.jwt]\nclaims.roles = "realm_access.roles"').settings.serving.jwt.claims
+    assert claims == {**CLAIMS, "roles": "realm_access.roles"}
+    budget = stack("[orchestration.budget]\nday = { usd = 20 }\ntenants.north.tokens = 9").settings.orchestration.budget
+    assert (budget.day, budget.tenant_day, budget.tenants) == ({"usd": 20}, {}, {"north": {"tokens": 9}})
     with pytest.raises(
         InvalidSetting, match=r'"retrieval\.grounding\.weights\.rank" .*less than or equal to 1 \(found 2\)'
     ):

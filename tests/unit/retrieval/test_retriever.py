@@ -433,8 +433,8 @@ def test_where_the_index_is_empty_the_keyword_leg_finds_alone(library: Library) 
 def test_the_weights_decide_where_the_legs_disagree(library: Library) -> None:
     library.add("words.md", "An invoice. " + "Printers, shelves, lamps, chairs and tables of all kinds. " * 8)
     library.add("spelling.md", "Misinvoiced.")
-    words = RankingSettings(keyword_weight=1, vector_weight=0)
-    vectors = RankingSettings(keyword_weight=0, vector_weight=1)
+    words = RankingSettings(keyword_weight=1)
+    vectors = RankingSettings(keyword_weight=0)
     assert library.retriever(ranking=words).retrieve("invoice", ACME)[0].source.uri == "words.md"
     assert library.retriever(ranking=vectors).retrieve("invoice", ACME)[0].source.uri == "spelling.md"
 
@@ -488,7 +488,7 @@ def test_a_query_in_letters_that_the_embedder_does_not_read_is_ranked_by_its_wor
     library.add("wanted.md", f"{query}.")
     for number in range(5):
         library.add(f"{number}.md", f"Refund rule {number}.")
-    hidden = RankingSettings(vector_weight=9)
+    hidden = RankingSettings(keyword_weight=0.1)
     [first, *_] = library.retriever(ranking=hidden).retrieve(query, ACME)
     assert first.source.uri == "wanted.md"
     reads_all = RankingSettings(keyword_weight=0)

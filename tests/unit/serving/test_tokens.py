@@ -183,8 +183,8 @@ def test_an_algorithm_that_is_not_configured_is_refused(issuer: Issuer) -> None:
 
 def test_claims_have_the_configured_names_or_the_paths_to_them(issuer: Issuer) -> None:
     callers = callers_of(
-        issuer.path.parent, subject_claim="email", tenant_claim="https://double.example/org",
-        roles_claim="realm_access.roles", groups_claim="scope",
+        issuer.path.parent, claims={"subject": "email", "tenant": "https://double.example/org",
+        "roles": "realm_access.roles", "groups": "scope"},
     )  # fmt: skip
     token = issuer.token(
         sub=None, tenant=None, roles=None, groups=None, email="ada@double.example", scope="board finance",
