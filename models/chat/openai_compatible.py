@@ -16,6 +16,7 @@ from openai import AsyncStream
 from openai._base_client import make_request_options
 from openai._streaming import ServerSentEvent
 from openai.resources.chat import AsyncCompletions
+from openai.types.chat import ChatCompletionMessageFunctionToolCall
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from foundation.components import Context
@@ -56,28 +57,6 @@ class Used(BaseModel):
     completion_tokens_details: MoreDetails = None
 
 
-class Thoughts:
-    """Moves what stands between <think> and </think> at the head of a reply to where most servers put thoughts."""
-
-    _head: str | None = ""
-
-    def move(self, delta: dict[str, Any], *, last: bool) -> None:
-        text = delta.get("content") or ""
-        if self._head is None or not isinstance(text, str):
-            return
-        self._head += text
-        head = self._head.lstrip()
-        if head.startswith("<think>"):
-            thoughts, end, said = head.partition("</think>")
-            delta["content"], delta["reasoning_content"] = said.lstrip(), text
-            # of a long thought only what may become its end
-            self._head = None if end else f"<think>{thoughts[7:][-8:]}"
-        elif last or not "<think>".startswith(head):
-            delta["content"], self._head = self._head, None
-        else:
-            delta["content"] = ""
-
-
 class PlainStream(AsyncStream[object]):
     """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
 
@@ -91,15 +70,10 @@ class PlainStream(AsyncStream[object]):
     async def __stream__(self) -> AsyncIterator[Any]:
         used: Any = None
         reasons: set[str] = set()
-        thoughts = Thoughts()
         piece: Any
         async for piece in super().__stream__():
             used = piece.pop("usage", None) or used
-            for choice in piece.get("choices") or ():
-                reasons.add(str(choice.get("finish_reason") or ""))
-                if not choice.get("index"):
-                    choice["delta"] = choice.get("delta") or {}
-                    thoughts.move(choice["delta"], last=bool(choice.get("finish_reason")))
+            reasons.update(str(choice.get("finish_reason") or "") for choice in piece.get("choices") or ())
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -139,10 +113,12 @@ class OpenAICompatibleChat(ChatOpenAI):
         chunk["choices"] = [choice for choice in chunk.get("choices") or () if not choice.get("index")]
         thoughts = None
         for choice in chunk["choices"]:
-            delta = choice.setdefault("delta", None) or {}  # some servers leave out what LangChain looks up
+            delta = choice["delta"] = choice.get("delta") or {}  # some servers leave out what LangChain looks up
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"
             thoughts = delta.get("reasoning_content") or delta.get("reasoning")
+            if older := delta.pop("function_call", None):  # the only call, of which LangChain makes none
+                delta["tool_calls"] = [{"index": 0, "function": older}]
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
                 function = call.setdefault("function", None) or {}
@@ -155,16 +131,17 @@ class OpenAICompatibleChat(ChatOpenAI):
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
         for choice in getattr(response, "choices", None) or ():
+            if older := choice.message.function_call:  # as in a stream
+                whole = ChatCompletionMessageFunctionToolCall(id="", function=older.model_dump(), type="function")
+                choice.message.tool_calls = [whole]
             for function in filter(None, (getattr(call, "function", None) for call in choice.message.tool_calls or ())):
                 if isinstance(function.arguments, dict):  # as some servers send them
                     function.arguments = json.dumps(function.arguments)
         result = super()._create_chat_result(response, generation_info)
         for generation in result.generations:
             refused = generation.message.additional_kwargs.get("refusal")
-            reply: dict[str, Any] = {"content": generation.text or refused}
-            if generation.message.content == generation.text:  # else blocks, which no thoughts were left in
-                Thoughts().move(reply, last=True)
-                generation.message.content = generation.text = reply["content"]
+            if refused and not generation.message.content:
+                generation.message.content = generation.text = refused
         return result
 
     def close(self) -> None:

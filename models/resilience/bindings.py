@@ -132,10 +132,8 @@ def carry_settings(model: BaseChatModel, arguments: dict[str, Any]) -> tuple[Bas
     return model.model_copy(update=own) if own else model, arguments
 
 
-def carry_order(model: BaseChatModel, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages as the model accepts them: Mistral's templates refuse a human one right after a tool's or a human one."""
-    if "mistral" not in " ".join(identity(model)).casefold():
-        return messages
+def alternate(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Return the messages in turns: many chat templates refuse a human one right after a tool's or a human one, and no API minds."""
     ordered: list[BaseMessage] = []
     for message in merge_message_runs(messages):
         if isinstance(message, HumanMessage) and ordered and isinstance(ordered[-1], ToolMessage):

@@ -25,15 +25,15 @@ from foundation.errors import InvalidRequest, UpstreamMalformed
 from models.pricing import identity
 from models.resilience.bindings import (
     ChatWrapper,
+    alternate,
     bound_arguments,
-    carry_order,
     carry_settings,
     demand_ability,
     longest_reply,
     plain_choice,
     rebind,
 )
-from models.resilience.streams import Chunks, bound_stream, metadata_of, read_first_words, stream_of
+from models.resilience.streams import Chunks, bound_stream, metadata_of, read_first_words, stream_of, without_thoughts
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings
 
@@ -128,13 +128,15 @@ class ResilientChatModel(ChatWrapper):
     ) -> ChatResult:
         async def generate(index: int) -> ChatResult:
             model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
-            return await model._agenerate(carry_order(model, messages), stop=stop, **arguments)
+            return await model._agenerate(alternate(messages), stop=stop, **arguments)
 
         timeout_s = self.settings.timeout_s
         index, result = await self._first_success(messages, generate, self.clock.monotonic_s() + timeout_s, timeout_s)
         self._record(index, failed=False)
         self._check_choice(index, kwargs, called=any(_calls(generation.message) for generation in result.generations))
         for generation in result.generations:
+            if isinstance(generation.message.content, str):
+                generation.message.content = generation.text = without_thoughts(generation.text)
             origin = {ANSWERED_BY: index, FALLBACK: True} if index else {}
             generation.message.response_metadata |= origin | self._labels(index, metadata_of(generation))
         return result
@@ -144,7 +146,7 @@ class ResilientChatModel(ChatWrapper):
     ) -> Chunks:
         async def start(index: int) -> tuple[list[ChatGenerationChunk], Chunks]:
             model, arguments = carry_settings(self.candidates[index], self._arguments(index, kwargs))
-            chunks = stream_of(model, carry_order(model, messages), stop, arguments)
+            chunks = stream_of(model, alternate(messages), stop, arguments)
             longest = longest_reply(model, arguments.get("max_tokens"))
             return await read_first_words(bound_stream(chunks, _name(model), longest))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -27,6 +28,9 @@ LIMIT_REACHED = frozenset(
 # Where vendors say why a reply ended
 ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
 FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"})
+# How thoughts begin and end that a server leaves in the text of a reply; quoted, it is a text about thoughts
+THINKING = re.compile(r"\s*[<\[]think(?:ing)?[>\]]", re.IGNORECASE)
+THOUGHT = re.compile(r"(?<![`'\"])[<\[]/think(?:ing)?[>\]](?![`'\"])\s*", re.IGNORECASE)
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
@@ -71,6 +75,17 @@ def metadata_of(generation: ChatGeneration) -> dict[str, Any]:
     return {name: beside[name] for name in ENDED if beside.get(name)} | generation.message.response_metadata
 
 
+def without_thoughts(text: str) -> str:
+    """Return a reply's text without the thoughts at its head, whose beginning some chat templates write into the prompt.
+
+    >>> without_thoughts("<think>Hm.</think>\\nYes."), without_thoughts("Hm.</think> Yes."), without_thoughts("<think>Hm.")
+    ('Yes.', 'Yes.', '')
+    """
+    if end := THOUGHT.search(text):
+        return text[end.end() :]
+    return "" if THINKING.match(text) else text
+
+
 def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     """Return the message that the chunks make. A call whose arguments are not whole is an invalid one."""
     whole = chunks[0] + chunks[1:]  # all at once: one by one, long arguments would be parsed anew with each piece
@@ -79,6 +94,8 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
         # what the model says instead, in OpenAI's Responses
         if isinstance(block, dict) and block.get("type") == "refusal":
             block |= {"type": "text", "text": block.get("refusal") or ""}
+    if isinstance(message.content, str):
+        message.content = without_thoughts(message.content)
     # LangChain strings together what a server says twice, such as "stop" and "stop"
     said = [item for chunk in chunks for item in chunk.response_metadata.items()]
     said.sort(key=lambda item: item[1] in (*LIMIT_REACHED, *FILTERED))  # these hold, whatever is said after them

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.utils.json_schema import dereference_refs
 from pydantic import ValidationError
 
 from foundation.components import load_removable
@@ -87,13 +88,23 @@ def demand_described(tool: BaseTool) -> None:
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model, its boolean parts resolved."""
+    """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model, its boolean parts resolved and its
+    references followed, but for what contains itself. Raises InvalidSetting: a reference leads nowhere.
+    """
     given: Any = tool.tool_call_schema
     schema: dict[str, Any] = given if isinstance(given, dict) else given.model_json_schema()
-    properties = (schema.get("properties") or {}).items()
-    return {
-        **schema,
-        "properties": {name: {} if item is True else item for name, item in properties if item is not False},
+    properties = {name: item for name, item in (schema.get("properties") or {}).items() if item is not False}
+    for name, item in properties.items():
+        try:
+            properties[name] = dereference_refs(item, full_schema=schema) if "'$ref'" in repr(item) else item
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidSetting(
+                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema: {json.dumps(item)[:200]}. Only what '
+                "stands there (#/$defs/...) is looked up, and nothing is fetched. Correct the schema, or leave the tool out."
+            ) from error
+    properties = {name: {} if item is True else item for name, item in properties.items()}
+    return {name: item for name, item in schema.items() if name not in {"$defs", "definitions"}} | {
+        "properties": properties
     }
 
 

@@ -100,7 +100,7 @@ class DurableAgent(ABC):
 
     async def _begin(self, request: AnswerRequest, thread_id: str, principal: Principal) -> tuple[Begin, State]:
         """Return how the run begins, and its first state. Raises as `stream`."""
-        question = self._check_question(request.question)
+        question = self._check_question(request)
         cut_off = await self._demand_own_thread(thread_id, question, principal) if request.thread_id else None
         compose = request.compose or self._settings.compose
         state = cut_off or fresh(question, compose, thread_id, principal, request.as_of)
@@ -108,9 +108,10 @@ class DurableAgent(ABC):
         state["client"] = request.client.model_dump(mode="json")
         return "cut off" if cut_off else "new", state
 
-    def _check_question(self, question: str) -> str:
-        most = self._settings.max_question_characters
-        if not any(letter.isprintable() and not letter.isspace() for letter in question):  # invisible ones ask nothing
+    def _check_question(self, request: AnswerRequest) -> str:
+        question, most = request.question, self._settings.max_question_characters
+        says = any(letter.isprintable() and not letter.isspace() for letter in question)  # invisible ones ask nothing
+        if not (says or request.images):
             raise InvalidRequest("The question is empty. Ask something.")
         if len(question) > most:
             raise TooLarge(

@@ -158,8 +158,8 @@ class MessageAgent(DurableAgent):
             ToolMessage(NOBODY_DECIDED, name=call["name"], tool_call_id=call["id"], status="error")
             for call in _unanswered_calls(stored)
         ]
-        content = cast("Any", [{"type": "text", "text": state["question"]}, *request.images])
-        question = HumanMessage(content if request.images else state["question"])
+        text = [{"type": "text", "text": state["question"]}] if state["question"] else []
+        question = HumanMessage(cast("Any", [*text, *request.images]) if request.images else state["question"])
         return [*opening, *given_up, *map(as_person, [question, *request.since])]
 
     async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:

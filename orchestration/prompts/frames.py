@@ -11,6 +11,9 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from orchestration.language.guard import instructs_reader
 from orchestration.prompts.files import Prompt
 
+# Of any width
+BRACKETS = str.maketrans("<>\uff1c\uff1e\ufe64\ufe65", "()()()")
+
 
 def answer_from(prompt: Prompt, question: str, passages: Sequence[str]) -> list[BaseMessage]:
     """Return the messages that ask for an answer from `passages`, numbered from 1. Those that seem to give orders are marked."""
@@ -44,4 +47,4 @@ def _evidence(text: str) -> str:
 
 def _data(text: str) -> str:
     # one line that cannot close its frame
-    return " ".join(text.split()).replace("<", "(").replace(">", ")")
+    return " ".join(text.split()).translate(BRACKETS)

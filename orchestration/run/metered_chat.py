@@ -3,29 +3,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from functools import cached_property
+from functools import cache
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
-from models.resilience.streams import metadata_of, stream_of
-from orchestration.language.guard import addresses_in, has_address, without_addresses
+from models.resilience.streams import THINKING, THOUGHT, metadata_of, stream_of, without_thoughts
+from orchestration.language.guard import addresses_in, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
 # Prefix of the ids of messages that the person wrote. No model chooses an id
 PERSON = "person-"
+# Names of models whose chat templates begin the thoughts, so that only their end would tell
+THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
 
 
 class MeteredChatModel(ChatWrapper):
@@ -39,6 +42,8 @@ class MeteredChatModel(ChatWrapper):
     inner: BaseChatModel
     told: bool = True
     """Whether the words are streamed to the caller of the agent."""
+    thinks: dict[str, bool] = Field(default_factory=dict)
+    """Whether models, by name, were seen to write the end of thoughts whose beginning nobody saw."""
     response_format: dict[str, Any] | None = None
     """The format that the provider holds its replies to, as in Chat Completions; `None`: any."""
 
@@ -57,7 +62,7 @@ class MeteredChatModel(ChatWrapper):
                 f'"temperature" is {kwargs["temperature"]}, and {self.model_name} takes none above 1. Send less.'
             )
         run.calls += 1
-        teller = Teller(run, messages, told=self.told)
+        teller = Teller(run, messages, self)
         kwargs |= self._format_arguments()
 
         async def open_stream() -> Chunks:
@@ -109,31 +114,44 @@ class MeteredChatModel(ChatWrapper):
 
 class Teller:
     """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not
-    read: a client that opens such a link could leak the conversation, and only a whole word shows it.
+    read: a client that opens such a link could leak the conversation, and only a whole word shows it. What a model says that `thinks` is
+    held back until its thoughts end, or the reply.
     """
 
-    def __init__(self, run: Run, messages: Sequence[BaseMessage], *, told: bool) -> None:
-        self._run, self._messages, self._told, self._word = run, messages, told, ""
-
-    @cached_property
-    def _addresses(self) -> frozenset[str]:
-        return addresses_in(texts_read(self._messages, self._run))
+    def __init__(self, run: Run, messages: Sequence[BaseMessage], model: MeteredChatModel) -> None:
+        self._run, self._model, self._word, self._at_head = run, model, "", True
+        self._addresses = cache(lambda: addresses_in(texts_read(messages, run)))
+        # a class with such an option takes thoughts out itself
+        by_name = not getattr(model.primary, "reasoning", None) and bool(THINKS.search(model.model_name))
+        self._holds = model.thinks.get(model.model_name, by_name)
 
     def tell(self, chunk: AIMessageChunk) -> None:
         text = self._word + chunk.text
+        ends = THOUGHT.search(text, max(0, len(self._word) - len("</thinking>")))
+        if ends and not THINKING.match(text):
+            self._model.thinks[self._model.model_name] = True
+        if self._at_head:
+            # a server that sends thoughts apart leaves none in the text
+            self._holds = not (ends or chunk.additional_kwargs.get("reasoning_content")) and self._holds
+            if self._holds or (not ends and (THINKING.match(text) or "<think>".startswith(text.strip()))):
+                self._word = text
+                return
+            text = without_thoughts(text).lstrip()
+            self._at_head = not text
         end = max(text.rfind(space) for space in " \n\t") + 1
         self._word = text[end:]
         self._emit(text[:end])
 
     def end(self) -> None:
-        self._emit(self._word)
+        if self._holds and self._word:
+            self._model.thinks.setdefault(self._model.model_name, False)
+        self._emit(without_thoughts(self._word) if self._at_head else self._word)
 
     def _emit(self, text: str) -> None:
-        if not (text and self._told):
+        if not (text and self._model.told):
             return
         run, text = self._run, encodable(text)
-        token = without_addresses(text, self._addresses) if has_address(text) else text
-        run.tell("token", token=token, round=run.calls, answer_id=run.answer_id)
+        run.tell("token", token=without_addresses(text, self._addresses), round=run.calls, answer_id=run.answer_id)
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:

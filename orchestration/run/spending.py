@@ -5,7 +5,6 @@ The sums are in one SQLite file, which all processes on the data folder share an
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -16,8 +15,6 @@ from foundation.errors import BudgetExceeded
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.settings import BudgetSettings, DayLimits
-
-log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spent (
@@ -47,8 +44,6 @@ SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
 PICO = 10**12
 # Seconds after the time limit of a run when a reservation is dropped: its process was killed
 _GRACE_S = 60.0
-# Share of a day's limit from which the log warns, once a day for each limit
-WARN_SHARE = 0.8
 
 
 class SqliteSpending:
@@ -57,8 +52,6 @@ class SqliteSpending:
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
         self._file = SqliteFile(path, STORE)
         self._limits, self._time = limits, SteadyTime(clock)  # a day does not end because the clock is set ahead
-        self._warned: set[tuple[str, str]] = set()
-        """(day, name of the budget) for which a warning was logged."""
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
         """Set aside what a call may need and return a handle for `settle`; `usd=None`: its price is unknown. Raises BudgetExceeded."""
@@ -69,23 +62,15 @@ class SqliteSpending:
             return None
         day, picodollars = now.date().isoformat(), self._picodollars(usd)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
-        nearly: dict[str, float] = {}
 
         def hold(connection: sqlite3.Connection) -> int | None:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
             for limits, whose, name in checks:
-                used = _sum_used(connection, day, whose)
-                _demand(limits, name, used=used, more=(tokens, picodollars))
-                nearly[name] = _share(limits, (used[0] + tokens, used[1] + picodollars))
+                _demand(limits, name, used=_sum_used(connection, day, whose), more=(tokens, picodollars))
             insert = "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)"
             return connection.execute(insert, (day, tenant, tokens, picodollars, until.isoformat())).lastrowid
 
-        held = await self._file.run(hold)
-        for name, share in nearly.items():
-            if share >= WARN_SHARE and (day, name) not in self._warned:
-                self._warned = {warning for warning in self._warned if warning[0] == day} | {(day, name)}
-                log.warning("%s has used or reserved %.0f %% of the budget of the day", name, 100 * share)
-        return held
+        return await self._file.run(hold)
 
     async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
         """Replace what was set aside by what the call used; 0 where no call was made."""

@@ -212,15 +212,15 @@ def request_from(
         if not thread_id:
             check_pairs(turns)
     places = [place for place, message in enumerate(turns) if isinstance(message, HumanMessage)]
-    question = turns[places[-1]].text if places else ""
-    if not question.strip() and not (ends_in_result and thread_id):
-        raise InvalidRequest("There is no user message with text in it, so there is no question.")
+    question, images = (turns[places[-1]].text, images_in(turns[places[-1]])) if places else ("", [])
+    if not (question.strip() or images or (ends_in_result and thread_id)):
+        raise InvalidRequest("There is no user message with text or an image in it, so there is no question.")
     return AnswerRequest(
         question=question,
         thread_id=thread_id,
         # context only, and no evidence: anybody can write what an assistant is said to have answered
         messages=() if thread_id else tuple(turns[: places[-1]]),
-        images=tuple(images_in(turns[places[-1]])) if places else (),
+        images=tuple(images),
         since=tuple(turns[places[-1] + 1 if places else 0 :]) if ends_in_result else (),
         client=client,
         compose=MODELS[model],

@@ -186,6 +186,21 @@ def strict(behaviour: Behaviour) -> Behaviour:
     return reply
 
 
+def in_turns(behaviour: Behaviour) -> Behaviour:
+    """The behaviour, behind a chat template as Gemma's and Mistral's: person and model take turns, calls and their results aside."""
+
+    def reply(handler: _Handler) -> None:
+        said = [message for message in handler.body["messages"] if message["role"] != "system"]
+        roles = [message["role"] for message in said if message["role"] != "tool" and not message.get("tool_calls")]
+        if roles != (["user", "assistant"] * len(roles))[: len(roles)]:
+            text = "Conversation roles must alternate user/assistant/user/assistant/..."
+            handler.send(400, json.dumps({"error": {"message": text}}).encode(), {"Content-Type": "application/json"})
+        else:
+            behaviour(handler)
+
+    return reply
+
+
 def openai_faults(body: Mapping[str, Any]) -> list[str]:
     """What Chat Completions answers with a 400."""
     faults, open_calls = [], set()

@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from langchain_core.messages import HumanMessage
 
+from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.settings import Part
+from models.resilience.retry import resilient
 from models.resilience.streams import read_first_words, stream_of
-from tests.doubles.provider import Behaviour, FaultyProvider, garbage, strict
-from tests.integration.test_strong_model import QUESTION, Serve, serve
+from models.settings import ResilienceSettings
+from tests.doubles.provider import Behaviour, FaultyProvider, garbage, in_turns, strict
+from tests.integration import test_strong_model
+from tests.integration.test_strong_model import QUESTION, SURFACES, Serve, serve, words_of
 
 __all__ = ["serve"]
 
@@ -208,11 +213,63 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(ser
     thoughts = "<think>\nAda asks.\n</think>\n\n"
     letters = [piece(content=letter) for letter in thoughts + TEXT]
     at_once = [piece(content=f" {thoughts}{TEXT}"), piece("stop")]
-    other = ["<thin ice", "<", "5 < 6</think>", "\n* one\n* two"]
-    asked = [stream(*letters, piece("stop")), stream(*at_once)]
+    other = ["<thin ice", "<", "5 < 6 `</think>` ends it", "\n* one\n* two"]
+    # the templates of some models write the beginning into the prompt
+    unopened = [piece(content=letter) for letter in f"Ada asks.\n</think>\n\n{TEXT}"]
+    asked = [stream(*letters, piece("stop")), stream(*at_once), stream(*unopened, piece("stop"))]
     plain = [stream(*(piece(content=letter) for letter in text), piece("stop")) for text in other]
     replies = answers(serve, *([behaviour] for behaviour in (*asked, *plain)))
-    assert [answer["text"] for answer in replies] == [TEXT, TEXT, *map(str.strip, other)]
+    assert [answer["text"] for answer in replies] == [TEXT] * 3 + [*map(str.strip, other)]
+
+
+@pytest.mark.parametrize("path", SURFACES)
+def test_thoughts_in_the_text_are_not_streamed_as_words(serve: Serve, path: str) -> None:
+    def say(text: str) -> Behaviour:
+        return stream(*(piece(content=letter) for letter in text), piece("stop", USED))
+
+    unopened = f"Ada asks.\n</think>\n\n{TEXT}"
+    with serve(say(f"<think>\nAda asks.\n</think>\n\n{TEXT}"), say(unopened)) as (client, provider):
+        opened, first, later = (_words_in(client, path) for _ in range(3))
+        assert len(provider.requests) == 3, "none comes from a cache"
+    assert (opened.strip(), later.strip()) == (TEXT, TEXT)
+    # nobody can know the first time; the answer comes behind it, and from then on thoughts are waited for
+    assert first.rstrip().endswith(TEXT)
+
+
+def test_a_model_that_is_named_as_one_that_thinks_is_waited_for_until_it_is_seen_not_to(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_strong_model, "STACK", test_strong_model.STACK.replace("a-strong-one", "deepseek-r1:8b"))
+    unopened = [piece(content=letter) for letter in f"Ada asks.\n</think>\n\n{TEXT}"]
+    apart = [piece(reasoning_content="Ada asks."), piece(content="A parcel "), piece(content=TEXT[9:])]
+    for said in (unopened, apart, [piece(content=TEXT)]):
+        with serve(stream(*said, piece("stop", USED))) as (client, _):
+            assert _words_in(client, "/v1/chat/completions").strip() == TEXT
+
+
+def _words_in(client: httpx2.Client, path: str) -> str:
+    body = {**SURFACES[path], "temperature": 1} if path != "/v1/answers" else SURFACES[path]
+    with client.stream("POST", path, json=body, headers={"Accept": "text/event-stream"}) as reply:
+        return "".join(map(words_of, reply.iter_lines()))
+
+
+@pytest.mark.parametrize(
+    "arguments", [[{"name": "search_documents", "arguments": '{"query": '}, {"arguments": '"weight"}'}]]
+)
+def test_a_call_in_the_older_shape_is_a_call(serve: Serve, arguments: list[Any]) -> None:
+    older = [piece(function_call=part) for part in arguments]
+    (answer,) = answers(serve, [stream(*older, piece("function_call", USED)), *said(USED)])
+    assert [step["name"] for step in answer["steps"]] == ["model", "search_documents", "model"], answer
+    assert answer["text"].startswith(TEXT.removesuffix(".")), answer
+
+
+def test_a_server_whose_template_wants_turns_is_shown_turns(serve: Serve) -> None:
+    said = [{"role": "user", "content": text} for text in ("I have a parcel.", QUESTION)]
+    with serve(in_turns(stream(piece(content=TEXT), piece("stop", USED)))) as (client, _):
+        reply = client.post("/v1/chat/completions", json={"model": "sixply", "messages": said})
+        thread = reply.json()["sixply"]["thread_id"]
+        again = client.post("/v1/answers", json={"question": f"{QUESTION} Again.", "thread_id": thread})
+    assert (reply.status_code, again.status_code) == (200, 200), reply.text + again.text
 
 
 async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_call(
@@ -224,6 +281,7 @@ async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_
         ({"content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}, TEXT),
         ({"content": None, "refusal": "I may not say."}, "I may not say."),
         ({"content": None, "tool_calls": [call]}, ""),
+        ({"content": None, "function_call": {"name": "weigh", "arguments": '{"parcel": 7}'}}, ""),
     ]
     for message, text in messages:
         reply = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
@@ -231,9 +289,10 @@ async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_
         with FaultyProvider(garbage(json.dumps(reply).encode(), "application/json")) as provider:
             options = {"model": "a-strong-one", "base_url": f"{provider.url}/v1", "api_key": "a key"}
             model = load("models.chat", Part(use="openai_compatible", **options), Context(data_dir=tmp_path))
-            (generation,) = (await model._agenerate([HumanMessage("Hello?")])).generations
+            chat = resilient(model, (), ResilienceSettings(), SystemClock())
+            (generation,) = (await chat._agenerate([HumanMessage("Hello?")])).generations
         assert (generation.text, generation.message.text) == (text, text)
-        assert [made["args"] for made in generation.message.tool_calls] == [{"parcel": 7}] * ("tool_calls" in message)
+        assert [made["args"] for made in generation.message.tool_calls] == [{"parcel": 7}] * (text == "")
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

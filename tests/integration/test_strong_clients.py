@@ -388,20 +388,20 @@ def test_a_format_that_nothing_can_be_checked_by_is_refused(strong_client: httpx
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-def seen_by_chat(client: httpx2.Client, url: str) -> str:
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+def seen_by_chat(client: httpx2.Client, url: str, *said: str) -> str:
+    parts = [*({"type": "text", "text": text} for text in said), {"type": "image_url", "image_url": {"url": url}}]
     return by_chat(client, "Be brief.", [{"role": "user", "content": parts}])
 
 
-def seen_by_responses(client: httpx2.Client, url: str) -> str:
-    parts = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": url}]
+def seen_by_responses(client: httpx2.Client, url: str, *said: str) -> str:
+    parts = [*({"type": "input_text", "text": text} for text in said), {"type": "input_image", "image_url": url}]
     return by_responses(client, "Be brief.", [{"role": "user", "content": parts}])
 
 
-def seen_by_messages(client: httpx2.Client, url: str) -> str:
+def seen_by_messages(client: httpx2.Client, url: str, *said: str) -> str:
     kind, _, data = url.removeprefix("data:").partition(";base64,")
     source = {"type": "base64", "media_type": kind, "data": data} if data else {"type": "url", "url": url}
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": source}]
+    parts = [*({"type": "text", "text": text} for text in said), {"type": "image", "source": source}]
     return by_messages(client, "Be brief.", [{"role": "user", "content": parts}])
 
 
@@ -409,15 +409,18 @@ def seen_by_messages(client: httpx2.Client, url: str) -> str:
 def test_an_image_reaches_a_model_that_takes_them(
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
-    see: Callable[[httpx2.Client, str], str],
+    see: Callable[..., str],
 ) -> None:
     able = test_strong_model.STACK.replace("tool_calling = true", "tool_calling = true, image_inputs = true")
     monkeypatch.setattr(test_strong_model, "STACK", able)
     refused = (openai.BadRequestError, anthropic.BadRequestError)
     too_large = (openai.APIStatusError, anthropic.APIStatusError)
     with serve(ok(MILD)) as (client, provider):
-        assert see(client, f"data:image/png;base64,{PIXEL}").startswith(MILD)
-        assert PIXEL in json.dumps(provider.requests[0][2]["messages"])
+        for said in ([], ["What is this?"], [" "]):
+            assert see(client, f"data:image/png;base64,{PIXEL}", *said).startswith(MILD)
+            assert PIXEL in json.dumps(provider.requests[-1][2]["messages"])
+        asked = [conversation["question"] for conversation in client.get("/v1/conversations").json()["conversations"]]
+        assert asked == ["", "What is this?", ""], "what was said stays so"
         for message, url in [
             ("nothing is fetched", "https://elsewhere.example/a.png"),
             ("not in base64", "data:image/png;base64,%%%"),
@@ -427,9 +430,10 @@ def test_an_image_reaches_a_model_that_takes_them(
                 see(client, url)
         with pytest.raises(too_large, match="larger than 1,000,000 bytes"):
             see(client, f"data:image/png;base64,{'A' * 5_000_000}")
-        assert len(provider.requests) == 1
+        assert len(provider.requests) == 3
 
 
 def test_an_image_is_refused_for_a_model_that_takes_none(strong_client: httpx2.Client) -> None:
-    with pytest.raises(openai.BadRequestError, match="model takes no images"):
-        seen_by_chat(strong_client, f"data:image/png;base64,{PIXEL}")
+    for said in ([], ["What is this?"]):
+        with pytest.raises(openai.BadRequestError, match="model takes no images"):
+            seen_by_chat(strong_client, f"data:image/png;base64,{PIXEL}", *said)

@@ -116,14 +116,14 @@ def test_the_first_words_reach_the_caller_before_the_provider_has_said_its_last(
         with client.stream("POST", path, json=SURFACES[path], headers={"Accept": "text/event-stream"}) as reply:
             assert reply.status_code == 200, reply.read()
             for line in reply.iter_lines():
-                told += _words_of(line)
+                told += words_of(line)
                 if "parcel may weigh" in told:
                     provider.go_on.set()
     assert provider.go_on.is_set()
     assert SAID in told
 
 
-def _words_of(line: str) -> str:
+def words_of(line: str) -> str:
     """The words in one line of a stream, of whichever shape."""
     if not line.startswith("data: {"):
         return ""

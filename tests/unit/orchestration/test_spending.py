@@ -122,25 +122,14 @@ async def test_money_without_any_limit_left_admits_not_even_a_free_call(open_: O
         await open_(tenant_day={"usd": 0}).reserve(NORTH, tokens=1, usd=Decimal(0))
 
 
-async def test_the_share_that_is_used_is_told_and_warned_of_once_a_day(
-    open_: Open, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_share_that_is_used_is_told_for_the_alert(open_: Open, clock: ManualClock) -> None:
     spending = open_(day={"tokens": 1000}, tenants={"north": {"usd": 0.10, "tokens": 100}})
     assert (spending.system_share(), spending.fullest_share()) == (0, 0)
     await spending.settle(await spending.reserve(NORTH, tokens=50, usd=CENT), tokens=50, usd=CENT)
     await spending.reserve(SOUTH, tokens=200, usd=CENT)
     assert (spending.system_share(), spending.fullest_share()) == (0.25, 0.5)
-    assert caplog.messages == []
-    for _ in range(2):
-        await spending.settle(await spending.reserve(NORTH, tokens=10, usd=3 * CENT), tokens=10, usd=3 * CENT)
-    assert spending.fullest_share() == 0.7
-    for _ in range(2):
-        await spending.settle(await spending.reserve(NORTH, tokens=1, usd=CENT), tokens=1, usd=CENT)
-    assert caplog.messages == ['Tenant "north" has used or reserved 80 % of the budget of the day']
     clock.forward(days=1)
     assert (spending.system_share(), spending.fullest_share()) == (0, 0)
-    await spending.reserve(NORTH, tokens=90, usd=CENT)
-    assert len(caplog.messages) == 2
 
 
 def test_without_a_budget_nothing_is_used_and_a_budget_of_nothing_is(open_: Open) -> None:
