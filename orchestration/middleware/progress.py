@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
+from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest
 from langchain.agents.middleware.types import AgentState
 from langchain.tools.tool_node import ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
@@ -26,7 +26,9 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
         crash_point("model_begun")
         with run.watch("model") as watch:
             response = await handler(request)
-            watch.outcome, watch.detail = "done", _describe(response)
+            replies = (message for message in response.result if isinstance(message, AIMessage))
+            calls = ", ".join(call["name"] for message in replies for call in message.tool_calls)
+            watch.outcome, watch.detail = "done", f"calls {calls}" if calls else "wrote the answer"
         crash_point("model_done")
         return ExtendedModelResponse(model_response=response, command=Command(update=_steps(run)))
 
@@ -48,12 +50,6 @@ class ProgressMiddleware(AgentMiddleware[AgentState[Any], Any]):
             watch.detail = watch.outcome = "failed" if failed else "done"
         crash_point("tool_done")
         return Command(update={"messages": [message], **_steps(run)})
-
-
-def _describe(response: ModelResponse[Any]) -> str:
-    replies = [message for message in response.result if isinstance(message, AIMessage)]
-    calls = [call["name"] for message in replies for call in message.tool_calls]
-    return f"calls {', '.join(calls)}" if calls else "wrote the answer"
 
 
 def _steps(run: Run) -> dict[str, Any]:
