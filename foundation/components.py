@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
-from foundation.settings import Part, find_mistake
+from foundation.settings import BESIDE_STACK, Part, find_mistake
 from foundation.stores.registry import Store
 
 Built = TypeVar("Built")
@@ -57,7 +57,7 @@ class Context:
     threads: int = 2
     machine_usd_per_hour: float = 0.10
     stack_dir: Path = Path()
-    """Folder of stack.toml, to which paths of what a part reads are relative."""
+    """Folder of stack.toml, to which the fields of `Options` that are marked `BESIDE_STACK` are relative."""
 
 
 def available(section: str) -> list[str]:
@@ -179,7 +179,10 @@ def _find(section: str, use: str) -> tuple[ModuleType, str]:
 def _build(section: str, part: Part, module: ModuleType, attribute: str, context: Context) -> Any:
     factory: Callable[..., Any] = getattr(module, attribute)
     if attribute == "build":
-        return factory(_validate_options(section, part, module), context)
+        options = _validate_options(section, part, module)
+        marked = {name for name, field in type(options).model_fields.items() if field.json_schema_extra == BESIDE_STACK}
+        beside = {name: context.stack_dir / path for name, path in options if path and name in marked}
+        return factory(options.model_copy(update=beside), context)
     # the folder may know how to make the port of a class of the ecosystem
     adopt = getattr(importlib.import_module(PORTS[section]), "adopt", lambda built, _: built)
     try:

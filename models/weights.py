@@ -173,10 +173,10 @@ def _digests_with_memory(files: Iterable[Path], data_dir: Path) -> dict[str, str
     return digests_by_path
 
 
-def named_in(parts: Iterable[Part]) -> list[Path]:
+def named_in(parts: Iterable[Part], stack_dir: Path) -> list[Path]:
     """Return the existing weight files that the options of these parts name, directly or by their folder."""
-    values = [value for part in parts for value in part.options.values() if isinstance(value, str | Path)]
-    paths = [Path(value) for value in values if os.path.exists(value)]  # noqa: PTH110 - Path's raises at a long text
+    values = [value for part in parts for value in part.options.values() if value and isinstance(value, str | Path)]
+    paths = [path for value in values if os.path.exists(path := stack_dir / value)]  # noqa: PTH110 - Path's raises at a long text
     files = [path for path in paths if path.suffix in SAFE_SUFFIXES]
     return [*files, *(file for path in paths if path.is_dir() for file in sorted(path.glob("*.safetensors")))]
 

@@ -81,7 +81,7 @@ class Settings(Section):
         ("[retrieval] multilingual, true or false", "retrieval.grounding", "foreign_wording"),
         ("orchestration/flow/document_steps.py", "orchestration.answers", "rewrites"),
         ("retrieval/ingest/fetching.py", "retrieval.fetching", "redirects timeout_s"),
-        ("orchestration/run/spending.py", "orchestration.budget", "warn_share"),
+        ("observability/dashboards/rules.yml, an alert", "orchestration.budget", "warn_share"),
         ("observability/evaluation/judge.py", "observability.judge", "min_valid"),
         ("serving/access/jwt_tokens.py", "serving.jwt", "leeway_s"),
         ("serving/http/answer_cache.py", "serving.answer_cache", "recent"),

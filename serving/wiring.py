@@ -90,7 +90,7 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     """
     settings = loaded.settings
     context = context_of(settings)
-    digests = _hash_weights_while_importing(settings, context.data_dir)
+    digests = _hash_weights_while_importing(settings, context)
 
     from foundation.components import Assembly
     from orchestration.prompts.files import open_prompts
@@ -227,12 +227,13 @@ def _agent_parts(settings: Settings, context: Context, prompts: Prompts, opened:
     return AgentParts(**{field.name: named[field.name] for field in fields(AgentParts) if field.name in named})
 
 
-def _hash_weights_while_importing(settings: Settings, data: Path) -> Mapping[str, str]:
+def _hash_weights_while_importing(settings: Settings, context: Context) -> Mapping[str, str]:
     """Return the digests of the weights. Hashing 190 MB takes as long as the imports, so both run at once."""
     weights = load_if_there("models.weights")
     with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as hashing:
         if weights:
-            digests = hashing.submit(weights.digests, weights.named_in(settings.models.parts), data_dir=data)
+            named = weights.named_in(settings.models.parts, context.stack_dir)
+            digests = hashing.submit(weights.digests, named, data_dir=context.data_dir)
         for layer in ("models", "retrieval", "orchestration", "observability", "serving"):
             import_module(f"{layer}.build")
         return digests.result() if weights else {}

@@ -58,9 +58,7 @@ class Postgres:
     ) -> None:
         """`prepare` creates what is missing in the database, in one transaction, exclusive among all processes. `store`
         says how a person is erased from it, or why not. `types` registers further types with a new connection;
-        `settings` are passed to it, e.g. `autocommit`.
-
-        Raises StoreUnavailable: the server cannot be reached or refuses the connection.
+        `settings` are passed to it, e.g. `autocommit`. Raises StoreUnavailable: the server cannot be reached or refuses the connection.
         """
         from psycopg_pool import ConnectionPool
 

@@ -94,6 +94,7 @@ def golden_cases(data: Path) -> list[GoldenCase] | None:
 def _base(settings: Settings) -> tuple[Path, str]:
     """The weights in use and their name. An adapter that is in use already is not gone on with."""
     from models import weights
+    from serving.settings import context_of
 
     used = settings.models.chat
     if used.use != "llama_cpp":
@@ -102,7 +103,8 @@ def _base(settings: Settings) -> tuple[Path, str]:
             f"a GGUF file or without one for the bundled model; a model on a server is tuned where it is served."
         )
     if path := used.options.get("path"):
-        return weights.verify(Path(path), used.options.get("sha256")), Path(path).stem
+        file = context_of(settings).stack_dir / path
+        return weights.verify(file, used.options.get("sha256")), file.stem
     return weights.SMOLLM2.verify(), weights.SMOLLM2.name
 
 
@@ -163,7 +165,7 @@ def _adapter(folder: Path) -> Path:
 def _with_adapter(work: Work) -> Any:
     def configured(overrides: dict[str, object]) -> Loaded:
         # without the pin, which is that of the adapter in use
-        chat = {"adapter": str(_adapter(work.new)), "adapter_sha256": None}
+        chat = {"adapter": str(_adapter(work.new).resolve()), "adapter_sha256": None}
         return work.configure({**overrides, "models": {"chat": chat}})
 
     return configured
@@ -213,7 +215,7 @@ def _verdict(gain: dict[str, Any], of: str, on: str) -> dict[str, str]:
 
 def _figures(work: Work, settings: Settings, tuned: Tuned) -> dict[str, Any]:
     figures, used = asdict(tuned), settings.models.chat
-    pinned = {"adapter": str(_adapter(work.order.to)), "adapter_sha256": tuned.adapter_sha256}
+    pinned = {"adapter": work.named(_adapter(work.order.to)), "adapter_sha256": tuned.adapter_sha256}
     was, now, tokens = zip(*figures.pop("held_out"), strict=True)
     return figures | {
         "losses": {"before": was, "after": now, "tokens": tokens},

@@ -6,6 +6,7 @@ in its record (`tuning.json`) what it is worth; it is not used until `stack.toml
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,6 +49,17 @@ class Work:
     new: Path
     progress: Callable[[str, int, int], None]
 
+    @property
+    def stack_dir(self) -> Path:
+        """The folder of stack.toml."""
+        from serving.settings import context_of
+
+        return context_of(self.configure({}).settings).stack_dir
+
+    def named(self, path: Path) -> str:
+        """The path as stack.toml names it."""
+        return str(path) if path.is_absolute() else os.path.relpath(path, self.stack_dir)
+
 
 def finetune(configure: Configure, part: str, order: Order, json: Path | None) -> bool:
     """Whether the tuned part is better on what was held out. It is written either way.
@@ -76,6 +88,7 @@ def finetune(configure: Configure, part: str, order: Order, json: Path | None) -
 
 def _demand_free(settings: Settings, order: Order) -> None:
     from models import weights
+    from serving.settings import context_of
 
     to, data = order.to.resolve(), order.data.resolve()
     if data in to.parents:
@@ -87,7 +100,7 @@ def _demand_free(settings: Settings, order: Order) -> None:
     if judge := settings.observability.judge.chat:
         used.append(("observability.judge.chat", judge))
     for section, part in used:
-        if any(to in file.resolve().parents for file in weights.named_in([part])):
+        if any(to in file.resolve().parents for file in weights.named_in([part], context_of(settings).stack_dir)):
             raise InvalidRequest(f"{order.to} is in use by [{section}]; name another folder with TO=folder.")
 
 
@@ -107,12 +120,12 @@ def tune_reranker(work: Work) -> dict[str, Any]:
     to_train, to_weigh = bench.apart(split.train)
     with searched(work) as system:
         used = system.settings.models.reranker
-        base = _folder_of(used.options if used.use == "cross_encoder" else {})
+        base = _folder_of(work, used.options if used.use == "cross_encoder" else {})
         examples = _examples(work, system, to_train)
         plan = _plan(work, system, "reranker", batch_size=reranker.BATCH, learning_rate=reranker.LEARNING_RATE)
         pairs = reranker.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
         parts = ScoringParts(**vars(system.context), embedder=system.embedder)
-        made = components.load("models.reranker", Part(use="cross_encoder", path=str(work.new)), parts)
+        made = components.load("models.reranker", Part(use="cross_encoder", path=str(work.new.resolve())), parts)
         tuned = bench.RemembersScores(reranker_of(made))
         weight = bench.best_weight(to_weigh, lambda each: _search(system, tuned, each), progress=work.progress)
         runs = [
@@ -132,7 +145,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         "rerank_weight": weight,
         "from": folder.origin(base),
         "stack": {
-            "models.reranker": {"use": "cross_encoder", "path": str(work.order.to)},
+            "models.reranker": {"use": "cross_encoder", "path": work.named(work.order.to)},
             "retrieval.ranking": {"rerank_weight": weight},
         },
     }
@@ -149,14 +162,14 @@ def tune_embedder(work: Work) -> dict[str, Any]:
             f'[models.embedder] use = "{used.use}" has no weights here that could be trained. Name "openvino" or '
             f'"sentence_transformers", with the path of a folder or without one for the bundled model.'
         )
-    base = _folder_of(used.options)
+    base = _folder_of(work, used.options)
     split = bench.read_split(work.order.data, work.order.limit)
     with searched(work) as system:
         examples = _examples(work, system, split.train)
         plan = _plan(work, system, "embedder", batch_size=embedder.BATCH, learning_rate=embedder.LEARNING_RATE)
         triples = embedder.train(examples, base=base, to=work.new, plan=plan, progress=work.progress)
         before = bench.served(split.held_out, _search(system, system.reranker), what="before", progress=work.progress)
-        with empty_system(work.configure, {"models": {"embedder": {"path": str(work.new)}}}) as (other, _):
+        with empty_system(work.configure, {"models": {"embedder": {"path": str(work.new.resolve())}}}) as (other, _):
             _copy_passages(work, system, other)
             after = bench.served(split.held_out, _search(other, other.reranker), what="after", progress=work.progress)
     return {
@@ -166,7 +179,7 @@ def tune_embedder(work: Work) -> dict[str, Any]:
         "triples": triples,
         "epochs": plan.epochs,
         "from": folder.origin(base),
-        "stack": {"models.embedder": {**used.options, "use": used.use, "path": str(work.order.to)}},
+        "stack": {"models.embedder": {**used.options, "use": used.use, "path": work.named(work.order.to)}},
         "then": "make reindex",
     }
 
@@ -250,10 +263,10 @@ def _copy_passages(work: Work, system: System, other: System) -> None:
     catch_up(other.ledger, other.vectors)
 
 
-def _folder_of(options: Mapping[str, Any]) -> Path:
+def _folder_of(work: Work, options: Mapping[str, Any]) -> Path:
     from models import weights
 
-    return Path(options["path"]) if options.get("path") else weights.MINILM.path.parent
+    return work.stack_dir / options["path"] if options.get("path") else weights.MINILM.path.parent
 
 
 def _plan(work: Work, system: System, part: str, *, batch_size: int, learning_rate: float) -> Plan:

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
-from foundation.settings import Section
+from foundation.settings import BESIDE_STACK, Section
 from models import weights
 from models.resilience.http_clients import clients
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Options(Section):
-    path: Path | None = None
+    path: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A GGUF file; `None`: the bundled SmolLM2-135M-Instruct."""
     sha256: str | None = None
     """SHA-256 that pins your own file; the bundled one is always pinned."""
-    adapter: Path | None = None
+    adapter: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A LoRA adapter as GGUF, made for these weights, as by `make finetune PART=chat`. The model's name then ends in
     a plus sign and the file's name."""
     adapter_sha256: str | None = None

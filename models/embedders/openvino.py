@@ -23,7 +23,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import ComponentError, InvalidSetting, WeightsInvalid
-from foundation.settings import Section
+from foundation.settings import BESIDE_STACK, Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
 from models.encoders.bert import Bert, engine, graph
@@ -36,7 +36,7 @@ STEP = 8
 
 
 class Options(Section):
-    path: Path | None = None
+    path: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A sentence-transformers folder with a BERT in safetensors; `None`: the bundled all-MiniLM-L6-v2."""
     precision: Literal["int8", "float32"] = "int8"
     threads: int | None = Field(default=None, ge=1)

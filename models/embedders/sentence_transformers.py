@@ -15,7 +15,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from foundation.components import Context
-from foundation.settings import Section
+from foundation.settings import BESIDE_STACK, Section
 from models import weights
 from models.embedding import ArrayEmbeddings, Vectors
 from models.encoders.classifier import LOCALLY, prepare_torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Options(Section):
-    path: Path | None = None
+    path: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A folder with a sentence-transformers model in safetensors; `None`: the bundled all-MiniLM-L6-v2."""
     batch_size: int = Field(default=32, ge=1)
     max_tokens: int | None = Field(default=None, ge=8)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
-from foundation.settings import Section
+from foundation.settings import BESIDE_STACK, Section
 from models import weights
 
 # Nothing from a hub, no code of the model's own, no pickles
@@ -24,7 +24,7 @@ CLASSIFIES = "ForSequenceClassification"
 
 
 class ClassifierOptions(Section):
-    path: Path
+    path: Path = Field(json_schema_extra=BESIDE_STACK)
     """A folder with a sequence classifier in safetensors, and its tokenizer."""
     batch_size: int = Field(default=8, ge=1)
     max_tokens: int | None = Field(default=None, ge=8)

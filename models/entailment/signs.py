@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
+from pydantic import Field
 
 from foundation.errors import WeightsInvalid
-from foundation.settings import Section
+from foundation.settings import BESIDE_STACK, Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import ScoringParts
@@ -39,7 +40,7 @@ Parts = dict[str, frozenset[str]]
 
 
 class Options(Section):
-    weights: Path | None = None
+    weights: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     """A file that `make train-verify` wrote, for another embedder or field; `None`: the shipped one."""
 
 

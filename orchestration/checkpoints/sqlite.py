@@ -13,24 +13,23 @@ from foundation.components import Context
 from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
-from foundation.stores.sqlite_file import BUSY_TIMEOUT_S, SqliteStore, connect
+from foundation.stores.sqlite_file import SqliteStore, connect
 from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, plain_data_only
 
 
 class Options(Section):
     path: Path = Path("checkpoints.sqlite")
     """The file, relative to the data folder unless absolute."""
-    busy_timeout_s: float = BUSY_TIMEOUT_S
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
     """`SqliteSaver` with async methods, durable writes, strict deserialisation, and our errors."""
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path) -> None:
         """Raises StoreUnavailable: the file cannot be opened. StorageFull: the disk is full."""
         self._path = path
         with self.translate_errors():
-            connection = connect(path, store_in(path), timeout_s=busy_timeout_s)
+            connection = connect(path, store_in(path))
             super().__init__(connection, serde=plain_data_only())
             self.setup()  # now, so that a damaged file is reported at the start
 
@@ -59,7 +58,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
 
 
 def build(options: Options, context: Context) -> SqliteCheckpoints:
-    return SqliteCheckpoints(context.data_dir / options.path, options.busy_timeout_s)
+    return SqliteCheckpoints(context.data_dir / options.path)
 
 
 def stores(options: Options) -> tuple[SqliteStore, ...]:

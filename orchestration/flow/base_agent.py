@@ -131,10 +131,7 @@ class DurableAgent(ABC):
             self._busy.discard(thread_id)
 
     async def _demand_own_thread(self, thread_id: str, question: str, principal: Principal) -> State | None:
-        """Return the state of a run of the same question that was cut off, so that it can resume; else `None`.
-
-        Raises NotFound: the thread is not the caller's. Conflict: it waits for a decision.
-        """
+        """Return the state of a run of the same question that was cut off, to resume; else `None`. Raises NotFound, Conflict."""
         thread = await self._load_thread(thread_id)
         if not thread.belongs_to(principal):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting, UpstreamMalformed
+from foundation.settings import BESIDE_STACK
 from models.resilience.http_clients import bounded_stream
 from orchestration.effects.foreign_tools import (
     Call,
@@ -56,7 +57,7 @@ FORM = frozenset(
 
 
 class Options(ForeignOptions):
-    spec: Path
+    spec: Path = Field(json_schema_extra=BESIDE_STACK)
     base_url: str = Field(pattern=r"^https?://[^?#]+$")
     timeout_s: float = Field(default=20, gt=0)
     max_bytes: int = Field(default=1_000_000, gt=0)
@@ -76,12 +77,11 @@ class Operation:
     schema: Mapping[str, Any]
 
 
-def build(options: Options, context: Context) -> ToolSet:
+def build(options: Options, context: Context) -> ToolSet:  # noqa: ARG001 - the signature of every adapter
     import httpx2
 
     fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
-    spec = context.stack_dir / options.spec
-    operations = {operation.name: operation for operation in read_operations(spec, fixed=fixed)}
+    operations = {operation.name: operation for operation in read_operations(options.spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
     client = httpx2.Client(
         base_url=options.base_url.rstrip("/"), headers=headers, timeout=options.timeout_s, follow_redirects=False

@@ -165,7 +165,7 @@ def test_the_split_is_the_same_whatever_comes_before_it() -> None:
 def test_a_judge_whose_adapter_was_trained_again_is_another_judge(tmp_path: Path) -> None:
     part = Part.model_validate({"use": "llama_cpp", "adapter": str(path := tmp_path / "marks.gguf")})
     path.write_bytes(b"one")
-    first = _made_of(part, local=True)
+    first = _made_of(part, Path(), local=True)
     path.write_bytes(b"two")
-    assert _made_of(part, local=True) != first
+    assert _made_of(part, Path(), local=True) != first
     assert weights.SMOLLM2.name in first

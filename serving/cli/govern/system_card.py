@@ -51,9 +51,10 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from models import weights
     from observability.governance import risk_register, system_card
     from serving.cli.govern.audit import verified_audit
+    from serving.settings import context_of
 
     settings = loaded.settings
-    named = weights.named_in(settings.models.parts)
+    named = weights.named_in(settings.models.parts, context_of(settings).stack_dir)
     digests = weights.digests(named, data_dir=settings.foundation.data_dir)
     run = manifest.build(settings, weights=digests, corpus=None, clock=SystemClock())
     last, baseline = evaluation_file(settings), settings.observability.golden_set / BASELINE

@@ -84,19 +84,19 @@ def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceS
     rubric = judges.rubric_of(settings.observability.judge)
     built = load("models.chat", part, context, expected=BaseChatModel)
     with closing(resilient(built, (), settings.models.resilience, context.clock)) as chat:
-        yield judges.Judge(chat, rubric, prices, context.clock, _made_of(part, local=chat.local))
+        yield judges.Judge(chat, rubric, prices, context.clock, _made_of(part, context.stack_dir, local=chat.local))
 
 
-def _made_of(part: Part, *, local: bool) -> dict[str, str]:
+def _made_of(part: Part, stack_dir: Path, *, local: bool) -> dict[str, str]:
     """Return adapter, endpoint and options without secrets, and the digests of local weights."""
     from foundation.machine.manifest import digest_of_files
     from models import weights
 
     options = {key: str(value) for key, value in mask_values(part.model_dump()).items() if value != MASK}
     if "adapter" in options:
-        options["adapter_weights"] = digest_of_files([Path(options["adapter"])])
+        options["adapter_weights"] = digest_of_files([stack_dir / options["adapter"]])
     if "path" in options:
-        return options | {"weights": digest_of_files([Path(options["path"])])}
+        return options | {"weights": digest_of_files([stack_dir / options["path"]])}
     return options | (weights.digests() if local else {})
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from pydantic import Field, SecretStr
@@ -9,7 +10,7 @@ from pydantic import Field, SecretStr
 from foundation import components
 from foundation.components import PORTS, Context, available, checked_options, load, options_of
 from foundation.errors import InvalidSetting, MissingDependency, UnknownPart, UnknownSetting
-from foundation.settings import Part, Section
+from foundation.settings import BESIDE_STACK, Part, Section
 
 SECTION = "retrieval.vectors"
 
@@ -17,6 +18,12 @@ SECTION = "retrieval.vectors"
 class Options(Section):
     size: int = Field(default=1, ge=1)
     api_key: SecretStr | None = None
+
+
+class Reads(Section):
+    weights: Path = Field(json_schema_extra=BESIDE_STACK)
+    more: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
+    index: Path = Path("index")
 
 
 class Store:
@@ -45,7 +52,7 @@ def port(tmp_path, monkeypatch):
     (folder / "bare.py").write_text("def build(options, context): ...\n")
     (folder / "empty.py").touch()
     here = types.ModuleType("tests_of_components")
-    here.Options, here.Store = Options, Store
+    here.Options, here.Store, here.Reads = Options, Store, Reads
     monkeypatch.setitem(sys.modules, "tests_of_components", here)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(components.PORTS, SECTION, "ports_of_a_test")
@@ -70,6 +77,26 @@ def test_every_adapter_refuses_options_that_it_does_not_know_and_cannot_be_chang
 
 def test_a_part_is_built_from_its_options(port, context):
     assert load(SECTION, Part(use="good", size=3), context, expected=Store).size == 3
+
+
+def test_what_a_part_reads_lies_beside_stack_toml(port, data_dir, tmp_path):
+    (port / "reader.py").write_text(
+        "from tests_of_components import Reads\ndef build(options, context):\n    return [options.weights, options.more, options.index]\n"
+        "Options = Reads\n"
+    )
+    beside = Context(data_dir=data_dir, stack_dir=tmp_path / "ferry")
+    built = load(SECTION, Part(use="reader", weights="w/a.gguf"), beside)
+    assert built == [tmp_path / "ferry" / "w" / "a.gguf", None, Path("index")]
+    assert load(SECTION, Part(use="reader", weights="/w/a.gguf"), beside)[0] == Path("/w/a.gguf")
+
+
+@pytest.mark.parametrize("section", PORTS)
+def test_every_option_for_a_file_to_read_says_so(section):
+    for name in available(section):
+        for option, field in options_of(section, name).model_fields.items():
+            written = isinstance(field.default, Path)  # what a part writes has a name of its own, in the data folder
+            if "Path" in str(field.annotation) and not written:
+                assert field.json_schema_extra == BESIDE_STACK, f"{section} {name} {option}"
 
 
 def test_options_can_be_checked_without_building(port):

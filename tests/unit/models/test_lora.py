@@ -120,7 +120,7 @@ def test_the_manifest_has_the_weights_that_the_parts_name(tmp_path: Path) -> Non
     parts = [Part.model_validate({"use": "llama_cpp", "adapter": str(path)}),
              Part.model_validate({"use": "openvino", "path": str(folder)}),
              Part.model_validate({"use": "llama_cpp", "path": str(tmp_path / "gone.gguf"), "seed": 3})]  # fmt: skip
-    found = weights.digests(weights.named_in(parts))
+    found = weights.digests(weights.named_in(parts, Path()))
     assert found[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found[str(folder / "model.safetensors")] == hashlib.sha256(b"weights").hexdigest()
     assert len(found) == len(weights.BUNDLED) + 2

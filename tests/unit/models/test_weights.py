@@ -66,8 +66,11 @@ def test_an_option_that_is_a_long_text_or_empty_names_no_weights(
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     monkeypatch.chdir(tmp_path)
     part = Part.model_validate({"use": "langchain:x:Y", "instructions": "Be brief. " * 100, "base_url": ""})
-    assert weights.named_in([part]) == []
-    assert weights.named_in([Part(use="openvino", path=".")]) == [Path("model.safetensors")]
+    assert weights.named_in([part], Path()) == []
+    assert weights.named_in([Part(use="openvino", path=".")], Path()) == [Path("model.safetensors")]
+    monkeypatch.chdir("/")
+    found = weights.named_in([Part(use="openvino", path="."), Part(use="openvino", path=str(tmp_path))], tmp_path)
+    assert found == [tmp_path / "model.safetensors"] * 2, "beside stack.toml, or in full"
 
 
 def test_a_named_file_is_read_again_only_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
