@@ -49,8 +49,7 @@ class ModelPlanner:
     """Plans by the chat model, which must keep to a JSON schema."""
 
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
-        usable = [tool for tool in tools if tool.name in allowed]
-        return await self._propose(question, usable, run)
+        return await self._propose(question, [tool for tool in tools if tool.name in allowed], run)
 
     async def replan(self, plan: Plan, question: str, tools: Sequence[BaseTool], run: Run) -> Plan:
         def key(step: PlanStep) -> tuple[str, str, str]:

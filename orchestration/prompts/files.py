@@ -78,16 +78,17 @@ def open_prompts(settings: PromptSettings) -> Prompts:
 
 @cache
 def read_prompt(name: str, folder: Path = FOLDER) -> Prompt:
-    """Read the prompt in `folder/name.md`. Raises InvalidSetting: the file is missing, or its head lacks its name or version."""
+    """Read the prompt in `folder/name.md`. Raises InvalidSetting: it cannot be read, or lacks its name, version or text."""
     path = folder / f"{name}.md"
-    if not path.is_file():
-        names = [other.stem for other in folder.glob("*.md")]
-        raise InvalidSetting(f'There is no prompt "{name}" in {folder}. {did_you_mean(name, names)}')
-    _, _, rest = path.read_text(encoding="utf-8").partition("---\n")
-    head, mark, text = rest.partition("\n---\n")
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"{path} cannot be read as UTF-8: {error}. Save it as a text in UTF-8.") from error
+    head, _, text = content.removeprefix("---\n").partition("\n---\n")
     fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
-    if not mark or fields.get("name") != name or "version" not in fields:
-        raise InvalidSetting(f"{path} must begin with ---, name: {name}, version: ..., and ---. Found: {head[:80]!r}")
+    if not content.startswith("---\n") or fields.get("name") != name or not fields.get("version") or not text.strip():
+        needs = f"must begin with ---, name: {name}, version: ..., and ---, and a text must follow"
+        raise InvalidSetting(f"{path} {needs}. Found: {content[:80]!r}")
     return Prompt(name, fields["version"], text.strip())
 
 

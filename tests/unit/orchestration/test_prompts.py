@@ -101,6 +101,14 @@ def test_every_bundled_prompt_has_a_head_and_says_what_it_was_measured_on() -> N
         assert "\nmeasured_on: " in (FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
+HEAD = "---\nname: persona\nversion: 2\n---"
+
+
+def test_a_prompt_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
+    (tmp_path / "persona.md").write_bytes(f"\ufeff{HEAD}\nI am Ada.\n".replace("\n", "\r\n").encode())
+    assert open_prompts(PromptSettings(folder=tmp_path)).of("north")["persona"].text == "I am Ada."
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -116,7 +124,20 @@ def test_every_bundled_prompt_has_a_head_and_says_what_it_was_measured_on() -> N
         ),
         (
             lambda folder: write(folder, "persona", "x").joinpath("persona.md").write_text("You are nice."),
-            r"persona\.md must begin with ---, name: persona, version: \.\.\., and ---",
+            r"persona\.md must begin with ---, name: persona, version: \.\.\., and ---.*Found: 'You are nice\.'",
+        ),
+        (
+            lambda folder: write(folder, "persona", "x").joinpath("persona.md").write_text(f"Hello.\n{HEAD}\nHi."),
+            r"persona\.md must begin with ---.*Found: 'Hello",
+        ),
+        (lambda folder: write(folder, "nothing_found", " \n"), r"nothing_found\.md must begin.*a text must follow"),
+        (
+            lambda folder: write(folder, "persona", "x").joinpath("persona.md").write_bytes(b"Caf\xe9"),
+            r"persona\.md cannot be read as UTF-8.*Save it as",
+        ),
+        (
+            lambda folder: (folder / "persona.md").mkdir(parents=True),
+            r"persona\.md cannot be read as UTF-8: .*directory",
         ),
     ],
 )
