@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -13,7 +12,6 @@ from foundation.errors import InvalidRequest, did_you_mean
 from foundation.output.markdown import markdown, markdown_label
 from foundation.types import Principal
 from models.pricing import MOST_TOKENS
-from models.resilience.bindings import SAMPLING
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest, ClientOptions
 from serving.api.schemas import Identifier, Text
@@ -53,13 +51,15 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "truncation": ("disabled", "auto"),
 }
 TOOLS = frozenset({"tools", "tool_choice"})
-# Names of what a client may set of each reply -> ours. Without effect where an agent plans, except for the stops, which it refuses
-STOPS = {"stop": "stop", "stop_sequences": "stop"}
-LIMITS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens")
-SETTINGS = {name: name for name in SAMPLING} | LIMITS | STOPS
-COUNTS = ("max_tokens", "top_k")
-# The least and the most of a number; of the others, the penalties, -2 and 2
-RANGES = {"temperature": (0, 2), "top_p": (0, 1), "seed": (-(2**63), 2**63 - 1)}
+# What a client may set of each reply: numbers with their least and most, and counts and stops with our name of them. Without
+# effect where an agent plans, except for the stops, which it refuses
+NUMBERS = {
+    "temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2),
+    "seed": (-(2**63), 2**63 - 1),
+}  # fmt: skip
+COUNTS = dict.fromkeys(("max_completion_tokens", "max_output_tokens", "max_tokens"), "max_tokens") | {"top_k": "top_k"}
+STOPS = dict.fromkeys(("stop", "stop_sequences"), "stop")
+SETTINGS = NUMBERS.keys() | COUNTS.keys() | STOPS.keys()
 # What an agent that plans refuses: the configured model calls no tools
 FOR_TOOLS = TOOLS | STOPS.keys() | {"output_config", "response_format", "text"}
 # Values of `tool_choice` with which the client's tools are not to be called
@@ -93,7 +93,7 @@ class VendorRequest(BaseModel):
 
 def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
     """Raises UnsupportedParameter: one would change the answer, and is not supported, or not by an agent that plans."""
-    allowed = IGNORED | SETTINGS.keys() - (STOPS if planned else {})
+    allowed = IGNORED | SETTINGS - (STOPS.keys() if planned else set())
     neutral = NEUTRAL | ({"tool_choice": ("none", "auto", {"type": "auto"})} if planned else {})
     named_only = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
@@ -110,26 +110,25 @@ def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
 def _settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters set of each reply of the model. Raises UnsupportedParameter: a value does not fit."""
     settings: dict[str, Any] = {}
-    for name, sent in parameters.items():
-        key, value = SETTINGS.get(name), sent
-        if key is None or value in (None, []):
+    for name, value in parameters.items():
+        if name not in SETTINGS or value in (None, []):
             continue
-        fits = type(value) is int or (type(value) is float and isfinite(value))
-        if key == "stop":
-            value, wanted = [value] if isinstance(value, str) else value, "a text, or a list of texts"
-            fits = isinstance(value, list) and all(isinstance(text, str) and text for text in value)
-        elif key in COUNTS:
-            wanted, least = "a whole number above 0", 0 if key == "top_k" else 1
-            fits = fits and value % 1 == 0 and (value >= least or value == -1)
+        is_number = type(value) in (int, float)  # a bool is an int, too
+        if name in NUMBERS:
+            low, high = NUMBERS[name]
+            fits, wanted = is_number and low <= value <= high, f"a number from {low} to {high}"
+            settings[name] = value
+        elif name in COUNTS:
+            ours, wanted, least = COUNTS[name], "a whole number above 0", 0 if name == "top_k" else 1
+            fits = is_number and value % 1 == 0 and (value >= least or value == -1)
+            if fits and value > 0:  # else it is no limit, as at other servers
+                settings[ours] = min(int(value), settings.get(ours, MOST_TOKENS))
         else:
-            low, high = RANGES.get(key, (-2, 2))
-            fits, wanted = fits and low <= value <= high, f"a number from {low} to {high}"
+            settings["stop"] = stops = [value] if isinstance(value, str) else value
+            fits = isinstance(stops, list) and all(isinstance(text, str) and text for text in stops)
+            wanted = "a text, or a list of texts"
         if not fits:
             raise UnsupportedParameter(f'"{name}" is {str(value)[:50]!r}; send {wanted}, or leave it out.', param=name)
-        if key not in COUNTS:
-            settings[key] = value
-        elif value > 0:  # else it is no limit, as at other servers
-            settings[key] = min(int(value), settings.get(key, MOST_TOKENS))
     return settings
 
 
@@ -181,30 +180,13 @@ def request_from(
         UnknownModel. InvalidRequest: there is no question, or calls and results do not match.
         UnsupportedParameter: tools, tool results or images that the agent does not accept.
     """
-    own_tools = getattr(agent, "own_tools", None)
     if model not in MODELS:
         raise unknown(model)
     turns = join_replies(message for message in messages if not isinstance(message, SystemMessage))
-    ends_in_order = bool(messages) and isinstance(messages[-1], SystemMessage)  # it asks for a new reply
-    if turns and isinstance(turns[-1], AIMessage) and not turns[-1].tool_calls and not ends_in_order:
-        raise UnsupportedParameter(
-            "The last message is the assistant's, and no reply is continued here. End with a user message.",
-            param="messages",
-        )
     ends_in_result = bool(turns) and isinstance(turns[-1], ToolMessage)
-    if any(map(images_in, turns)) and not getattr(agent, "takes_images", False):
-        raise UnsupportedParameter(
-            "The configured model takes no images. Leave them out. (Of one that does, the operator says so: [models.chat] "
-            "profile = { image_inputs = true }.)",
-            param="messages",
-        )
-    if own_tools is None:
-        if ends_in_result:
-            raise UnsupportedParameter(
-                "The last message is the result of a tool that the client ran. The agent asks for none; end with a user "
-                "message.",
-                param="messages",
-            )
+    _demand_answerable(turns, messages, agent)
+    own_tools = getattr(agent, "own_tools", None)
+    if own_tools is None:  # an agent that plans reads words alone
         turns = [message for message in turns if message.text and not isinstance(message, ToolMessage)]
         turns = [AIMessage(message.text) if isinstance(message, AIMessage) else message for message in turns]
     else:
@@ -225,6 +207,22 @@ def request_from(
         client=client,
         compose=MODELS[model],
     )
+
+
+def _demand_answerable(turns: Sequence[AnyMessage], messages: Sequence[AnyMessage], agent: Any) -> None:
+    why, last = "", turns[-1] if turns else None
+    # after the assistant's words, a system message at the end asks for a new reply
+    if isinstance(last, AIMessage) and not last.tool_calls and not isinstance(messages[-1], SystemMessage):
+        why = "The last message is the assistant's, and no reply is continued here. End with a user message."
+    elif any(map(images_in, turns)) and not getattr(agent, "takes_images", False):
+        why = (
+            "The configured model takes no images. Leave them out. (Of one that does, the operator says so: [models.chat] "
+            "profile = { image_inputs = true }.)"
+        )
+    elif isinstance(last, ToolMessage) and getattr(agent, "own_tools", None) is None:
+        why = "The last message is the result of a tool that the client ran. The agent asks for none; end with a user message."
+    if why:
+        raise UnsupportedParameter(why, param="messages")
 
 
 def unknown(model: str) -> UnknownModel:
