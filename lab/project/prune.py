@@ -123,15 +123,15 @@ def modules_of(tree: Path, packages: Iterable[str]) -> dict[str, Path]:
     return {".".join(file.relative_to(tree).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
-def imports_of(path: Path) -> set[str]:
-    """All that a file imports, anywhere in it, or starts by `-m`, by dotted names; of `a.b` also `a`."""
-    return _imports_in(path.read_text(encoding="utf-8"))
+def imports_of(path: Path, *, inner: bool = True) -> set[str]:
+    """All that a file imports, if `inner` anywhere in it, or starts by `-m`, by dotted names; of `a.b` also `a`."""
+    return _imports_in(path.read_text(encoding="utf-8"), inner=inner)
 
 
 @cache  # by the text: most files of a project are those of the tree
-def _imports_in(text: str) -> set[str]:
+def _imports_in(text: str, *, inner: bool) -> set[str]:
     tree, names = ast.parse(text), set[str]()
-    for node in _statements_of(tree):
+    for node in _statements_of(tree) if inner else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -237,7 +237,9 @@ def _paths_of(routes: Path) -> Iterator[tuple[str, str]]:
 
 def packages_without(tree: Path, modules: Collection[str], left: Path, packages: Iterable[str]) -> list[str]:
     """Of these packages, the ones that were imported or named by what goes, and that nothing imports which is left: the files of that folder."""
-    used = _distributions(left.rglob("*.py"))
+    tests = {*(left / "tests").rglob("*.py")}
+    # what a test imports in a function is for a part that it tries there, where that is left
+    used = _distributions({*left.rglob("*.py")} - tests) | _distributions(tests, inner=False)
     everything = modules_of(tree, CODE)
     gone = [everything[name] for name in modules]
     unused = _distributions(gone) - used
@@ -248,8 +250,8 @@ def packages_without(tree: Path, modules: Collection[str], left: Path, packages:
     return [package for package in packages if _is_among(package, unused | named) and not _is_among(package, used)]
 
 
-def _distributions(files: Iterable[Path]) -> set[str]:
-    return {re.sub(r"[._]", "-", name).lower() for file in files for name in imports_of(file)}
+def _distributions(files: Iterable[Path], *, inner: bool = True) -> set[str]:
+    return {re.sub(r"[._]", "-", name).lower() for file in files for name in imports_of(file, inner=inner)}
 
 
 def _is_among(package: str, imported: Collection[str]) -> bool:

@@ -89,6 +89,9 @@ def _packages_and_lines(
     project = (tree / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0]
     packages = [package for section in sections for package in section.get("dependencies", [])]
     packages += packages_without(tree, modules, folder, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
+    if packages:  # some are there for another one alone, and say so
+        alone = rf'"([\w.-]+)[\[<>=~!].*# (?:{"|".join(map(re.escape, packages))}) needs it'
+        packages += re.findall(alone, project)
     lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
     lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
     return packages, [*lines, *(rf'"{re.escape(name)}(?: ->|" = )' for name in modules)]

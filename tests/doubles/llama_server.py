@@ -8,8 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-
-import xllamacpp
+from typing import Any
 
 from foundation.components import load_removable
 
@@ -17,7 +16,9 @@ MEAN = 1
 """`LLAMA_POOLING_TYPE_MEAN`: a text's vector is the mean of its tokens' vectors."""
 
 
-def started(key: str) -> xllamacpp.Server:
+def started(key: str) -> Any:
+    import xllamacpp
+
     weights, params = load_removable("models.weights"), xllamacpp.CommonParams()
     params.model.path = str(weights.SMOLLM2.verify())
     params.model_alias = {weights.SMOLLM2.name}

@@ -8,14 +8,25 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
+import anthropic
+import httpx2
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from foundation.components import Context, load
-from foundation.errors import InvalidSetting, MissingCredential, UnknownSetting
+from foundation.errors import (
+    ComponentError,
+    InvalidSetting,
+    MissingCredential,
+    UnknownSetting,
+    UpstreamDown,
+    UpstreamLimited,
+    UpstreamTimeout,
+)
 from foundation.settings import Part
 from models.pricing import identity, is_local
+from models.resilience.vendor_errors import translate
 from tests.doubles.provider import FaultyProvider, garbage, ok
 
 
@@ -150,3 +161,28 @@ def refund(order: str) -> None:
 def test_an_option_of_ours_among_the_vendors_is_refused(use: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="temperature"):
         _load(tmp_path, use, model="m-1", api_key="sk-own", extra={"temperature": 1})
+
+
+ANTHROPICS = httpx2.Request("POST", "http://127.0.0.1/v1/messages")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            anthropic.RateLimitError("wait", response=httpx2.Response(429, request=ANTHROPICS), body=None),
+            UpstreamLimited,
+        ),
+        (
+            anthropic.InternalServerError("no", response=httpx2.Response(529, request=ANTHROPICS), body=None),
+            UpstreamDown,
+        ),
+        (anthropic.APITimeoutError(ANTHROPICS), UpstreamTimeout),
+        (anthropic.APIConnectionError(request=ANTHROPICS), UpstreamDown),
+    ],
+)
+def test_each_exception_of_anthropics_client_has_its_kind(error: Exception, expected: type[ComponentError]) -> None:
+    translated = translate(error, model="m-1")
+    assert type(translated) is expected
+    assert str(translated).startswith("m-1 ")
+    assert type(error).__name__ in str(translated)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import anthropic
 import httpx2
 import openai
 import pytest
@@ -61,10 +60,6 @@ CASES = [
     (openai.LengthFinishReasonError(completion=ChatCompletion.model_construct(usage=None)), UpstreamMalformed),
     (openai.ContentFilterFinishReasonError(), UpstreamMalformed),
     (openai.APIError("error inside a stream", REQUEST, body=None), UpstreamDown),
-    (anthropic.RateLimitError("slow down", response=_response(429), body=None), UpstreamLimited),
-    (anthropic.InternalServerError("overloaded", response=_response(529), body=None), UpstreamDown),
-    (anthropic.APITimeoutError(REQUEST), UpstreamTimeout),
-    (anthropic.APIConnectionError(request=REQUEST), UpstreamDown),
     (httpx2.ConnectError("refused"), UpstreamDown),
     (httpx2.ReadError("reset"), UpstreamDown),
     (httpx2.RemoteProtocolError("cut"), UpstreamDown),
