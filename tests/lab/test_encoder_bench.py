@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -72,10 +72,23 @@ def test_the_real_encoders_find_the_same_and_every_figure_is_there(data: Path, t
     assert all(told[name] > 0 for name in ratios)
 
 
-def test_a_cold_start_ends_with_the_first_line_and_a_process_that_fails_has_none() -> None:
-    begun = time.perf_counter()
-    took = encoder._until_told([sys.executable, "-c", "import time; print('hit', flush=True); time.sleep(0.2)"])
-    assert took + 0.2 <= time.perf_counter() - begun
+def test_a_cold_start_ends_with_the_first_line_and_a_process_that_fails_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = tmp_path / "read"
+    waits = f"import os, time; print('hit', flush=True)\nwhile not os.path.exists({str(read)!r}): time.sleep(0.01)"
+
+    readings = iter((10.0, 12.5))
+
+    def perf_counter() -> float:
+        reading = next(readings)
+        if reading == 12.5:
+            read.touch()  # only now may the process end
+        return reading
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "time", SimpleNamespace(perf_counter=perf_counter))
+        assert encoder._until_told([sys.executable, "-c", waits]) == 2.5
     for program in ("raise SystemExit(3)", "pass", "print('hit', flush=True); raise SystemExit(3)"):
         with pytest.raises(subprocess.CalledProcessError):
             encoder._until_told([sys.executable, "-c", program])
