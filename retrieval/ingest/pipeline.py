@@ -12,7 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -75,6 +75,16 @@ class IngestReport:
         return self.added + self.replaced + self.unchanged + len(self.refused)
 
 
+@dataclass(slots=True)
+class Intake:
+    """One ingest: what its writer may read, what may stop it, whom it tells, and its counts so far."""
+
+    scope: Scope | None
+    demand: Demand = go_on
+    progress: Callable[[int], None] = lambda _: None
+    report: IngestReport = field(default_factory=IngestReport)
+
+
 class Ingestor:
     """Adds, replaces and deletes documents. Safe to share between threads, which parse and embed in parallel and
     commit one at a time.
@@ -116,11 +126,12 @@ class Ingestor:
         Raises Forbidden: the writer could not read a document of these groups or this class. ComponentError: the
         embedder or the ledger failed. Documents committed before stay; none is half-written.
         """
+        intake = Intake(scope, progress=progress)
         if self._workers:
-            return self._take(items, self._workers, scope, progress=progress)
+            return self._take(items, self._workers, intake)
         embedding = ThreadPoolExecutor(1, "ingest-embed")
         try:
-            return self._take(items, partial(self._prepare_ahead, embedding, scope), scope, progress=progress)
+            return self._take(items, partial(self._prepare_ahead, embedding, intake), intake)
         finally:
             embedding.shutdown(cancel_futures=True)
 
@@ -131,8 +142,9 @@ class Ingestor:
         Raises DocumentRefused: the document is refused; the refusal has been recorded. Forbidden: as `ingest`.
         ComponentError: the embedder or the ledger failed; nothing has been stored.
         """
-        prepare = partial(map, lambda batch: self._embed(list(map(self.preparation.split, batch)), scope, demand))
-        report = self._take([item], prepare, scope, demand=demand)
+        intake = Intake(scope, demand)
+        prepare = partial(map, lambda batch: self._embed(list(map(self.preparation.split, batch)), intake))
+        report = self._take([item], prepare, intake)
         if report.refused:
             refusal = report.refused[0]
             raise DocumentRefused(refusal.message, reason=refusal.reason)
@@ -173,85 +185,70 @@ class Ingestor:
         return bool(gone)
 
     def _take(
-        self,
-        items: Iterable[Item],
-        prepare: Callable[[Iterator[list[Item]]], Outcomes],
-        scope: Scope | None,
-        *,
-        progress: Callable[[int], None] = lambda _: None,
-        demand: Demand = go_on,
+        self, items: Iterable[Item], prepare: Callable[[Iterator[list[Item]]], Outcomes], intake: Intake
     ) -> IngestReport:
-        started, report = self._clock.monotonic_s(), IngestReport()
+        started, report = self._clock.monotonic_s(), intake.report
         under_way: Counter[str] = Counter()
         sent: deque[list[Offer]] = deque()
 
         def batches() -> Iterator[list[Item]]:
-            for batch in group_offers(self._offers(items, under_way, report, scope, progress)):
+            for batch in group_offers(self._offers(items, under_way, intake)):
                 sent.append(batch)
                 yield [offer.item for offer in batch]
 
         with tracing.span(names.INGEST, layer="retrieval"):
             for outcomes in prepare(batches()):
                 batch = sent.popleft()
-                self._store(batch, outcomes, report, scope, demand)
+                self._store(batch, outcomes, intake)
                 under_way.subtract(name_key(offer.item.source) for offer in batch)
                 under_way += Counter()  # forgets those at 0
-                progress(report.handled_count)
+                intake.progress(report.handled_count)
             if not (report.added or report.replaced):  # an index that is behind catches up all the same
-                self._commit([], scope, go_on)
+                self._commit([], intake)
         report.seconds = self._clock.monotonic_s() - started
         return report
 
-    def _offers(
-        self,
-        items: Iterable[Item],
-        under_way: Counter[str],
-        report: IngestReport,
-        scope: Scope | None,
-        progress: Callable[[int], None],
-    ) -> Iterator[Offer]:
+    def _offers(self, items: Iterable[Item], under_way: Counter[str], intake: Intake) -> Iterator[Offer]:
         for item in items:
             key = name_key(item.source)
             if under_way[key]:  # checked against the ledger later, once the earlier item is stored
                 offer: Offer | None = Offer(item)
             else:
-                offer = self._unless_unchanged(item, report, scope)
+                offer = self._unless_unchanged(item, intake)
             if offer:
                 under_way[key] += 1
                 yield offer
             else:
-                progress(report.handled_count)
+                intake.progress(intake.report.handled_count)
 
-    def _unless_unchanged(self, item: Item, report: IngestReport, scope: Scope | None) -> Offer | None:
-        demand_readable(item.source, scope)
+    def _unless_unchanged(self, item: Item, intake: Intake) -> Offer | None:
+        demand_readable(item.source, intake.scope)
         digest = hash_item(item)
         try:
-            replaced = find_replaced(self._ledger, item.source, scope)
+            replaced = find_replaced(self._ledger, item.source, intake.scope)
         except DocumentRefused as error:  # only for the writer: others may not read the documents it names
-            report.refused += (self._refusal(item.source, Refused(error.reason, str(error))),)
+            intake.report.refused += (self._refusal(item.source, Refused(error.reason, str(error))),)
             return None
         if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
-            report.unchanged += 1
+            intake.report.unchanged += 1
             return None
         return Offer(item, digest, new=replaced is None)
 
-    def _prepare_ahead(
-        self, embedding: ThreadPoolExecutor, scope: Scope | None, batches: Iterator[list[Item]]
-    ) -> Outcomes:
+    def _prepare_ahead(self, embedding: ThreadPoolExecutor, intake: Intake, batches: Iterator[list[Item]]) -> Outcomes:
         """Embed a batch while the next one is cut and the one before it is committed."""
         under_way: deque[Future[list[Prepared | Refused]]] = deque()
         for batch in batches:
             cuts = [self.preparation.split(item) for item in batch]
-            under_way.append(embedding.submit(copy_context().run, self._embed, cuts, scope, go_on))
+            under_way.append(embedding.submit(copy_context().run, self._embed, cuts, intake))
             while len(under_way) >= UNDER_WAY:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
 
-    def _embed(self, cuts: Sequence[Cut | Refused], scope: Scope | None, demand: Demand) -> list[Prepared | Refused]:
+    def _embed(self, cuts: Sequence[Cut | Refused], intake: Intake) -> list[Prepared | Refused]:
         # Stored vectors that the writer may read are not computed again; `same_parts` ensures before a commit that they
         # are of this embedder
-        demand()
+        intake.demand()
         texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for cut in cuts:
             if isinstance(cut, Cut):
@@ -259,54 +256,47 @@ class Ingestor:
         known = {
             (tenant, text): vector
             for tenant, own in texts.items()
-            for text, vector in self._ledger.known_vectors(own, tenant, scope=scope).items()
+            for text, vector in self._ledger.known_vectors(own, tenant, scope=intake.scope).items()
         }
         with on_behalf_of(*texts if len(texts) == 1 else [EVERY_TENANT]):
             return embed_cuts(self._embedder, cuts, known)
 
-    def _store(
-        self,
-        batch: Sequence[Offer],
-        outcomes: Sequence[Prepared | Refused],
-        report: IngestReport,
-        scope: Scope | None,
-        demand: Demand,
-    ) -> None:
-        entries: list[Entry] = []
+    def _store(self, batch: Sequence[Offer], outcomes: Sequence[Prepared | Refused], intake: Intake) -> None:
+        entries, report = list[Entry](), intake.report
         for sent, outcome in zip(batch, outcomes, strict=True):
-            offer = self._unless_unchanged(sent.item, report, scope) if sent.new is None else sent
+            offer = self._unless_unchanged(sent.item, intake) if sent.new is None else sent
             if offer is None:
                 continue
             if isinstance(outcome, Refused):
-                demand()
+                intake.demand()
                 refusal = self._refusal(offer.item.source, outcome)
                 self._ledger.refuse(refusal)
                 report.refused += (refusal,)
                 if self._refused and not offer.item.unread:
                     self._refused.keep(offer.item)
                 continue
-            source = replace(offer.item.source, writer_reads=scope_text(scope))
+            source = replace(offer.item.source, writer_reads=scope_text(intake.scope))
             source = source if source.title else replace(source, title=outcome.parsed.title or source.uri)
             entries.append(Entry(source, offer.content_hash, outcome.parsed, outcome.chunks, outcome.vectors))
             report.added += bool(offer.new)
             report.replaced += not offer.new
             report.chunks += len(outcome.chunks)
             report.embedded += outcome.embedded
-        self._commit(entries, scope, demand)
+        self._commit(entries, intake)
 
     def _refusal(self, source: Source, refused: Refused) -> Refusal:
         details = (refused.reason, refused.message, self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
-    def _commit(self, offers: Sequence[Entry], scope: Scope | None, demand: Demand) -> None:
+    def _commit(self, offers: Sequence[Entry], intake: Intake) -> None:
         with self._committing:
             if self._same_parts:
                 self._same_parts.check()
-            changes = [self._change(offer, scope) for offer in offers]
+            changes = [self._change(offer, intake.scope) for offer in offers]
             entries = [entry for change in changes for entry in change.entries]
             gone = [key for change in changes for key in change.gone]
-            demand()  # inside the lock, since other commits may have taken long
             if entries:
+                intake.demand()  # inside the lock, since other commits may have taken long
                 self._ledger.put(entries, gone=gone)
             crash_point("after_commit")
             self._follow()

@@ -26,7 +26,7 @@ from retrieval.settings import RankingSettings
 KEYWORD, VECTOR = "keyword", "vector"
 # Most passages that keyword or vector search fetches to find more documents
 DEEPEST = 5000
-# `vector_weight` for a query in letters that the embedder does not read; one that reads all: [retrieval] multilingual
+# Weight of the vectors for a query in letters that the embedder does not read; one that reads all: [retrieval] multilingual
 FOREIGN_WEIGHT = 0.15
 # Passages that keyword search and vector search each fetch before fusion, and documents that a reranker reorders of the fused
 CANDIDATES, RERANKED = 150, 20
