@@ -141,7 +141,6 @@ def open_agent(
         cascade = load_removable("orchestration.run.cascade")
         trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
         for tenant, chat in chats.items():
-            name = identity(chat)[1]
-            agents[tenant] = cascade.CascadeAgent(trying, name, agents[tenant], up_below=settings.cascade.up_below)
+            agents[tenant] = cascade.CascadeAgent(trying, identity(chat)[1], agents[tenant], settings)
     everybody = agents.pop("")
     return TenantAgents(everybody, agents) if agents else everybody

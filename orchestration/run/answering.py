@@ -22,9 +22,7 @@ T = TypeVar("T")
 async def answer(
     agent: Agent, request: AnswerRequest, principal: Principal, *, seen: Callable[[Event], None] | None = None
 ) -> Answer:
-    """Run one request to its end and return its answer. `seen` is called with each event as it comes. Raises
-    RequestError: the request is refused. ComponentError: a part failed; `retryable` says whether to try again.
-    """
+    """Run one request to its end and return its answer; `seen` gets each event. Raises RequestError and ComponentError."""
     return await _last(agent.stream(request, principal), seen)
 
 
@@ -35,10 +33,9 @@ async def resume(agent: Agent, decision: Decision, principal: Principal) -> Answ
 
 async def _last(events: AsyncIterator[Event], seen: Callable[[Event], None] | None = None) -> Answer:
     last: Event | None = None
-    async for event in events:
-        last = event
+    async for last in events:
         if seen is not None:
-            seen(event)
+            seen(last)
     if last is not None and last.answer is not None:
         return last.answer
     raise error_of(last) if last is not None else ComponentError("The agent's stream ended without an answer.")

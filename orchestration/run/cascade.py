@@ -24,6 +24,7 @@ from orchestration.run.answering import error_event, stream_from
 from orchestration.run.run import UNCALLED
 from orchestration.run.state import answer_id_of_all, charges_of_all
 from orchestration.run.wrapping import AgentWrapper
+from orchestration.settings import OrchestrationSettings
 
 if TYPE_CHECKING:  # this also brings it along with the cascade into a project of one's own
     from orchestration.memory.conversations import Conversations
@@ -49,12 +50,12 @@ class CascadeAgent(AgentWrapper):
     """Asks the `cheaper` agents, by the names of their models, the cheapest first, then `inner`, which answers the rest.
 
     They are asked only a question that stands alone: a conversation, an image, and a request with tools, instructions
-    or a format of a client go to `inner` at once. The cost of an answer includes the trials before it.
+    or a format of a client go to `inner` at once. The cost of an answer and its limit include the trials.
     """
 
-    def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, *, up_below: float) -> None:
+    def __init__(self, cheaper: Mapping[str, Agent], name: str, last: Agent, settings: OrchestrationSettings) -> None:
         super().__init__(last)
-        self.name, self._up_below = name, up_below
+        self.name, self._up_below, self._most_usd = name, settings.cascade.up_below, settings.budget.usd
         # a tenant may have chosen one of the cheaper models for itself
         self.cheaper = {other: agent for other, agent in cheaper.items() if other != name}
 
@@ -62,15 +63,20 @@ class CascadeAgent(AgentWrapper):
         return stream_from(partial(self._answer, request, principal))
 
     async def _answer(self, request: AnswerRequest, principal: Principal, emit: Callable[[Event], None]) -> None:
-        charges: list[Charge] = []
-        reasons: list[str] = []
+        charges, reasons = list[Charge](), list[str]()
         begun_s = time.perf_counter()
+        most_usd = self._most_usd if request.max_usd is None else min(self._most_usd, request.max_usd)
+
+        def within_limit() -> AnswerRequest:
+            left = max(0.0, most_usd - float(sum(charge.usd or 0 for charge in charges)))
+            return request.model_copy(update={"max_usd": left})
+
         # this task's own context, so nothing has to set it back
         answer_id_of_all.set(uuid4().hex)
         charges_of_all.set(charges)
         with span(names.INVOKE_AGENT, "cascade", layer="orchestration") as current:
             for name, agent in self.cheaper.items() if stands_alone(request) else ():
-                events = await _try(agent, request, principal)
+                events = await _try(agent, within_limit(), principal)
                 answer = events[-1].answer
                 limit = request.client.settings.get("max_tokens")
                 reason = why_up(answer, self._up_below, limit) if answer else events[-1].message
@@ -85,9 +91,7 @@ class CascadeAgent(AgentWrapper):
                     with suppress(NotFound, Conflict):
                         await kept.delete(thread_id, principal)
             current.set_attribute(names.WENT_UP, "; ".join(reasons))
-            left = request.max_usd and max(0.0, request.max_usd - float(sum(charge.usd or 0 for charge in charges)))
-            going_on = self.inner.stream(request.model_copy(update={"max_usd": left}), principal)
-            async with aclosing(cast("AsyncGenerator[Event]", going_on)) as later:
+            async with aclosing(cast("AsyncGenerator[Event]", self.inner.stream(within_limit(), principal))) as later:
                 async for event in later:
                     emit(_with_trials(event, charges, self.name, reasons, begun_s))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -16,9 +18,12 @@ from observability.stores import history
 from observability.stores.outcomes import Outcome
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import value_report
+from orchestration.events import Charge, Event, Status
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from orchestration.run.cascade import why_up
+from orchestration.run.cascade import CascadeAgent, why_up
+from orchestration.run.state import charges_of_all
+from orchestration.settings import BudgetSettings, OrchestrationSettings
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.cli import main
@@ -176,6 +181,37 @@ async def test_a_threshold_that_nothing_reaches_sends_everything_up(tmp_path: Pa
         given = await answer(system.agent, AnswerRequest(question=QUESTION), ANA)
     assert "is below 100.00" in given.went_up[0]
     assert len(provider.requests) == 1
+
+
+class _Paid:
+    """A double of an agent: each answer costs 0.4 USD and is taken only of the last. Remembers the limit of each request."""
+
+    def __init__(self, status: Status = "abstained") -> None:
+        self.status, self.limits = status, list[float | None]()
+        self.conversations = self
+
+    async def delete(self, *_: object) -> None: ...
+
+    async def stream(self, request: AnswerRequest, _: Principal) -> AsyncGenerator[Event, None]:
+        self.limits.append(request.max_usd)
+        charges = charges_of_all.get()
+        assert charges is not None
+        where: Any = {"tenant": TENANT, "answer_id": None, "trace_id": None, "at": answers.NOW}
+        charges.append(Charge(kind="chat", part="double", usd=Decimal("0.4"), basis="stated", **where))
+        yield Event(kind="answer", answer=answers.answer(status=self.status))
+
+
+@pytest.mark.parametrize(("asked", "limits"), [(None, (1.0, 0.6, 0.2)), (0.5, (0.5, 0.1, 0.0)), (9.0, (1.0, 0.6, 0.2))])
+async def test_trials_and_answer_share_one_limit_in_usd(asked: float | None, limits: tuple[float, ...]) -> None:
+    first, second, last = _Paid(), _Paid(), _Paid("answered")
+    settings = OrchestrationSettings(budget=BudgetSettings(usd=1.0))
+    agents: Any = {"cheap": first, "middle": second}
+    await answer(
+        CascadeAgent(agents, "strong", cast("Any", last), settings),
+        AnswerRequest(question=QUESTION, max_usd=asked),
+        ANA,
+    )
+    assert (*first.limits, *second.limits, *last.limits) == pytest.approx(limits)
 
 
 @pytest.mark.parametrize(
