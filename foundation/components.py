@@ -24,6 +24,7 @@ from foundation.clock import Clock, SystemClock
 from foundation.errors import InvalidSetting, MissingDependency, SixplyError, UnknownPart, UnknownSetting, did_you_mean
 from foundation.settings import BESIDE_STACK, Part, find_mistake
 from foundation.stores.registry import Store
+from foundation.stores.sqlite_file import Open, SqliteFile
 
 Built = TypeVar("Built")
 
@@ -56,6 +57,8 @@ class Context:
     seed: int = 7
     threads: int = 2
     machine_usd_per_hour: float = 0.10
+    records: Open = SqliteFile
+    """Opens the tables of a store."""
     stack_dir: Path = Path()
     """Folder of stack.toml, to which the fields of `Options` that are marked `BESIDE_STACK` are relative."""
 

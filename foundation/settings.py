@@ -87,6 +87,14 @@ class ClusterSettings(Section):
     """CPUs that a worker reserves while it prepares documents, and a process of the API (`[serving] workers`) while it runs."""
 
 
+class RecordsSettings(Section):
+    """Where approvals and the like stand: `sqlite`, a file for each in the data folder; `postgres`, shared by all replicas."""
+
+    use: Literal["sqlite", "postgres"] = "sqlite"
+    dsn: SecretStr = SecretStr("")
+    namespace: str = Field(default="sixply", pattern="^[a-z_][a-z0-9_]{0,62}$")
+
+
 class LoggingSettings(Section):
     """Logging of `make serve`, to standard error. It never has people's words: `observability/telemetry/logs.py`."""
 
@@ -99,6 +107,7 @@ class FoundationSettings(Section):
     retention: Annotated[Days, AfterValidator(lambda given: {**RETENTION, **given})] = RETENTION
     """Days for which each kind of data is kept. The command `retention` applies it; a project without that keeps all."""
     cluster: ClusterSettings = ClusterSettings()
+    records: RecordsSettings = RecordsSettings()
     logging: LoggingSettings = LoggingSettings()
     seed: int = 7
     threads: int = Field(default=2, ge=1)

@@ -58,10 +58,10 @@ def open_orchestration(
 
     Each audit record names the chat model, or that of the tenant from `tenant_models`, and `manifest_id`.
     """
-    data, clock = assembly.context.data_dir, assembly.context.clock
+    data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
     tools = tuple(tool for chosen in settings.tools for tool in assembly.part("orchestration.tools", chosen))
     memory = load_if_there("orchestration.memory.facts")
-    approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock))
+    approvals = assembly.keep(SqliteApprovals(data / "approvals.sqlite", clock, records))
     announcer = None
     if settings.notifier:
         notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
@@ -94,7 +94,7 @@ def open_orchestration(
             tools=tools,
             policy=settings.policy,
             approvals=approvals,
-            effects=assembly.keep(SqliteEffects(data / "effects.sqlite")),
+            effects=assembly.keep(SqliteEffects(data / "effects.sqlite", records)),
             audit=audit,
             clock=clock,
             stops=stops,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from foundation import names
-from foundation.components import Context, load_if_there
+from foundation.components import Context, load_if_there, load_removable
 from foundation.output.credentials import mask_values
 from foundation.settings import BESIDE_STACK, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
+from foundation.stores.sqlite_file import SqliteFile
 from models.settings import ModelsSettings
 from observability.settings import ObservabilitySettings
 from orchestration.settings import OrchestrationSettings
@@ -118,14 +121,26 @@ class Loaded:
 
 
 def context_of(settings: Settings) -> Context:
-    """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
+    """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written.
+    MissingDependency: records are shared, and the file that does so was deleted.
+    """
+    shared = settings.foundation.records.use == "postgres" and load_removable("foundation.stores.shared_records")
     return Context(
         data_dir=make_data_dir(settings.foundation.data_dir),
         stack_dir=settings._folder,  # noqa: SLF001 - of this module
         seed=settings.foundation.seed,
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
+        records=partial(shared.SharedTables, settings.foundation.records) if shared else SqliteFile,
     )
+
+
+@contextmanager
+def shared_files(context: Context) -> Iterator[Any]:
+    """Yield the `SharedFiles` of replicas; `None` where they share no records."""
+    shared = context.records is not SqliteFile and load_removable("foundation.stores.shared_records")
+    with closing(shared.SharedFiles(context.records)) if shared else nullcontext() as files:
+        yield files
 
 
 def load(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from foundation.components import is_there, load_if_there
-from serving.settings import Loaded, context_of
+from serving.settings import Loaded, context_of, shared_files
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
     from langchain_core.embeddings import Embeddings
@@ -102,10 +102,11 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         run = manifest and manifest.describe(
             settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels()
         )
-        yield _open_layers(settings, Assembly(context, opened), run, prompts)
+        shared = opened.enter_context(shared_files(context))
+        yield _open_layers(settings, Assembly(context, opened), run, prompts, shared)
 
 
-def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
+def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts, shared: Any) -> System:
     # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
     from foundation.stores.erasures import Erasures
     from models.pricing import identity
@@ -117,8 +118,8 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
 
     context, manifest_id = assembly.context, run.manifest_id if run else ""
     switches = load_if_there("serving.access.kill_switches")
-    stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
-    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir)
+    stops = switches.open_stops(context, shared) if switches else SimpleNamespace(demand=lambda *_: None)
+    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir, shared)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
     models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))

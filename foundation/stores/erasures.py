@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from foundation.errors import PersonErased, StoreUnavailable
 from foundation.stores.json_file import JsonFile, Unreadable
@@ -45,18 +46,20 @@ class Note:
 
 # Those for whom work is done: the notes, a person's mark, and the number of their erasures when it began
 _acting: ContextVar[tuple[tuple[Erasures, str, int], ...]] = ContextVar("acting", default=())
+# How the running transaction counts a person's erasures on other replicas: `foundation.stores.shared_records`
+counted_elsewhere: ContextVar[Callable[[str], int]] = ContextVar("counted_elsewhere", default=lambda _: 0)
 
 
 class Erasures:
     """The notes of one data folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: Any = None) -> None:
         self.path = path
-        self._file = JsonFile(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()})
+        self._file = JsonFile(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()}, shared)
 
     @classmethod
-    def of(cls, data_dir: Path) -> Erasures:
-        return cls(data_dir / FILE)
+    def of(cls, data_dir: Path, shared: Any = None) -> Erasures:
+        return cls(data_dir / FILE, shared)
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
@@ -126,7 +129,8 @@ def demand() -> None:
 
 def is_erased() -> bool:
     """Whether a person for whom this work is done was erased since it began."""
-    return any(notes.note(mark).count != count for notes, mark, count in _acting.get())
+    elsewhere = counted_elsewhere.get()
+    return any((elsewhere(mark) or notes.note(mark).count) != count for notes, mark, count in _acting.get())
 
 
 def current_mark() -> str:

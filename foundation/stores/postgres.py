@@ -54,11 +54,13 @@ class Postgres:
         store: Store,
         *,
         types: Callable[[Connection], None] | None = None,
+        idle: int = 1,
         **settings: Any,
     ) -> None:
         """`prepare` creates what is missing in the database, in one transaction, exclusive among all processes. `store`
         says how a person is erased from it, or why not. `types` registers further types with a new connection;
-        `settings` are passed to it, e.g. `autocommit`. Raises StoreUnavailable: the server cannot be reached or refuses the connection.
+        `settings` are passed to it, e.g. `autocommit`; `idle` connections stay open for good. Raises StoreUnavailable: the server
+        cannot be reached or refuses the connection.
         """
         from psycopg_pool import ConnectionPool
 
@@ -72,7 +74,7 @@ class Postgres:
                 options.dsn.get_secret_value(),
                 connection_class=_giving_up_after(options.timeout_s + options.connect_timeout_s),
                 kwargs=self._arguments | settings,
-                min_size=1,
+                min_size=idle,
                 max_size=options.connections,
                 timeout=options.connect_timeout_s,
                 # soon, and the next request tries anew: its pauses double, to minutes after an outage of minutes

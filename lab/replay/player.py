@@ -81,7 +81,7 @@ class Player:
             roles={"caller": names}, unasked=() if self.approvals else tools.writing, calls_per_run=UNLIMITED
         )
         with ExitStack() as opened:
-            effects = SqliteEffects(system.context.data_dir / "effects.sqlite")
+            effects = SqliteEffects(system.context.data_dir / "effects.sqlite", system.context.records)
             opened.callback(effects.close)
             executor = Executor(
                 tools=tools.tools,

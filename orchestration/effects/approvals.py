@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from foundation.clock import Clock
 from foundation.errors import Conflict, Gone, NotFound
 from foundation.stores.registry import Person
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
 from orchestration.effects.calls import arguments_hash
@@ -39,6 +41,7 @@ STORE = SqliteStore(
     name="approvals",
     file="approvals.sqlite",
     schema=SCHEMA,
+    shared=True,
     erase_rows=_erase,
     erased="their requests with arguments; notes on their decisions for others",
     stays="their decisions on others' requests: who is responsible for an effect must be known",
@@ -46,16 +49,17 @@ STORE = SqliteStore(
 
 
 class SqliteApprovals:
-    """Approvals in one SQLite file. There is no timer: the first read after its time stores an approval as expired for good."""
+    """Approvals. There is no timer: the first read after its time stores an approval as expired for good."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._file = SqliteFile(path, STORE)
+    def __init__(self, path: Path, clock: Clock, records: Open = SqliteFile) -> None:
+        self._file = records(path, STORE)
         self._clock = clock
 
     async def request(self, approval: Approval) -> Approval:
         """Store an approval, or return the stored one of the same call. Raises Conflict: its id belongs to another tenant."""
         row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
-        await self._file.run(lambda c: c.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row))
+        insert = "INSERT INTO approvals VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        await self._file.run(lambda connection: connection.execute(insert, row))
         stored = await self.get(approval.approval_id, approval.tenant)
         if stored is None:
             raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
@@ -86,9 +90,9 @@ class SqliteApprovals:
 
     def waiting(self) -> int:
         """Return the number of approvals of all tenants that can still be decided; a metric."""
-        query = "SELECT SUM(julianday(body ->> '$.expires_at') > julianday(?)) FROM approvals WHERE status = 'pending'"
+        count = "SELECT COUNT(*) FROM approvals WHERE status = 'pending' AND julianday(body ->> '$.expires_at') > julianday(?)"
         now = (self._clock.now().isoformat(),)
-        return self._file.run_now(lambda connection: connection.execute(query, now).fetchone()[0]) or 0
+        return int(self._file.run_now(lambda connection: connection.execute(count, now).fetchone()[0]))
 
     async def decide(
         self, decision: Decision, principal: Principal, *, edited: dict[str, Any] | None = None
@@ -118,6 +122,18 @@ class SqliteApprovals:
         if settled.status == "expired":
             raise expired_error(settled)
         return settled
+
+    @asynccontextmanager
+    async def claim(self, thread_id: str) -> AsyncIterator[None]:
+        """Keep other replicas from continuing a conversation. Raises Conflict: one is at it."""
+        claim = self._file.claim(thread_id)
+        free = await asyncio.to_thread(claim.__enter__)
+        try:
+            if not free:
+                raise Conflict("Another server has decided this and is carrying it out. Wait for its answer.")
+            yield
+        finally:
+            await asyncio.to_thread(claim.__exit__, None, None, None)
 
     def erase(self, tenant: str, subject: str) -> int:
         """Delete the approvals that one person requested, as for an erasure, and return the number of changed rows."""

@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import Conflict
 from foundation.stores import erasures
 from foundation.stores.registry import Person
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 
 SCHEMA = """
@@ -45,6 +45,7 @@ STORE = SqliteStore(
     name="effects",
     file="effects.sqlite",
     schema=SCHEMA,
+    shared=True,
     erase_rows=_erase,
     erased="what was carried out for them: its result, its arguments and who asked",
     stays="a random key and the tool's name, so that it is never carried out twice",
@@ -52,17 +53,17 @@ STORE = SqliteStore(
 
 
 class SqliteEffects:
-    """Effects in one SQLite file, by run, step and arguments. A row without a result was begun and never reported back."""
+    """Effects by run, step and arguments. A row without a result was begun and never reported back."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = SqliteFile(path, STORE)
+    def __init__(self, path: Path, records: Open = SqliteFile) -> None:
+        self._file = records(path, STORE)
 
     async def begin(self, key: str, tool: str, arguments_hash: str, principal: Principal) -> Mapping[str, Any] | None:
         """Claim `key` and return `None`, or the stored result of what has happened. Raises Conflict: it was begun and never finished."""
 
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(
-                "INSERT OR IGNORE INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (key, tool, arguments_hash, principal.tenant, principal.subject),
             )
             if inserted.rowcount:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.components import Context
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
@@ -34,8 +34,8 @@ UNRECORDED = (
 NOBODY = "-"
 
 
-def open_stops(context: Context) -> Stops:
-    stops = Stops(context.data_dir / "stops.json", context.clock)
+def open_stops(context: Context, shared: Any = None) -> Stops:
+    stops = Stops(context.data_dir / "stops.json", context.clock, shared)
     stops.reserve()
     return stops
 
@@ -45,19 +45,23 @@ async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     thing that could not be written; it is retried until it is. Raises StorageFull, StoreUnavailable: the switch
     works in this process only, because others cannot be told.
     """
-    done = stops.add(kind, name, by=by, why=why)
+    done = await asyncio.to_thread(stops.add, kind, name, by=by, why=why)
     stops.unrecorded.append((done, by))
     recorded = await settle(stops, audit)
     if error := stops.unwritten:
         full = isinstance(error, StorageFull)
-        advice = "Free some space on the disk" if full else "Make the data folder writable for the server"
+        advice = (
+            "Free some space on the disk"
+            if full
+            else "Make the data folder writable for the server, or its database reachable"
+        )
         raise type(error)(str(error), public=IN_MEMORY.format(advice=advice))
     return [] if recorded else [UNRECORDED]
 
 
 async def settle(stops: Stops, audit: SqliteAudit) -> bool:
     """Write the pending kill switches and audit records. Return whether everything is written."""
-    stops.write_pending()
+    await asyncio.to_thread(stops.write_pending)
     while stops.unrecorded:
         switch, by = stops.unrecorded.popleft()
         try:
@@ -93,7 +97,7 @@ async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     """
     gone = stops.find(kind, name)
     await audit.record(**_record_of(gone, "lifted", by=by))
-    return stops.lift(kind, name)
+    return await asyncio.to_thread(stops.lift, kind, name)
 
 
 def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) -> dict[str, str]:

@@ -76,6 +76,7 @@ def run_checks(loaded: Loaded) -> list[Check]:
         partial(check_port, settings.serving.http.host, settings.serving.http.port),
         check_sqlite,
         partial(check_four_eyes, settings.orchestration.policy),
+        partial(check_records, settings),
         *(partial(check_part, section, part) for section, part in parts_of(settings)),
     ]
     return [_run_guarded(check) for check in checks]
@@ -144,6 +145,16 @@ def check_four_eyes(policy: PolicySettings) -> Check:
         "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
     )
     return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
+
+
+def check_records(settings: Settings) -> Check:
+    """Warn where several replicas may run and each would keep its own approvals."""
+    use, advice = settings.foundation.records.use, ""
+    if use == "sqlite" and settings.retrieval.ledger.use == "postgres" and settings.orchestration.tools:
+        advice = (
+            'Works for one replica. Several would each have their own approvals: [foundation.records] use = "postgres".'
+        )
+    return Check("records", ok=True, found=use, advice=advice)
 
 
 def check_part(section: str, part: Part) -> Check:

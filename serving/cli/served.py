@@ -61,7 +61,9 @@ class _Served:
 
         self.settings, self.context = settings, context_of(settings)
         self.policy = Policy(settings.orchestration.policy)
-        self.approvals = SqliteApprovals(self.context.data_dir / "approvals.sqlite", SystemClock())
+        self.approvals = SqliteApprovals(
+            self.context.data_dir / "approvals.sqlite", SystemClock(), self.context.records
+        )
         opened.callback(self.approvals.close)
         self.ledger = build_ledger(settings, Assembly(self.context, opened))
         self.agent = self.retriever = self.ingestor = self.executor = self

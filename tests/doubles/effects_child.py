@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from foundation.types import Principal
 from orchestration.actions import Decision
 from orchestration.requests import AnswerRequest
 from orchestration.settings import PolicySettings
+from serving.settings import Settings, context_of
 from tests.doubles.orchestration import World
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics", roles=frozenset({"agent"}))
@@ -27,13 +29,24 @@ LEAD = Principal(subject="rufus", tenant="alder-clinics", roles=frozenset({"appr
 QUESTION = "Please refund order QM-10017"
 
 
-def desk(folder: Path, agent: str = "graph", *, idempotent: bool = True) -> World:
-    """The support desk's own tools and database; everything else is a double."""
-    tools = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), Context(data_dir=folder))
+def desk(
+    folder: Path, agent: str = "graph", *, idempotent: bool = True, database: Path | None = None, **options: Any
+) -> World:
+    """The support desk's own tools and database; everything else is a double. `database` is the folder of the desk's own."""
+    context = Context(data_dir=database or folder)
+    tools = load("orchestration.tools", Part(use="examples.support_desk.tools:build"), context)
     for tool in tools:
         tool.metadata |= {"idempotent": idempotent}
     policy = PolicySettings(roles={"agent": tuple(tool.name for tool in tools)})
-    return World(folder, tools=tools, policy=policy, agents=agent)
+    return World(folder, tools=tools, policy=policy, agents=agent, **options)
+
+
+def replica(folder: Path, dsn: str, namespace: str, **options: Any) -> World:
+    """The desk as a replica of its own folder, on the database that all of them share."""
+    chosen = {"use": "postgres", "dsn": dsn, "namespace": namespace}
+    records = context_of(Settings(foundation={"data_dir": folder, "records": chosen})).records  # type: ignore[arg-type]
+    shared = (records, {"dsn": dsn, "namespace": namespace})
+    return desk(folder, database=folder.parent, checkpoints="postgres", shared=shared, **options)
 
 
 def say(what: dict[str, Any]) -> None:
@@ -42,7 +55,8 @@ def say(what: dict[str, Any]) -> None:
 
 
 async def work(order: dict[str, Any]) -> None:
-    agent = desk(Path(order["folder"]), order["agent"], idempotent=order["idempotent"]).agent()
+    opened = partial(replica, **order["replica"]) if "replica" in order else desk
+    agent = opened(Path(order["folder"]), agent=order["agent"], idempotent=order["idempotent"]).agent()
     if order["act"] == "ask":
         request = AnswerRequest(question=order.get("question", QUESTION), compose=order.get("compose"))
         events = agent.stream(request, CUSTOMER)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field
 import examples
 from foundation.components import Context, is_there, load, load_if_there
 from foundation.settings import Part
+from foundation.stores.sqlite_file import SqliteFile
 from foundation.types import Principal, Scope, Usage
 from models.chat.scripted import ScriptedChat
 from models.contract import Call, Price
@@ -261,6 +262,8 @@ class World:
     tools: Sequence[BaseTool] | None = None
     prompts: Prompts = field(default_factory=lambda: open_prompts(PromptSettings()))
     checkpoints: str = "sqlite"
+    shared: Any = None
+    """Records and checkpoints in PostgreSQL, as a second replica has them too: `SharedRecords`, and the options of the latter."""
     memory: Any = None
     facts: Any = None
     planner: str = "classifier"
@@ -270,10 +273,13 @@ class World:
     announce: Callable[[Approval], None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
-        self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock)
-        self.effects = SqliteEffects(self.folder / "effects.sqlite")
+        records, options = self.shared or (SqliteFile, {})
+        self.approvals = SqliteApprovals(self.folder / "approvals.sqlite", self.clock, records)
+        self.effects = SqliteEffects(self.folder / "effects.sqlite", records)
         self.audit = open_audit(self.folder, self.clock)
-        self.saver = load("orchestration.checkpoints", Part(use=self.checkpoints), Context(data_dir=self.folder))
+        self.saver = load(
+            "orchestration.checkpoints", Part(use=self.checkpoints, **options), Context(data_dir=self.folder)
+        )
 
     def executor(self) -> Executor:
         return Executor(

@@ -27,9 +27,10 @@ DECIDED = 100
 def approvals(tenant: Tenant = LOCAL, json: Json = None, stack: Stack = STACK) -> None:
     """Actions that wait for a person."""
     from orchestration.effects.approvals import SqliteApprovals, find_duplicates
+    from serving.settings import context_of
 
-    settings = load_stack(stack).settings
-    with closing(SqliteApprovals(settings.foundation.data_dir / "approvals.sqlite", SystemClock())) as store:
+    context = context_of(load_stack(stack).settings)
+    with closing(SqliteApprovals(context.data_dir / "approvals.sqlite", SystemClock(), context.records)) as store:
         waiting = asyncio.run(store.pending(tenant))
         same = find_duplicates(waiting, asyncio.run(store.decided(tenant, limit=DECIDED)))
     if not terminal.write_json(json, [approval.model_dump(mode="json") for approval in waiting]):

@@ -19,14 +19,16 @@ from foundation.clock import Clock, SystemClock
 from foundation.stores import erasures
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person, Store
-from foundation.stores.sqlite_file import SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.opening import open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
-from serving.settings import Settings
+from serving.settings import Settings, context_of, shared_files
 
 CONVERSATIONS = "conversations"
+# Seconds in which every replica has read that somebody is being erased: shared_records.LOOK_S
+NOTICED_S = 2.0
 TOKENS_STAY = "none of their keys; a token works until its issuer ends it"
 # reports shorten ids; with fewer digits, other people's would be taken for theirs
 SHOWN = 12
@@ -89,10 +91,12 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
     from orchestration.effects.audit import SqliteAudit
     from serving.access.identity import KeyStore
 
-    data, keys = settings.foundation.data_dir, KeyStore.of(settings, clock)
+    context, keys = context_of(settings), KeyStore.of(settings, clock)
+    data = context.data_dir
     by = f"{user_name()}@terminal"
     # first of all, so that nothing about them is written meanwhile
-    with Erasures.of(data).erasing(principal) as before:
+    with shared_files(context) as shared, Erasures.of(data, shared).erasing(principal) as before:
+        await asyncio.sleep(NOTICED_S if shared else 0)
         theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
         for key in theirs:
             keys.revoke(key.key_id)
@@ -106,6 +110,8 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         threads = await _delete_threads(settings, principal)
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
+            if shared and isinstance(store, SqliteStore) and store.shared:
+                count += store.erase_from(context.records(data / store.file, store), person)
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
         with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
             reason = f"everything that was said by {principal.subject}"
@@ -223,12 +229,18 @@ async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Per
             for answer, trace in history.runs_of(costs, principal.tenant, principal.subject):
                 answers.add(answer)
                 traces.add(trace)
-        if (data / "effects.sqlite").exists():
-            carried_out = opened.enter_context(closing(SqliteEffects(data / "effects.sqlite")))
+        for records in _places(settings, data / "effects.sqlite"):
+            carried_out = opened.enter_context(closing(SqliteEffects(data / "effects.sqlite", records)))
             effects.update(await carried_out.keys_of(principal))
     ids = {"threads": threads, "answers": answers, "traces": traces, "effects": effects}
     whole = {name: frozenset(some - {""}) for name, some in ids.items()}
     return Person(tenant=principal.tenant, subject=principal.subject, **whole)
+
+
+def _places(settings: Settings, file: Path) -> list[Open]:
+    """Return what opens a store's tables: in its file, where there is one, and in the database that replicas share."""
+    records = context_of(settings).records
+    return [SqliteFile] * file.exists() + [records] * (records is not SqliteFile)
 
 
 async def _delete_threads(settings: Settings, principal: Principal) -> int:
@@ -281,8 +293,10 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
                     store.compact_now(data)
             erased.append(Erased(CONVERSATIONS, f"silent for {days:g} days", len(old)))
         if days := limits["approvals_days"]:
-            approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock)))
-            count = approvals.erase_before(now - timedelta(days=days))
+            count = 0
+            for records in _places(settings, data / "approvals.sqlite"):
+                approvals = opened.enter_context(closing(SqliteApprovals(data / "approvals.sqlite", clock, records)))
+                count += approvals.erase_before(now - timedelta(days=days))
             erased.append(Erased("approvals", f"asked for {days:g} days ago, and over", count))
     return erased
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +13,9 @@ import typer
 
 from foundation.clock import SystemClock
 from foundation.kill_switches import Stops, parse
-from foundation.settings import make_data_dir
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
+from serving.settings import context_of, shared_files
 
 if TYPE_CHECKING:
     from orchestration.effects.audit import SqliteAudit
@@ -29,16 +30,15 @@ def stop(
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
     from serving.access import kill_switches
 
-    switches, (kind, name) = _open(stack), parse(what)
-    # before the audit is opened, which a full disk can prevent
-    switches.add(kind, name, by=f"{user_name()}@terminal", why=why)
-    if error := switches.unwritten:
-        raise type(error)(f"Nothing was stopped. {error}")
-    with _audit(stack) as audit:
-        for sentence in asyncio.run(
-            kill_switches.stop(switches, audit, kind, name, by=f"{user_name()}@terminal", why=why)
-        ):
-            terminal.show_note(sentence)
+    (kind, name), by = parse(what), f"{user_name()}@terminal"
+    with _open(stack) as switches:
+        # before the audit is opened, which a full disk can prevent
+        switches.add(kind, name, by=by, why=why)
+        if error := switches.unwritten:
+            raise type(error)(f"Nothing was stopped. {error}")
+        with _audit(stack) as audit:
+            for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, why=why)):
+                terminal.show_note(sentence)
     stops(stack=stack)
 
 
@@ -46,8 +46,8 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
     """Let work again what was stopped."""
     from serving.access import kill_switches
 
-    switches, named = _open(stack), parse(what)
-    with _audit(stack) as audit:
+    named = parse(what)
+    with _open(stack) as switches, _audit(stack) as audit:
         asyncio.run(kill_switches.lift(switches, audit, *named, by=f"{user_name()}@terminal"))
     stops(stack=stack)
 
@@ -64,8 +64,11 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
         terminal.show("Nothing is stopped.")
 
 
-def _open(stack: Path) -> Stops:
-    return Stops(make_data_dir(load_stack(stack).settings.foundation.data_dir) / "stops.json", SystemClock())
+@contextmanager
+def _open(stack: Path) -> Iterator[Stops]:
+    context = context_of(load_stack(stack).settings)
+    with shared_files(context) as shared:
+        yield Stops(context.data_dir / "stops.json", SystemClock(), shared)
 
 
 def _audit(stack: Path) -> closing[SqliteAudit]:
