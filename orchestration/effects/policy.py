@@ -108,8 +108,8 @@ class Policy:
             if not any(ruling.allowed for ruling in rulings):
                 why = " ".join(ruling.why for ruling in rulings)
                 raise InvalidSetting(
-                    f"{why} The rule is {rulings[0].rule} of the policy. Configure another model in [models], or "
-                    f"change the rule: make policy TENANT='{tenant}' MODEL='{candidates[0]}'"
+                    f"{why} The rule is {rulings[0].rule} of the policy. Configure another model in [models], or change that "
+                    f"rule for {candidates[0]}."
                 )
 
     def _of_tenant(self, tenant: str) -> tuple[str, TenantRules]:

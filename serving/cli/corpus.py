@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, stack: Stack = STACK) -> None:
     """What the ledger holds, and what it refused."""
-    from retrieval.ingest.near_duplicates import count_outdated
+    from retrieval.ingest.corpus_report import count_outdated
 
     settings, scope = load_stack(stack).settings, Scope(tenant, frozenset(groups or ()))
     with open_parts(settings) as parts:
@@ -68,7 +68,7 @@ def corpus(
     stack: Stack = STACK,
 ) -> None:
     """Its size and sources, what is old or superseded, and which documents say the same."""
-    from retrieval.ingest import near_duplicates
+    from retrieval.ingest import corpus_report
 
     scope = Scope(tenant, frozenset(groups or ()))
     settings, today = load_stack(stack).settings, SystemClock().now().date()
@@ -79,7 +79,7 @@ def corpus(
         def count(done: int) -> None:
             progress("compare", done, len(documents))
 
-        alike = near_duplicates.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
+        alike = corpus_report.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
         fingerprint = ledger.fingerprint()
         index = {
             **{name: getattr(fingerprint, name, None) for name in ("embedder", "dimensions", "chunker")},
@@ -87,13 +87,13 @@ def corpus(
             "changes": ledger.sequence(),
         }
     content = {
-        "statistics": near_duplicates.statistics(documents, refusals),
+        "statistics": corpus_report.statistics(documents, refusals),
         "index": index,
         "sources": [
             asdict(replace(row, origin=row.origin or "uploads and single files"))
-            for row in near_duplicates.sources(documents)
+            for row in corpus_report.sources(documents)
         ],
-        "stale": [asdict(row) for row in near_duplicates.stale(documents, today=today, after_days=days)],
+        "stale": [asdict(row) for row in corpus_report.stale(documents, today=today, after_days=days)],
         "superseded": [
             {name: getattr(document.source, name) for name in ("uri", "series", "effective_from", "tenant")}
             for document in documents

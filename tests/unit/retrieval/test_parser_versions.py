@@ -27,7 +27,7 @@ from retrieval.build import Retrieval, open_retrieval
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Parsed, ParseLimits, Source
 from retrieval.formats.text_blocks import Draft
-from retrieval.ingest import near_duplicates, parsing
+from retrieval.ingest import corpus_report, parsing
 from retrieval.ingest.parsing import find_newer_parser, parse_here, parser_versions
 from retrieval.ingest.pipeline import IngestReport
 from retrieval.ingest.preparation import Item
@@ -130,7 +130,7 @@ class Desk:
 
     def outdated(self) -> dict[str, int]:
         with closing(self.ledger()) as ledger:
-            return near_duplicates.count_outdated(ledger.documents(ACME))
+            return corpus_report.count_outdated(ledger.documents(ACME))
 
 
 def ingest(library: Retrieval, files: dict[str, str]) -> IngestReport:
