@@ -235,19 +235,27 @@ def _paths_of(routes: Path) -> Iterator[tuple[str, str]]:
         yield whole.partition("{")[0], re.sub(r"\{\w+\}", r"[^/\\s]+", whole) + r"\b(?!/)"
 
 
-def packages_without(tree: Path, modules: Collection[str], left: Path, packages: Iterable[str]) -> list[str]:
-    """Of these packages, the ones that were imported or named by what goes, and that nothing imports which is left: the files of that folder."""
+def packages_without(tree: Path, modules: Collection[str], left: Path) -> list[str]:
+    """The packages of pyproject.toml that were imported by what goes, or named by a module that goes, and that nothing imports which is
+    left: the files of that folder. Of those for development alone, only imports by tests count, since others are started by their names.
+    """
+    text = (tree / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.")[0]
+    run, develop = (re.findall(r'"([\w.-]+)[\[<>=~!]', part) for part in text.split("[dependency-groups]"))
     tests = {*(left / "tests").rglob("*.py")}
     # what a test imports in a function is for a part that it tries there, where that is left
     used = _distributions({*left.rglob("*.py")} - tests) | _distributions(tests, inner=False)
     everything = modules_of(tree, CODE)
     gone = [everything[name] for name in modules]
-    unused = _distributions(gone) - used
     # such as that of the weights, which is no module
     named = {
         re.sub(r"[._]", "-", name) for file in gone for name in re.findall(r'"([\w.-]+)"', file.read_text("utf-8"))
     }
-    return [package for package in packages if _is_among(package, unused | named) and not _is_among(package, used)]
+    of_tests = _distributions(
+        path for path in (tree / "tests").rglob("*.py") if not (left / path.relative_to(tree)).exists()
+    )
+    unused = [package for package in run if _is_among(package, _distributions(gone) | named)]
+    unused += [package for package in develop if _is_among(package, of_tests)]
+    return [package for package in unused if not _is_among(package, used)]
 
 
 def _distributions(files: Iterable[Path], *, inner: bool = True) -> set[str]:

@@ -86,12 +86,11 @@ def _packages_and_lines(
 ) -> tuple[list[str], list[str]]:
     """Packages of the tree that the project in the folder needs no more, and patterns of lines of its pyproject.toml."""
     sections = [section for name, section in read_optional(tree).items() if name in left_out]
-    project = (tree / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0]
     packages = [package for section in sections for package in section.get("dependencies", [])]
-    packages += packages_without(tree, modules, folder, re.findall(r'"([\w.-]+)[\[<>=~!]', project))
+    packages += packages_without(tree, modules, folder)
     if packages:  # some are there for another one alone, and say so
         alone = rf'"([\w.-]+)[\[<>=~!].*# (?:{"|".join(map(re.escape, packages))}) needs it'
-        packages += re.findall(alone, project)
+        packages += re.findall(alone, (tree / "pyproject.toml").read_text(encoding="utf-8"))
     lines = [re.escape(line) for section in sections for line in section.get("lines", [])]
     lines += [rf'"{re.escape(package)}[\[<>=~!]' for package in packages]
     return packages, [*lines, *(rf'"{re.escape(name)}(?: ->|" = )' for name in modules)]

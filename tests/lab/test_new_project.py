@@ -142,6 +142,12 @@ def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_go
     """
     gone = declared(upstream) - declared(smallest)
     assert {"pypdf", "python-docx", "xllamacpp", "lxml-html-clean"} <= gone
+    groups = tomllib.loads((smallest / "pyproject.toml").read_text())["dependency-groups"]
+    develop = {wanted.partition(">")[0] for wanted in groups["dev"]}
+    assert {"ruff", "mypy", "pytest", "hypothesis"} <= develop
+    assert not develop & {"playwright", "schemathesis", "kubernetes-validate"}, (
+        "the page, what tries the API, Kubernetes"
+    )
     modules = {
         name
         for file in smallest.rglob("*.py")
