@@ -95,9 +95,9 @@ def refuse_unsupported(parameters: Mapping[str, Any], *, planned: bool) -> None:
     """Raises UnsupportedParameter: one would change the answer, and is not supported, or not by an agent that plans."""
     allowed = IGNORED | SETTINGS - (STOPS.keys() if planned else set())
     neutral = NEUTRAL | ({"tool_choice": ("none", "auto", {"type": "auto"})} if planned else {})
-    named_only = parameters.get("tool_choice") in NO_TOOLS
+    no_calls = parameters.get("tool_choice") in NO_TOOLS
     for name, value in parameters.items():
-        if value in (None, []) or name in allowed or value in neutral.get(name, ()) or (named_only and name in TOOLS):
+        if value in (None, []) or name in allowed or value in neutral.get(name, ()) or (no_calls and name in TOOLS):
             continue
         why = ": it needs a chat model that calls tools (docs/models.md)" if name in FOR_TOOLS else ""
         if name in TOOLS:

@@ -117,11 +117,8 @@ class AnswerCache:
         if self._settings.mode == "semantic":
             vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
             recent = await self._recent_questions(shelf, principal)
-            questions = [
-                *(entry for entry in recent if entry.question != answer.question),
-                _Asked(answer.question, vector),
-            ]
-            questions = questions[-RECENT:]
+            others = [entry for entry in recent if entry.question != answer.question]
+            questions = [*others, _Asked(answer.question, vector)][-RECENT:]
             await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
@@ -201,6 +198,7 @@ def telling_words(question: str) -> list[str]:
     """
     spelled = unicodedata.normalize("NFC", question).replace("’", "'").split()
     words = [word for word in (_plain(part, first=not place) for place, part in enumerate(spelled)) if word]
+    # with a capital within the sentence: "Rules" may be somebody's name, and is not "rule"
     names = {word.strip(_EDGES).casefold() for word in spelled[1:] if word[:1].isupper()}
     words = _without_courtesies(words)
     if not _ENGLISH & {word.removesuffix("'s") for word in words}:

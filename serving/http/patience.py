@@ -103,6 +103,7 @@ class PatientProtocol(HttpToolsProtocol):
         now_s = self.loop.time()
         doing, moved = self._client_duty()
         moves = moved - self._moved >= LEAST_RATE * (now_s - self._since_s)
+        # a head has a fixed time, however fast it comes
         if doing is None or doing != self._doing or (moves and doing[0] != "head"):
             self._doing, self._moved, self._since_s = doing, moved, now_s
         elif now_s - self._since_s > PATIENCE_S:
