@@ -36,8 +36,6 @@ ANTHROPIC_PATHS = ("/v1/messages",)
 # Beginnings of a vendor's paths -> status and error object there, made from an error, its status and the wrong field.
 # serving/compat/errors.py adds those that are served.
 VENDORS: dict[tuple[str, ...], Callable[[SixplyError, int, str | None], tuple[int, dict[str, Any]]]] = {}
-# set on `request.state` once an unforeseen exception was logged, or it would be logged twice
-EXPLAINED = "explained"
 CHALLENGE = 'Bearer realm="sixply"'
 FIELDS_SHOWN = 20
 # of a path, or of a field's name: the caller's own text, which can be as long as the body
@@ -88,9 +86,7 @@ class QuotaExceeded(BudgetExceeded):
 class InternalError(SixplyError):
     """A defect on our side, without details that a caller must not see: the log has them, by request id."""
 
-    def __init__(
-        self, message: str = "Something failed inside. The server's log has the details under the request id."
-    ) -> None:
+    def __init__(self, message: str = "Something failed inside. The log has the details, by request id.") -> None:
         super().__init__(message)
 
 
@@ -155,8 +151,7 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fields = [field_problem(item) for item in error.errors()[:FIELDS_SHOWN]]
-        text = "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
-        return respond(request, InvalidRequest(text), fields=fields)
+        return respond(request, InvalidRequest(_describe(request, fields)), fields=fields)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -176,12 +171,11 @@ def install(app: FastAPI) -> None:
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("request %s failed", request_id(request), exc_info=error)
-        setattr(request.state, EXPLAINED, True)
+        request.state.explained = True  # or it would be logged twice
         return respond(request, InternalError())
 
     async def respond_left(_: Request, __: Exception) -> Response:
-        # nobody reads it; logs and metrics show it as nginx's "client closed request"
-        return Response(status_code=499)
+        return Response(status_code=499)  # for logs and metrics, as nginx's "client closed request"
 
     for kind, handler in {
         CallerLeft: respond_left,
@@ -191,6 +185,12 @@ def install(app: FastAPI) -> None:
         Exception: unforeseen,
     }.items():
         app.add_exception_handler(kind, handler)
+
+
+def _describe(request: Request, fields: list[FieldProblem]) -> str:
+    if fields[0].location == "body" and "json" not in (media_type := request.headers.get("content-type", "")):
+        return f'The Content-Type is "{media_type}". Send a JSON object, with Content-Type: application/json.'
+    return "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
 
 
 def respond(
@@ -247,6 +247,8 @@ def request_id(request: Request) -> str:
 
 def from_http(error: HTTPException) -> SixplyError:
     """Convert an exception of a library, or of the limit on bodies, to one of our errors."""
+    if isinstance(error.__cause__, UnicodeDecodeError):
+        return RequestError(f"The body is not UTF-8: {error.__cause__}. Send JSON in UTF-8.")
     return error.error if isinstance(error, BodyRefused) else from_status(error.status_code, str(error.detail))
 
 
@@ -274,9 +276,7 @@ def validate(shape: type[Body], **values: Any) -> Body:
         return shape.model_validate(values)
     except ValidationError as error:
         first = field_problem(error.errors(include_url=False, include_input=False)[0])
-        raise InvalidRequest(
-            f"{first.location}: {first.message}." if first.location else f"{first.message}."
-        ) from error
+        raise InvalidRequest(f"{first.location}: {first.message}.".removeprefix(": ")) from error
 
 
 def shorten(text: str, most: int) -> str:

@@ -21,7 +21,7 @@ from foundation.tracing import annotate
 from foundation.types import Principal
 from observability.telemetry import logs
 from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, KeyStore
-from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, EXPLAINED, from_status, respond, shape_error, to_json
+from serving.http.errors import ANTHROPIC_PATHS, BROWSER_PATHS, from_status, respond, shape_error, to_json
 
 log = logging.getLogger("sixply.request")
 
@@ -75,7 +75,7 @@ class Envelope:
             try:
                 await self._app(scope, receive, send_enveloped)
             except Exception:
-                if not scope["state"].get(EXPLAINED):  # else it was logged and answered already
+                if not scope["state"].get("explained"):  # else it was logged and answered already
                     raise
             finally:
                 _log(scope, status, time.perf_counter() - started_s)

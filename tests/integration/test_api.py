@@ -70,6 +70,31 @@ async def test_a_path_that_does_not_exist_is_closed_to_strangers_and_404_to_call
     assert_problem(await api.get("/v1/nothing", headers=bearer(given.reader)), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("request_", "reply_"),
+    [
+        (
+            ({"Content-Type": "application/x-www-form-urlencoded"}, b'{"question": "When does it ship?"}'),
+            (422, 'is "application/x-www-form-urlencoded". Send a JSON object, with Content-Type: application/json.'),
+        ),
+        (({}, b""), (422, 'is "". Send a JSON object, with Content-Type: application/json.')),
+        (
+            ({"Content-Type": "application/json"}, b'{"question": "Caf\xe9?"}'),
+            (400, "is not UTF-8: 'utf-8' codec can't decode"),
+        ),
+        (({"Content-Type": "application/json"}, b"[]"), (422, "body: Input should be a valid dictionary")),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told_what_to_send(
+    given: World, api: httpx2.AsyncClient, request_: tuple[dict[str, str], bytes], reply_: tuple[int, str]
+) -> None:
+    (headers, content), (status, says) = request_, reply_
+    for path in ("/v1/answers", "/v1/chat/completions"):
+        reply = await api.post(path, content=content, headers=headers | bearer(given.reader))
+        assert reply.status_code == (status if path == "/v1/answers" else 400)
+        assert says in reply.json().get("detail", reply.json().get("error", {}).get("message"))
+
+
 async def test_an_operator_reads_the_documentation(given: World, api: httpx2.AsyncClient) -> None:
     page = await api.get("/docs", headers={"Authorization": httpx2.BasicAuth("me", given.operator)._auth_header})
     assert page.status_code == 200
