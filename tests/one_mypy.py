@@ -1,4 +1,4 @@
-"""mypy, one at a time: whoever comes second finds in .mypy_cache what the first has learnt of our packages."""
+"""Runs of mypy, one at a time: whoever comes second finds in .mypy_cache what the first has learnt of our packages."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
+from foundation.components import is_there, load_if_there
 from foundation.errors import Conflict, InvalidRequest
 from foundation.stores.sqlite_file import connect_to_read
 from foundation.types import LAYERS, Principal
@@ -348,7 +349,6 @@ def refunds(system: System, order: str) -> int:
 
 def serving(stage: Stage, story: Story, system: System) -> None:
     import httpx2
-    import openai
 
     from serving.access.identity import KeyStore
     from serving.server import running
@@ -380,27 +380,48 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 stage.say("stream", counted)
                 stage.check("the stream ends with the answer", holds=kinds[-1:] == ["answer"], found=kinds[-3:])
 
-                with openai.OpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0) as client:
-                    chat = client.chat.completions.create(
-                        model="sixply", messages=[{"role": "user", "content": scene["question"]}]
-                    )
-                said = chat.choices[0].message.content or ""
-                stage.say("openai", said.partition("\n")[0])
-                holds = all(fact.casefold() in said.casefold() for fact in scene["says"])
-                stage.check("the openai client gets the same facts from /v1/chat/completions", holds=holds, found=said)
-
-                exposition = http.get("/metrics", headers=bearer).text
-                report.figures |= {"base_url": base_url, "answer": whole, "stream": counted, "openai": said}
-                report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]
+                report.figures |= {"base_url": base_url, "answer": whole, "stream": counted}
+                if is_there("serving.compat"):
+                    report.figures["openai"] = ask_as_openai(stage, base_url, key, scene)
+                if is_there("serving.http.metrics"):
+                    exposition = http.get("/metrics", headers=bearer).text
+                    report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]
         finally:
             for made in [each for each in keys.list() if each.subject == "demo"]:
                 keys.revoke(made.key_id)
 
 
-def show_metrics(stage: Stage) -> int:
-    """Show some of the metrics. Return the number of series."""
-    from observability.telemetry import metrics
+def ask_as_openai(stage: Stage, base_url: str, key: str, scene: dict[str, Any]) -> str:
+    """Ask the scene's question by OpenAI's own client. Return what it said."""
+    import openai
 
+    with openai.OpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0) as client:
+        chat = client.chat.completions.create(model="sixply", messages=[{"role": "user", "content": scene["question"]}])
+    said = chat.choices[0].message.content or ""
+    stage.say("openai", said.partition("\n")[0])
+    holds = all(fact.casefold() in said.casefold() for fact in scene["says"])
+    stage.check("the openai client gets the same facts from /v1/chat/completions", holds=holds, found=said)
+    return said
+
+
+def show_bill(stage: Stage, spans: Any, charges: Any) -> dict[str, Any]:
+    """Show the bill of one answer by layer, and return it; empty where the file is left out (optional.toml)."""
+    billing = load_if_there("observability.reports.layer_bill")
+    if billing is None:
+        return {}
+    bill = billing.layer_bill(spans, charges)
+    stage.print()
+    stage.say("layer bill", "milliseconds and money of each layer, for this one answer")
+    stage.put(billing.bill_table(bill))
+    stage.check("the six rows add up to the whole, to the nanosecond and the last digit", holds=bill.exact)
+    return {"bill": bill.as_dict()}
+
+
+def show_metrics(stage: Stage) -> int:
+    """Show some of the metrics. Return the number of series; 0 where they are left out (optional.toml)."""
+    metrics = load_if_there("observability.telemetry.metrics")
+    if metrics is None:
+        return 0
     exposition = metrics.exposition()[0].decode().splitlines()
     samples = [line for line in exposition if line and not line.startswith("#")]
     answers = [line for line in samples if line.startswith("sixply_answers_total")]
@@ -411,7 +432,6 @@ def show_metrics(stage: Stage) -> int:
 
 def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -> None:
     from observability.evaluation.golden_set import load_golden
-    from observability.reports.layer_bill import bill_table, layer_bill
     from observability.reports.trace_tables import trace_table
     from observability.stores import history
     from observability.value import roi
@@ -431,12 +451,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
             "it carries the manifest", holds=all(span.manifest_id == system.manifest.manifest_id for span in spans)
         )
 
-        bill = layer_bill(spans, system.costs.of_trace(shown.trace_id))
-        stage.print()
-        stage.say("layer bill", "milliseconds and money of each layer, for this one answer")
-        stage.put(bill_table(bill))
-        stage.check("the six rows add up to the whole, to the nanosecond and the last digit", holds=bill.exact)
-
+        bill = show_bill(stage, spans, system.costs.of_trace(shown.trace_id))
         series = show_metrics(stage)
 
         cases = load_golden(HOME / "golden.jsonl")
@@ -465,7 +480,7 @@ def observability(stage: Stage, loaded: Loaded, system: System, shown: Answer) -
         stage.check(
             "the value report follows from outcomes.toml", holds=worth.outcomes == len(cases), found=worth.outcomes
         )
-        report.figures |= {"trace_id": shown.trace_id, "bill": bill.as_dict(), "metrics": series}
+        report.figures |= {"trace_id": shown.trace_id, "metrics": series, **bill}
         report.figures |= {"golden": {**scores.as_dict(), "rows": None}, "value": worth.as_dict()}
 
 

@@ -1,5 +1,4 @@
-"""tau-bench's airline without a model: the calls that its tasks expect, and calls that its policy forbids, through the
-executor.
+"""The calls that the tasks of tau-bench's airline expect, and calls that its policy forbids, through the executor, without a model.
 
 The folder has `policy.md`, `tools.json`, `tasks.jsonl` and the tables `db_flights.json`, `db_reservations.json`,
 `db_users.json`; the tools are written here, against the schemas. Each line of the policy is ingested as a document of its

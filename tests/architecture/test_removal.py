@@ -6,6 +6,7 @@ people's packages, and that happens once.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,33 @@ def test_without_it_the_rest_is_imported_starts_and_answers(looks, name):
         "what cannot be imported without its extra, and nothing more"
     )
     assert looks[name]["answer"] == [200, "answered"]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_nothing_that_stays_imports_it_not_even_inside_of_a_function(name):
+    """What needs it goes before it; the lab, which proves the whole template, before all else."""
+    gone = [name, *(other for other, part in OPTIONAL.items() if name in part.get("needs", []))]
+    places = {(ROOT / path).resolve() for other in gone for path in OPTIONAL[other]["paths"]}
+    modules = {
+        ".".join(Path(path).with_suffix("").parts) for path in ROUNDS[name] if not path.startswith(("lab", "tests"))
+    }
+    importers = {
+        str(file.relative_to(ROOT))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        if places.isdisjoint([file, *file.parents]) and not modules.isdisjoint(imported_by(file))
+    }
+    assert importers == set()
+
+
+@cache
+def imported_by(file):
+    """The modules of ours that a file imports wherever it does, with the packages around them."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    names = {f"{node.module}.{alias.name}" for node in froms for alias in node.names} | {node.module for node in froms}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return {".".join(parts[:end]) for parts in (name.split(".") for name in names) for end in range(1, len(parts) + 1)}
 
 
 @pytest.mark.parametrize("name", ROUNDS)

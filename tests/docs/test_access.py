@@ -1,4 +1,4 @@
-"""docs/access.md is executed: its settings are read, its test token is made and lets its bearer in."""
+"""The page docs/access.md is executed: its settings are read, its test token is made and lets its bearer in."""
 
 import re
 from pathlib import Path

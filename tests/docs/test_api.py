@@ -1,4 +1,4 @@
-"""docs/api.md is executed: each request is sent, each reply must contain what the page shows, each table must be whole."""
+"""The page docs/api.md is executed: each request is sent, each reply must contain what the page shows, each table must be whole."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/learn.md shows what each program of the ladder prints; digits may differ, and `...` stands for anything."""
+"""The page docs/learn.md shows what each program of the ladder prints; digits may differ, and `...` stands for anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/your-own.md is run as it is written: its files, its commands, on the bundled models."""
+"""The page docs/your-own.md is run as it is written: its files, its commands, on the bundled models."""
 
 from __future__ import annotations
 

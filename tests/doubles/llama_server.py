@@ -1,4 +1,4 @@
-"""llama.cpp's own HTTP server with the bundled model, for `tests.services`: `python -m tests.doubles.llama_server FILE KEY`.
+"""The HTTP server of llama.cpp itself with the bundled model, for `tests.services`: `python -m tests.doubles.llama_server FILE KEY`.
 
 It listens on a loopback port of the kernel's choosing and writes its address to FILE when it answers.
 """

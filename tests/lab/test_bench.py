@@ -1,3 +1,5 @@
+"""Retrieval scores of the benchmarks are those that one works out by hand."""
+
 from __future__ import annotations
 
 import json

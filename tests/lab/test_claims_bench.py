@@ -1,3 +1,5 @@
+"""The benchmark of claims makes true and false statements by rules, and counts which are marked."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The benchmark of `verify` scores claims and answers as one works out by hand."""
+
 from __future__ import annotations
 
 import json

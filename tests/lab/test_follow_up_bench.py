@@ -1,3 +1,5 @@
+"""The benchmark of follow-up questions counts what reading the conversation gains."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""How many answers are wrong at each share that is answered, and how that is drawn."""
+
 from __future__ import annotations
 
 import pytest

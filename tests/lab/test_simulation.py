@@ -1,3 +1,5 @@
+"""The value report's interval holds the truth as often as it promises."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,6 @@
 # ruff: noqa: RUF001 - letters of many scripts are the subject
+"""Long sentences are cut between clauses, in scripts with and without spaces."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Parts are loaded by the names of their files or by a dotted name, with their options checked."""
+
 from __future__ import annotations
 
 import sys

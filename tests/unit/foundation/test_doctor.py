@@ -1,3 +1,5 @@
+"""`make doctor` checks machine, parts and policy, and says what to do."""
+
 from __future__ import annotations
 
 import collections

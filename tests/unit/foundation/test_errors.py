@@ -1,3 +1,5 @@
+"""Errors name what was found and the nearest name."""
+
 from __future__ import annotations
 
 from foundation.errors import UpstreamLimited, did_you_mean

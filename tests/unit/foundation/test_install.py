@@ -1,3 +1,5 @@
+"""The set-up installs the lock once, by uv or pip, and explains what fails."""
+
 from __future__ import annotations
 
 import hashlib

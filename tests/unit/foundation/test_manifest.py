@@ -1,3 +1,5 @@
+"""The run manifest changes with what can change an answer, and holds no secret."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""A store that is down writes one line to the log, and one when it is back."""
+
 from __future__ import annotations
 
 import logging

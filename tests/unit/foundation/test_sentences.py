@@ -1,4 +1,6 @@
 # ruff: noqa: RUF001 - letters of many scripts are the subject
+"""Where sentences end, in many scripts, lists and tables."""
+
 from __future__ import annotations
 
 import pytest

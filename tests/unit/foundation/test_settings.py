@@ -1,3 +1,5 @@
+"""Settings come from files and the environment, are checked, and say where each value came from."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Spans are named, nested and free of what was said."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Which documents a principal may see."""
+
 from __future__ import annotations
 
 from datetime import UTC

@@ -1,3 +1,5 @@
+"""The bill by layer adds up to the whole, in time and money."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The business case follows from the assumptions of the outcome contract."""
+
 from __future__ import annotations
 
 import json

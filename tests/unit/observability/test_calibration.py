@@ -1,3 +1,5 @@
+"""The threshold from which the system answers is fitted to questions of both kinds."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Answers are scored against golden cases."""
+
 from __future__ import annotations
 
 import io

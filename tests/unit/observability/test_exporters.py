@@ -1,3 +1,5 @@
+"""Exporters store and send spans, and a failing one costs spans and nothing else."""
+
 from __future__ import annotations
 
 import gzip

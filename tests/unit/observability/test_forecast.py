@@ -1,3 +1,5 @@
+"""The forecast of costs knows how few days it has seen."""
+
 from __future__ import annotations
 
 import json

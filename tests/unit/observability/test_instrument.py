@@ -1,3 +1,5 @@
+"""Parts are traced and priced from outside, without a line in their files."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""The cost ledger keeps charges exactly and sums them by any key."""
+
 from __future__ import annotations
 
 import os

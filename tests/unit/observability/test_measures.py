@@ -1,3 +1,5 @@
+"""The measures of quality, each against a value worked out by hand."""
+
 from __future__ import annotations
 
 import numpy as np

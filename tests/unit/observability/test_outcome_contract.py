@@ -1,3 +1,5 @@
+"""Mistakes in the outcome contract are named, and minutes count as it declares."""
+
 from __future__ import annotations
 
 import tomllib

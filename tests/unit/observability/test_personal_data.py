@@ -1,3 +1,5 @@
+"""Personal data are found and replaced, and what only looks like it stays."""
+
 from __future__ import annotations
 
 import itertools

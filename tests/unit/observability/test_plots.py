@@ -1,3 +1,5 @@
+"""Plots are well-formed SVG with a label for screen readers."""
+
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET

@@ -1,3 +1,5 @@
+"""The span store lists and finds traces, and says what is wrong with a damaged file."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Telemetry starts, stops and carries version and manifest on each span."""
+
 from __future__ import annotations
 
 import asyncio

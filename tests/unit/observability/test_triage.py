@@ -1,3 +1,5 @@
+"""Slow and failed requests are counted where they began."""
+
 from __future__ import annotations
 
 import sqlite3

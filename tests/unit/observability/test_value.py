@@ -1,3 +1,5 @@
+"""The value report: what was measured, declared or assumed, and what follows."""
+
 from __future__ import annotations
 
 import json

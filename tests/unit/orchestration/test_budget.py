@@ -1,3 +1,5 @@
+"""The limits of a run in steps, tokens, money and seconds."""
+
 from __future__ import annotations
 
 from decimal import Decimal

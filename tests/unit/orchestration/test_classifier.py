@@ -1,3 +1,5 @@
+"""The planner `classifier` reads tools and arguments from a request, or asks."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Answers are quoted or written from the evidence, and what is not supported is left out."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""The tools of the support desk."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -1,3 +1,5 @@
+"""What people tell of themselves is kept for them alone, and erased with them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Follow-up questions are read with the conversation before them."""
+
 from __future__ import annotations
 
 import pytest

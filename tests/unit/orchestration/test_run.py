@@ -1,3 +1,5 @@
+"""A run charges each call of a model to its answer and tenant."""
+
 from __future__ import annotations
 
 import asyncio

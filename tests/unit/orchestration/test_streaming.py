@@ -1,3 +1,5 @@
+"""Events arrive in order, and closing a stream stops its producer."""
+
 from __future__ import annotations
 
 import asyncio

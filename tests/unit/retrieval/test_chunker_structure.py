@@ -1,3 +1,5 @@
+"""The chunker `structure` cuts at headings, paragraphs and tables."""
+
 from __future__ import annotations
 
 from itertools import pairwise

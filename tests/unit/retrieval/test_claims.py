@@ -1,4 +1,6 @@
 # ruff: noqa: RUF001 - letters of many scripts are the subject
+"""Statements are compared with the passages that they cite, and what is wrong is named."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,6 @@
 # ruff: noqa: RUF001 - letters of many scripts are the subject
+"""The sentences that answer a question are found and ranked in the hits."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""Whether a quote supports a statement."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
