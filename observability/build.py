@@ -30,7 +30,7 @@ def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, m
     """Start telemetry and open the stores. This comes before the other layers, because it watches them start.
     Raises ConfigurationError: an exporter cannot be built or a store cannot be opened.
     """
-    data = assembly.context.data_dir
+    data, records = assembly.context.data_dir, assembly.context.records
     exporters = [
         # telemetry closes them, after it has sent what it still holds
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
@@ -40,6 +40,6 @@ def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, m
     return Observability(
         telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
-        costs=assembly.keep(CostLedger(data / "costs.sqlite")),
-        outcomes=outcomes and assembly.keep(outcomes.OutcomeStore(data / "outcomes.sqlite")),
+        costs=assembly.keep(CostLedger(data / "costs.sqlite", records)),
+        outcomes=outcomes and assembly.keep(outcomes.OutcomeStore(data / "outcomes.sqlite", records)),
     )

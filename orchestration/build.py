@@ -86,7 +86,7 @@ def open_orchestration(
     audit = assembly.keep(open_audit(data, clock, **audited))
     return Orchestration(
         tools=tools,
-        facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock)),
+        facts=memory and assembly.keep(memory.SqliteFacts(data / memory.FILE, clock, records=records)),
         approvals=approvals,
         announcer=announcer,
         audit=audit,
@@ -110,7 +110,8 @@ def _open_spending(budget: BudgetSettings, assembly: Assembly) -> Any:
     # without the module, a limit that nobody would keep is refused
     load = load_removable if any(limits) else load_if_there
     module, context = load("orchestration.run.spending"), assembly.context
-    return module and assembly.keep(module.SqliteSpending(context.data_dir / "spending.sqlite", budget, context.clock))
+    path = context.data_dir / "spending.sqlite"
+    return module and assembly.keep(module.SqliteSpending(path, budget, context.clock, context.records))
 
 
 def open_audit(data_dir: Path, clock: Clock, **running: Any) -> Any:

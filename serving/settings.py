@@ -121,9 +121,7 @@ class Loaded:
 
 
 def context_of(settings: Settings) -> Context:
-    """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written.
-    MissingDependency: records are shared, and the file that does so was deleted.
-    """
+    """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
     shared = settings.foundation.records.use == "postgres" and load_removable("foundation.stores.shared_records")
     return Context(
         data_dir=make_data_dir(settings.foundation.data_dir),

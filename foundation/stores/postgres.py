@@ -50,7 +50,7 @@ class Postgres:
     def __init__(
         self,
         options: PostgresOptions,
-        prepare: Callable[[Connection], None],
+        prepare: Callable[[Connection], object],
         store: Store,
         *,
         types: Callable[[Connection], None] | None = None,
@@ -131,7 +131,7 @@ class Postgres:
         message = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split()).rstrip(".?")
         return StoreUnavailable(f"{self.name} cannot be used: {message}. {_remedy(error)}")
 
-    def _prepare(self, prepare: Callable[[Connection], None]) -> None:
+    def _prepare(self, prepare: Callable[[Connection], object]) -> None:
         import psycopg
 
         with psycopg.connect(self._options.dsn.get_secret_value(), **self._arguments) as connection:

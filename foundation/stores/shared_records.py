@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from foundation.errors import StoreUnavailable
 from foundation.settings import RecordsSettings
@@ -21,9 +21,6 @@ from foundation.stores import erasures
 from foundation.stores.json_file import JsonFile
 from foundation.stores.postgres import Postgres, PostgresOptions
 from foundation.stores.sqlite_file import Database, Open, SqliteStore
-
-if TYPE_CHECKING:
-    from foundation.stores.postgres import Connection
 
 # Tables and functions beside those of a store: files that all replicas share, and what SQLite has and PostgreSQL has not
 FILES = SqliteStore(name="files of replicas", file="", stays="as the files say")
@@ -33,7 +30,15 @@ CREATE OR REPLACE FUNCTION julianday(at text) RETURNS float8 LANGUAGE sql STABLE
     $$ SELECT extract(epoch FROM at::timestamptz)::float8 / 86400 $$;
 CREATE OR REPLACE FUNCTION json_set(body text, path text, value text) RETURNS text LANGUAGE sql STABLE AS
     $$ SELECT jsonb_set(replace(body, '\\u0000', '\\ufffd')::jsonb, ARRAY[substr(path, 3)], to_jsonb(value))::text $$;
+CREATE OR REPLACE FUNCTION json_each(body text) RETURNS TABLE (key text, value text) LANGUAGE sql STABLE AS
+    $$ SELECT * FROM json_each_text(CASE json_typeof(body::json) WHEN 'object' THEN body::json ELSE '{}' END) UNION ALL
+       SELECT NULL, * FROM json_array_elements_text(CASE json_typeof(body::json) WHEN 'array' THEN body::json ELSE '[]' END) $$;
+CREATE OR REPLACE FUNCTION add_exactly(so_far numeric, usd text) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT AS
+    $$ SELECT so_far + usd::numeric $$;
+CREATE OR REPLACE AGGREGATE exact_sum(text) (SFUNC = add_exactly, STYPE = numeric, INITCOND = '0');
 """
+# The erasures of a person, in the file of `foundation.stores.erasures`
+COUNT = f"SELECT max((body::json -> ? ->> 'count')::int) FROM files WHERE name = '{erasures.FILE}'"  # noqa: S608 - own name
 # Seconds between looks at what other replicas wrote
 LOOK_S = 0.5
 # Most of one store, one of them for each claim. What is not used is closed
@@ -54,15 +59,16 @@ FIELD = r"""((replace(\1, '\\u0000', '\\ufffd')::json ->> '\2') COLLATE "C")"""
 class SharedTables(Database):
     """The tables of one store."""
 
-    def __init__(self, settings: RecordsSettings, path: Path, store: SqliteStore, **_: Any) -> None:
+    def __init__(self, settings: RecordsSettings, path: Path, store: SqliteStore, **_: Any) -> None:  # noqa: ARG002
         """`path` is of the file that the store would have otherwise. Raises StoreUnavailable: the server refuses the connection."""
         import psycopg
 
-        del path
-        self._store = store
+        self._store, schema = store, store.schema
+        for words, theirs in TYPES:
+            schema = re.sub(words, theirs, schema)
         self._database = Postgres(
             PostgresOptions(dsn=settings.dsn, namespace=settings.namespace, connections=CONNECTIONS),
-            lambda connection: _create(connection, store.schema),
+            lambda connection: connection.execute((SHARED + schema).encode()),
             store,
             idle=0,
             cursor_factory=psycopg.ClientCursor,  # SQLite's values have no types that the server could check
@@ -76,7 +82,7 @@ class SharedTables(Database):
         with self.reading() as connection:
             # a statement of its own: those after it see what the holder before has committed
             connection.execute(lock, (self._store.name,))
-            reset = erasures.counted_elsewhere.set(lambda mark: _count_erasures(connection, mark))
+            reset = erasures.counted_elsewhere.set(lambda mark: connection.execute(COUNT, (mark,)).fetchone()[0])
             try:
                 if self._store.erase is not None and not of_nobody:
                     erasures.demand()
@@ -110,7 +116,6 @@ class SharedTables(Database):
             self._database.pool.putconn(connection)
 
     def close(self) -> None:
-        """Close the connections. A second call does nothing."""
         self._database.close()
 
 
@@ -157,25 +162,9 @@ class SharedFiles:
 
 @cache
 def translate(sql: str) -> bytes:
-    """Translate a statement of SQLite's SQL.
-
-    >>> translate("SELECT body FROM facts WHERE key = ? AND at < :at")
-    b'SELECT body FROM facts WHERE key = %s AND at < %(at)s'
-    """
+    """Translate a statement of SQLite's SQL."""
     sql = re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%").replace("?", "%s"))
     return re.sub(r"(\w+) ->> '\$\.(\w+)'", FIELD, sql).encode()
-
-
-def _create(connection: Connection, schema: str) -> None:
-    for words, theirs in TYPES:
-        schema = re.sub(words, theirs, schema)
-    connection.execute((SHARED + schema).encode())
-
-
-def _count_erasures(connection: sqlite3.Connection, mark: str) -> int:
-    count = "SELECT CAST(body AS json) -> ? ->> 'count' FROM files WHERE name = ?"
-    row = connection.execute(count, (mark, erasures.FILE)).fetchone()
-    return int(row[0] or 0) if row else 0
 
 
 def _rows_by_name(cursor: Any) -> Any:
@@ -186,7 +175,7 @@ def _rows_by_name(cursor: Any) -> Any:
         __slots__ = ()
 
         def keys(self) -> list[str]:
-            return names
+            return [name for name in names if name != "rowid"]
 
         def __getitem__(self, key: Any) -> Any:
             return super().__getitem__(names.index(key) if isinstance(key, str) else key)

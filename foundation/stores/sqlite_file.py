@@ -37,8 +37,6 @@ class SqliteStore(Store):
     schema: str = ""
     erase_rows: EraseRows | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    shared: bool = False
-    """Whether its tables stand in PostgreSQL where `[foundation.records]` says so."""
 
     def __post_init__(self) -> None:
         claimed = tuple(f"{self.file}{end}" for end in ("", "-wal", "-shm", "-journal"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from foundation.stores import erasures
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import EVERY_TENANT, Usage
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ EXACT = Context(prec=60)
 # without a price a charge counts as unpriced, never as zero
 # Columns of a `Total` after its key
 FIGURES = (
-    "exact_sum(usd), count(*), count(*) - count(usd), total(seconds), "
-    "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
+    "exact_sum(usd), count(*), count(*) - count(usd), coalesce(sum(seconds), 0.0), "
+    "CAST(coalesce(sum(input_tokens), 0) AS BIGINT), CAST(coalesce(sum(output_tokens), 0) AS BIGINT)"
 )
 
 By = Literal["tenant", "model", "layer", "kind", "day"]
@@ -94,16 +94,16 @@ class Total:
 
 
 class CostLedger:
-    """Charges, in one SQLite file. Thread-safe."""
+    """Charges. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, records: Open = SqliteFile) -> None:
         """Raises StoreUnavailable: the file cannot be opened or written."""
         self.path = path
-        self._file = SqliteFile(
+        self._file = records(
             path,
             STORE,
             make_folder=False,
-            set_up=lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum),  # type: ignore[arg-type]  # typeshed wants int
+            set_up=lambda connection: connection.create_aggregate("exact_sum", 1, _ExactSum),
         )
 
     def record(self, charge: Charge) -> None:

@@ -89,7 +89,8 @@ def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
     evaluation. Charges without an answer, such as those of an ingest, are under `no answer`.
     """
     return ledger.sum_up(
-        "iif(answer_id > '', coalesce(verdict, iif(subject = 'golden set', subject, 'unknown')), 'no answer'), "  # noqa: S608 - own names
+        "CASE WHEN coalesce(answer_id, '') = '' THEN 'no answer' WHEN verdict IS NOT NULL THEN verdict "  # noqa: S608 - own names
+        "WHEN subject = 'golden set' THEN subject ELSE 'unknown' END, "
         f"{FIGURES} FROM charges LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
         json.dumps(dict(verdicts)),
     )

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from foundation.components import load_removable
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
 Origin = Literal["production", "evaluation", "simulation"]
@@ -71,12 +71,12 @@ class Outcome:
 
 
 class OutcomeStore:
-    """Outcomes in one SQLite file, the latest for each answer."""
+    """Outcomes, the latest for each answer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, records: Open = SqliteFile) -> None:
         """Raises StoreUnavailable: the file cannot be opened."""
         self.path = path
-        self._file = SqliteFile(path, STORE, make_folder=False)
+        self._file = records(path, STORE, make_folder=False)
 
     def record(self, outcome: Outcome) -> Outcome:
         """Store an outcome and return it as stored. It replaces an earlier one of the same answer.
@@ -88,7 +88,9 @@ class OutcomeStore:
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
         stored = replace(outcome, note=load_removable("observability.telemetry.personal_data").redact(outcome.note))
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
-        statement = f"INSERT OR REPLACE INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
+        insert = f"INSERT INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in row)
+        statement = f"{insert} ON CONFLICT (answer_id) DO UPDATE SET {replaced}"
         self._file.run_now(lambda connection: connection.execute(statement, row))
         return stored
 

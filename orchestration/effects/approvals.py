@@ -41,7 +41,6 @@ STORE = SqliteStore(
     name="approvals",
     file="approvals.sqlite",
     schema=SCHEMA,
-    shared=True,
     erase_rows=_erase,
     erased="their requests with arguments; notes on their decisions for others",
     stays="their decisions on others' requests: who is responsible for an effect must be known",

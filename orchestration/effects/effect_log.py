@@ -45,7 +45,6 @@ STORE = SqliteStore(
     name="effects",
     file="effects.sqlite",
     schema=SCHEMA,
-    shared=True,
     erase_rows=_erase,
     erased="what was carried out for them: its result, its arguments and who asked",
     stays="a random key and the tool's name, so that it is never carried out twice",

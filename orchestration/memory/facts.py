@@ -16,7 +16,7 @@ from uuid import uuid4
 from foundation.clock import Clock
 from foundation.errors import InvalidRequest, NotFound
 from foundation.stores.registry import Person
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.text.lexical import terms
 from foundation.types import Principal
 from orchestration.memory.follow_ups import entity_names
@@ -61,11 +61,13 @@ STORE = SqliteStore(name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, e
 
 
 class SqliteFacts:
-    """Facts in one SQLite file, by tenant and person."""
+    """Facts, by tenant and person."""
 
-    def __init__(self, path: Path, clock: Clock, new_id: Callable[[], str] = lambda: uuid4().hex) -> None:
-        self._file = SqliteFile(path, STORE)
-        self._clock, self._new_id = clock, new_id
+    def __init__(
+        self, path: Path, clock: Clock, new_id: Callable[[], str] | None = None, records: Open = SqliteFile
+    ) -> None:
+        self._file = records(path, STORE)
+        self._clock, self._new_id = clock, new_id or (lambda: uuid4().hex)
 
     def add(self, principal: Principal, text: str, *, approved_by: str = "", key: str = "") -> Fact:
         """Store and return a fact, once for each `key`. Raises InvalidRequest: the text is blank or too long, or there are `MOST`."""

@@ -1,6 +1,6 @@
 """Daily budgets of tenants for model calls: reserved before a call, settled after it, by all runs together. Days are UTC.
 
-The sums are in one SQLite file, which all processes on the data folder share and which survives a restart.
+The sums are in one SQLite file, which all processes on the data folder share and which survives a restart, or in the database of all replicas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from foundation.clock import Clock, SteadyTime
 from foundation.errors import BudgetExceeded
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.settings import BudgetSettings, DayLimits
 
@@ -37,9 +37,9 @@ STORE = SqliteStore(
     name="spending", file="spending.sqlite", schema=SCHEMA, stays="sums of a day by tenant, of no person"
 )
 USED = """
-SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(picodollars), 0) FROM (
+SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT), CAST(COALESCE(SUM(picodollars), 0) AS BIGINT) FROM (
     SELECT day, tenant, tokens, picodollars FROM spent UNION ALL SELECT day, tenant, tokens, picodollars FROM reserved
-) WHERE day = ? AND (? IS NULL OR tenant = ?)
+) AS used WHERE day = ? AND (? IS NULL OR tenant = ?)
 """
 PICO = 10**12
 # Seconds after the time limit of a run when a reservation is dropped: its process was killed
@@ -47,10 +47,10 @@ _GRACE_S = 60.0
 
 
 class SqliteSpending:
-    """The budget of the day of all processes on the data folder."""
+    """The budget of the day of all processes on the data folder, or of all replicas."""
 
-    def __init__(self, path: Path, limits: BudgetSettings, clock: Clock) -> None:
-        self._file = SqliteFile(path, STORE)
+    def __init__(self, path: Path, limits: BudgetSettings, clock: Clock, records: Open = SqliteFile) -> None:
+        self._file = records(path, STORE)
         self._limits, self._time = limits, SteadyTime(clock)  # a day does not end because the clock is set ahead
 
     async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
@@ -68,7 +68,8 @@ class SqliteSpending:
             for limits, whose, name in checks:
                 _demand(limits, name, used=_sum_used(connection, day, whose), more=(tokens, picodollars))
             insert = "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)"
-            return connection.execute(insert, (day, tenant, tokens, picodollars, until.isoformat())).lastrowid
+            row = (day, tenant, tokens, picodollars, until.isoformat())
+            return int(connection.execute(f"{insert} RETURNING id", row).fetchone()[0])
 
         return await self._file.run(hold)
 
@@ -83,7 +84,7 @@ class SqliteSpending:
             if row is not None:
                 connection.execute(
                     "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (day, tenant) DO UPDATE "
-                    "SET tokens = tokens + excluded.tokens, picodollars = picodollars + excluded.picodollars",
+                    "SET tokens = spent.tokens + excluded.tokens, picodollars = spent.picodollars + excluded.picodollars",
                     (row["day"], row["tenant"], tokens, picodollars),
                 )
 

@@ -126,7 +126,7 @@ def _caller(config: RunnableConfig) -> dict[str, Any]:
 
 def build(options: Options, context: Context) -> ToolSet:
     del options
-    facts = SqliteFacts(context.data_dir / FILE, context.clock)
+    facts = SqliteFacts(context.data_dir / FILE, context.clock, records=context.records)
     memory = Memory(facts)
     return ToolSet(
         [

@@ -204,7 +204,7 @@ def reindex(stack: Stack = STACK) -> None:
         chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
         fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         prices = parts.part("models.prices", settings.models.prices, PriceSource)
-        costs = parts.keep(CostLedger(settings.foundation.data_dir / "costs.sqlite"))
+        costs = parts.keep(CostLedger(parts.context.data_dir / "costs.sqlite", parts.context.records))
         done = reindex(
             build_ledger(settings, parts),
             embedder=TracedEmbedder(embedder, partial(costs.pay, prices)),

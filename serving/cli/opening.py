@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from foundation.components import Assembly, load_if_there, load_removable
-from foundation.settings import make_data_dir
 from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
@@ -67,12 +66,13 @@ def open_spans(settings: Settings) -> SpanStore:
 def open_costs(settings: Settings) -> Iterator[CostLedger]:
     from observability.stores.costs import CostLedger
 
-    with closing(CostLedger(make_data_dir(settings.foundation.data_dir) / "costs.sqlite")) as costs:
+    context = context_of(settings)
+    with closing(CostLedger(context.data_dir / "costs.sqlite", context.records)) as costs:
         yield costs
 
 
 @contextmanager
 def open_outcomes(settings: Settings) -> Iterator[Any]:
-    store = load_removable("observability.stores.outcomes").OutcomeStore
-    with closing(store(make_data_dir(settings.foundation.data_dir) / "outcomes.sqlite")) as outcomes:
+    store, context = load_removable("observability.stores.outcomes").OutcomeStore, context_of(settings)
+    with closing(store(context.data_dir / "outcomes.sqlite", context.records)) as outcomes:
         yield outcomes

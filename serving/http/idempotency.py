@@ -6,14 +6,15 @@ in the same conversation, so that nothing is done twice.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
 import re
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.clock import Clock, SteadyTime
 from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
 from foundation.stores.erasures import mark_of
-from foundation.stores.sqlite_file import SqliteFile, SqliteStore
+from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.events import Event
 from orchestration.requests import AnswerRequest
@@ -116,6 +117,7 @@ class Attempt:
     """The conversation in which an earlier attempt began its answer; `None` at the first attempt."""
     failed: bool = False
     """A stream with status 200 ended in an error."""
+    claim: ExitStack = field(default_factory=ExitStack)  # keeps other replicas from the key
 
     def resume(self, wanted: AnswerRequest) -> AnswerRequest:
         if self.thread_id is None or wanted.thread_id is not None:
@@ -135,10 +137,10 @@ class Attempt:
 
 
 class IdempotencyStore:
-    """Keys and first replies in one SQLite file, which survives restarts and which the machine's workers share."""
+    """Keys and first replies, which survive restarts and which workers share: those of the machine, or all replicas."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._file = SqliteFile(path, STORE)
+    def __init__(self, path: Path, clock: Clock, records: Open = SqliteFile) -> None:
+        self._file = records(path, STORE)
         self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
 
@@ -146,7 +148,8 @@ class IdempotencyStore:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
         used with another request or other rights.
         """
-        now = self._time.now()
+        now, claim = self._time.now(), ExitStack()
+        free = await asyncio.to_thread(claim.enter_context, self._file.claim(f"{caller} {key}"))
 
         def take(connection: sqlite3.Connection) -> Attempt | FirstReply:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
@@ -158,29 +161,35 @@ class IdempotencyStore:
                 )
             if row is not None and row["status"] is not None:
                 return FirstReply(row["status"], row["media"], row["body"])
-            if row is not None and row["worker"] and worker_lives(row["worker"]):
+            if not free or (row is not None and row["worker"] and worker_lives(row["worker"])):
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
                 )
             connection.execute(
                 "INSERT INTO requests (caller, key, request, at, worker) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET worker = excluded.worker",
+                "ON CONFLICT (caller, key) DO UPDATE SET worker = excluded.worker",
                 (caller, key, request, now.isoformat(), self._worker),
             )
             return Attempt(self, caller, key, row["thread_id"] if row else None)
 
-        return await self._file.run(take)
+        with claim:
+            earlier = await self._file.run(take)
+            if isinstance(earlier, Attempt):
+                earlier.claim = claim.pop_all()
+            return earlier
 
     async def began(self, attempt: Attempt) -> None:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
 
     async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
-        await self._update(
-            attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
-        )
+        with attempt.claim:
+            await self._update(
+                attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
+            )
 
     async def release(self, attempt: Attempt) -> None:
-        await self._update(attempt, "worker = NULL")
+        with attempt.claim:
+            await self._update(attempt, "worker = NULL")
 
     async def _update(self, attempt: Attempt, change: str, *values: Any) -> None:
         statement = f"UPDATE requests SET {change} WHERE caller = ? AND key = ?"  # noqa: S608 - own words

@@ -27,6 +27,8 @@ from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_st
 from serving.settings import Settings, context_of, shared_files
 
 CONVERSATIONS = "conversations"
+# Stores with persons that `[foundation.records]` can put into PostgreSQL
+SHARED = ("approvals", "effects", "facts", "outcomes", "costs", "idempotency")
 # Seconds in which every replica has read that somebody is being erased: shared_records.LOOK_S
 NOTICED_S = 2.0
 TOKENS_STAY = "none of their keys; a token works until its issuer ends it"
@@ -110,7 +112,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         threads = await _delete_threads(settings, principal)
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
-            if shared and isinstance(store, SqliteStore) and store.shared:
+            if shared and isinstance(store, SqliteStore) and store.name in SHARED:
                 count += store.erase_from(context.records(data / store.file, store), person)
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
         with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
@@ -224,8 +226,8 @@ async def _ids_of(settings: Settings, principal: Principal, clock: Clock) -> Per
                 if record.subject == principal.subject and record.act != "erasure":
                     answers.add(record.run_id)
                     traces.add(record.trace_id or "")
-        if (data / "costs.sqlite").exists():
-            costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite")))
+        for records in _places(settings, data / "costs.sqlite"):
+            costs = opened.enter_context(closing(CostLedger(data / "costs.sqlite", records)))
             for answer, trace in history.runs_of(costs, principal.tenant, principal.subject):
                 answers.add(answer)
                 traces.add(trace)

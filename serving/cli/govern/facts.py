@@ -12,6 +12,7 @@ import typer
 from foundation.clock import SystemClock
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Json, Stack, Tenant, User, is_to_list, load_stack, person
+from serving.settings import context_of
 
 if TYPE_CHECKING:
     from orchestration.memory.facts import SqliteFacts
@@ -73,5 +74,6 @@ def erase_facts(
 def _facts(stack: Path) -> Iterator[SqliteFacts]:
     from orchestration.memory.facts import FILE, SqliteFacts
 
-    with closing(SqliteFacts(load_stack(stack).settings.foundation.data_dir / FILE, SystemClock())) as facts:
+    context = context_of(load_stack(stack).settings)
+    with closing(SqliteFacts(context.data_dir / FILE, SystemClock(), records=context.records)) as facts:
         yield facts
