@@ -29,8 +29,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
         """Raises StoreUnavailable: the file cannot be opened. StorageFull: the disk is full."""
         self._path = path
         with self.translate_errors():
-            connection = connect(path, store_in(path))
-            super().__init__(connection, serde=plain_data_only())
+            super().__init__(connect(path, store_in(path)), serde=plain_data_only())
             self.setup()  # now, so that a damaged file is reported at the start
 
     @contextmanager

@@ -1,10 +1,4 @@
-"""An agent whose conversation is a LangGraph thread of messages: ours on `create_agent`, and any graph of yours.
-
-    # my_package/agents.py, and in stack.toml: [orchestration.agent] use = "my_package.agents:build"
-    def build(options: Options, context: AgentParts) -> MessageAgent:
-        model = MeteredChatModel(inner=context.chat)
-        graph = create_deep_agent(model=model, tools=governed_tools(context.executor))
-        return MessageAgent(as_thread(graph, context), context)
+"""An agent whose conversation is a LangGraph thread of messages: ours on `create_agent`, and any graph of yours (docs/agents.md).
 
 The model's calls are charged to the run, and the executor calls each tool, whatever the graph does. The graph's text is
 shown as it is, and the answer says that it was not checked, unless the graph has `CitationMiddleware`.
@@ -25,7 +19,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt
 
-from foundation.errors import BudgetExceeded, InvalidRequest
+from foundation.errors import BudgetExceeded, ComponentError, InvalidRequest
 from foundation.types import Principal
 from orchestration.contract import AgentParts
 from orchestration.events import Answer, ToolCall
@@ -51,23 +45,17 @@ class AgentThread(CheckedState, State, total=False):
     summary_before: tuple[str, str]  # as in `ContextState`, whose file may be left out
 
 
-def as_thread(graph: Graph, parts: AgentParts) -> Graph:
-    """Wrap a graph of messages, compiled without a checkpointer, in one with the state of every agent here and ours."""
-    outer = StateGraph(cast("Any", AgentThread))
-    outer.add_node("agent", graph)
-    outer.add_edge(START, "agent")
-    outer.add_edge("agent", END)
-    return cast("Graph", outer.compile(checkpointer=parts.checkpoints))
-
-
 class MessageAgent(DurableAgent):
-    """Runs a compiled graph whose state is `AgentThread`."""
+    """Runs a compiled graph of messages. One that writes no checkpoints, or others than ours, becomes a node of one that does."""
 
     name: ClassVar[str] = "messages"
 
     def __init__(self, graph: Graph, parts: AgentParts, *, checked: bool = False, most_steps: int = 200) -> None:
         """`checked`: whether words are emitted only once the answer is complete; `most_steps`: LangGraph's recursion limit."""
         super().__init__(parts)
+        if graph.checkpointer is not parts.checkpoints:
+            outer = StateGraph(cast("Any", AgentThread)).add_node("agent", graph).add_edge(START, "agent")
+            graph = outer.add_edge("agent", END).compile(checkpointer=parts.checkpoints)
         self._graph, self._checked, self._most_steps = graph, checked, most_steps
         self._last_node = [name for name in graph.nodes if name != START][-1]
 
@@ -77,13 +65,14 @@ class MessageAgent(DurableAgent):
         maker = (snapshot.metadata or {}).get(MADE_BY, self.name)
         if maker != self.name:  # another agent's thread cannot be resumed here
             return StoredThread(values)
-        waits_for = frozenset(item.value["approval_id"] for item in snapshot.interrupts) - {""}
+        paused = _ours(snapshot.interrupts)
+        waits_for = frozenset(item.value["approval_id"] for item in paused) - {""}
         return StoredThread(
             values,
-            waits=bool(snapshot.interrupts),
+            waits=bool(paused),
             waits_for=waits_for or approvals_of(snapshot.values.get("messages", [])),
             unfinished=bool(snapshot.next),
-            calls=frozenset(call.call_id for call in _client_calls(snapshot.interrupts)),
+            calls=frozenset(call.call_id for call in _client_calls(paused)),
         )
 
     def _thread_of(self, request: AnswerRequest) -> str | None:
@@ -128,14 +117,18 @@ class MessageAgent(DurableAgent):
         if done.interrupts:
             # those of earlier rounds that still wait, too
             snapshot = await self._graph.aget_state(config)
-            values = cast("State", snapshot.values)
+            if own := [item.value for item in snapshot.interrupts if item not in _ours(snapshot.interrupts)]:
+                raise ComponentError(
+                    f"The graph paused with an interrupt of its own, which nothing here answers: {str(own[0])[:200]!r}. Let it ask "
+                    "in its answer, or make what is to be approved a tool that is an effect (docs/agents.md)."
+                )
             run.client_calls = _client_calls(snapshot.interrupts)
-            spoken = next((m.text for m in reversed(values["messages"]) if isinstance(m, AIMessage)), "")  # type: ignore[typeddict-item]
+            spoken = next((m.text for m in reversed(snapshot.values["messages"]) if isinstance(m, AIMessage)), "")
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
             text = "\n\n".join(filter(None, [spoken, *waits]))
             result = as_result("waiting", "tool_calls" if run.client_calls else "approval", text.strip(), "tool")
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
-            values = cast("State", {**values, "result": result, "approval_id": approval_id})
+            values = cast("State", {**snapshot.values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):
             result = _unchecked_result(values, run)
             await self._graph.aupdate_state(config, {"result": result}, as_node=self._last_node)
@@ -166,7 +159,7 @@ class MessageAgent(DurableAgent):
         snapshot = await self._graph.aget_state(config)
         results = run.request.results if run.request else {}
         decided: dict[str, Any] = {}
-        for item in snapshot.interrupts:
+        for item in _ours(snapshot.interrupts):
             if called := item.value.get("client_call"):
                 if sent := results.get(called["call_id"]):
                     decided[item.id] = {"text": sent.text, "status": sent.status}
@@ -180,6 +173,10 @@ class MessageAgent(DurableAgent):
 
     def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
         return self._checked or not run.calls or answer.is_json
+
+
+def _ours(interrupts: Iterable[Interrupt]) -> list[Interrupt]:
+    return [item for item in interrupts if isinstance(item.value, dict) and "approval_id" in item.value]
 
 
 def _client_calls(interrupts: Iterable[Interrupt]) -> list[ToolCall]:
@@ -207,8 +204,7 @@ def _unchecked_result(values: State, run: Run) -> Result:
 
 def _told_before(state: State) -> list[AnyMessage]:
     pairs = [(HumanMessage(turn["question"]), AIMessage(turn.get("text") or "")) for turn in state.get("turns") or []]
-    said = (message for pair in pairs for message in pair if isinstance(message, HumanMessage) or message.text)
-    return [*map(as_person, said)]
+    return [as_person(said) for pair in pairs for said in pair if isinstance(said, HumanMessage) or said.text]
 
 
 def thread_of(call_ids: Collection[str]) -> str | None:

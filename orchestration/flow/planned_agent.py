@@ -365,5 +365,4 @@ def _earlier_questions(state: PlannedState) -> list[str]:
 
 def _harmless_reason(plan: Plan) -> str:
     # a model may have been made to write anything there: links, markup, line ends
-    reason = without_foreign_urls(one_line(plan.reason), ())
-    return markdown(reason[:_LONGEST_REASON])
+    return markdown(without_foreign_urls(one_line(plan.reason), ())[:_LONGEST_REASON])

@@ -41,8 +41,9 @@ class Conversations:
     async def all(self, principal: Principal) -> list[Conversation]:
         """Newest first."""
         first = self._checkpoints.alist(None, filter=_first_of(principal))
-        conversations = [_conversation(entry) async for entry in first]
-        return sorted(conversations, key=attrgetter("begun_at", "thread_id"), reverse=True)
+        # a graph inside of a graph writes checkpoints of its own, below a name
+        own = [entry async for entry in first if not entry.config["configurable"].get("checkpoint_ns")]
+        return sorted(map(_conversation, own), key=attrgetter("begun_at", "thread_id"), reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         """Oldest first."""
@@ -101,7 +102,12 @@ def _conversation(entry: CheckpointTuple) -> Conversation:
 def _turn(stored: CheckpointTuple) -> Turn:
     values = stored.checkpoint["channel_values"]
     interrupts = [value for _, channel, value in stored.pending_writes or () if channel == INTERRUPT]
-    paused = [item.value for several in interrupts for item in several if "text" in item.value]
+    paused = [
+        item.value
+        for several in interrupts
+        for item in several
+        if isinstance(item.value, dict) and "text" in item.value
+    ]
     unfinished = {"status": "waiting" if paused else "unfinished", "text": "\n\n".join(item["text"] for item in paused)}
     return Turn(
         **(values.get("result") or unfinished),

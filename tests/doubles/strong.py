@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 from models.chat.scripted import ScriptedChat
 from orchestration.contract import Agent
-from orchestration.flow.message_agent import MessageAgent, as_thread
+from orchestration.flow.message_agent import MessageAgent
 from orchestration.middleware.policy import governed_tools
 from orchestration.run.metered_chat import MeteredChatModel
 
@@ -37,7 +37,7 @@ def own_agent(world: World) -> Agent:
     """A graph of somebody's own behind the executor of the world: LangChain's plain agent."""
     parts = world.parts()
     graph = create_agent(MeteredChatModel(inner=parts.chat), governed_tools(parts.executor))
-    return MessageAgent(as_thread(graph, parts), parts)
+    return MessageAgent(graph, parts)
 
 
 NOT_SAID = "The documents do not say this."

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 
+from foundation.errors import ComponentError
 from orchestration.actions import Decision
-from orchestration.flow.message_agent import UNCHECKED
+from orchestration.flow.message_agent import UNCHECKED, MessageAgent
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.settings import BudgetSettings
@@ -67,6 +71,32 @@ async def test_a_graph_that_goes_in_circles_ends_with_an_error_that_says_so(worl
         ("budget used up: steps of one request",),
     )
     assert given.text.startswith("The agent came to no answer in 200 steps. Ask for less at a time")
+
+
+@pytest.mark.parametrize("said", ["Which colour?", "a text of its own", {"action_requests": [{"name": "find_parcel"}]}])
+async def test_an_interrupt_of_its_own_is_named_and_blocks_nothing_else(world: World, said: object) -> None:
+    world.chat = strong("It is blue.")
+    parts = world.parts()
+    begun: list[str] = []
+
+    def think(state: MessagesState) -> dict[str, object]:
+        begun.append(state["messages"][-1].text)
+        return {
+            "messages": [AIMessage(f"It is {interrupt(said)}.")] if "colour" in begun[-1] else [AIMessage("Hello.")]
+        }
+
+    graph = StateGraph(MessagesState).add_node("think", think).add_edge(START, "think").compile()
+    agent = MessageAgent(graph, parts)
+    with pytest.raises(
+        ComponentError, match=r"paused with an interrupt of its own, which nothing here answers: .*Let it"
+    ):
+        await answer(agent, AnswerRequest(question="What colour?"), NORTH)
+    (stored,) = await agent.conversations.all(NORTH)
+    assert [turn.question for turn in await agent.conversations.turns(stored.thread_id, NORTH)] == ["What colour?"]
+    again = await answer(agent, AnswerRequest(question="Good morning", thread_id=stored.thread_id), NORTH)
+    assert again.text == "Hello."
+    await agent.conversations.delete(stored.thread_id, NORTH)
+    assert not await agent.conversations.all(NORTH)
 
 
 async def test_its_calls_of_the_model_are_steps_of_the_run(world: World) -> None:
