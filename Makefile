@@ -77,6 +77,7 @@ endif
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --programs $(programs)
 
 adapter contracts update: _dev
+sources: corpus # its former name
 Makefile lab/lab.mk: ;
 
 help:

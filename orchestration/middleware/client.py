@@ -1,7 +1,6 @@
 """Options of clients of the vendors' APIs: tools that the client carries out, and answers as JSON.
 
-A call of a client's tool pauses the run until the client sends its result, which is read but vouches for no argument of an
-effect. JSON is asked of the model, checked, and rewritten once, else an error.
+A call of a client's tool pauses the run until its result comes, which vouches for no argument of an effect. Wrong JSON is rewritten once, else an error.
 """
 
 from __future__ import annotations
@@ -55,7 +54,8 @@ class ClientToolsMiddleware(RequestMiddleware):
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: ToolHandler) -> ToolReply:
         run, call, messages = current_run(), request.tool_call, request.state["messages"]
-        client, call_id = client_options(run), f"call_{run.state['thread_id']}{_place_of(call['id'] or '', messages)}"
+        client, thread = client_options(run), run.state.get("thread_id", "")
+        call_id = f"call_{thread}{_place_of(call['id'] or '', messages)}"
         sent = run.request.results if run.request else {}
         if call_id not in sent and call["name"] not in _names(client):
             return await handler(request)

@@ -94,6 +94,13 @@ def say_make(tmp_path: Path):
     return run
 
 
+def test_a_former_name_goes_on_working_with_the_values_of_the_command() -> None:
+    done = subprocess.run(
+        ["make", "-n", "sources", "TENANT=north"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "serving.cli.make corpus --values TENANT --goals sources" in done.stdout
+
+
 @pytest.mark.parametrize("target", sorted(PROMISED.keys() - DELETED))
 def test_every_target_that_was_promised_takes_the_values_that_were_promised(target: str):
     assert set(PROMISED[target].split()) <= RULES[target]
