@@ -30,12 +30,11 @@ def open_library(loaded: Loaded, *, watch: Callable[[Any], Any] = lambda embedde
             assembly,
             embedder=embedder,
             query_embedder=embedder,
-            encoder=embedder,
             encoder_part=settings.models.embedder.use,
             reranker=open_reranker(settings.models, assembly, embedder),
             judge=open_judge(settings.models, assembly, embedder),
             parse=own_parse,
-            workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, context.seed),
+            workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, seed=context.seed),
         )
 
 

@@ -25,8 +25,6 @@ class Models:
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]
     tenants: Mapping[str, BaseChatModel]
-    encoder: Embeddings
-    """The embedder as its adapter built it; `embedder` has tracing."""
     embedder: Embeddings
     query_embedder: Embeddings
     """The traced embedder with a cache, so that a question is embedded once."""
@@ -67,9 +65,8 @@ def open_models(
     of_tenants = {name: open_chats(tenant.chat, *tenant.fallbacks) for name, tenant in settings.tenants.items()}
     cheaper = open_chats(*settings.cheaper)
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
-    encoder = assembly.part("models.embedder", settings.embedder, Embeddings)
     prices = assembly.part("models.prices", settings.prices, PriceSource)
-    embedder = watch_embedder(encoder, prices)
+    embedder = watch_embedder(assembly.part("models.embedder", settings.embedder, Embeddings), prices)
     remembering = load_if_there("models.encoders.remembering")
     query_embedder = remembering.RememberingEmbedder(embedder) if remembering else embedder
     reranker = open_reranker(settings, assembly, query_embedder)
@@ -82,7 +79,6 @@ def open_models(
         chat=chat,
         cheaper=[as_one([model]) for model in cheaper],
         tenants=tenants,
-        encoder=encoder,
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,

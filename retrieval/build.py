@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,6 @@ def open_retrieval(
     *,
     embedder: Embeddings,
     query_embedder: Embeddings,
-    encoder: Embeddings,
     encoder_part: str,
     reranker: Reranker | None,
     judge: EntailmentJudge | None,
@@ -54,14 +54,13 @@ def open_retrieval(
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
-    `embedder` is for documents, `query_embedder` for questions; `encoder` has no tracing, for the fingerprint, and
-    `encoder_part` is its name. `parse` defaults to a child process with limits. `workers` prepare documents elsewhere.
+    `embedder` is for documents, `query_embedder` for questions; `encoder_part` is its name. `parse` defaults to a child process with limits. `workers` prepare documents elsewhere.
     `refused` is a folder for files to be tried again; `None`: they are not kept. Raises ConfigurationError: a part cannot be
     built, another process owns the store, or other parts wrote the index.
     """
-    files = load_if_there("retrieval.ingest.refused_files")
+    files, evidence = map(load_if_there, ("retrieval.ingest.refused_files", "retrieval.grounding.evidence"))
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
-    fingerprint = fingerprint_of(encoder_part, encoder, chunker)
+    fingerprint = fingerprint_of(encoder_part, embedder, chunker)
     ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
     vectors = assembly.part("retrieval.vectors", settings.vectors, VectorIndex)
     open_index(ledger, vectors, fingerprint)
@@ -96,13 +95,9 @@ def open_retrieval(
             multilingual=settings.multilingual,
             same_parts=same_parts,
         ),
-        grounding=_open_grounding(settings, query_embedder, judge),
+        grounding=evidence
+        and evidence.Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
     )
-
-
-def _open_grounding(settings: RetrievalSettings, embedder: Embeddings, judge: EntailmentJudge | None) -> Any:
-    evidence = load_if_there("retrieval.grounding.evidence")
-    return evidence and evidence.Grounding(embedder, judge, settings.grounding, multilingual=settings.multilingual)
 
 
 def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
@@ -113,13 +108,9 @@ def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
     return plain_parser(settings)
 
 
-def ray_workers(
-    cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, seed: int
-) -> Callable[[Fingerprint], Any]:
-    """Return a factory of workers on a Ray cluster; it gives `None` unless `[foundation.cluster]` uses Ray."""
+def ray_workers(cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, **more: Any) -> Any:
+    """Return a factory of `RayWorkers` by their fingerprint; it gives `None` unless `[foundation.cluster]` uses Ray."""
     if cluster.use != "ray":
         return lambda _: None
     module = load_removable("retrieval.ingest.ray_workers")
-    return lambda fingerprint: module.RayWorkers(
-        cluster, embedder=models.embedder, retrieval=retrieval, seed=seed, fingerprint=fingerprint
-    )
+    return partial(module.RayWorkers, cluster, embedder=models.embedder, retrieval=retrieval, **more)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,7 +125,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
     names_of_tenants = {name: "/".join(identity(chat)) for name, chat in models.tenants.items()}
-    retrieval = _open_retrieval(settings, assembly, models)
+    retrieval = _open_retrieval(settings, assembly, models, watching.costs)
     serving = open_serving(
         settings.serving,
         assembly,
@@ -179,27 +180,26 @@ def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Pol
         assembly,
         demand=demand_model,
         demand_one_of=policy.demand_one_of,
-        watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, lambda call: costs.pay(prices, call)),
+        watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, partial(costs.pay, prices)),
         watch_reranker=TracedReranker,
         pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
         watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,
     )
 
 
-def _open_retrieval(settings: Settings, assembly: Assembly, models: Models) -> Retrieval:
+def _open_retrieval(settings: Settings, assembly: Assembly, models: Models, costs: CostLedger) -> Retrieval:
     from retrieval.build import open_retrieval, ray_workers
 
-    cluster, seed = settings.foundation.cluster, settings.foundation.seed
+    more = {"seed": settings.foundation.seed, "pay": partial(costs.pay, models.prices)}
     return open_retrieval(
         settings.retrieval,
         assembly,
         embedder=models.embedder,
         query_embedder=models.query_embedder,
-        encoder=models.encoder,
         encoder_part=settings.models.embedder.use,
         reranker=models.reranker,
         judge=models.judge,
-        workers=ray_workers(cluster, settings.models, settings.retrieval, seed),
+        workers=ray_workers(settings.foundation.cluster, settings.models, settings.retrieval, **more),
         refused=assembly.context.data_dir / "refused",
     )
 

@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 from foundation import components
 from foundation.components import Context
 from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
+from foundation.types import EVERY_TENANT
+from models.contract import Call
+from models.embedding import on_behalf_of, requests_made
 from retrieval.contract import Chunker
 from retrieval.documents import Fingerprint
 from retrieval.index.maintenance import fingerprint_of
@@ -53,15 +56,16 @@ class RayWorkers:
     def __init__(
         self,
         cluster: ClusterSettings,
+        fingerprint: Fingerprint,
         *,
         embedder: Part,
         retrieval: RetrievalSettings,
         seed: int,
-        fingerprint: Fingerprint,
+        pay: Callable[[Call], object] = lambda _: None,
     ) -> None:
         """Raises MissingDependency: Ray is not installed."""
         demand_ray()
-        self._cluster, self._ours = cluster, False
+        self._cluster, self._ours, self._pay = cluster, False, pay
         parts = _Parts(
             embedder=embedder,
             chunker=retrieval.chunker,
@@ -85,15 +89,22 @@ class RayWorkers:
             num_cpus=self._cluster.cpus, max_retries=RETRIES, name="sixply: prepare documents"
         )
         parts = ray.put(self.parts)
-        under_way: deque[Any] = deque()
+        under_way: deque[tuple[set[str], Any]] = deque()
         for batch in batches:
-            under_way.append(prepare.remote(parts, list(batch)))
+            under_way.append(({item.source.tenant for item in batch}, prepare.remote(parts, list(batch))))
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             slots = max(1, int(resources.get("CPU", 0) / self._cluster.cpus))  # of the cluster as it is now
             while len(under_way) >= AHEAD * slots:
-                yield _results_of(under_way.popleft())
+                yield self._paid_results(*under_way.popleft())
         while under_way:
-            yield _results_of(under_way.popleft())
+            yield self._paid_results(*under_way.popleft())
+
+    def _paid_results(self, tenants: set[str], prepared: Any) -> list[Prepared | Refused]:
+        results, requests = _results_of(prepared)
+        with on_behalf_of(tenants.pop() if len(tenants) == 1 else EVERY_TENANT):
+            for request in requests:
+                self._pay(request)
+        return results
 
     def close(self) -> None:
         """Leave the cluster, if this object joined it."""
@@ -135,11 +146,11 @@ def connect(cluster: ClusterSettings) -> bool:
     return True
 
 
-def _results_of(prepared: Any) -> list[Prepared | Refused]:
+def _results_of(prepared: Any) -> tuple[list[Prepared | Refused], list[Call]]:
     import ray
 
     try:
-        results: list[Prepared | Refused] = ray.get(prepared)
+        results: tuple[list[Prepared | Refused], list[Call]] = ray.get(prepared)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, SixplyError):
             raise error.cause from error
@@ -151,8 +162,9 @@ def _results_of(prepared: Any) -> list[Prepared | Refused]:
     return results
 
 
-def _prepare(parts: bytes, items: list[Item]) -> list[Prepared | Refused]:
-    return preparation_of(parts).prepare(items)
+def _prepare(parts: bytes, items: list[Item]) -> tuple[list[Prepared | Refused], list[Call]]:
+    requests_made.set(requests := [])
+    return preparation_of(parts).prepare(items), requests
 
 
 @lru_cache(maxsize=1)

@@ -50,12 +50,12 @@ def ingest(
         return
     settings = loaded.settings
     folder = _folder(settings, source, tenant)
-    is_served = folder is not None and find_server(settings) is not None
+    is_served = find_server(settings) is not None
     if prune and folder is None:
         raise InvalidRequest(f"Only a folder can be kept in step, and {source} is none. Leave PRUNE out.")
     if prune and is_served:
         raise StoreInUse("A server runs on these documents, and its API does not know folders. Stop it to use PRUNE.")
-    if is_served:
+    if is_served and folder is not None:
         terminal.show_note("What a server takes does not count as the folder's: a later PRUNE=1 leaves it where it is.")
 
     offer = partial(_with_access, groups=frozenset(groups or ()), data_class=data_class)
@@ -106,15 +106,16 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
     from serving.cli.opening import open_or_ask
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
-        scope = Scope(tenant)
+        scope, begun = Scope(tenant), system.context.clock.now()
         waiting = len(system.ledger.refusals(scope))
         report = system.ingestor.retry(
             tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
         )
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
+        cost = _show_cost(system.costs.totals("kind", since=begun))
     if still_refused:
         terminal.show_note(f"{still_refused} refused documents are not kept here. Ingest them again.")
-    return _show_report(report, json) and not still_refused
+    return _show_report(report, json, cost=cost) and not still_refused
 
 
 def _show_report(
@@ -200,14 +201,15 @@ def reindex(stack: Stack = STACK) -> None:
     with open_parts(settings) as parts, ExitStack() as opened, terminal.progress() as progress:
         owner = Ownership(settings.foundation.data_dir / "reindex.lock", what="The reindex")
         opened.callback(owner.release)
-        embedder = parts.part("models.embedder", settings.models.embedder, Embeddings)
-        chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
-        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         prices = parts.part("models.prices", settings.models.prices, PriceSource)
         costs = parts.keep(CostLedger(parts.context.data_dir / "costs.sqlite", parts.context.records))
+        encoder = parts.part("models.embedder", settings.models.embedder, Embeddings)
+        embedder = TracedEmbedder(encoder, partial(costs.pay, prices))
+        chunker = parts.part("retrieval.chunker", settings.retrieval.chunker, Chunker)
+        fingerprint = fingerprint_of(settings.models.embedder.use, embedder, chunker)
         done = reindex(
             build_ledger(settings, parts),
-            embedder=TracedEmbedder(embedder, partial(costs.pay, prices)),
+            embedder=embedder,
             chunker=chunker,
             fingerprint=fingerprint,
             progress=partial(progress, "reindex"),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import typer
 
 from foundation.types import Principal, Scope
 from observability.reports.layer_bill import layer_bill
@@ -18,7 +19,7 @@ from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.documents import Source
-from retrieval.ingest.preparation import Item
+from retrieval.ingest.preparation import Item, Refused
 from serving.cli import documents
 from serving.settings import load
 from serving.wiring import System, open_system
@@ -67,9 +68,23 @@ async def ask(system: System) -> Answer:
     return await answer(system.agent, request, ADA)
 
 
-def charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
-    """Whom the ledger charged, for which answer, and how much."""
+PROBE = ("*", None, USD)
+"""At each start a few fixed texts tell whether the embedder is still the one that wrote the documents."""
+
+
+def all_charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
     return [(row.tenant, row.answer_id, row.usd) for row in system.costs.all() if row.kind == "embeddings"]
+
+
+def charged(system: System) -> list[tuple[str, str | None, Decimal | None]]:
+    """Whom the ledger charged since the start, for which answer, and how much."""
+    probe, *rows = all_charged(system)
+    assert probe[:2] == PROBE[:2]
+    return rows
+
+
+def test_the_probe_of_a_start_is_on_the_bill_of_everybody(open_desk: Callable[..., System]) -> None:
+    assert all_charged(open_desk()) == [PROBE]
 
 
 def test_an_ingest_charges_the_tenant_of_the_documents(open_desk: Callable[..., System]) -> None:
@@ -150,4 +165,19 @@ def test_the_commands_say_and_charge_what_an_ingest_and_a_reindex_cost(
     assert (Decimal(report["embedding_usd"]), report["embedding_tokens"]) == (Decimal("0.001"), 50)
     documents.reindex(path)
     with open_system(load(path)) as system:
-        assert charged(system) == [("north", None, USD), ("*", None, USD)]
+        assert all_charged(system) == [PROBE, ("north", None, USD), PROBE, ("*", None, USD), PROBE]
+
+
+def test_what_is_tried_again_says_its_cost(
+    configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lamp = configure(), tmp_path / "lamp.md"
+    lamp.write_text("# Lamp\n\nThe moon lamp runs for nine hours.")
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.ingest.preparation.Preparation.split", lambda *_: Refused("limits", "played"))
+        with pytest.raises(typer.Exit):
+            documents.ingest(str(lamp), tenant="north", stack=path)
+    capsys.readouterr()
+    documents.ingest(None, retry=True, tenant="north", json=tmp_path / "report.json", stack=path)
+    assert "Embedding cost $0.001000, for 50 tokens." in capsys.readouterr().err
+    assert json.loads((tmp_path / "report.json").read_bytes())["added"] == 1

@@ -87,6 +87,8 @@ def test_documents_go_in_beside_a_server_and_only_for_whom_they_are(
         assert "three kilograms" in sixply("ask", "What does the sun lamp weigh?", "--group", "board")["text"]
         assert sixply("ask", "What does the sun lamp weigh?")["status"] == "abstained"
         assert sixply("ask", "What does the sun lamp weigh?", "--tenant", "north")["status"] == "abstained"
+        report = sixply("ingest", str(documents / "sun.md"), "--group", "board")
+        assert (report["unchanged"], "embedding_usd" in report) == (1, False), "one file, too"
         assert "does not know folders. Stop it to use PRUNE" in sixply("ingest", str(documents), "--prune", status=2)
         assert "has no way to it. Stop the server" in sixply("ingest", "--retry", status=2)
 

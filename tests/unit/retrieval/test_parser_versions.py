@@ -113,7 +113,7 @@ class Desk:
             assembly = Assembly(self.context, opened)
             embedder = watch(assembly.part("models.embedder", Part(use="hashing")))
             library = open_retrieval(
-                self.settings, assembly, embedder=embedder, query_embedder=embedder, encoder=embedder,
+                self.settings, assembly, embedder=embedder, query_embedder=embedder,
                 encoder_part="hashing", reranker=None, judge=None, parse=partial(parse_here, limits=ParseLimits()),
             )  # fmt: skip
             watched[0].texts.clear()
