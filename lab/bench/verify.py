@@ -16,7 +16,7 @@ import numpy as np
 
 from foundation.errors import InvalidRequest
 from foundation.text.sentences import sentence_spans
-from models.scoring.logistic import fit_logistic
+from models.scoring.logistic import LogisticCurve, fit_logistic
 from observability.evaluation import metrics
 from observability.evaluation.datasets import Progress, evenly, lines, read_corpus
 
@@ -198,4 +198,14 @@ def train_verify(claims_file: Path, judge: Any, *, progress: Progress | None = N
         "embedder": judge.embedder_name,
         "auc": round(metrics.auc([curve.score(row) for row in rows], truths, seed=seed).mean or 0.0, 3),
     }
-    return {**curve.as_dict(judge.sign_names), "trained": record}
+    return {**as_stored(curve, judge.sign_names), "trained": record}
+
+
+def as_stored(curve: LogisticCurve, names: Sequence[str]) -> dict[str, Any]:
+    """The curve as JSON values for `LogisticCurve.of`, by the names of the signs."""
+    columns = zip(names, curve.means, curve.deviations, curve.weights, strict=True)
+    signs = {
+        name: {"mean": round(float(m), 5), "deviation": round(float(d), 5), "weight": round(float(w), 5)}
+        for name, m, d, w in columns
+    }
+    return {"signs": signs, "bias": round(curve.bias, 5)}

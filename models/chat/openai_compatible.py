@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from inspect import signature
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -36,7 +35,6 @@ class Options(RemoteChatOptions):
 # the rest says how to send, or is unknown, which the client's own method refuses
 SENT_AS_THEY_ARE = signature(AsyncCompletions.create).parameters.keys() - {"extra_headers", "extra_query", "timeout"}
 
-
 Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
 
 
@@ -57,6 +55,13 @@ class Used(BaseModel):
     completion_tokens_details: MoreDetails = None
 
 
+def counted(used: Any) -> dict[str, Any] | None:
+    try:
+        return Used.model_validate(used, from_attributes=True).model_dump()
+    except ValidationError:  # of what is no count nothing is known
+        return None
+
+
 class PlainStream(AsyncStream[object]):
     """The pieces as dictionaries, and what was used once, at the end: some servers tell it with each piece, and LangChain adds up."""
 
@@ -64,8 +69,9 @@ class PlainStream(AsyncStream[object]):
 
     async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
         async for event in super()._iter_events():
-            self.done = event.data.startswith("[DONE]")
-            yield event
+            if event.data:  # by the specification, one without is none
+                self.done = event.data.startswith("[DONE]")
+                yield event
 
     async def __stream__(self) -> AsyncIterator[Any]:
         used: Any = None
@@ -77,8 +83,8 @@ class PlainStream(AsyncStream[object]):
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-        with suppress(ValidationError):  # of what is no count nothing is known
-            yield {"choices": [], "usage": Used.model_validate(used).model_dump()}
+        if used := counted(used):
+            yield {"choices": [], "usage": used}
 
 
 class PlainCompletions(AsyncCompletions):
@@ -113,7 +119,9 @@ class OpenAICompatibleChat(ChatOpenAI):
         chunk["choices"] = [choice for choice in chunk.get("choices") or () if not choice.get("index")]
         thoughts = None
         for choice in chunk["choices"]:
-            delta = choice["delta"] = choice.get("delta") or {}  # some servers leave out what LangChain looks up
+            # some servers leave out what LangChain looks up, or send all at once
+            delta = choice["delta"] = choice.get("delta") or choice.get("message") or {}
+            delta.pop("role", None)  # some name another one than the assistant's, of which LangChain makes no reply
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"
             thoughts = delta.get("reasoning_content") or delta.get("reasoning")
@@ -130,19 +138,17 @@ class OpenAICompatibleChat(ChatOpenAI):
         return made
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        response.usage = response.usage if counted(getattr(response, "usage", None)) else None
         for choice in getattr(response, "choices", None) or ():
-            if older := choice.message.function_call:  # as in a stream
-                whole = ChatCompletionMessageFunctionToolCall(id="", function=older.model_dump(), type="function")
-                choice.message.tool_calls = [whole]
-            for function in filter(None, (getattr(call, "function", None) for call in choice.message.tool_calls or ())):
+            message = choice.message
+            message.role, message.content = "assistant", message.content or message.refusal
+            if older := message.function_call:  # as in a stream
+                called = ChatCompletionMessageFunctionToolCall(id="", function=older.model_dump(), type="function")
+                message.tool_calls = [called]
+            for function in filter(None, (getattr(call, "function", None) for call in message.tool_calls or ())):
                 if isinstance(function.arguments, dict):  # as some servers send them
                     function.arguments = json.dumps(function.arguments)
-        result = super()._create_chat_result(response, generation_info)
-        for generation in result.generations:
-            refused = generation.message.additional_kwargs.get("refusal")
-            if refused and not generation.message.content:
-                generation.message.content = generation.text = refused
-        return result
+        return super()._create_chat_result(response, generation_info)
 
     def close(self) -> None:
         """Close idle connections. A second call does nothing."""

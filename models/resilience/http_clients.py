@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,8 @@ def bounded_stream(stream: Any, most: int) -> Any:
 
     def take(part: bytes) -> bytes:
         nonlocal left
+        if left == most:  # by the specification of event streams
+            part = part.removeprefix(codecs.BOM_UTF8)
         left -= len(part)
         if left < 0:
             raise UpstreamMalformed(

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, PrivateAttr
 
 from foundation.clock import Clock
 from foundation.components import load_if_there, load_removable
-from foundation.errors import InvalidRequest, UpstreamMalformed
+from foundation.errors import InvalidRequest, UpstreamDown, UpstreamMalformed
 from models.pricing import identity
 from models.resilience.bindings import (
     ChatWrapper,
@@ -264,6 +264,8 @@ class ResilientChatModel(ChatWrapper):
 
     def _labels(self, index: int, reported: Mapping[str, Any]) -> dict[str, Any]:
         labels: dict[str, Any] = {}
+        if reported.get("finish_reason") == "error":  # as OpenRouter says that the provider behind it broke off
+            raise UpstreamDown(f"The provider behind {_name(self.candidates[index])} broke off. Try again.")
         if not reported.get("model_name") and not reported.get("model"):
             labels["model_name"] = _name(self.candidates[index])
         if not any(reported.get(key) for key in ("finish_reason", "stop_reason")):  # telemetry reports none as an error

@@ -76,11 +76,7 @@ def metadata_of(generation: ChatGeneration) -> dict[str, Any]:
 
 
 def without_thoughts(text: str) -> str:
-    """Return a reply's text without the thoughts at its head, whose beginning some chat templates write into the prompt.
-
-    >>> without_thoughts("<think>Hm.</think>\\nYes."), without_thoughts("Hm.</think> Yes."), without_thoughts("<think>Hm.")
-    ('Yes.', 'Yes.', '')
-    """
+    """Return a reply's text without the thoughts at its head, whose beginning some chat templates write into the prompt."""
     if end := THOUGHT.search(text):
         return text[end.end() :]
     return "" if THINKING.match(text) else text
@@ -94,6 +90,8 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
         # what the model says instead, in OpenAI's Responses
         if isinstance(block, dict) and block.get("type") == "refusal":
             block |= {"type": "text", "text": block.get("refusal") or ""}
+        if isinstance(block, dict) and block.get("type") == "text":
+            block["text"] = without_thoughts(block["text"])
     if isinstance(message.content, str):
         message.content = without_thoughts(message.content)
     # LangChain strings together what a server says twice, such as "stop" and "stop"
@@ -137,11 +135,7 @@ def _ended_by(message: AIMessage, reasons: frozenset[str]) -> bool:
 
 
 def empty_reply_of(message: AIMessage) -> str:
-    """Explain an empty reply to the operator.
-
-    >>> empty_reply_of(AIMessage(""))
-    'The chat model gave an empty reply. Use another one.'
-    """
+    """Explain an empty reply to the operator."""
     usage = usage_of(message)
     if usage.reasoning_tokens:
         return (
@@ -166,5 +160,8 @@ async def read_first_words(chunks: Chunks) -> tuple[list[ChatGenerationChunk], C
         await chunks.aclose()
         raise
     if not first:
-        raise UpstreamMalformed("The stream ended before it began. Try again; if it stays, check the model's server.")
+        raise UpstreamMalformed(
+            "The stream ended before it began. Try again; if it stays, check the model's server, and where it cannot stream set "
+            "extra = { disable_streaming = true } below the model."
+        )
     return first, chunks

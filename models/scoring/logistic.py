@@ -25,18 +25,9 @@ class LogisticCurve:
         """Return the probability, from 0 to 1, of one row of signs."""
         return float(1 / (1 + np.exp(-(self.weights @ ((row - self.means) / self.deviations) + self.bias))))
 
-    def as_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return the curve as JSON values for `of`, by the names of the signs."""
-        columns = zip(names, self.means, self.deviations, self.weights, strict=True)
-        signs = {
-            name: {"mean": round(float(m), 5), "deviation": round(float(d), 5), "weight": round(float(w), 5)}
-            for name, m, d, w in columns
-        }
-        return {"signs": signs, "bias": round(self.bias, 5)}
-
     @classmethod
     def of(cls, stored: dict[str, Any], names: Sequence[str]) -> LogisticCurve:
-        """Return the curve from the values of `as_dict`. Raises KeyError, TypeError: a sign is missing, or the bias."""
+        """Return the curve from a file's values, by the names of the signs. Raises KeyError, TypeError: a sign is missing, or the bias."""
         signs = [stored["signs"][name] for name in names]
         means, deviations, weights = (
             np.array([sign[key] for sign in signs]) for key in ("mean", "deviation", "weight")

@@ -156,6 +156,15 @@ def ok(text: str) -> Behaviour:
     return reply
 
 
+def ends_early(text: str, *, left_out: int) -> Behaviour:
+    """A stream without its last events, which closes as a whole one does."""
+
+    def reply(handler: _Handler) -> None:
+        handler.send(200, b"".join(_events(handler, text)[:-left_out]), {"Content-Type": "text/event-stream"})
+
+    return reply
+
+
 def halves(text: str) -> Behaviour:
     """A stream that says half of its words, and the rest once `go_on` is set."""
 

@@ -309,3 +309,58 @@ async def test_a_model_that_thinks_is_not_silent(serve: Serve, name: str, tmp_pa
         {"reasoning_content": "Well"}
     ]
     assert "".join(chunk.text for chunk in begin) == ""
+
+
+@pytest.mark.parametrize("path", SURFACES)
+def test_a_stream_that_is_odd_and_whole_is_an_answer(serve: Serve, path: str) -> None:
+    spoken = [piece(content=f"{word} ") for word in TEXT.split()]
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "a-strong-one"}
+    events = [f"data: {json.dumps(frame | each)}" for each in (*spoken, piece("stop", USED))]
+    beats = "\n\ndata: \n\n: ping\n\nevent: ping\ndata:\n\n".join(events)
+    at_once = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
+    odd = [
+        stream(
+            *(piece(role="user", content=each["choices"][0]["delta"]["content"]) for each in spoken),
+            piece("stop", USED),
+        ),
+        strict(garbage(f"\ufeff{beats}\n\n".replace("\n", "\r\n").encode(), "text/event-stream")),
+        stream({"choices": [at_once], "usage": USED}),
+    ]
+    with serve(*odd) as (client, provider):
+        assert [_words_in(client, path).strip() for _ in odd] == [TEXT] * 3
+        assert len(provider.requests) == 3
+
+
+@pytest.mark.parametrize("path", SURFACES)
+def test_a_stream_whose_provider_broke_off_behind_its_gateway_is_an_error_in_the_stream(
+    serve: Serve, path: str
+) -> None:
+    broken = {"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "overloaded"}}
+    with serve(stream(piece(content="A parcel "), {"choices": [broken]})) as (client, _):
+        body = {**SURFACES[path]}
+        with client.stream("POST", path, json=body, headers={"Accept": "text/event-stream"}) as reply:
+            told = reply.read().decode().replace('": ', '":')
+    assert "The provider behind a-strong-one broke off" in told
+    assert not any(
+        end in told for end in ('"finish_reason":"stop"', "response.completed", "message_stop", '"kind":"answer"')
+    )
+
+
+def test_a_whole_reply_that_is_odd_is_read_and_what_is_no_count_is_not_claimed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = test_strong_model.STACK.replace("profile =", "extra = {{ disable_streaming = true }}\nprofile =")
+    monkeypatch.setattr(test_strong_model, "STACK", whole)
+
+    def reply(finish: str = "stop", usage: Any = USED, **message: Any) -> Behaviour:
+        choice = {"index": 0, "message": message, "finish_reason": finish}
+        frame = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": usage}
+        return strict(garbage(json.dumps(frame | {"choices": [choice]}).encode(), "application/json"))
+
+    read = [reply(content=TEXT), reply(role="user", content=TEXT), reply(role=None, content=TEXT)]
+    uncounted = [reply(content=TEXT, usage=usage) for usage in (dict.fromkeys(USED), "many", dict.fromkeys(USED, -5))]
+    *replies, broken = answers(serve, *([each] for each in (*read, *uncounted, reply("error", content="A parcel"))))
+    assert [answer["text"] for answer in replies] == [TEXT] * 6
+    assert [answer["usage"]["input_tokens"] for answer in replies] == [30] * 3 + [None] * 3
+    assert [answer["cost_usd"] for answer in replies[3:]] == [None] * 3, "unpriced is not free"
+    assert broken["code"] == "upstream_down"

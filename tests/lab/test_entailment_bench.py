@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from foundation.errors import InvalidRequest
-from lab.bench.verify import bench_verify, read_claims, train_verify
+from lab.bench.verify import as_stored, bench_verify, read_claims, train_verify
 from models.contract import ScoringParts
 from models.embedders.hashing import HashingEmbedder
 from models.entailment import signs
 from models.entailment.signs import SIGNS
-from models.scoring.logistic import LogisticCurve
+from models.scoring.logistic import LogisticCurve, fit_logistic
 from observability.evaluation import metrics
 
 CORPUS = [
@@ -121,6 +122,14 @@ def test_training_gives_a_judge_that_tells_its_own_claims_apart_and_says_what_it
 
     assert score("A parcel takes 3 days.") > 0.5 > score("Boots are waterproof.")
     assert (stored["trained"]["claims"], stored["trained"]["supported"]) == (4, 2)
+
+
+def test_a_curve_survives_being_stored() -> None:
+    rows = np.random.default_rng(3).random((40, len(SIGNS)))
+    curve = fit_logistic(rows, [n % 2 == 0 for n in range(40)])
+    stored = LogisticCurve.of(as_stored(curve, SIGNS), SIGNS)
+
+    assert stored.score(rows[0]) == pytest.approx(curve.score(rows[0]), abs=1e-3)
 
 
 def test_claims_of_one_outcome_teach_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from models.embedders.hashing import HashingEmbedder
 from models.entailment.signs import MOST_COMPARED, SIGNS, SignsJudge, build
 from models.entailment.signs import Options as SignsOptions
 from models.scoring.checked import CheckedJudge
-from models.scoring.logistic import LogisticCurve, fit_logistic
+from models.scoring.logistic import fit_logistic
 from tests.doubles import tiny_models
 
 PREMISE = "Fennel Post delivers parcels within 3 days. Parcels above 20 kg are not taken."
@@ -102,14 +102,6 @@ def test_within_an_outcome_rows_weigh_as_they_are_told_to() -> None:
     assert fit_logistic(rows, truth, weights=[5, 5, 2, 2]).score(rows[1]) == pytest.approx(
         same.score(rows[1]), abs=1e-4
     )
-
-
-def test_a_curve_survives_being_stored() -> None:
-    rows = np.random.default_rng(3).random((40, len(SIGNS)))
-    curve = fit_logistic(rows, [n % 2 == 0 for n in range(40)])
-    stored = LogisticCurve.of(curve.as_dict(SIGNS), SIGNS)
-
-    assert stored.score(rows[0]) == pytest.approx(curve.score(rows[0]), abs=1e-3)
 
 
 # --- the others -------------------------------------------------------------------------------------------------------

@@ -6,19 +6,25 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from foundation.clock import SystemClock
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
+from orchestration.answers.patterns import find_mistake
 from orchestration.events import Answer
 from orchestration.flow.planned_agent import _harmless_reason
+from orchestration.language.stated_arguments import arguments_in
+from orchestration.planners.model import shape_of
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import answer, resume
 from tests.doubles.orchestration import LEAD, NORTH, World
@@ -175,3 +181,25 @@ def test_the_reason_of_a_refusal_is_a_line_of_text_and_leads_nowhere() -> None:
     assert shown.startswith("Sorry.")
     assert not re.search(r"evil|SECRET|<img|\n|(?<!\\)\]\(|alert", shown)
     assert len(shown) < 330
+
+
+class Line(BaseModel):
+    sku: str
+
+
+class Urgency(StrEnum):
+    HIGH = "high"
+
+
+def order(lines: list[Line], urgency: Urgency) -> str:
+    return f"{lines} {urgency}"
+
+
+def test_a_plan_may_have_a_tool_with_nested_types() -> None:
+    tool = StructuredTool.from_function(order, description="Orders.")
+    assert arguments_in("An order of high urgency.", tool)["urgency"] == "high"
+    step = {"kind": "tool", "tool": "order", "arguments": {"lines": [{"sku": 5}]}, "after": []}
+    proposed = {"decision": "work", "steps": [step], "missing": [], "reason": ""}
+    assert "steps.0" in find_mistake(proposed, shape_of([tool]))
+    step["arguments"] = {"lines": [{"sku": "a"}], "urgency": "high"}
+    assert not find_mistake(proposed, shape_of([tool]))
