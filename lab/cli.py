@@ -108,7 +108,7 @@ def new(
     keep: Annotated[str, typer.Option(help="Parts to keep beside those of the preset: evaluate,page.")] = "",
     check: Annotated[
         Literal["0", "1", "all"],
-        typer.Option(help="1: guards, a first answer; all: its tests as well; 0: nothing."),
+        typer.Option(help="1: guards, contracts, a first answer; all: its tests as well; 0: nothing."),
     ] = "1",
 ) -> None:
     """Write a new project: this tree under your name, with your starting files, without what you leave out; then check it there."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from serving.cli import terminal
 
 NO_SCORE_FELL = "no score fell"
+PYTHON = [sys.executable, "-m"]
+GATE, CONTRACTS = "serving/cli/judge/gate.py", "serving/parts/contract_tests.py"
 STARTS = """
 from pathlib import Path
 from serving.access.identity import KeyStore
@@ -28,11 +30,13 @@ with open_system(load(Path("stack.toml"))) as system:
 """
 
 
-def prove(project: Path, package: str, level: str, weights: Path) -> bool:
-    """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says."""
+def prove(project: Path, package: str, level: str, weights: Path, before: Path | None = None) -> bool:
+    """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says. `before`:
+    its answers as they were, for the gate, where it has committed none.
+    """
     out = terminal.console()
     with _weights_lent(project, weights), tempfile.TemporaryDirectory() as data:
-        for about, command in _commands(project, package, level):
+        for about, command in _commands(project, package, level, before):
             began = time.monotonic()
             done = _run(project, command, data)
             failed = done.returncode and not (about == NO_SCORE_FELL and only_floors_are_broken(done.stdout))
@@ -63,23 +67,35 @@ def only_floors_are_broken(verdict: str) -> bool:
         return False
 
 
-def _commands(project: Path, package: str, level: str) -> Iterator[tuple[str, list[str]]]:
+def write_baseline(project: Path, package: str, to: Path) -> Path | None:
+    """Ask the project's golden questions, and write the answers as a baseline of the gate. `None` where it has one of its own, or cannot."""
+    if (project / package / "baseline.json").exists() or not (project / GATE).exists():
+        return None
+    with tempfile.TemporaryDirectory() as data:
+        done = _run(project, [*PYTHON, "serving.cli", "gate", "--renew", "--baseline", str(to)], data)
+    return None if done.returncode else to
+
+
+def _commands(project: Path, package: str, level: str, before: Path | None = None) -> Iterator[tuple[str, list[str]]]:
     if level == "0":
         return
-    python = [sys.executable, "-m"]
+    python = PYTHON
     yield "lint", [*python, "ruff", "check", "--no-cache", "--quiet", "."]
     yield "format", [*python, "ruff", "format", "--no-cache", "--check", "--quiet", "."]
     yield "types", [*python, "mypy"]
     yield "layers", [str(Path(sys.executable).with_name("lint-imports"))]
     yield "every test that is left can be collected", [*python, "pytest", "--collect-only", "-qq"]
     yield "the API starts", [sys.executable, "-c", STARTS]
+    if (project / CONTRACTS).exists():
+        yield "its parts keep their contracts", [*python, "serving.cli", "contracts"]
     if question := first_question(project, package):
         yield "the documents are taken in", [*python, "serving.cli", "ingest", f"{package}/corpus"]
         yield "the first question is answered", [*python, "serving.cli", "ask", question]
         if (project / "serving/cli/judge/evaluate.py").exists():
             yield "the golden questions are asked", [*python, "serving.cli", "evaluate"]
-    if (project / package / "baseline.json").exists():
-        yield NO_SCORE_FELL, [*python, "serving.cli", "gate", "--json", "-"]
+    if before or (project / package / "baseline.json").exists():
+        beside = ["--baseline", str(before)] if before else []
+        yield NO_SCORE_FELL, [*python, "serving.cli", "gate", "--json", "-", *beside]
     if level == "all":
         yield "its tests", [*python, "pytest", "-q", "--numprocesses=2", "--dist=loadfile"]
 

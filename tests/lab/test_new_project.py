@@ -619,3 +619,21 @@ def test_floors_that_are_not_met_block_no_update_where_no_score_fell(
     monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.NO_SCORE_FELL, gate)])
     assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights") is holds
     assert ("floor of outcomes.toml is not met" in capsys.readouterr().out) is holds
+
+
+def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prove, "_run", lambda *_: subprocess.CompletedProcess([], 0))
+    assert prove.write_baseline(tmp_path, "desk", tmp_path / "before.json") is None, "there is no gate"
+    for part in (prove.GATE, prove.CONTRACTS):
+        (tmp_path / part).parent.mkdir(parents=True)
+        (tmp_path / part).touch()
+    before = prove.write_baseline(tmp_path, "desk", tmp_path / "before.json")
+    steps = {about: command[2:] for about, command in prove._commands(tmp_path, "desk", "1", before)}
+    assert steps["its parts keep their contracts"] == ["serving.cli", "contracts"]
+    assert steps[prove.NO_SCORE_FELL][-2:] == ["--baseline", str(before)]
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "baseline.json").touch()
+    assert prove.write_baseline(tmp_path, "desk", tmp_path / "before.json") is None, "the project's own counts"
+    assert "--baseline" not in dict(prove._commands(tmp_path, "desk", "1"))[prove.NO_SCORE_FELL]

@@ -32,7 +32,7 @@ def update(
     ] = None,
     check: Annotated[
         Literal["0", "1", "all"],
-        typer.Option(help="1: guards, a first answer, the gate; all: the tests as well; 0: nothing."),
+        typer.Option(help="1: guards, contracts, a first answer, the gate; all: the tests as well; 0: nothing."),
     ] = "1",
 ) -> None:
     """Merge the newest commit of the template into this project, prove the result, and only then take it."""
