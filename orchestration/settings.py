@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat
 
 from foundation.settings import BESIDE_STACK, Part, Section, one_of
 
@@ -24,7 +24,7 @@ class AnswerSettings(Section):
 
 
 # Such as `{ usd = 20, tokens = 5_000_000 }` for one day (UTC); what is not in it has no limit
-DayLimits = Mapping[Annotated[str, one_of(("usd", "tokens"))], NonNegativeInt | NonNegativeFloat]
+DayLimits = Mapping[Annotated[str, one_of(("usd", "tokens"))], NonNegativeFloat]
 
 
 class BudgetSettings(Section):

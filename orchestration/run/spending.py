@@ -134,15 +134,15 @@ def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> t
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
     """Return the higher used share of the two limits; `used` are tokens and picodollars. A limit of 0 counts as used up."""
-    units = {"tokens": (used[0], 1), "usd": (used[1], PICO)}
-    shares = [units[unit][0] / (limit * units[unit][1]) if limit else 1.0 for unit, limit in limits.items()]
-    return max(shares, default=0.0)
+    amounts = {"tokens": used[0], "usd": Decimal(used[1]) / PICO}
+    return max((float(amounts[unit]) / limit if limit else 1.0 for unit, limit in limits.items()), default=0.0)
 
 
 def _demand(limits: DayLimits, name: str, *, used: tuple[int, int], more: tuple[int, int]) -> None:
     says = "{} has used {} of {} {} today; a call of about {} does not fit. A new day begins at midnight UTC."
-    if "tokens" in limits and used[0] + more[0] > limits["tokens"]:
-        raise BudgetExceeded(says.format(name, used[0], limits["tokens"], "tokens", more[0]), limit="tokens_per_day")
+    tokens = limits.get("tokens")
+    if tokens is not None and used[0] + more[0] > tokens:
+        raise BudgetExceeded(says.format(name, used[0], int(tokens), "tokens", more[0]), limit="tokens_per_day")
     limit = int(Decimal(str(limits["usd"])) * PICO) if "usd" in limits else None
     if limit is not None and (used[1] >= limit or used[1] + more[1] > limit):
         spent, needed = (f"{Decimal(amount) / PICO:.6f}" for amount in (used[1], more[1]))

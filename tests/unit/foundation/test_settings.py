@@ -222,6 +222,8 @@ def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     assert claims == {**CLAIMS, "roles": "realm_access.roles"}
     budget = stack("[orchestration.budget]\nday = { usd = 20 }\ntenants.north.tokens = 9").settings.orchestration.budget
     assert (budget.day, budget.tenant_day, budget.tenants) == ({"usd": 20}, {}, {"north": {"tokens": 9}})
+    with pytest.raises(InvalidSetting, match=r'"orchestration\.budget\.day\.usd" .*valid number.*\(found \'x\'\)'):
+        stack('[orchestration.budget]\nday = { usd = "x" }')
     with pytest.raises(
         InvalidSetting, match=r'"retrieval\.grounding\.weights\.rank" .*less than or equal to 1 \(found 2\)'
     ):
