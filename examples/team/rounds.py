@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from orchestration.flow.base_agent import Begin, config_of
 from orchestration.flow.document_steps import Work as Step
 from orchestration.flow.planned_agent import PlannedAgent, close_turn, run_step
-from orchestration.flow.plans import PlannedState, merge_done, status_of, waits_for_of
+from orchestration.flow.plans import PlannedState, merge_done
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread, longer
 
@@ -42,6 +42,11 @@ _UNSEARCHED: KnownState = {"reached": "", "desks": {}}
 """State of a search that has not begun."""
 
 
+def _status_of(state: State) -> str:
+    result = state.get("result")
+    return result["status"] if result else ""
+
+
 class RoundsAgent(PlannedAgent):
     """An agent whose conversation is a sequence of checkpoints, each with the whole state."""
 
@@ -50,8 +55,8 @@ class RoundsAgent(PlannedAgent):
         if stored is None:
             return StoredThread({})
         state = cast("PlannedState", stored.checkpoint["channel_values"])
-        waits = status_of(state) == "waiting"
-        return StoredThread(state, waits, waits_for_of(state), unfinished=waits or not status_of(state))
+        waits, waits_for = _status_of(state) == "waiting", frozenset(filter(None, [state.get("approval_id")]))
+        return StoredThread(state, waits, waits_for, unfinished=waits or not _status_of(state))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         journal = Journal(self._parts.checkpoints, config)
@@ -127,7 +132,7 @@ class Journal:
     async def write(self, news: KnownState) -> None:
         """Store news; durable when this returns. A run's final answer is stored together with the turn that it ends."""
         self.state = merge_state(self.state, news)
-        if status_of(self.state) not in ("", "waiting"):
+        if _status_of(self.state) not in ("", "waiting"):
             self.state = merge_state(self.state, close_turn(self.state))
         async with self._writing:
             checkpoint = empty_checkpoint()

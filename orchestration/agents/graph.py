@@ -26,7 +26,7 @@ from orchestration.contract import AgentParts
 from orchestration.flow.base_agent import MADE_BY, Begin, config_of
 from orchestration.flow.document_steps import Work
 from orchestration.flow.planned_agent import Options, PlannedAgent, Steps, close_turn, run_step
-from orchestration.flow.plans import PlannedState, status_of, waits_for_of
+from orchestration.flow.plans import PlannedState
 from orchestration.run.run import Run
 from orchestration.run.state import State, StoredThread
 
@@ -46,7 +46,8 @@ class GraphAgent(PlannedAgent):
         snapshot = await self._graph.aget_state(config_of(thread_id))
         ours = (snapshot.metadata or {}).get(MADE_BY, self.name) == self.name  # no node resumes another agent's
         state, waits = cast("PlannedState", snapshot.values), bool(snapshot.interrupts)
-        return StoredThread(state, waits, waits_for_of(state), unfinished=ours and bool(snapshot.next))
+        waits_for = frozenset(filter(None, [state.get("approval_id")]))  # it has one at a time
+        return StoredThread(state, waits, waits_for, unfinished=ours and bool(snapshot.next))
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         go_on: Command[Any] | None = Command(resume={"decided": True}) if begin == "decided" else None
@@ -113,8 +114,8 @@ async def _wait_for_a_person(state: PlannedState) -> PlannedState:
 
 def _next(state: PlannedState) -> list[str | Send]:
     """Return the next nodes: steps that begin now, an approval, or the end; empty while other steps run."""
-    if state.get("result"):
-        return ["approval" if status_of(state) == "waiting" else "finish"]
+    if result := state.get("result"):
+        return ["approval" if result["status"] == "waiting" else "finish"]
     batch, asking = state["batch"], set(state["asking"])
     tools: list[str | Send] = [Send("tool", {**state, "step": step_id}) for step_id in batch if step_id not in asking]
     return [*tools, "retrieve"] if asking & set(batch) else tools

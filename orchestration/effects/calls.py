@@ -87,6 +87,16 @@ def demand_described(tool: BaseTool) -> None:
             )
 
 
+class Followed(dict[str, Any]):
+    left = 5_000  # references that are followed at most, since each may stand for many
+
+    def __getitem__(self, key: str) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise LookupError(key)
+        return super().__getitem__(key)
+
+
 def schema_of(tool: BaseTool) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments, given as a dict or as a pydantic model, its boolean parts resolved and its
     references followed, but for what contains itself. Raises InvalidSetting: a reference leads nowhere.
@@ -96,10 +106,10 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     properties = {name: item for name, item in (schema.get("properties") or {}).items() if item is not False}
     for name, item in properties.items():
         try:
-            properties[name] = dereference_refs(item, full_schema=schema) if "'$ref'" in repr(item) else item
+            properties[name] = dereference_refs(item, full_schema=Followed(schema)) if "'$ref'" in repr(item) else item
         except (LookupError, TypeError, ValueError) as error:
             raise InvalidSetting(
-                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema: {json.dumps(item)[:200]}. Only what '
+                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much: {json.dumps(item)[:200]}. Only what '
                 "stands there (#/$defs/...) is looked up, and nothing is fetched. Correct the schema, or leave the tool out."
             ) from error
     properties = {name: {} if item is True else item for name, item in properties.items()}

@@ -171,8 +171,7 @@ class Executor(Decisions):
         if stored is not None and metadata_of(call.tool, "completed", None):
             # as settled then, since the effect may have changed the data
             call = fill_open_arguments(call, stored.arguments)
-        refusal = find_mismatch(call, stored)
-        if refusal is not None or stored is None:
+        if (refusal := find_mismatch(call, stored)) is not None or stored is None:
             return refusal or deny(call, "approval", "There is no such approval.")
         if self.is_own(stored, stored.decided_by):  # decided before the policy wanted two people
             return deny(call, "own", f"{stored.decided_by} asked for it and approved it alone. Ask for it again.")

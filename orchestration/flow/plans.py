@@ -183,16 +183,6 @@ def tool_step(step_id: str, tool: BaseTool, arguments: Mapping[str, Any], *, ask
     )
 
 
-def waits_for_of(state: PlannedState) -> frozenset[str]:
-    """Return the approval for which a planned run waits or waited: it has one at a time."""
-    return frozenset(filter(None, [state.get("approval_id")]))
-
-
-def status_of(state: State) -> str:
-    result = state.get("result")
-    return result["status"] if result else ""
-
-
 def combine_results(plan: Plan, results: Mapping[str, Result]) -> Result | None:
     """Combine the results of the steps in the order of the plan: texts below each other, citations renumbered. `None`: no
     results. The status is "waiting" if one of them is, else "answered" if one is, else that of the last.

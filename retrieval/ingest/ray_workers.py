@@ -163,7 +163,7 @@ def _results_of(prepared: Any) -> tuple[list[Prepared | Refused], list[Call]]:
 
 
 def _prepare(parts: bytes, items: list[Item]) -> tuple[list[Prepared | Refused], list[Call]]:
-    requests_made.set(requests := [])
+    requests_made.set(requests := list[Call]())
     return preparation_of(parts).prepare(items), requests
 
 

@@ -122,3 +122,12 @@ def test_a_reference_to_elsewhere_is_an_error_that_names_the_tool_and_the_proper
     tool = made("order", {"properties": {"lines": {"type": "array", "items": {"$ref": wrong}}}})
     with pytest.raises(InvalidSetting, match=rf'property "lines" of tool "notes_order" .*{re.escape(wrong)}'):
         demand_described(tool)
+
+
+def test_references_that_stand_for_millions_are_refused_before_they_are_followed() -> None:
+    both = {f"a{step}": {"properties": {key: {"$ref": f"#/$defs/a{step + 1}"} for key in "lr"}} for step in range(30)}
+    tool = made(
+        "order", {"properties": {"lines": {"$ref": "#/$defs/a0"}}, "$defs": {**both, "a30": {"type": "string"}}}
+    )
+    with pytest.raises(InvalidSetting, match=r'property "lines" of tool "notes_order" .* or to too much'):
+        demand_described(tool)
