@@ -134,7 +134,7 @@ def _sum_used(connection: sqlite3.Connection, day: str, tenant: str | None) -> t
 
 def _share(limits: DayLimits, used: tuple[int, int]) -> float:
     """Return the higher used share of the two limits; `used` are tokens and picodollars. A limit of 0 counts as used up."""
-    amounts = {"tokens": used[0], "usd": Decimal(used[1]) / PICO}
+    amounts = {"tokens": Decimal(used[0]), "usd": Decimal(used[1]) / PICO}
     return max((float(amounts[unit]) / limit if limit else 1.0 for unit, limit in limits.items()), default=0.0)
 
 
