@@ -95,8 +95,7 @@ async def lift(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     """Record in the audit, then lift the switch. Raises NotFound: nothing is stopped under this name. StorageFull,
     StoreUnavailable: it stays stopped, because lifting cannot be recorded.
     """
-    gone = stops.find(kind, name)
-    await audit.record(**_record_of(gone, "lifted", by=by))
+    await audit.record(**_record_of(stops.find(kind, name), "lifted", by=by))
     return await asyncio.to_thread(stops.lift, kind, name)
 
 

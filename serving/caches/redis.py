@@ -72,21 +72,18 @@ class RedisCache:
             raise
 
     async def get(self, tenant: str, key: str) -> bytes | None:
-        name = self._key_name(tenant, key)
-        return await self._in_thread(lambda: self._client.get(name))
+        return await self._in_thread(lambda: self._client.get(self._key_name(tenant, key)))
 
     async def set(self, tenant: str, key: str, value: bytes, *, ttl_s: float, only_new: bool = False) -> bool:
         name, ttl_ms = self._key_name(tenant, key), max(1, round(ttl_s * 1000))
         return bool(await self._in_thread(lambda: self._client.set(name, value, px=ttl_ms, nx=only_new)))
 
     async def delete(self, tenant: str, key: str) -> bool:
-        name = self._key_name(tenant, key)
-        return bool(await self._in_thread(lambda: self._client.delete(name)))
+        return bool(await self._in_thread(lambda: self._client.delete(self._key_name(tenant, key))))
 
     async def forget(self, tenant: str, prefix: str) -> int:
-        begins = self._key_name(tenant, prefix)
         # a tenant's name may hold signs that mean something in a pattern of Redis
-        literal = re.sub(rb"([\\*?\[\]^-])", rb"\\\1", begins)
+        literal = re.sub(rb"([\\*?\[\]^-])", rb"\\\1", self._key_name(tenant, prefix))
 
         def delete() -> int:
             names = list(self._client.scan_iter(match=literal + b"*", count=1000))

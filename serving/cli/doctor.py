@@ -51,6 +51,8 @@ def doctor(json: Json = None, stack: Stack = STACK) -> None:
     checks = [*run_checks(loaded), *(Check(*row) for row in weights.checks())]
     if all(check.ok for check in checks if check.name.startswith("[models.chat]")):
         checks.append(_run_guarded(partial(check_chat, loaded.settings)))
+    if all(check.ok for check in checks):
+        checks.append(_run_guarded(partial(check_start, loaded)))
     if not terminal.write_json(json, [vars(check) for check in checks]):
         rows = [("ok" if check.ok else "FAILED", check.name, check.found, check.advice) for check in checks]
         terminal.show_table(["", "check", "found", "what to do"], rows)
@@ -141,9 +143,7 @@ def check_sqlite() -> Check:
 def check_four_eyes(policy: PolicySettings) -> Check:
     if policy.four_eyes:
         return Check("four eyes", ok=True, found="nobody approves what they asked for themselves")
-    advice = (
-        "Works. An approver's key is enough to ask for an effect and to approve it: four_eyes = true in the policy."
-    )
+    advice = "Works. An approver's key is enough to ask for an effect and approve it: four_eyes = true in the policy."
     return Check("four eyes", ok=True, found="off: everybody may approve their own", advice=advice)
 
 
@@ -169,11 +169,8 @@ def check_part(section: str, part: Part) -> Check:
     if options is None:
         return Check(name, ok=True, found="found; it checks its own options when it is built")
     # stores and collectors may do without; a model on this machine seldom wants one
-    if (
-        not section.startswith("models.")
-        or getattr(options, "api_key", True)
-        or on_loopback(getattr(options, "base_url", ""))
-    ):
+    remote = section.startswith("models.") and not on_loopback(getattr(options, "base_url", ""))
+    if not remote or getattr(options, "api_key", True):
         return Check(name, ok=True, found="found, options fit")
     place = f"{PREFIX}{section.replace('.', '__').upper()}__API_KEY in the environment"
     if "[" in section:
@@ -207,6 +204,15 @@ def check_chat(settings: Settings) -> Check:
     if not reply.text.strip():
         return Check("chat model", ok=False, found=f"{name} gave an empty reply", advice="Give it more max_tokens.")
     return Check("chat model", ok=True, found=found, advice="" if known else UNKNOWN_PROFILE % "it")
+
+
+def check_start(loaded: Loaded) -> Check:
+    """Open every part, as a server does: a database may be down, an index be of another embedder, a prompt be broken."""
+    from serving.wiring import open_system
+
+    with open_system(loaded):
+        pass
+    return Check("start", ok=True, found="every part opens")
 
 
 def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:

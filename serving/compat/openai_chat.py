@@ -172,8 +172,7 @@ class ChatShape(Shape):
 
     def begin(self, answer: Answer) -> Iterator[bytes]:
         self._common |= {"id": f"chatcmpl-{answer.answer_id}"} | ({"usage": None} if self._wants_usage else {})
-        content = None if answer.calls and not answer.text else ""
-        yield self._chunk({"role": "assistant", "content": content})
+        yield self._chunk({"role": "assistant", "content": None if answer.calls and not answer.text else ""})
 
     def words(self, text: str) -> Iterator[bytes]:
         yield self._chunk({"content": text})

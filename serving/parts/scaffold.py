@@ -157,8 +157,7 @@ class _Template:
 
     def _method(self, node: Function) -> str:
         # a method that yields is no coroutine for its caller
-        generates = any(isinstance(each, ast.Yield) for each in ast.walk(node))
-        kind = ast.FunctionDef if generates else type(node)
+        kind = ast.FunctionDef if any(isinstance(each, ast.Yield) for each in ast.walk(node)) else type(node)
         unwritten = ast.parse(f'raise NotImplementedError("{self.title}.{node.name} is not written yet")').body
         promise = [each for each in node.body[:1] if isinstance(each, ast.Expr) and ast.get_docstring(node)]
         decorators = [each for each in node.decorator_list if ast.unparse(each) != "abstractmethod"]

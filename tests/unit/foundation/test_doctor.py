@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import socket
 import sqlite3
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,6 +202,29 @@ def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, pro
     assert found in check.found
     assert advice in check.advice
     assert bool(check.advice) == bool(advice)
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ({}, "every part opens"),
+        ({"orchestration": {"prompts": {"folder": "nowhere"}}}, "there is no such folder"),
+        (
+            {"retrieval": {"ledger": Part(use="postgres", dsn="host=127.0.0.1 port=1")}},
+            "PostgreSQL database cannot be used",
+        ),
+    ],
+)
+def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, layers, says):
+    doubles = {
+        "models": {"chat": Part(use="scripted"), "embedder": Part(use="hashing")},
+        "retrieval": {"vectors": Part(use="memory")},
+    }
+    merged = {name: {**doubles.get(name, {}), **layers.get(name, {})} for name in doubles | layers}
+    settings = Settings(foundation={"data_dir": data_dir}, **({"serving": {"http": {"port": 0}}} | merged))
+    check = doctor._run_guarded(partial(doctor.check_start, Loaded(settings, {})))
+    assert says in (check.found if check.ok else check.advice)
+    assert check.ok == (not layers)
 
 
 def test_a_check_that_is_refused_says_what_the_error_says_to_do(data_dir, monkeypatch):
