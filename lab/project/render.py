@@ -205,7 +205,8 @@ def _without_untested(text: str, folder: Path) -> str:
 
 def _name_own(text: str, choices: Choices) -> str:
     package = choices.package
-    text += (
+    # the commented example would be a second section of one name for whoever uncomments it
+    text = re.sub(r"# \[serving\.brand\].*\n(?:#.*\n)*\n", "", text) + (
         f'\n[serving.brand]               # also: logo = "logo.svg", primary = "#2457c5"\nname = "{choices.title}"\n'
     )
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")

@@ -24,13 +24,13 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
         name = identity(model)[1]
         profile = model.profile or {}
         abilities = asyncio.run(try_abilities(model))
-    line = profile_line(abilities) if abilities[0].can else None
+    window = profile.get("max_input_tokens")
+    line = profile_line(abilities, window) if abilities[0].can else None
     found = {"abilities": [asdict(ability) for ability in abilities], "line": line}
     if not terminal.write_json(json, {"model": name, "profile": dict(profile), **found}):
         rows = [("yes" if it.can else "no", it.name, it.found, it.consequence) for it in abilities]
         terminal.show_table([name, "", "what it did", "so"], rows)
-        window, unknown = profile.get("max_input_tokens"), "How much it reads is not known: 32,000 tokens are assumed."
-        terminal.show(f"It reads {window:,} tokens." if window else unknown)
+        terminal.show(f"It reads {window:,} tokens." if window else "How much it reads is unknown: 32,000 are assumed.")
         if line:
-            terminal.show(Text(f"Write below [models.chat]:  {line}"))
+            terminal.show(Text(f"Write below [models.chat], or in place of its profile:  {line}"))
     exit_unless(ok=abilities[0].can)

@@ -108,7 +108,8 @@ def show_answer(answer: Answer, *, plan: bool = False) -> None:
     out.print(plain(answer.text))
     for cited in answer.citations:
         place = f"characters {cited.start} to {cited.end}" + (f", page {cited.page}" if cited.page else "")
-        out.print(f"[dim]\\[{cited.marker}][/] {line(cited.title or cited.uri)} [dim]{line(cited.uri)}, {place}[/]")
+        title = "" if cited.title in ("", cited.uri) else f"{line(cited.title)} · "
+        out.print(f"[dim]\\[{cited.marker}][/] {title}[dim]{line(cited.uri)}, {place}[/]")
     if answer.nearest:
         out.print(f"Nearest: {line(near_titles(answer))}")
     out.print()

@@ -475,7 +475,9 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     assert git(project, "rev-parse", "HEAD") == before
     assert "1 changed by both, and merged" in capfd.readouterr().out
     assert take() == 0
-    stack = tomllib.loads((project / "stack.toml").read_text())
+    text = (project / "stack.toml").read_text()
+    assert text.count("[serving.brand]") == 1, "an example of it in a comment would be a second one"
+    stack = tomllib.loads(text)
     assert (stack["foundation"]["threads"], stack["serving"]["http"]["port"]) == (3, 8700)
     assert (project / "serving" / "later.py").exists()
     assert not (project / LEFT_OUT).exists(), "what was left out stays out"

@@ -87,8 +87,7 @@ def write_contract(path: Path, given: Sequence[str]) -> None:
             f"There is no outcome contract of yours at {path}, and no terminal to ask at. Give what is missing as NAME=value: "
             f"sixply business-case --set NAME=value --set ..., or make business-case SET='NAME=value; NAME=value'.\n{lines}"
         )
-    text = _as_toml(values)
-    terminal.write_text(path, text)
+    terminal.write_text(path, _as_toml(values))
     terminal.show_note(
         f"{path} is written. Ranges, exceptions and more signatures can be added there: docs/observability/worth.md"
     )
@@ -103,7 +102,7 @@ def _ask(values: dict[str, Any]) -> None:
     for key, question in QUESTIONS.items():
         optional = key in OPTIONAL
         while key not in values and (optional or key in _wanted_keys(values)):
-            text = typer.prompt(question, default="" if optional else None, show_default=False)
+            text = typer.prompt(question, default="", show_default=False)
             try:
                 values[key] = _check_value(key, text) if text or not optional else ""
             except InvalidRequest as error:

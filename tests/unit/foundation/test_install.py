@@ -74,6 +74,14 @@ class TestStamp:
         assert install.main(["--quiet"]) == 0
         assert capsys.readouterr().out == ""
 
+    def test_a_set_up_that_a_command_needed_does_not_send_people_to_another_command(self, root, capsys, monkeypatch):
+        monkeypatch.setattr(install, "_set_up", lambda *_: None)
+        assert install.main(["--quiet"]) == 0
+        assert "Set-up done in" in (said := capsys.readouterr().out)
+        assert "Next" not in said
+        assert install.main([]) == 0
+        assert "Next: make" in capsys.readouterr().out
+
     def test_the_developers_environment_serves_as_the_base_one_but_not_the_reverse(self, root):
         finish(root, "requirements-dev.lock")
         assert install._is_done(root / "requirements.lock", [])

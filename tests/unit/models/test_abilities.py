@@ -31,6 +31,7 @@ async def test_a_strong_model_can_do_it_all() -> None:
     abilities = await try_abilities(ScriptedChat(replies=(able,)))
     assert [ability.name for ability in abilities if not ability.can] == []
     assert profile_line(abilities) == "profile = { tool_calling = true, structured_output = true }"
+    assert profile_line(abilities, 32_000).endswith("structured_output = true, max_input_tokens = 32000 }")
 
 
 async def test_a_small_model_cannot_and_it_is_said_what_follows() -> None:

@@ -40,10 +40,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 
 
 def test_the_dialogue_writes_a_contract_that_holds_what_was_said(run: Callable[..., tuple[int, str]], tmp_path: Path):
-    lines = [text for key, text in ANSWERS.items() for text in (["many", text] if key == "expected.edited" else [text])]
+    lines = [
+        text for key, text in ANSWERS.items() for text in (["", "many", text] if key == "expected.edited" else [text])
+    ]
     code, said = run(keys="\n".join(lines) + "\n")
     assert code == 0, said
     assert '"many" does not fit' in said
+    assert "expected.edited is empty. Which share is edited." in said
     assert "decided by" in said
     contract = load_contract(tmp_path / "outcomes.toml")
     assert (contract.process.volume_per_month, contract.expected.escalated) == (400, 0.2)

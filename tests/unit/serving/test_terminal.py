@@ -34,7 +34,7 @@ def test_an_answer_shows_its_sources_what_it_took_and_where_to_look(capsys: pyte
     out = capsys.readouterr().out
     for part in (
         "Tuesdays [1]",
-        "double.md, characters 0 to 29",
+        "[1] The double · double.md, characters 0 to 29",
         "$0.000012",
         "0.10 s",
         "quoted from the documents",
