@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from lab.house import AIMS, count_house
+import pytest
+
+from lab.house import AIMS, count_house, count_running
 
 FILE = '''"""A module."""
 
@@ -36,7 +38,15 @@ def test_lines_rooms_names_and_comments_are_counted(tmp_path: Path):
     assert house.lines["models"] == FILE.count("\n") + 1
     assert house.rooms == {"models": 1, "models/chat": 1}
     assert (house.participles, house.fillers, house.comments, house.targets) == (1, 1, 1, 1)
+    assert house.roles == {"run": FILE.count("\n") + 1, "prove": 0}
     assert max(house.functions) == (5, "models/contract.py:told")
+
+
+@pytest.mark.real_model
+def test_what_a_default_deployment_runs_is_a_part_of_the_layers():
+    running = count_running()
+    assert 100 < running["files"] < sum(count_house().rooms.values())
+    assert running["lines"] > 10_000
 
 
 def test_every_figure_of_this_tree_has_an_aim():
