@@ -122,7 +122,7 @@ class Database(Protocol):
     def close(self) -> None: ...
 
     @contextmanager
-    def claim(self, name: str, *, wait: bool = False) -> Iterator[bool]:  # noqa: ARG002
+    def claim(self, name: str) -> Iterator[bool]:  # noqa: ARG002
         """Hold a name for the block; yield whether no other replica holds it. Processes on one file do not ask."""
         yield True
 

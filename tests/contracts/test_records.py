@@ -35,7 +35,7 @@ from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings
 from serving.cli.govern.erasure import SHARED
 from serving.http import idempotency
-from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore
+from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests import services
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock
 from tests.doubles.serving import charge
@@ -183,6 +183,18 @@ async def test_a_key_is_held_by_one_and_its_first_reply_given_by_all(
     with pytest.raises(InvalidRequest, match="sent before"):
         await here.begin(ZOE.mark, "k", "other")
     assert erase(records, idempotency.STORE, tmp_path / "IdempotencyStore") == 1
+
+
+async def test_as_many_keys_are_at_work_as_there_are_requests(open_: Opening) -> None:
+    here, there = (open_(IdempotencyStore, ManualClock()) for _ in range(2))
+    attempts = [await here.begin(ZOE.mark, f"k-{n}", "r") for n in range(60)]
+    for store in (here, there):
+        with pytest.raises(InFlight):
+            await store.begin(ZOE.mark, "k-7", "r")
+    for attempt in attempts:
+        assert isinstance(attempt, Attempt)
+        await here.keep(attempt, FirstReply(200, "text/plain", b"done"))
+    assert await there.begin(ZOE.mark, "k-7", "r") == FirstReply(200, "text/plain", b"done")
 
 
 def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -> None:
