@@ -47,6 +47,8 @@ PATTERN = r"^[\x21-\x7e]{1,255}$"
 KEPT = timedelta(hours=24)
 # with 5xx, what means "not now": the key is released and the reply is not kept
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
+# Requests of this process that are at work. A row may still say so of one that has failed, where it could not be released
+AT_WORK: set[tuple[Path, str, str]] = set()
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -143,12 +145,13 @@ class IdempotencyStore:
         self._file = records(path, STORE)
         self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
+        self._path = path
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | FirstReply:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
         used with another request or other rights.
         """
-        now, claim = self._time.now(), ExitStack()
+        now, claim, mine = self._time.now(), ExitStack(), (self._path, caller, key)
         free = await asyncio.to_thread(claim.enter_context, self._file.claim(f"{caller} {key}"))
 
         def take(connection: sqlite3.Connection) -> Attempt | FirstReply:
@@ -161,7 +164,9 @@ class IdempotencyStore:
                 )
             if row is not None and row["status"] is not None:
                 return FirstReply(row["status"], row["media"], row["body"])
-            if not free or (row is not None and row["worker"] and worker_lives(row["worker"])):
+            holder = row["worker"] if row is not None else None
+            lives = mine in AT_WORK if holder == self._worker else holder and worker_lives(holder)
+            if not free or lives:
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
                 )
@@ -170,6 +175,8 @@ class IdempotencyStore:
                 "ON CONFLICT (caller, key) DO UPDATE SET worker = excluded.worker",
                 (caller, key, request, now.isoformat(), self._worker),
             )
+            AT_WORK.add(mine)
+            claim.callback(AT_WORK.discard, mine)
             return Attempt(self, caller, key, row["thread_id"] if row else None)
 
         with claim:
@@ -182,10 +189,13 @@ class IdempotencyStore:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
 
     async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
-        with attempt.claim:
-            await self._update(
-                attempt, "worker = NULL, status = ?, media = ?, body = ?", reply.status, reply.media, reply.body
-            )
+        change = "worker = NULL, status = ?, media = ?, body = ?"
+        try:
+            with attempt.claim:
+                await self._update(attempt, change, reply.status, reply.media, reply.body)
+        except SixplyError:
+            AT_WORK.add((self._path, attempt.caller, attempt.key))  # it is done, and must not be done again
+            raise
 
     async def release(self, attempt: Attempt) -> None:
         with attempt.claim:

@@ -11,11 +11,12 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
-from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased
+from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, PersonErased, StoreUnavailable
 from foundation.settings import RecordsSettings
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person
@@ -195,6 +196,25 @@ async def test_as_many_keys_are_at_work_as_there_are_requests(open_: Opening) ->
         assert isinstance(attempt, Attempt)
         await here.keep(attempt, FirstReply(200, "text/plain", b"done"))
     assert await there.begin(ZOE.mark, "k-7", "r") == FirstReply(200, "text/plain", b"done")
+
+
+async def test_a_key_is_free_again_where_the_store_was_down_when_its_request_failed(
+    open_: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_(IdempotencyStore, ManualClock())
+    attempt = await store.begin(ZOE.mark, "k", "r")
+    with monkeypatch.context() as down:
+        down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
+        with pytest.raises(StoreUnavailable):
+            await store.release(attempt)
+    again = await store.begin(ZOE.mark, "k", "r")
+    assert isinstance(again, Attempt)
+    with monkeypatch.context() as down:
+        down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
+        with pytest.raises(StoreUnavailable):
+            await store.keep(again, FirstReply(200, "", b""))
+    with pytest.raises(InFlight):  # it is done, and must not be done again
+        await store.begin(ZOE.mark, "k", "r")
 
 
 def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -> None:
