@@ -24,7 +24,7 @@ from models.contract import Call, Price
 from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
 from models.resilience.retry import FALLBACK
-from models.resilience.streams import join_chunks
+from models.resilience.streams import join_chunks, without_thoughts
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts
 from orchestration.events import Charge, DraftOutcome, Event, NearDocument, Step, ToolCall, Unsupported, charge_details
@@ -208,7 +208,7 @@ class Run:
                 with on_behalf_of(self.principal.tenant):
                     await self._listen(open_stream, heard, seen)
             except (SixplyError, asyncio.CancelledError) as error:
-                self.partial = "".join(chunk.text for chunk in heard)
+                self.partial = without_thoughts("".join(chunk.text for chunk in heard))
                 if heard or not isinstance(error, ComponentError):  # providers charge for an abandoned call
                     call = self._priced_call(message_until_cut(heard, messages), expected, begun_s)
                     await self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))

@@ -142,11 +142,24 @@ class BreaksOff(ScriptedChat):
     """Says a few words, and then does what `then` says."""
 
     then: Any = None
+    says: tuple[str, ...] = ("Some ", "words ")
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        for word in ("Some ", "words "):
+        for word in self.says:
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         await self.then()
+
+
+async def test_thoughts_before_a_call_broke_off_are_nothing_that_was_said(world: World) -> None:
+    async def fails() -> None:
+        raise UpstreamDown("It went away.")
+
+    for says, said in ((("<think>", "Hm. "), ""), (("Hm.</think> ", "Some "), "Some ")):
+        world.chat = BreaksOff(then=fails, says=says)
+        run = run_of(world)
+        with pytest.raises(UpstreamDown):
+            await run.generate([HumanMessage("two words")])
+        assert run.partial == said
 
 
 async def test_what_was_said_before_a_call_broke_off_is_known_and_paid_for(world: World) -> None:
