@@ -38,7 +38,8 @@ def prove(project: Path, package: str, level: str, weights: Path, before: Path |
     with _weights_lent(project, weights), tempfile.TemporaryDirectory() as data:
         for about, command in _commands(project, package, level, before):
             began = time.monotonic()
-            done = _run(project, command, data)
+            with out.status(about):  # in a terminal; types and tests take minutes
+                done = _run(project, command, data)
             failed = done.returncode and not (about == NO_SCORE_FELL and only_floors_are_broken(done.stdout))
             mark = "✗" if failed else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")

@@ -64,7 +64,8 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
     out, root = terminal.console(), project.root
     before = git(root, "rev-parse", "HEAD")
     with tempfile.TemporaryDirectory(prefix="update-") as name:
-        merge = merge_template(project, Path(name), prefer)
+        with out.status("the project is written twice, and merged"):
+            merge = merge_template(project, Path(name), prefer)
         show_merge(merge, project.base)
         if merge.conflicts:
             raise Conflict(
@@ -72,7 +73,7 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
                 "PREFER=template, or take the template's change into these files by hand, commit, and update again."
             )
         if dry:
-            out.print("Nothing was changed. To take it: make update")
+            out.print("Nothing was changed. To take it, say the same without DRY=1.")
             return True
         message = f"Update from the template to {merge.commit[:12]}"
         commit = git(root, *author_for(root), "commit-tree", merge.tree, "-p", before, "-m", message)

@@ -87,7 +87,7 @@ def watching() -> Callable[[Event], None]:
             return
         if not begun_threads:
             begun_threads.add(event.thread_id)
-            out.print(f"[dim]cut off? Ask the same with THREAD={plain(event.thread_id)}, and it goes on from here.[/]")
+            out.print(f"[dim]If this is cut off, the same with THREAD={plain(event.thread_id)} goes on.[/]")
         out.print(f"[dim]{step.ms:8.0f} ms  {plain(step.name)} {step.outcome}  {plain(step.detail)}[/]")
 
     return show_step

@@ -473,7 +473,9 @@ def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, cap
     before = git(project, "rev-parse", "HEAD")
     assert take(dry=True) == 0
     assert git(project, "rev-parse", "HEAD") == before
-    assert "1 changed by both, and merged" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "1 changed by both, and merged" in said
+    assert "the same without DRY=1" in said, "with its FROM="
     assert take() == 0
     text = (project / "stack.toml").read_text()
     assert text.count("[serving.brand]") == 1, "an example of it in a comment would be a second one"
