@@ -151,7 +151,7 @@ class SharedFiles:
         """Copy what another replica wrote. Raises StoreUnavailable, StorageFull: the copy is as it was."""
         query = "SELECT body FROM files WHERE name = ?"
         row = self._tables.read_now(lambda connection: connection.execute(query, (file.path.name,)).fetchone())
-        if row and (not file.path.exists() or file.path.read_text(encoding="utf-8").rstrip() != row["body"]):
+        if row and (not file.path.exists() or file.path.read_bytes().rstrip() != row["body"].encode()):
             file.copy(row["body"], size=file.path.stat().st_size if file.path.exists() else 0)
 
     def follow(self, file: JsonFile[Any]) -> None:
@@ -159,7 +159,7 @@ class SharedFiles:
 
         def look() -> None:
             while not self._closed.wait(LOOK_S):
-                with suppress(StoreUnavailable):  # the pool has said so in the log
+                with suppress(StoreUnavailable, OSError):  # the pool has said so in the log, or who reads the copy will
                     file.update()
 
         file.update()

@@ -199,6 +199,10 @@ def test_a_stop_on_one_replica_stops_all_and_is_lifted_on_any(shared: dict[str, 
         there.add("tenant", "north", by="ops", why="a bill")
         there.lift("effects")
         wait_until(lambda: [str(stop) for stop in here.list()] == ["tenant:north"])
+        there.path.write_bytes(b"\xff damaged")
+        wait_until(lambda: there.path.read_bytes().rstrip() == here.path.read_bytes().rstrip())
+        here.add("model", "m", by="ops", why="odd words")
+        wait_until(lambda: there.list() == here.list())
         begun_later = Stops(tmp_path / "later" / "stops.json", SystemClock(), files)
         assert begun_later.list() == here.list() == there.list()
 
