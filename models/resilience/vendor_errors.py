@@ -61,7 +61,7 @@ _ADVICE: Mapping[type[ComponentError], str] = {
     UpstreamLimited: "asks us to slow down. Try again later, or raise the quota",
     UpstreamDown: "cannot be reached or failed. Try again; if it stays, check its address and its status page",
     UpstreamTimeout: "did not answer in time. Try again, or raise first_token_s, gap_s or timeout_s in [models.resilience]",
-    UpstreamMalformed: "sent an answer that cannot be used. Try again; if it stays, check that the address speaks this API",
+    UpstreamMalformed: "sent an answer that cannot be used, or an error in place of one. Try again; if it stays, check that the address speaks this API",
     UpstreamRejected: "refused the request. Check the key, the model's name, what a client sets of the reply, and the length of the prompt",
     ComponentError: "failed in an unknown way. The cause is in the log",
 }
