@@ -91,7 +91,7 @@ def by_outcome(ledger: CostLedger, verdicts: Mapping[str, str]) -> list[Total]:
     return ledger.sum_up(
         "CASE WHEN coalesce(answer_id, '') = '' THEN 'no answer' WHEN verdict IS NOT NULL THEN verdict "  # noqa: S608 - own names
         "WHEN subject = 'golden set' THEN subject ELSE 'unknown' END, "
-        f"{FIGURES} FROM charges LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) USING (answer_id)",
+        f"{FIGURES} FROM charges LEFT JOIN (SELECT key AS answer_id, value AS verdict FROM json_each(?)) AS verdicts USING (answer_id)",
         json.dumps(dict(verdicts)),
     )
 
