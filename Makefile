@@ -44,7 +44,7 @@ Code
   make setup          install everything (the other commands do it where it is missing)   [PYTHON=python3.12] [WITH=finetune,postgres,qdrant,ray,redis]$(torch_text)
   make test           lint, types, layers and all tests: what CI runs   [ARGS="tests/unit -x"]
                       a layer's own tests and the guards, in about a minute: make test-quick LAYER=retrieval [ARGS=-x]
-  make check          lint, format, types and layers alone, in seconds
+  make check          lint, format, types and layers alone; in seconds, but for the first time
   make format         let ruff mend what it can
   make lock           pin the newest versions that pyproject.toml allows   [ARGS=--upgrade]
   make clean          remove what runs have written, keep .venv and weights

@@ -204,7 +204,7 @@ def _overall(metrics: Mapping[str, Difference]) -> tuple[Judgement, str]:
         how = (
             "No number of cases would settle it: a difference lies at its threshold."
             if None in needed
-            else f"About {more} more cases that have it would decide it."
+            else f"About {more} more cases that have these figures would decide it."
         )
         return "undecided", f"The cases are too few to tell on {', '.join(open_)}. {how}"
     if better := by.get("better"):

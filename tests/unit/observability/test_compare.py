@@ -60,7 +60,7 @@ def test_equal_systems_on_enough_cases_need_no_warning_and_a_few_never_decide() 
     assert "leaked up to 1.5% (n=200)" in note
     few = itself(7)
     assert (few.verdict, few.exit_code, few.metrics["passed"].more_needed) == ("undecided", 2, 1)
-    assert few.reason.endswith("About 1 more cases that have it would decide it.")
+    assert few.reason.endswith("About 1 more cases that have these figures would decide it.")
 
 
 def test_a_loss_that_is_surely_larger_than_allowed_is_worse() -> None:
