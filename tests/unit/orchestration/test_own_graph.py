@@ -91,6 +91,8 @@ async def test_an_interrupt_of_its_own_is_named_and_blocks_nothing_else(world: W
         ComponentError, match=r"paused with an interrupt of its own, which nothing here answers: .*Let it"
     ):
         await answer(agent, AnswerRequest(question="What colour?"), NORTH)
+    if agent.conversations is None:  # a small project, which neither lists nor deletes them
+        return
     (stored,) = await agent.conversations.all(NORTH)
     assert [turn.question for turn in await agent.conversations.turns(stored.thread_id, NORTH)] == ["What colour?"]
     again = await answer(agent, AnswerRequest(question="Good morning", thread_id=stored.thread_id), NORTH)
