@@ -24,7 +24,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, SecretStr
 
 from foundation.clock import SystemClock
-from foundation.components import Context, load
+from foundation.components import Context, is_there, load
 from foundation.errors import (
     ComponentError,
     InvalidRequest,
@@ -45,7 +45,8 @@ from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, ha
 from tests.doubles.vendors import says
 
 PROMPT: list[BaseMessage] = [SystemMessage("You are brief."), HumanMessage("Say hello.")]
-QUICK = ResilienceSettings(attempts=1, timeout_s=200)
+# a project without retries tries once by itself, and refuses the setting
+QUICK = ResilienceSettings(timeout_s=200, **({"attempts": 1} if is_there("models.resilience.attempts") else {}))
 
 
 @tool
