@@ -88,6 +88,7 @@ class DurableAgent(ABC):
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
         with self._claim_thread(approval.thread_id):
             async with self._parts.executor.approvals.claim(approval.thread_id):
+                approval = await self._parts.executor.may_decide(decision.approval_id, principal)  # as it is by now
                 thread = await self._load_thread(approval.thread_id)
                 await self._take_decision(decision, approval, thread, principal)
                 begin: Begin = "decided" if thread.waits else "cut off"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,25 @@ async def test_of_an_approval_and_a_rejection_at_once_one_counts(replica_of: Rep
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Answer", "Conflict"]
         sent = sum(len(world.depot.sent) for world in worlds) - before
         assert sent == (stored.status == "approved")
+
+
+async def test_who_read_an_approval_before_it_was_decided_elsewhere_hears_that_it_was(
+    replica_of: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = replica_of("here"), replica_of("there")
+    waiting = await answer(here.agent(), SEND, NORTH)
+    claim = there.approvals.claim
+
+    @asynccontextmanager
+    async def claim_late(thread_id: str) -> AsyncIterator[None]:
+        await resume(here.agent(), decision_on(waiting), LEAD)
+        async with claim(thread_id):
+            yield
+
+    monkeypatch.setattr(there.approvals, "claim", claim_late)
+    with pytest.raises(Conflict, match="was approved by"):
+        await resume(there.agent(), decision_on(waiting), LEAD)
+    assert (len(here.depot.sent), len(there.depot.sent)) == (1, 0)
 
 
 async def test_four_eyes_borders_of_tenants_and_times_hold_between_replicas(replica_of: Replica) -> None:
