@@ -33,7 +33,7 @@ Start$(demo)
 Change
   make adapter        write the one file of a new part, with what is to be filled in   PORT=retrieval/vectors NAME=acme
   make contracts      which promises of its port a part keeps   [PORT=retrieval/vectors] [NAME=acme|my_pkg.acme:build|all] [OPTIONS='{}']
-  make swap-report    the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [DATA=] [HTML=]
+  make swap-report    the same questions through two systems, and a verdict   [A=stack.toml] B=swap.toml [LIMIT=60] [DATA=] [HTML=]
 
 Judge
   make evaluate       ask questions with known answers (the golden set) of your documents, and score what comes   [GOLDEN=file] [LIMIT=20]
