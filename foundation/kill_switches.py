@@ -65,10 +65,12 @@ def parse(what: str) -> tuple[Kind, str]:
 class Stops:
     """The switches of one data folder. Several processes may read and change them at any time."""
 
-    def __init__(self, path: Path, clock: Clock, shared: Any = None) -> None:
+    def __init__(self, path: Path, clock: Clock, records: object = None) -> None:
         self.path = path
         self._clock = clock
-        self._file = JsonFile(path, lambda entries: tuple(Stop(**entry) for entry in entries), shared)
+        self._file = getattr(records, "json_file", JsonFile)(
+            path, lambda entries: tuple(Stop(**entry) for entry in entries)
+        )
         self._pending: dict[tuple[Kind, str], Stop] = {}
         """Stops that are in force in this process and not in the file."""
         self.unwritten: StoreUnavailable | None = None

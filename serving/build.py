@@ -49,7 +49,8 @@ def open_serving(
 
     Raises ConfigurationError: the cache cannot be built or a store cannot be opened.
     """
-    data, clock, records = assembly.context.data_dir, assembly.context.clock, assembly.context.records
+    context, keep = assembly.context, assembly.keep
+    data, clock = context.data_dir, context.clock
     cache = answers = None
     if settings.cache.use != "memory" or any(map(is_there, (ANSWERS, QUOTAS, SESSIONS))):
         cache = assembly.part("serving.cache", settings.cache, import_module("serving.contract").Cache)
@@ -62,7 +63,7 @@ def open_serving(
         cache=cache,
         quotas=quotas and quotas.Quotas(settings.quotas, budget, cache),
         idempotency=idempotency
-        and assembly.keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock, records)),
-        jobs=jobs and assembly.keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),
+        and keep(idempotency.IdempotencyStore(data / "idempotency.sqlite", clock, context.records)),
+        jobs=jobs and keep(jobs.JobStore(data / "jobs", clock, settings.jobs)),
         answers=answers,
     )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,23 +120,15 @@ class Loaded:
 
 def context_of(settings: Settings) -> Context:
     """Return the context that every part gets. Raises InvalidSetting: the data folder cannot be made or written."""
-    shared = settings.foundation.records.use == "postgres" and load_removable("foundation.stores.shared_records")
+    records, shared = settings.foundation.records, "foundation.stores.shared_records"
     return Context(
         data_dir=make_data_dir(settings.foundation.data_dir),
         stack_dir=settings._folder,  # noqa: SLF001 - of this module
         seed=settings.foundation.seed,
         threads=settings.foundation.threads,
         machine_usd_per_hour=settings.models.machine_usd_per_hour,
-        records=partial(shared.SharedTables, settings.foundation.records) if shared else SqliteFile,
+        records=SqliteFile if records.use == "sqlite" else load_removable(shared).SharedRecords(records),
     )
-
-
-@contextmanager
-def shared_files(context: Context) -> Iterator[Any]:
-    """Yield the `SharedFiles` of replicas; `None` where they share no records."""
-    shared = context.records is not SqliteFile and load_removable("foundation.stores.shared_records")
-    with closing(shared.SharedFiles(context.records)) if shared else nullcontext() as files:
-        yield files
 
 
 def load(

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import is_there, load_if_there
-from serving.settings import Loaded, context_of, shared_files
+from foundation.components import is_there, load_if_there, load_removable
+from serving.settings import Loaded, context_of
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
     from langchain_core.embeddings import Embeddings
@@ -103,11 +103,10 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
         run = manifest and manifest.describe(
             settings, weights=digests, corpus=corpus, clock=context.clock, prompts=prompts.labels()
         )
-        shared = opened.enter_context(shared_files(context))
-        yield _open_layers(settings, Assembly(context, opened), run, prompts, shared)
+        yield _open_layers(settings, Assembly(context, opened), run, prompts)
 
 
-def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts, shared: Any) -> System:
+def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
     # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
     from foundation.stores.erasures import Erasures
     from models.pricing import identity
@@ -119,8 +118,8 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
 
     context, manifest_id = assembly.context, run.manifest_id if run else ""
     switches = load_if_there("serving.access.kill_switches")
-    stops = switches.open_stops(context, shared) if switches else SimpleNamespace(demand=lambda *_: None)
-    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir, shared)
+    stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
+    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir, context.records)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
     models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))
@@ -148,6 +147,9 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     opened = {name: part for layer in layers for name, part in vars(layer).items()}
     parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
+    if settings.foundation.records.use != "sqlite":
+        claiming = load_removable("orchestration.run.claiming")
+        agent = claiming.ClaimingAgent(agent, acting.approvals, assembly.keep(context.records))
     agent = switches.StoppableAgent(agent, stops) if switches else agent
     objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))
     agent = CountedAgent(audit.AuditedAgent(agent, acting.audit) if audit else agent)

@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from foundation.errors import PersonErased, StoreUnavailable
 from foundation.stores.json_file import JsonFile, Unreadable
@@ -53,13 +52,13 @@ counted_elsewhere: ContextVar[Callable[[str], int]] = ContextVar("counted_elsewh
 class Erasures:
     """The notes of one data folder."""
 
-    def __init__(self, path: Path, shared: Any = None) -> None:
-        self.path = path
-        self._file = JsonFile(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()}, shared)
+    def __init__(self, path: Path, records: object = None) -> None:
+        self.path, open_file = path, getattr(records, "json_file", JsonFile)
+        self._file = open_file(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()})
 
     @classmethod
-    def of(cls, data_dir: Path, shared: Any = None) -> Erasures:
-        return cls(data_dir / FILE, shared)
+    def of(cls, data_dir: Path, records: object = None) -> Erasures:
+        return cls(data_dir / FILE, records)
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
@@ -129,8 +128,8 @@ def demand() -> None:
 
 def is_erased() -> bool:
     """Whether a person for whom this work is done was erased since it began."""
-    elsewhere = counted_elsewhere.get()
-    return any((elsewhere(mark) or notes.note(mark).count) != count for notes, mark, count in _acting.get())
+    shared = counted_elsewhere.get()
+    return any((shared(mark) or notes.note(mark).count) != count for notes, mark, count in _acting.get())
 
 
 def current_mark() -> str:

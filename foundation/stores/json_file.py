@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,17 +28,14 @@ class JsonFile(Generic[T]):
     """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`, and
     for one tick after that, since a second change within a tick of the file system's clock would not show.
 
-    `parse` may raise ValueError, TypeError or KeyError for invalid content. With `shared`, a `shared_records.SharedFiles`, it is a copy
-    of what all replicas have.
+    `parse` may raise ValueError, TypeError or KeyError for invalid content.
     """
 
-    def __init__(self, path: Path, parse: Callable[[Any], T], shared: Any = None) -> None:
-        self.path, self._shared = path, shared
+    def __init__(self, path: Path, parse: Callable[[Any], T]) -> None:
+        self.path = path
         self._parse = parse
         self._seen: tuple[int, int, int] | None = None
         self._content: T | None = None
-        if shared:
-            shared.follow(self)
 
     def load(self) -> T | None:
         """Return the content; `None` where there is no file. Raises Unreadable: the file cannot be read, or its content
@@ -59,19 +56,9 @@ class JsonFile(Generic[T]):
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Lock the file against other writers, also in other processes and replicas; read, change and write inside. Raises
-        StorageFull, StoreUnavailable: the lock file cannot be created, or the replicas' database is down.
+        """Lock the file against other writers, also in other processes; read, change and write inside. Raises
+        StorageFull, StoreUnavailable: the lock file cannot be created.
         """
-        with self._lock(), self._shared.exclusive(self) if self._shared else nullcontext():
-            yield
-
-    def update(self) -> None:
-        """Copy what another replica wrote. Raises as `exclusive`."""
-        with self._lock():
-            self._shared.update(self)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
         with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
@@ -91,14 +78,7 @@ class JsonFile(Generic[T]):
         Raises StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the
         folder cannot be written.
         """
-        text = json.dumps(content, indent=1)
-        if self._shared:  # first, for it may refuse
-            self._shared.write(self.path.name, text)
-        self.copy(text, size=size)
-
-    def copy(self, text: str, *, size: int = 0) -> None:
-        """Replace the file by JSON that another replica wrote. Raises as `write`."""
-        padded = text.encode().ljust(size)
+        padded = json.dumps(content, indent=1).encode().ljust(size)
         try:
             with translate_errors(self.path):
                 self._replace(padded)

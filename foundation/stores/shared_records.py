@@ -5,12 +5,14 @@ One transaction at a time writes to a store, among all replicas, so that what ho
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,9 +20,9 @@ from typing import Any, cast
 from foundation.errors import StoreUnavailable
 from foundation.settings import RecordsSettings
 from foundation.stores import erasures
-from foundation.stores.json_file import JsonFile
+from foundation.stores.json_file import JsonFile, T
 from foundation.stores.postgres import Postgres, PostgresOptions
-from foundation.stores.sqlite_file import Database, Open, SqliteStore
+from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 
 # Tables and functions beside those of a store: files that all replicas share, and what SQLite has and PostgreSQL has not
 FILES = SqliteStore(name="files of replicas", file="", stays="as the files say")
@@ -54,19 +56,82 @@ TYPES = (
 FIELD = r"""((replace(\1, '\\u0000', '\\ufffd')::json ->> '\2') COLLATE "C")"""
 
 
-class SharedTables(Database):
-    """The tables of one store."""
+class SharedRecords:
+    """What replicas share: tables of stores, small JSON files, and claims, which the server ends with a killed process."""
 
-    def __init__(self, settings: RecordsSettings, path: Path, store: SqliteStore, **_: Any) -> None:  # noqa: ARG002
-        """`path` is of the file that the store would have otherwise. Raises StoreUnavailable: the server refuses the connection."""
+    def __init__(self, settings: RecordsSettings) -> None:
+        self._options = PostgresOptions(dsn=settings.dsn, namespace=settings.namespace, connections=5)
+        self._closed = threading.Event()
+        self._claiming, self._claims, self._holder = threading.Lock(), set[str](), cast("Any", None)
+
+    def __call__(self, path: Path, store: SqliteStore, **_: Any) -> SharedTables:
+        """Open a store's tables; `path` is of the file that it would have otherwise. Raises StoreUnavailable: the server refuses."""
+        return SharedTables(path, self._options, store)
+
+    def json_file(self, path: Path, parse: Callable[[Any], T]) -> SharedJson[T]:
+        """Open a file, and copy what other replicas write into it, now and until `close`. Raises StoreUnavailable."""
+        file = SharedJson(path, parse, self)
+        file.update()
+
+        def look() -> None:
+            while not self._closed.wait(LOOK_S):
+                with suppress(StoreUnavailable, OSError):  # the pool has said so in the log, or who reads the copy will
+                    file.update()
+
+        threading.Thread(target=look, daemon=True).start()
+        return file
+
+    @cached_property
+    def notes(self) -> SharedTables:
+        return self(Path(), FILES)
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Hold a name; yield whether it was free. One connection holds all of a process, and none when killed. Raises StoreUnavailable."""
+        database = self.notes.database
+        with database.translate_errors():
+            spare = database.pool.getconn()  # before the lock: all wait at once for a server that is down
+            with self._claiming:
+                try:
+                    if self._holder is None or not self._ask("pg_backend_pid()"):
+                        self._holder, spare = spare, self._holder
+                    free = name not in self._claims and self._ask("pg_try_advisory_lock({0})", name)
+                    self._claims |= {name} if free else set()
+                finally:
+                    if spare:
+                        database.pool.putconn(spare)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._claiming:
+                    self._claims.discard(name)
+                    self._ask("pg_advisory_unlock({0})", name)
+
+    def _ask(self, what: str, *name: str) -> bool:
+        with suppress(StoreUnavailable), self.notes.database.translate_errors(), self._holder.transaction():
+            query = f"SELECT {what.format('hashtextextended(current_schema() || %s, 0)')}"
+            return bool(self._holder.execute(query.encode(), name).fetchone()[0])
+        return False
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._holder:
+            self._holder.close()
+        self.notes.close()
+
+
+class SharedTables(SqliteFile):
+    """The tables of one store, with the interface of a file."""
+
+    def __init__(self, path: Path, options: PostgresOptions, store: SqliteStore) -> None:
         import psycopg
 
-        self._store, schema = store, store.schema
-        self._claiming, self._claims, self._holder = threading.Lock(), set[str](), cast("Any", None)
+        self._path, self._store, schema = path, store, store.schema
         for words, theirs in TYPES:
             schema = re.sub(words, theirs, schema)
-        self._database = Postgres(
-            PostgresOptions(dsn=settings.dsn, namespace=settings.namespace, connections=5),
+        self.database = Postgres(
+            options,
             lambda connection: connection.execute((SHARED + schema).encode()),
             store,
             idle=0,  # and few, for the writers of a store wait for each other anyway
@@ -92,98 +157,64 @@ class SharedTables(Database):
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection to read, beside a writer. Raises StoreUnavailable."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             taking = SimpleNamespace(execute=lambda sql, values=(): connection.execute(translate(sql), values))
             yield cast("sqlite3.Connection", taking)
 
-    @contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
-        """Hold a name, as `Database`. One connection holds all of a process, for requests may be many; killed, it holds none."""
-        with self._database.translate_errors():
-            spare = self._database.pool.getconn()  # before the lock: all wait at once for a server that is down
-            with self._claiming:
-                try:
-                    if self._holder is None or not self._ask("pg_backend_pid()"):
-                        self._holder, spare = spare, self._holder
-                    free = name not in self._claims and self._ask("pg_try_advisory_lock({0})", name)
-                    self._claims |= {name} if free else set()
-                finally:
-                    if spare:
-                        self._database.pool.putconn(spare)
-        try:
-            yield free
-        finally:
-            if free:
-                with self._claiming:
-                    self._claims.discard(name)
-                    self._ask("pg_advisory_unlock({0})", name)
-
-    def _ask(self, what: str, *name: str) -> bool:
-        with suppress(StoreUnavailable), self._database.translate_errors(), self._holder.transaction():
-            query = f"SELECT {what.format('hashtextextended(current_schema() || %s, 0)')}"
-            return bool(self._holder.execute(query.encode(), name).fetchone()[0])
-        return False
+    def compact(self) -> None:
+        """Do nothing: PostgreSQL clears deleted rows away by itself."""
 
     def close(self) -> None:
-        if self._holder:
-            self._holder.close()
-        self._database.close()
+        self.database.close()
 
 
-class SharedFiles:
-    """JSON files whose truth is a row of the database: stops and erasures. The file in a data folder is a copy, which processes read."""
+class SharedJson(JsonFile[T]):
+    """A JSON file whose truth is a row: the file is a copy, which processes read."""
 
-    def __init__(self, records: Open) -> None:
-        self._tables, self._closed = records(Path(), FILES), threading.Event()
+    def __init__(self, path: Path, parse: Callable[[Any], T], records: SharedRecords) -> None:
+        super().__init__(path, parse)
+        self._records = records
 
     @contextmanager
-    def exclusive(self, file: JsonFile[Any]) -> Iterator[None]:
-        """Hold the file against writers of all replicas, and bring the copy up to date. Raises StoreUnavailable."""
-        while True:
-            with self._tables.claim(file.path.name) as free:
-                if free:
-                    self.update(file)
-                    yield
-                    return
-            self._closed.wait(LOOK_S / 5)
+    def exclusive(self) -> Iterator[None]:
+        """Lock the file against writers of all replicas. Raises StoreUnavailable, beside what `JsonFile.exclusive` raises."""
+        with super().exclusive():
+            while True:
+                with self._records.claim(self.path.name) as free:
+                    if free:
+                        self._copy()
+                        yield
+                        return
+                time.sleep(LOOK_S / 5)
 
-    def update(self, file: JsonFile[Any]) -> None:
+    def update(self) -> None:
         """Copy what another replica wrote. Raises StoreUnavailable, StorageFull: the copy is as it was."""
+        with super().exclusive():
+            self._copy()
+
+    def _copy(self) -> None:
         query = "SELECT body FROM files WHERE name = ?"
-        row = self._tables.read_now(lambda connection: connection.execute(query, (file.path.name,)).fetchone())
-        if row and (not file.path.exists() or file.path.read_bytes().rstrip() != row["body"].encode()):
-            file.copy(row["body"], size=file.path.stat().st_size if file.path.exists() else 0)
+        row = self._records.notes.read_now(lambda connection: connection.execute(query, (self.path.name,)).fetchone())
+        if row and (not self.path.exists() or self.path.read_bytes().rstrip() != row["body"].encode()):
+            super().write(json.loads(row["body"]), size=self.path.stat().st_size if self.path.exists() else 0)
 
-    def follow(self, file: JsonFile[Any]) -> None:
-        """Copy what other replicas write, now and until `close`. Raises as `update`."""
-
-        def look() -> None:
-            while not self._closed.wait(LOOK_S):
-                with suppress(StoreUnavailable, OSError):  # the pool has said so in the log, or who reads the copy will
-                    file.update()
-
-        file.update()
-        threading.Thread(target=look, daemon=True).start()
-
-    def close(self) -> None:
-        self._closed.set()
-        self._tables.close()
-
-    def write(self, name: str, text: str) -> None:
-        """Write what `exclusive` allows to. Raises StoreUnavailable: nothing was written."""
+    def write(self, content: Any, *, size: int = 0) -> None:
+        """Write the row and then the copy, inside of `exclusive`. Raises StoreUnavailable: nothing was written."""
         insert = "INSERT INTO files VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
-        self._tables.run_now(lambda connection: connection.execute(insert, (name, text)))
+        row = (self.path.name, json.dumps(content, indent=1))
+        self._records.notes.run_now(lambda connection: connection.execute(insert, row))
+        super().write(content, size=size)
 
 
 @cache
 def translate(sql: str) -> bytes:
     """Translate a statement of SQLite's SQL."""
     sql = re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%").replace("?", "%s"))
+    sql = re.sub(r"INSERT OR IGNORE (.*)", r"INSERT \1 ON CONFLICT DO NOTHING", sql)
     return re.sub(r"(\w+) ->> '\$\.(\w+)'", FIELD, sql).encode()
 
 
-def _rows_by_name(cursor: Any) -> Any:
-    # as sqlite3.Row: by position, by name, and as a mapping
+def _rows_by_name(cursor: Any) -> Any:  # as sqlite3.Row: by position, by name, and as a mapping
     names = [column.name for column in cursor.description or ()]
 
     class Row(tuple[Any, ...]):

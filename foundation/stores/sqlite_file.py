@@ -9,10 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from foundation.errors import InvalidRequest, StoreUnavailable
 from foundation.stores import erasures
@@ -26,6 +26,7 @@ BUSY_TIMEOUT_S = 5.0
 TRUNCATE_S = 30.0
 
 EraseRows = Callable[[sqlite3.Connection, Person], int]
+Open = Callable[..., "SqliteFile"]  # opens a store's tables by their path: in that file, or in what replicas share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +46,16 @@ class SqliteStore(Store):
             object.__setattr__(self, "erase", self.erase_now)
         super().__post_init__()
 
-    def erase_now(self, data_dir: Path, person: Person) -> int:
+    def erase_now(self, data_dir: Path, person: Person, records: Any = None) -> int:
         """Erase a person from the file's rows, free space and write-ahead log, even while others have it open. Raises
         StoreUnavailable: the file cannot be written, or a reader does not release the log.
         """
         path = data_dir / self.file
-        return self.erase_from(SqliteFile(path, self), person) if path.exists() else 0
-
-    def erase_from(self, opened: Database, person: Person) -> int:
-        """Erase a person from the tables, close them, and return the number of changed rows. Raises as `erase_now`."""
-        with closing(opened) as tables:
-            count = tables.run_now(lambda connection: self.erase_rows(connection, person), of_nobody=True)  # type: ignore[misc]
-            tables.compact()
+        if self.erase_rows is None or not (records or path.exists()):
+            return 0
+        with closing((records or SqliteFile)(path, self)) as file:
+            count = file.run_now(lambda connection: self.erase_rows(connection, person), of_nobody=True)  # type: ignore[misc]
+            file.compact()
         return count
 
     def compact_now(self, data_dir: Path) -> None:
@@ -98,42 +97,11 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
-class Database(Protocol):
-    """The tables of one store: a SQLite file, or in PostgreSQL for all replicas. Both take SQLite's SQL, thread-safe. `run` works
-    in a thread, so that the database never blocks the event loop.
-    """
-
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        return await asyncio.to_thread(self.run_now, work, of_nobody=of_nobody)
-
-    def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
-        """Do `work` in one `transaction`, on the caller's thread; `run` does it in another."""
-        with self.transaction(of_nobody=of_nobody) as connection:
-            return work(connection)
-
-    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work`, which only reads, beside a writer: `reading`."""
-        with self.reading() as connection:
-            return work(connection)
-
-    def transaction(self, *, of_nobody: bool = False) -> AbstractContextManager[sqlite3.Connection]: ...
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]: ...
-    def compact(self) -> None: ...
-    def close(self) -> None: ...
-
-    @contextmanager
-    def claim(self, name: str) -> Iterator[bool]:  # noqa: ARG002
-        """Hold a name for the block; yield whether no other replica holds it. Processes on one file do not ask."""
-        yield True
-
-
-# Opens a store's tables by the path of its file and its declaration
-Open = Callable[..., Database]
-
-
-class SqliteFile(Database):
+class SqliteFile:
     """A SQLite file with one writing connection, and as many reading ones as needed at once. Each write is one
-    immediate transaction, on the disk once committed.
+    immediate transaction, on the disk once committed. Thread-safe.
+
+    `run` works in a thread, so that the disk never blocks the event loop, and the file is bound to no loop.
     """
 
     def __init__(
@@ -156,6 +124,19 @@ class SqliteFile(Database):
         self._closed = False
         with self.translate_errors():
             self._writer = self._connect()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
+        return await asyncio.to_thread(self.run_now, work, of_nobody=of_nobody)
+
+    def run_now(self, work: Callable[[sqlite3.Connection], T], *, of_nobody: bool = False) -> T:
+        """Do `work` in one `transaction`, on the caller's thread; `run` does it in another."""
+        with self.transaction(of_nobody=of_nobody) as connection:
+            return work(connection)
+
+    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work`, which only reads, beside a writer: `reading`."""
+        with self.reading() as connection:
+            return work(connection)
 
     @contextmanager
     def transaction(self, *, of_nobody: bool = False) -> Iterator[sqlite3.Connection]:

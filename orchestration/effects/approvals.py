@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +55,7 @@ class SqliteApprovals:
     async def request(self, approval: Approval) -> Approval:
         """Store an approval, or return the stored one of the same call. Raises Conflict: its id belongs to another tenant."""
         row = (approval.approval_id, approval.tenant, approval.status, approval.model_dump_json())
-        insert = "INSERT INTO approvals VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        await self._file.run(lambda connection: connection.execute(insert, row))
+        await self._file.run(lambda c: c.execute("INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?)", row))
         stored = await self.get(approval.approval_id, approval.tenant)
         if stored is None:
             raise Conflict(f"Approval {approval.approval_id} belongs to another tenant.")
@@ -121,18 +118,6 @@ class SqliteApprovals:
         if settled.status == "expired":
             raise expired_error(settled)
         return settled
-
-    @asynccontextmanager
-    async def claim(self, thread_id: str) -> AsyncIterator[None]:
-        """Keep other replicas from continuing a conversation. Raises Conflict: one is at it."""
-        claim = self._file.claim(thread_id)
-        free = await asyncio.to_thread(claim.__enter__)
-        try:
-            if not free:
-                raise Conflict("Another server has decided this and is carrying it out. Wait for its answer.")
-            yield
-        finally:
-            await asyncio.to_thread(claim.__exit__, None, None, None)
 
     def erase(self, tenant: str, subject: str) -> int:
         """Delete the approvals that one person requested, as for an erasure, and return the number of changed rows."""

@@ -62,7 +62,7 @@ class SqliteEffects:
 
         def claim(connection: sqlite3.Connection) -> sqlite3.Row | None:
             inserted = connection.execute(
-                "INSERT INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT OR IGNORE INTO effects (key, tool, arguments_hash, tenant, subject) VALUES (?, ?, ?, ?, ?)",
                 (key, tool, arguments_hash, principal.tenant, principal.subject),
             )
             if inserted.rowcount:

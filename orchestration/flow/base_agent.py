@@ -87,15 +87,13 @@ class DurableAgent(ABC):
     async def resume(self, decision: Decision, principal: Principal) -> AsyncGenerator[Event, None]:
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
         with self._claim_thread(approval.thread_id):
-            async with self._parts.executor.approvals.claim(approval.thread_id):
-                approval = await self._parts.executor.may_decide(decision.approval_id, principal)  # as it is by now
-                thread = await self._load_thread(approval.thread_id)
-                await self._take_decision(decision, approval, thread, principal)
-                begin: Begin = "decided" if thread.waits else "cut off"
-                # the run goes on under the rights of its owner: the approver only decides
-                async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
-                    async for event in events:
-                        yield event
+            thread = await self._load_thread(approval.thread_id)
+            await self._take_decision(decision, approval, thread, principal)
+            begin: Begin = "decided" if thread.waits else "cut off"
+            # the run goes on under the rights of its owner: the approver only decides
+            async with aclosing(self._events(begin, thread.state, owner_of(thread.state), None)) as events:
+                async for event in events:
+                    yield event
 
     def _thread_of(self, request: AnswerRequest) -> str | None:
         return request.thread_id

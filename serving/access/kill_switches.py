@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from foundation.components import Context
 from foundation.errors import Stopped, StorageFull, StoreUnavailable
@@ -34,8 +34,8 @@ UNRECORDED = (
 NOBODY = "-"
 
 
-def open_stops(context: Context, shared: Any = None) -> Stops:
-    stops = Stops(context.data_dir / "stops.json", context.clock, shared)
+def open_stops(context: Context) -> Stops:
+    stops = Stops(context.data_dir / "stops.json", context.clock, context.records)
     stops.reserve()
     return stops
 
@@ -50,11 +50,7 @@ async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     recorded = await settle(stops, audit)
     if error := stops.unwritten:
         full = isinstance(error, StorageFull)
-        advice = (
-            "Free some space on the disk"
-            if full
-            else "Make the data folder writable for the server, or its database reachable"
-        )
+        advice = "Free some space on the disk" if full else "Make the data folder writable for the server"
         raise type(error)(str(error), public=IN_MEMORY.format(advice=advice))
     return [] if recorded else [UNRECORDED]
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,7 +19,7 @@ from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound
 from foundation.settings import RecordsSettings
 from foundation.stores.erasures import Erasures
 from foundation.stores.registry import Person
-from foundation.stores.shared_records import SharedTables
+from foundation.stores.shared_records import SharedRecords
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from observability.stores import costs, outcomes
 from observability.stores.costs import CostLedger
@@ -53,7 +52,7 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return SqliteFile
     chosen = services.options("postgres", tmp_path)
     settings = RecordsSettings(use="postgres", dsn=SecretStr(chosen["dsn"]), namespace=chosen["namespace"])
-    return partial(SharedTables, settings)
+    return SharedRecords(settings)
 
 
 @pytest.fixture
@@ -68,7 +67,8 @@ def open_(records: Open, tmp_path: Path) -> Iterator[Opening]:
 
 
 def erase(records: Open, store: SqliteStore, path: Path) -> int:
-    return store.erase_from(records(path, store), ZOE)
+    with closing(records(path, store)) as tables:
+        return int(tables.run_now(lambda connection: store.erase_rows(connection, ZOE)))  # type: ignore[misc]
 
 
 def approval(number: int, **changes: Any) -> Approval:

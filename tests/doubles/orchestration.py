@@ -271,6 +271,7 @@ class World:
     spending: Any = None
     agents: str = "graph"
     announce: Callable[[Approval], None] = field(default=lambda _: None)
+    wrap: Callable[[Agent], Agent] = field(default=lambda agent: agent)
 
     def __post_init__(self) -> None:
         records, options = self.shared or (SqliteFile, {})
@@ -327,12 +328,14 @@ class World:
         use, self.planner = use or self.agents, planner or self.planner
         parts = replace(self.parts(), chat=as_strong(self.chat)) if use == "tool_calling" else self.parts()
         agent: Agent = load("orchestration.agent", Part(use=use, **options), parts, expected=Agent)
-        return agent
+        return self.wrap(agent)
 
     def close(self) -> None:
         for part in (self.approvals, self.effects, self.audit, self.saver):
             if hasattr(part, "close"):
                 part.close()
+        if self.shared:
+            self.shared[0].close()
 
 
 IN_EXAMPLES = [

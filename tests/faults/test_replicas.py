@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from foundation.errors import Conflict, Forbidden, Gone, NotFound, PersonErased,
 from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings, RecordsSettings
 from foundation.stores.erasures import Erasures
-from foundation.stores.shared_records import SharedFiles, SharedTables
-from foundation.stores.sqlite_file import Open
+from foundation.stores.shared_records import SharedRecords, SharedTables
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
-from orchestration.effects import approvals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
+from orchestration.run.claiming import ClaimingAgent
 from serving.cli.doctor import check_records
 from serving.cli.govern import erasure
 from serving.settings import Settings
@@ -53,10 +52,8 @@ def shared(tmp_path: Path) -> dict[str, Any]:
     return services.options("postgres", tmp_path)
 
 
-def records_in(shared: dict[str, Any]) -> Open:
-    return partial(
-        SharedTables, RecordsSettings(use="postgres", dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"])
-    )
+def records_in(shared: dict[str, Any]) -> SharedRecords:
+    return SharedRecords(RecordsSettings(use="postgres", dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"]))
 
 
 @pytest.fixture
@@ -68,6 +65,7 @@ def replica_of(tmp_path: Path, shared: dict[str, Any], request: pytest.FixtureRe
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         opened.append(World(folder, checkpoints="postgres", shared=(records_in(shared), shared), agents=agent))
+        opened[-1].wrap = lambda inner, world=opened[-1]: ClaimingAgent(inner, world.approvals, world.shared[0])
         return opened[-1]
 
     yield open_one
@@ -87,7 +85,7 @@ async def go_on(world: World, decision: Decision) -> Answer:
             try:
                 return await resume(world.agent(), decision, DESK_LEAD)
             except Conflict as error:
-                if "Another server" not in str(error):
+                if "being carried out" not in str(error):
                     raise
 
 
@@ -137,15 +135,15 @@ async def test_who_read_an_approval_before_it_was_decided_elsewhere_hears_that_i
 ) -> None:
     here, there = replica_of("here"), replica_of("there")
     waiting = await answer(here.agent(), SEND, NORTH)
-    claim = there.approvals.claim
+    get = there.approvals.get
 
-    @asynccontextmanager
-    async def claim_late(thread_id: str) -> AsyncIterator[None]:
+    async def read_early(approval_id: str, tenant: str) -> Approval | None:
+        stored = await get(approval_id, tenant)
+        monkeypatch.setattr(there.approvals, "get", get)
         await resume(here.agent(), decision_on(waiting), LEAD)
-        async with claim(thread_id):
-            yield
+        return stored
 
-    monkeypatch.setattr(there.approvals, "claim", claim_late)
+    monkeypatch.setattr(there.approvals, "get", read_early)
     with pytest.raises(Conflict, match="was approved by"):
         await resume(there.agent(), decision_on(waiting), LEAD)
     assert (len(here.depot.sent), len(there.depot.sent)) == (1, 0)
@@ -208,7 +206,7 @@ async def test_an_effect_of_unknown_fate_is_not_tried_again_by_another_replica(
 
 
 def test_a_stop_on_one_replica_stops_all_and_is_lifted_on_any(shared: dict[str, Any], tmp_path: Path) -> None:
-    with closing(SharedFiles(records_in(shared))) as files, closing(SharedFiles(records_in(shared))) as others:
+    with closing(records_in(shared)) as files, closing(records_in(shared)) as others:
         here = Stops(tmp_path / "here" / "stops.json", SystemClock(), files)
         there = Stops(tmp_path / "there" / "stops.json", SystemClock(), others)
         here.add("effects", by="ops", why="a leak")
@@ -229,12 +227,12 @@ def test_a_stop_on_one_replica_stops_all_and_is_lifted_on_any(shared: dict[str, 
 def test_a_stop_beside_a_database_that_is_down_holds_where_it_was_made_and_is_told_later(
     shared: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(SharedFiles(records_in(shared))) as files:
+    with closing(records_in(shared)) as files:
         here = Stops(tmp_path / "here" / "stops.json", SystemClock(), files)
         with monkeypatch.context() as down:
             refused = StoreUnavailable("The PostgreSQL database is down.")
-            for name in ("claim", "reading", "transaction"):
-                down.setattr(SharedTables, name, Mock(side_effect=refused))
+            for place, name in ((SharedRecords, "claim"), (SharedTables, "reading"), (SharedTables, "transaction")):
+                down.setattr(place, name, Mock(side_effect=refused))
             here.add("all", by="ops", why="a leak")
             assert here.unwritten is refused
             with pytest.raises(Stopped, match="a leak"):
@@ -255,20 +253,21 @@ def wait_until(seen: Callable[[], bool]) -> None:
 
 
 def test_a_claim_is_of_one_replica_and_ends_with_its_connection(shared: dict[str, Any]) -> None:
-    here, there = (records_in(shared)(Path(), approvals.STORE) for _ in range(2))
+    here, there = records_in(shared), records_in(shared)
     with here.claim("a") as mine, there.claim("a") as theirs, there.claim("b") as another:
         assert (mine, theirs, another) == (True, False, True)
-    with here.claim("a"):
-        with there.transaction() as connection:  # as a killed process or a restart of the server would
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
-            )
+    held = here.claim("a")
+    assert held.__enter__()
+    with there.notes.transaction() as connection:  # as a killed process or a restart of the server would
+        ends = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
+        connection.execute(ends)
 
-        def is_free() -> bool:
-            with there.claim("a") as free:
-                return free
+    def is_free() -> bool:
+        with there.claim("a") as free:
+            return free
 
-        wait_until(is_free)
+    wait_until(is_free)
+    held.__exit__(None, None, None)
     here.close()
     there.close()
 
@@ -313,14 +312,14 @@ async def test_who_is_erased_on_one_replica_is_gone_from_all_and_written_by_none
     assert "words of theirs" not in str(held)
     assert await there.approvals.pending("north") == []
     assert await there.effects.keys_of(NORTH) == []
-    with closing(SharedFiles(records_in(shared))) as files:
+    with closing(records_in(shared)) as files:
         Erasures.of(there.folder, files)
     with there_notes.acting_for(NORTH):
         assert await there.approvals.request(_approval_like(waiting))
 
 
 def test_an_erasure_that_was_cut_off_keeps_every_replica_from_beginning(shared: dict[str, Any], tmp_path: Path) -> None:
-    with closing(SharedFiles(records_in(shared))) as files:
+    with closing(records_in(shared)) as files:
         here, there = (Erasures(tmp_path / name / "erased.json", files) for name in ("here", "there"))
         with pytest.raises(KeyboardInterrupt), here.erasing(NORTH):
             raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import asyncio
 import html
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.opening import open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
-from serving.settings import Settings, context_of, shared_files
+from serving.settings import Settings, context_of
 
 CONVERSATIONS = "conversations"
 # Stores with persons that `[foundation.records]` can put into PostgreSQL
@@ -97,7 +97,9 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
     data = context.data_dir
     by = f"{user_name()}@terminal"
     # first of all, so that nothing about them is written meanwhile
-    with shared_files(context) as shared, Erasures.of(data, shared).erasing(principal) as before:
+    records: Any = context.records
+    shared = records is not SqliteFile
+    with closing(records) if shared else nullcontext(), Erasures.of(data, records).erasing(principal) as before:
         await asyncio.sleep(NOTICED_S if shared else 0)
         theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
         for key in theirs:
@@ -113,7 +115,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
         for store in stores:
             count = store.erase(data, person) if store.erase else 0
             if shared and isinstance(store, SqliteStore) and store.name in SHARED:
-                count += store.erase_from(context.records(data / store.file, store), person)
+                count += store.erase_now(data, person, records)
             rows.append(Erased(store.name, store.erased, count + threads * (store.name == CONVERSATIONS), store.stays))
         with closing(SqliteAudit(data / "audit.sqlite", clock)) as audit:
             reason = f"everything that was said by {principal.subject}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from foundation.clock import SystemClock
 from foundation.kill_switches import Stops, parse
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
-from serving.settings import context_of, shared_files
+from serving.settings import context_of
 
 if TYPE_CHECKING:
     from orchestration.effects.audit import SqliteAudit
@@ -30,15 +29,16 @@ def stop(
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
     from serving.access import kill_switches
 
-    (kind, name), by = parse(what), f"{user_name()}@terminal"
-    with _open(stack) as switches:
-        # before the audit is opened, which a full disk can prevent
-        switches.add(kind, name, by=by, why=why)
-        if error := switches.unwritten:
-            raise type(error)(f"Nothing was stopped. {error}")
-        with _audit(stack) as audit:
-            for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, why=why)):
-                terminal.show_note(sentence)
+    switches, (kind, name) = _open(stack), parse(what)
+    # before the audit is opened, which a full disk can prevent
+    switches.add(kind, name, by=f"{user_name()}@terminal", why=why)
+    if error := switches.unwritten:
+        raise type(error)(f"Nothing was stopped. {error}")
+    with _audit(stack) as audit:
+        for sentence in asyncio.run(
+            kill_switches.stop(switches, audit, kind, name, by=f"{user_name()}@terminal", why=why)
+        ):
+            terminal.show_note(sentence)
     stops(stack=stack)
 
 
@@ -46,8 +46,8 @@ def lift(what: Annotated[str, typer.Argument(help="As it was stopped.")], stack:
     """Let work again what was stopped."""
     from serving.access import kill_switches
 
-    named = parse(what)
-    with _open(stack) as switches, _audit(stack) as audit:
+    switches, named = _open(stack), parse(what)
+    with _audit(stack) as audit:
         asyncio.run(kill_switches.lift(switches, audit, *named, by=f"{user_name()}@terminal"))
     stops(stack=stack)
 
@@ -64,11 +64,9 @@ def stops(json: Json = None, stack: Stack = STACK) -> None:
         terminal.show("Nothing is stopped.")
 
 
-@contextmanager
-def _open(stack: Path) -> Iterator[Stops]:
+def _open(stack: Path) -> Stops:
     context = context_of(load_stack(stack).settings)
-    with shared_files(context) as shared:
-        yield Stops(context.data_dir / "stops.json", SystemClock(), shared)
+    return Stops(context.data_dir / "stops.json", SystemClock(), context.records)
 
 
 def _audit(stack: Path) -> closing[SqliteAudit]:
