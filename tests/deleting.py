@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ALL = "all"
 OPTIONAL: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
 del OPTIONAL["setup"]  # it fetches the weights, without which nothing that is left could be tested on a fresh machine
-TOOLS = '[[orchestration.tools]]\nuse = "examples.support_desk.tools:build"\n\n'
+EXAMPLE = OPTIONAL["example"]["paths"][0] if "example" in OPTIONAL else "examples"
+TOOLS = f'[[orchestration.tools]]\nuse = "{EXAMPLE.replace("/", ".")}.tools:build"\n\n'
 
 
 def goes(name: str) -> list[str]:
@@ -37,7 +38,7 @@ def main() -> None:
         else:
             path.unlink(missing_ok=True)
     stack = ROOT / "stack.toml"
-    if not (ROOT / "examples" / "support_desk").exists():
+    if not (ROOT / EXAMPLE).exists():
         stack.write_text(stack.read_text(encoding="utf-8").replace(TOOLS, ""), encoding="utf-8")
 
 

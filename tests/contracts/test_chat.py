@@ -24,10 +24,11 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, SecretStr
 
 from foundation.clock import SystemClock
-from foundation.components import Context, is_there, load
+from foundation.components import Context, load
 from foundation.errors import (
     ComponentError,
     InvalidRequest,
+    MissingDependency,
     UpstreamDown,
     UpstreamLimited,
     UpstreamMalformed,
@@ -45,8 +46,19 @@ from tests.doubles.provider import Behaviour, FaultyProvider, calls, garbage, ha
 from tests.doubles.vendors import says
 
 PROMPT: list[BaseMessage] = [SystemMessage("You are brief."), HumanMessage("Say hello.")]
-# a project without retries tries once by itself, and refuses the setting
-QUICK = ResilienceSettings(timeout_s=200, **({"attempts": 1} if is_there("models.resilience.attempts") else {}))
+
+
+def quick() -> ResilienceSettings:
+    """One try. A project without retries tries once by itself, and refuses the setting."""
+    once = ResilienceSettings(attempts=1, timeout_s=200)
+    try:
+        resilient(ScriptedChat(), (), once, SystemClock())
+    except MissingDependency:
+        return ResilienceSettings(timeout_s=200)
+    return once
+
+
+QUICK = quick()
 
 
 @tool
