@@ -24,8 +24,8 @@ log = logging.getLogger("sixply.serving")
 
 AGAIN_S = 1.0
 IN_MEMORY = (
-    "It is in force in the process that answered, and is written as soon as the disk takes it. Until then no other process of this "
-    "data folder knows of it, and a restart forgets it. {advice}, then send it again."
+    "It is in force in the process that answered, and is written as soon as that can be done. Until then no other process knows of it, "
+    "and a restart forgets it. {advice}, then send it again."
 )
 UNRECORDED = (
     "It is in force, in every process. The audit could not be written; its record follows as soon as it can be."

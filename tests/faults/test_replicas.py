@@ -28,7 +28,7 @@ from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
 from orchestration.run.claiming import ClaimingAgent
 from serving.cli.doctor import check_records
-from serving.cli.govern import erasure
+from serving.cli.govern import erasure, switches
 from serving.settings import Settings
 from tests import services
 from tests.doubles.effects_child import CUSTOMER, QUESTION, replica
@@ -243,6 +243,15 @@ def test_a_stop_beside_a_database_that_is_down_holds_where_it_was_made_and_is_to
         assert here.write_pending()
         there = Stops(tmp_path / "there" / "stops.json", SystemClock(), files)
         assert [stop.why for stop in there.list()] == ["a leak"]
+
+
+def test_the_command_to_stop_says_what_still_works_while_the_database_is_down(tmp_path: Path) -> None:
+    stack = tmp_path / "stack.toml"
+    records = '[foundation.records]\nuse = "postgres"\ndsn = "host=/nowhere user=sixply"'
+    stack.write_text(f'[foundation]\ndata_dir = "{tmp_path}/var"\n{records}\n', encoding="utf-8")
+    with pytest.raises(StoreUnavailable, match=r"^Nothing was stopped\..* PUT /v1/stops/effects "):
+        switches.stop("effects", why="a leak", stack=stack)
+    assert not (tmp_path / "var" / "stops.json").exists()
 
 
 def wait_until(seen: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation.clock import SystemClock
+from foundation.errors import StoreUnavailable
 from foundation.kill_switches import Stops, parse
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, load_stack, user_name
@@ -29,15 +30,18 @@ def stop(
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""
     from serving.access import kill_switches
 
-    switches, (kind, name) = _open(stack), parse(what)
-    # before the audit is opened, which a full disk can prevent
-    switches.add(kind, name, by=f"{user_name()}@terminal", why=why)
-    if error := switches.unwritten:
-        raise type(error)(f"Nothing was stopped. {error}")
+    (kind, name), by = parse(what), f"{user_name()}@terminal"
+    try:
+        switches = _open(stack)
+        # before the audit is opened, which a full disk can prevent
+        switches.add(kind, name, by=by, why=why)
+        if switches.unwritten:
+            raise switches.unwritten
+    except StoreUnavailable as error:
+        message = f"Nothing was stopped. {error} Meanwhile PUT /v1/stops/{what} stops the process that answers it."
+        raise type(error)(message) from error
     with _audit(stack) as audit:
-        for sentence in asyncio.run(
-            kill_switches.stop(switches, audit, kind, name, by=f"{user_name()}@terminal", why=why)
-        ):
+        for sentence in asyncio.run(kill_switches.stop(switches, audit, kind, name, by=by, why=why)):
             terminal.show_note(sentence)
     stops(stack=stack)
 
