@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ALL = "all"
 OPTIONAL: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "optional.toml").read_text(encoding="utf-8"))
-del OPTIONAL["setup"]  # it fetches the weights, without which nothing that is left could be tested on a fresh machine
+OPTIONAL.pop(
+    "setup", None
+)  # it fetches the weights, without which nothing that is left could be tested on a fresh machine
 EXAMPLE = OPTIONAL["example"]["paths"][0] if "example" in OPTIONAL else "examples"
 TOOLS = f'[[orchestration.tools]]\nuse = "{EXAMPLE.replace("/", ".")}.tools:build"\n\n'
 
@@ -19,7 +21,7 @@ TOOLS = f'[[orchestration.tools]]\nuse = "{EXAMPLE.replace("/", ".")}.tools:buil
 def goes(name: str) -> list[str]:
     """The paths that go: the lab first, then what needs the part, then the part itself."""
     needing = [other for other, part in OPTIONAL.items() if name in part.get("needs", [])]
-    sections = OPTIONAL if name == ALL else ["lab", *needing, name]
+    sections = OPTIONAL if name == ALL else [*(["lab"] if "lab" in OPTIONAL else []), *needing, name]
     return list(
         dict.fromkeys(
             path for section in sections for path in [*OPTIONAL[section]["paths"], *OPTIONAL[section]["tests"]]
