@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from foundation.errors import ComponentError, InvalidRequest, SixplyError
+from foundation.errors import ComponentError, Gone, InvalidRequest, SixplyError
 from foundation.types import Principal
 from orchestration.actions import Decision
 from orchestration.contract import Agent
@@ -72,7 +72,7 @@ def error_event(error: SixplyError) -> Event:
 
 def error_of(event: Event) -> SixplyError:
     """Return the error behind an `error` event, of the class with its code."""
-    kinds: list[type[SixplyError]] = [ComponentError, InvalidRequest]
+    kinds: list[type[SixplyError]] = [ComponentError, InvalidRequest, Gone]
     for kind in kinds:  # it grows by those below each
         kinds += kind.__subclasses__()
     error_class = next((kind for kind in kinds if kind.code == event.code), ComponentError)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from foundation.errors import ComponentError, StoreUnavailable, UpstreamLimited
+from foundation.errors import ComponentError, PersonErased, StoreUnavailable, UpstreamLimited
 from orchestration.events import Event
 from orchestration.run.answering import error_of, stream_from
 
@@ -78,4 +78,5 @@ def test_an_error_event_becomes_the_error_of_its_code() -> None:
     error = error_of(event)
     assert isinstance(error, UpstreamLimited)
     assert (str(error), error.retry_after_s) == ("slow down", 3)
+    assert type(error_of(Event(kind="error", code="erased", message="gone"))) is PersonErased
     assert type(error_of(Event(kind="error", code="never_heard_of", message="odd"))) is ComponentError
