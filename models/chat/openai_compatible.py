@@ -119,13 +119,16 @@ class OpenAICompatibleChat(ChatOpenAI):
         chunk["choices"] = [choice for choice in chunk.get("choices") or () if not choice.get("index")]
         thoughts = None
         for choice in chunk["choices"]:
-            # some servers leave out what LangChain looks up, or send all at once
-            delta = choice["delta"] = choice.get("delta") or choice.get("message") or {}
+            # some servers leave out what LangChain looks up, or send all at once; beside deltas it is the same words again
+            delta = choice["delta"] = choice.get("message" if choice.get("delta") is None else "delta") or {}
             delta.pop("role", None)  # some name another one than the assistant's, of which LangChain makes no reply
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"
             thoughts = delta.get("reasoning_content") or delta.get("reasoning")
-            if older := delta.pop("function_call", None):  # the only call, of which LangChain makes none
+            older = delta.pop(
+                "function_call", None
+            )  # LangChain makes no call of it; some send it beside the newer shape
+            if older and not delta.get("tool_calls"):
                 delta["tool_calls"] = [{"index": 0, "function": older}]
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
@@ -142,8 +145,9 @@ class OpenAICompatibleChat(ChatOpenAI):
         for choice in getattr(response, "choices", None) or ():
             message = choice.message
             message.role, message.content = "assistant", message.content or message.refusal
-            if older := message.function_call:  # as in a stream
-                called = ChatCompletionMessageFunctionToolCall(id="", function=older.model_dump(), type="function")
+            older, message.function_call = message.function_call, None
+            if getattr(older, "name", None) and not message.tool_calls:  # as in a stream
+                called = ChatCompletionMessageFunctionToolCall.model_construct(id="", function=older, type="function")
                 message.tool_calls = [called]
             for function in filter(None, (getattr(call, "function", None) for call in message.tool_calls or ())):
                 if isinstance(function.arguments, dict):  # as some servers send them

@@ -29,8 +29,11 @@ LIMIT_REACHED = frozenset(
 ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason", "reason")
 FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety"})
 # How thoughts begin and end that a server leaves in the text of a reply; quoted, it is a text about thoughts
-THINKING = re.compile(r"\s*[<\[]think(?:ing)?[>\]]", re.IGNORECASE)
-THOUGHT = re.compile(r"(?<![`'\"])[<\[]/think(?:ing)?[>\]](?![`'\"])\s*", re.IGNORECASE)
+_BEGIN, _END = r"(?:(?i:<think(?:ing)?>)|\[THINK\])", r"(?<![`'\"])(?:(?i:</think(?:ing)?>)|\[/THINK\])"
+THINKING = re.compile(rf"\s*{_BEGIN}")
+_OPENED = re.compile(rf"({_END})(?![`'\"])\s*")
+# Without a beginning a tag within a sentence, in JSON or in markup is one that the answer speaks of
+_UNOPENED = re.compile(rf"(?<![`'\"]){_BEGIN}|({_END})(?![`'\"”’.,;:)\]<\\]|[ \t]+\S)\s*")
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
@@ -77,9 +80,14 @@ def metadata_of(generation: ChatGeneration) -> dict[str, Any]:
 
 def without_thoughts(text: str) -> str:
     """Return a reply's text without the thoughts at its head, whose beginning some chat templates write into the prompt."""
-    if end := THOUGHT.search(text):
-        return text[end.end() :]
-    return "" if THINKING.match(text) else text
+    end = end_of_thoughts(text)
+    return text[end:] if end or not THINKING.match(text) else ""
+
+
+def end_of_thoughts(text: str, start: int = 0) -> int:
+    """Return where the thoughts at the head of a text end, looking from `start` on; 0: nowhere."""
+    end = (_OPENED if THINKING.match(text) else _UNOPENED).search(text, start)
+    return end.end() if end and end[1] else 0
 
 
 def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
@@ -91,7 +99,7 @@ def join_chunks(chunks: Sequence[AIMessageChunk]) -> AIMessage:
         if isinstance(block, dict) and block.get("type") == "refusal":
             block |= {"type": "text", "text": block.get("refusal") or ""}
         if isinstance(block, dict) and block.get("type") == "text":
-            block["text"] = without_thoughts(block["text"])
+            block["text"] = without_thoughts(block.get("text") or "")
     if isinstance(message.content, str):
         message.content = without_thoughts(message.content)
     # LangChain strings together what a server says twice, such as "stop" and "stop"

@@ -1,5 +1,4 @@
 """The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph."""
-# LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
-from models.resilience.streams import THINKING, THOUGHT, metadata_of, stream_of, without_thoughts
+from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
 from orchestration.language.guard import addresses_in, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
@@ -32,9 +31,8 @@ THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", r
 
 
 class MeteredChatModel(ChatWrapper):
-    """`inner`, each call reserved, streamed and charged to the current run (`orchestration.run.run.current_run`). Raises,
-    besides what `inner` raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError
-    (there is no current run).
+    """`inner`, each call reserved, streamed and charged to the current run (`orchestration.run.run.current_run`). Raises what `inner`
+    raises, BudgetExceeded (the call does not fit into what is left to the run or the day), RuntimeError (there is no run).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -113,9 +111,8 @@ class MeteredChatModel(ChatWrapper):
 
 
 class Teller:
-    """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not
-    read: a client that opens such a link could leak the conversation, and only a whole word shows it. What a model says that `thinks` is
-    held back until its thoughts end, or the reply.
+    """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not read: a client that
+    opens such a link could leak the conversation. What a model says that `thinks` is held back until its thoughts end, or the reply.
     """
 
     def __init__(self, run: Run, messages: Sequence[BaseMessage], model: MeteredChatModel) -> None:
@@ -127,8 +124,9 @@ class Teller:
 
     def tell(self, chunk: AIMessageChunk) -> None:
         text = self._word + chunk.text
-        ends = THOUGHT.search(text, max(0, len(self._word) - len("</thinking>")))
-        if ends and not THINKING.match(text):
+        found = end_of_thoughts(text, max(0, len(self._word) - 64))
+        ends = 0 < found < len(text)  # what follows the tag says whether it is one, so that one at the very end waits
+        if found and not THINKING.match(text):
             self._model.thinks[self._model.model_name] = True
         if self._at_head:
             # a server that sends thoughts apart leaves none in the text
@@ -144,7 +142,8 @@ class Teller:
 
     def end(self) -> None:
         if self._holds and self._word:
-            self._model.thinks.setdefault(self._model.model_name, False)
+            # not for good, or one tag in an answer would hold back the words of all later ones
+            self._model.thinks[self._model.model_name] = bool(end_of_thoughts(self._word))
         self._emit(without_thoughts(self._word) if self._at_head else self._word)
 
     def _emit(self, text: str) -> None:

@@ -225,6 +225,8 @@ def openai_faults(body: Mapping[str, Any]) -> list[str]:
         open_calls = {call["id"] for call in message.get("tool_calls") or ()}
         if not content and not open_calls:
             faults.append("an empty message")
+        if isinstance(content, list) and not all(isinstance(block, dict) for block in content):
+            faults.append("a block of content that is no object")
         faults += _faults_of_calls(message.get("tool_calls") or ())
     if open_calls:
         faults.append("a call without its result at the end")

@@ -16,7 +16,7 @@ from foundation.settings import Part
 from models.resilience.retry import resilient
 from models.resilience.streams import read_first_words, stream_of
 from models.settings import ResilienceSettings
-from tests.doubles.provider import Behaviour, FaultyProvider, garbage, in_turns, strict
+from tests.doubles.provider import Behaviour, FaultyProvider, garbage, halves, in_turns, strict
 from tests.integration import test_strong_model
 from tests.integration.test_strong_model import QUESTION, SURFACES, Serve, serve, words_of
 
@@ -222,6 +222,25 @@ def test_thoughts_that_a_server_leaves_in_the_text_are_no_part_of_the_answer(ser
     assert [answer["text"] for answer in replies] == [TEXT] * 3 + [*map(str.strip, other)]
 
 
+def test_a_tag_of_which_an_answer_speaks_deletes_nothing_and_holds_no_later_words_back(serve: Serve) -> None:
+    quoting = f"{TEXT}\n</think>\n{TEXT}"
+    spoken = f"The tag </think> ends it. {TEXT}"
+    said = [stream(*(piece(content=letter) for letter in text), piece("stop", USED)) for text in (spoken, quoting)]
+    slow = halves(TEXT)
+    with serve(*said, stream(piece(content=TEXT), piece("stop", USED)), slow) as (client, provider):
+        assert _words_in(client, "/v1/chat/completions").strip() == spoken.replace("</", "&lt;/")
+        for _ in range(2):  # one that looks like thoughts, and the next one, which waits for their end
+            assert _words_in(client, "/v1/chat/completions").rstrip().endswith(TEXT)
+        body = {**SURFACES["/v1/chat/completions"], "temperature": 1}
+        told = ""
+        with client.stream("POST", "/v1/chat/completions", json=body) as reply:
+            for line in reply.iter_lines():
+                told += words_of(line)
+                if told.strip():
+                    provider.go_on.set()
+        assert TEXT in told
+
+
 @pytest.mark.parametrize("path", SURFACES)
 def test_thoughts_in_the_text_are_not_streamed_as_words(serve: Serve, path: str) -> None:
     def say(text: str) -> Behaviour:
@@ -253,11 +272,12 @@ def _words_in(client: httpx2.Client, path: str) -> str:
         return "".join(map(words_of, reply.iter_lines()))
 
 
-@pytest.mark.parametrize(
-    "arguments", [[{"name": "search_documents", "arguments": '{"query": '}, {"arguments": '"weight"}'}]]
-)
-def test_a_call_in_the_older_shape_is_a_call(serve: Serve, arguments: list[Any]) -> None:
-    older = [piece(function_call=part) for part in arguments]
+@pytest.mark.parametrize("both", [False, True])
+def test_a_call_in_the_older_shape_is_a_call(serve: Serve, both: bool) -> None:
+    arguments = [{"name": "search_documents", "arguments": '{"query": '}, {"arguments": '"weight"}'}]
+    # llama-cpp-python sends both shapes of one call
+    newer = [{"tool_calls": [{"index": 0, "id": "a", "function": part}]} if both else {} for part in arguments]
+    older = [piece(function_call=part, **more) for part, more in zip(arguments, newer, strict=True)]
     (answer,) = answers(serve, [stream(*older, piece("function_call", USED)), *said(USED)])
     assert [step["name"] for step in answer["steps"]] == ["model", "search_documents", "model"], answer
     assert answer["text"].startswith(TEXT.removesuffix(".")), answer
@@ -280,8 +300,11 @@ async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_
     messages: list[tuple[dict[str, Any], str]] = [
         ({"content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}, TEXT),
         ({"content": None, "refusal": "I may not say."}, "I may not say."),
+        ({"content": TEXT, "function_call": {}}, TEXT),
         ({"content": None, "tool_calls": [call]}, ""),
         ({"content": None, "function_call": {"name": "weigh", "arguments": '{"parcel": 7}'}}, ""),
+        ({"content": None, "function_call": {"name": "weigh", "arguments": {"parcel": 7}}}, ""),
+        ({"content": None, "tool_calls": [call], "function_call": {"name": "x", "arguments": "{}"}}, ""),
     ]
     for message, text in messages:
         reply = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
@@ -325,10 +348,11 @@ def test_a_stream_that_is_odd_and_whole_is_an_answer(serve: Serve, path: str) ->
         ),
         strict(garbage(f"\ufeff{beats}\n\n".replace("\n", "\r\n").encode(), "text/event-stream")),
         stream({"choices": [at_once], "usage": USED}),
+        stream(*spoken, {"choices": [at_once | {"delta": {}}], "usage": USED}),  # and the whole once more, at the end
     ]
     with serve(*odd) as (client, provider):
-        assert [_words_in(client, path).strip() for _ in odd] == [TEXT] * 3
-        assert len(provider.requests) == 3
+        assert [_words_in(client, path).strip() for _ in odd] == [TEXT] * 4
+        assert len(provider.requests) == 4
 
 
 @pytest.mark.parametrize("path", SURFACES)

@@ -33,7 +33,7 @@ from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import attempts
 from models.resilience.bindings import alternate
 from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
-from models.resilience.streams import is_cut_off, join_chunks, read_first_words
+from models.resilience.streams import is_cut_off, join_chunks, read_first_words, without_thoughts
 from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.provider import FaultyProvider, calls, cut, hang, ok, stall, status
@@ -585,3 +585,48 @@ def test_messages_are_shown_in_turns_whatever_the_model_is_named() -> None:
     shown = [(message.type, message.text) for message in alternate(asked)]
     assert shown == [("human", "a\nb"), ("ai", ""), ("tool", "c"), ("ai", "I have read this."), ("human", "d")]
     assert [message.text for message in asked] == ["a", "b", "", "c", "d"], "what is stored stays"
+
+
+def test_a_text_and_an_image_in_a_row_are_one_message_of_blocks() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    (shown,) = alternate([HumanMessage("Look."), HumanMessage([image])])
+    assert shown.content == [{"type": "text", "text": "Look."}, image]
+
+
+ENDS = [
+    "Ada asks.\n</think>\n\n{}",
+    "Ada asks.</think>{}",
+    "</think>\n{}",
+    "The tag `</think>` ends it.\n</think>\n\n{}",
+]
+OPENED = ["<think>\nAda </think>{}", "<thinking>Ada</thinking> {}", "[THINK]Ada[/THINK]{}", " <Think></Think>\n\n{}"]
+
+
+@pytest.mark.parametrize("reply", [*ENDS, *OPENED])
+@pytest.mark.parametrize("text", ["A parcel.", "**A** parcel.", '{"a": 1}', "- [Link](x)", "It ends at `</think>`."])
+def test_thoughts_at_the_head_of_a_reply_are_taken_out(reply: str, text: str) -> None:
+    assert without_thoughts(reply.format(text)) == text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The tag </think> ends the thoughts of a model.",
+        "Thoughts end with </think>. Set the parser.",
+        "All up to it (</think>) is taken out.",
+        "It is “</think>” there.",
+        "See <code>&lt;think&gt;</think></code>.",
+        '{"answer": "Thoughts end at\\n</think>\\nand words follow."}',
+        '{"answer": "All of it up to </think>"}',
+        "The template writes:\n```\n<think>\nAda asks.\n</think>\n```\n",
+        "[Thinking](https://desk.example/thinking) takes time.",
+        "[think] twice.",
+    ],
+)
+def test_an_answer_that_speaks_of_the_tag_stays_whole(answer: str) -> None:
+    assert without_thoughts(answer) == answer
+
+
+def test_a_block_of_text_without_words_is_no_error() -> None:
+    said: list[Any] = [{"type": "text", "annotations": [], "index": 0}, {"type": "text", "text": "Yes.", "index": 1}]
+    assert join_chunks([AIMessageChunk(content=said)]).text == "Yes."
