@@ -107,7 +107,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     for name, item in properties.items():
         try:
             properties[name] = dereference_refs(item, full_schema=Followed(schema)) if "'$ref'" in repr(item) else item
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise InvalidSetting(
                 f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much: {json.dumps(item)[:200]}. Only what '
                 "stands there (#/$defs/...) is looked up, and nothing is fetched. Correct the schema, or leave the tool out."

@@ -142,7 +142,8 @@ class DurableAgent(ABC):
                     f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected '
                     "that, ask in another conversation."
                 )
-        cut_off = thread.unfinished and not thread.waits and thread.state["question"] == question
+        # an image without words may be another one
+        cut_off = question and thread.unfinished and not thread.waits and thread.state["question"] == question
         return thread.state if cut_off else None
 
     async def _take_decision(

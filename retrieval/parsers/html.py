@@ -41,7 +41,7 @@ _ENOUGH = 0.7
 
 
 def build(limits: ParseLimits) -> FormatParser:
-    return FormatParser((".html", ".htm", ".xhtml"), f"html {11 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
+    return FormatParser((".html", ".htm", ".xhtml"), f"html {12 + TEXT_VERSION + TABLES_VERSION}", _parse, limits)
 
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
@@ -88,8 +88,9 @@ def _main_content(source: str) -> Any:
 
 def _has_losses(content: Any, body: Any) -> bool:
     own = len(" ".join(body.itertext()).split()) - sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
-    # Of a page without article, main or div it keeps paragraphs and tables alone
-    lines = [line for line in body.iter("li", *_HEADINGS) if line.find(".//a") is None]
+    # Of a page without article, main or div it keeps paragraphs and tables alone; what stands in a div may be the site's, as its foot is
+    bare = [part for part in body if part.tag in ("ol", "ul", *_HEADINGS)]
+    lines = [line for part in bare for line in part.iter("li", *_HEADINGS) if line.find(".//a") is None]
     flattened = len(lines) > 1 and next(content.iter("li", *_HEADINGS), None) is None
     return flattened or len(" ".join(content.itertext()).split()) < _ENOUGH * own
 

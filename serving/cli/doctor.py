@@ -208,8 +208,11 @@ def check_chat(settings: Settings) -> Check:
 
 def check_start(loaded: Loaded) -> Check:
     """Open every part, as a server does: a database may be down, an index be of another embedder, a prompt be broken."""
+    from serving.cli.opening import find_server
     from serving.wiring import open_system
 
+    if port := find_server(loaded.settings):  # the index is open there, and nowhere else
+        return Check("start", ok=True, found=f"the server on port {port} has every part open")
     with open_system(loaded):
         pass
     return Check("start", ok=True, found="every part opens")

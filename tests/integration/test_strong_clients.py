@@ -12,7 +12,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.doubles.provider import FaultyProvider, calls, ok
+from tests.doubles.provider import FaultyProvider, calls, ok, status
 from tests.integration import test_strong_model
 from tests.integration.test_strong_model import QUESTION, SAID, SEARCH, Serve, serve
 
@@ -431,6 +431,25 @@ def test_an_image_reaches_a_model_that_takes_them(
         with pytest.raises(too_large, match="larger than 1,000,000 bytes"):
             see(client, f"data:image/png;base64,{'A' * 5_000_000}")
         assert len(provider.requests) == 3
+
+
+def test_another_image_without_words_does_not_go_on_with_one_whose_answer_failed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = test_strong_model.STACK.replace("tool_calling = true", "tool_calling = true, image_inputs = true")
+    monkeypatch.setattr(test_strong_model, "STACK", able)
+    with serve(ok(MILD), status(400), ok(MILD)) as (client, provider):
+
+        def ask(content: Any, **metadata: str) -> Any:
+            body = {"model": "sixply", "messages": [{"role": "user", "content": content}], "metadata": metadata}
+            return client.post("/v1/chat/completions", json=body)
+
+        thread = ask("Hello?").json()["sixply"]["thread_id"]
+        for kind, data in (("png", PIXEL), ("gif", "R0lGODlhAQABAAAAACw=")):
+            url = {"url": f"data:image/{kind};base64,{data}"}
+            reply = ask([{"type": "image_url", "image_url": url}], thread_id=thread)
+        assert reply.status_code == 200, reply.text
+        assert "R0lGODlhAQABAAAAACw=" in json.dumps(provider.requests[-1][2]["messages"])
 
 
 def test_an_image_is_refused_for_a_model_that_takes_none(strong_client: httpx2.Client) -> None:

@@ -227,6 +227,13 @@ def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, lay
     assert check.ok == (not layers)
 
 
+def test_beside_a_running_server_nothing_is_opened_a_second_time(data_dir, monkeypatch):
+    monkeypatch.setattr("serving.cli.opening.find_server", lambda _: 8600)
+    monkeypatch.setattr("serving.wiring.open_system", None)
+    check = doctor._run_guarded(partial(doctor.check_start, loaded(data_dir)))
+    assert (check.ok, check.found) == (True, "the server on port 8600 has every part open")
+
+
 def test_a_check_that_is_refused_says_what_the_error_says_to_do(data_dir, monkeypatch):
     def check_moon() -> Check:
         raise InvalidSetting("The moon is no folder. Make it one.")

@@ -131,3 +131,11 @@ def test_references_that_stand_for_millions_are_refused_before_they_are_followed
     )
     with pytest.raises(InvalidSetting, match=r'property "lines" of tool "notes_order" .* or to too much'):
         demand_described(tool)
+
+
+def test_references_in_a_chain_that_is_too_long_are_refused_by_name() -> None:
+    chain: dict[str, Any] = {f"a{step}": {"items": {"$ref": f"#/$defs/a{step + 1}"}} for step in range(1500)}
+    parts = {**chain, "a1500": {"type": "string"}}
+    tool = made("order", {"properties": {"lines": {"$ref": "#/$defs/a0"}}, "$defs": parts})
+    with pytest.raises(InvalidSetting, match=r'property "lines" of tool "notes_order" .* or to too much'):
+        demand_described(tool)

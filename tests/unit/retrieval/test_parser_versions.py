@@ -316,7 +316,7 @@ OUTPUTS = {
     "csv 3": "f725e4057a8454f6",
     "docx 8": "2a31aa8f250246c9",
     "eml 5": "89876d8a8acb8b63",
-    "html 11": "d1d6472e42d551e3",
+    "html 12": "d1d6472e42d551e3",
     "json 4": "f14e103ab7d5e9bc",
     "markdown 5": "8dfdc99ae1f827be",
     "pdf 4": "6d130658095437b2",

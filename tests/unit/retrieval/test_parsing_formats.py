@@ -279,6 +279,21 @@ def test_a_long_page_of_bare_paragraphs_loses_neither_headings_nor_lists() -> No
     assert found[0] == ("heading", "Handbook")
 
 
+def test_a_page_whose_foot_has_headings_and_lists_does_not_bring_the_foot_along() -> None:
+    care = "".join(
+        f"<p>Printer {n} is cleaned with a dry cloth after {n * 250} labels, and never with water.</p>"
+        for n in range(9)
+    )
+    foot = "<h4>About us</h4><p>Acme has many friends.</p><h4>News</h4><p>Subscribe now.</p><ul><li>Imprint</li><li>2026</li></ul>"
+    bar = "<h3>We use cookies</h3><p>We and our 743 partners store data.</p>"
+    page = f"<html><body><div>{bar}</div><div class=content>{care}</div><div>{foot}</div></body></html>"
+
+    shown = parse(page, "a.html").text
+
+    assert "Printer 8" in shown
+    assert not any(word in shown for word in ("partners", "Imprint", "Subscribe"))
+
+
 def test_steps_keep_their_numbers_where_the_body_is_walked() -> None:
     page = "<div>Pack it:<ol><li>Open the box</li><li><p>Close it</p></li></ol></div>"
     assert blocks(parse(page, "a.html"))[1:] == [("item", "1. Open the box"), ("item", "2. Close it")]
