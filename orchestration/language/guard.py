@@ -49,7 +49,7 @@ _ADDRESS = re.compile(
     r"|(?<=\]\()<?[a-z][a-z0-9+.-]{1,20}:(?=[^\s:])"  # of any scheme, as the target of a link in Markdown; calls[i](std::x) is C++
     r"|(?<![\w.])www\."
     rf"|(?<![\w.@-])(?:[\w.+-]{{1,64}}@)?{_HOST}(?=(?::\d{{1,5}})?[/?#]{{1,3}}\w)|(?<![\w.+-])[\w.+-]{{1,64}}@{_HOST}"
-    rf"|{_NUMBERS}(?=(?::\d{{1,5}})?[/?#]\S*[a-z])"  # 10.0.0.0/8 is a network
+    rf"|{_NUMBERS}(?=(?::\d{{1,5}})?[/?#][^\sa-z]{{0,99}}[a-z])"  # 10.0.0.0/8 is a network
 )
 # Separators of words in text that may be JSON or HTML
 _BETWEEN = re.compile(r"[\s\"<>]+")

@@ -232,6 +232,12 @@ def test_a_file_a_network_and_an_abbreviation_are_none(name: str) -> None:
     assert without_foreign_urls(f"See {name} for more.", QUOTES) == f"See {name} for more."
 
 
+@pytest.mark.parametrize("part", ["1.1.1.1/", "1.1.1.1:8/", "[::1]/1", "[::1]?"])
+def test_a_long_word_of_numbers_is_looked_through_once_and_not_once_for_each_number(part: str) -> None:
+    word = part * 40_000  # it took minutes
+    assert without_foreign_urls(word, QUOTES) == word
+
+
 def test_there_are_as_many_spellings_as_were_promised() -> None:
     assert (len(HOSTS) >= 40, len(NAMES) >= 40, len(set(HOSTS + NAMES)) >= 80) == (True, True, True)
 
