@@ -74,7 +74,7 @@ RETENTION: Mapping[str, float | None] = {
     "conversations_days": None,  # since the last turn
     "approvals_days": None,  # decided or expired ones. Audit, effects and costs hold no words and stay
 }
-Days = Mapping[Annotated[str, one_of(RETENTION)], Annotated[float, Field(gt=0)] | None]
+Days = Mapping[Annotated[str, one_of(RETENTION)], Annotated[float, Field(gt=0, le=36_500)] | None]
 
 
 class ClusterSettings(Section):

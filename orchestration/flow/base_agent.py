@@ -88,6 +88,8 @@ class DurableAgent(ABC):
         approval = await self._parts.executor.may_decide(decision.approval_id, principal)
         with self._claim_thread(approval.thread_id):
             thread = await self._load_thread(approval.thread_id)
+            # after the conversation: another worker may have carried it out by now
+            approval = await self._parts.executor.may_decide(decision.approval_id, principal)
             await self._take_decision(decision, approval, thread, principal)
             begin: Begin = "decided" if thread.waits else "cut off"
             # the run goes on under the rights of its owner: the approver only decides

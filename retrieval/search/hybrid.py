@@ -173,7 +173,7 @@ class HybridRetriever:
     def _weights(self, query: str) -> dict[str, float]:
         is_read = self._multilingual or in_latin_letters(query)
         words = self._ranking.keyword_weight
-        return {KEYWORD: words, VECTOR: 1 - words if is_read else FOREIGN_WEIGHT}
+        return {KEYWORD: words, VECTOR: 1 - words if is_read else min(1 - words, FOREIGN_WEIGHT)}
 
     def _read_passages(
         self, ranked: Sequence[_Ranked], scope: Scope, as_of: date, per_document: int, where: Where | None

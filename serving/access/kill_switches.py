@@ -50,7 +50,7 @@ async def stop(stops: Stops, audit: SqliteAudit, kind: Kind, name: str, *, by: s
     recorded = await settle(stops, audit)
     if error := stops.unwritten:
         full = isinstance(error, StorageFull)
-        advice = "Free some space on the disk" if full else "Make the data folder writable for the server"
+        advice = "Free some space on the disk" if full else "Make the data folder writable, or the database answer"
         raise type(error)(str(error), public=IN_MEMORY.format(advice=advice))
     return [] if recorded else [UNRECORDED]
 

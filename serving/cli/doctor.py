@@ -213,6 +213,8 @@ def check_start(loaded: Loaded) -> Check:
 
     if port := find_server(loaded.settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {port} has every part open")
+    if loaded.settings.serving.workers > 1:
+        components.load_removable("serving.processes.supervisor").demand_shared(loaded.settings)
     with open_system(loaded):
         pass
     return Check("start", ok=True, found="every part opens")

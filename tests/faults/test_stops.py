@@ -257,7 +257,7 @@ async def test_a_stop_without_room_for_its_record_holds_and_the_record_follows(
     ("number", "code", "advice"),
     [
         (errno.ENOSPC, "storage_full", "Free some space"),
-        (errno.EROFS, "store_unavailable", "Make the data folder writable"),
+        (errno.EROFS, "store_unavailable", "Make the data folder writable, or the database answer"),
         (errno.EACCES, "store_unavailable", "Make the data folder writable"),
     ],
 )

@@ -224,6 +224,8 @@ def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):
     assert (budget.day, budget.tenant_day, budget.tenants) == ({"usd": 20}, {}, {"north": {"tokens": 9}})
     with pytest.raises(InvalidSetting, match=r'"orchestration\.budget\.day\.usd" .*valid number.*\(found \'x\'\)'):
         stack('[orchestration.budget]\nday = { usd = "x" }')
+    with pytest.raises(InvalidSetting, match=r"less than or equal to 36500 \(found 1000000\)"):  # before the first year
+        stack("[foundation.retention]\nspans_days = 1_000_000")
     with pytest.raises(
         InvalidSetting, match=r'"retrieval\.grounding\.weights\.rank" .*less than or equal to 1 \(found 2\)'
     ):

@@ -388,6 +388,27 @@ async def test_a_resumed_run_acts_for_the_person_who_asked(world: World) -> None
     assert world.depot.callers == [NORTH]
 
 
+async def test_who_read_an_approval_before_another_worker_decided_it_hears_that_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = await asked(world, "Please send parcel P-123 now")
+    assert waiting.approval is not None
+    decision, get = Decision(approval_id=waiting.approval.approval_id, approve=True), world.approvals.get
+
+    async def read_early(approval_id: str, tenant: str) -> Any:
+        stored = await get(approval_id, tenant)
+        monkeypatch.setattr(world.approvals, "get", get)
+        await resume(world.agent(), decision, LEAD)
+        return stored
+
+    monkeypatch.setattr(world.approvals, "get", read_early)
+    with pytest.raises(
+        Conflict, match="was approved by"
+    ):  # not that the run is lost, after which it would be asked for again
+        await resume(world.agent(), decision, LEAD)
+    assert len(world.depot.sent) == 1
+
+
 def planned(*steps: PlanStep) -> Any:
     async def plan(*_: Any, **__: Any) -> Plan:
         return Plan(route="several", steps=steps, made_by="classifier")

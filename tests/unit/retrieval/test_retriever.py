@@ -496,6 +496,14 @@ def test_a_query_in_letters_that_the_embedder_does_not_read_is_ranked_by_its_wor
     assert read[0].score != library.retriever(ranking=reads_all).retrieve(query, ACME)[0].score
 
 
+def test_where_words_have_all_the_weight_vectors_have_none_in_any_letters(library: Library) -> None:
+    library.add("wanted.md", "保修期.")
+    library.add("other.md", "保修期 refund rule.")
+    words = RankingSettings(keyword_weight=1)
+    unread, read = (library.retriever(ranking=words, multilingual=it).retrieve("保修期", ACME) for it in (False, True))
+    assert [hit.score for hit in unread] == [hit.score for hit in read]
+
+
 def test_a_reranker_reads_each_document_once(library: Library) -> None:
     library.add("a.md", "Refund one.", "Refund two.")
     reranker = Prefers("x")
