@@ -9,7 +9,7 @@ import psutil
 
 # two readings of the same start may differ by this
 SAME_START_S = 2.0
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID, PROCESSES = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
 def this_worker() -> str:
@@ -33,5 +33,5 @@ def _began(pid: int) -> float:
 
 
 def _boot() -> str:
-    """Return the id of the boot that the start is counted from; empty where it is not."""
-    return BOOT_ID.read_text(encoding="ascii").strip() if psutil.LINUX else ""
+    """Return the ids of the boot that the start is counted from and of the container that numbers processes; empty where there are none."""
+    return f"{BOOT_ID.read_text(encoding='ascii').strip()}-{PROCESSES.stat().st_ino}" if psutil.LINUX else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
+from serving.processes import worker as worker_module
 from serving.processes.worker import this_worker, worker_lives
 
 
@@ -41,3 +43,12 @@ def test_a_clock_that_is_set_makes_nobody_look_dead(monkeypatch: pytest.MonkeyPa
 def test_a_process_of_an_earlier_boot_is_gone() -> None:
     pid, began, _ = this_worker().split(":")
     assert not worker_lives(f"{pid}:{began}:0f0f0f0f-0000-0000-0000-000000000000")
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="needs namespaces of processes: Linux")
+def test_a_process_of_another_container_of_this_machine_is_not_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker = this_worker()
+    monkeypatch.setattr(worker_module, "PROCESSES", tmp_path)  # replicas that start at once have the same number
+    assert not worker_lives(worker)
