@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from observability.reports import svg
+from observability.rendering import svg
 
 
 def lines(

@@ -139,7 +139,7 @@ def open_agent(
     agents = {tenant: open_with(chat) for tenant, chat in chats.items()}
     if cheaper:
         by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
-        cascade = load_removable("orchestration.run.cascade")
+        cascade = load_removable("orchestration.flow.cascade")
         trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
         for tenant, chat in chats.items():
             agents[tenant] = cascade.CascadeAgent(trying, identity(chat)[1], agents[tenant], settings)

@@ -15,7 +15,7 @@ from orchestration.settings import BudgetSettings
 from retrieval.contract import DocumentLedger
 from serving.settings import ServingSettings
 
-ANSWERS, QUOTAS, SESSIONS = "serving.http.answer_cache", "serving.access.quotas", "serving.access.sessions"
+ANSWERS, QUOTAS, SESSIONS = "serving.http.answer_cache", "serving.http.quotas", "serving.access.sessions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Serving:
     cache: Any
     """`serving.contract.Cache`; `None` where sessions, quotas and cached answers, which need it, were deleted."""
     quotas: Any
-    """`serving.access.quotas.Quotas`. This and the next two are `None` where that file was deleted."""
+    """`serving.http.quotas.Quotas`. This and the next two are `None` where that file was deleted."""
     idempotency: Any
     """`serving.http.idempotency.IdempotencyStore`"""
     jobs: Any

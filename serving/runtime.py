@@ -19,7 +19,7 @@ from foundation.types import Principal
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
 from serving.build import SESSIONS
-from serving.processes.lifecycle import Lifecycle, turned_away
+from serving.lifecycle import Lifecycle, turned_away
 from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

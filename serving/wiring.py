@@ -148,7 +148,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     parts = _agent_parts(settings, context, prompts, opened)
     agent = open_agent(settings.orchestration, assembly, parts, models.tenants, models.cheaper)
     if settings.foundation.records.use != "sqlite":
-        claiming = load_removable("orchestration.run.claiming")
+        claiming = load_removable("orchestration.effects.claiming")
         agent = claiming.ClaimingAgent(agent, acting.approvals, assembly.keep(context.records))
     agent = switches.StoppableAgent(agent, stops) if switches else agent
     objects, audit = map(load_if_there, ("orchestration.answers.objects", "orchestration.effects.audit"))

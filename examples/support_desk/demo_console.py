@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from foundation.types import LAYERS, Layer
-from observability.reports import formatting
+from observability.rendering import formatting
 from orchestration.events import Answer
 from serving.cli.terminal import HOW, plain
 

@@ -77,7 +77,7 @@ def _let_people_approve_their_own() -> None:
 
 
 def _take_any_amount() -> None:
-    from orchestration.effects import calls
+    from orchestration import calls
 
     calls._demand_whole_units = lambda *_: None
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from lab import plots
-from observability.reports import svg
+from observability.rendering import svg
 
 SIZES = tuple(10**power for power in range(4, 10))
 GB = 1e9

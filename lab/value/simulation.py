@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from observability.reports import formatting
+from observability.rendering import formatting
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome, Verdict
 from observability.value import figures

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from observability.evaluation.compare import DRAFTS, Comparison, Side
 from observability.evaluation.differences import BETTER, MEASURES, PEAK
-from observability.reports import svg
+from observability.rendering import svg
 
 WORDS = {measure.name: measure.words for measure in (*MEASURES, PEAK)}
 MOST_CASES = 60

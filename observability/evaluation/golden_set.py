@@ -19,7 +19,7 @@ from observability.evaluation import metrics as measures
 from observability.evaluation.datasets import lines
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
-from observability.reports import formatting
+from observability.rendering import formatting
 from orchestration.events import Answer
 
 Kind = Literal["answerable", "two_documents", "tool", "unanswerable", "wrong_tenant"]

@@ -1,1 +1,1 @@
-"""Reports for operators: layer bills, traces, failures, forecasts, plots."""
+"""Reports for operators: layer bills, traces, failures, forecasts."""

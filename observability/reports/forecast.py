@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from foundation.errors import InvalidRequest
-from observability.reports import formatting
+from observability.rendering import formatting
 
 DAYS = 30
 WEEK = 7

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foundation import names
-from observability.reports import formatting
+from observability.rendering import formatting
 from observability.stores.costs import EXACT, Total
 from observability.stores.spans import SpanRow, tree
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from observability.reports import formatting
+from observability.rendering import formatting
 from observability.value.figures import Basis, Figure, usd
 from observability.value.outcome_contract import ASSUMPTIONS, VERDICTS, OutcomeContract, Range
 

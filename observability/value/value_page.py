@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from observability.reports import svg
+from observability.rendering import svg
 from observability.value.business_case import BusinessCase
 from observability.value.figures import usd
 from observability.value.outcome_contract import OutcomeContract

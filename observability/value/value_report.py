@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from observability.evaluation.metrics import resample_means
-from observability.reports import formatting
+from observability.rendering import formatting
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome
 from observability.value.figures import Basis, Figure, usd

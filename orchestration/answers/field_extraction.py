@@ -17,7 +17,8 @@ import numpy as np
 
 from foundation.machine.deadline import check
 from foundation.text.lexical import denies, terms
-from orchestration.answers.text_values import (
+from orchestration.language.stated_arguments import by_pattern, has_word
+from orchestration.language.text_values import (
     Found,
     Reading,
     mark,
@@ -27,7 +28,6 @@ from orchestration.answers.text_values import (
     read_sentences,
     read_times,
 )
-from orchestration.language.stated_arguments import by_pattern, has_word
 
 # A string field of this `maxLength` or more, or described as free text, takes a sentence; a shorter one a phrase
 FREE_TEXT = 100

@@ -23,12 +23,12 @@ from foundation.tracing import span, trace_id
 from foundation.types import Principal, Usage
 from models.contract import BaseChatModel
 from orchestration.answers.field_extraction import Field, fields_of, fill_fields
-from orchestration.answers.patterns import check_schema, find_mistake
 from orchestration.answers.structured import Object, ask_in, generate_object
 from orchestration.contract import AgentParts
 from orchestration.effects.audit import SqliteAudit, record_of_answer
 from orchestration.events import Status, StopReason
 from orchestration.language.guard import warnings_about
+from orchestration.language.patterns import check_schema, find_mistake
 from orchestration.prompts.frames import object_from
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run

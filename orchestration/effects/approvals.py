@@ -14,7 +14,7 @@ from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
-from orchestration.effects.calls import arguments_hash
+from orchestration.calls import arguments_hash
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS approvals (

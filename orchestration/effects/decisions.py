@@ -11,8 +11,8 @@ from foundation.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
+from orchestration.calls import RULES, Denial, UnfitArguments, check_arguments, metadata_of
 from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.calls import RULES, Denial, UnfitArguments, check_arguments, metadata_of
 from orchestration.effects.policy import Policy
 
 

@@ -29,8 +29,7 @@ from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
 from foundation.types import Principal
 from orchestration.actions import Approval, Completion, Origin, Preview, Prohibition, ToolOutcome
-from orchestration.effects.approvals import SqliteApprovals
-from orchestration.effects.calls import (
+from orchestration.calls import (
     CALL_ID,
     RULES,
     Call,
@@ -50,6 +49,7 @@ from orchestration.effects.calls import (
     keep_plain,
     metadata_of,
 )
+from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy, Ruling

@@ -18,9 +18,9 @@ from pydantic import Field, model_validator
 
 from foundation.errors import InvalidRequest, InvalidSetting, MissingCredential, did_you_mean
 from foundation.settings import Section
-from orchestration.answers.patterns import find_error
-from orchestration.effects.calls import UnfitArguments, schema_of, unfit_error
+from orchestration.calls import UnfitArguments, schema_of, unfit_error
 from orchestration.language.guard import instructs_reader, visible
+from orchestration.language.patterns import find_error
 
 DESCRIPTION_CHARACTERS = 600
 T = TypeVar("T")

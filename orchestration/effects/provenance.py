@@ -29,7 +29,7 @@ from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
-from orchestration.effects.calls import metadata_of, schema_of
+from orchestration.calls import metadata_of, schema_of
 from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from foundation.text.lexical import terms
 from orchestration.actions import ToolOutcome
-from orchestration.effects.calls import metadata_of
+from orchestration.calls import metadata_of
 from orchestration.events import Path
 from orchestration.language.stated_arguments import required_of
 from orchestration.requests import Plan, PlanStep

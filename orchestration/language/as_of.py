@@ -7,7 +7,7 @@ import re
 from datetime import date
 
 from foundation.text.lexical import MONTHS
-from orchestration.answers.text_values import read_dates
+from orchestration.language.text_values import read_dates
 
 _ASKED = re.compile(
     r"\b(?:as (?:of|at)|(?:in force|valid|effective|applicable)(?: \w+)? (?:on|in|at|as of))\s+(?:the\s+)?",

@@ -11,8 +11,8 @@ import regex
 from langchain_core.tools import BaseTool
 
 from foundation.text.lexical import NUMERALS
-from orchestration.answers.patterns import in_time
-from orchestration.effects.calls import schema_of
+from orchestration.calls import schema_of
+from orchestration.language.patterns import in_time
 
 
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:

@@ -19,10 +19,10 @@ from foundation.errors import InvalidRequest, UpstreamMalformed, UpstreamRejecte
 from foundation.machine.deadline import in_thread_within
 from models.pricing import usage_of
 from models.resilience.streams import is_cut_off
-from orchestration.answers.patterns import find_mistake
 from orchestration.answers.structured import REPAIR, VALIDATING_S, json_of
 from orchestration.events import ToolCall
 from orchestration.language.guard import without_foreign_urls
+from orchestration.language.patterns import find_mistake
 from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolReply
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.errors import UpstreamMalformed
 from foundation.settings import Section as Options  # it takes none
 from orchestration.answers.structured import ask_in, generate_object
+from orchestration.calls import schema_of
 from orchestration.contract import AgentParts
-from orchestration.effects.calls import schema_of
 from orchestration.flow.plans import REFERENCE, REPLANNED, STEPS, route_of, tool_step
 from orchestration.prompts.frames import plan_for
 from orchestration.requests import Plan, PlanStep

@@ -57,7 +57,7 @@ TenantLimits = Annotated[Limits, AfterValidator(_refuse_day)]
 
 
 class QuotaSettings(Section):
-    """Quotas (`serving/access/quotas.py`). `[serving.cache]` counts: each process for itself, or with `redis` all."""
+    """Quotas (`serving/http/quotas.py`). `[serving.cache]` counts: each process for itself, or with `redis` all."""
 
     caller: Limits = Limits()
     """For each subject of a tenant, with all of its keys and tokens."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from datetime import date
 from functools import partial
 from pathlib import PurePosixPath
@@ -11,20 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from foundation.errors import DocumentRefused, Forbidden, InvalidRequest, NotFound
+from foundation.errors import Forbidden, InvalidRequest, NotFound
 from foundation.types import EVERY_TENANT, Principal
 from retrieval.documents import Document, Refusal, Source
 from retrieval.filters import Value, parse_value
-from retrieval.ingest.pipeline import Demand, IngestReport, demand_readable
+from retrieval.ingest.pipeline import IngestReport
 from retrieval.ingest.preparation import Item
 from serving.access.identity import Asker, Writer
-from serving.api.schemas import DocumentSummary, Identifier, Known, Name, Pages
+from serving.api.schemas import Identifier, Known, Name, Pages
 from serving.http.bodies import check_json
 from serving.http.errors import responses
+from serving.http.uploads import DocumentSummary, media_type_of, take_in
 from serving.runtime import Running, admit
 
 if TYPE_CHECKING:
-    from serving.wiring import System
+    pass
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 
@@ -179,23 +179,3 @@ def file_name(file: UploadFile) -> str:
     if not name:
         raise InvalidRequest("The upload has no file name; its ending says how the file is read.")
     return name
-
-
-def media_type_of(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def take_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
-    """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
-    called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
-
-    Raises:
-        DocumentRefused: the file is empty, or cannot be read.
-        Forbidden: the caller could not read the document.
-        As `demand`: nothing is stored.
-    """
-    scope = system.policy.scope(caller)
-    demand_readable(item.source, scope)
-    if not item.content:
-        raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
-    return system.ingestor.ingest_one(item, scope=scope, demand=demand)

@@ -6,21 +6,18 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     StringConstraints,
 )
 
 from foundation.errors import InvalidRequest
 from foundation.output.rendering import encodable
-from retrieval.documents import Document
 
 T = TypeVar("T")
 
@@ -52,27 +49,6 @@ class RequestBody(BaseModel):
 
 # The value of a document's field or attribute. A text such as 2026-01-15 is a date.
 Known = bool | float | Annotated[Text, StringConstraints(max_length=2000)]
-
-
-class DocumentSummary(BaseModel):
-    document_id: str
-    uri: str
-    title: str
-    tenant: str
-    groups: Annotated[list[str], BeforeValidator(sorted)]
-    media_type: str
-    series: str | None
-    effective_from: date | None
-    published: date | None
-    characters: int
-    chunks: int
-    ingested_at: datetime
-    superseded: bool
-
-    @classmethod
-    def of(cls, document: Document) -> DocumentSummary:
-        places = {name: document if hasattr(document, name) else document.source for name in cls.model_fields}
-        return cls(**{name: getattr(place, name) for name, place in places.items()})
 
 
 @dataclass(frozen=True, slots=True)

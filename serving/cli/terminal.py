@@ -19,7 +19,7 @@ from rich.table import Table
 
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.output import rendering
-from observability.reports import formatting
+from observability.rendering import formatting
 
 if TYPE_CHECKING:
     from orchestration.events import Answer, Event, Turn

@@ -16,9 +16,9 @@ from foundation.errors import BudgetExceeded, Conflict, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.output.markdown import markdown
 from foundation.types import Principal
-from orchestration.answers.patterns import check_schema
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
+from orchestration.language.patterns import check_schema
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length

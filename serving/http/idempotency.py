@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.clock import Clock, SteadyTime
 from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
+from foundation.machine.worker import this_worker, worker_lives
 from foundation.stores.erasures import mark_of
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
@@ -35,7 +36,6 @@ from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from serving.http.bodies import handed_on
 from serving.http.errors import CONFLICT, from_http, respond
-from serving.processes.worker import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
 

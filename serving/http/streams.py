@@ -17,7 +17,7 @@ from foundation.errors import ShuttingDown, SixplyError
 from orchestration.events import Answer, Event
 from orchestration.run.answering import error_of
 from serving.http.errors import CallerLeft, InternalError
-from serving.processes.lifecycle import Lifecycle
+from serving.lifecycle import Lifecycle
 
 log = logging.getLogger("sixply.serving")
 

@@ -34,12 +34,11 @@ from retrieval.ingest.pipeline import Demand
 from retrieval.ingest.preparation import Item
 from serving.access.admission import Admission, FairTurns, Work
 from serving.access.identity import Permission
-from serving.api.documents import media_type_of, take_in
-from serving.api.schemas import DocumentSummary
 from serving.http.errors import InternalError
 from serving.http.streams import collect, explain
+from serving.http.uploads import DocumentSummary, media_type_of, take_in
 from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
-from serving.processes.lifecycle import Lifecycle
+from serving.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from serving.wiring import System

@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foundation.clock import Clock
 from foundation.errors import NotFound, StoreUnavailable
+from foundation.machine.worker import this_worker, worker_lives
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.access.optional_settings import JobSettings
 from serving.http.errors import QuotaExceeded
-from serving.processes.worker import this_worker, worker_lives
 
 log = logging.getLogger("sixply.serving")
 

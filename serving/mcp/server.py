@@ -21,13 +21,13 @@ from observability.telemetry import process
 from orchestration.requests import AnswerRequest
 from serving.access.admission import Work
 from serving.api.answers import AskRequest, check_length
-from serving.api.schemas import DocumentSummary
 from serving.api.search import SearchHit, SearchRequest
 from serving.http.errors import validate
 from serving.http.streams import collect
+from serving.http.uploads import DocumentSummary
 
 if TYPE_CHECKING:
-    from serving.processes.lifecycle import Lifecycle
+    from serving.lifecycle import Lifecycle
     from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")

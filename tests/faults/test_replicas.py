@@ -22,11 +22,11 @@ from foundation.stores.erasures import Erasures
 from foundation.stores.shared_records import SharedRecords, SharedTables
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
+from orchestration.effects.claiming import ClaimingAgent
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer, resume
-from orchestration.run.claiming import ClaimingAgent
 from serving.cli.doctor import check_records
 from serving.cli.govern import erasure, switches
 from serving.settings import Settings

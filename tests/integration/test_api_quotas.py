@@ -16,8 +16,8 @@ import pytest
 
 from foundation.components import Context, load
 from foundation.settings import Part
-from serving.access.quotas import QuotaAgent, Quotas
 from serving.app import create_app
+from serving.http.quotas import QuotaAgent, Quotas
 from serving.server import running
 from tests import services
 from tests.doubles.serving import World, world

@@ -19,9 +19,9 @@ from observability.stores.outcomes import Outcome
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import value_report
 from orchestration.events import Charge, Event, Status
+from orchestration.flow.cascade import CascadeAgent, why_up
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
-from orchestration.run.cascade import CascadeAgent, why_up
 from orchestration.run.state import charges_of_all
 from orchestration.settings import BudgetSettings, OrchestrationSettings
 from retrieval.documents import Source

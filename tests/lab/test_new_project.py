@@ -233,9 +233,9 @@ def test_what_is_kept_beside_the_smallest_comes_with_what_it_loads_by_name(keep:
     gone = modules_without(ROOT, left_out_of(ROOT, Choices.of("acme-desk", [*words, *ALWAYS_OUT])))
     for loaded, by in {
         "serving.jobs.queue": ["serving.jobs.store"],
-        "serving.caches.memory": ["serving.access.sessions", "serving.access.quotas", "serving.http.answer_cache"],
-        "orchestration.memory.conversations": ["orchestration.run.cascade"],
-        "orchestration.agents.auto": ["orchestration.run.cascade"],
+        "serving.caches.memory": ["serving.access.sessions", "serving.http.quotas", "serving.http.answer_cache"],
+        "orchestration.memory.conversations": ["orchestration.flow.cascade"],
+        "orchestration.agents.auto": ["orchestration.flow.cascade"],
         "models.entailment.signs": ["retrieval.grounding.evidence"],
         "orchestration.planners.classifier": ["orchestration.flow.planned_agent"],
     }.items():

@@ -37,7 +37,7 @@ def system_card(
     stack: Stack = STACK,
 ) -> None:
     """What runs, what it may do, how good it was measured to be, and what can go wrong."""
-    from observability.reports.svg import render_page
+    from observability.rendering.svg import render_page
 
     card = card_of(load_stack(stack), register)
     if html:

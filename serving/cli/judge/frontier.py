@@ -13,7 +13,7 @@ from serving.cli.options import STACK, Golden, Json, Limit, Stack, load_stack
 
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import CaseScore, GoldenCase
-    from observability.reports.frontier import Point
+    from observability.value.frontier import Point
     from orchestration.contract import Agent
     from serving.wiring import System
 
@@ -28,9 +28,9 @@ def model_frontier(
     """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden
-    from observability.reports.frontier import draw_frontier
+    from observability.value.frontier import draw_frontier
     from observability.value.outcome_contract import load_contract
-    from orchestration.run.cascade import why_up
+    from orchestration.flow.cascade import why_up
     from serving.judge.trial import golden_file, golden_report
     from serving.wiring import open_system
 

@@ -9,8 +9,8 @@ from typing import Any
 from nicegui import html, ui
 
 from orchestration.actions import Approval, Decision
+from orchestration.calls import schema_of
 from orchestration.effects.approvals import find_duplicates
-from orchestration.effects.calls import schema_of
 from orchestration.events import Answer
 from serving.api.approvals import DecisionRequest
 from serving.http.errors import validate

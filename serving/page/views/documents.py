@@ -17,7 +17,7 @@ from foundation.errors import InvalidRequest
 from foundation.types import EVERY_TENANT
 from retrieval.documents import Refusal
 from serving.api import documents, jobs
-from serving.api.schemas import DocumentSummary
+from serving.http.uploads import DocumentSummary
 from serving.jobs.store import JobItem
 from serving.page.session import Visitor, act, alert, confirm, every, pluralise, refill, say, show_errors
 from serving.page.views.source import SourcePanel

@@ -7,7 +7,7 @@ from typing import Any
 
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision, ToolOutcome
-from orchestration.effects.calls import metadata_of
+from orchestration.calls import metadata_of
 from orchestration.effects.executor import Executor
 from orchestration.effects.policy import Ruling
 

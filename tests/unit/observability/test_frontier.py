@@ -12,9 +12,9 @@ import pytest
 from observability.evaluation.golden_set import CaseScore, score
 from observability.evaluation.leaks import DocumentText, LeakFinder
 from observability.evaluation.metrics import Estimate
-from observability.reports.frontier import Point, draw_frontier
+from observability.value.frontier import Point, draw_frontier
 from observability.value.outcome_contract import OutcomeContract, load_contract
-from orchestration.run.cascade import why_up
+from orchestration.flow.cascade import why_up
 from serving.cli.judge.frontier import _row as frontier_row
 from tests.doubles import answers
 

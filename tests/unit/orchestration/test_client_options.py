@@ -15,8 +15,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from foundation.errors import InvalidRequest, NotFound
 from orchestration.actions import Decision
-from orchestration.answers.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.events import Answer
+from orchestration.language.patterns import SCHEMA_CHARACTERS, check_schema
 from orchestration.middleware.client import ONE_AT_A_TIME, UNCHECKED, _mistake_in
 from orchestration.middleware.instructions import FORBIDDEN
 from orchestration.requests import AnswerRequest, ClientOptions

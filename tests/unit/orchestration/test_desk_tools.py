@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, ToolException
 from foundation.components import Context, load
 from foundation.settings import Part
 from foundation.types import Principal
-from orchestration.effects.calls import UnfitArguments, check_arguments
+from orchestration.calls import UnfitArguments, check_arguments
 from orchestration.language.stated_arguments import arguments_in
 
 CUSTOMER = Principal(subject="ilka", tenant="alder-clinics")

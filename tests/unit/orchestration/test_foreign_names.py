@@ -9,7 +9,7 @@ import pytest
 
 from foundation.errors import InvalidSetting
 from orchestration.actions import Origin
-from orchestration.effects.calls import UnfitArguments, check_arguments, demand_described, schema_of
+from orchestration.calls import UnfitArguments, check_arguments, demand_described, schema_of
 from orchestration.effects.foreign_tools import ForeignOptions, foreign_tool
 from orchestration.effects.provenance import doubts
 from orchestration.language.stated_arguments import arguments_in

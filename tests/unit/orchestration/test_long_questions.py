@@ -9,7 +9,7 @@ import sys
 
 READ = """
 from orchestration.answers.compose import _MARKER
-from orchestration.answers.text_values import _CODE
+from orchestration.language.text_values import _CODE
 from orchestration.planners.classifier import _BREAK
 from orchestration.language.stated_arguments import _AMOUNT
 

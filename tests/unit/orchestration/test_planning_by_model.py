@@ -20,9 +20,9 @@ from foundation.clock import SystemClock
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
-from orchestration.answers.patterns import find_mistake
 from orchestration.events import Answer
 from orchestration.flow.planned_agent import _harmless_reason
+from orchestration.language.patterns import find_mistake
 from orchestration.language.stated_arguments import arguments_in
 from orchestration.planners.model import shape_of
 from orchestration.requests import AnswerRequest, Plan

@@ -22,9 +22,9 @@ from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings
 from serving.access.optional_settings import QuotaSettings
-from serving.access.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.caches.memory import MemoryCache, Options
 from serving.contract import Cache
+from serving.http.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.settings import load
 from tests import services
 from tests.doubles.orchestration import ManualClock, World

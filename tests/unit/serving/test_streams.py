@@ -11,7 +11,7 @@ from orchestration.run.answering import error_event
 from serving.http import streams
 from serving.http.errors import CallerLeft, InternalError
 from serving.http.streams import collect, explain, follow, unless_left
-from serving.processes.lifecycle import Lifecycle
+from serving.lifecycle import Lifecycle
 from tests.doubles.serving import answer
 
 STEP = Event(kind="step", step=Step(name="retrieve"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.processes import worker as worker_module
-from serving.processes.worker import this_worker, worker_lives
+from foundation.machine import worker as worker_module
+from foundation.machine.worker import this_worker, worker_lives
 
 
 def test_a_process_knows_itself_and_a_child_until_it_ends() -> None:
     assert worker_lives(this_worker())
-    code = "import sys; from serving.processes.worker import this_worker; print(this_worker(), flush=True); sys.stdin.read()"
+    code = "import sys; from foundation.machine.worker import this_worker; print(this_worker(), flush=True); sys.stdin.read()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout
     worker = child.stdout.readline().strip()

@@ -62,7 +62,7 @@ def scale(values: Sequence[float], start: float, end: float) -> Callable[[float]
 def _draw(title: str, *, rows: Sequence[Mapping[str, Any]], **values: Any) -> str:
     values |= {"width": WIDTH, "left": LEFT, "right": RIGHT, "row_height": ROW, "rows": rows}
     height = 48 + len(rows) * ROW
-    return render_page("observability.reports", "plot.svg", title=title, height=height, **values)
+    return render_page("observability.rendering", "plot.svg", title=title, height=height, **values)
 
 
 def render_page(package: str, template: str, **values: Any) -> str:

@@ -1,0 +1,1 @@
+"""How figures look: numbers and units as text, plots as SVG."""

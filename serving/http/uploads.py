@@ -1,0 +1,59 @@
+"""Documents as callers send them and see them: by the API, jobs, MCP and the page."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator
+
+from foundation.errors import DocumentRefused
+from foundation.types import Principal
+from retrieval.documents import Document
+from retrieval.ingest.pipeline import Demand, demand_readable
+from retrieval.ingest.preparation import Item
+
+if TYPE_CHECKING:
+    from serving.wiring import System
+
+
+class DocumentSummary(BaseModel):
+    document_id: str
+    uri: str
+    title: str
+    tenant: str
+    groups: Annotated[list[str], BeforeValidator(sorted)]
+    media_type: str
+    series: str | None
+    effective_from: date | None
+    published: date | None
+    characters: int
+    chunks: int
+    ingested_at: datetime
+    superseded: bool
+
+    @classmethod
+    def of(cls, document: Document) -> DocumentSummary:
+        places = {name: document if hasattr(document, name) else document.source for name in cls.model_fields}
+        return cls(**{name: getattr(place, name) for name, place in places.items()})
+
+
+def media_type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def take_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
+    """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
+    called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
+
+    Raises:
+        DocumentRefused: the file is empty, or cannot be read.
+        Forbidden: the caller could not read the document.
+        As `demand`: nothing is stored.
+    """
+    scope = system.policy.scope(caller)
+    demand_readable(item.source, scope)
+    if not item.content:
+        raise DocumentRefused(f"{item.source.uri} is empty. Upload a file with text in it.", reason="empty")
+    return system.ingestor.ingest_one(item, scope=scope, demand=demand)
