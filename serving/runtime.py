@@ -28,7 +28,7 @@ PROBED_S = 5.0
 
 
 class StoreProbe:
-    """Checks that conversations can be read, which every answer needs, and where there is an audit, that it can be written.
+    """Checks that conversations and costs can be read, which every answer needs, and where there is an audit, that it can be written.
     Anyone may call the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe.
     """
 
@@ -47,8 +47,12 @@ class StoreProbe:
             return self._reasons
 
     def _look(self) -> Iterator[str]:
-        probes = {"audit": self._system.audit.probe} if self._system.audit else {}
-        for name, look in (probes | {"conversations": self._read_conversations}).items():
+        audit: dict[str, Callable[[], Any]] = {"audit": self._system.audit.probe} if self._system.audit else {}
+        probes = audit | {
+            "conversations": self._read_conversations,
+            "costs": lambda: self._system.costs.of_trace("none"),
+        }
+        for name, look in probes.items():
             try:
                 look()
             except SixplyError as error:

@@ -362,7 +362,7 @@ async def test_readiness_names_the_part_that_fails_and_nothing_more(given: World
     assert [(await api.head(f"/health/{name}")).status_code for name in ("live", "ready")] == [200, 503]
 
 
-async def test_readiness_knows_an_audit_that_cannot_be_written_and_conversations_that_cannot_be_read(
+async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_be_read(
     given: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -375,9 +375,10 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_conversations
     if given.system.audit:
         monkeypatch.setattr(given.system.audit, "probe", broken)
     monkeypatch.setattr(given.system.parts.checkpoints, "get_tuple", broken)
+    monkeypatch.setattr(given.system.costs, "of_trace", broken)
     assert probe.reasons() == (), "anybody may ask, so it is not looked at each time"
     now[0] = PROBED_S
-    stores = ("audit", "conversations") if given.system.audit else ("conversations",)
+    stores = (*(("audit",) if given.system.audit else ()), "conversations", "costs")
     assert probe.reasons() == tuple(f"{store}: storage_full" for store in stores)
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(create_app(given.system)), base_url="http://127.0.0.1"
