@@ -55,7 +55,7 @@ class Used(BaseModel):
     completion_tokens_details: MoreDetails = None
 
 
-def counted(used: Any) -> dict[str, Any] | None:
+def read_counts(used: Any) -> dict[str, Any] | None:
     try:
         return Used.model_validate(used, from_attributes=True).model_dump()
     except ValidationError:  # of what is no count nothing is known
@@ -83,7 +83,7 @@ class PlainStream(AsyncStream[object]):
             yield piece
         if self.done and reasons == {""}:
             yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-        if used := counted(used):
+        if used := read_counts(used):
             yield {"choices": [], "usage": used}
 
 
@@ -141,7 +141,7 @@ class OpenAICompatibleChat(ChatOpenAI):
         return made
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        response.usage = response.usage if counted(getattr(response, "usage", None)) else None
+        response.usage = response.usage if read_counts(getattr(response, "usage", None)) else None
         for choice in getattr(response, "choices", None) or ():
             message = choice.message
             message.role, message.content = "assistant", message.content or message.refusal

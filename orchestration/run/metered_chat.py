@@ -126,12 +126,14 @@ class Teller:
         text = self._word + chunk.text
         found = end_of_thoughts(text, max(0, len(self._word) - 64))
         ends = 0 < found < len(text)  # what follows the tag says whether it is one, so that one at the very end waits
-        if found and not THINKING.match(text):
+        if (ends or (found and text.endswith("\n"))) and not THINKING.match(text):
             self._model.thinks[self._model.model_name] = True
         if self._at_head:
             # a server that sends thoughts apart leaves none in the text
             self._holds = not (ends or chunk.additional_kwargs.get("reasoning_content")) and self._holds
-            if self._holds or (not ends and (THINKING.match(text) or "<think>".startswith(text.strip()))):
+            head = text.strip().lower()
+            may_think = THINKING.match(text) or "<thinking>".startswith(head) or "[think]".startswith(head)
+            if self._holds or (may_think and not ends):
                 self._word = text
                 return
             text = without_thoughts(text).lstrip()

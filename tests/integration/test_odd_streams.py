@@ -247,12 +247,13 @@ def test_thoughts_in_the_text_are_not_streamed_as_words(serve: Serve, path: str)
         return stream(*(piece(content=letter) for letter in text), piece("stop", USED))
 
     unopened = f"Ada asks.\n</think>\n\n{TEXT}"
-    with serve(say(f"<think>\nAda asks.\n</think>\n\n{TEXT}"), say(unopened)) as (client, provider):
-        opened, first, later = (_words_in(client, path) for _ in range(3))
-        assert len(provider.requests) == 3, "none comes from a cache"
-    assert (opened.strip(), later.strip()) == (TEXT, TEXT)
+    begun = [f"{tag}\nAda asks.\n{tag[0]}/{tag[1:]}\n\n{TEXT}" for tag in ("<think>", "<Thinking>", "[THINK]")]
+    with serve(*map(say, begun), say(unopened)) as (client, provider):
+        *opened, first, later = (_words_in(client, path).strip() for _ in range(5))
+        assert len(provider.requests) == 5, "none comes from a cache"
+    assert [*opened, later] == [TEXT] * 4
     # nobody can know the first time; the answer comes behind it, and from then on thoughts are waited for
-    assert first.rstrip().endswith(TEXT)
+    assert first.endswith(TEXT)
 
 
 def test_a_model_that_is_named_as_one_that_thinks_is_waited_for_until_it_is_seen_not_to(
