@@ -30,8 +30,6 @@ SHARED = """
 CREATE TABLE IF NOT EXISTS files (name text PRIMARY KEY, body text NOT NULL);
 CREATE OR REPLACE FUNCTION julianday(at text) RETURNS float8 LANGUAGE sql STABLE AS
     $$ SELECT extract(epoch FROM at::timestamptz)::float8 / 86400 $$;
-CREATE OR REPLACE FUNCTION json_set(body text, path text, value text) RETURNS text LANGUAGE sql STABLE AS
-    $$ SELECT jsonb_set(replace(body, '\\u0000', '\\ufffd')::jsonb, ARRAY[substr(path, 3)], to_jsonb(value))::text $$;
 CREATE OR REPLACE FUNCTION json_each(body text) RETURNS TABLE (key text, value text) LANGUAGE sql STABLE AS
     $$ SELECT * FROM json_each_text(CASE json_typeof(body::json) WHEN 'object' THEN body::json ELSE '{}' END) UNION ALL
        SELECT NULL, * FROM json_array_elements_text(CASE json_typeof(body::json) WHEN 'array' THEN body::json ELSE '[]' END) $$;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,8 +32,12 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     """Delete a person's requests and their notes on decisions for others; return the number of changed rows."""
     who = (person.tenant, person.subject)
     own = connection.execute("DELETE FROM approvals WHERE tenant = ? AND body ->> '$.requested_by' = ?", who)
-    notes = "UPDATE approvals SET body = json_set(body, '$.note', '') WHERE tenant = ? AND body ->> '$.decided_by' = ?"
-    return own.rowcount + connection.execute(f"{notes} AND body ->> '$.note' != ''", who).rowcount
+    notes = "SELECT approval_id, body FROM approvals WHERE tenant = ? AND body ->> '$.decided_by' = ?"
+    noted = connection.execute(f"{notes} AND body ->> '$.note' != ''", who).fetchall()
+    for approval_id, body in noted:
+        without = json.dumps(json.loads(body) | {"note": ""})
+        connection.execute("UPDATE approvals SET body = ? WHERE approval_id = ?", (without, approval_id))
+    return own.rowcount + len(noted)
 
 
 STORE = SqliteStore(

@@ -108,7 +108,7 @@ async def test_approvals_are_stored_once_listed_in_order_decided_once_and_expire
     assert erase(records, approvals.STORE, tmp_path / "SqliteApprovals") == 1
     kept = await store.get("a-4", "north")
     assert kept is not None
-    assert (kept.note, kept.decided_by) == ("", NORTH.subject)
+    assert (kept.note, kept.decided_by, kept.arguments) == ("", NORTH.subject, {"reason": AWKWARD})
     assert store.erase_before(NOW) == 0
     assert store.erase_before(NOW + timedelta(seconds=0.1)) == 1
 
