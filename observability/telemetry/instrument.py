@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 from foundation import names, tracing
 from foundation.types import Principal, Scope, Usage
 from models.contract import Call
-from models.embedding import name_of, on_behalf_of, requests_made
+from models.embedding import PROBE_TEXTS, name_of, on_behalf_of, requests_made
 from observability.telemetry import process, setup
 from orchestration.events import Event
 from orchestration.run.run import run_at_work
@@ -39,11 +39,12 @@ class TracedEmbedder(Around, Embeddings):
         return self._embed(self.inner.embed_documents, texts)  # type: ignore[no-any-return]
 
     def embed_query(self, text: str) -> list[float]:
-        with self._span(1):
+        with self._span(1), self._paid():
             return self.inner.embed_query(text)  # type: ignore[no-any-return]
 
     def _embed(self, embed: Callable[[list[str]], Any], texts: list[str]) -> Any:
-        with self._span(len(texts)):
+        # what a start asks belongs to no request that could be looked up
+        with nullcontext() if tuple(texts) == PROBE_TEXTS else self._span(len(texts)), self._paid():
             return embed(texts)
 
     @contextmanager
@@ -53,17 +54,21 @@ class TracedEmbedder(Around, Embeddings):
             provider = type(self.inner).__module__.rpartition(".")[2]
         with self._handler.embedding(provider, request_model=name_of(self.inner)) as call:
             call.attributes |= {names.LAYER: "models", names.TEXTS: texts}
-            requests: list[Call] = []
-            token = requests_made.set(requests)
-            try:
-                yield
-            finally:
-                requests_made.reset(token)
-                if requests:
-                    usage = sum((each.usage for each in requests), Usage())
-                    request = replace(requests[0], usage=usage, seconds=sum(each.seconds for each in requests))
-                    run = run_at_work.get()
-                    (run.pay_embedding if run else self._pay)(request)
+            yield
+
+    @contextmanager
+    def _paid(self) -> Iterator[None]:
+        requests: list[Call] = []
+        token = requests_made.set(requests)
+        try:
+            yield
+        finally:
+            requests_made.reset(token)
+            if requests:
+                usage = sum((each.usage for each in requests), Usage())
+                request = replace(requests[0], usage=usage, seconds=sum(each.seconds for each in requests))
+                run = run_at_work.get()
+                (run.pay_embedding if run else self._pay)(request)
 
 
 class TracedReranker(Around):
