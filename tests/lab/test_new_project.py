@@ -635,6 +635,7 @@ def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before
         (tmp_path / part).touch()
     before = prove.write_baseline(tmp_path, "desk", tmp_path / "before.json")
     steps = {about: command[2:] for about, command in prove._commands(tmp_path, "desk", "1", before)}
+    assert next(iter(steps.items())) == ("stack.toml is understood", ["serving.cli", "keys"])
     assert steps["its parts keep their contracts"] == ["serving.cli", "contracts"]
     assert steps[prove.NO_SCORE_FELL][-2:] == ["--baseline", str(before)]
     (tmp_path / "desk").mkdir()
