@@ -153,7 +153,7 @@ class IdempotencyStore:
         used with another request or other rights.
         """
         now, claim, mine = self._time.now(), ExitStack(), (self._path, caller, key)
-        free = await asyncio.to_thread(claim.enter_context, self._claim(f"{caller} {key}"))
+        free = mine not in AT_WORK
 
         def take(connection: sqlite3.Connection) -> Attempt | FirstReply:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
@@ -166,8 +166,7 @@ class IdempotencyStore:
             if row is not None and row["status"] is not None:
                 return FirstReply(row["status"], row["media"], row["body"])
             holder = row["worker"] if row is not None else None
-            lives = mine in AT_WORK if holder == self._worker else holder and worker_lives(holder)
-            if not free or lives:
+            if not free or (holder and holder != self._worker and worker_lives(holder)):
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
                 )
@@ -176,11 +175,13 @@ class IdempotencyStore:
                 "ON CONFLICT (caller, key) DO UPDATE SET worker = excluded.worker",
                 (caller, key, request, now.isoformat(), self._worker),
             )
-            AT_WORK.add(mine)
-            claim.callback(AT_WORK.discard, mine)
             return Attempt(self, caller, key, row["thread_id"] if row else None)
 
         with claim:
+            if free:
+                AT_WORK.add(mine)
+                claim.callback(AT_WORK.discard, mine)
+            free &= await asyncio.to_thread(claim.enter_context, self._claim(f"{caller} {key}"))
             earlier = await self._file.run(take)
             if isinstance(earlier, Attempt):
                 earlier.claim = claim.pop_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from contextvars import Context
@@ -215,6 +216,26 @@ async def test_a_key_is_free_again_where_the_store_was_down_when_its_request_fai
             await store.keep(again, FirstReply(200, "", b""))
     with pytest.raises(InFlight):  # it is done, and must not be done again
         await store.begin(ZOE.mark, "k", "r")
+
+
+async def test_a_caller_who_leaves_while_the_key_is_taken_leaves_it_free(open_: Opening) -> None:
+    store, entered, go_on = open_(IdempotencyStore, ManualClock()), threading.Event(), threading.Event()
+    run = store._file.run_now
+
+    def take_late(*order: Any, **options: Any) -> Any:
+        entered.set()
+        go_on.wait(60)
+        return run(*order, **options)
+
+    store._file.run_now = take_late
+    leaving = asyncio.create_task(store.begin(ZOE.mark, "k", "r"))
+    await asyncio.to_thread(entered.wait, 60)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    go_on.set()
+    await store._file.run(lambda _: None)  # after what the caller has left behind
+    assert isinstance(await store.begin(ZOE.mark, "k", "r"), Attempt)
 
 
 def test_charges_add_up_exactly(open_: Opening, records: Open, tmp_path: Path) -> None:
