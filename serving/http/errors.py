@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -188,7 +189,10 @@ def install(app: FastAPI) -> None:
 
 
 def _describe(request: Request, fields: list[FieldProblem]) -> str:
-    if fields[0].location == "body" and "json" not in (media_type := request.headers.get("content-type", "")):
+    media_type = request.headers.get("content-type", "")
+    # as FastAPI decides it: text/json is none
+    is_json = re.match(r"application/([\w.+-]+\+)?json\s*(;|$)", media_type, re.IGNORECASE)
+    if fields[0].location == "body" and not is_json:
         return f'The Content-Type is "{media_type}". Send a JSON object, with Content-Type: application/json.'
     return "; ".join(f"{field.location}: {field.message}" for field in fields[:3])
 

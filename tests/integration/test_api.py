@@ -78,6 +78,11 @@ async def test_a_path_that_does_not_exist_is_closed_to_strangers_and_404_to_call
             (422, 'is "application/x-www-form-urlencoded". Send a JSON object, with Content-Type: application/json.'),
         ),
         (({}, b""), (422, 'is "". Send a JSON object, with Content-Type: application/json.')),
+        (({"Content-Type": "text/json"}, b"{}"), (422, 'is "text/json". Send a JSON object')),
+        (
+            ({"Content-Type": "Application/JSON; charset=utf-8"}, b"[]"),
+            (422, "body: Input should be a valid dictionary"),
+        ),
         (
             ({"Content-Type": "application/json"}, b'{"question": "Caf\xe9?"}'),
             (400, "is not UTF-8: 'utf-8' codec can't decode"),
