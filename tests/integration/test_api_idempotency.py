@@ -1,6 +1,7 @@
 """A request that is sent twice under one key is done once."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,10 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.machine import worker
 from serving import runtime
 from serving.access.identity import KeyStore
 from serving.app import create_app
-from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore
+from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
 
@@ -212,8 +214,15 @@ async def test_a_key_of_a_process_that_died_is_free_and_one_of_a_living_process_
         with pytest.raises(Exception, match="still at work"):
             await store.begin("ada", "k-1", "r")
         with closing(sqlite3.connect(path)) as database, database:
-            database.execute("UPDATE requests SET worker = '1:0.0'")  # process 1 lives, but began at another time
-        assert isinstance(await store.begin("ada", "k-1", "r"), Attempt)
+            copy = (
+                "INSERT INTO requests (caller, key, request, at, worker) SELECT caller, ?, request, at, ? FROM requests"
+            )
+            database.execute(copy, ("k-2", "1:0.0"))  # process 1 lives, but began at another time
+            parent = f"{os.getppid()}:{worker._began(os.getppid())}:{worker._boot()}"
+            database.execute(f"{copy} WHERE key = 'k-1'", ("k-3", parent))
+        assert isinstance(await store.begin("ada", "k-2", "r"), Attempt)
+        with pytest.raises(InFlight):
+            await store.begin("ada", "k-3", "r")
 
 
 async def test_replies_are_kept_for_a_day(data_dir: Path) -> None:
