@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, cast
@@ -68,8 +69,9 @@ class CascadeAgent(AgentWrapper):
         most_usd = self._most_usd if request.max_usd is None else min(self._most_usd, request.max_usd)
 
         def within_limit() -> AnswerRequest:
-            left = max(0.0, most_usd - float(sum(charge.usd or 0 for charge in charges)))
-            return request.model_copy(update={"max_usd": left})
+            # people read this limit: of floats it would be 0.09999999999999998
+            used = sum((charge.usd or 0 for charge in charges), Decimal(0))
+            return request.model_copy(update={"max_usd": float(max(Decimal(0), Decimal(str(most_usd)) - used))})
 
         # this task's own context, so nothing has to set it back
         answer_id_of_all.set(uuid4().hex)

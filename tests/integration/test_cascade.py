@@ -211,7 +211,7 @@ async def test_trials_and_answer_share_one_limit_in_usd(asked: float | None, lim
         AnswerRequest(question=QUESTION, max_usd=asked),
         ANA,
     )
-    assert (*first.limits, *second.limits, *last.limits) == pytest.approx(limits)
+    assert (*first.limits, *second.limits, *last.limits) == limits
 
 
 @pytest.mark.parametrize(
