@@ -47,7 +47,7 @@ def prove(project: Path, package: str, level: str, weights: Path, before: Path |
                 out.print("    but a floor of outcomes.toml is not met: make gate says which")
             if failed:
                 out.print(terminal.plain((done.stdout + done.stderr)[-3000:]))
-                out.print(terminal.plain(f"The project stands in {project}. There: {' '.join(command)}"))
+                out.print(terminal.plain(f"That ran in {project}: {' '.join(command)}"))
                 return False
     return True
 

@@ -195,7 +195,7 @@ class IdempotencyStore:
         try:
             with attempt.claim:
                 await self._update(attempt, change, reply.status, reply.media, reply.body)
-        except SixplyError:
+        except (SixplyError, asyncio.CancelledError):
             AT_WORK.add((self._path, attempt.caller, attempt.key))  # it is done, and must not be done again
             raise
 

@@ -218,6 +218,20 @@ async def test_a_key_is_free_again_where_the_store_was_down_when_its_request_fai
         await store.begin(ZOE.mark, "k", "r")
 
 
+async def test_whose_caller_leaves_while_the_reply_is_kept_is_not_done_again(
+    open_: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_(IdempotencyStore, ManualClock())
+    attempt = await store.begin(ZOE.mark, "k", "r")
+    assert isinstance(attempt, Attempt)
+    with monkeypatch.context() as leaving:
+        leaving.setattr(store, "_update", Mock(side_effect=asyncio.CancelledError))
+        with pytest.raises(asyncio.CancelledError):
+            await store.keep(attempt, FirstReply(200, "", b""))
+    with pytest.raises(InFlight):
+        await store.begin(ZOE.mark, "k", "r")
+
+
 async def test_a_caller_who_leaves_while_the_key_is_taken_leaves_it_free(open_: Opening) -> None:
     store, entered, go_on = open_(IdempotencyStore, ManualClock()), threading.Event(), threading.Event()
     run = store._file.run_now
