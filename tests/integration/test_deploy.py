@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from foundation import components, names
+from foundation.clock import SystemClock
 from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from observability.telemetry.metrics import domain, registry
+from serving.access.identity import KEYS_FILE, KeyStore
 from serving.cli.doctor import parts_of
 from serving.server import running
 from serving.settings import Settings, load
@@ -126,6 +128,24 @@ def test_the_shared_settings_are_known_and_name_parts_that_exist(monkeypatch: py
     ]
     for section, part in chosen.items():
         components.checked_options(section.partition("[")[0], part)
+
+
+def test_a_pod_sets_only_what_there_is_and_finds_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (DEPLOY / "kubernetes" / "base" / "statefulset.yaml").read_text(encoding="utf-8")
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    (container,), (linking,) = pod["containers"], pod["initContainers"]
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", "192.0.2.1"))
+    assert load(ROOT / "stack.toml").settings.serving.http.names
+    data, secret = (
+        {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}[it] for it in ("data", "keys")
+    )
+    assert linking["command"] == ["ln", "-sfn", f"{secret}/{KEYS_FILE}", f"{data}/{KEYS_FILE}"]
+    assert f"SIXPLY__FOUNDATION__DATA_DIR={data} " in DOCKERFILE
+    made = KeyStore(tmp_path / "made.json", SystemClock())
+    key = made.create(subject="ada", tenant="north", roles=["reader"])
+    (tmp_path / KEYS_FILE).symlink_to(made.path)
+    assert KeyStore(tmp_path / KEYS_FILE, SystemClock()).authenticate(f"Bearer {key}").subject == "ada"
 
 
 def test_compose_starts_in_order_publishes_on_loopback_and_pins_every_image(composed: dict[str, Any]) -> None:
