@@ -43,6 +43,7 @@ REMOTE = (
     "serving/api",
     "serving/compat",
     "serving/page",
+    "serving/http/uploads.py",
     "serving/jobs/queue.py",
     "serving/mcp/server.py",
 )
