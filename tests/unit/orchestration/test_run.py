@@ -154,7 +154,7 @@ async def test_thoughts_before_a_call_broke_off_are_nothing_that_was_said(world:
     async def fails() -> None:
         raise UpstreamDown("It went away.")
 
-    for says, said in ((("<think>", "Hm. "), ""), (("Hm.</think> ", "Some "), "Some ")):
+    for says, said in ((("<think>", "Hm. "), ""), (("Hm.\n</think>\n\n", "Some "), "Some ")):
         world.chat = BreaksOff(then=fails, says=says)
         run = run_of(world)
         with pytest.raises(UpstreamDown):
