@@ -85,8 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def wait_for_the_caller_to_leave(self) -> None:
+        waiting = select.poll()  # takes any number of file, which `select` does not after a thousand
+        waiting.register(self.connection, select.POLLIN)
         while not self.provider.released.is_set():
-            if select.select([self.connection], [], [], 0.02)[0]:
+            if waiting.poll(20):
                 self.provider.left.set()  # a caller who waits for a reply sends nothing but its end
                 return
 
