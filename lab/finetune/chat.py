@@ -215,7 +215,7 @@ def _verdict(gain: dict[str, Any], of: str, on: str) -> dict[str, str]:
 
 def _figures(work: Work, settings: Settings, tuned: Tuned) -> dict[str, Any]:
     figures, used = asdict(tuned), settings.models.chat
-    pinned = {"adapter": work.named(_adapter(work.order.to)), "adapter_sha256": tuned.adapter_sha256}
+    pinned = {"adapter": work.name_in_stack(_adapter(work.order.to)), "adapter_sha256": tuned.adapter_sha256}
     was, now, tokens = zip(*figures.pop("held_out"), strict=True)
     return figures | {
         "losses": {"before": was, "after": now, "tokens": tokens},

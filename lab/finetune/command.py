@@ -56,7 +56,7 @@ class Work:
 
         return context_of(self.configure({}).settings).stack_dir
 
-    def named(self, path: Path) -> str:
+    def name_in_stack(self, path: Path) -> str:
         """The path as stack.toml names it."""
         return str(path) if path.is_absolute() else os.path.relpath(path, self.stack_dir)
 
@@ -145,7 +145,7 @@ def tune_reranker(work: Work) -> dict[str, Any]:
         "rerank_weight": weight,
         "from": folder.origin(base),
         "stack": {
-            "models.reranker": {"use": "cross_encoder", "path": work.named(work.order.to)},
+            "models.reranker": {"use": "cross_encoder", "path": work.name_in_stack(work.order.to)},
             "retrieval.ranking": {"rerank_weight": weight},
         },
     }
@@ -179,7 +179,7 @@ def tune_embedder(work: Work) -> dict[str, Any]:
         "triples": triples,
         "epochs": plan.epochs,
         "from": folder.origin(base),
-        "stack": {"models.embedder": {**used.options, "use": used.use, "path": work.named(work.order.to)}},
+        "stack": {"models.embedder": {**used.options, "use": used.use, "path": work.name_in_stack(work.order.to)}},
         "then": "make reindex",
     }
 

@@ -39,12 +39,12 @@ class TracedEmbedder(Around, Embeddings):
         return self._embed(self.inner.embed_documents, texts)  # type: ignore[no-any-return]
 
     def embed_query(self, text: str) -> list[float]:
-        with self._span(1), self._paid():
+        with self._span(1), self._pay_at_end():
             return self.inner.embed_query(text)  # type: ignore[no-any-return]
 
     def _embed(self, embed: Callable[[list[str]], Any], texts: list[str]) -> Any:
         # what a start asks belongs to no request that could be looked up
-        with nullcontext() if tuple(texts) == PROBE_TEXTS else self._span(len(texts)), self._paid():
+        with nullcontext() if tuple(texts) == PROBE_TEXTS else self._span(len(texts)), self._pay_at_end():
             return embed(texts)
 
     @contextmanager
@@ -57,7 +57,7 @@ class TracedEmbedder(Around, Embeddings):
             yield
 
     @contextmanager
-    def _paid(self) -> Iterator[None]:
+    def _pay_at_end(self) -> Iterator[None]:
         requests: list[Call] = []
         token = requests_made.set(requests)
         try:
