@@ -60,7 +60,6 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
 
 
 def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
-    """Return an entry of the tool's `ToolMetadata`."""
     return (tool.metadata or {}).get(name, default)
 
 

@@ -49,8 +49,6 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of a comparison."""
-
     verdict: Judgement
     reason: str
     metrics: Mapping[str, Difference]
@@ -87,11 +85,7 @@ def as_baseline(side: Side) -> dict[str, Any]:
 
 
 def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
-    """Return the side that `as_baseline` wrote.
-
-    Raises:
-        InvalidRequest: `stored` is no baseline.
-    """
+    """Return the side that `as_baseline` wrote. Raises InvalidRequest: `stored` is no baseline."""
     try:
         return Side(name, stored["rows"], stored["corpus"], stored["trials"], stored["stack"], {}, stored=True)
     except (KeyError, TypeError) as error:
@@ -101,11 +95,7 @@ def baseline_of(stored: Mapping[str, Any], name: str) -> Side:
 
 
 def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
-    """Pair the rows by trial, and judge each difference against the allowed loss, then all together.
-
-    Raises:
-        InvalidRequest: the corpora or the trials of the two differ.
-    """
+    """Pair the rows by trial, and judge each difference against the allowed loss, then all together. Raises as `demand_the_same`."""
     demand_the_same(a, b)
     ours, theirs = _by_trial(a.rows), _by_trial(b.rows)
     metrics: dict[str, Difference] = {}
@@ -139,11 +129,7 @@ def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
 
 
 def demand_the_same(a: Side, b: Side, *, otherwise: str = "Run both on the same data.") -> None:
-    """Refuse to compare runs on different data.
-
-    Raises:
-        InvalidRequest: the corpora or the trials differ.
-    """
+    """Raises InvalidRequest: the corpora or the trials differ, so that a comparison would say nothing."""
     for what, ours, theirs in (("corpus", a.corpus, b.corpus), ("cases", a.trials, b.trials)):
         if ours != theirs:
             raise InvalidRequest(

@@ -15,7 +15,6 @@ FARTHEST = 3.0
 
 
 def page(comparison: Comparison, data: str) -> str:
-    """Return the HTML of the page."""
     return svg.render_page(
         "observability.evaluation",
         "compare.html",

@@ -75,7 +75,6 @@ def evenly(questions: Sequence[T], limit: int | None) -> list[T]:
 
 
 def read_corpus(data: Path) -> Iterator[CorpusDocument]:
-    """Yield the documents of `corpus.jsonl`."""
     for number, row in lines(data / "corpus.jsonl"):
         yield CorpusDocument(
             field(row, "_id", data / "corpus.jsonl", number), str(row.get("title") or ""), str(row.get("text") or "")

@@ -78,7 +78,6 @@ class Drift:
         return "nothing moved"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
         return asdict(self) | {"moved": self.moved_figures}
 
 
@@ -104,14 +103,13 @@ def drift(
     now: datetime,
     days: float = 7,
     seed: int = 7,
-    tenant: str | None = None,
     changed: Callable[[str, str], Sequence[str]] = lambda *_: (),
 ) -> Drift:
-    """Compare the last `days` with the same time before, for all tenants or for one. `changed(old, new)` lists the
+    """Compare the last `days` with the same time before, for all tenants. `changed(old, new)` lists the
     differences between the runs of two manifests; it is called for each manifest that was new in one of the periods.
     """
     middle, begin = now - timedelta(days=days), now - timedelta(days=2 * days)
-    rows = answers(spans, costs, outcomes, since=begin, until=now, tenant=tenant)
+    rows = answers(spans, costs, outcomes, since=begin, until=now)
     before, after = ([row for row in rows if (row.at_ns >= _ns(middle)) is late] for late in (False, True))
     random = np.random.default_rng(seed)
     figures = {name: _figure(name, words, before, after, random) for name, words in FIGURES.items()}

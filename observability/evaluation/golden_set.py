@@ -110,7 +110,6 @@ class CaseScore:
 
     @property
     def citations(self) -> tuple[str, ...]:
-        """The cited documents, without repeats."""
         return tuple(dict.fromkeys(cited.uri for cited in self.answer.citations)) if self.answer else ()
 
     @property
@@ -187,7 +186,6 @@ class Report:
         return bad[:limit]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
         return {
             "cases": len(self.rows),
             "effects_without_approval": sum(row.effect_done for row in self.rows),
@@ -220,7 +218,6 @@ class Report:
         return formatting.grid(("by", "which", "did what it should, with 95 % interval", "n"), rows, right=("n",))
 
     def worst_table(self, limit: int = 5) -> Table:
-        """Return a table of the worst cases, with actual and expected results."""
         rows = []
         for row in self.worst(limit):
             wanted = " and ".join(" or ".join(group) for group in row.case.expected_strings)

@@ -104,7 +104,6 @@ class PricedChat:
         return sum(priced, Decimal(0)) if len(priced) == len(self._costs) else None
 
     async def ask(self, messages: Sequence[BaseMessage], schema: Mapping[str, Any]) -> AIMessage:
-        """Call the model and record the price."""
         started_s = self._clock.monotonic_s()
         reply = await constrain(self._chat, schema).ainvoke(list(messages), max_tokens=REPLY_TOKENS)
         seconds = self._clock.monotonic_s() - started_s

@@ -79,11 +79,7 @@ def material(data: Path, limit: int | None = None) -> Material:
 
 def golden_documents(data: Path, cases: Sequence[GoldenCase]) -> list[Item]:
     """Read the corpus of a golden set. Files without a tenant in sources.jsonl belong to the tenant of all cases that
-    have an answer.
-
-    Raises:
-        InvalidRequest: cases with an answer have several tenants, and a file has none in sources.jsonl. As
-            `retrieval.ingest.folders.read_folder`.
+    have an answer. Raises InvalidRequest: these have several tenants. As `retrieval.ingest.folders.read_folder`.
     """
     from retrieval.ingest.folders import SOURCES, read_folder
 

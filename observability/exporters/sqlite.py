@@ -19,7 +19,7 @@ from foundation.errors import SixplyError
 from foundation.settings import Section
 from foundation.stores.erasures import Erasures
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
-from observability.stores.spans import COLUMNS, FILE, SpanRow, row_of, store_in, values_of
+from observability.stores.spans import COLUMNS, STORE, SpanRow, row_of, values_of
 
 INSERT = f"INSERT OR REPLACE INTO spans ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - own names
 BUSY_S = 2.0
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 
 class Options(Section):
-    file: Path = FILE
-    """Path of the file, below the data folder unless absolute."""
     max_spans: int = Field(default=500_000, ge=1)
     """Maximum number of spans; the oldest beyond are deleted."""
 
@@ -52,7 +50,7 @@ class SqliteSpanExporter(SpanExporter):
             if self._closed:
                 return SpanExportResult.FAILURE
             try:
-                self._file = self._file or SqliteFile(self.path, store_in(FILE), timeout_s=BUSY_S, make_folder=False)
+                self._file = self._file or SqliteFile(self.path, STORE, timeout_s=BUSY_S, make_folder=False)
                 self._file.run_now(partial(self._insert, rows), of_nobody=True)
             except (SixplyError, sqlite3.Error) as error:
                 logger.warning("%d spans were not stored in %s: %s", len(rows), self.path, error)
@@ -86,10 +84,9 @@ class SqliteSpanExporter(SpanExporter):
 
 
 def build(options: Options, context: Context) -> SpanExporter:
-    return SqliteSpanExporter(
-        context.data_dir / options.file, Erasures.of(context.data_dir), max_spans=options.max_spans
-    )
+    data = context.data_dir
+    return SqliteSpanExporter(data / STORE.file, Erasures.of(data), max_spans=options.max_spans)
 
 
-def stores(options: Options) -> tuple[SqliteStore, ...]:
-    return (store_in(options.file),)
+def stores(options: Options) -> tuple[SqliteStore, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)

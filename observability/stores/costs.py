@@ -137,15 +137,12 @@ class CostLedger:
         self.record(Charge(kind="embeddings", part=call.provider, tenant=tenant, answer_id=None, **details))
 
     def of_trace(self, trace_id: str) -> list[Charge]:
-        """Return the charges of a trace, in order."""
         return self._charges("trace_id = ?", trace_id)
 
     def of_answer(self, answer_id: str) -> list[Charge]:
-        """Return the charges of an answer, in order."""
         return self._charges("answer_id = ?", answer_id)
 
     def all(self) -> list[Charge]:
-        """Return every charge, in order."""
         return self._charges("? = ''", "")
 
     def totals(
@@ -179,7 +176,6 @@ class CostLedger:
         return [_charge(dict(row)) for row in rows]
 
     def select(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Return what a statement reads."""
         return self._file.read_now(lambda connection: connection.execute(statement, parameters).fetchall())
 
 

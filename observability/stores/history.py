@@ -12,7 +12,7 @@ from typing import Any
 
 from foundation.stores.sqlite_file import SqliteFile
 from observability.stores.costs import FIGURES, CostLedger, Total
-from observability.stores.spans import FILE, PARENTS_FIRST, SpanRow, SpanStore, store_in
+from observability.stores.spans import PARENTS_FIRST, STORE, SpanRow, SpanStore
 
 
 def traces(store: SpanStore, trace_ids: Sequence[str]) -> dict[str, list[SpanRow]]:
@@ -51,7 +51,7 @@ def erase_before(store: SpanStore, before_ns: int) -> int:
     """Delete every span that ended before then; return how many."""
     if not store.path.exists():
         return 0
-    with closing(SqliteFile(store.path, store_in(FILE))) as file:
+    with closing(SqliteFile(store.path, STORE)) as file:
         statement = "DELETE FROM spans WHERE end_ns < ?"
         count = file.run_now(lambda connection: connection.execute(statement, (before_ns,)).rowcount)
         file.compact()
@@ -60,8 +60,6 @@ def erase_before(store: SpanStore, before_ns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCost:
-    """The cost of one answer."""
-
     usd: Decimal | None
     """`None` where one of its charges has no known price."""
     tenant: str

@@ -54,8 +54,6 @@ STORE = SqliteStore(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one answer."""
-
     answer_id: str
     verdict: Verdict
     """accepted as it was; edited before use; rejected; escalated: passed on to a person."""

@@ -61,22 +61,6 @@ LAYER_OF_OPERATION: Mapping[str, Layer] = {
 }
 
 
-# Default path of the store, below the data folder
-FILE = Path("spans.sqlite")
-
-
-def store_in(file: Path) -> SqliteStore:
-    """Describe the store in that file, below the data folder."""
-    return SqliteStore(
-        name="spans",
-        file=str(file),
-        schema=SCHEMA,
-        synchronous="NORMAL",
-        erase_rows=_erase,
-        erased="traces of their requests",
-    )
-
-
 def _erase(connection: sqlite3.Connection, person: Person) -> int:
     theirs = {
         "mark": person.mark,
@@ -95,6 +79,16 @@ def _erase(connection: sqlite3.Connection, person: Person) -> int:
     # whole traces: a span of a tool or a search says as much of the person as their own
     connection.executemany("DELETE FROM spans WHERE trace_id = ?", [(row[0],) for row in rows])
     return len(rows)
+
+
+STORE = SqliteStore(
+    name="spans",
+    file="spans.sqlite",
+    schema=SCHEMA,
+    synchronous="NORMAL",
+    erase_rows=_erase,
+    erased="traces of their requests",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +190,8 @@ class SpanStore:
         self.path = path
 
     def trace(self, trace_id: str) -> list[SpanRow]:
-        """Return all spans of a trace, by start time. `trace_id` may be any prefix of a single trace.
-
-        Raises:
-            NotFound: no such trace is stored.
-            InvalidRequest: several traces have this prefix, or it is no hexadecimal number.
+        """Return all spans of a trace, by start time. `trace_id` may be any prefix of a single trace. Raises NotFound: no
+        such trace is stored. InvalidRequest: several traces have this prefix, or it is no hexadecimal number.
         """
         prefix = trace_id.lower().strip()
         if not prefix or set(prefix) - set("0123456789abcdef"):
@@ -237,7 +228,7 @@ class SpanStore:
         if not self.path.exists():
             return []
         try:
-            with closing(connect(self.path, store_in(FILE))) as database:
+            with closing(connect(self.path, STORE)) as database:
                 return database.execute(statement, parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(

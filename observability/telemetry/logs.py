@@ -42,8 +42,6 @@ def belongs_to(tenant: str) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON."""
-
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

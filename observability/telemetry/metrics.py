@@ -85,7 +85,6 @@ def provider(service_name: str = names.SERVICE) -> sdk.MeterProvider:
 
 @cache
 def domain() -> DomainMetrics:
-    """Return the process's domain metrics."""
     return DomainMetrics(provider().get_meter(names.SERVICE))
 
 

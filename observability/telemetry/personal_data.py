@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -44,12 +44,12 @@ class Found:
     kind: Kind
 
 
-def find(text: str, *, regions: Sequence[str] = REGIONS) -> list[Found]:
+def find(text: str) -> list[Found]:
     """Return all findings in the order of the text, without overlaps."""
     stretches: list[Found] = []
     for kind in KINDS:
         if kind == "PHONE":
-            places = _phones(text, regions)
+            places = _phones(text)
         else:
             pattern, holds = _FORMS[kind]
             places = (match.span() for match in pattern.finditer(text) if holds(match.group()))
@@ -59,14 +59,14 @@ def find(text: str, *, regions: Sequence[str] = REGIONS) -> list[Found]:
     return sorted(stretches)
 
 
-def redact(text: str, *, regions: Sequence[str] = REGIONS) -> str:
+def redact(text: str) -> str:
     """Replace each finding by its kind in brackets. Redacting twice changes nothing more.
 
     >>> redact("Write to ada@example.org from 192.0.2.7")
     'Write to [EMAIL] from [IP]'
     """
     # until nothing is found: a replacement can make its neighbour recognisable
-    while spans := find(text, regions=regions):
+    while spans := find(text):
         for stretch in reversed(spans):
             text = f"{text[: stretch.start]}[{stretch.kind}]{text[stretch.end :]}"
     return text
@@ -102,7 +102,7 @@ def _like_an_order(number: str) -> bool:
     return re.fullmatch(r"[1-9]\d*(?:[ -]\d+)?", number) is not None
 
 
-def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _phones(text: str) -> Iterator[tuple[int, int]]:
     if sum(char.isdigit() for char in text) < 7:
         return
     import phonenumbers
@@ -110,7 +110,7 @@ def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     # by form, because the plans lack the numbers that are reserved for films and tests
     seen = {dialled.span() for dialled in DIALLED.finditer(text)}
     yield from sorted(seen)
-    for region in regions:
+    for region in REGIONS:
         for match in phonenumbers.PhoneNumberMatcher(text, region):
             # digits alone, or in two groups, without the 0 or the bracket of local numbers, are order numbers
             if not _like_an_order(match.raw_string) and (match.start, match.end) not in seen:

@@ -27,7 +27,6 @@ def domain() -> Any:
 
 
 def version() -> str:
-    """Return the installed version of this package."""
     try:
         return metadata.version(names.SERVICE)
     except metadata.PackageNotFoundError:

@@ -77,8 +77,6 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
 
 
 class Telemetry:
-    """The running telemetry of one system."""
-
     def __init__(
         self,
         provider: TracerProvider,

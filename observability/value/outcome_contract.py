@@ -255,12 +255,7 @@ class OutcomeContract(Section):
 
 
 def load_contract(path: Path) -> OutcomeContract:
-    """Read `outcomes.toml`.
-
-    Raises:
-        InvalidSetting: the file is missing or no TOML, or a value is not valid.
-        UnknownSetting: a key is unknown; the text names it and the nearest one.
-    """
+    """Read `outcomes.toml`. Raises InvalidSetting, UnknownSetting: it is missing, or as `read_section`."""
     if not path.exists():
         raise InvalidSetting(
             f"There is no outcome contract at {path}. Write one before you build: make business-case asks for its figures."

@@ -211,7 +211,6 @@ class ValueReport:
 
     @cached_property
     def tenants(self) -> dict[str, ValueReport]:
-        """The cases of each tenant."""
         of = {name: self._answers[name].tenant if name in self._answers else "not in the cost ledger"
               for name in {**self._outcomes, **self._answers}}  # fmt: skip
         return {
@@ -250,7 +249,6 @@ class ValueReport:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the verdict is as it is."""
         return self._decision[1]
 
     @property
@@ -276,7 +274,6 @@ class ValueReport:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """Every figure of the report with its basis."""
         volume = self.contract.process.volume_per_month
         declared = f"{volume:,.0f} cases a month (declared)"
         monthly = partial(Figure, projected=True, rests_on=f"{declared} at the worth of a case in {self.sample}")

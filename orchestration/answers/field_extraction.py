@@ -55,8 +55,6 @@ Finder = Callable[["Reading"], Iterable["Found"]]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the object, from its schema."""
-
     name: str
     schema: Mapping[str, Any]
     required: bool

@@ -10,16 +10,16 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from foundation.components import Context
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteStore, connect
 from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, plain_data_only
 
-
-class Options(Section):
-    path: Path = Path("checkpoints.sqlite")
-    """The file, relative to the data folder unless absolute."""
+# erasing rows is left out: threads are deleted through the port first
+STORE = SqliteStore(
+    name="conversations", file="checkpoints.sqlite", erase_rows=lambda *_: 0, erased=ERASED, stays=ERASED_BUT
+)
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
@@ -29,7 +29,7 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
         """Raises StoreUnavailable: the file cannot be opened. StorageFull: the disk is full."""
         self._path = path
         with self.translate_errors():
-            super().__init__(connect(path, store_in(path)), serde=plain_data_only())
+            super().__init__(connect(path, STORE), serde=plain_data_only())
             self.setup()  # now, so that a damaged file is reported at the start
 
     @contextmanager
@@ -56,14 +56,9 @@ class SqliteCheckpoints(ThreadedSaver, SqliteSaver):
             self.conn.close()
 
 
-def build(options: Options, context: Context) -> SqliteCheckpoints:
-    return SqliteCheckpoints(context.data_dir / options.path)
+def build(options: Options, context: Context) -> SqliteCheckpoints:  # noqa: ARG001 - the signature of every adapter
+    return SqliteCheckpoints(context.data_dir / STORE.file)
 
 
-def stores(options: Options) -> tuple[SqliteStore, ...]:
-    return (store_in(options.path),)
-
-
-def store_in(path: Path) -> SqliteStore:
-    """Describe the store. Erasing rows is a no-op here: threads are deleted through the port first."""
-    return SqliteStore(name="conversations", file=str(path), erase_rows=lambda *_: 0, erased=ERASED, stays=ERASED_BUT)
+def stores(options: Options) -> tuple[SqliteStore, ...]:  # noqa: ARG001 - the signature of every adapter
+    return (STORE,)

@@ -110,7 +110,6 @@ class DocumentSteps:
         return run.evidence
 
     async def rewrite(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:  # noqa: ARG002 - every step has this form
-        """Prepare another search, with other words."""
         turns = state.get("turns") or []
         earlier = turns[-1]["question"] if turns else None
         # names alone: evidence is graded by these words, and that for the last question must not pass as an answer to this one

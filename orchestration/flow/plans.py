@@ -56,8 +56,6 @@ def merge_done(old: dict[str, Done], new: dict[str, Done] | None) -> dict[str, D
 
 
 class PlannedState(State, total=False):
-    """The stored state of a run with a plan."""
-
     clarifying: dict[str, Any]
     """The request that a question back asks to complete: question, asked (word for word), tool, missing; empty: none."""
     asked: str
@@ -108,7 +106,6 @@ def is_effect(tool: BaseTool) -> bool:
 
 
 def route_of(steps: Sequence[PlanStep], allowed: frozenset[str]) -> Any:
-    """Return the route of a plan with these steps."""
     if len(steps) > 1:
         return "several"
     step = steps[0]

@@ -61,8 +61,6 @@ STORE = SqliteStore(name="facts", file=FILE, schema=SCHEMA, erase_rows=_erase, e
 
 
 class SqliteFacts:
-    """Facts, by tenant and person."""
-
     def __init__(
         self, path: Path, clock: Clock, new_id: Callable[[], str] | None = None, records: Open = SqliteFile
     ) -> None:
@@ -107,7 +105,6 @@ class SqliteFacts:
                 raise _not_found(fact_id)
 
     def erase_all(self, tenant: str, subject: str) -> int:
-        """Erase all facts of a person, and return their number."""
         with self._file.transaction() as connection:
             return _erase(connection, Person(tenant=tenant, subject=subject))
 

@@ -49,5 +49,4 @@ class InstructionsMiddleware(RequestMiddleware):
 
 
 def client_options(run: Run) -> ClientOptions:
-    """Return the client's options of this request."""
     return ClientOptions(**run.state.get("client", {}))

@@ -14,8 +14,6 @@ from orchestration.run.run import Run
 
 
 class FixedPlanner:
-    """Plans an answer from the documents, whatever is asked."""
-
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:  # noqa: ARG002
         return fixed_plan(question, "as configured")
 

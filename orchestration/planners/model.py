@@ -46,8 +46,6 @@ class ProposedPlan(BaseModel):
 
 
 class ModelPlanner:
-    """Plans by the chat model, which must keep to a JSON schema."""
-
     async def plan(self, question: str, tools: Sequence[BaseTool], run: Run, *, allowed: frozenset[str]) -> Plan:
         return await self._propose(question, [tool for tool in tools if tool.name in allowed], run)
 

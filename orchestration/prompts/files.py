@@ -53,7 +53,6 @@ class Prompts:
     """All prompts of each tenant that replaces some."""
 
     def of(self, tenant: str) -> Mapping[str, Prompt]:
-        """Return the prompts of this tenant, by name."""
         return self.tenants.get(tenant, self.everybody)
 
     def labels(self) -> dict[str, str]:

@@ -56,7 +56,6 @@ class Budget:
         self.usd += usd
 
     def fits(self, *, tokens: int) -> bool:
-        """Whether a call of `tokens` tokens still fits."""
         return self.tokens + self._reserved_tokens + tokens <= self._limits.tokens and self.usd < self._usd_limit
 
     def remaining_s(self) -> float:

@@ -160,7 +160,6 @@ class Run:
         return days.pop() if len(days) == 1 else None
 
     def tell(self, kind: Any, **content: Any) -> None:
-        """Emit an event of this conversation."""
         self.emit(Event(kind=kind, thread_id=self.state.get("thread_id"), **content))
 
     def report(self, step: Step) -> None:
@@ -310,7 +309,6 @@ class Run:
                 spent.tokens, spent.usd = tokens, price.usd
 
     async def record(self, kind: str, part: str, *, usd: Decimal | None, **details: Any) -> None:
-        """Record a charge of this run."""
         self._costs.append(usd)
         charge = Charge(
             kind=kind,

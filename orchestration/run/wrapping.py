@@ -28,8 +28,6 @@ class Around:
 
 
 class AgentWrapper(Around):
-    """An `Agent` around another one."""
-
     inner: Agent
 
     def of(self, principal: Principal) -> Agent:

@@ -66,8 +66,6 @@ class Options(ForeignOptions):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of the document."""
-
     name: str
     method: str
     path: str

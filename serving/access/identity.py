@@ -75,7 +75,6 @@ def check_roles(roles: Iterable[str], policy: PolicySettings) -> None:
 
 
 def known_roles(policy: PolicySettings) -> frozenset[str]:
-    """Return the roles of the API and of the tool policy."""
     return frozenset({*ROLES, *policy.roles, *policy.approvers})
 
 
@@ -204,7 +203,6 @@ class KeyStore:
         return digest
 
     def find_owner(self, digest: str) -> Principal | None:
-        """Return the owner of the key with this digest, or `None`."""
         match = None
         # all of them, even after a match: the time must not tell which was found
         for key in self.list():

@@ -36,8 +36,6 @@ SHELF = EVERY_TENANT
 
 
 class Sessions:
-    """Sessions of signed-in browsers."""
-
     def __init__(self, callers: KeyStore, cache: Cache) -> None:
         self._callers = callers
         self._cache = cache

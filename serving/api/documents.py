@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -22,9 +22,6 @@ from serving.http.bodies import check_json
 from serving.http.errors import responses
 from serving.http.uploads import DocumentSummary, media_type_of, take_in
 from serving.runtime import Running, admit
-
-if TYPE_CHECKING:
-    pass
 
 _ATTRIBUTES: TypeAdapter[dict[Name, Known]] = TypeAdapter(dict[Name, Known])
 

@@ -174,11 +174,8 @@ def request_from(
     agent: Any,
 ) -> AnswerRequest:
     """Return the request that the messages end in: a question, or results of client tools. The messages before it are
-    included unless `thread_id` names a conversation.
-
-    Raises:
-        UnknownModel. InvalidRequest: there is no question, or calls and results do not match.
-        UnsupportedParameter: tools, tool results or images that the agent does not accept.
+    included unless `thread_id` names a conversation. Raises UnknownModel. InvalidRequest: there is no question, or calls and
+    results do not match. UnsupportedParameter: tools, tool results or images that the agent does not accept.
     """
     if model not in MODELS:
         raise unknown(model)

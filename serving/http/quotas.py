@@ -49,8 +49,6 @@ UNITS: Mapping[Kind, str] = {"requests": "requests", "tokens": "tokens", "usd": 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One quota."""
-
     kind: Kind
     whose: Whose
     window: str

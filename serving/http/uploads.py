@@ -46,11 +46,7 @@ def media_type_of(name: str) -> str:
 def take_in(system: System, item: Item, caller: Principal, demand: Demand) -> Document:
     """Store an upload of `caller`. A document that they may not read is neither replaced nor revealed. `demand` is
     called right before it is stored: reading takes long, and they may have been stopped since, or their key revoked.
-
-    Raises:
-        DocumentRefused: the file is empty, or cannot be read.
-        Forbidden: the caller could not read the document.
-        As `demand`: nothing is stored.
+    Raises DocumentRefused: the file is empty, or cannot be read. Forbidden: the caller could not read the document.
     """
     scope = system.policy.scope(caller)
     demand_readable(item.source, scope)

@@ -43,8 +43,6 @@ ARRIVING = "arriving"
 
 AT_WORK = ("running", ARRIVING)
 _PRINCIPAL = TypeAdapter(Principal)
-# rows of a week ago have it as a list
-_FIELDS = ("subject", "tenant", "roles", "groups", "credential")
 
 # `octet_length` does not read a long text, and is there from SQLite 3.43 on
 SIZE = "octet_length" if sqlite3.sqlite_version_info >= (3, 43) else "length"
@@ -242,7 +240,7 @@ class JobStore:
             row = connection.execute("SELECT principal FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
             if row is None:  # erased meanwhile
                 return
-            caller = _parse_principal(row["principal"])
+            caller = _PRINCIPAL.validate_json(row["principal"])
             wide = replace(caller, roles=caller.roles | used.roles, groups=caller.groups | used.groups)
             values = (_PRINCIPAL.dump_json(wide).decode(), job_id)
             connection.execute("UPDATE jobs SET principal = ? WHERE job_id = ?", values)
@@ -326,7 +324,7 @@ class JobStore:
             f"WHERE {condition} GROUP BY job_id ORDER BY begun_at"
         )
         rows = await self._file.run(lambda connection: connection.execute(statement, values).fetchall())
-        return [Job(**{**row, "principal": _parse_principal(row["principal"])}) for row in map(dict, rows)]
+        return [Job(**{**row, "principal": _PRINCIPAL.validate_json(row["principal"])}) for row in map(dict, rows)]
 
 
 def _forget(connection: sqlite3.Connection, job_ids: Sequence[str]) -> None:
@@ -342,8 +340,3 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def _parse_principal(stored: str) -> Principal:
-    value = json.loads(stored)
-    return _PRINCIPAL.validate_python(dict(zip(_FIELDS, value, strict=True)) if isinstance(value, list) else value)

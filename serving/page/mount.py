@@ -24,8 +24,6 @@ RECONNECT_S = 20.0
 
 
 class Mounted:
-    """The page of one server."""
-
     def __init__(self) -> None:
         self._running = AsyncExitStack()
         self._one_at_a_time = asyncio.Lock()
@@ -93,7 +91,6 @@ async def give_policy(request: Request, respond: RequestResponseEndpoint) -> Res
 
 
 def policy(page: str) -> str:
-    """Return the policy for a page."""
     # a script that this does not find gets no hash, and the browser does not run it
     inline = re.findall(r"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline)

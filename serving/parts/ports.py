@@ -48,7 +48,6 @@ class Port:
 
     @property
     def suite(self) -> Path:
-        """File of its contract tests."""
         word = "parser" if self.name == "retrieval.parsers" else self.name.rpartition(".")[2]
         return Path("tests/contracts", f"test_{word}.py")
 

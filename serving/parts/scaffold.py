@@ -64,7 +64,6 @@ def write(port: Port, name: str, *, root: Path = Path()) -> Path:
 
 
 def next_steps(port: Port, name: str, path: Path) -> str:
-    """Describe what to do with the new file."""
     chosen = f'[{port.name}]\nuse = "{name}"'
     if port.name in ("orchestration.tools", "observability.exporters"):
         chosen = f"[{chosen.replace(']', ']]', 1)}"

@@ -180,9 +180,6 @@ def test_the_next_process_goes_on_where_one_was_stopped(given: World) -> None:
     path = given.system.settings.foundation.data_dir / "jobs" / "jobs.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE jobs SET worker = '1:0.0'")  # as a process of another time would have left it
-        (stored,) = database.execute("SELECT principal FROM jobs").fetchone()
-        as_before = [json.loads(stored)[name] for name in ("subject", "tenant", "roles", "groups", "credential")]
-        database.execute("UPDATE jobs SET principal = ?", (json.dumps(as_before),))  # earlier, it was a list
     again = FakeSystem(given.system.settings, given.system.context)
     again.agent.let_go.set()
     with running(again) as url:  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     )  # fmt: skip
     fixed: list[Store] = [module.STORE for module in map(components.load_if_there, removable) if module]
     fixed += [approvals.STORE, outcomes.STORE, facts.STORE]
-    fixed += [spans.store_in(spans.FILE), _REPORTS]
+    fixed += [spans.STORE, _REPORTS]
     of_parts = [store for stores in by_part.values() for store in stores or ()]
     # stores of runs come before those that know whose run it was
     last: list[Store] = [effect_log.STORE, costs.STORE, audit.STORE, *_without_people(settings)]

@@ -30,8 +30,6 @@ MARKER = re.compile(r"(\[(?:\d+|\?)\])")
 
 
 class AskView:
-    """A conversation."""
-
     def __init__(self, visitor: Visitor, source: SourcePanel) -> None:
         self._visitor = visitor
         self._source = source
@@ -172,7 +170,6 @@ class Exchange:
         self._look_at("end")
 
     def take(self, event: Event) -> None:
-        """Show an event."""
         if event.step is not None:
             self._step(event.step)
         if event.token is not None:
@@ -192,7 +189,6 @@ class Exchange:
             self._look_at("start")
 
     def show_again(self, thread_id: str, turn: Turn, feedback: Outcome | None = None) -> None:
-        """Show a stored turn."""
         self.thread_id = thread_id
         making = Making(turn.trace_id, self._visitor, says=f"{turn.at:%d %b %Y, %H:%M} UTC")
         self._show(turn, making, feedback=feedback)

@@ -114,8 +114,6 @@ class Load:
 
 
 class Tile:
-    """One large figure."""
-
     def __init__(self, title: str) -> None:
         with html.div().classes("tile"):
             html.span(title).classes("dim")

@@ -27,8 +27,6 @@ LOOK_AGAIN_S = 0.4
 
 
 class DocumentsView:
-    """The documents that the visitor may read."""
-
     def __init__(self, visitor: Visitor, source: SourcePanel) -> None:
         self._visitor = visitor
         self._source = source
@@ -197,7 +195,6 @@ class Upload:
             self._shared = ui.checkbox("For every tenant")
 
     def offer(self, series: set[str]) -> None:
-        """Offer existing names of series for completion."""
         self._series.set_autocomplete(sorted(series))
 
     async def _take(self, sent: MultiUploadEventArguments) -> None:

@@ -32,7 +32,6 @@ class Making:
 
     @classmethod
     def of(cls, answer: Answer, visitor: Visitor) -> Making:
-        """Return the line for a new answer."""
         source = f" · given before ({answer.cached})" if answer.cached else ""
         how = f"{HOW[answer.path]} · " if HOW[answer.path] else ""
         says = f"{how}{answer.seconds:.2f} s · {format_price(answer.cost_usd)}{source}"

@@ -35,13 +35,11 @@ class SourcePanel:
             self._text = html.div().classes("text").props('tabindex=0 aria-label="Text of the document"')
 
     async def cite(self, citation: Citation) -> None:
-        """Open a citation's document at its quote."""
         page = f", page {citation.page}" if citation.page else ""
         place = f"{citation.uri}, characters {citation.start} to {citation.end}{page}"
         await self._open(citation.document_id, (citation.start, citation.end), place, quote=citation.quote)
 
     async def read(self, document_id: str) -> None:
-        """Open a document at its beginning."""
         await self._open(document_id, (0, 0), "", quote="")
 
     async def _open(self, document_id: str, marked: tuple[int, int], place: str, *, quote: str) -> None:

@@ -257,12 +257,6 @@ def test_a_dead_collector_breaks_nothing_and_its_spans_are_counted(data_dir, cap
     assert read_counter(names.SPANS_DROPPED, exporter="OtlpExporter", reason="failed") == before + 1
 
 
-def test_the_console_prints_one_line_a_span(data_dir, capsys):
-    exporter = built("console", data_dir)
-    exporter.export(ended_spans("root", "child"))
-    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["child", "root"]
-
-
 def test_a_collector_that_is_down_writes_one_line_and_one_when_it_is_back(data_dir, caplog):
     with receiver() as (address, kept):
         exporter, other = (built("otlp", data_dir, endpoint=address + path) for path in ("", "/v1/traces"))
