@@ -34,9 +34,7 @@ _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SteadyTime:
-    """Wall time that ignores later changes of the clock: its first reading plus the monotonic time since. A period
-    such as a day's budget neither ends when the wall clock is set ahead nor lasts longer when it is set back.
-    """
+    """Wall time for periods such as a day's budget: changes of the clock neither shorten nor prolong them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._first, self._first_s = clock, clock.now(), clock.monotonic_s()

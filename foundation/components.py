@@ -71,10 +71,7 @@ def available(section: str) -> list[str]:
 def load(section: str, part: Part, context: Context, *, expected: type | None = None) -> Any:
     """Build the part that `[section] use = ...` names.
 
-    Raises:
-        UnknownPart: the adapter, module or attribute does not exist.
-        UnknownSetting, InvalidSetting: the adapter does not know an option, or a value does not fit.
-        MissingDependency: the adapter's package is not installed.
+    Raises UnknownPart, UnknownSetting, InvalidSetting; MissingDependency: the adapter's package is not installed.
     """
     module, attribute = _find(section, part.use)
     try:

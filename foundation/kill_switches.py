@@ -48,10 +48,7 @@ class Stop:
 
 
 def parse(what: str) -> tuple[Kind, str]:
-    """Parse `effects`, `all`, `tenant:NAME` or `model:NAME`.
-
-    Raises:
-        InvalidRequest: the text is none of them.
+    """Parse `effects`, `all`, `tenant:NAME` or `model:NAME`. Raises InvalidRequest: the text is none of them.
 
     >>> parse("tenant:northwind")
     ('tenant', 'northwind')
@@ -79,9 +76,7 @@ class Stops:
         """Stops that are in force and not in the audit yet, with their authors; see serving/access/kill_switches.py."""
 
     def list(self) -> tuple[Stop, ...]:
-        """Return the stops in force, oldest first.
-        Raises Stopped: the file cannot be read, so everything is stopped.
-        """
+        """Return the stops in force, oldest first. Raises Stopped: the file cannot be read."""
         try:
             # what cannot be read may hold a stop, so everything is stopped
             stops = self._file.load() or ()
@@ -112,9 +107,7 @@ class Stops:
             log.exception("no room is kept for stops")
 
     def write_pending(self) -> bool:
-        """Write the pending stops to the file; return whether none is pending now.
-        Raises Stopped: the file cannot be read.
-        """
+        """Write the pending stops to the file; return whether none is left. Raises Stopped: it cannot be read."""
         if pending := tuple(self._pending):
             try:
                 with self._file.exclusive():
@@ -128,9 +121,7 @@ class Stops:
         return not self._pending
 
     def demand(self, kind: Kind, name: str = "") -> None:
-        """Raise where this is stopped; the text says by whom and why.
-        Raises Stopped: it is stopped, or everything is.
-        """
+        """Raise Stopped where this, or everything, is stopped; the text says by whom and why."""
         for stop in self.list():
             if stop.kind == ALL or (stop.kind == kind and stop.name == name):
                 because = f": {stop.why}" if stop.why else ""
@@ -138,20 +129,14 @@ class Stops:
                 raise Stopped(f"{what} was stopped by {stop.by} at {stop.at}{because}. Only an operator can undo it.")
 
     def add(self, kind: Kind, name: str = "", *, by: str, why: str) -> Stop:
-        """Add a stop, in force even if it cannot be written (`unwritten`). Return it, or an existing one of that name.
-        Raises Stopped: the file cannot be read, so everything is stopped.
-        """
+        """Add a stop and return it, or the existing one. It is in force even where it cannot be written."""
         new = Stop(kind, name, by, why, self._clock.now().isoformat(timespec="seconds"))
         self._pending.setdefault((kind, name), new)
         self.write_pending()
         return self.find(kind, name)
 
     def lift(self, kind: Kind, name: str = "") -> Stop:
-        """Lift a stop and return it.
-
-        Raises:
-            NotFound: there is no such stop. StorageFull, StoreUnavailable: the file cannot be written, so the stop stays.
-        """
+        """Lift a stop and return it. Raises NotFound; StoreUnavailable: it cannot be written, so the stop stays."""
         gone = self.find(kind, name)
         with self._file.exclusive():
             if gone in (self._file.load() or ()):
@@ -161,9 +146,7 @@ class Stops:
         return gone
 
     def find(self, kind: Kind, name: str = "") -> Stop:
-        """Raises:
-        NotFound: it is not stopped.
-        """
+        """Return a stop in force. Raises NotFound: this is not stopped."""
         for stop in self.list():
             if (stop.kind, stop.name) == (kind, name):
                 return stop
@@ -180,9 +163,7 @@ LOOK_S = 0.25
 
 
 async def unless_stopped(work: Coroutine[Any, Any, T], demand: Callable[[], None]) -> T:
-    """Run `work` and return its result. `demand` is called every `LOOK_S` seconds; if it raises, the work is cancelled.
-    Raises Stopped: as `demand`.
-    """
+    """Run `work` and return its result; cancel it when `demand`, called every `LOOK_S` seconds, raises."""
     task = asyncio.create_task(work)
     try:
         while not task.done():

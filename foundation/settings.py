@@ -115,9 +115,7 @@ class FoundationSettings(Section):
 
 
 def make_data_dir(folder: Path) -> Path:
-    """Create the data folder if it is missing, close a new or empty one to everybody but its owner, and return it.
-    Raises InvalidSetting: the folder cannot be created or written, holds the code or the current folder, or is relative to `/`.
-    """
+    """Create the data folder, for its owner alone, and return it. Raises InvalidSetting: it cannot be used."""
     try:
         if not (why := _why_misplaced(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,12 +149,7 @@ def _why_misplaced(folder: Path) -> str:
 def read_settings(
     root: type[SectionType], path: Path, *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> tuple[SectionType, dict[str, str]]:
-    """Read, merge and check a configuration. Return the settings, and for each dotted key that is set its origin.
-
-    Raises:
-        UnknownSetting: no layer knows a key; the text names it, the existing keys and the nearest.
-        InvalidSetting: the file is missing or no TOML, or a value does not fit.
-    """
+    """Return the merged, checked settings and the origin of each dotted key. Raises UnknownSetting, InvalidSetting."""
     file = read_stack(path, root)
     profiles = file.pop("profiles", {})
     profile = profile or os.environ.get("SIXPLY_PROFILE")
@@ -187,9 +180,7 @@ def read_settings(
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the policy file as a source below all others; empty where no source names one.
-    Raises InvalidSetting: the file that names it has rules itself, or it does not exist.
-    """
+    """Return the policy file as a source below all others; empty where none is named. Raises InvalidSetting."""
     sections = [section for _, values in sources if isinstance(section := values.get("orchestration"), Mapping)]
     named = [section["policy_file"] for section in sections if "policy_file" in section]
     if not named:

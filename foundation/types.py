@@ -57,9 +57,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. Tenant, roles and groups come from the credential alone; the caller's `Scope` comes
-    from these and the policy: `orchestration.effects.policy.Policy.scope`.
-    """
+    """An authenticated caller, described by the credential alone. `Policy.scope` makes its `Scope` of it."""
 
     subject: str
     tenant: str

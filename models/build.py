@@ -18,9 +18,7 @@ from models.settings import ModelsSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The open parts of layer 2. Each chat model has its time limits and, where attempts.py is, retries and fallbacks;
-    `cheaper` are asked before `chat`, the cheapest first, and `tenants` have their own.
-    """
+    """The open parts of layer 2. `cheaper` are asked before `chat`, the cheapest first; `tenants` have their own."""
 
     chat: BaseChatModel
     cheaper: Sequence[BaseChatModel]

@@ -48,9 +48,7 @@ class EntailmentJudge(Protocol):
     """Estimates the probability that a text supports a sentence (natural language inference)."""
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
-        """Return one probability from 0 to 1 per pair (premise, hypothesis), in input order; no pairs give an empty list.
-
-        A premise may be several sentences. Where either side has no words, the probability is 0.
+        """Return a probability per pair (premise, hypothesis), in input order; 0 where a side has no words.
 
         Raises ComponentError: the model behind it failed, or its reply cannot be parsed.
         """

@@ -57,10 +57,9 @@ def on_behalf_of(tenant: str) -> Iterator[None]:
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
-    """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; without texts, shape (0, 0).
+    """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; none: (0, 0).
 
-    Raises UpstreamMalformed: the embedder returned another number of vectors, unequal lengths, or a vector without a
-    direction (all zero, or not finite). ComponentError: the embedder failed; the vendor's exception is the cause.
+    Raises UpstreamMalformed: wrong shape, or a vector without a direction. ComponentError: the embedder failed.
     """
     check()
     if not texts:
@@ -82,12 +81,7 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
 
 def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | None:
-    """Return for each text the vectors of its tokens, at least one, shape (tokens, dimensions), rows of unit length,
-    for late interaction (Khattab and Zaharia 2020). `None`: the embedder offers none.
-
-    Raises UpstreamMalformed: the number of results is wrong, or one has no token. ComponentError: the embedder failed;
-    the vendor's exception is the cause.
-    """
+    """Return each text's token vectors, (tokens, dimensions), unit rows; `None`: it has none. Raises as `embed`."""
     check()
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):

@@ -45,9 +45,7 @@ def usage_of(message: AIMessage) -> Usage:
 
 
 def message_until_cut(heard: Sequence[AIMessageChunk], messages: Sequence[BaseMessage]) -> AIMessage:
-    """Return what was said in answer to `messages` before a call was cut off. Tokens that the provider had not reported by then
-    are estimated: of the output words, thoughts and arguments.
-    """
+    """Return what was said before a call was cut off; tokens that the provider had not reported are estimated."""
     text = "".join(chunk.text for chunk in heard)
     metadata = {key: value for chunk in heard for key, value in chunk.response_metadata.items()}
     counted = [at for at, chunk in enumerate(heard) if chunk.usage_metadata]

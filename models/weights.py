@@ -94,9 +94,7 @@ def verify(path: Path, sha256: str | None) -> Path:
 
 
 def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
-    """Return `path` if it is a LoRA adapter in GGUF made for the weights at `base`, or that names no base. Raises
-    WeightsInvalid: the file is missing, not the pinned one, no adapter, or made for another base.
-    """
+    """Return `path`. Raises WeightsInvalid: it is no LoRA adapter in GGUF, or made for other weights than `base`."""
     import gguf
 
     verify(path, sha256)
@@ -148,9 +146,7 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
 
 
 def digests(named: Iterable[Path] = (), *, data_dir: Path | None = None) -> dict[str, str]:
-    """Return the SHA-256 of every existing bundled file by name, and of the existing `named` files by path. With
-    `data_dir`, a named file that is unchanged since the last call is not read again; `verify` always reads.
-    """
+    """Return the SHA-256 of bundled files by name and `named` ones by path; `data_dir` remembers unchanged ones."""
     files = [path for path in named if path.is_file()]
     by_name = _digests_with_memory(files, data_dir) if data_dir else {str(path): digest(path) for path in files}
     for weights in BUNDLED:

@@ -54,9 +54,9 @@ def open_retrieval(
 ) -> Retrieval:
     """Open every part of layer 3, and check that the index belongs to this ledger and these parts.
 
-    `embedder` is for documents, `query_embedder` for questions; `encoder_part` is its name. `parse` defaults to a child process with limits. `workers` prepare documents elsewhere.
-    `refused` is a folder for files to be tried again; `None`: they are not kept. Raises ConfigurationError: a part cannot be
-    built, another process owns the store, or other parts wrote the index.
+    `embedder` is for documents, `query_embedder` for questions; `encoder_part` is its name in stack.toml. `parse`
+    defaults to a child process with limits; `workers` prepare documents elsewhere; `refused` is a folder of files to be
+    tried again. Raises ConfigurationError: a part cannot be built, another process owns the store, or the parts differ.
     """
     files, evidence = map(load_if_there, ("retrieval.ingest.refused_files", "retrieval.grounding.evidence"))
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)

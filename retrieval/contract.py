@@ -17,9 +17,7 @@ from retrieval.filters import Where
 
 @runtime_checkable
 class Parser(Protocol):
-    """Parses bytes to structured text, in a child process with limits, unless all are plain text: it need not defend itself.
-    Each file in `parsers/` has `build(limits: ParseLimits) -> Parser`.
-    """
+    """Parses bytes to structured text, in a child process with limits. A file in `parsers/` has `build(limits)`."""
 
     suffixes: tuple[str, ...]
     """Suffixes of names that it reads, in lower case with the dot."""
@@ -102,9 +100,7 @@ class DocumentLedger(Protocol):
         """Yield every stored vector with a sequence number above `after`, in order."""
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
-        """Yield the ids of chunks removed after the number `after`, which must still have a `stamp`. Delete first and then
-        add: a chunk added again is in `embeddings` too.
-        """
+        """Yield the ids of chunks removed after `after`, which must have a `stamp`; delete them before you add."""
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of this
@@ -115,9 +111,7 @@ class DocumentLedger(Protocol):
         """Return the number of the last committed change; it only grows."""
 
     def stamp(self, sequence: int) -> str | None:
-        """Return an id of the change with this number and of the history before it, by which another ledger and a restored
-        copy are recognised. `None`: no transaction ended there, or its deletions are forgotten.
-        """
+        """Return an id of the history up to this number; `None`: no transaction ended there, or it is forgotten."""
 
     def document_count(self) -> int: ...
     def chunk_count(self) -> int: ...
@@ -162,9 +156,7 @@ class VectorIndex(Protocol):
         """Return the stamp that was passed to `set_sequence`; empty for an empty index."""
 
     def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        """Declare the index complete up to `sequence`, whose stamp in the ledger is `stamp`. An index that loses its vectors
-        must lose both.
-        """
+        """Declare the index complete up to `sequence`, with the ledger's `stamp`; it loses both with its vectors."""
 
     def count(self) -> int: ...
 

@@ -119,9 +119,7 @@ class Source:
 
     @property
     def document_id(self) -> str:
-        """The id, a hash of tenant, uri, groups and class: a replaced document keeps it, documents of one name for different
-        readers have different ones, and it reveals nothing of what else is stored.
-        """
+        """The id, a hash of tenant, uri, groups and class, which a new version keeps and which reveals nothing."""
         name = f"{self.tenant}\0{self.uri}"
         if self.groups or self.data_class != UNCLASSIFIED:  # as JSON, which has no NUL, so that it equals no plain name
             name = json.dumps([self.tenant, self.uri, sorted(self.groups), self.data_class])

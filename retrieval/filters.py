@@ -141,9 +141,7 @@ def simplify(where: Where | None) -> Where | bool:
 def bind_filter(
     where: Where | bool, mark: str, leaf: Callable[[Leaf, Callable[[Any], str]], str]
 ) -> tuple[str, dict[str, Any]]:
-    """Return the SQL that a simplified filter adds to a condition, and its bound values. `mark` is the database's
-    spelling of a bound name, and `leaf` writes a single condition.
-    """
+    """Return the SQL of a simplified filter and its values; `mark` spells a bound name, `leaf` one condition."""
     bound: dict[str, Any] = {}
 
     def bind(value: Any) -> str:

@@ -34,12 +34,7 @@ class Deadline:
         self._ended = True
 
     def remaining_s(self) -> float:
-        """Return the seconds left, more than 0; infinite where there is no limit.
-
-        Raises:
-            BudgetExceeded: none are left.
-            Abandoned: `end` was called.
-        """
+        """Return the seconds left; infinite without a limit. Raises BudgetExceeded; Abandoned after `end`."""
         if self._ended:
             raise Abandoned
         remaining = self._until_s - time.monotonic()
@@ -78,9 +73,7 @@ def time_limit(seconds: float = math.inf) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise if the time of this work is up or its caller is gone. Takes less than a microsecond, so any loop may call it.
-    Raises BudgetExceeded, Abandoned: as `Deadline.remaining_s`.
-    """
+    """Raise BudgetExceeded or Abandoned where this work must end; takes less than a microsecond."""
     if (deadline := _CURRENT.get()) is not None:
         deadline.remaining_s()
 

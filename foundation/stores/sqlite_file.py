@@ -47,9 +47,7 @@ class SqliteStore(Store):
         super().__post_init__()
 
     def erase_now(self, data_dir: Path, person: Person, records: Any = None) -> int:
-        """Erase a person from the file's rows, free space and write-ahead log, even while others have it open. Raises
-        StoreUnavailable: the file cannot be written, or a reader does not release the log.
-        """
+        """Erase a person from rows, free space and log, even of an open file. Raises StoreUnavailable."""
         path = data_dir / self.file
         if self.erase_rows is None or not (records or path.exists()):
             return 0
@@ -68,10 +66,7 @@ class SqliteStore(Store):
 def connect(
     path: Path, store: SqliteStore, *, timeout_s: float = BUSY_TIMEOUT_S, make_folder: bool = True, **options: Any
 ) -> sqlite3.Connection:
-    """Open a connection in WAL mode; if the store erases persons, deleted data are overwritten. A new file and its log
-    are readable by its owner only, whatever the umask: SQLite gives the log the rights of its file. Raises
-    sqlite3.Error, OSError: untranslated; callers translate them.
-    """
+    """Open a connection in WAL mode; file and log are for their owner alone. Raises sqlite3.Error, OSError."""
     if make_folder:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
@@ -91,18 +86,12 @@ def connect(
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Open a read-only connection, which does not change the file's log either. Raises sqlite3.Error: there is no such
-    file, or it is damaged.
-    """
+    """Open a read-only connection, which leaves the log as it is. Raises sqlite3.Error."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 class SqliteFile:
-    """A SQLite file with one writing connection, and as many reading ones as needed at once. Each write is one
-    immediate transaction, on the disk once committed. Thread-safe.
-
-    `run` works in a thread, so that the disk never blocks the event loop, and the file is bound to no loop.
-    """
+    """A SQLite file: one writing connection, readers beside it, each write an immediate transaction. Thread-safe."""
 
     def __init__(
         self,
@@ -113,9 +102,7 @@ class SqliteFile:
         make_folder: bool = True,
         set_up: Callable[[sqlite3.Connection], object] = lambda _: None,
     ) -> None:
-        """`set_up` is called with every new connection. Raises StoreUnavailable: the file cannot be opened.
-        StorageFull: the disk is full.
-        """
+        """Open the file. `set_up` is called with every new connection. Raises StoreUnavailable."""
         self._path, self._store = path, store
         self._timeout_s, self._make_folder, self._set_up = timeout_s, make_folder, set_up
         self._lock = threading.Lock()
@@ -140,11 +127,10 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self, *, of_nobody: bool = False) -> Iterator[sqlite3.Connection]:
-        """Yield the writing connection in a transaction that an exception rolls back. `of_nobody`: the data have
-        nothing of a person, so they are written even if the person for whom this is done was erased meanwhile.
+        """Yield the writing connection in a transaction that an exception rolls back. Data `of_nobody` are written even
+        if the person for whom this is done was erased meanwhile.
 
-        Raises StoreUnavailable: the file is locked for too long, read-only or damaged. StorageFull: the disk is full.
-        PersonErased: see `foundation.stores.erasures`. InvalidRequest: a text has a lone surrogate.
+        Raises StoreUnavailable; PersonErased (`foundation.stores.erasures`); InvalidRequest: a lone surrogate.
         """
         with self._lock, self.translate_errors():
             self._check_open()
@@ -162,9 +148,7 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield a reading connection, for the block alone. Readers run in parallel, and beside the writer. Raises
-        StoreUnavailable: the file is damaged or gone.
-        """
+        """Yield a reading connection for the block; readers run in parallel. Raises StoreUnavailable."""
         with self.translate_errors():
             self._check_open()
             try:
@@ -177,12 +161,10 @@ class SqliteFile:
                 connection.close() if self._closed else self._idle.append(connection)
 
     def compact(self) -> None:
-        """Remove traces of deleted rows from the log, and from the file, where moved rows leave copies that
-        `secure_delete` misses. Raises StoreUnavailable: another process keeps reading, so the log cannot be emptied.
-        """
+        """Remove deleted rows from file and log for good. Raises StoreUnavailable: a reader holds the log."""
         give_up = time.monotonic() + TRUNCATE_S
         with self._lock, self.translate_errors():
-            self._writer.execute("VACUUM")
+            self._writer.execute("VACUUM")  # moved rows leave copies that `secure_delete` misses
             while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > give_up:
                     raise StoreUnavailable(

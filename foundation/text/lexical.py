@@ -111,8 +111,7 @@ def is_foreign(question: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """Return the words as in keyword search: lower case, without accents, Arabic ones without affixes; runs of scripts
-    without spaces as overlapping pairs of characters.
+    """Return the words as keyword search sees them; runs of scripts without spaces as overlapping pairs.
 
     >>> words("Élan und Café; वारंटी"), words("保修期")
     (['elan', 'und', 'cafe', 'वारंटी'], ['保修', '修期'])

@@ -90,8 +90,7 @@ def arabic_stems(text: str) -> str:
 
 
 def telling_words(query: str) -> list[str]:
-    """Return the words of a query in the form of `searchable`, in order and with repetitions, since a long query
-    repeats its subject. English function words are left out, unless there is nothing else.
+    """Return a query's words in the form of `searchable`, without function words unless there are no others.
 
     >>> telling_words("What is the warranty of the QP-5?")
     ['warranty', 'QP', '5']
@@ -125,9 +124,7 @@ def _pairs(run: re.Match[str]) -> str:
 
 
 def _light_stem(word: re.Match[str]) -> str:
-    """Stem an Arabic word by Light10 of Larkey, Ballesteros and Connell, "Light Stemming for Arabic Information
-    Retrieval", 2007: no dictionary, and as good as stemmers that have one.
-    """
+    """Stem an Arabic word by Light10 (Larkey, Ballesteros and Connell 2007), which needs no dictionary."""
     stem = _ARABIC_MARKS.sub("", word.group()).translate(_ARABIC_SPELLING)
     if stem.startswith(_AND) and len(stem) > 3:
         stem = stem[1:]

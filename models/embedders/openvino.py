@@ -50,9 +50,8 @@ class Options(Section):
 class OpenVinoEmbedder(ArrayEmbeddings):
     """Embeds texts and single tokens by a compiled graph. Thread-safe.
 
-    A text is batched only with texts of its padded length, so that its vector does not depend on other texts. The graph
-    is first compiled for one thread, which is a fifth faster for a query, and again for the others when that one is
-    busy.
+    Texts of one padded length share a batch, so that a vector does not depend on other texts. The graph is compiled
+    for one thread, a fifth faster for a query, and for the others when that one is busy.
     """
 
     def __init__(
@@ -65,9 +64,7 @@ class OpenVinoEmbedder(ArrayEmbeddings):
         threads: int,
         batch_size: int,
     ) -> None:
-        """`compile_for` compiles the graph for a number of threads. It is called at once, in a thread of its own, so
-        that other parts can be imported meanwhile; the first text waits for it and raises its errors.
-        """
+        """`compile_for` compiles for some threads: at once, in a thread whose errors the first text raises."""
         self.model_name = name
         self.dimensions = dimensions
         self._compile_for = compile_for
@@ -171,9 +168,7 @@ def _batches(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def build(options: Options, context: Context) -> Embeddings:
-    """Read the configuration and the tokenizer. A thread checks the weights and compiles the graph, in a third of a
-    second. Raises WeightsInvalid, InvalidSetting; errors of the weights are raised by the first vector.
-    """
+    """Read configuration and tokenizer; a thread compiles the graph. Raises WeightsInvalid, InvalidSetting."""
     folder = options.path or weights.MINILM.path.parent
     bert = Bert.of(folder)
     limit = options.max_tokens or bert.max_tokens

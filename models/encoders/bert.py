@@ -88,9 +88,8 @@ def engine() -> Any:
 
 
 def graph(bert: Bert, *, int8: bool) -> openvino.Model:
-    """Build the graph. Inputs: token ids, int32, and mask, float32, both (texts, tokens). Outputs: unit vectors,
-    (texts, hidden), and token vectors, (texts, tokens, hidden), undefined where padded. Raises WeightsInvalid: a
-    tensor is missing or has another shape.
+    """Build the graph: token ids, int32, and mask, float32, both (texts, tokens), to unit vectors, (texts, hidden), and
+    token vectors, (texts, tokens, hidden), undefined where padded. Raises WeightsInvalid: a tensor is missing.
     """
     return _Graph(bert, int8=int8).model()
 

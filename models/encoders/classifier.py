@@ -33,9 +33,9 @@ class ClassifierOptions(Section):
 
 
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the class of a folder's model, such as `BertForSequenceClassification`, and the names of its outputs in
-    order. Check it: the library gives a model that is no classifier a head of random weights, with a mere warning.
-    Raises WeightsInvalid: weights or configuration are missing or pickled.
+    """Return the class of a folder's model and the names of its outputs in order. Raises WeightsInvalid.
+
+    Check the class: the library gives a model that is no classifier a head of random weights, with a mere warning.
     """
     file = weights.checked_folder(path) / "config.json"
     try:

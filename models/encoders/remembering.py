@@ -16,10 +16,7 @@ REMEMBERED = 20_000
 
 
 class RememberingEmbedder(ArrayEmbeddings):
-    """An embedder with a cache of recent vectors, for answering; an ingest would only evict questions.
-
-    Queries and documents are cached apart, because some models encode them differently. Thread-safe.
-    """
+    """A cache of recent vectors around an embedder, queries and documents apart. Thread-safe."""
 
     def __init__(self, inner: Embeddings, *, limit: int = REMEMBERED) -> None:
         self.inner = inner

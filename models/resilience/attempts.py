@@ -88,9 +88,8 @@ def _combine(failures: Sequence[ComponentError]) -> ComponentError:
 
 
 class Breaker:
-    """A circuit breaker: after several failures in a row it refuses calls for a while, then admits a single trial.
-    Only retryable failures count: a refused key proves that the server answers. It also counts the retries: each call earns
-    a share of one, or an outage would multiply the load on a provider.
+    """A circuit breaker: after several retryable failures in a row it refuses calls for a while, then admits one trial.
+    Each call earns a share of a retry, so that an outage does not multiply the load on a provider.
     """
 
     def __init__(self, name: str, clock: Clock) -> None:

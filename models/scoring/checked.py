@@ -58,10 +58,7 @@ class CheckedJudge:
         self.model_name = name_of(inner)
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return the probabilities of `inner`, checked; 0 where a side has no words. Raises UpstreamMalformed: the
-        number of probabilities is wrong, or one is not from 0 to 1. ComponentError: the model behind it failed; the
-        vendor's exception is the cause.
-        """
+        """Return the checked probabilities; 0 where a side has no words. Raises UpstreamMalformed, ComponentError."""
         asked = {place: pair for place, pair in enumerate(pairs) if all(map(_WORD.search, pair))}
         if not asked:
             return [0.0] * len(pairs)
@@ -79,10 +76,8 @@ class CheckedJudge:
 
 
 class Compressor:
-    """A LangChain document compressor, which returns documents in a new order and may drop some, as a reranker.
-
-    The scores are the vendors' `relevance_score` if each document has one, else they follow the order: 1, 1/2, 1/3 ...
-    Dropped documents get one just below the lowest.
+    """A LangChain document compressor as a reranker: by its `relevance_score`, else by rank (1, 1/2, 1/3 ...); what it
+    drops comes last.
     """
 
     def __init__(self, compressor: BaseDocumentCompressor) -> None:

@@ -138,8 +138,6 @@ def _figure(value: str, *, shares: bool) -> str:
 
 
 def is_share(number_format: str) -> bool:
-    """Whether a number format shows per cent. A literal sign does not count, and where its sections have conditions,
-    all must agree.
-    """
+    """Whether a number format shows per cent, unquoted and under all of its conditions."""
     sections = FORMAT_LITERAL.sub("", number_format).split(";")
     return all("%" in section for section in (sections if FORMAT_CONDITION.search(sections[0]) else sections[:1]))

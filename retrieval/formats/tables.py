@@ -24,9 +24,7 @@ def add_table(
 
 
 def add_sheet(draft: Draft, rows: Iterable[Sequence[str]], *, page: int | None = None) -> None:
-    """Append the tables of a sheet, separated by blank rows, with the captions above them. Raises DocumentRefused:
-    reason "too_large": there are too many rows.
-    """
+    """Append a sheet's tables, which blank rows separate, with the captions above them. Raises DocumentRefused."""
     table: list[list[str]] = []
     for row in rows:
         if any(cell.strip() for cell in row):

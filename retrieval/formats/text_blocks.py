@@ -63,10 +63,7 @@ def clean(text: str) -> str:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Decode a text file of any usual encoding.
-
-    Raises DocumentRefused: reason "binary": it is no text.
-    """
+    """Decode a text file of any usual encoding. Raises DocumentRefused: "binary"."""
     for mark, encoding in BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
@@ -136,9 +133,7 @@ class Draft:
             )
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int | None = None) -> None:
-        """Append a block. White space is collapsed, except in code; a block without text is left out. Raises
-        DocumentRefused: "too_large", as soon as the text outgrows its limit.
-        """
+        """Append a block with collapsed white space, except in code, unless it is empty. Raises DocumentRefused."""
         text = clean(text)
         text = text.strip("\n").rstrip() if kind == "code" else " ".join(text.split())
         if not text.strip():
@@ -160,9 +155,7 @@ class Draft:
         self._blocks.append(Block(kind=kind, start=start, end=self._end, level=level, page=page))
 
     def table(self, rows: Sequence[Sequence[str]], *, header: bool, page: int | None = None) -> None:
-        """Append a table of ragged rows, each as a block with its column names ("Plan: Basic; Price: 9 EUR"), so that it
-        can be understood alone. `header`: the first row has these names.
-        """
+        """Append each row with its column names, `header` if the first row has them: "Plan: Basic; Price: 9 EUR"."""
         filled = filled_rows(rows)
         names, body = (filled[0], filled[1:]) if header and len(filled) > 1 else ([], filled)
         kind = "row" if max(map(len, filled), default=0) > 1 else "paragraph"  # a single column is page layout

@@ -18,9 +18,7 @@ class Ownership:
     """A lock file with the owner's pid. The kernel releases it when the process dies, so it cannot become stale."""
 
     def __init__(self, path: Path, *, what: str) -> None:
-        """Take the lock, waiting at most `PATIENCE_S`. Raises StoreInUse: another process, or another part of this one,
-        owns it; the text names its pid. StoreUnavailable: the folder cannot be made or written.
-        """
+        """Take the lock within `PATIENCE_S`. Raises StoreInUse, naming the owner's pid; StoreUnavailable."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

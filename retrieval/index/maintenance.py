@@ -37,9 +37,7 @@ def fingerprint_of(use: str, embedder: Embeddings, chunker: Chunker) -> Fingerpr
 
 
 def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Fingerprint) -> None:
-    """Check the fingerprint of the ledger, and bring the vector index up to it. Raises FingerprintMismatch: another
-    embedder or chunker wrote the ledger; the text names both sides.
-    """
+    """Bring the vector index up to the ledger. Raises FingerprintMismatch: other parts wrote the ledger."""
     stored = ledger.fingerprint()
     if stored is None or not ledger.chunk_count():
         ledger.set_fingerprint(fingerprint)

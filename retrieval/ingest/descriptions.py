@@ -44,9 +44,7 @@ class Described(BaseModel):
 
 
 def read_descriptions(file: Path, present: Container[str], names: Collection[str]) -> Mapping[str, Described]:
-    """Return the lines of a list by file. Raises InvalidRequest: it is no UTF-8, or a line is wrong, describes a file a second
-    time, or one that is not `present`; the nearest of `names` is named then.
-    """
+    """Return the lines of a list by file. Raises InvalidRequest: a line is wrong, or its file is not `present`."""
     try:
         # JSON may hold other characters that end a line elsewhere
         lines = file.read_text(encoding="utf-8-sig").split("\n")

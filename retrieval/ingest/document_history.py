@@ -34,10 +34,7 @@ class Change:
 
 
 def find_replaced(ledger: DocumentLedger, offer: Source, scope: Scope | None) -> Document | None:
-    """Return the stored document that an offer by a writer with this scope replaces; `None`: it is new.
-
-    Raises DocumentRefused: several documents have that name.
-    """
+    """Return the document that a writer's offer replaces; `None`: it is new. Raises DocumentRefused: several are."""
     if same := ledger.find(offer.document_id):  # it has the same readers, so it needs no check
         return same
     others = readable(ledger, offer.tenant, offer.uri, scope)
@@ -58,9 +55,7 @@ def readable(ledger: DocumentLedger, tenant: str, uri: str, scope: Scope | None)
 
 
 def replace_document(ledger: DocumentLedger, new: Entry, replaced: Document, today: date, *, keep: bool) -> Change:
-    """Return the change that replaces a document by `new`: `new` with the day from which it is in force, and earlier
-    versions that change with it. With `keep`, the replaced text becomes such a version.
-    """
+    """Return the change that puts `new` in place of a document, which with `keep` becomes an earlier version of it."""
     gone = {replaced.document_id}
     stored = ledger.entry(replaced.document_id)
     since = replaced.source.effective_from or replaced.ingested_at.date()

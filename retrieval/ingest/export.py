@@ -42,10 +42,7 @@ class Transfer:
 
 
 def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] = lambda _: None) -> Transfer:
-    """Write every document of every tenant. `progress` is called with the number of passages done.
-
-    Raises InvalidSetting: the file cannot be written. InvalidRequest: nothing was ever ingested.
-    """
+    """Write all documents of all tenants; `progress` gets the passages done. Raises InvalidSetting, InvalidRequest."""
     fingerprint = ledger.fingerprint()
     if fingerprint is None:
         raise InvalidRequest("The ledger is empty: there is nothing to export. Ingest first: make ingest SRC=folder")
@@ -72,10 +69,9 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] = lambda _: None) -> Transfer:
-    """Store every document of an exported file. It replaces the one with the same tenant, uri and readers.
+    """Store every document of an exported file, in place of that with the same tenant, uri and readers, or none.
 
-    Raises InvalidRequest: the file is missing, incomplete or altered. FingerprintMismatch: another embedder or chunker
-    than the ledger's wrote it. Nothing was written then.
+    Raises InvalidRequest: the file is missing or damaged. FingerprintMismatch: other parts wrote it.
     """
     checked = verify(path)
     rows = (row for _, row in _rows(path))

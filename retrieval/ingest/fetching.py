@@ -82,12 +82,8 @@ class Fetched:
 def fetch(address: str, settings: FetchingSettings, *, max_bytes: int, resolve: Resolve | None = None) -> Fetched:
     """Fetch a document. It runs an event loop, so call it in a thread where one is running.
 
-    Raises:
-        PolicyDenied: fetching is off, or this address is not allowed.
-        InvalidRequest: it is no address, or holds a password.
-        DocumentRefused: reason "unsupported": no parser reads its type.
-        TooLarge: more than `max_bytes`.
-        UpstreamDown, UpstreamTimeout: the server failed or was too slow.
+    Raises PolicyDenied: fetching is off, or not allowed from there. InvalidRequest: it is no address, or holds a
+    password. DocumentRefused: no parser reads its type. TooLarge, UpstreamDown, UpstreamTimeout.
     """
     if not settings.enabled:
         raise PolicyDenied(

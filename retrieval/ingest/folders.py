@@ -24,9 +24,7 @@ _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class FolderItems:
-    """The files of a folder as items to ingest. They are listed at once, and each is read when it is iterated; one that
-    cannot or must not be read has no content, but the reason.
-    """
+    """The files of a folder as items, each read when it is iterated; an unreadable one has a reason instead."""
 
     origin: str
     """The folder's path, stored as `Source.origin` of its documents."""
@@ -63,11 +61,8 @@ class FolderItems:
 
 
 def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> FolderItems:
-    """List the files below `folder`, sorted by path, without hidden ones. `sources.jsonl`, inside the folder or beside it,
-    supplies titles, tenants, groups and dates; other files belong to `tenant`. More than `max_bytes` are refused.
-
-    Raises InvalidRequest: the folder is missing or cannot be listed; sources.jsonl cannot be read; a line of it is
-    wrong or describes no file.
+    """List the files below `folder`, sorted, without hidden ones. `sources.jsonl`, inside or beside it, has titles,
+    tenants, groups and dates; other files belong to `tenant`. Raises InvalidRequest: the folder or a line is wrong.
     """
     try:
         if not folder.is_dir():
@@ -105,9 +100,7 @@ def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document
 
 
 def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
-    """Compare the ledger with `before`, the result of `of_folder` before the ingest. A document that is gone counts
-    as renamed where a new one has its tenant and text.
-    """
+    """Compare the ledger with `before`, from `of_folder`. A document is renamed where a new one has its text."""
     after = of_folder(ledger, folder)
     new = [document for key, document in after.items() if key not in before]
     gone = [document for document in after.values() if document.source.uri not in folder]
@@ -145,9 +138,7 @@ def _document_name(path: Path) -> str:
 
 
 def read_item(path: Path, source: Source, *, max_bytes: int | None = None, within: Path | None = None) -> Item:
-    """Read a file as an item. It has no content but a reason where the file cannot be read, is longer than
-    `max_bytes`, or is a link that leads out of the folder `within`.
-    """
+    """Read a file as an item, without content where it is unreadable, too long, or a link out of `within`."""
     name = _document_name(Path(path.name))
     try:
         return Item(source, _content(path, name, max_bytes, within), name)

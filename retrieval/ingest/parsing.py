@@ -37,9 +37,7 @@ def parser_versions() -> frozenset[str]:
 
 
 def find_newer_parser(name: str, parsers: Collection[str]) -> str | None:
-    """Return the version of today's parser for this name, if it or that of an attachment is none of those that read
-    the document (`parsers`); `None`: nothing is known to be newer.
-    """
+    """Return the version of today's parser for this name where `parsers` lack it; `None`: nothing is newer."""
     parser = _registry(ParseLimits()).get(PurePath(name).suffix.lower())
     if parser is None or not parsers:
         return None
@@ -56,9 +54,7 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
 
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
-    """Parse in this process, without protection: for the child, and for trusted content. Raises DocumentRefused: with
-    the reason.
-    """
+    """Parse in this process, unprotected: in the sandbox's child, and plain text. Raises DocumentRefused."""
     parser = parser_for(name, limits)
     parsed = parser.parse(content, name)
     return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
@@ -109,10 +105,7 @@ def translate_failures(name: str) -> Iterator[None]:
 
 
 def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
-    """Return a function that parses files of at most `PLAIN_BYTES` in this process: for a project without the sandbox.
-
-    Raises InvalidSetting: there are parsers that need it.
-    """
+    """Return a parser of small files in this process, without the sandbox. Raises InvalidSetting: some need it."""
     if risky := sorted({*supported_suffixes()} - PLAIN):
         raise InvalidSetting(
             f"retrieval/parsers reads {', '.join(risky)}, and a file of such a format can be made to take all memory or "

@@ -86,9 +86,7 @@ class Intake:
 
 
 class Ingestor:
-    """Adds, replaces and deletes documents. Safe to share between threads, which parse and embed in parallel and
-    commit one at a time.
-    """
+    """Adds, replaces and deletes documents. Threads parse and embed in parallel, and commit one at a time."""
 
     def __init__(
         self,
@@ -104,10 +102,7 @@ class Ingestor:
         workers: Workers | None = None,
         keep_replaced: bool = True,
     ) -> None:
-        """`refused` is a `RefusedFiles`, for `retry`; `None`: refused files must be sent again. `workers` prepare the
-        documents of `ingest`, and this process commits them. `keep_replaced`: replaced texts are kept as dated
-        versions.
-        """
+        """`refused`, a `RefusedFiles`, keeps files for `retry`; `workers` prepare documents for `ingest` elsewhere."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)
@@ -119,11 +114,8 @@ class Ingestor:
     ) -> IngestReport:
         """Ingest every item. A document that is refused is recorded with its reason, and the others go on.
 
-        `scope` is what the writer may read; `None`: everything, for the owner of the machine. Only documents in it are
-        replaced or superseded, and only documents that the writer could read are stored. `progress` is called with the
-        number of items done.
-
-        Raises Forbidden: the writer could not read a document of these groups or this class. ComponentError: the
+        `scope` is what the writer may read, and so replace and store; `None`: everything, for the owner of the machine.
+        `progress` is called with the items done. Raises Forbidden: a document is out of `scope`. ComponentError: the
         embedder or the ledger failed. Documents committed before stay; none is half-written.
         """
         intake = Intake(scope, progress=progress)
@@ -136,11 +128,9 @@ class Ingestor:
             embedding.shutdown(cancel_futures=True)
 
     def ingest_one(self, item: Item, *, scope: Scope | None, demand: Demand = go_on) -> Document:
-        """Ingest one document and return it as stored. `demand` is called before its passages are embedded and right
-        before anything is written; if it raises, nothing is stored.
+        """Ingest one document and return it as stored. `demand` may raise before it is embedded or written.
 
-        Raises DocumentRefused: the document is refused; the refusal has been recorded. Forbidden: as `ingest`.
-        ComponentError: the embedder or the ledger failed; nothing has been stored.
+        Raises DocumentRefused, which is recorded; Forbidden; ComponentError: nothing is stored.
         """
         intake = Intake(scope, demand)
         prepare = partial(map, lambda batch: self._embed(list(map(self.preparation.split, batch)), intake))
@@ -162,8 +152,7 @@ class Ingestor:
 
     def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
         """Delete a document that `scope` may read, with its earlier versions and refusals; return whether there was
-        one. Documents that `scope` may not read stay, and are treated as if they did not exist. Raises Conflict:
-        several documents have that name; `document_id` must say which.
+        one. Raises Conflict: several documents have that name; `document_id` must say which.
         """
         with self._committing:
             named = readable(self._ledger, tenant, uri, scope)
@@ -355,9 +344,7 @@ def name_key(source: Source) -> str:
 
 
 def demand_readable(source: Source, scope: Scope | None) -> None:
-    """Demand that a writer could read what they store. Raises Forbidden: `scope` has not the document's groups or
-    class.
-    """
+    """Raise Forbidden where a writer's `scope` lacks the groups or the class of what they store."""
     if not source.is_readable(scope):
         groups = f"the groups {', '.join(sorted(source.groups))}" if source.groups else "everybody"
         raise Forbidden(

@@ -108,9 +108,7 @@ def embed_cuts(
 
 
 def hash_item(item: Item) -> str:
-    """Return the digest of an item's bytes and metadata, so that new access rights are a change too. The folder is
-    left out, since it may be moved.
-    """
+    """Return the digest of an item's bytes and metadata, without the folder, since it may be moved."""
     source = asdict(item.source) | {"groups": sorted(item.source.groups), "origin": ""}
     source = {key: value for key, value in source.items() if key not in OF_THE_LEDGER}
     digest = hashlib.blake2b(item.content, digest_size=32)

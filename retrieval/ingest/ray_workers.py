@@ -79,9 +79,7 @@ class RayWorkers:
         self.parts = pickle.dumps(parts)
 
     def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
-        """Prepare batches on the cluster, as `Workers` says. Raises ComponentError: no worker can be reached, or the embedder
-        failed there. FingerprintMismatch: a worker has other parts than this process.
-        """
+        """Prepare batches in order. Raises ComponentError; FingerprintMismatch: a worker has other parts."""
         import ray
 
         self._ours = connect(self._cluster) or self._ours
@@ -125,9 +123,7 @@ def demand_ray() -> None:
 
 
 def connect(cluster: ClusterSettings) -> bool:
-    """Join the cluster; return `False` where this process has joined one before. Raises StoreUnavailable: no cluster
-    answers at its address.
-    """
+    """Join the cluster; return whether this process had not yet. Raises StoreUnavailable: none answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     import ray
 
@@ -169,9 +165,7 @@ def _prepare(parts: bytes, items: list[Item]) -> tuple[list[Prepared | Refused],
 
 @lru_cache(maxsize=1)
 def preparation_of(parts: bytes) -> Preparation:
-    """Build the parts of this worker process, cached for its next tasks. Its parsing process ends with it. Raises
-    FingerprintMismatch: the parts differ from those of the process that stores the results.
-    """
+    """Build this worker's parts, once for all tasks. Raises FingerprintMismatch: they differ from the sender's."""
     from langchain_core.embeddings import Embeddings
 
     chosen: _Parts = pickle.loads(parts)  # noqa: S301 - from the process that started this one

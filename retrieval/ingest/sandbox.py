@@ -41,9 +41,8 @@ class ParserPool:
         self._child: subprocess.Popen[bytes] | None = None
 
     def parse(self, content: bytes, name: str) -> Parsed:
-        """Parse `content` into text and structure; the suffix of `name` says the format. Raises DocumentRefused: reason
-        "unsupported", "too_large", "empty", "binary", "encrypted", "malformed", "bomb", "too_many_pages", "timeout" or
-        "crashed". The next call works after any of them. MissingDependency: the parser's package is not installed.
+        """Parse `content` by the suffix of `name`. Raises DocumentRefused, after which the next call works;
+        MissingDependency: the parser's package is not installed.
         """
         name = check_offer(content, name, self._settings.max_bytes, self._limits)
         with self._lock:

@@ -143,9 +143,7 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 def make_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Create the tables if there are none, atomically: two processes may do so at once. Raises StoreUnavailable: the
-    tables have another format.
-    """
+    """Create the tables if there are none, atomically. Raises StoreUnavailable: they have another format."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.executescript(_SCHEMA)

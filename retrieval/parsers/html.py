@@ -227,9 +227,7 @@ def _is_head(row: Any) -> bool:
 
 
 def _without_spans(document: Any, name: str, most: int) -> bool:
-    """Fill the spans of tables, so that each row has a cell in each column; return whether there were any. Header rows
-    become one. Raises DocumentRefused: reason "too_large": this would write more than `most` characters and cells.
-    """
+    """Fill the spans of tables and join their header rows; return whether there were any. Raises DocumentRefused."""
     any_spans, written = False, 0
     for table in list(document.iter("table")):
         rows = list(table.iter("tr"))

@@ -111,9 +111,7 @@ class _Members:
     sheet: str
 
     def related_roots(self, kind: str) -> Iterator[Any]:
-        """Yield the root of each related member of a kind, such as "table", once: a small file may refer to a large
-        member a thousand times.
-        """
+        """Yield the root of each related member of a kind, such as "table", once, however often it is named."""
         folder, name = posixpath.split(self.sheet)
         relations = f"{folder}/_rels/{name}.rels"
         names: dict[str, None] = {}

@@ -142,9 +142,8 @@ class HybridRetriever:
         depth: int,
         enough: int,
     ) -> tuple[dict[str, _Leg], dict[str, str]]:
-        """Return the hits of each search, from `enough` documents if there are so many, and the document of each
-        passage. The searches are repeated with a greater depth only where one long document, or versions out of force,
-        which the index does not know, crowd out the others.
+        """Return the hits of each search, from `enough` documents if there are so many, and each passage's document.
+        Deeper searches follow only where one long document, or versions out of force, crowd out the others.
         """
         # a filter makes a vector search half as slow again; most need none, so it waits for a hit of a forbidden class
         in_classes = False

@@ -59,9 +59,7 @@ CREATE TABLE IF NOT EXISTS commits (sequence {number} PRIMARY KEY, stamp text NO
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """SQL conditions on a document `d`. They are part of every query for a reader, so that no row out of scope is
-    ever ranked, counted or takes a place within a limit.
-    """
+    """SQL conditions on a document `d`, part of every reader's query, so that rows out of scope are never ranked."""
 
     in_scope: str
     readable: str

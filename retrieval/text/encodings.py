@@ -50,9 +50,7 @@ _FITS = 0.98
 
 
 def decode_unmarked(content: bytes) -> str | None:
-    """Decode UTF-16 or UTF-32 without a byte order mark: in the right encoding, all characters are readable and of
-    few Unicode blocks. `None`: it is none.
-    """
+    """Decode UTF-16 or UTF-32 without a mark: its characters are readable and of few blocks. `None`: it is none."""
     sample = content[:4096]
     blocks_by_encoding: dict[str, int] = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -69,9 +67,7 @@ def decode_unmarked(content: bytes) -> str | None:
 
 
 def decode_latin(content: bytes) -> str | None:
-    """Decode text of a language in Latin script: mostly ASCII letters, and no others than those of its alphabet; `None`
-    if it is none. Where several encodings fit, the one with the fewest misplaced marks is used.
-    """
+    """Decode a language in Latin script by its alphabet and the fewest misplaced marks; `None`: it is none."""
     # guesses by frequency mistake French for Baltic and Polish for French; all encodings have one byte per letter
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))

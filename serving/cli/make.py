@@ -52,9 +52,7 @@ def parameters_of(command: Any) -> dict[str, Any]:
 
 
 def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Collection[str] = ()) -> list[str]:
-    """Convert values to arguments of the command line. `taken_by_others` are names of other commands of the run. Raises
-    InvalidRequest: a value that no command takes, a switch that is neither on nor off, or a missing argument.
-    """
+    """Convert values to arguments; `taken_by_others` are names of other commands of the run. Raises InvalidRequest."""
     parameters = parameters_of(command)
     listed = "\n".join([f"make {command.name} takes:", *(f"  {name}=  {it.help}" for name, it in parameters.items())])
     for name in sorted(values.keys() - parameters.keys() - set(taken_by_others)):

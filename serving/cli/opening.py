@@ -27,9 +27,8 @@ def find_server(settings: Settings) -> int | None:
 
 @contextmanager
 def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
-    """Open every part as `open_system` does; or, beside a running server, those available over its API. `roles` are
-    those of the person who searches; all by default. Raises as `open_system`; beside a server, StoreInUse for a part
-    that only its own process can use.
+    """Open every part, or beside a running server those that its API has, searching with `roles` (by default all).
+    Raises as `open_system`; beside a server, StoreInUse for a part that only its own process can use.
     """
     from serving.wiring import open_system
 

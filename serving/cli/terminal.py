@@ -168,9 +168,7 @@ def _print_beside(text: str) -> None:
 
 
 def write_json(path: Path | None, content: Any) -> bool:
-    """Write `content` to `path`. Return whether it took standard output (`-`), so that nothing else may be printed
-    there. Raises InvalidSetting: the file cannot be written.
-    """
+    """Write `content` to `path`; return whether it took standard output (`-`). Raises InvalidSetting."""
     if path is None:
         return False
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
@@ -193,10 +191,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on standard error; yield its update function (name of the step, number done, total).
-
-    Without a terminal it prints a line now and then, so that long background runs can be followed.
-    """
+    """Show a bar on standard error, or without a terminal a line now and then; yield (step, done, total) -> None."""
     errors, last_told_s = Console(stderr=True), time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, Any] = {}

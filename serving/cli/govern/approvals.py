@@ -75,9 +75,7 @@ def reject(
 def _decide(
     loaded: Loaded, approval_id: str, *, tenant: str, note: str, approve: bool, changes: Sequence[str] = ()
 ) -> None:
-    """Decide as an approver, execute the action, show the result. Raises Unauthenticated: SIXPLY_KEY holds no valid
-    key. InvalidRequest: one of `changes` is not NAME=VALUE.
-    """
+    """Decide as an approver and show the result. Raises Unauthenticated: SIXPLY_KEY holds no valid key."""
     from orchestration.actions import Decision
     from orchestration.run import answering
     from serving.access.identity import KeyStore

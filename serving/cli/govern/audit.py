@@ -45,9 +45,7 @@ def audit_verify(
 
 
 def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
-    """Verify the audit against its heads in stored spans, and against other stores where the audit is empty. Raises
-    StoreUnavailable: there is no audit, or it cannot be read.
-    """
+    """Verify the audit against its heads in spans and against other stores. Raises StoreUnavailable."""
     from observability.stores import history
     from observability.stores.spans import SpanStore
     from orchestration.effects import audit

@@ -72,9 +72,7 @@ def is_for_the_taking(path: Path) -> bool:
 
 
 def write_contract(path: Path, given: Sequence[str]) -> None:
-    """Ask for values that `given` (texts NAME=value) lacks, and write a valid contract. Raises InvalidRequest: an
-    unknown name, a wrong value, values missing without a terminal, or a contract that exists.
-    """
+    """Ask for values that `given` (texts NAME=value) lacks, and write the contract. Raises InvalidRequest."""
     if not is_for_the_taking(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
     values = dict(_parse(text) for text in given)

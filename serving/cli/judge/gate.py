@@ -26,9 +26,7 @@ AGAIN = "Look at the answers, then take today's as the new baseline: make gate R
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's result. `blocked_by` are the figures that fell too far, `broken` the floors of the outcome contract
-    that are neither met nor excused by a current exception.
-    """
+    """The gate's result: the figures that fell too far, and the broken floors of the outcome contract."""
 
     comparison: Comparison
     blocked_by: tuple[str, ...]

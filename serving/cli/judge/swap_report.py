@@ -61,10 +61,9 @@ def swap_report(
 def report(
     a: Path, b: Path, *, data: Path | None, limit: int | None, repeats: int, json: Path | None, html: Path | None
 ) -> int:
-    """Compare the system of `a` with that of `b`; return the exit code: 0 better or equal, 1 worse, 2 undecided.
+    """Compare the system of `a` with that of `b`, which may hold changes only; return the exit code.
 
-    `b` may hold changes only, which are then merged into `a`. Raises ConfigurationError: one of the systems cannot be
-    built. InvalidRequest: malformed data, or runs on different corpora or cases.
+    Raises ConfigurationError: one of the systems cannot be built. InvalidRequest: malformed data.
     """
     from observability.evaluation import compare, compare_page, trials
 
