@@ -45,7 +45,7 @@ def open_serving(
     writer: str,
     erasures: Erasures,
 ) -> Serving:
-    """Open the cache and the stores of layer 5. `writer` is what answers depend on besides their question.
+    """Open the cache and the stores of layer 5. `writer` names what else answers depend on: models, weights and prompts.
 
     Raises ConfigurationError: the cache cannot be built or a store cannot be opened.
     """

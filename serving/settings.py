@@ -67,7 +67,7 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
 class Settings(Section):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
-    # settings that are gone, for whoever still has one: the file that has it as a constant, or what it is now; section; keys
+    # removed settings: the file with the constant, or what replaces them; their section; their keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
         (
             "models/resilience/attempts.py",

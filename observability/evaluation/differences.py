@@ -130,7 +130,7 @@ def difference_of(
     low: float | None = None
     high: float | None = None
     if n > 1:
-        # percentiles over the pairs (Efron 1979): the BCa interval is undefined where no pair differs, the best case of a swap
+        # percentile bootstrap over the pairs (Efron 1979); BCa is undefined where no pair differs, which is the best case of a swap
         drawn = [
             _apart(measure, [column[at] for column in ours], [column[at] for column in theirs])
             for at in metrics.draws(n, seed=seed)

@@ -232,8 +232,8 @@ def _plain(scores: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def load_golden(path: Path) -> list[GoldenCase]:
-    """Read a golden set, one JSON object per line. Raises InvalidRequest: it cannot be read, has no case, or a line is none,
-    can never pass, or repeats an id or a question.
+    """Read a golden set, one JSON object per line. Raises InvalidRequest: it cannot be read, has no case, or a line is not a
+    case, can never pass, or repeats an id or a question.
     """
     cases: list[GoldenCase] = []
     seen: dict[object, str] = {}

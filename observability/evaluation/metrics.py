@@ -43,7 +43,7 @@ def tokens(text: str) -> list[str]:
 
 
 def without_markers(text: str, markers: Iterable[int]) -> str:
-    """Return the text without citation markers, which are no words of the answer.
+    """Return the text without citation markers, which are not part of the answer's words.
 
     >>> without_markers("Thirty days [1], see [5].", [1])
     'Thirty days , see [5].'

@@ -217,6 +217,6 @@ def _of_figure(text: DocumentText, sentence: str) -> Draft | None:
 
 
 def _name_in(clause: str) -> str:
-    # its longest word, if that has a capital inside the sentence. Without an adverb, or a month beside a number, the text still answers
+    # the longest word, if it is capitalised within the sentence; a question without an adverb or a month can still be answered
     longest = max(re.findall(r"(?<=[^\W\d_] )\w[\w-]*\b(?!\s*$)", clause), key=len, default="")
     return longest if longest[:1].isupper() else ""

@@ -91,8 +91,8 @@ def count_failures(rows: Iterable[Row]) -> list[tuple[Layer, str, int]]:
 
 
 def choose_layer(rows: Iterable[Row], worths: Iterable[Worth] = ()) -> tuple[Layer, str] | None:
-    """Return the layer to strengthen next, and why: that of a part without which half of the failures are none, or
-    else the one in which most began; `None` without failures.
+    """Return the layer to strengthen next, and why: the layer of a part whose removal repairs half of the failures,
+    else the layer in which most of them began; `None` without failures.
     """
     layers: Counter[Layer] = Counter()
     for layer, _, count in count_failures(rows):

@@ -197,7 +197,7 @@ class ValueReport:
         values = np.array(
             [self.contract.usd_saved(one.verdict, one.minutes) - self._cost(one.answer_id) for one in self._known]
         )
-        # Whoever recorded nothing may have met the worst or the best case: each end of the interval takes its own.
+        # An unrecorded case may have been the worst or the best: the lower end assumes the worst, the upper end the best.
         low, high = (
             float(np.percentile(resample_means(np.concatenate([values, unknown + worth]), seed=self._seed), percent))
             for worth, percent in ((min(worths), 2.5), (max(worths), 97.5))

@@ -23,7 +23,7 @@ REPLY_TOKENS = 400
 REPAIR = "That does not fit: {wrong}. Reply again with the corrected JSON alone."
 # Most seconds for checking one reply against a schema, which may be a caller's
 VALIDATING_S = 10.0
-# Most mistakes that the model is told at once
+# Maximum number of mistakes in one request for a repair
 _SHOWN = 3
 
 

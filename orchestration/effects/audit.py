@@ -1,8 +1,8 @@
 """The audit log: every tool call, decision and answer, written before its outcome is returned, never changed afterwards.
 
 Records form a hash chain. To detect a missing end, its head (the number of records and the last hash) is also kept in a
-file beside it, on the span of each call and in the log of each start. Whoever can rewrite all of them can forge it
-(docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
+file beside it, on the span of each call and in the log of each start. An attacker who can rewrite all of them can forge
+it (docs/decisions/0046-the-audit-log-is-a-hash-chain.md).
 """
 
 from __future__ import annotations
@@ -132,11 +132,11 @@ class SqliteAudit:
         manifest_id: str = "",
         tenant_models: Mapping[str, str] | None = None,
     ) -> None:
-        lacking = _lacking_triggers(path)  # before the file is opened, which makes them anew
+        lacking = _lacking_triggers(path)  # before the file is opened, which creates them again
         self._file, self._head = SqliteFile(path, STORE), head_file(path)
         if lacking:
             log.warning("The audit was without %s, which forbid changes. Look who took them away.", ", ".join(lacking))
-        # a copy of the head wherever the log goes
+        # so that a copy of the head is kept wherever the log is kept
         log.info("The audit reaches %s.", self._file.run_now(_last_head))
         self._clock, self._manifest_id = clock, manifest_id
         self._model, self._tenant_models = model, tenant_models or {}
@@ -159,7 +159,7 @@ class SqliteAudit:
         annotate(names.AUDIT_HEAD, str(await asyncio.to_thread(append)))
 
     def probe(self) -> None:
-        """Check that the store can be written, by a mark beside the chain. Raises StoreUnavailable, StorageFull."""
+        """Check that the store can be written, by writing a row of the table `probe`. Raises StoreUnavailable, StorageFull."""
         at = self._clock.now().isoformat()
         self._file.run_now(lambda connection: connection.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at,)))
         _read_head(self._head)

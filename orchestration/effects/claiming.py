@@ -1,4 +1,4 @@
-"""An agent that continues a decided run only where no other replica is at it."""
+"""An agent that continues a decided run only if no other replica is continuing it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestration.run.wrapping import AgentWrapper
 
 
 class ClaimingAgent(AgentWrapper):
-    """Holds the conversation of a decision among all replicas. Raises Conflict: it is held, beside what the agent inside raises."""
+    """Claims the conversation of a decision for this replica. Raises Conflict: another replica holds it; otherwise as `inner`."""
 
     def __init__(self, inner: Agent, approvals: SqliteApprovals, records: Any) -> None:
         super().__init__(inner)

@@ -84,7 +84,7 @@ class Decisions:
             raise InvalidRequest("A rejection changes no arguments. Leave them out, or approve what you changed.")
         tool = self._tools.get(approval.tool)
         if tool is None:
-            raise Conflict(f"There is no tool {approval.tool} any more. Reject the approval.")
+            raise Conflict(f"The tool {approval.tool} no longer exists. Reject the approval.")
         try:
             fitting = check_arguments(tool, decision.arguments)
             if preview := metadata_of(tool, "preview", None):

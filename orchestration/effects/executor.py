@@ -86,7 +86,7 @@ class Executor(Decisions):
         self.approvals, self._effects, self._audit = approvals, effects, audit
         self._clock, self._stops, self._announce = clock, stops, announce
         self._calls: OrderedDict[str, int] = OrderedDict()
-        # weak: a lock is gone when nobody acts under its key any more
+        # weak references: a lock is dropped when no call with its key is running
         self._acting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -144,7 +144,7 @@ class Executor(Decisions):
         """Return a refusal where the caller may not call the tool, whatever its arguments; else `None`."""
         reason: Denial
         rule = ""
-        # counted before it is ruled on, so that a model that asks for forbidden tools in circles ends as well
+        # counted before the policy is checked, so that a model that keeps asking for forbidden tools also ends
         if not self.count_call(run_id):
             reason, content = "limit", self.too_many_calls
         elif not (ruling := self.policy.tool(tool, principal)).allowed or tool not in self._tools:
@@ -160,7 +160,9 @@ class Executor(Decisions):
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not metadata_of(call.tool, "effect", True):
             return await self._invoke(call, {})
-        approval_id = approval.approval_id if approval else call.approval_id  # an equal call may have been decided on
+        approval_id = (
+            approval.approval_id if approval else call.approval_id
+        )  # an approval of an equal call may have been decided
         # the stored one counts, never the one in the caller's hand
         stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):
@@ -223,7 +225,7 @@ class Executor(Decisions):
                 expires_at=now + timedelta(hours=self._policy.approval_expires_h),
             )
         )
-        # completing the arguments changed the hash, and that call may have been decided on before
+        # completing the arguments changed the hash, and a call with that hash may have been decided before
         if approval.status != "pending":
             return await self._carry_out(call, approval)
         self._announce(approval)
@@ -268,7 +270,7 @@ class Executor(Decisions):
         # again: a stop may have come since the check
         if stopped := self._stop_reason(call.tool, call.principal):
             return deny(call, "stopped", stopped)
-        # what was begun before may itself be the reason why it is forbidden now
+        # the earlier, unfinished call may itself be why it is forbidden now
         return None if begun_before else await self._forbidden(call)
 
     async def _invoke(self, call: Call, extra: Mapping[str, Any]) -> ToolOutcome:
@@ -283,7 +285,7 @@ class Executor(Decisions):
             return fail(call, "tool", str(error))
         except SixplyError:
             raise
-        except Exception as error:  # a tool is foreign code; what it raises must not decide how the run ends
+        except Exception as error:  # a tool is foreign code, and its exceptions must not end the run
             name = type(error).__name__
             return fail(call, "unknown", f"{call.tool.name} failed with {name}. {advise_after_failure(call)}")
         if message.status == "error":  # a tool with handle_tool_error

@@ -93,7 +93,7 @@ def foreign_tool(
     declared = options.tools.get(theirs, Declared())
     if declared.description is None and (order := _order_in_names(theirs, schema)):
         raise InvalidSetting(
-            f'A tool of "{options.name}" gives orders to whoever reads its names: "{order[:200]}". Leave it out with '
+            f'A tool of "{options.name}" has names that read as instructions to the model: "{order[:200]}". Leave it out with '
             f'only = [...], or, once you have looked at it, describe it yourself: tools."{theirs}".description = "...".'
         )
     is_effect = effect if declared.effect is None else declared.effect
@@ -125,7 +125,7 @@ class ForeignTool(BaseTool):
 
 
 def demand_schema(tool: BaseTool) -> None:
-    """Raises InvalidSetting: the tool's JSON schema is none, or not that of an object."""
+    """Raises InvalidSetting: the tool's schema is not valid JSON Schema, or does not describe an object."""
     from jsonschema import Draft202012Validator, SchemaError
 
     schema: Any = tool.tool_call_schema

@@ -26,7 +26,7 @@ class Ruling:
 
 class Policy:
     def __init__(self, settings: PolicySettings) -> None:
-        # not the default of the setting: rules are merged over defaults, and each role would see all besides what its rule says
+        # not the setting's default: rules are merged over defaults, so every role would see everything in addition to its own rule
         if settings.data is None:
             settings = settings.model_copy(update={"data": {EVERYBODY: (EVERYBODY,)}})
         self._settings = settings
@@ -95,7 +95,7 @@ class Policy:
     def demand_model(self, name: str) -> None:
         """Raises ModelForbidden, after which a fallback may answer: the tenant of `on_behalf_of` may not use this chat model."""
         tenant = served_tenant.get()
-        # at each word of a stream, so the ruling is put into words only where it forbids
+        # called for each chunk of a stream, so the text is only built where the model is forbidden
         if tenant is not None and not _matches_any(name, self._of_tenant(tenant)[1].models):
             ruling = self.model(name, tenant)
             raise ModelForbidden(f"{ruling.why} The rule is {ruling.rule} of the policy.")

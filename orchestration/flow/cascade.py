@@ -1,4 +1,4 @@
-"""A cascade of models: a question goes up to a dearer model where the answer of a cheaper one is not good enough."""
+"""A cascade of models: a question goes to a more expensive model if the answer of a cheaper one is not good enough."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from orchestration.settings import OrchestrationSettings
 if TYPE_CHECKING:  # this also brings it along with the cascade into a project of one's own
     from orchestration.memory.conversations import Conversations
 
-# Routes of a plan that rightly end a run without an answer: no dearer model is asked
+# Routes that end a run without an answer, so that no further model is asked
 ENDED = frozenset({"refuse", "hand_over", "reply"})
 
 
 def parts_of_cheaper(parts: AgentParts) -> AgentParts:
-    """Return the parts of a cheaper agent: no memory, no scorer, and a tool call raises Forbidden, so that the question goes up."""
+    """Return the parts of a cheaper agent: no memory and no scorer; a tool call raises Forbidden, so that the next model is asked."""
 
     async def refuse(tool: str, *_: Any, **__: Any) -> Any:
         raise Forbidden(f"it needs the tool {tool}")
@@ -87,7 +87,7 @@ class CascadeAgent(AgentWrapper):
                         emit(_with_trials(event, charges, name, reasons, begun_s))
                     return
                 reasons.append(f"{name}: {reason}")
-                # what is not taken is not kept either
+                # a rejected answer's conversation is deleted
                 if thread_id := next((event.thread_id for event in events if event.thread_id), None):
                     kept: Conversations = cast("Any", agent).conversations
                     with suppress(NotFound, Conflict):
@@ -106,7 +106,7 @@ def stands_alone(request: AnswerRequest) -> bool:
 
 def why_up(answer: Answer, up_below: float, limit: int | None = None) -> str | None:
     """Return why an answer of a cheaper model is not taken; `None` where it is. An answer from documents needs a
-    confidence of at least `up_below`. One that the client's `limit` of tokens cut off would be cut off above, too.
+    confidence of at least `up_below`. An answer that ends at the client's `limit` of tokens is taken: the next model would reach it, too.
     """
     plan = answer.plan
     if plan and plan.route in ENDED:

@@ -76,7 +76,7 @@ class DocumentSteps:
         whole = answered and answer.path in ("extractive", "generative") and answer.citations and not answer.degraded
         if memory is None or not whole or not since:
             return
-        # the next question reports a cache that is down
+        # an unreachable cache is reported at the next question, when it is read
         with suppress(ComponentError):
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
@@ -132,7 +132,7 @@ class DocumentSteps:
             return await draft_generative(state["query"], evidence[:PASSAGES], run)
         except ComponentError as error:
             if not alone:
-                # what does not pass by itself, such as a refused key, comes with what to do
+                # an error that needs a person, such as a refused key, is noted with what to do
                 run.note(f"language model unavailable: {error.code if error.retryable else error}")
                 return draft_extractive(state["query"], evidence)
             if (draft := salvage_partial(run.partial, evidence[:PASSAGES])) is None:

@@ -72,7 +72,7 @@ class PlannedState(State, total=False):
     part: Result | None
     """The result from documents for the steps in `asking`; `None`: none yet."""
     legs: list[str]
-    """Searches beside the query: the single questions of a compound one, and a follow-up word for word."""
+    """Searches in addition to `query`: the single questions of a compound one, and a follow-up word for word."""
     query: str
     document_question: str
     """The person's words that documents are to answer: of a plan with tools, those of its questions alone."""

@@ -59,7 +59,7 @@ _AFTER = ".,;:!?)]}>\"'`“”’|*_"
 
 
 def instructs_reader(text: str) -> bool:
-    """Whether a passage seems to give orders to whoever processes it, rather than inform a person."""
+    """Whether a passage seems to give orders to its reader, rather than to inform a person."""
     return _INSTRUCTION.search(visible(text)) is not None
 
 

@@ -10,7 +10,7 @@ told         it begins with a subject, or holds a finite "was", "is" or "has", a
 reported     somebody said it, it is to be written or translated, or it follows the colon of such a clause ("The mail reads:"),
              to the end of the line, or of the text where the line ends with the colon
 supposed     it begins with "suppose", "imagine", "let's say", and so does not hold; nor does the rest of the sentence
-not now      its sentence waits for a word of whoever says it ("once I confirm"), or it asks to wait
+not now      its sentence waits for the speaker's confirmation ("once I confirm"), or it asks to wait
 subordinate  what follows "whether", "because", "that ... was"; and what stands in quotation marks
 to know      it asks to be told, shown or explained something
 

@@ -15,7 +15,7 @@ from foundation.machine.deadline import check
 from foundation.text.lexical import NUMERALS, SHORT_MONTHS, terms
 from foundation.text.sentences import sentence_spans
 
-# Most characters of a name; a longer run of capitalised words is none
+# Maximum length of a name; a longer run of capitalised words is not a name
 LONGEST_NAME = 200
 
 _MONTH = rf"(?:{'|'.join(SHORT_MONTHS)})[a-z]*\.?"

@@ -113,7 +113,7 @@ class FormatMiddleware(CitationMiddleware):
             text = _without_foreign_urls(text, [*texts_read(state["messages"], run), json.dumps(wanted)])
             result = {**as_result("answered", "complete", text, "generative"), "is_json": True}
             return {"messages": repaired_drafts(state["messages"]), "findings": "", "result": result}
-        if is_cut_off(message):  # as its repair would be, and another try
+        if is_cut_off(message):  # a repair would be cut off, too
             raise UpstreamRejected(
                 f"The JSON that was asked for was cut off at the limit of {usage_of(message).output_tokens or 'its'} tokens. Ask "
                 "for less, send a higher limit, or let the operator raise [models.chat] max_tokens."
@@ -127,7 +127,7 @@ class FormatMiddleware(CitationMiddleware):
 
 
 def _without_foreign_urls(text: str, read: Sequence[str]) -> str:
-    # each string by itself: an address ends with its word, and JSON needs no blank behind it
+    # one string at a time: in JSON an address may be followed by a quote instead of a space
     def clean(string: re.Match[str]) -> str:
         value = json.loads(string[0])
         return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)

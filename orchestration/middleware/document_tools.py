@@ -62,7 +62,7 @@ class DocumentToolsMiddleware(RequestMiddleware):
         run.numbers = passage_numbers(request.messages)
         searched = [message for message in request.messages if _chunks_of(message) and "day" in artifact_of(message)]
         run.days = {chunk: date.fromisoformat(artifact_of(m)["day"]) for m in searched for chunk in _chunks_of(m)}
-        # read anew in each run: the caller may have lost a right since
+        # read again in each run: the caller may have lost access since
         missing: dict[date | None, list[str]] = defaultdict(list)
         for chunk_id in run.numbers:
             if chunk_id not in run.passages:

@@ -1,4 +1,4 @@
-"""The system message, made anew for each call of the model and stored in no conversation."""
+"""The system message, built for each call of the model and not stored in the conversation."""
 
 from __future__ import annotations
 

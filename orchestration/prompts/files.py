@@ -1,4 +1,4 @@
-"""Prompts as Markdown files: those beside this one, replaced by those of your folder, for all tenants or for one.
+"""Prompts as Markdown files: the bundled ones, and replacements from your folder, for all tenants or for one.
 
 A file begins with `name`, `version` and `measured_on` between lines of `---`. Places such as `{reason}` are filled in.
 """
@@ -103,8 +103,7 @@ def _replacements(folder: Path | None, bundled: Mapping[str, Prompt], setting: s
     for path in sorted(folder.glob("*.md")):
         if (name := path.stem) not in bundled:
             raise InvalidSetting(
-                f"{path} stands in the place of no prompt. {did_you_mean(name, bundled)} There are: "
-                f"{', '.join(sorted(bundled))}."
+                f"{path} replaces no prompt. {did_you_mean(name, bundled)} There are: {', '.join(sorted(bundled))}."
             )
         replacements[name] = read_prompt(name, folder)
         places = bundled[name].places

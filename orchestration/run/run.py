@@ -64,7 +64,7 @@ class _Spent:
 
 @dataclass
 class Watch:
-    """What is told of a step that is being taken."""
+    """Detail and outcome of a running step, to be reported at its end."""
 
     detail: str = ""
     outcome: Literal["done", "failed", "skipped", "waiting"] = "failed"
@@ -72,8 +72,8 @@ class Watch:
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """What one call of `stream` or `resume` knows and has used; nothing of it is stored. When a run goes on in
-    another process, its documents are read again under the rights that the caller then has.
+    """The state of one call of `stream` or `resume`, which is not stored. A run that continues in another process reads its
+    documents again, with the rights that the caller then has.
     """
 
     parts: AgentParts
@@ -250,7 +250,7 @@ class Run:
             raise BudgetExceeded("The seconds of this run ran out during a model call.", limit="seconds") from error
 
     def join(self, aside: Run) -> None:
-        """Add the usage of a copy of this run that began with none."""
+        """Add the usage of a copy of this run that started at zero."""
         self._use(aside.usage)
         self._local_s += aside._local_s
         self.first_token_s = min(filter(None, (self.first_token_s, aside.first_token_s)), default=None)
@@ -304,7 +304,7 @@ class Run:
     async def _charge_embedding(self, call: Call) -> None:
         price, tokens = self.parts.prices.price(call), _tokens_of(call)
         await self.record("embeddings", call.provider, **charge_details(call, price))
-        if price.usd:  # what costs nothing is answered without a budget, and an unknown price is no whole one, as a chat model's is
+        if price.usd:  # free calls need no budget; a call without a known price is not reserved as a whole request, as a chat call is
             async with self._reserve(tokens, price.usd) as spent:
                 spent.tokens, spent.usd = tokens, price.usd
 

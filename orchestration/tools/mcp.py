@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import CallToolResult, Tool
 
-# Key in a call's `_meta`, for servers that heed it
+# Key in the `_meta` of a call, for servers that read it
 IDEMPOTENCY_KEY = "sixply/idempotency-key"
 PAGES = 50
-# Most seconds to take leave of a server
+# Maximum seconds to close a connection
 CLOSING_S = 8
 
 
@@ -136,7 +136,7 @@ class _Session:
         self._resources.close()
 
     def _ensure_connected(self) -> Client:
-        """Return the client, connected anew where the connection was lost. Raises UpstreamDown."""
+        """Return the client, after connecting again if the connection was lost. Raises UpstreamDown."""
         if self._client is not None:
             return self._client
         self._disconnect()
@@ -165,7 +165,7 @@ class _Session:
                 listed = await _list_tools(client)
             yield client, listed
         finally:
-            # also where the server has died: the next call connects anew
+            # also if the server has died: the next call connects again
             self._client = None
             with suppress(Exception):
                 async with asyncio.timeout(CLOSING_S):
@@ -173,7 +173,7 @@ class _Session:
 
     def _disconnect(self, failed: Client | None = None) -> None:
         if failed is not None and failed is not self._client:
-            return  # another call has connected anew since
+            return  # another call has connected again since
         connection, self._connection, self._client = self._connection, ExitStack(), None
         with suppress(Exception, CancelledError):
             connection.close()

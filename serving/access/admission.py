@@ -1,4 +1,4 @@
-"""Limits on concurrent work: how much runs at once, how much may wait, and when the rest is told to come back.
+"""Limits on concurrent work: how much runs at once, how much may wait, and when other callers may try again.
 
 Each kind of work has its own places. There are fewer than configured while answers take much longer together than alone, as on a machine
 with few cores.

@@ -82,7 +82,7 @@ def known_roles(policy: PolicySettings) -> frozenset[str]:
 class Key:
     """One entry of the keys file."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # what a file says and nobody heeds must not pass for a limit
+    __pydantic_config__ = ConfigDict(extra="forbid")  # an ignored member could be mistaken for a limit
 
     sha256: str
     subject: str
@@ -177,7 +177,7 @@ class KeyStore:
         Raises Unauthenticated: the credential is no longer valid. StoreUnavailable: it cannot be checked now.
         """
         if principal.credential.startswith(TOKEN):
-            raise Unauthenticated("This server takes no tokens any more.")
+            raise Unauthenticated("This server no longer takes tokens.")
         try:
             current = self.find_owner(principal.credential.removeprefix(KEY))
         except ConfigurationError as error:

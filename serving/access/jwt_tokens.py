@@ -70,7 +70,7 @@ class TokenVerifier:
         expires, _, key_id = credential.removeprefix(TOKEN).partition(" ")
         self._demand_unexpired(int(expires))
         if key_id not in self._keys_now():
-            raise Unauthenticated("The key that the token is signed with counts no more.")
+            raise Unauthenticated("The key that the token is signed with is no longer valid.")
 
     def _demand_unexpired(self, expires: int) -> None:
         # the later of both: setting the clock back does not make it valid again
@@ -91,7 +91,7 @@ class TokenVerifier:
             keys = self._file.load()
         except Unreadable as error:
             raise ConfigurationError(
-                f"{self._file.path} is no JWKS of public keys ({error}). Save the provider's anew, or correct "
+                f"{self._file.path} is no JWKS of public keys ({error}). Save the provider's again, or correct "
                 f"[serving.jwt] jwks_file."
             ) from error
         if keys is None:
@@ -191,7 +191,7 @@ def _keys_by_id(document: Any) -> Mapping[str, PyJWK]:
         key_id = entry.get("kid")
         if not isinstance(key_id, str) or key_id in keys:
             raise ValueError(f"each key needs a kid of its own; found {key_id!r}")
-        # with a secret key in this file, whoever reads it could forge tokens
+        # a secret key in this file would let its readers forge tokens
         if entry.get("kty") == "oct" or "d" in entry:
             raise ValueError(f'the key "{key_id}" is secret: with it, tokens can be made. Keep the public one only')
         try:

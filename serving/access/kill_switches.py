@@ -103,7 +103,7 @@ def _record_of(switch: Stop, outcome: Literal["stopped", "lifted"], *, by: str) 
 
 class StoppableAgent(AgentWrapper):
     """Ends a run when its tenant, or everything, is stopped by a kill switch. A model call under way is cancelled at
-    once, and what it used is charged. Raises Stopped, beside what the agent inside raises.
+    once, and what it used is charged. Raises Stopped; otherwise as `inner`.
     """
 
     def __init__(self, inner: Agent, stops: Stops) -> None:

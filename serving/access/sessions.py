@@ -31,7 +31,7 @@ TTL_S = 12 * 3600
 MOST_PAGES = 20
 # Prefix of a session's value: the kind of its credential
 KEY, TOKEN = b"key ", b"token "
-# no credential carries this tenant, so nothing else of ours is there
+# no credential has this tenant, so the partition holds sessions only
 SHELF = EVERY_TENANT
 
 
@@ -64,10 +64,10 @@ class Sessions:
             try:
                 return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
-                raise Unauthenticated(f"You are not signed in any more. {error} Then open the page again.") from error
+                raise Unauthenticated(f"You are no longer signed in. {error} Then open the page again.") from error
         principal = self._callers.find_owner(value.removeprefix(KEY).decode()) if value else None
         if principal is None:
-            raise Unauthenticated("You are not signed in any more. Open the page again and sign in.")
+            raise Unauthenticated("You are no longer signed in. Open the page again and sign in.")
         return principal
 
     async def caller(self, connection: HTTPConnection) -> Principal:
@@ -122,7 +122,7 @@ def _place(cookie: str) -> str:
 def _seal(cookie: str) -> Fernet:
     from cryptography.fernet import Fernet
 
-    # another digest than that of `_place`, which whoever reads the cache knows
+    # not the digest of `_place`, which a reader of the cache can see
     return Fernet(base64.urlsafe_b64encode(_digest(f"seal {cookie}")))
 
 

@@ -85,7 +85,7 @@ async def paging_of(
         return Paging(limit, base64.b64decode(cursor, altchars=b"-_", validate=True).decode("utf-8", "surrogatepass"))
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest(
-            "The cursor is none that this server gave. Send next_cursor of the page before, or leave it out."
+            "This cursor was not given by this server. Send next_cursor of the page before, or leave it out."
         ) from error
 
 

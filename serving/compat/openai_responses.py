@@ -141,7 +141,7 @@ def _status_of(job: Job, item: JobItem, missing: SixplyError | None) -> tuple[st
     if item.status == "done":
         return "completed", None
     if job.status == "revoked":
-        return "failed", {"code": "forbidden", "message": "The credential that began it counts no more."}
+        return "failed", {"code": "forbidden", "message": "The credential that began it is no longer valid."}
     if job.status == "cancelled":
         return "cancelled", None
     return ("in_progress" if item.attempts else "queued"), None

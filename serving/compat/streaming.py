@@ -132,7 +132,7 @@ def as_json(content: dict[str, Any]) -> Response:
 
 
 async def _demand_json(events: AsyncIterator[Event], wanted: AnswerRequest) -> AsyncGenerator[Event]:
-    """Yield the events. Raises the error of `missing_json`: JSON was requested and the answer is none."""
+    """Yield the events. Raises the error of `missing_json`: JSON was requested, and the answer is not JSON."""
     async with aclosing(cast("AsyncGenerator[Event]", events)) as followed:
         async for event in followed:
             if event.answer and (error := missing_json(event.answer, wanted.client.response_format)):

@@ -42,9 +42,7 @@ FIELDS_SHOWN = 20
 # of a path, or of a field's name: the caller's own text, which can be as long as the body
 PLACE_SHOWN = 200
 DETAIL_SHOWN = 2000
-CONFLICT = (
-    "It does not go together with what is there: decided already, busy, waiting, or the first request is at work."
-)
+CONFLICT = "It conflicts with the current state: already decided, busy, waiting, or the first request is still running."
 BASE_URL = "The base_url of OpenAI's clients ends in /v1, that of Anthropic's does not; "
 VENDOR_ENDS = ("/chat/completions", "/messages", "/models", "/responses")
 # a person opens these in a browser, which can send a key only as HTTP Basic
@@ -190,7 +188,7 @@ def install(app: FastAPI) -> None:
 
 def _describe(request: Request, fields: list[FieldProblem]) -> str:
     media_type = request.headers.get("content-type", "")
-    # as FastAPI decides it: text/json is none
+    # by FastAPI's rule, which excludes text/json
     is_json = re.match(r"application/([\w.+-]+\+)?json\s*(;|$)", media_type, re.IGNORECASE)
     if fields[0].location == "body" and not is_json:
         return f'The Content-Type is "{media_type}". Send a JSON object, with Content-Type: application/json.'

@@ -298,7 +298,7 @@ class QuotaAgent(AgentWrapper):
 
 
 class QuotaSpending:
-    """Books each call on the budgets of the day, a `SqliteSpending` (`inner`; `None`: there are none), and on the quotas."""
+    """Books each call on the budgets of the day, a `SqliteSpending` (`inner`; may be `None`), and on the quotas."""
 
     def __init__(self, inner: Any, quotas: Quotas) -> None:
         self._inner = inner

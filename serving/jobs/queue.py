@@ -272,7 +272,9 @@ async def _ingest(system: System, item: JobItem, file: Path, caller: Principal, 
     """Store the document in `file`. `demand` is called right before it is stored; what it raises is passed on."""
     fields = item.given
     if fields["tenant"] == EVERY_TENANT and "operator" not in caller.roles:
-        raise Forbidden("Only operators write for every tenant, and the key that began this job is none's any more.")
+        raise Forbidden(
+            "Only operators write for every tenant, and the key that began this job no longer has that role."
+        )
     days = {name: date.fromisoformat(day) for name in ("effective_from", "published") if (day := fields.get(name))}
     source = Source(
         uri=item.name,

@@ -227,7 +227,7 @@ class JobStore:
         return jobs[0]
 
     async def find(self, job_id: str) -> Job:
-        """Return a job to the worker that runs it, whoever its caller is. Raises NotFound: it was erased."""
+        """Return a job without checking its caller, for the worker that runs it. Raises NotFound: it was erased."""
         jobs = await self._jobs("job_id = ?", job_id)
         if not jobs:
             raise NotFound(f'The job "{job_id}" is no longer stored.')

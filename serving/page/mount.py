@@ -39,7 +39,7 @@ class Mounted:
         return self._app
 
     def is_own(self, connection: HTTPConnection) -> bool:
-        """Whether a connection names no page of another session. Before the first page is opened, there is none."""
+        """Whether a connection names only pages of its own session. Before the first page is opened, every connection does."""
         if self._app is None:
             return True
         from serving.page import belonging

@@ -23,7 +23,7 @@ ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#2457c5"/>'
     '<path d="M5 8h14M5 12h14M5 16h14" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
 )
-# A server that was started anew knows no session and refuses the connection, for which NiceGUI would wait for ever
+# A restarted server has no sessions and refuses the connection, and NiceGUI would retry for ever
 SIGN_IN_AGAIN = """<script>setInterval(() => window.socket && !window.socket.connected && fetch("/_nicegui/signed-in").then(
   found => found.status === 401 && location.reload(), () => null), 2000)</script>"""
 # Without this, the browser's back button would leave the page instead of going back to the view before

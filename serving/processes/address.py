@@ -23,7 +23,7 @@ def announce_address(data: Path, port: int) -> Iterator[None]:
         try:
             os.ftruncate(file, 0)
             os.write(file, str(port).encode())
-        except OSError as error:  # a full disk: what is there can be read, and must be
+        except OSError as error:  # a full disk must not stop the server: reading still works
             log.warning(
                 "no room to note our port, so make ask, ingest and approve will not find us: %s", error.strerror
             )

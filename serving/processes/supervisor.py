@@ -23,11 +23,11 @@ from serving.settings import Loaded, Settings
 log = logging.getLogger("sixply.serving")
 
 LOOK_S = 0.2
-# whoever lives so long was healthy, and its end a passing problem
+# a worker that ran this long was healthy, so its failure is treated as temporary
 STEADY_S = 60.0
 # before a worker that died young is replaced; doubled for each further one in a row
 BACK_OFF_S = 1.0
-# young deaths in a row after which the problem will not pass by itself
+# early failures in a row after which restarting is given up
 GIVE_UP = 5
 # Kind of store -> adapters bound to one process or machine, and one that several processes share
 STORES = {

@@ -412,7 +412,7 @@ def test_a_token_signs_in_until_its_issuer_withdraws_the_key(page: Page, served:
     served.issuer.add_ec("next")
     served.issuer.publish("next")
     refused = ask(page, "What weighs two kilograms?", "No answer")
-    expect(refused.get_by_role("alert")).to_contain_text("not signed in any more")
+    expect(refused.get_by_role("alert")).to_contain_text("no longer signed in")
     page.reload()
     page.get_by_label("API key or token").fill(served.issuer.token())
     page.get_by_role("button", name="Sign in").click()
@@ -425,7 +425,7 @@ def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) 
     served.keys.revoke(next(known.key_id for known in served.keys.list() if known.subject == "gone"))
     page.get_by_label("Question").fill("How long does the moon lamp run?")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("not signed in any more")
+    expect(page.get_by_role("alert")).to_contain_text("no longer signed in")
 
 
 def test_questions_count_with_the_requests_of_the_api_and_the_page_says_when_there_is_more(

@@ -41,7 +41,7 @@ class LiveView:
             with html.div().classes("above first"):
                 html.h1("Live")
                 act("Look again", self._again, "outline", icon="refresh")
-            # who is no operator sees what GET /v1/usage and GET /v1/feedback would return to them, and no more
+            # other roles see only what GET /v1/usage and GET /v1/feedback return to them
             if refusal:
                 html.p("What your answers cost, and what became of your tenant's.").classes("lead")
                 alert(f"Load, time, quality and value are not shown. {refusal}", kind="note")

@@ -115,7 +115,7 @@ def test_a_prompt_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
         (lambda _: None, r"folder names .*prompts, and there is no such folder\. Make it, with a file for"),
         (
             lambda folder: write(folder, "personna", "x"),
-            r'personna\.md stands in the place of no prompt.*Did you mean "persona"',
+            r'personna\.md replaces no prompt.*Did you mean "persona"',
         ),
         (lambda folder: write(folder, "repair", "Again."), r"repair\.md lacks \{findings\}.*has \{findings\} names"),
         (

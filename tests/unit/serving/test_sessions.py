@@ -56,7 +56,7 @@ async def test_a_token_signs_in_as_whom_it_names(tmp_path: Path, cache: SpyCache
     cookie = await here.begin(f" {issuer.token()}\n")
     assert await here.principal(cookie) == ADA
     await here.end(cookie)
-    with pytest.raises(Unauthenticated, match="not signed in any more"):
+    with pytest.raises(Unauthenticated, match="no longer signed in"):
         await here.principal(cookie)
 
 

@@ -251,7 +251,7 @@ def test_work_of_a_token_goes_on_until_it_expires_or_its_key_is_withdrawn(issuer
         callers.recheck(caller)
     issuer.add_rsa("other")
     issuer.publish("other")
-    with pytest.raises(Unauthenticated, match="counts no more"):
+    with pytest.raises(Unauthenticated, match="no longer valid"):
         callers.recheck(caller)
     issuer.path.write_text(content)
     assert callers.recheck(caller) == caller
