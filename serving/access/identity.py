@@ -203,12 +203,9 @@ class KeyStore:
         return digest
 
     def find_owner(self, digest: str) -> Principal | None:
-        match = None
-        # all of them, even after a match: the time must not tell which was found
-        for key in self.list():
-            if hmac.compare_digest(key.sha256, digest):
-                match = key
-        return match.principal if match else None
+        # all keys, even after a match, so that the time does not reveal which one matched
+        matches = [key.principal for key in self.list() if hmac.compare_digest(key.sha256, digest)]
+        return matches[0] if matches else None
 
     def _write(self, keys: Iterable[Key]) -> None:
         self._file.write([asdict(key) for key in keys])

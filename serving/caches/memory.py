@@ -7,29 +7,22 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import Field
-
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.settings import Section
+from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store
 from serving.contract import CACHE_STAYS, Quota, Window
 
 T = TypeVar("T")
 
 
-class Options(Section):
-    max_entries: int = Field(default=100_000, ge=1)
-    """Maximum values, and maximum windows; the least recently used is evicted."""
+# Maximum number of values, and of windows
+MOST_ENTRIES = 100_000
 
 
 class _Store(OrderedDict[tuple[str, str], tuple[float, T]]):
     """Values with the moment of their end, by tenant and key. The least recently used is evicted."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._most = most
 
     def alive(self, place: tuple[str, str], now: float) -> T | None:
         until, value = self.get(place, (now, None))
@@ -42,7 +35,7 @@ class _Store(OrderedDict[tuple[str, str], tuple[float, T]]):
     def keep(self, place: tuple[str, str], value: T, *, until: float) -> None:
         self[place] = until, value
         self.move_to_end(place)
-        if len(self) > self._most:
+        if len(self) > MOST_ENTRIES:
             self.popitem(last=False)
 
 
@@ -68,12 +61,12 @@ class _Windows:
 class MemoryCache:
     """See `serving.contract.Cache`."""
 
-    def __init__(self, options: Options, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed = False
-        self._values: _Store[bytes] = _Store(options.max_entries)
-        self._windows: _Store[_Windows] = _Store(options.max_entries)
+        self._values: _Store[bytes] = _Store()
+        self._windows: _Store[_Windows] = _Store()
 
     async def get(self, tenant: str, key: str) -> bytes | None:
         with self._lock:
@@ -124,8 +117,8 @@ class MemoryCache:
         return self._clock.monotonic_s()
 
 
-def build(options: Options, context: Context) -> MemoryCache:
-    return MemoryCache(options, context.clock)
+def build(options: Options, context: Context) -> MemoryCache:  # noqa: ARG001 - the signature of every adapter
+    return MemoryCache(context.clock)
 
 
 def stores(options: Options) -> tuple[Store, ...]:  # noqa: ARG001 - the signature of every adapter

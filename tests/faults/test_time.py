@@ -23,7 +23,6 @@ from orchestration.run.answering import answer, resume
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings
 from serving.caches.memory import MemoryCache
-from serving.caches.memory import Options as CacheOptions
 from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests.doubles.orchestration import AGENTS, LEAD, NORTH, Depot, SetClock, World
 
@@ -181,7 +180,7 @@ async def test_a_reply_and_a_request_at_work_keep_their_key_when_the_clock_is_se
 @pytest.mark.parametrize("hours", [-1, 24, 48])
 async def test_sessions_and_windows_of_quotas_last_as_long_as_before_when_the_clock_is_set(hours: int) -> None:
     clock = SetClock()
-    cache = MemoryCache(CacheOptions(), clock)
+    cache = MemoryCache(clock)
     await cache.set("north", "session", b"ada", ttl_s=3600)
     assert (await cache.take("north", "quota", 2, limit=2, window_s=3600)).allowed
     clock.off = timedelta(hours=hours)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from foundation.clock import SystemClock
-from serving.caches.memory import MemoryCache, Options
+from serving.caches.memory import MemoryCache
 from serving.contract import Quota
 
 
@@ -14,7 +14,7 @@ class Healthy(MemoryCache):
     caught_by: str | None = None
 
     def __init__(self) -> None:
-        super().__init__(Options(), SystemClock())
+        super().__init__(SystemClock())
 
 
 class SharesBetweenTenants(Healthy):

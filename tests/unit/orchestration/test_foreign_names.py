@@ -41,7 +41,7 @@ def made(theirs: str, schema: dict[str, Any], **options: Any) -> Any:
 def test_a_name_that_gives_orders_is_refused_until_the_operator_has_described_the_tool(
     theirs: str, schema: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidSetting, match=r"gives orders.*only = .*description"):
+    with pytest.raises(InvalidSetting, match=r"read as instructions.*only = .*description"):
         made(theirs, schema)
     assert made(theirs, schema, tools={theirs: {"description": "Reads a note."}}).description == "Reads a note."
 

@@ -24,7 +24,7 @@ from orchestration.settings import EVERYBODY, PolicySettings
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Chunk, Citation, Entry, Parsed, Source
 from serving.access.optional_settings import AnswerCacheSettings
-from serving.caches.memory import MemoryCache, Options
+from serving.caches.memory import MemoryCache
 from serving.http import answer_cache
 from serving.http.answer_cache import AnswerCache, same_details
 
@@ -49,7 +49,7 @@ class Desk:
     def __init__(self, ledger: DocumentLedger, clock: ManualClock, folder: Path) -> None:
         self.ledger, self.clock = ledger, clock
         self.embedder = HashingEmbedder(256)
-        self.cache = MemoryCache(Options(), clock)
+        self.cache = MemoryCache(clock)
         self.erasures = Erasures.of(folder)
         self.memory = self.remembering()
 

@@ -22,7 +22,7 @@ from orchestration.run.answering import answer
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import AnswerSettings, BudgetSettings
 from serving.access.optional_settings import QuotaSettings
-from serving.caches.memory import MemoryCache, Options
+from serving.caches.memory import MemoryCache
 from serving.contract import Cache
 from serving.http.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.settings import load
@@ -44,7 +44,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def memory(clock: ManualClock) -> MemoryCache:
-    return MemoryCache(Options(), clock)
+    return MemoryCache(clock)
 
 
 @pytest.fixture(params=["memory", "redis"])

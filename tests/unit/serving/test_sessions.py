@@ -16,7 +16,7 @@ from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
 from serving.access.optional_settings import JwtSettings
 from serving.access.sessions import SHELF, PerPerson, Sessions
-from serving.caches.memory import MemoryCache, Options
+from serving.caches.memory import MemoryCache
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
 ADA = Principal("ada", "north", frozenset({"reader"}), frozenset({"board"}))
@@ -34,7 +34,7 @@ class SpyCache(MemoryCache):
 
 @pytest.fixture
 def cache() -> SpyCache:
-    return SpyCache(Options(), SystemClock())
+    return SpyCache(SystemClock())
 
 
 @pytest.fixture
