@@ -78,13 +78,14 @@ class OutcomeStore:
 
     def record(self, outcome: Outcome) -> Outcome:
         """Store an outcome and return it as stored. It replaces an earlier one of the same answer.
-        Raises InvalidRequest: unknown verdict, or negative or infinite minutes.
+        Raises InvalidRequest: unknown verdict, or negative or infinite minutes. MissingDependency: nothing here redacts the note.
         """
         if outcome.verdict not in get_args(Verdict):
             raise InvalidRequest(f'No verdict "{outcome.verdict}". {did_you_mean(outcome.verdict, get_args(Verdict))}')
         if outcome.minutes is not None and not 0 <= outcome.minutes < float("inf"):
             raise InvalidRequest(f"{outcome.minutes} minutes cannot have been spent. Give a number from 0 up.")
-        stored = replace(outcome, note=load_removable("observability.telemetry.personal_data").redact(outcome.note))
+        redacted = load_removable("observability.telemetry.personal_data").redact(outcome.note) if outcome.note else ""
+        stored = replace(outcome, note=redacted)
         row = asdict(stored) | {"at": stored.at.astimezone(UTC).isoformat()}
         insert = f"INSERT INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         replaced = ", ".join(f"{name} = excluded.{name}" for name in row)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from foundation.errors import DocumentRefused, InvalidSetting, MissingDependency
+from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
 from retrieval.contract import Parser
 from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
@@ -105,17 +105,17 @@ def translate_failures(name: str) -> Iterator[None]:
 
 
 def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
-    """Return a parser of small files in this process, without the sandbox. Raises InvalidSetting: some need it."""
-    if risky := sorted({*supported_suffixes()} - PLAIN):
-        raise InvalidSetting(
-            f"retrieval/parsers reads {', '.join(risky)}, and a file of such a format can be made to take all memory or "
-            f"time. They are parsed in retrieval/ingest/sandbox.py, which this project goes without. Bring that file back, "
-            f"or delete these parsers."
-        )
+    """Return a parser of plain text and Markdown in this process, without the sandbox. It refuses anything else, and large files."""
     limits = ParseLimits(pages=settings.max_pages, characters=PAGE_CHARACTERS * settings.max_pages)
 
     def parse(content: bytes, name: str) -> Parsed:
         name = check_offer(content, name, settings.max_bytes, limits)
+        if PurePath(name).suffix.lower() not in PLAIN:
+            raise DocumentRefused(
+                f'"{name}" is of a format of which a file can be made to take all memory or time. Such files are parsed in '
+                f"retrieval/ingest/sandbox.py, which this project goes without. Bring that file back, or save this one as text.",
+                reason="unsupported",
+            )
         if len(content) > PLAIN_BYTES:
             why = f"more than the {PLAIN_BYTES:,} that are parsed without retrieval/ingest/sandbox.py. Split it."
             raise DocumentRefused(f'"{name}" has {len(content):,} bytes, {why}', reason="too_large")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.components import is_there
 from observability.stores.costs import CostLedger
 from serving.cli.main import COMMANDS
 
@@ -42,7 +43,7 @@ def imported_by(module: str, *arguments: str, **environment: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-THERE = {name for group in COMMANDS.values() for name in group}
+THERE = {name for group in COMMANDS.values() for name, (place, _) in group.items() if is_there(place.partition(":")[0])}
 
 
 @pytest.mark.parametrize("arguments", [(), *((name,) for name in ("demo", "ask", "evaluate") if name in THERE)])

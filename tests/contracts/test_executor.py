@@ -235,6 +235,7 @@ def allow_unasked(executor: Executor) -> None:
     executor._policy = executor._policy.model_copy(update={"unasked": ("send_parcel",)})
 
 
+@pytest.mark.needs("orchestration.effects.provenance")
 async def what_the_person_said_is_done_unasked_where_the_operator_allows_it(world: World, executor: Executor) -> None:
     said = Origin(words="Please send parcel P-123, it was asked for")
     assert (await call(executor, "send_parcel", SEND, origin=said)).status == "waiting"
@@ -260,6 +261,7 @@ async def a_value_that_the_person_did_not_say_needs_an_approval(world: World, ex
     assert world.depot.sent == []
 
 
+@pytest.mark.needs("orchestration.effects.provenance")
 async def whoever_approves_is_told_what_the_person_did_not_say(world: World, executor: Executor) -> None:
     """Of every effect, not only of those that may happen unasked."""
     said = Origin(words="Please send parcel P-123, it was asked for")

@@ -53,7 +53,7 @@ def stack(tmp_path: Path) -> Path:
                 "edited",
                 datetime.now(UTC),
                 recorded_by="ada",
-                note="30 days after delivery",
+                note="30 days after delivery" if components.is_there("observability.telemetry.personal_data") else "",
                 tenant="north",
             )
         )
@@ -77,6 +77,7 @@ def test_what_was_asked_and_taken_in_is_listed_by_name_and_a_start_is_not(stack:
     assert json.loads(run("costs", "--stack", stack, "--json", "-")) == costs, "nor is it paid for"
 
 
+@pytest.mark.needs("observability.evaluation.online")
 def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     naming = [names.OPERATION, names.CONFIDENCE, names.TOP_SCORE]  # steps are no operation of the conventions
     spans = history.between(SpanStore(stack.parent / "var" / "spans.sqlite"), 0, 2**63 - 1, naming=naming)
@@ -89,6 +90,7 @@ def test_an_answer_carries_its_scores_on_its_spans(stack: Path) -> None:
     assert any(span.attribute(names.TOP_SCORE) is not None for span in of_trace)
 
 
+@pytest.mark.needs("observability.evaluation.online")
 def test_drift_counts_this_week(stack: Path, tmp_path: Path) -> None:
     run("drift", "--stack", stack, "--json", tmp_path / "drift.json")
     told = json.loads((tmp_path / "drift.json").read_text())
@@ -110,6 +112,7 @@ def test_drift_names_the_setting_that_was_changed_since(stack: Path, tmp_path: P
     assert "settings.retrieval.ranking.top_k: 4, was 10" in " ".join(run("drift", "--stack", stack).split())
 
 
+@pytest.mark.needs("observability.telemetry.personal_data")
 def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:
     golden, file = tmp_path / "golden.jsonl", tmp_path / "cases.jsonl"
     assert "1 proposals of 1 judged answers" in run(
@@ -141,6 +144,7 @@ def said_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes())
 
 
+@pytest.mark.needs("observability.telemetry.personal_data")
 def test_everything_that_a_person_said_is_erased_and_nobody_elses(stack: Path, tmp_path: Path) -> None:
     data = tmp_path / "var"
     keys = KeyStore.of(load(stack).settings, SystemClock())

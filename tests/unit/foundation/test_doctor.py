@@ -209,7 +209,11 @@ def test_the_chat_model_is_asked_and_its_agent_is_named(data_dir, behaviour, pro
     [
         ({}, "every part opens"),
         ({"orchestration": {"prompts": {"folder": "nowhere"}}}, "there is no such folder"),
-        ({"serving": {"http": {"port": 0}, "workers": 2}}, "one process alone can hold some of the stores"),
+        pytest.param(
+            {"serving": {"http": {"port": 0}, "workers": 2}},
+            "one process alone can hold some of the stores",
+            marks=pytest.mark.needs("serving.processes.supervisor"),
+        ),
         (
             {"retrieval": {"ledger": Part(use="postgres", dsn="host=127.0.0.1 port=1")}},
             "PostgreSQL database cannot be used",

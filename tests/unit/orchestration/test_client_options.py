@@ -65,6 +65,7 @@ async def test_a_conversation_that_the_assistant_began_begins_with_the_person_fo
 SEND = calls(("send_parcel", {"parcel_id": "P-123", "reason": "as asked"}))
 
 
+@pytest.mark.needs("orchestration.effects.provenance")
 @pytest.mark.parametrize(
     ("told", "client", "sent"),
     [
@@ -218,6 +219,7 @@ async def test_a_conversation_of_ours_wants_each_result_and_no_other(world: Worl
     assert answer.text == "Fine.", "also where the client no longer mentions its tools"
 
 
+@pytest.mark.needs("orchestration.effects.provenance")
 async def test_what_a_clients_tool_gave_vouches_for_no_effect(world: World) -> None:
     world.policy = replace_unasked("send_parcel")
     world.chat = strong(calls(ASK_WEATHER), SEND, "Sent.")

@@ -17,6 +17,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from foundation.clock import SystemClock
+from foundation.components import is_there
 from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
@@ -54,6 +55,7 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 
 Ask = Callable[..., Any]
+RESILIENCE = ResilienceSettings(attempts=1) if is_there("models.resilience.attempts") else ResilienceSettings()
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def ask(world: World) -> Ask:
     async def asked(*behaviours: Behaviour, question: str = "Do it, please") -> tuple[Answer, FaultyProvider]:
         with FaultyProvider(*behaviours) as provider:
             chat = ChatOpenAI(model="planner-1", base_url=f"{provider.url}/v1", api_key="none", max_retries=0)
-            world.chat = resilient(chat, [], ResilienceSettings(attempts=1), SystemClock())
+            world.chat = resilient(chat, [], RESILIENCE, SystemClock())
             agent = world.agent(planner="model", writes=False)
             return await answer(agent, AnswerRequest(question=question), NORTH), provider
 

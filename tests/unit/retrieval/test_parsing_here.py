@@ -6,15 +6,10 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import DocumentRefused, InvalidSetting, MissingDependency
+from foundation.errors import DocumentRefused, MissingDependency
 from retrieval.ingest import parsing
 from retrieval.ingest.parsing import plain_parser
 from retrieval.settings import ParsingSettings
-
-
-@pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing, "supported_suffixes", lambda: [".md", ".txt"])
 
 
 def refusal(content: bytes, name: str, **settings: Any) -> DocumentRefused:
@@ -23,20 +18,19 @@ def refusal(content: bytes, name: str, **settings: Any) -> DocumentRefused:
     return refused.value
 
 
-@pytest.mark.usefixtures("plain")
 def test_plain_text_and_markdown_are_parsed_here() -> None:
     parsed = plain_parser(ParsingSettings())(b"# Fares\n\nA day ticket costs 9 EUR.", "fares.md")
     assert (parsed.title, parsed.text) == ("Fares", "Fares\n\nA day ticket costs 9 EUR.")
     assert [version.split()[0] for version in parsed.parsers] == ["markdown"]
 
 
-def test_a_parser_of_any_other_format_needs_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing, "supported_suffixes", lambda: [".md", ".pdf"])
-    with pytest.raises(InvalidSetting, match=r"reads \.pdf, .* Bring that file back, or delete these parsers"):
-        plain_parser(ParsingSettings())
+@pytest.mark.parametrize("suffix", [".pdf", ".DOCX", ".csv", ".html"])
+def test_a_file_of_any_other_format_needs_the_sandbox(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "parser_for", lambda *_: None)  # as if there were its parser
+    refused = refusal(b"words", f"a{suffix}")
+    assert (refused.reason, "Bring that file back" in str(refused)) == ("unsupported", True)
 
 
-@pytest.mark.usefixtures("plain")
 def test_what_is_too_large_unknown_or_empty_is_refused_by_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(b"eleven byte", "a.txt", max_bytes=10).reason == "too_large"
     with monkeypatch.context() as patched:
@@ -47,12 +41,10 @@ def test_what_is_too_large_unknown_or_empty_is_refused_by_reason(monkeypatch: py
     assert refusal(b"", "a.txt").reason == "empty"
 
 
-@pytest.mark.usefixtures("plain")
 def test_a_name_cannot_forge_lines_in_a_message() -> None:
     assert "\n" not in str(refusal(b"", "a\nERROR forged\n.txt"))
 
 
-@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize(
     ("error", "reason"), [(ValueError("a cell is odd"), "malformed"), (MemoryError(), "too_large")]
 )
@@ -64,7 +56,6 @@ def test_whatever_a_parser_raises_is_a_refusal(error: Exception, reason: str, mo
     assert refusal(b"words", "a.txt").reason == reason
 
 
-@pytest.mark.usefixtures("plain")
 def test_a_package_that_is_missing_is_no_fault_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ImportError("No module named 'markdown_it'")
