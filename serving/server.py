@@ -15,10 +15,13 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 
 from foundation.components import load_if_there
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.signals import catch_stop_signals
+from models.pricing import call_of
 from serving.app import create_app
 from serving.http.streams import CLEAN_UP_S
 from serving.runtime import Runtime
@@ -59,6 +62,7 @@ def serve(system: System, listening: socket.socket) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then return within the grace period. The process should end afterwards: garbage
     collection is disabled for existing objects.
     """
+    load_what_answers_use(system)
     with listening:
         _server(create_app(system), system.settings.serving.http).run(sockets=[listening])
     gc.freeze()  # Python collects garbage at exit: a second of computing, or nine on a busy machine
@@ -129,6 +133,15 @@ class GracefulServer(uvicorn.Server):
             # Threads cannot be stopped, and Python waits for them at exit: a last resort that needs no lock.
             faulthandler.dump_traceback_later(self._grace_s + LAST_S, exit=True, file=2)
         self.handle_exit(number, frame)
+
+
+def load_what_answers_use(system: System) -> None:
+    """Price a call and check a sentence, or the first answer would wait for what both import and compile at their first use."""
+    usage = UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2)
+    call = call_of(system.chat, AIMessage("", usage_metadata=usage), seconds=0, at=system.context.clock.now())
+    system.prices.price(call)
+    if claims := load_if_there("retrieval.grounding.claims"):  # without a passage the judge, who may cost, is not asked
+        claims.check_shown("Yes. No.", {}, known=(), question="", acted=False, grounding=system.grounding)
 
 
 def _server(app: FastAPI, http: HttpSettings) -> GracefulServer:

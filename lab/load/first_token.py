@@ -43,8 +43,9 @@ class Telling(Provider):
         await asyncio.sleep(self._delay_s())
         frame = {"id": "first", "object": "chat.completion.chunk", "created": 0, "model": asked["model"]}
         usage = {"prompt_tokens": 200, "completion_tokens": len(WORDS), "total_tokens": 200 + len(WORDS)}
-        for word in [*WORDS, ""]:
-            delta: dict[str, Any] = {"role": "assistant", "content": f"{word} "} if word else {}
+        for number, word in enumerate([*WORDS, ""]):
+            # a tokenizer's words begin with the space
+            delta: dict[str, Any] = {"role": "assistant", "content": f" {word}" if number else word} if word else {}
             piece = {"index": 0, "delta": delta, "finish_reason": None if word else "stop"}
             writer.write(f"data: {json.dumps({**frame, 'choices': [piece]})}\n\n".encode())
             await writer.drain()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
+from os.path import commonprefix
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -28,6 +29,11 @@ REPLY_TOKENS = 4096
 PERSON = "person-"
 # Names of models whose chat templates begin the thoughts, so that only their end would tell
 THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
+
+
+# Whole words, also of scripts without spaces, and what may be shown of one that goes on: it is no part of an address yet
+WORDS = re.compile(r".*[\s、，；！？]", re.DOTALL)  # noqa: RUF001 - full-width signs are meant
+BEGUN = re.compile(r"[^./:@\\%&\ud800-\udfff]{0,300}")
 
 
 class MeteredChatModel(ChatWrapper):
@@ -111,12 +117,13 @@ class MeteredChatModel(ChatWrapper):
 
 
 class Teller:
-    """Streams the words of one call of the model, a whole word at a time, without addresses that the model did not read: a client that
-    opens such a link could leak the conversation. What a model says that `thinks` is held back until its thoughts end, or the reply.
+    """Streams the words of one call of the model, without addresses that the model did not read: a client that opens such a link could
+    leak the conversation, and only a whole word shows it. What a model says that `thinks` is held back until its thoughts end, or the reply.
     """
 
     def __init__(self, run: Run, messages: Sequence[BaseMessage], model: MeteredChatModel) -> None:
-        self._run, self._model, self._word, self._at_head = run, model, "", True
+        self._run, self._model, self._word, self._begun = run, model, "", ""
+        self._at_head, self._said = True, False
         self._addresses = cache(lambda: addresses_in(texts_read(messages, run)))
         # a class with such an option takes thoughts out itself
         by_name = not getattr(model.primary, "reasoning", None) and bool(THINKS.search(model.model_name))
@@ -138,9 +145,12 @@ class Teller:
                 return
             text = without_thoughts(text).lstrip()
             self._at_head = not text
-        end = max(text.rfind(space) for space in " \n\t") + 1
-        self._word = text[end:]
+        words = WORDS.match(text)
+        end = words.end() if words else 0
         self._emit(text[:end])
+        self._word = text[end:]
+        if not (self._said and self._word.isascii()):  # nobody waits for the next word to see the first one
+            self._emit_begun()
 
     def end(self) -> None:
         if self._holds and self._word:
@@ -148,11 +158,24 @@ class Teller:
             self._model.thinks[self._model.model_name] = bool(end_of_thoughts(self._word))
         self._emit(without_thoughts(self._word) if self._at_head else self._word)
 
+    def _emit_begun(self) -> None:
+        """Emit what there is of a word, up to what may make it an address."""
+        begun = BEGUN.match(self._word)[0]  # type: ignore[index]  # it matches nothing, too
+        if without_addresses(begun, frozenset) == begun:
+            self._tell(begun[len(self._begun) :])
+            self._begun = begun
+
     def _emit(self, text: str) -> None:
-        if not (text and self._model.told):
-            return
-        run, text = self._run, encodable(text)
-        run.tell("token", token=without_addresses(text, self._addresses), round=run.calls, answer_id=run.answer_id)
+        if text:
+            text = without_addresses(encodable(text), self._addresses)
+            self._tell(text[len(commonprefix([text, self._begun])) :])  # noqa: RUF071 - of words, not of paths
+            self._begun = ""
+
+    def _tell(self, text: str) -> None:
+        run = self._run
+        if text and self._model.told:
+            self._said = True
+            run.tell("token", token=text, round=run.calls, answer_id=run.answer_id)
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:

@@ -90,3 +90,36 @@ STARTUP = {
     )
 }  # fmt: skip
 """What this Python imports by itself, such as the hook of an editable install."""
+
+
+FIRST_ANSWER = """
+import asyncio, json, sys
+from pathlib import Path
+from foundation.types import Principal
+from orchestration.requests import AnswerRequest
+from orchestration.run.answering import answer
+from serving.server import load_what_answers_use
+from serving.settings import load
+from serving.wiring import open_system
+from tests.doubles.provider import FaultyProvider, ok
+
+person = Principal("ana", "acme", frozenset({"reader"}))
+with FaultyProvider(ok("A parcel may weigh 30 kilograms.")) as provider:
+    chat = {"use": "openai_compatible", "model": "m", "base_url": provider.url, "profile": {"tool_calling": True}}
+    settings = {"foundation": {"data_dir": sys.argv[1]}, "models": {"chat": chat}}
+    with open_system(load(Path("stack.toml"), overrides=settings)) as system:
+        load_what_answers_use(system)
+        before = {*sys.modules}
+        asyncio.run(answer(system.agent, AnswerRequest(question="How heavy may a parcel be?"), person))
+        assert len(provider.requests) == 1
+        print(json.dumps(sorted({name.partition(".")[0] for name in {*sys.modules} - before})))
+"""
+
+
+def test_the_first_answer_of_a_server_waits_for_no_library(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_ANSWER, str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not {*json.loads(done.stdout.splitlines()[-1])} & {"genai_prices", "nupunkt", "markdown_it"}

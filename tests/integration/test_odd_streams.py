@@ -256,6 +256,48 @@ def test_thoughts_in_the_text_are_not_streamed_as_words(serve: Serve, path: str)
     assert first.endswith(TEXT)
 
 
+def pausing(*pieces: dict[str, Any]) -> Behaviour:
+    """The first piece, and the others once the caller has something of it."""
+    frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "a-strong-one"}
+
+    def reply(handler: Any) -> None:
+        events = [f"data: {json.dumps(frame | each)}\n\n".encode() for each in pieces]
+        handler.begin_stream(events[:1])
+        handler.provider.go_on.wait(60)
+        handler.wfile.write(b"".join(f"{len(event):x}\r\n".encode() + event + b"\r\n" for event in [*events[1:], b""]))
+
+    return reply
+
+
+@pytest.mark.parametrize(("first", "later"), [("A", [" parcel", " may"]), ("包裹最重", ["三十公斤[1]。", "更重的"])])
+def test_a_word_is_told_before_the_next_one_comes(serve: Serve, first: str, later: list[str]) -> None:
+    told: list[str] = []
+    said = [piece(content=word) for word in (first, *later)]
+    with (
+        serve(pausing(*said, piece("stop", USED))) as (client, provider),
+        client.stream("POST", "/v1/answers", **_streamed("/v1/answers")) as reply,
+    ):
+        for line in reply.iter_lines():
+            told += filter(None, [words_of(line)])
+            if told:
+                provider.go_on.set()
+    assert told[0] == first, told
+    assert "".join(told) == "".join([first, *later])
+    assert len(told) == 3 or first.isascii(), "Chinese has no spaces to wait for"
+
+
+@pytest.mark.parametrize("letters", [1, 5])
+@pytest.mark.parametrize(
+    "said", ["https://evil.example/?q=secret now", "请看evil.example/?q=secret", "看 www。evil。com\uff0fsecret"]
+)
+def test_an_address_whose_beginning_was_told_as_a_word_is_not_told(serve: Serve, said: str, letters: int) -> None:
+    pieces = [piece(content=said[at : at + letters]) for at in range(0, len(said), letters)]
+    with serve(stream(*pieces, piece("stop", USED))) as (client, _):
+        told = _words_in(client, "/v1/answers")
+    assert "[address removed]" in told
+    assert not any(part in told for part in ("evil.example", "evil。com", "//", "secret")), told
+
+
 def test_a_model_that_is_named_as_one_that_thinks_is_waited_for_until_it_is_seen_not_to(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,9 +310,13 @@ def test_a_model_that_is_named_as_one_that_thinks_is_waited_for_until_it_is_seen
 
 
 def _words_in(client: httpx2.Client, path: str) -> str:
-    body = {**SURFACES[path], "temperature": 1} if path != "/v1/answers" else SURFACES[path]
-    with client.stream("POST", path, json=body, headers={"Accept": "text/event-stream"}) as reply:
+    with client.stream("POST", path, **_streamed(path)) as reply:
         return "".join(map(words_of, reply.iter_lines()))
+
+
+def _streamed(path: str) -> dict[str, Any]:
+    body = {**SURFACES[path], "temperature": 1} if path != "/v1/answers" else SURFACES[path]
+    return {"json": body, "headers": {"Accept": "text/event-stream"}}
 
 
 @pytest.mark.parametrize("both", [False, True])
