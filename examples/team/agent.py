@@ -53,7 +53,7 @@ HAND_OFFS: dict[tuple[Role, Task], Role] = {
 """Who may request which task, and who does it. There is no other path between the specialists."""
 
 
-KEPT = ("query", "legs", "reached", "rewrites", "confidence", "gate", "part")
+KEPT = ("query", "extra_queries", "last_search_step", "rewrites", "confidence", "gate", "document_answer")
 """State of a question that is stored. Passages are retrieved again, as in every agent."""
 
 
@@ -82,7 +82,7 @@ class Desk:
 
     async def take(self, name: str, step: Step) -> None:
         news = await run_step(name, step, self.state, self.run)
-        await self.note(cast("KnownState", {**news, "reached": name}))
+        await self.note(cast("KnownState", {**news, "last_search_step": name}))
 
     async def hand_on(self, message: Message) -> None:
         self.message = message
@@ -92,8 +92,8 @@ class Desk:
         self.state = cast("KnownState", {**self.state, **news})
         search_state = {key: self.state[key] for key in KEPT}  # type: ignore[literal-required]
         desk = {"message": self.message.model_dump(mode="json"), "known": search_state}
-        desks = {**(self.journal.state.get("desks") or {}), self.message.step_id: desk}
-        await self.journal.write(cast("KnownState", {"desks": desks, "steps": self.state["steps"]}))
+        desks = {**(self.journal.state.get("team_desks") or {}), self.message.step_id: desk}
+        await self.journal.write(cast("KnownState", {"team_desks": desks, "steps": self.state["steps"]}))
 
 
 class TeamAgent(RoundsAgent):
@@ -121,20 +121,22 @@ class TeamAgent(RoundsAgent):
             run.join(branch)
 
     async def _from_documents(self, journal: Journal, run: Run) -> None:
-        if self._steps.recalls(journal.state) and not journal.state.get("reached"):
-            await journal.take("recall", self._steps.recall, run, ends={"reached": "recall"})
-        if not journal.state["part"]:
-            steps = [step for step in journal.state["plan"]["steps"] if step["step_id"] in journal.state["asking"]]
+        if self._steps.recalls(journal.state) and not journal.state.get("last_search_step"):
+            await journal.take("recall", self._steps.recall, run, ends={"last_search_step": "recall"})
+        if not journal.state["document_answer"]:
+            steps = [
+                step for step in journal.state["plan"]["steps"] if step["step_id"] in journal.state["open_questions"]
+            ]
             await side_by_side([self._question(PlanStep(**step), journal, run) for step in steps])
 
     async def _question(self, step: PlanStep, journal: Journal, run: Run) -> None:
         """Pass the question from specialist to specialist until it returns to the supervisor."""
         question = step.ask if stands_alone(step.ask) else journal.state["question"]
         query = self._steps.in_context(question, journal.state)
-        legs = [question] if query != question else []
-        own: KnownState = {"query": query, "legs": legs, "reached": "recall"}
+        extra_queries = [question] if query != question else []
+        own: KnownState = {"query": query, "extra_queries": extra_queries, "last_search_step": "recall"}
         own |= {"question": question, "document_question": question}
-        saved = (journal.state.get("desks") or {}).get(step.step_id)
+        saved = (journal.state.get("team_desks") or {}).get(step.step_id)
         message = (
             Message(**saved["message"]) if saved else Message(sender="supervisor", task="find", step_id=step.step_id)
         )
@@ -148,11 +150,13 @@ class TeamAgent(RoundsAgent):
         finally:
             run.join(desk.run)
             run.evidence, run.question = desk.run.evidence, query  # material for an answer if the budget runs out
-        part = desk.state["part"]
+        part = desk.state["document_answer"]
         assert part is not None  # nobody reports without one
         closed: KnownState = {
-            "asking": [step_id for step_id in journal.state["asking"] if step_id != step.step_id],
-            "desks": {step_id: saved for step_id, saved in journal.state["desks"].items() if step_id != step.step_id},
+            "open_questions": [step_id for step_id in journal.state["open_questions"] if step_id != step.step_id],
+            "team_desks": {
+                step_id: saved for step_id, saved in journal.state["team_desks"].items() if step_id != step.step_id
+            },
         }
         await journal.write({"done": {step.step_id: {"result": part, "outcome": None}}, **closed})
 
@@ -164,9 +168,9 @@ class TeamAgent(RoundsAgent):
 
     async def _research(self, desk: Desk) -> Message:
         do = self._steps
-        if desk.message.task == "find more" and desk.state["reached"] == "verify":
+        if desk.message.task == "find more" and desk.state["last_search_step"] == "verify":
             await desk.take("rewrite", do.rewrite)
-        while not desk.state["part"]:
+        while not desk.state["document_answer"]:
             name, step = self._search(desk.state)
             if name == "compose":
                 return _hand_on(desk.message, "write")
@@ -182,21 +186,21 @@ class TeamAgent(RoundsAgent):
             "grade": ("rewrite", do.rewrite) if do.thin(state) else ("compose", do.compose),
             "rewrite": ("retrieve", do.retrieve),
         }
-        return following[state["reached"]]
+        return following[state["last_search_step"]]
 
     async def _write(self, desk: Desk) -> Message:
-        if desk.state["reached"] != "compose":
+        if desk.state["last_search_step"] != "compose":
             await desk.take("compose", self._steps.compose)
         return _hand_on(desk.message, "check")
 
     async def _check(self, desk: Desk) -> Message:
-        if desk.state["reached"] != "verify":
+        if desk.state["last_search_step"] != "verify":
             await desk.take("verify", self._steps.verify)
-        part = desk.state["part"]
+        part = desk.state["document_answer"]
         if part is None:
             return _hand_on(desk.message, "quote")
         if part["status"] != "answered" and desk.state["rewrites"] < REWRITES:
-            desk.state["part"], desk.run.evidence = None, None
+            desk.state["document_answer"], desk.run.evidence = None, None
             return _hand_on(desk.message, "find more")
         return _hand_on(desk.message, "report")
 

@@ -32,13 +32,13 @@ Work = Coroutine[Any, Any, None]
 class KnownState(PlannedState, total=False):
     """The state, with the position in a search."""
 
-    reached: str
+    last_search_step: str
     """The last finished step of a search, after which the run continues."""
-    desks: dict[str, dict[str, Any]]
+    team_desks: dict[str, dict[str, Any]]
     """Parallel searches by step of the plan: the state of each, and who works on it."""
 
 
-_UNSEARCHED: KnownState = {"reached": "", "desks": {}}
+_UNSEARCHED: KnownState = {"last_search_step": "", "team_desks": {}}
 """State of a search that has not begun."""
 
 
@@ -68,26 +68,25 @@ class RoundsAgent(PlannedAgent):
         while not journal.state["result"]:
             await side_by_side(self._round(journal, run))
             news = await self._steps.gather(journal.state, run)
-            await journal.write(cast("KnownState", {**news, **(_UNSEARCHED if news.get("asking") else {})}))
+            await journal.write(cast("KnownState", {**news, **(_UNSEARCHED if news.get("open_questions") else {})}))
         return journal.state
 
     def _round(self, journal: Journal, run: Run) -> list[Work]:
         """Return the open work of this round."""
         state = journal.state
-        open_calls = [
-            step_id for step_id in state["started"] if step_id not in state["done"] and step_id not in state["asking"]
-        ]
+        begun_elsewhere = {*state["done"], *state["open_questions"]}
+        open_calls = [step_id for step_id in state["started"] if step_id not in begun_elsewhere]
         work = [self._calls(journal, "tool", self._steps.tool, run, {"step": step_id}) for step_id in open_calls]
         waited = [step["step_id"] for step in state["plan"]["steps"] if step["outcome"] == "waiting"]
         if state["waiting"] in waited:  # a person has decided, or there would be no round
             work.append(self._calls(journal, "effect", self._steps.effect, run, {}))
-        if state["asking"] and not state["part"]:
+        if state["open_questions"] and not state["document_answer"]:
             work.append(self._from_documents(journal, run))
         return work
 
     @abstractmethod
     async def _from_documents(self, journal: Journal, run: Run) -> None:
-        """Answer the questions in `asking`: all with one `part`, or each with an outcome in `done`."""
+        """Answer the questions in `open_questions`: all with one `document_answer`, or each with an outcome in `done`."""
 
     async def _calls(self, journal: Journal, name: str, step: Step, run: Run, extra: KnownState) -> None:
         await journal.take(name, step, run, extra)

@@ -66,7 +66,7 @@ def picture() -> str:
 
 def _graph(steps: Steps) -> StateGraph[PlannedState, Run, PlannedState, PlannedState]:
     def after_grade(state: PlannedState) -> str:
-        return "gather" if state.get("part") else "rewrite" if steps.thin(state) else "compose"
+        return "gather" if state.get("document_answer") else "rewrite" if steps.thin(state) else "compose"
 
     def after_plan(state: PlannedState) -> list[str | Send]:
         return ["recall" if target == "retrieve" and steps.recalls(state) else target for target in _next(state)]
@@ -116,7 +116,7 @@ def _next(state: PlannedState) -> list[str | Send]:
     """Return the next nodes: steps that begin now, an approval, or the end; empty while other steps run."""
     if result := state.get("result"):
         return ["approval" if result["status"] == "waiting" else "finish"]
-    batch, asking = state["batch"], set(state["asking"])
+    batch, asking = state["batch"], set(state.get("open_questions", ()))
     tools: list[str | Send] = [Send("tool", {**state, "step": step_id}) for step_id in batch if step_id not in asking]
     return [*tools, "retrieve"] if asking & set(batch) else tools
 
@@ -125,6 +125,6 @@ def _unless_answered(node: str) -> Callable[[PlannedState], str]:
     """Return an edge to `node`, or to `gather` once there is a result from documents."""
 
     def choose(state: PlannedState) -> str:
-        return "gather" if state.get("part") else node
+        return "gather" if state.get("document_answer") else node
 
     return choose

@@ -48,8 +48,8 @@ class DocumentSteps:
 
     def recalls(self, state: PlannedState) -> bool:
         """Whether earlier answers are looked up: for the first question of a conversation, if it asks the documents alone."""
-        # turns and legs are personal context, with which the question is read
-        anybodys = not (state.get("turns") or state.get("legs") or day_of(state))
+        # turns and extra queries are personal context, with which the question is read
+        anybodys = not (state.get("turns") or state.get("extra_queries") or day_of(state))
         kinds = [step["kind"] for step in state["plan"].get("steps", ())]
         return self._parts.memory is not None and anybodys and kinds == ["answer"]
 
@@ -66,8 +66,9 @@ class DocumentSteps:
         if earlier is None:
             return update, "new"
         await run.record("cached", earlier.kind, usd=Decimal(0), basis=f"answer {earlier.answer_id} given again")
-        part = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
-        return {**update, "cached": earlier.kind, "first_answer_id": earlier.answer_id, "part": part}, earlier.kind
+        answer = as_result("answered", "complete", earlier.text, earlier.path, earlier.citations)
+        update |= {"cached": earlier.kind, "first_answer_id": earlier.answer_id, "document_answer": answer}
+        return update, earlier.kind
 
     async def remember(self, answer: Answer, state: PlannedState, run: Run) -> None:
         """Store an answer that is complete, not degraded, and made from documents alone."""
@@ -81,12 +82,13 @@ class DocumentSteps:
             await memory.remember(answer, compose=state["compose"], principal=run.principal, since=since)
 
     async def retrieve(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
-        queries = [state["query"], *(state.get("legs") or [])]
+        queries = [state["query"], *(state.get("extra_queries") or [])]
         searched = await asyncio.gather(*(run.search(query) for query in queries))
         seen = {hit.chunk.chunk_id for hit in run.hits or ()}
         fresh = [hit for hit in in_one_ranking(searched) if hit.chunk.chunk_id not in seen]
         run.hits = [*(run.hits or ()), *fresh]
-        return {"legs": []}, f"{len(fresh)} passages" + (f" of {len(queries)} searches" if len(queries) > 1 else "")
+        of_several = f" of {len(queries)} searches" if len(queries) > 1 else ""
+        return {"extra_queries": []}, f"{len(fresh)} passages{of_several}"
 
     async def grade(self, state: PlannedState, run: Run) -> tuple[PlannedState, str]:
         evidence = await self._evidence(state, run)
@@ -97,7 +99,7 @@ class DocumentSteps:
         low = confidence < enough
         update: PlannedState = {"confidence": confidence}
         if low and state["rewrites"] >= REWRITES:
-            update["part"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
+            update["document_answer"] = run.nothing_found(_nearest(evidence) if confidence >= NEAR * enough else ())
         compared = "less than" if low else "at least"
         return update, f"confidence {confidence:.2f}, {compared} the {enough:.2f} that an answer needs"
 
@@ -151,15 +153,15 @@ class DocumentSteps:
             if checked.path == "generative":
                 run.drafts.append("shown")
             result = as_result("answered", checked.end, text, checked.path, citations)
-            return {"part": result}, f"{len(citations)} citations hold"
+            return {"document_answer": result}, f"{len(citations)} citations hold"
         if draft.path == "generative" and state["compose"] == "auto":
             run.drafts.append("discarded")
             run.note(DISCARDED)
             return {"gate": "rejected"}, "the draft is not supported; quoting instead"
         if draft.path == "generative":
             run.drafts.append("refused")
-            return {"part": abstain(run.prompt("unsupported").text)}, "not supported"
-        return {"part": run.nothing_found()}, "not supported"
+            return {"document_answer": abstain(run.prompt("unsupported").text)}, "not supported"
+        return {"document_answer": run.nothing_found()}, "not supported"
 
     def thin(self, state: PlannedState) -> bool:
         """Whether the evidence is too thin to answer from."""

@@ -131,7 +131,7 @@ class Steps(DocumentSteps):
     def _launch_steps(self, plan: Plan, state: PlannedState) -> PlannedState:
         steps = ready_steps(plan, state.get("started") or [])
         calls = [step for step in steps if step.kind != "answer"]
-        questions = [step for step in steps if step.kind == "answer"] if not state.get("asking") else []
+        questions = [step for step in steps if step.kind == "answer"] if not state.get("open_questions") else []
         update: PlannedState = {
             "batch": [step.step_id for step in (*calls, *questions)],
             "started": [*(state.get("started") or []), *(step.step_id for step in (*calls, *questions))],
@@ -142,16 +142,17 @@ class Steps(DocumentSteps):
             asks = [step.model_copy(update={"ask": fill_references(step.ask, outcomes)}) for step in questions]
             question = query_of(asks, plan, self._full_question(state))
             query = self.in_context(question, state)
+            single_questions = [step.ask for step in asks] if len(asks) > 1 else []
             with_tools = any(step.kind != "answer" for step in plan.steps)
             update |= {
                 # a name in the words for a tool, such as an order's number, is in no document
                 "document_question": question if with_tools else state["question"],
-                "asking": [step.step_id for step in questions],
+                "open_questions": [step.step_id for step in questions],
                 "query": query,
-                "legs": [*([question] if query != question else []), *(step.ask for step in asks if len(asks) > 1)],
+                "extra_queries": ([question] if query != question else []) + single_questions,
                 "rewrites": 0,
                 "gate": "",
-                "part": None,
+                "document_answer": None,
             }
         return update
 
@@ -172,9 +173,9 @@ class Steps(DocumentSteps):
         """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
         begun_s, before = time.perf_counter(), Plan(**state["plan"])
         update: PlannedState = {}
-        if (part := state.get("part")) is not None and state.get("asking"):
-            answered: dict[str, Done] = {step_id: {"result": part, "outcome": None} for step_id in state["asking"]}
-            update = {"done": answered, "asking": [], "part": None}
+        if (answer := state.get("document_answer")) is not None and (step_ids := state.get("open_questions")):
+            answered: dict[str, Done] = {step_id: {"result": answer, "outcome": None} for step_id in step_ids}
+            update = {"done": answered, "open_questions": [], "document_answer": None}
         done = {**(state.get("done") or {}), **(update.get("done") or {})}
         for step_id, entry in done.items():
             run.results[step_id] = entry["result"]
@@ -303,7 +304,7 @@ async def run_step(name: str, work: Work, state: PlannedState, run: Run) -> Plan
             if name not in ("retrieve", "grade", "verify") or len(state["plan"]["steps"]) < 2:
                 raise
             run.note(f"the documents could not be asked: {error.code}")
-            update, watch.detail = {"part": as_result("failed", "error", error.public)}, error.code
+            update, watch.detail = {"document_answer": as_result("failed", "error", error.public)}, error.code
         watch.outcome = _outcome(update)
     crash_point(f"{name}_done")
     return {**update, "steps": [done.model_dump() for done in run.steps]}
@@ -319,8 +320,9 @@ def close_turn(state: PlannedState) -> PlannedState:
 
 
 def _outcome(update: PlannedState) -> Literal["done", "failed", "waiting"]:
-    of_steps = [entry["result"] for entry in (update.get("done") or {}).values()]
-    statuses = {result["status"] for result in (*of_steps, update.get("part"), update.get("result")) if result}
+    results = [entry["result"] for entry in (update.get("done") or {}).values()]
+    results += [result for result in (update.get("document_answer"), update.get("result")) if result]
+    statuses = {result["status"] for result in results}
     return "waiting" if "waiting" in statuses else "failed" if "failed" in statuses else "done"
 
 

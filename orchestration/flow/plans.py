@@ -65,13 +65,13 @@ class PlannedState(State, total=False):
     started: list[str]
     batch: list[str]
     """Ids of the steps to begin now, in parallel."""
-    asking: list[str]
+    open_questions: list[str]
     """Ids of the steps that are being answered from documents; `query` is their question."""
     done: Annotated[dict[str, Done], merge_done]
     step: str
-    part: Result | None
-    """The result from documents for the steps in `asking`; `None`: none yet."""
-    legs: list[str]
+    document_answer: Result | None
+    """The result from documents for the steps in `open_questions`; `None`: none yet."""
+    extra_queries: list[str]
     """Searches in addition to `query`: the single questions of a compound one, and a follow-up word for word."""
     query: str
     document_question: str
@@ -88,10 +88,10 @@ def begin_plan(question: str) -> dict[str, Any]:
     """Return what a run with a plan begins with, besides `fresh`."""
     return {
         **dict.fromkeys(("asked", "query"), question),
-        **{key: [] for key in ("known", "started", "batch", "asking", "legs")},
+        **{key: [] for key in ("known", "started", "batch", "open_questions", "extra_queries")},
         **dict.fromkeys(("gate", "waiting"), ""),
         **dict.fromkeys(("rewrites", "since"), 0),
-        **dict.fromkeys(("done", "part")),
+        **dict.fromkeys(("done", "document_answer")),
     }
 
 

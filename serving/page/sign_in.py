@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from pathlib import Path
+
+import jinja2
 
 from serving.page.brand import colours, logo_address
 from serving.settings import BrandSettings
 
-_FORM = Path(__file__).with_name("sign_in.html").read_text(encoding="utf-8")
+_FORM = jinja2.Environment(autoescape=True).from_string(Path(__file__).with_name("sign_in.html").read_text("utf-8"))
 
 # a token carries the groups of its person
 LONGEST = 16_000
@@ -19,19 +20,14 @@ LONGEST = 16_000
 
 def form(refused: str, brand: BrandSettings, *, tokens: bool) -> str:
     """Return the form, with the error of the last attempt; `tokens`: whether tokens are accepted too."""
-    logo = logo_address(brand)
-    words = {
-        "{credential}": "API key or token" if tokens else "API key",
-        "{longest}": str(LONGEST),
-        "{colours}": colours(brand, dark="@media (prefers-color-scheme: dark) {{ :root {} }}"),
-        "{logo}": f'<img src="{logo}" alt="">' if logo else "",
-        "{name}": html.escape(brand.name),
-        "{refused}": html.escape(refused),  # last, because it may contain braces
-    }
-    text = _FORM
-    for place, word in words.items():
-        text = text.replace(place, word)
-    return text
+    return _FORM.render(
+        credential="API key or token" if tokens else "API key",
+        longest=LONGEST,
+        colours=colours(brand, dark="@media (prefers-color-scheme: dark) {{ :root {} }}"),
+        logo=logo_address(brand),
+        name=brand.name,
+        refused=refused,
+    )
 
 
 def headers(page: str) -> dict[str, str]:
