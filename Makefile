@@ -76,7 +76,7 @@ endif
 %: _base
 	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --programs $(programs)
 
-adapter contracts update: _dev
+adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
 sources: corpus # its former name
 Makefile lab/lab.mk: ;
 

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.errors import Conflict, InvalidRequest
+from foundation.machine.signals import catch_stop_signals
 from lab.project.choices import Choices
 from lab.project.git import author_for, commit_all, unpack
 from lab.project.prove import prove, write_baseline
@@ -53,6 +54,8 @@ class Merge:
     theirs: frozenset[str]
     ours: frozenset[str]
     conflicts: tuple[str, ...]
+    deleted: frozenset[str]
+    """What the project deleted, or a new file of a part that it deleted: it stays deleted."""
 
 
 def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bool:
@@ -69,8 +72,9 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
         show_merge(merge, project.base)
         if merge.conflicts:
             raise Conflict(
-                f"You and the template changed the same lines of {', '.join(merge.conflicts)}. Nothing was changed here. Say PREFER=yours or "
-                "PREFER=template, or take the template's change into these files by hand, commit, and update again."
+                f"You and the template changed the same lines of {', '.join(merge.conflicts)}, or it deleted what you changed. Nothing was "
+                "changed here. Say PREFER=yours or PREFER=template, or take the template's change into these files by hand, commit, and "
+                "update again."
             )
         if dry:
             out.print("Nothing was changed. To take it, say the same without DRY=1.")
@@ -112,21 +116,55 @@ def merge_template(project: Project, work: Path, prefer: str | None) -> Merge:
     base, theirs = (_render_commit(project, commit, work) for commit in (project.base, newest))
     side = [] if prefer is None else ["-X", "ours" if prefer == "yours" else "theirs"]
     merged = subprocess.run(
-        ["git", "merge-tree", "--write-tree", "--name-only", "--no-messages", *side, f"--merge-base={base}", "HEAD", theirs],
+        ["git", "merge-tree", "--write-tree", "-z", "--no-messages", *side, f"--merge-base={base}", "HEAD", theirs],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if merged.returncode > 1:
         raise InvalidRequest(
             f"git could not merge (it must be 2.43 or newer): {merged.stderr.strip()}. Nothing was changed."
         )
-    tree, *conflicts = merged.stdout.split("\n")
+    tree, *entries = filter(None, merged.stdout.split("\0"))
+    stages: dict[str, str] = {}
+    for about, _, path in (entry.partition("\t") for entry in entries):
+        stages[path] = stages.get(path, "") + about[-1]  # 1: the base, 2: the project, 3: the template
+    deleted = {path for path, held in stages.items() if held == "13"} | _new_in_deleted_parts(root, base, theirs)
+    deleted_there = {path for path, held in stages.items() if held == "12"}
+    gone = deleted | (deleted_there if prefer == "template" else set())
     return Merge(
-        tree=tree,
+        tree=_remove_from_tree(root, tree, gone, work / "index") if gone else tree,
         commit=newest,
         theirs=frozenset(git(root, "diff", "--name-only", base, theirs).splitlines()),
         ours=frozenset(git(root, "diff", "--name-only", base, "HEAD").splitlines()),
-        conflicts=tuple(filter(None, conflicts)) if merged.returncode else (),
+        conflicts=tuple(sorted(stages.keys() - deleted - (deleted_there if prefer else set()))),
+        deleted=frozenset(deleted),
     )
+
+
+def _new_in_deleted_parts(root: Path, base: str, theirs: str) -> set[str]:
+    """Files that the template added to a section of optional.toml whose paths the project deleted, all of them."""
+    had, have, offered = (
+        set(git(root, "ls-tree", "-r", "--name-only", tree).splitlines()) for tree in (base, "HEAD", theirs)
+    )
+    before, after = (tomllib.loads(git(root, "show", f"{tree}:optional.toml")) for tree in (base, theirs))
+    deleted = [name for name, part in before.items() if _below(part["paths"], had) and not _below(part["paths"], have)]
+    parts = [after[name] for name in deleted if name in after]
+    places = [path for part in parts for path in (*part["paths"], *part["tests"])]
+    return _below(places, offered - had - have)
+
+
+def _below(places: Iterable[str], files: Iterable[str]) -> set[str]:
+    """Those of the files that are one of these, or stand in one of these folders."""
+    starts = tuple(f"{place}/" for place in places)
+    return {file for file in files if f"{file}/".startswith(starts)}
+
+
+def _remove_from_tree(root: Path, tree: str, files: Iterable[str], index: Path) -> str:
+    """The tree of the repository without these files, made in an index of its own."""
+    environment = os.environ | {"GIT_INDEX_FILE": str(index)}
+    for arguments in (["read-tree", tree], ["update-index", "-z", "--force-remove", "--stdin"], ["write-tree"]):
+        done = subprocess.run(["git", *arguments], cwd=root, env=environment, input="\0".join(files),
+                              capture_output=True, text=True, check=True)  # fmt: skip
+    return done.stdout.strip()
 
 
 def show_merge(merge: Merge, base: str) -> None:
@@ -134,10 +172,11 @@ def show_merge(merge: Merge, base: str) -> None:
     out = terminal.console()
     out.print(f"From {base[:12]} to {merge.commit[:12]}")
     for about, files in (
-        ("changed in the template", merge.theirs - merge.ours),
+        ("changed in the template", merge.theirs - merge.ours - merge.deleted),
         ("changed by you", merge.ours - merge.theirs),
-        ("changed by both, and merged", merge.ours & merge.theirs - set(merge.conflicts)),
-        ("changed by both in the same lines", set(merge.conflicts)),
+        ("changed by both, and merged", merge.ours & merge.theirs - set(merge.conflicts) - merge.deleted),
+        ("deleted by you, and not brought back", merge.deleted),
+        ("changed by both in the same lines, or deleted there", set(merge.conflicts)),
     ):
         out.print(f"  {len(files)} {about}")
         out.print(
@@ -174,6 +213,7 @@ def _checked_out(root: Path, commit: str, folder: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        catch_stop_signals(lambda *_: None)  # whoever stops us twice would leave the worktree behind
         git(root, "worktree", "remove", "--force", str(folder))
 
 

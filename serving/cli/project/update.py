@@ -62,8 +62,14 @@ def update(
         options = [f"--check={check}", *(["--dry"] if dry else []), *([f"--prefer={prefer}"] if prefer else [])]
         environment = os.environ | {"PYTHONPATH": str(upstream)}
         command = [sys.executable, "-m", UPDATER, str(ROOT), *options]
-        done = subprocess.run(command, cwd=upstream, env=environment, check=False)
-    raise typer.Exit(done.returncode)
+        with subprocess.Popen(command, cwd=upstream, env=environment) as process:
+            try:
+                process.wait()
+            except KeyboardInterrupt:  # any signal that stops us: let it remove its worktree first
+                process.terminate()
+                process.wait()
+                raise
+    raise typer.Exit(process.returncode)
 
 
 def git(folder: Path, *arguments: str) -> str:
