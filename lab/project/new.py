@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foundation.errors import InvalidRequest, StorageFull, did_you_mean
-from lab.project.choices import ALWAYS_OUT, Choices, read_presets
+from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import commit_all, succeeds, unpack
 from lab.project.prove import prove
 from lab.project.prune import left_out_of, needs_of, parts_of
@@ -85,13 +85,15 @@ def check_parts(tree: Path, choices: Choices) -> Choices:
         if part not in parts:
             raise InvalidRequest(f'There is no part "{part}" to leave out or to keep. {did_you_mean(part, parts)}')
     choices = replace(choices, without=tuple(sorted({*choices.without, *ALWAYS_OUT})))
-    left_out = left_out_of(tree, choices)
+    left_out, sections = left_out_of(tree, choices), read_optional(tree)
     if lost := sorted(left_out.intersection(choices.keep)):
         raise InvalidRequest(
             f'"{lost[0]}" cannot be kept: it is left out, or a part of what no project of its own has.'
         )
     for name, needed in {**needs_of(tree, left_out), "stack.toml": used_by(tree, choices)}.items():
-        if missing := sorted(left_out.intersection(needed)):
+        # what opens a section by its name says there that it is gone: a person may delete it, too
+        demanded = {*needed} - ({*sections} if name.endswith(".py") else set())
+        if missing := sorted(left_out & demanded):
             raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or change what needs it.')
     return choices
 

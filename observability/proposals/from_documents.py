@@ -44,6 +44,8 @@ _FIGURE = re.compile(
 )
 _GAP = "___"
 _ROW = re.compile(r"([^:;]{1,60}): ([^;]+)(?:; |$)")
+# What a mail does not say itself: subject and fields, what it quotes, and the line above, "On Monday Ida <ida@example.com> wrote:"
+_UNSAID = re.compile(r"(?m)(?:\A.+\n+)?(?:From|To|Cc|Date|Sent|Subject): (?!.*; .+: )|>|.*<\S+@\S+>.*:$|.*:\n+>")
 _CLAUSE_END = re.compile(r"[,;:()，；：（）、。]")  # noqa: RUF001 - full-width signs are meant
 # Fewest and most words of a sentence that says enough on its own, and is still a question with a gap
 _WORDS = (4, 40)
@@ -188,14 +190,18 @@ def _spread(found: list[T]) -> list[T]:
 
 
 def _of_text(text: DocumentText) -> Iterator[Draft]:
-    sentences = [text.text[start:end] for start, end in sentence_spans(text.text)]
+    sentences = [text.text[start:end] for start, end in sentence_spans(text.text) if not _is_unsaid(text, start)]
     for sentence, following in zip(sentences, [*sentences[1:], ""], strict=False):
         asks, answers = (it.endswith(("?", "？", "؟")) for it in (sentence, following))  # noqa: RUF001 - full-width signs are meant
         if asks and following and not answers:
             answer = " ".join(_CLAUSE_END.split(following)[0].split()[:12]).strip(" .!")
             yield Draft(text, sentence, answer, following)
-        elif draft := _of_row(text, sentence) or _of_figure(text, sentence):
+        elif not asks and (draft := _of_row(text, sentence) or _of_figure(text, sentence)):
             yield draft
+
+
+def _is_unsaid(text: DocumentText, start: int) -> bool:
+    return text.uri.casefold().endswith(".eml") and bool(_UNSAID.match(text.text, text.text.rfind("\n", 0, start) + 1))
 
 
 def _of_row(text: DocumentText, sentence: str) -> Draft | None:

@@ -91,3 +91,20 @@ def test_a_folder_of_which_nothing_can_be_asked_is_said_to_be_one(folder: Path) 
     done = CliRunner().invoke(main.app, arguments(folder))
     assert "Nothing could be proposed" in str(done.exception)
     assert not (folder / "golden.proposals.jsonl").exists()
+
+
+def test_without_a_place_the_cases_go_to_the_set_of_that_corpus_and_nowhere_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (folder / "stack.toml").open("a") as stack:
+        stack.write('\n[observability]\ngolden_set = "own"\n')
+    (folder / "own" / "corpus").mkdir(parents=True)
+    (folder / "own" / "corpus" / "fares.md").write_text(FARES)
+    (elsewhere := folder / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    more = ("--stack", str(folder / "stack.toml"), "--yes")
+    run("golden", str(folder / "own" / "corpus"), *more)
+    assert len(load_golden(folder / "own" / "golden.jsonl")) == 6
+    done = CliRunner().invoke(main.app, ["golden", str(folder / "docs"), *more])
+    assert "Say where the questions go: OUT=folder/golden.jsonl" in str(done.exception)
+    assert list(elsewhere.iterdir()) == []

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from itertools import combinations, product
+from itertools import permutations, product
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from lab.project import new, prove
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import author_for, commit_all, succeeds
 from lab.project.new import check_name, check_parts
+from lab.project.pairs import cover_pairs, leave_out, read_needs
 from lab.project.prove import STARTS
 from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
 from lab.project.render import prune_lock, render, unlink_dead
@@ -43,18 +44,9 @@ PARTS = parts_of(ROOT)
 CHOOSABLE = sorted(OPTIONAL.keys() - set(ALWAYS_OUT))
 
 
-def cover_pairs(names: list[str]) -> list[tuple[str, ...]]:
-    """Rows of what is left out, so that each two are seen together: none, both, and each without the other. Two names differ in some bit of
-    their places, so a row a bit and its opposite are enough.
-    """
-    rows: list[tuple[str, ...]] = [(), tuple(names)]
-    for bit in range((len(names) - 1).bit_length()):
-        rows += [tuple(name for place, name in enumerate(names) if place >> bit & 1 == value) for value in (0, 1)]
-    return rows
-
-
-ROWS = cover_pairs(CHOOSABLE)[: None if "EVERY_PAIR" in os.environ else 2]
-"""What is left out: everything and nothing, and once a week in CI every pair."""
+NEEDS = read_needs(ROOT)
+ROWS = cover_pairs(NEEDS)
+"""What is left out: first nothing and everything, then so that once a week CI sees every pair."""
 LEFT_OUT = OPTIONAL["mcp"]["paths"][0]
 
 
@@ -221,7 +213,7 @@ def test_what_stands_in_a_section_is_kept_with_the_whole_of_it() -> None:
 
 SMALL = read_presets(ROOT)["small"]["keep"]
 LOADS_BY_NAME = ["agents/graph", "model-frontier"]
-ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PAIR" in os.environ else LOADS_BY_NAME
+ALONE = sorted(PARTS.keys() - {*ALWAYS_OUT, *SMALL}) if "EVERY_PART" in os.environ else LOADS_BY_NAME
 """What KEEP= takes, each alone: once a week in CI every name."""
 COMBINED = ("page", "quotas,idempotency,api/jobs", "api/jobs,compat,mcp", "cheaper", "answer_cache", "scores", "team")
 
@@ -274,25 +266,54 @@ def start_api(project: Path, said: Path) -> None:
     assert {Path(sys.modules[name].__file__ or "").parents[1] for name in ("serving.app", "models.build")} == {project}
 
 
-def test_rows_cover_each_pair_in_all_four_ways() -> None:
-    rows = cover_pairs(CHOOSABLE)
-    for one, other in combinations(CHOOSABLE, 2):
-        assert {(one in row, other in row) for row in rows} == {*product((True, False), repeat=2)}
+def test_rows_cover_each_pair_in_all_four_ways_and_each_is_a_project_that_can_be_made() -> None:
+    assert sorted(NEEDS) == CHOOSABLE
+    for one, other in permutations(CHOOSABLE, 2):
+        ways = {*product((True, False), repeat=2)}
+        if other in leave_out([one], NEEDS):
+            ways.remove((True, False))
+        if one in leave_out([other], NEEDS):
+            ways.remove((False, True))
+        assert {(one in row, other in row) for row in ROWS} == ways
+    for row in ROWS:
+        check_parts(ROOT, Choices.of("acme-desk", sorted(row)))
+
+
+def test_what_needs_a_part_goes_with_it() -> None:
+    needs = {"rail": [], "train": ["rail"], "driver": ["train"], "bus": []}
+    assert leave_out(["rail"], needs) == {"rail", "train", "driver"}
+    assert leave_out(["driver", "bus"], needs) == {"driver", "bus"}
+
+
+def test_the_weekly_build_reads_its_rows_with_nothing_installed() -> None:
+    bare = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import runpy, sys; sys.path.insert(0, '.'); runpy.run_module('lab.project.pairs', None, '__main__')",
+    ]
+    name, _, rows = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, check=True).stdout.partition("=")
+    assert name == "rows"
+    assert [frozenset(filter(None, row.split(","))) for row in json.loads(rows)] == ROWS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("without", ROWS, ids=lambda row: ",".join(row) or "nothing")
-def test_with_these_parts_left_out_the_guards_hold(upstream: Path, tmp_path: Path, without: tuple[str, ...]) -> None:
-    """Types and the tests themselves take minutes a project: `make new CHECK=all` runs them."""
+@pytest.mark.parametrize("without", ROWS[:2], ids=["nothing", "everything"])
+def test_with_these_parts_left_out_the_guards_hold(upstream: Path, tmp_path: Path, without: frozenset[str]) -> None:
+    """Types and the tests themselves take minutes a project: in the weekly build `make new CHECK=all` runs them for each row."""
     project = tmp_path / "acme"
     render(
-        upstream, project, Choices(name="acme-desk", without=(*without, *ALWAYS_OUT)), commit="0" * 40, origin="here"
+        upstream,
+        project,
+        Choices(name="acme-desk", without=(*sorted(without), *ALWAYS_OUT)),
+        commit="0" * 40,
+        origin="here",
     )
     for command in (
         ["ruff", "check", "--no-cache", "-q", "."],
         ["ruff", "format", "--no-cache", "--check", "-q", "."],
         ["lint-imports", "--no-cache"],
-        *([["pytest", "--collect-only", "-qq", "-p", "no:cacheprovider"]] if "EVERY_PAIR" in os.environ else []),
     ):
         program = Path(sys.executable).with_name(command[0])
         done = subprocess.run([program, *command[1:]], cwd=project, capture_output=True, text=True, check=False)

@@ -28,9 +28,7 @@ ABSENT = 5
 def golden(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The folder of your documents.", file_okay=False)],
     n: Annotated[int, typer.Option("--n", min=1, help="How many questions are proposed.")] = 20,
-    out: Annotated[Path, typer.Option(help="The golden set; cases are added to it.", dir_okay=False)] = Path(
-        "golden.jsonl"
-    ),
+    out: Annotated[Path | None, typer.Option(help="The golden set; else that of this corpus.", dir_okay=False)] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Take all, for scripts; marked as reviewed by nobody.")] = False,
     tenant: Tenant = LOCAL,
@@ -41,6 +39,7 @@ def golden(
     from observability.proposals import review
     from serving.cli.judge import reviewing
 
+    out = out or _golden_set_of(source, stack)
     waiting_at = out.with_suffix(".proposals.jsonl")
     if not waiting_at.exists():
         _propose(stack, source, tenant=tenant, n=n, out=out, to=waiting_at)
@@ -56,6 +55,15 @@ def golden(
         terminal.show_note("There is no terminal to ask you at. Run the same in one, or YES=1 takes all unreviewed.")
     if out.exists():
         terminal.show(f"To score them: make ingest SRC={source} TENANT={tenant}, then make evaluate GOLDEN={out}")
+
+
+def _golden_set_of(source: Path, stack: Path) -> Path:
+    data = load_stack(stack).settings.observability.golden_set
+    if source.resolve().is_relative_to((data / "corpus").resolve()):
+        return data / "golden.jsonl"
+    raise InvalidRequest(
+        f"{source} is not in {data / 'corpus'}, of which golden_set of [observability] asks. Say where the questions go: OUT=folder/golden.jsonl"
+    )
 
 
 def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: Path) -> None:

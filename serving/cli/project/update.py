@@ -65,10 +65,9 @@ def update(
         with subprocess.Popen(command, cwd=upstream, env=environment) as process:
             try:
                 process.wait()
-            except KeyboardInterrupt:  # any signal that stops us: let it remove its worktree first
+            finally:  # also of what a signal stopped: it removes its worktree first
                 process.terminate()
                 process.wait()
-                raise
     raise typer.Exit(process.returncode)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nicegui import html
 
-from foundation.components import load_removable
+from foundation.components import load_if_there
 from foundation.errors import NotFound
 from observability.reports.trace_tables import usd
 from observability.stores.spans import SpanRow, tree
@@ -54,7 +54,8 @@ class Making:
             if spans := await asyncio.to_thread(self._spans):
                 _waterfall(spans)
                 charges = await asyncio.to_thread(self._visitor.system.costs.of_trace, spans[0].trace_id)
-                _bill(load_removable("observability.reports.layer_bill").layer_bill(spans, charges))
+                if bills := load_if_there("observability.reports.layer_bill"):
+                    _bill(bills.layer_bill(spans, charges))
             else:
                 html.p("No trace of it is stored here.").classes("dim")
 

@@ -88,11 +88,36 @@ def test_the_rules_need_no_language(written: str, asked: str) -> None:
         "It costs 3 euros.",
         "The QP-200 is new here and loud.",
         "The office answers at +49 555 0142 until noon.",
+        "Does the last ferry leave from pier 14?",
         "",
     ],
 )
 def test_what_says_no_figure_on_its_own_is_not_asked(written: str) -> None:
     assert list(by_rule([Text("a.md", "harbour", frozenset(), written)])) == []
+
+
+MAIL = """Invoice 4711 for the ferry
+
+From: Ida Berg 77 <ida@harbour.example>
+
+Date: Mon, 03 Mar 2025 09:15:00 +0100
+
+The crossing takes 55 minutes.
+
+Am 3. März 2025 um 08:00 schrieb Office <office@harbour.example>:
+
+> Please send the invoice 4711 by 10 March.
+
+From: Port Ellis; To: Graynes; Price: 22 euros
+"""
+
+
+def test_of_a_mail_its_own_words_are_asked_and_no_header_nor_what_it_quotes() -> None:
+    asked = {draft.question for draft in by_rule([Text("a.EML", "harbour", frozenset(), MAIL)])}
+    assert asked - {"Port Ellis: To?", "Port Ellis: Price?"} == {"The crossing takes ___ minutes?"}
+    assert len(asked) == 2, "a row that has a column From is none"
+    plain = {draft.question for draft in by_rule([Text("a.txt", "harbour", frozenset(), MAIL)])}
+    assert "Invoice ___ for the ferry?" in plain
 
 
 def test_a_proposal_has_the_place_of_its_evidence_and_is_a_case() -> None:
