@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.metadata import packages_distributions
 from itertools import permutations, product
@@ -596,6 +598,71 @@ def test_an_update_in_conflict_changes_nothing_until_it_is_told_whose_lines_to_t
     assert git(project, "status", "--porcelain") == ""
     assert take(prefer="template") == 0
     assert "port = 8601" in (project / "stack.toml").read_text()
+
+
+def test_a_part_that_its_owner_deleted_stays_deleted_with_what_the_template_adds_to_it(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    template, part = project.parent / "template", OPTIONAL["ray"]["paths"]
+    for path in part:
+        (project / path).unlink()
+    commit_all(project, "Without Ray")
+    (template / part[0]).write_text('"""Changed."""\n')
+    (template / "serving/processes/ray_later.py").write_text('"""Later."""\n')
+    edit(template / "optional.toml", f'"{part[0]}", ', f'"{part[0]}", "serving/processes/ray_later.py", ')
+    commit_all(template, "Ray goes on")
+    assert take() == 0
+    assert [path for path in (*part, "serving/processes/ray_later.py") if (project / path).exists()] == []
+    said = capfd.readouterr().out
+    assert "2 deleted by you, and not brought back" in said
+    assert "0 changed by both in the same lines" in said
+    assert (project / "serving" / "later.py").exists()
+
+
+@pytest.mark.parametrize(("prefer", "stays"), [("yours", True), ("template", False)])
+def test_a_file_that_its_owner_changed_and_the_template_deleted_is_a_conflict_that_can_be_decided(
+    project: Path, capfd: pytest.CaptureFixture[str], prefer: str, stays: bool
+) -> None:
+    template, file = project.parent / "template", Path("retrieval/search/fusion.py")
+    (project / file).write_text((project / file).read_text() + "# Ours\n")
+    commit_all(project, "Ours")
+    (template / file).unlink()
+    commit_all(template, "Gone")
+    assert take() == 2
+    assert f"{file}, or it deleted what you changed" in capfd.readouterr().err
+    assert take(prefer=prefer) == 0
+    assert (project / file).exists() is stays
+
+
+BLOCKS = """
+import os, signal
+from pathlib import Path
+
+if Path.cwd().name == "merged":  # a check of the update
+    Path(os.environ["BEGUN"]).touch()
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_update_that_is_stopped_leaves_nothing_behind(project: Path, tmp_path: Path, number: signal.Signals) -> None:
+    (project / "sitecustomize.py").write_text(BLOCKS)
+    before, begun, temporary = (
+        commit_all(project, "A check that never ends"),
+        tmp_path / "begun",
+        tmp_path / "temporary",
+    )
+    temporary.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(project), "TMPDIR": str(temporary), "BEGUN": str(begun)}
+    with subprocess.Popen([sys.executable, "-m", "serving.cli", "update"], cwd=project, env=environment) as process:
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.05)
+        assert len(git(project, "worktree", "list").splitlines()) == 2
+        process.send_signal(number)
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert list(temporary.iterdir()) == []
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+    assert (git(project, "rev-parse", "HEAD"), git(project, "status", "--porcelain")) == (before, "")
 
 
 def test_an_update_that_breaks_the_project_is_not_taken(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
