@@ -15,6 +15,7 @@ from pathlib import Path
 from serving.cli import terminal
 
 NO_SCORE_FELL = "no score fell"
+CONTRACTS_ARE_KEPT = "its parts keep their contracts"
 PYTHON = [sys.executable, "-m"]
 GATE, CONTRACTS = "serving/cli/judge/gate.py", "serving/parts/contract_tests.py"
 STARTS = """
@@ -30,9 +31,12 @@ with open_system(load(Path("stack.toml"))) as system:
 """
 
 
-def prove(project: Path, package: str, level: str, weights: Path, before: Path | None = None) -> bool:
+def prove(
+    project: Path, package: str, level: str, weights: Path, before: Path | None = None, *, was: Path | None = None
+) -> bool:
     """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says. `before`:
-    its answers as they were, for the gate, where it has committed none.
+    its answers as they were, for the gate, where it has committed none; `was`: the project before an update, which is not blocked by
+    what was broken there.
     """
     out = terminal.console()
     with _weights_lent(project, weights), tempfile.TemporaryDirectory() as data:
@@ -41,13 +45,16 @@ def prove(project: Path, package: str, level: str, weights: Path, before: Path |
             began = time.monotonic()
             with out.status(about):  # in a terminal; types and tests take minutes
                 done = _run(project, command, data)
-            failed = done.returncode and not (about == NO_SCORE_FELL and only_floors_are_broken(done.stdout))
+            excuse = _excuse(about, done.stdout, was, data) if done.returncode else ""
+            failed = done.returncode and not excuse
             mark = "✗" if failed else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
-            if done.returncode and not failed:
-                out.print("    but a floor of outcomes.toml is not met: make gate says which")
+            if excuse:
+                out.print(f"    but {excuse}")
             if failed:
-                out.print(terminal.plain((done.stdout + done.stderr)[-3000:]))
+                broken = broken_promises(done.stdout) if about == CONTRACTS_ARE_KEPT else {}
+                said = "\n".join(f"{': '.join(promise)}: {why}" for promise, why in broken.items())
+                out.print(terminal.plain(said or (done.stdout + done.stderr)[-3000:]))
                 out.print(terminal.plain(f"That ran in {project}: {' '.join(command)}"))
                 return False
     return True
@@ -67,6 +74,29 @@ def only_floors_are_broken(verdict: str) -> bool:
         return bool(json.loads(verdict)["blocked_by"] == [])
     except (ValueError, KeyError, TypeError):  # the gate was no verdict but an error
         return False
+
+
+def broken_promises(verdict: str) -> dict[tuple[str, str, str], str]:
+    """Port, part and promise -> why it is broken, as the JSON of `contracts` says it; nothing where that is none."""
+    try:
+        promises = json.loads(verdict)["promises"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {(it["port"], it["adapter"], it["promise"]): it["reason"] for it in promises if it["outcome"] == "broken"}
+
+
+def _excuse(about: str, verdict: str, was: Path | None, data: str) -> str:
+    """Why a check that failed blocks nothing; empty where it does."""
+    if about == NO_SCORE_FELL and only_floors_are_broken(verdict):
+        return "a floor of outcomes.toml is not met: make gate says which"
+    broken = broken_promises(verdict) if about == CONTRACTS_ARE_KEPT else {}
+    if was is None or not broken:
+        return ""
+    before: set[tuple[str, str, str]] = set()
+    for port in {port for port, _, _ in broken}:
+        done = _run(was, [*PYTHON, "serving.cli", "contracts", "--port", port, "--json", "-"], data)
+        before |= broken_promises(done.stdout).keys()
+    return "" if broken.keys() - before else "what is broken was broken before the update: make contracts says it"
 
 
 def write_baseline(project: Path, package: str, to: Path) -> Path | None:
@@ -94,7 +124,7 @@ def _commands(
     yield "every test that is left can be collected", [*python, "pytest", "--collect-only", "-qq"]
     yield "the API starts", [sys.executable, "-c", STARTS]
     if (project / CONTRACTS).exists():
-        yield "its parts keep their contracts", [*python, "serving.cli", "contracts"]
+        yield CONTRACTS_ARE_KEPT, [*python, "serving.cli", "contracts", "--json", "-"]
     if question := first_question(project, package):
         yield "the documents are taken in", [*python, "serving.cli", "ingest", f"{package}/corpus"]
         yield "the first question is answered", [*python, "serving.cli", "ask", question]

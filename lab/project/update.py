@@ -84,7 +84,7 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
         package = project.choices.package
         before_it = write_baseline(root, package, Path(name) / "before.json") if check != "0" else None
         with _checked_out(root, commit, Path(name) / "merged") as folder:
-            passed = prove(folder, package, check, root / "weights", before_it)
+            passed = prove(folder, package, check, root / "weights", before_it, was=root)
         if passed:
             git(root, "merge", "--quiet", "--ff-only", commit)
             out.print(f"Updated to {merge.commit[:12]}. To undo it: git reset --hard {before[:12]}")

@@ -713,6 +713,43 @@ def test_floors_that_are_not_met_block_no_update_where_no_score_fell(
     assert ("floor of outcomes.toml is not met" in capsys.readouterr().out) is holds
 
 
+@pytest.mark.parametrize(("was_broken", "holds"), [(("a",), False), (("a", "b"), True), (None, False)])
+def test_what_was_broken_before_an_update_blocks_it_not_and_what_breaks_is_said(
+    was_broken: tuple[str, ...] | None,
+    holds: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def contracts(*broken: str) -> str:
+        promises = [{"port": "p", "adapter": "x", "promise": it, "outcome": "broken", "reason": "why"} for it in broken]
+        return json.dumps({"promises": [*promises, {"port": "p", "adapter": "x", "promise": "c", "outcome": "kept"}]})
+
+    def run(project: Path, *_: object) -> subprocess.CompletedProcess[str]:
+        said = contracts("a", "b") if project == tmp_path else contracts(*(was_broken or ()))
+        return subprocess.CompletedProcess([], 1, said, "")
+
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.CONTRACTS_ARE_KEPT, [])])
+    monkeypatch.setattr(prove, "_run", run)
+    was = None if was_broken is None else tmp_path / "was"
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=was) is holds
+    said = capsys.readouterr().out
+    assert ("broken before the update" in said) is holds
+    assert ("p: x: b: why" in said) is not holds
+
+
+def test_where_all_is_checked_the_gate_holds_the_first_answers_against_themselves(tmp_path: Path) -> None:
+    first = tmp_path / "baseline.json"
+    (tmp_path / prove.GATE).parent.mkdir(parents=True)
+    (tmp_path / prove.GATE).touch()
+    gates = [command[2:] for _, command in prove._commands(tmp_path, "desk", "all", None, first) if "gate" in command]
+    assert gates == [
+        ["serving.cli", "gate", "--renew", "--baseline", str(first)],
+        ["serving.cli", "gate", "--json", "-", "--baseline", str(first)],
+    ]
+    assert "no score fell" not in dict(prove._commands(tmp_path, "desk", "1", None, first))
+
+
 def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -724,7 +761,7 @@ def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before
     before = prove.write_baseline(tmp_path, "desk", tmp_path / "before.json")
     steps = {about: command[2:] for about, command in prove._commands(tmp_path, "desk", "1", before)}
     assert next(iter(steps.items())) == ("stack.toml is understood", ["serving.cli", "keys"])
-    assert steps["its parts keep their contracts"] == ["serving.cli", "contracts"]
+    assert steps[prove.CONTRACTS_ARE_KEPT] == ["serving.cli", "contracts", "--json", "-"]
     assert steps[prove.NO_SCORE_FELL][-2:] == ["--baseline", str(before)]
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "baseline.json").touch()
