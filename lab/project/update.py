@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.errors import Conflict, InvalidRequest
+from foundation.errors import Conflict, InvalidRequest, StorageFull
 from foundation.machine.signals import catch_stop_signals
 from lab.project.choices import Choices
 from lab.project.git import author_for, commit_all, unpack
@@ -163,7 +163,11 @@ def _remove_from_tree(root: Path, tree: str, files: Iterable[str], index: Path) 
     environment = os.environ | {"GIT_INDEX_FILE": str(index)}
     for arguments in (["read-tree", tree], ["update-index", "-z", "--force-remove", "--stdin"], ["write-tree"]):
         done = subprocess.run(["git", *arguments], cwd=root, env=environment, input="\0".join(files),
-                              capture_output=True, text=True, check=True)  # fmt: skip
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        if done.returncode:
+            raise InvalidRequest(
+                f"git {arguments[0]} failed in {root}: {done.stderr.strip()[-500:]}. Nothing was changed."
+            )
     return done.stdout.strip()
 
 
@@ -225,7 +229,15 @@ def main() -> None:
     parser.add_argument("--check", choices=["0", "1", "all"], required=True)
     order = parser.parse_args()
     project = read_project(order.project)
-    run(lambda: sys.exit(not update(project, dry=order.dry, prefer=order.prefer, check=order.check)))
+
+    def update_whole() -> None:
+        try:
+            passed = update(project, dry=order.dry, prefer=order.prefer, check=order.check)
+        except OSError as error:
+            raise StorageFull(f"The update could not be written: {error}. This project is as it was.") from error
+        sys.exit(not passed)
+
+    run(update_whole)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 
 from foundation.errors import ComponentError
 from foundation.text.sentences import sentence_spans
-from foundation.types import Scope
 from observability.evaluation.golden_set import GoldenCase
 from observability.evaluation.leaks import DocumentText
 from observability.evaluation.metrics import contains, tokens
@@ -83,7 +82,7 @@ class Draft:
     """Of a rule's question, the part that says what it is about; empty where that is unsure. `None`: it is in words of its own."""
 
 
-Search = Callable[[str, Scope, int], Sequence[Hit]]
+Search = Callable[..., Sequence[Hit]]
 
 
 @dataclass
@@ -131,7 +130,7 @@ class Checks:
             return "the question says the answer"
         if draft.subject is None and len(asked & stated) > COPIED * len(stated):
             return "the question copies the sentence"
-        hits = self.search(draft.question, draft.about.scope, DEPTH)
+        hits = self.search(draft.question, draft.about.scope, limit=DEPTH)
         found = (hit.chunk for hit in hits if hit.source.uri == draft.about.uri)
         if not any(chunk.start < start + len(draft.evidence) and start < chunk.end for chunk in found):
             return "search does not find the place"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundation.errors import InvalidRequest
-from foundation.types import EVERY_TENANT, Scope
+from foundation.types import EVERY_TENANT
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Stack, Tenant, load_stack
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from observability.evaluation.leaks import DocumentText
     from observability.proposals.from_documents import Checks, Draft
     from observability.proposals.review import Proposal
-    from retrieval.documents import Hit
     from serving.wiring import System
 
 # one in this many is unanswerable: a set without any would reward a system that never refuses
@@ -80,11 +79,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
         known = {case.question.strip().casefold() for case in read_known_cases(out)}
-
-        def search(question: str, scope: Scope, limit: int) -> list[Hit]:
-            return system.retriever.retrieve(question, scope, limit=limit)
-
-        checks = Checks(texts, search, known)
+        checks = Checks(texts, system.retriever.retrieve, known)
         drafts = asyncio.run(_drafts(system, checks, n, progress))
     if left_out := "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common()):
         terminal.show_note(f"Left out of what was proposed: {left_out}.")

@@ -77,5 +77,7 @@ def git(folder: Path, *arguments: str) -> str:
         raise InvalidRequest("git is not installed, and a project is made and updated with it. Install git.")
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607 - the one on the path
     if done.returncode:
-        raise InvalidRequest(f"git {' '.join(arguments)} failed in {folder}: {(done.stderr or done.stdout).strip()}")
+        raise InvalidRequest(
+            f"git {' '.join(arguments)} failed in {folder}: {(done.stderr or done.stdout).strip()[-500:]}"
+        )
     return done.stdout.strip()

@@ -154,7 +154,7 @@ def test_what_is_not_fit_to_be_shown_is_left_out_with_the_reason(draft: Draft, w
 
 
 def test_what_a_search_does_not_find_is_left_out() -> None:
-    checked = checks(search=lambda *_: [])
+    checked = checks(search=lambda *_, **__: [])
     assert checked.proposal(next(by_rule([TEXT]))) is None
     assert list(checked.left_out) == ["search does not find the place"]
 

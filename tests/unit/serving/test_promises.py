@@ -56,6 +56,22 @@ def test_a_stores_own_address_is_never_given_to_tests_that_clear_it(called: Any)
     assert called[0][1] == {"retrieval.vectors": [{"use": "memory"}]}
 
 
+def test_what_a_project_left_out_is_said_and_the_rest_is_tested(
+    called: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidRequest, match="Run from the repository's root"):
+        run(Settings())
+    kept = ports.Port("models.embedder").suite
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    run(Settings())
+    assert called[0][0][0] == str(kept)
+    assert "goes without their tests: tests/contracts/test_chat.py" in capsys.readouterr().err
+    with pytest.raises(InvalidRequest, match="test_vectors"):
+        run(Settings(), "retrieval.vectors")
+
+
 def test_all_means_every_adapter_of_the_folder(called: Any) -> None:
     run(Settings(), "retrieval.vectors", "all")
     assert {"chroma", "memory"} <= {part["use"] for part in called[0][1]["retrieval.vectors"]}
