@@ -11,10 +11,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
+from foundation.errors import SixplyError, UpstreamDown, UpstreamTimeout
 from models.pricing import identity
+from models.resilience.streams import THINKING, end_of_thoughts
 from models.resilience.vendor_errors import translate
 
 WORD = "BLUE"
+THOUGHTS_APART = "keeps thoughts apart"
 ONE_CALL = "Write down the number 7 with the tool note_number."
 TWO_CALLS = "Write down the numbers 7 and 8 with the tool note_number: two calls in this one reply."
 
@@ -44,9 +47,18 @@ class Colour(BaseModel):
 Trial = Callable[[BaseChatModel], Awaitable[tuple[bool, str]]]
 
 
-async def try_abilities(model: BaseChatModel) -> list[Ability]:
-    """Try all abilities that the system uses. A failing call counts as a missing ability, with its error."""
-    return [await _try(model, name, trial, *consequences) for name, trial, *consequences in TRIALS]
+async def try_abilities(
+    model: BaseChatModel, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> list[Ability]:
+    """Try all abilities that the system uses, the others only if the first finds a server. A failing call counts as a missing ability."""
+    abilities: list[Ability] = []
+    for name, trial, *consequences in TRIALS:
+        progress(name, len(abilities), len(TRIALS))
+        ability, error = await _try(model, name, trial, *consequences)
+        abilities.append(ability)
+        if len(abilities) == 1 and isinstance(error, UpstreamDown | UpstreamTimeout):
+            break
+    return abilities
 
 
 def profile_line(abilities: Sequence[Ability], window: int | None = None) -> str:
@@ -57,23 +69,33 @@ def profile_line(abilities: Sequence[Ability], window: int | None = None) -> str
     """
     keys = {"calls tools": "tool_calling", "keeps to a JSON schema": "structured_output"}
     stated = [f"{keys[it.name]} = {str(it.can).lower()}" for it in abilities if it.name in keys]
+    stated += ["reasoning_output = true" for it in abilities if it.name == THOUGHTS_APART and not it.can]
     return f"profile = {{ {', '.join(stated + [f'max_input_tokens = {window}'] * bool(window))} }}"
 
 
-async def _try(model: BaseChatModel, name: str, trial: Trial, if_so: str, *if_not: str) -> Ability:
-    consequence = if_not[0]
+async def _try(
+    model: BaseChatModel, name: str, trial: Trial, if_so: str, *if_not: str
+) -> tuple[Ability, SixplyError | None]:
+    consequence, failure = if_not[0], None
     try:
         can, found = await trial(model)
     except NotImplementedError as error:
         can, found = False, str(error) or "not offered by its client"
     except Exception as error:  # every vendor has exceptions of its own
-        can, found, consequence = False, str(translate(error, model=identity(model)[1])), if_not[-1]
-    return Ability(name, can, " ".join(found.split()), if_so if can else consequence)
+        failure = translate(error, model=identity(model)[1])
+        can, found, consequence = False, str(failure), if_not[-1]
+    return Ability(name, can, " ".join(found.split()), if_so if can else consequence), failure
 
 
 async def _answers(model: BaseChatModel) -> tuple[bool, str]:
     reply = await model.ainvoke([HumanMessage("Say hello in one word.")])
     return bool(reply.text.strip()), reply.text.strip()[:60] or "an empty reply"
+
+
+async def _thinks_apart(model: BaseChatModel) -> tuple[bool, str]:
+    text = (await model.ainvoke([HumanMessage("What is 17 plus 25? Answer with the number.")])).text
+    end = end_of_thoughts(text)
+    return not end or bool(THINKING.match(text)), f"thoughts up to {text[:end].split()[-1]}" if end else text[:60]
 
 
 async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:
@@ -125,6 +147,12 @@ TRIALS: Sequence[tuple[Any, ...]] = (
         "words arrive as they are written",
         "answers arrive whole",
         "each answer fails until you set extra = { disable_streaming = true }; then answers arrive whole",
+    ),
+    (
+        THOUGHTS_APART,
+        _thinks_apart,
+        "words are told as they come",
+        "its words are told once its thoughts have ended, by the line below; better, let its server send them apart",
     ),
     ("calls tools", _calls_tools, "the tool_calling agent", "the planned agent, graph"),
     (

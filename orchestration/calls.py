@@ -105,10 +105,12 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     properties = {name: item for name, item in (schema.get("properties") or {}).items() if item is not False}
     for name, item in properties.items():
         try:
-            properties[name] = dereference_refs(item, full_schema=Followed(schema)) if "'$ref'" in repr(item) else item
+            if "'$ref'" in repr({name: item}):  # to LangChain it is a reference also as a property's name
+                properties[name] = dereference_refs({name: item}, full_schema=Followed(schema))[name]
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise InvalidSetting(
-                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much: {json.dumps(item)[:200]}. Only what '
+                f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much, or has a property named "$ref": '
+                f"{json.dumps(item)[:200]}. Only what "
                 "stands there (#/$defs/...) is looked up, and nothing is fetched. Correct the schema, or leave the tool out."
             ) from error
     properties = {name: {} if item is True else item for name, item in properties.items()}

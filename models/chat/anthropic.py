@@ -52,10 +52,10 @@ class AnthropicChat(ChatAnthropic):
         # the parent takes the input usage from the end, where not every server repeats it and which an abandoned stream never has
         chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
         if event.type == "message_start" and chunk is not None:
-            usage = event.message.usage
-            reads, writes = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-            # The provider counts the three apart
-            total = usage.input_tokens + reads + writes
+            kinds = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+            # The provider counts the three apart; some servers of its API count nothing yet
+            fresh, reads, writes = (getattr(event.message.usage, kind, None) or 0 for kind in kinds)
+            total = fresh + reads + writes
             details = InputTokenDetails(cache_read=reads, cache_creation=writes)
             chunk.response_metadata[USAGE_AT_START] = UsageMetadata(
                 input_tokens=total, output_tokens=0, total_tokens=total, input_token_details=details

@@ -16,6 +16,7 @@ from openai._base_client import make_request_options
 from openai._streaming import ServerSentEvent
 from openai.resources.chat import AsyncCompletions
 from openai.types.chat import ChatCompletionMessageFunctionToolCall
+from openai.types.chat.chat_completion_message_function_tool_call import Function
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from foundation.components import Context
@@ -108,6 +109,8 @@ class OpenAICompatibleChat(ChatOpenAI):
     """LangChain's client with the provider's own name and connections that can be closed."""
 
     provider: str = "openai"
+    thinks: bool = False
+    """Whether the profile that was stated says so: thoughts may then begin in the prompt, so that only their end tells."""
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": self.provider}
@@ -132,7 +135,9 @@ class OpenAICompatibleChat(ChatOpenAI):
                 delta["tool_calls"] = [{"index": 0, "function": older}]
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
-                function = call.setdefault("function", None) or {}
+                custom = call.get("custom") or {}  # a call in plain text: the agent tells the model that it takes none
+                written = {"name": custom.get("name"), "arguments": custom.get("input")}
+                function = call["function"] = call.get("function") or written
                 if isinstance(function.get("arguments"), dict):
                     function["arguments"] = json.dumps(function["arguments"])
         made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
@@ -149,6 +154,9 @@ class OpenAICompatibleChat(ChatOpenAI):
             if getattr(older, "name", None) and not message.tool_calls:  # as in a stream
                 called = ChatCompletionMessageFunctionToolCall.model_construct(id="", function=older, type="function")
                 message.tool_calls = [called]
+            for call in message.tool_calls or ():
+                if custom := getattr(call, "custom", None):
+                    call.function = Function.model_construct(name=custom.name, arguments=custom.input)
             for function in filter(None, (getattr(call, "function", None) for call in message.tool_calls or ())):
                 if isinstance(function.arguments, dict):  # as some servers send them
                     function.arguments = json.dumps(function.arguments)
@@ -173,6 +181,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         seed=options.seed,
         max_completion_tokens=options.max_tokens,
         profile=options.profile,
+        thinks=bool((options.profile or {}).get("reasoning_output")),
         max_retries=RETRIES,
         timeout=sync_client.timeout,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/retry.py has one that does not

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
-from foundation.errors import UpstreamMalformed
+from foundation.errors import UpstreamDown, UpstreamMalformed
 from foundation.text.json_values import read_object
 from models.pricing import USAGE_AT_START, usage_of
 
@@ -32,16 +32,21 @@ FILTERED = frozenset({"content_filter", "content_filtered", "guardrail_intervene
 _BEGIN, _END = r"(?:(?i:<think(?:ing)?>)|\[THINK\])", r"(?<![`'\"])(?:(?i:</think(?:ing)?>)|\[/THINK\])"
 THINKING = re.compile(rf"\s*{_BEGIN}")
 _OPENED = re.compile(rf"({_END})(?![`'\"])\s*")
-# Without a beginning a tag within a sentence, in JSON or in markup is one that the answer speaks of
-_UNOPENED = re.compile(rf"(?<![`'\"]){_BEGIN}|({_END})(?![`'\"”’.,;:)\]<\\]|[ \t]+\S)\s*")
+# Without a beginning a tag within a sentence, in JSON or in markup is one that the answer speaks of, unless it begins a line or sentence
+_BEGINS = r"(?<=[\n.!?…。！？])"  # noqa: RUF001 - full-width signs are meant
+_UNOPENED = re.compile(
+    rf"(?<![`'\"]){_BEGIN}|((?:{_BEGINS}{_END}(?=[ \t]+\S)|{_END}(?![ \t]+\S)))(?![`'\"”’.,;:)\]<\\])\s*"
+)
 Chunks = AsyncGenerator[ChatGenerationChunk, None]
 
 
 async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Chunks:
-    """Yield the stream. Raises UpstreamMalformed once it is longer than `max_tokens` can be."""
+    """Yield the stream. Raises UpstreamMalformed once it is longer than `max_tokens` can be. UpstreamDown: it ends with an error."""
     room = math.inf if max_tokens is None else LEAST_ROOM + ROOM_PER_TOKEN * max_tokens
     async with aclosing(chunks):
         async for chunk in chunks:
+            if metadata_of(chunk).get("finish_reason") == "error":  # as OpenRouter says it
+                raise UpstreamDown(f"The provider behind {model} broke off. Try again.")
             message = chunk.message
             blocks = [message.content] if isinstance(message.content, str) else message.content
             texts = [value for block in blocks for value in (block.values() if isinstance(block, dict) else [block])]
@@ -66,9 +71,11 @@ async def stream_of(
             async for chunk in chunks:
                 yield chunk
         return
-    generation = (await model._agenerate(messages, stop=stop, **kwargs)).generations[0]
+    result = await model._agenerate(messages, stop=stop, **kwargs)
+    (generation, *_), told = result.generations, result.llm_output or {}  # where Anthropic's class says why it ended
     whole = AIMessageChunk(**generation.message.model_dump(exclude={"type"}))
-    yield ChatGenerationChunk(message=whole, generation_info=generation.generation_info)
+    ended = {name: told[name] for name in ENDED if told.get(name)}
+    yield ChatGenerationChunk(message=whole, generation_info={**ended, **(generation.generation_info or {})})
 
 
 def metadata_of(generation: ChatGeneration) -> dict[str, Any]:

@@ -31,6 +31,7 @@ PERSON = "person-"
 THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
 
 
+TAGS = ("<thinking>", "</thinking>", "[think]", "[/think]")
 # Whole words, also of scripts without spaces, and what may be shown of one that goes on: it is no part of an address yet
 WORDS = re.compile(r".*[\s、，；！？]", re.DOTALL)  # noqa: RUF001 - full-width signs are meant
 BEGUN = re.compile(r"[^./:@\\%&\ud800-\udfff]{0,300}")
@@ -126,8 +127,8 @@ class Teller:
         self._at_head, self._said = True, False
         self._addresses = cache(lambda: addresses_in(texts_read(messages, run)))
         # a class with such an option takes thoughts out itself
-        by_name = not getattr(model.primary, "reasoning", None) and bool(THINKS.search(model.model_name))
-        self._holds = model.thinks.get(model.model_name, by_name)
+        stated = getattr(model.primary, "thinks", False) or bool(THINKS.search(model.model_name))
+        self._holds = model.thinks.get(model.model_name, stated and not getattr(model.primary, "reasoning", None))
 
     def tell(self, chunk: AIMessageChunk) -> None:
         text = self._word + chunk.text
@@ -139,8 +140,8 @@ class Teller:
             # a server that sends thoughts apart leaves none in the text
             self._holds = not (ends or chunk.additional_kwargs.get("reasoning_content")) and self._holds
             head = text.strip().lower()
-            may_think = THINKING.match(text) or "<thinking>".startswith(head) or "[think]".startswith(head)
-            if self._holds or (may_think and not ends):
+            may_think = THINKING.match(text) or any(tag.startswith(head) for tag in TAGS)
+            if self._holds or ((may_think or found) and not ends):
                 self._word = text
                 return
             text = without_thoughts(text).lstrip()

@@ -10,7 +10,7 @@ from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 
 def model_check(json: Json = None, stack: Stack = STACK) -> None:
-    """Ask the chat model seven short things. Says what it can (tools, streams, schema, usage), and what to write into stack.toml."""
+    """Ask the chat model eight short things. Says what it can (tools, streams, schema, usage), and what to write into stack.toml."""
     from langchain_core.language_models import BaseChatModel
     from rich.text import Text
 
@@ -23,7 +23,8 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
         model = parts.part("models.chat", settings.models.chat, BaseChatModel)
         name = identity(model)[1]
         profile = model.profile or {}
-        abilities = asyncio.run(try_abilities(model))
+        with terminal.progress() as progress:
+            abilities = asyncio.run(try_abilities(model, progress))
     window = profile.get("max_input_tokens")
     line = profile_line(abilities, window) if abilities[0].can else None
     found = {"abilities": [asdict(ability) for ability in abilities], "line": line}

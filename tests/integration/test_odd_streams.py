@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,58 @@ def test_an_address_whose_beginning_was_told_as_a_word_is_not_told(serve: Serve,
     assert not any(part in told for part in ("evil.example", "evil。com", "//", "secret")), told
 
 
+def test_a_model_whose_profile_says_that_it_thinks_is_waited_for_from_its_first_reply_on(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stated = test_strong_model.STACK.replace("tool_calling = true", "tool_calling = true, reasoning_output = true")
+    monkeypatch.setattr(test_strong_model, "STACK", stated)
+    for tag in ("\n</think>\n\n", "\n</think> ", "</think> "):
+        said = [piece(content=letter) for letter in f"Ada asks.{tag}{TEXT}"]
+        with serve(stream(*said, piece("stop", USED))) as (client, _):
+            assert _words_in(client, "/v1/chat/completions").strip() == TEXT
+
+
+def test_a_model_that_langchain_knows_to_think_is_not_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = test_strong_model.STACK.replace("a-strong-one", "o4-mini")
+    monkeypatch.setattr(test_strong_model, "STACK", re.sub("profile = .*", "", known))
+    with (
+        serve(pausing(piece(content="A"), piece(content=" parcel"), piece("stop", USED))) as (client, provider),
+        client.stream("POST", "/v1/answers", **_streamed("/v1/answers")) as reply,
+    ):
+        told = []
+        for line in reply.iter_lines():
+            told += filter(None, [words_of(line)])
+            if told:
+                provider.go_on.set()
+    assert told[0] == "A", told
+
+
+@pytest.mark.parametrize("before", [[], [piece(role="assistant", content="")]])
+def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
+    serve: Serve, before: list[dict[str, Any]]
+) -> None:
+    broken = stream(*before, piece("error", content=""), {"choices": [], "usage": USED})
+    again, told = answers(
+        serve, [broken, *said(USED)], [stream(piece(content="A parcel "), piece("error")), *said(USED)]
+    )
+    assert again["text"] == TEXT, again
+    assert (told["code"], "broke off" in told["detail"]) == ("upstream_down", True), told
+
+
+def test_a_call_in_plain_text_is_told_to_the_model_as_one_that_is_not_taken(serve: Serve) -> None:
+    calls = [
+        piece(
+            tool_calls=[{"index": 0, "id": "a", "type": "custom", "custom": {"name": "search_documents", "input": "w"}}]
+        ),
+        piece(tool_calls=[{"index": 0, "custom": {"input": "eight"}}]),
+    ]
+    with serve(stream(*calls, piece("tool_calls", USED)), *said(USED)) as (client, provider):
+        answer = client.post("/v1/answers", json={"question": QUESTION}).json()
+        results = [message["content"] for message in provider.requests[1][2]["messages"] if message["role"] == "tool"]
+    assert answer["text"] == TEXT, answer
+    assert "no JSON" in results[0], results
+
+
 def test_a_model_that_is_named_as_one_that_thinks_is_waited_for_until_it_is_seen_not_to(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,12 +397,14 @@ async def test_a_reply_that_comes_whole_has_no_thoughts_but_its_refusal_and_its_
 ) -> None:
     del serve
     call = {"id": "a", "type": "function", "function": {"name": "weigh", "arguments": {"parcel": 7}}}
+    custom = {"id": "a", "type": "custom", "custom": {"name": "weigh", "input": '{"parcel": 7}'}}
     messages: list[tuple[dict[str, Any], str]] = [
         ({"content": f"<think>\nAda asks.\n</think>\n\n{TEXT}"}, TEXT),
         ({"content": None, "refusal": "I may not say."}, "I may not say."),
         ({"content": TEXT, "function_call": {}}, TEXT),
         ({"content": None, "tool_calls": [call]}, ""),
         ({"content": None, "function_call": {"name": "weigh", "arguments": '{"parcel": 7}'}}, ""),
+        ({"content": None, "tool_calls": [custom]}, ""),
         ({"content": None, "function_call": {"name": "weigh", "arguments": {"parcel": 7}}}, ""),
         ({"content": None, "tool_calls": [call], "function_call": {"name": "x", "arguments": "{}"}}, ""),
     ]

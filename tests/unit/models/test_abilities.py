@@ -51,6 +51,25 @@ async def test_a_model_that_is_down_can_do_nothing_and_says_why() -> None:
     assert {ability.found for ability in abilities} == {"The double is down."}
 
 
+async def test_a_server_that_is_down_is_waited_for_once_and_each_trial_is_named_before_it() -> None:
+    told: list[tuple[str, int, int]] = []
+    down = ScriptedChat(replies=(TimeoutError("The double hangs."),))
+    assert len(await try_abilities(down, lambda *step: told.append(step))) == 1
+    await try_abilities(ScriptedChat(replies=(able,)), lambda *step: told.append(step))
+    assert told[:2] == [("answers", 0, 8)] * 2
+    assert told[-1][1:] == (7, 8)
+
+
+async def test_thoughts_whose_beginning_nobody_sees_are_said_in_the_profile() -> None:
+    unopened = ScriptedChat(replies=("The person asks.\n</think>\n\n42",))
+    abilities = await try_abilities(unopened)
+    assert "reasoning_output = true" in profile_line(abilities)
+    (apart,) = [ability for ability in abilities if ability.name == "keeps thoughts apart"]
+    assert "once its thoughts have ended" in apart.consequence
+    opened = ScriptedChat(replies=("<think>\nThe person asks.\n</think>\n\n42",))
+    assert "reasoning_output" not in profile_line(await try_abilities(opened))
+
+
 async def test_a_failure_of_a_vendors_client_is_told_of_the_model_and_not_of_the_ability() -> None:
     abilities = await try_abilities(ScriptedChat(replies=(ConnectionError("The double is down."),), model_name="m-1"))
     assert all(ability.found.startswith("m-1 cannot be reached") for ability in abilities), abilities[0]

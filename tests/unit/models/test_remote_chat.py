@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -12,8 +14,10 @@ import anthropic
 import httpx2
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.errors import (
     ComponentError,
@@ -22,12 +26,17 @@ from foundation.errors import (
     UnknownSetting,
     UpstreamDown,
     UpstreamLimited,
+    UpstreamMalformed,
     UpstreamTimeout,
 )
 from foundation.settings import Part
 from models.pricing import identity, is_local
+from models.resilience.retry import resilient
+from models.resilience.streams import join_chunks
 from models.resilience.vendor_errors import translate
-from tests.doubles.provider import FaultyProvider, garbage, ok
+from models.settings import ResilienceSettings
+from tests.doubles.provider import Behaviour, FaultyProvider, garbage, ok, strict
+from tests.doubles.vendors import says
 
 
 def _load(tmp_path: Path, use: str, **options: Any) -> Any:
@@ -186,3 +195,50 @@ def test_each_exception_of_anthropics_client_has_its_kind(error: Exception, expe
     assert type(translated) is expected
     assert str(translated).startswith("m-1 ")
     assert type(error).__name__ in str(translated)
+
+
+# Anthropic's own client and OpenAI's `responses.stream` hold streams to the same: an event has its name, the last one says why
+
+
+async def _told(tmp_path: Path, use: str, behaviour: Behaviour, **options: Any) -> AIMessage:
+    with FaultyProvider(behaviour) as provider:
+        version = "/v1" if use == "openai_compatible" else ""
+        given = {"model": "m-1", "api_key": "sk-own", "base_url": provider.url + version, **options}
+        model = resilient(_load(tmp_path, use, **given), (), ResilienceSettings(attempts=1), SystemClock())
+        return join_chunks([chunk async for chunk in model.astream("hello")])
+
+
+def _changed(behaviour: Behaviour, change: Callable[[bytes], bytes]) -> Behaviour:
+    """The behaviour, with the changed bytes of its reply."""
+
+    def reply(handler: Any) -> None:
+        send = handler.send
+        handler.send = lambda code, body, headers: send(code, change(body), headers)
+        behaviour(handler)
+
+    return reply
+
+
+@pytest.mark.parametrize("usage", [b"null", b"{}", b'{"input_tokens": null, "output_tokens": null}'])
+async def test_a_stream_of_anthropics_shape_that_counts_nothing_at_its_start_is_whole(
+    usage: bytes, tmp_path: Path
+) -> None:
+    first = rb'"usage": \{[^}]*"output_tokens": 1\}'
+    nothing = _changed(
+        strict(ok("It weighs nothing.")), lambda body: re.sub(first, b'"usage": ' + usage, body, count=1)
+    )
+    assert (await _told(tmp_path, "anthropic", nothing)).text.strip() == "It weighs nothing."
+
+
+async def test_a_stream_of_anthropics_shape_without_names_of_events_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    unnamed = _changed(strict(ok("It weighs nothing.")), lambda body: re.sub(rb"event: \w+\n", b"", body))
+    with pytest.raises(UpstreamMalformed, match="disable_streaming = true"):
+        await _told(tmp_path, "anthropic", unnamed)
+    whole = await _told(tmp_path, "anthropic", unnamed, extra={"disable_streaming": True})
+    assert whole.text == "It weighs nothing."
+
+
+async def test_a_stream_of_openais_responses_without_its_last_event_is_cut_off(tmp_path: Path) -> None:
+    kept = _changed(says("It weighs nothing."), lambda body: body.partition(b'data: {"type": "response.completed"')[0])
+    with pytest.raises(UpstreamMalformed, match="ended in the middle"):
+        await _told(tmp_path, "openai_compatible", kept, extra={"use_responses_api": True})

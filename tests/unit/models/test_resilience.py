@@ -598,6 +598,9 @@ ENDS = [
     "Ada asks.</think>{}",
     "</think>\n{}",
     "The tag `</think>` ends it.\n</think>\n\n{}",
+    "Ada asks\n</think> {}",
+    "Ada asks.</think> {}",
+    "她问。</think> {}",
 ]
 OPENED = ["<think>\nAda </think>{}", "<thinking>Ada</thinking> {}", "[THINK]Ada[/THINK]{}", " <Think></Think>\n\n{}"]
 
@@ -613,6 +616,7 @@ def test_thoughts_at_the_head_of_a_reply_are_taken_out(reply: str, text: str) ->
     [
         "The tag </think> ends the thoughts of a model.",
         "Thoughts end with </think>. Set the parser.",
+        '{"html": "Bold</think> words"}',
         "All up to it (</think>) is taken out.",
         "It is “</think>” there.",
         "See <code>&lt;think&gt;</think></code>.",

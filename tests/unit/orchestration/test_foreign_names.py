@@ -124,6 +124,18 @@ def test_a_reference_to_elsewhere_is_an_error_that_names_the_tool_and_the_proper
         demand_described(tool)
 
 
+@pytest.mark.parametrize("named", [{"type": "string"}, {"$ref": "#/$defs/Line"}])
+def test_a_property_named_as_a_keyword_is_a_property_or_an_error_that_names_it(named: dict[str, str]) -> None:
+    inner = {"type": "object", "properties": {"default": {"type": "string", "default": "x"}}}
+    tool = made("order", {"properties": {"default": {"type": "integer", "default": 3}, "line": inner}})
+    assert check_arguments(tool, {"line": {"default": "y"}}) == {"default": 3, "line": {"default": "y"}}
+    # LangChain looks a property of this name up in the schema
+    for properties in ({"$ref": named}, {"line": {"type": "object", "properties": {"$ref": named}}}):
+        tool = made("order", {"properties": properties, "$defs": {"Line": {"type": "string"}}})
+        with pytest.raises(InvalidSetting, match=r'named "\$ref"'):
+            demand_described(tool)
+
+
 def test_references_that_stand_for_millions_are_refused_before_they_are_followed() -> None:
     both = {f"a{step}": {"properties": {key: {"$ref": f"#/$defs/a{step + 1}"} for key in "lr"}} for step in range(30)}
     tool = made(
