@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from foundation.components import load_if_there
-from foundation.errors import Forbidden, SixplyError
+from foundation.errors import Forbidden, StoreUnavailable
+from foundation.machine.probes import Probes
 from foundation.types import Principal
 from serving.access.admission import PLACES, QUEUED_SHARE, Admission, Work
 from serving.access.identity import KeyStore, Permission, open_callers, permissions
@@ -28,36 +29,32 @@ PROBED_S = 5.0
 
 
 class StoreProbe:
-    """Checks that conversations and costs can be read, which every answer needs, and where there is an audit, that it can be written.
-    Anyone may call the readiness route, so results are reused for `PROBED_S` seconds. Thread-safe.
-    """
+    """Checks the stores that every answer needs. Anyone may ask, so results are reused for `PROBED_S` seconds. Thread-safe."""
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
-        self._system, self._now = system, now
-        self._lock = threading.Lock()
-        self._until = -math.inf
-        self._reasons: tuple[str, ...] = ()
+        self._system, self._now, self._probes = system, now, Probes()
+        self._until, self._failed = -math.inf, dict[str, str]()
 
-    def reasons(self) -> tuple[str, ...]:
-        """Return a word for each store that fails."""
-        with self._lock:
-            if self._now() >= self._until:
-                self._reasons = tuple(self._look())
-                self._until = self._now() + PROBED_S
-            return self._reasons
+    def read(self, fresh: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the results of the `fresh` reads by name, and the codes of those and of stores that fail or do not end soon."""
+        stores = self._stores() if self._now() >= self._until else {}
+        results, errors = self._probes.read({**stores, **fresh})
+        for name, error in errors.items():
+            log.error("%s: %s", name, error)  # every few seconds: no traceback
+        failed = {name: getattr(error, "code", StoreUnavailable.code) for name, error in errors.items()}
+        if stores:
+            self._failed = {name: code for name, code in failed.items() if name in stores}
+            self._until = self._now() + PROBED_S
+        return results, {**self._failed, **failed}
 
-    def _look(self) -> Iterator[str]:
-        audit: dict[str, Callable[[], Any]] = {"audit": self._system.audit.probe} if self._system.audit else {}
-        probes = audit | {
-            "conversations": self._read_conversations,
-            "costs": lambda: self._system.costs.of_trace("none"),
-        }
-        for name, look in probes.items():
-            try:
-                look()
-            except SixplyError as error:
-                log.error("%s: %s", name, error)  # noqa: TRY400 - every few seconds: no traceback
-                yield f"{name}: {error.code}"
+    def _stores(self) -> Mapping[str, Callable[[], Any]]:
+        system = self._system
+        stores: dict[str, Callable[[], Any]] = {"audit": system.audit.probe} if system.audit else {}
+        stores |= {"conversations": self._read_conversations, "costs": lambda: system.costs.of_trace("none")}
+        # a cache alone is no reason: answers are made anew, and say so
+        if system.quotas and (quotas := system.settings.serving.quotas) != type(quotas)():
+            stores["cache"] = lambda: asyncio.run(system.cache.get("none", "none"))
+        return stores
 
     def _read_conversations(self) -> None:
         checkpoints = self._system.parts.checkpoints

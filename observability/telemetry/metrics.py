@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
 from itertools import product
@@ -18,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
 from foundation import names
+from foundation.machine.probes import Probes
 from foundation.types import LAYERS
 from observability.telemetry import process
 from orchestration.events import Answer, Charge, Path, Status
@@ -123,6 +123,8 @@ class DomainMetrics:
             for name, (says, bounds) in TIMES.items()
         }
         self._levels: dict[str, dict[Labels, Callable[[], float]]] = {name: {} for name in LEVELS}
+        self._probes, self._lock = Probes(), threading.Lock()
+        self._unread, self._values = set[str](), dict[tuple[str, Labels], float]()
         for name, says in LEVELS.items():
             meter.create_observable_gauge(name, [partial(self._observe, name)], description=says)
         self._begun: dict[tuple[str, Labels], None] = {}
@@ -156,9 +158,15 @@ class DomainMetrics:
         self._levels[level][tuple(labels.items())] = read
 
     def _observe(self, level: str, _: CallbackOptions) -> Iterator[Observation]:
-        for labels, read in list(self._levels[level].items()):
-            with suppress(Exception):  # a closed or failed store must not take the other metrics with it
-                yield Observation(float(read()), dict(labels))
+        with self._lock:
+            # a new collection reads all levels at once, since each may wait for a server that is down
+            if level not in self._unread:
+                reads = {(name, labels): read for name in LEVELS for labels, read in list(self._levels[name].items())}
+                self._unread, self._values = {*LEVELS}, self._probes.read(reads)[0]
+            self._unread.discard(level)
+            values = self._values
+        # a closed, failed or slow store must not take the other metrics with it
+        yield from (Observation(float(value), dict(place[1])) for place, value in values.items() if place[0] == level)
 
     def count_answer(self, answer: Answer) -> None:
         """Count an answer and its time. An answer that waits for approval is counted at its end."""

@@ -93,12 +93,6 @@ def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
     return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
 
 
-def follow(ledger: DocumentLedger, vectors: VectorIndex) -> None:
-    """Take over what another process has stored, where only this one can: vectors in its memory. Raises ComponentError."""
-    if isinstance(vectors, ExactIndex):
-        catch_up(ledger, vectors)
-
-
 class SameParts:
     """Detects that another process has written to the ledger, or has reindexed it with other parts, while this one runs."""
 
@@ -118,7 +112,8 @@ class SameParts:
                 f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again "
                 f"with the new configuration."
             )
-        follow(self._ledger, self._vectors)
+        if isinstance(self._vectors, ExactIndex):  # in the memory of this process, which alone can fill it
+            catch_up(self._ledger, self._vectors)
         self._seen = now
 
 

@@ -173,6 +173,15 @@ class Ingestor:
         self._forget(gone)
         return bool(gone)
 
+    def follow(self) -> bool:
+        """Whether the index now has all that other processes wrote. Raises ComponentError; IndexRebuilding: with other parts."""
+        if self._same_parts:
+            self._same_parts.check()
+        if self._ledger.sequence() != self._vectors.sequence():
+            with self._committing:
+                self._follow()
+        return self._ledger.sequence() == self._vectors.sequence()
+
     def _take(
         self, items: Iterable[Item], prepare: Callable[[Iterator[list[Item]]], Outcomes], intake: Intake
     ) -> IngestReport:

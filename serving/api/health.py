@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from foundation.errors import SixplyError
-from retrieval.index.maintenance import follow
+from foundation.errors import IndexRebuilding
 from serving.access.identity import anyone
 from serving.runtime import Running, Runtime
 
@@ -46,14 +44,12 @@ def _reasons(runtime: Runtime) -> Iterator[str]:
     # a language model that is down is no reason: search and extractive answers work, and each answer says so
     if runtime.lifecycle.draining:
         yield "shutting_down"
-    yield from runtime.stores.reasons()
-    system, reached = runtime.system, set()
-    with suppress(SixplyError):  # whose error shows below
-        follow(system.ledger, system.vectors)
-    for name, store in (("ledger", system.ledger), ("vectors", system.vectors)):
-        try:
-            reached.add(store.sequence())
-        except SixplyError as error:
-            yield f"{name}: {error.code}"
-    if len(reached) > 1:  # committed documents are not yet in the vector index
+    system = runtime.system
+    ports = {"ledger": system.ledger.sequence, "vectors": system.vectors.sequence}
+    results, failed = runtime.stores.read({**ports, "index": system.ingestor.follow})
+    index = failed.pop("index", "")  # it fails with either of them, too
+    yield from (f"{name}: {code}" for name, code in failed.items())
+    if index == IndexRebuilding.code:  # by another process, with parts that this one has not
+        yield index
+    elif not (ports.keys() & failed or results.get("index")):  # committed documents are not yet in the vector index
         yield "index_behind"

@@ -214,4 +214,5 @@ def reindex(stack: Stack = STACK) -> None:
             fingerprint=fingerprint,
             progress=partial(progress, "reindex"),
         )
-    terminal.console().print(f"{done} documents were cut and embedded anew. Start whatever serves the old ones again.")
+    said = "A running server of the same parts takes them over; start any other again."
+    terminal.console().print(f"{done} documents were cut and embedded anew. {said}")

@@ -202,8 +202,8 @@ class MemoryIndex:
 
 
 class MemoryIngestor:
-    def __init__(self, ledger: MemoryLedger) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: MemoryLedger, vectors: Any) -> None:
+        self.ledger, self.vectors = ledger, vectors
         self.begun, self.let_go = threading.Event(), threading.Event()
 
     def ingest_one(self, item: Any, *, scope: Scope | None, demand: Callable[[], object]) -> Document:
@@ -222,6 +222,9 @@ class MemoryIngestor:
 
     def delete(self, uri: str, tenant: str, *, scope: Scope | None, document_id: str | None = None) -> bool:
         return self.ledger.stored.pop((uri, tenant), None) is not None
+
+    def follow(self) -> bool:
+        return self.vectors.sequence() == self.ledger.sequence()
 
     def retry(self, *tenants: str, scope: Scope | None) -> IngestReport:
         again = tuple(one for one in self.ledger.refused if one.tenant in tenants)
@@ -303,7 +306,7 @@ class FakeSystem:
             self.stops = switches.Stops(self.context.data_dir / "stops.json", self.context.clock)
         self.audit = open_audit(self.context.data_dir, self.context.clock)
         self.vectors = MemoryIndex(self.ledger)
-        self.ingestor = MemoryIngestor(self.ledger)
+        self.ingestor = MemoryIngestor(self.ledger, self.vectors)
         self.retriever = MemoryRetriever(self.ledger)
         folder = self.settings.foundation.data_dir
         self.erasures = Erasures.of(folder)

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
 
-from foundation.errors import StorageFull, StoreUnavailable
+from foundation.errors import IndexRebuilding, StorageFull, StoreUnavailable
 from retrieval.documents import Refusal
 from serving.app import create_app
 from serving.runtime import PROBED_S, StoreProbe
@@ -372,7 +373,7 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_b
 ) -> None:
     now = [0.0]
     probe = StoreProbe(given.system, lambda: now[0])
-    assert probe.reasons() == ()
+    assert probe.read({})[1] == {}
 
     def broken(*_: object) -> None:
         raise StorageFull("/secret/audit.sqlite")
@@ -381,15 +382,15 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_b
         monkeypatch.setattr(given.system.audit, "probe", broken)
     monkeypatch.setattr(given.system.parts.checkpoints, "get_tuple", broken)
     monkeypatch.setattr(given.system.costs, "of_trace", broken)
-    assert probe.reasons() == (), "anybody may ask, so it is not looked at each time"
+    assert probe.read({})[1] == {}, "anybody may ask, so it is not looked at each time"
     now[0] = PROBED_S
     stores = (*(("audit",) if given.system.audit else ()), "conversations", "costs")
-    assert probe.reasons() == tuple(f"{store}: storage_full" for store in stores)
+    assert probe.read({})[1] == dict.fromkeys(stores, "storage_full")
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(create_app(given.system)), base_url="http://127.0.0.1"
     ) as api:
         response = await api.get("/health/ready")
-    assert (response.status_code, response.json()["reasons"]) == (503, list(probe.reasons()))
+    assert (response.status_code, response.json()["reasons"]) == (503, [f"{store}: storage_full" for store in stores])
 
 
 async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_does(
@@ -423,6 +424,15 @@ async def test_an_index_that_is_behind_the_ledger_is_not_ready_until_it_has_caug
     assert response.json() == {"ready": False, "reasons": ["index_behind"]}
     given.system.vectors.behind = 0
     assert (await api.get("/health/ready")).json() == {"ready": True, "reasons": []}
+
+
+async def test_a_server_whose_documents_were_reindexed_with_other_parts_is_not_ready(
+    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = IndexRebuilding("The ledger was reindexed with embedder other.")
+    monkeypatch.setattr(given.system.ingestor, "follow", Mock(side_effect=refused))
+    response = await api.get("/health/ready")
+    assert (response.status_code, response.json()["reasons"]) == (503, ["index_rebuilding"])
 
 
 async def test_while_stopping_nothing_new_is_taken_but_health_answers(given: World) -> None:

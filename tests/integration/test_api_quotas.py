@@ -171,6 +171,17 @@ async def test_without_its_counters_the_api_is_503_and_approvals_are_still_decid
     assert decided.status_code == 200
 
 
+async def test_a_server_is_ready_without_a_cache_only_where_nothing_is_counted(tmp_path: Path) -> None:
+    for name, quotas, reasons in (
+        ("counting", {"tenants": {"north": {"concurrent": 2}}}, ["cache: store_unavailable"]),
+        ("not counting", {}, []),
+    ):
+        given = limited(tmp_path / name, **quotas)
+        given.system.cache.close()
+        async with client_of(given) as api:
+            assert (await api.get("/health/ready")).json() == {"ready": not reasons, "reasons": reasons}
+
+
 async def test_two_servers_on_one_redis_count_together(tmp_path: Path) -> None:
     given = [limited(tmp_path / name, caller={"requests": {"day": 7}}) for name in ("one", "two")]
     part = Part(use="redis", **services.options("redis", tmp_path))

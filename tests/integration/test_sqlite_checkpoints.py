@@ -16,8 +16,8 @@ from serving.runtime import StoreProbe
 async def test_readiness_knows_what_the_store_of_conversations_itself_raises(tmp_path: Path) -> None:
     checkpoints = sqlite.build(sqlite.Options(), Context(data_dir=tmp_path))
     checkpoints.get_tuple = Mock(side_effect=sqlite3.OperationalError("disk I/O error"))  # type: ignore[method-assign]
-    parts: Any = SimpleNamespace(audit=None, costs=Mock(), parts=SimpleNamespace(checkpoints=checkpoints))
+    parts: Any = SimpleNamespace(audit=None, quotas=None, costs=Mock(), parts=SimpleNamespace(checkpoints=checkpoints))
     try:
-        assert StoreProbe(parts).reasons() == ("conversations: store_unavailable",)
+        assert StoreProbe(parts).read({})[1] == {"conversations": "store_unavailable"}
     finally:
         checkpoints.close()

@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from foundation import names, tracing
 from foundation.errors import StoreUnavailable
+from foundation.machine import probes
 from observability.stores.costs import CostLedger
 from observability.telemetry import metrics, processor
 from observability.telemetry.instrument import CountedAgent
@@ -195,6 +196,10 @@ def points(made: Callable[[metrics.DomainMetrics], object]) -> dict[str, list[An
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
     made(metrics.DomainMetrics(meters.get_meter("test")))
+    return read_points(reader)
+
+
+def read_points(reader: InMemoryMetricReader) -> dict[str, list[Any]]:
     data = json.loads(reader.get_metrics_data().to_json())
     read = [one for part in data["resource_metrics"] for scope in part["scope_metrics"] for one in scope["metrics"]]
     return {one["name"]: one["data"]["data_points"] for one in read}
@@ -204,6 +209,32 @@ def test_levels_are_read_when_the_metrics_are_and_one_that_fails_is_left_out():
     read = points(lambda made: [made.watch(names.CHUNKS, lambda: 3.0), made.watch(names.DOCUMENTS, lambda: 1 / 0)])
     assert [point["value"] for point in read[names.CHUNKS]] == [3.0]
     assert read.keys().isdisjoint({names.DOCUMENTS, names.APPROVALS_WAITING})
+
+
+def test_levels_whose_store_does_not_answer_are_left_out_and_delay_no_other(monkeypatch: pytest.MonkeyPatch):
+    let_go, begun = threading.Event(), []
+
+    def hang() -> float:
+        begun.append(1)
+        let_go.wait()
+        return 1.0
+
+    monkeypatch.setattr(probes, "PATIENCE_S", 0.05)
+    reader = InMemoryMetricReader()
+    observed = metrics.DomainMetrics(MeterProvider([reader], shutdown_on_exit=False).get_meter("test"))
+    for level in (names.DOCUMENTS, names.CHUNKS, names.APPROVALS_WAITING):
+        observed.watch(level, hang)
+    observed.watch(names.LOOP_TASKS, lambda: 3.0)
+    try:
+        seen: dict[str, Any] = {}
+        while names.LOOP_TASKS not in seen:  # a busy machine may be late with that, too
+            seen = read_points(reader)
+        assert seen.keys().isdisjoint({names.DOCUMENTS, names.CHUNKS, names.APPROVALS_WAITING})
+        assert len(begun) == 3
+    finally:
+        let_go.set()
+    while names.DOCUMENTS not in read_points(reader):
+        pass
 
 
 def test_a_level_that_nobody_knows_is_an_error():

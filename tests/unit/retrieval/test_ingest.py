@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from foundation.components import Context, load
-from foundation.errors import DocumentRefused, Stopped, StorageFull, StoreUnavailable, UpstreamDown
+from foundation.errors import DocumentRefused, IndexRebuilding, Stopped, StorageFull, StoreUnavailable, UpstreamDown
 from foundation.settings import Part
 from foundation.types import EVERY_TENANT, Scope
 from models.contract import Embeddings
 from retrieval.contract import DocumentLedger, VectorIndex
 from retrieval.documents import Block, Entry, Parsed, Source, VectorItem, Vectors
+from retrieval.index.maintenance import SameParts, fingerprint_of, open_index, reindex
 from retrieval.ingest.pipeline import SENT_ITEMS as BATCH
 from retrieval.ingest.pipeline import UNDER_WAY, Ingestor
 from retrieval.ingest.preparation import Item, Refused
@@ -423,3 +424,29 @@ def test_writers_side_by_side_lose_nothing(desk: Desk) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(act, range(8)))
     assert len(desk.texts()) == desk.vectors.count() == 40
+
+
+def test_an_ingestor_follows_a_reindex_of_the_same_parts_and_reports_one_of_others(desk: Desk) -> None:
+    chunker, words = (load("retrieval.chunker", Part(use=use), desk.context) for use in ("structure", "fixed"))
+    before, other = (fingerprint_of("hashing", desk.embedder, parts) for parts in (chunker, words))
+    index = load("retrieval.vectors", Part.model_validate({"use": "chroma", "exact_up_to": 0}), desk.context)
+    ingestor = desk.ingestor(vectors=index, same_parts=SameParts(desk.ledger, before, index))
+    open_index(desk.ledger, index, before)
+    ingestor.ingest([item("a.md"), item("b.md")])
+    reindex(desk.ledger, embedder=desk.embedder, chunker=chunker, fingerprint=before)
+    assert index.stamp() != desk.ledger.stamp(index.sequence())
+    assert ingestor.follow()
+    assert (index.count(), index.stamp()) == (2, desk.ledger.stamp(index.sequence()))
+    reindex(desk.ledger, embedder=desk.embedder, chunker=words, fingerprint=other)
+    with pytest.raises(IndexRebuilding, match="Start it again with the new configuration"):
+        ingestor.follow()
+    index.close()
+
+
+def test_an_index_that_cannot_follow_is_said_to_be_behind(desk: Desk) -> None:
+    index = FailingIndex(desk.vectors)
+    ingestor = desk.ingestor(vectors=index)
+    ingestor.ingest([item("a.md")])
+    assert not ingestor.follow()
+    index.broken = False
+    assert ingestor.follow()
