@@ -12,10 +12,11 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import ExitStack, aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.clock import Clock, SteadyTime
-from foundation.errors import Conflict, InvalidRequest, RequestError, SixplyError
+from foundation.errors import Conflict, InvalidRequest, PersonErased, RequestError, SixplyError, StoreUnavailable
 from foundation.machine.worker import this_worker, worker_lives
 from foundation.stores.erasures import mark_of
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
@@ -47,6 +48,8 @@ PATTERN = r"^[\x21-\x7e]{1,255}$"
 KEPT = timedelta(hours=24)
 # with 5xx, what means "not now": the key is released and the reply is not kept
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
+# Seconds between attempts to store a reply
+AGAIN_S = 1.0
 # Requests of this process that are at work. A row may still say so of one that has failed, where it could not be released
 AT_WORK: set[tuple[Path, str, str]] = set()
 
@@ -146,7 +149,7 @@ class IdempotencyStore:
         self._claim = getattr(records, "claim", lambda _: nullcontext(enter_result=True))
         self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
-        self._path = path
+        self._path, self._late = path, list[asyncio.Task[None]]()
 
     async def begin(self, caller: str, key: str, request: str) -> Attempt | FirstReply:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
@@ -191,13 +194,23 @@ class IdempotencyStore:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
 
     async def keep(self, attempt: Attempt, reply: FirstReply) -> None:
+        """Store the reply. Raises StoreUnavailable: not yet; the key stays taken until it is stored, since the work is done."""
         change = "worker = NULL, status = ?, media = ?, body = ?"
-        try:
-            with attempt.claim:
-                await self._update(attempt, change, reply.status, reply.media, reply.body)
-        except (SixplyError, asyncio.CancelledError):
-            AT_WORK.add((self._path, attempt.caller, attempt.key))  # it is done, and must not be done again
-            raise
+        store = partial(self._update, attempt, change, reply.status, reply.media, reply.body)
+        with attempt.claim as claim:
+            try:
+                await store()
+            except (StoreUnavailable, asyncio.CancelledError):
+                later = asyncio.create_task(self._insist(claim.pop_all(), store))
+                self._late = [later, *(task for task in self._late if not task.done())]
+                raise
+
+    async def _insist(self, claim: ExitStack, store: Callable[[], Awaitable[None]]) -> None:
+        with claim, suppress(PersonErased):
+            while True:
+                await asyncio.sleep(AGAIN_S)
+                with suppress(StoreUnavailable):
+                    return await store()
 
     async def release(self, attempt: Attempt) -> None:
         with attempt.claim:
@@ -283,8 +296,8 @@ class _Recorder:
                 await store.release(attempt)
             else:
                 await store.keep(attempt, FirstReply(status, media, b"".join(self._parts)))
-        except SixplyError:  # the work is done: answer the caller, though a retry will get 409
-            log.exception("the reply under an %s could not be kept", HEADER)
+        except SixplyError:  # the work is done: answer the caller, though a retry gets 409 until the reply is kept
+            log.exception("the reply under an %s could not be kept yet", HEADER)
 
 
 def declare(document: dict[str, Any]) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.errors import StorageFull, StoreUnavailable
 from foundation.machine import worker
+from foundation.types import Principal
 from serving import runtime
 from serving.access.identity import KeyStore
 from serving.app import create_app
+from serving.http import idempotency
 from serving.http.idempotency import Attempt, FirstReply, IdempotencyStore, InFlight
 from tests.doubles.orchestration import ManualClock
 from tests.doubles.serving import TEXT, World, world
@@ -223,6 +226,52 @@ async def test_a_key_of_a_process_that_died_is_free_and_one_of_a_living_process_
         assert isinstance(await store.begin("ada", "k-2", "r"), Attempt)
         with pytest.raises(InFlight):
             await store.begin("ada", "k-3", "r")
+
+
+async def test_a_reply_that_could_not_be_stored_is_stored_when_that_can_be_done_and_nothing_is_done_twice(
+    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "AGAIN_S", 0.01)
+    update, full = IdempotencyStore._update, True
+
+    async def fail(store: IdempotencyStore, attempt: Attempt, change: str, *values: Any) -> None:
+        if full and "status" in change:
+            raise StorageFull("No room is left on the disk.")
+        await update(store, attempt, change, *values)
+
+    monkeypatch.setattr(IdempotencyStore, "_update", fail)
+    first, second = [await ask(api, given.reader) for _ in range(2)]
+    assert (first.status_code, second.status_code, second.json()["code"]) == (200, 409, "in_flight")
+    full = False
+    async with asyncio.timeout(PATIENCE_S):
+        while (third := await ask(api, given.reader)).status_code == 409:
+            pass
+    assert (third.content, third.headers["idempotent-replayed"]) == (first.content, "true")
+    assert len(asked(given)) == 1
+
+
+async def test_a_reply_to_a_person_who_was_erased_meanwhile_is_not_stored_later(
+    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "AGAIN_S", 0.01)
+    keep, tried = IdempotencyStore._update, []
+
+    async def fail(store: IdempotencyStore, attempt: Attempt, change: str, *values: Any) -> None:
+        tried.extend(["status"] * ("status" in change))
+        if tried == ["status"]:
+            raise StoreUnavailable("It is locked.")
+        if len(tried) == 2 and "status" in change:
+            with given.system.erasures.erasing(Principal("reader@north", "north")):
+                pass
+        await keep(store, attempt, change, *values)
+
+    monkeypatch.setattr(IdempotencyStore, "_update", fail)
+    assert (await ask(api, given.reader)).status_code == 200
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*given.system.idempotency._late)
+    second = await ask(api, given.reader)
+    assert (second.status_code, len(asked(given))) == (200, 2)
+    assert "idempotent-replayed" not in second.headers
 
 
 async def test_replies_are_kept_for_a_day(data_dir: Path) -> None:
