@@ -193,14 +193,21 @@ class SharedJson(JsonFile[T]):
     def _copy(self) -> None:
         query = "SELECT body FROM files WHERE name = ?"
         row = self._records.notes.read_now(lambda connection: connection.execute(query, (self.path.name,)).fetchone())
+        self._body = row and row["body"]
         if row and (not self.path.exists() or self.path.read_bytes().rstrip() != row["body"].encode()):
             super().write(json.loads(row["body"]), size=self.path.stat().st_size if self.path.exists() else 0)
 
     def write(self, content: Any, *, size: int = 0) -> None:
         """Write the row and then the copy, inside of `exclusive`. Raises StoreUnavailable: nothing was written."""
-        insert = "INSERT INTO files VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body"
-        row = (self.path.name, json.dumps(content, indent=1))
-        self._records.notes.run_now(lambda connection: connection.execute(insert, row))
+        # a restart of the server ends claims, so another replica may have written since the row was read
+        update = (
+            "INSERT INTO files VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body WHERE files.body = ?"
+        )
+        row = (self.path.name, json.dumps(content, indent=1), self._body)
+        if not self._records.notes.run_now(lambda connection: connection.execute(update, row).rowcount):
+            why = f"When the database was restarted, another replica changed {self.path.name}"
+            raise StoreUnavailable(f"{why}. Nothing was written; do it again.")
+        self._body = row[1]
         super().write(content, size=size)
 
 

@@ -5,6 +5,7 @@ The sums are in one SQLite file, which all processes on the data folder share an
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from datetime import timedelta
 from decimal import Decimal
@@ -63,13 +64,14 @@ class SqliteSpending:
         day, picodollars = now.date().isoformat(), self._picodollars(usd)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
 
-        def hold(connection: sqlite3.Connection) -> int | None:
+        def hold(connection: sqlite3.Connection) -> int:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
             for limits, whose, name in checks:
                 _demand(limits, name, used=_sum_used(connection, day, whose), more=(tokens, picodollars))
-            insert = "INSERT INTO reserved (day, tenant, tokens, picodollars, until) VALUES (?, ?, ?, ?, ?)"
-            row = (day, tenant, tokens, picodollars, until.isoformat())
-            return int(connection.execute(f"{insert} RETURNING id", row).fetchone()[0])
+            # SQLite would give the number of a dropped reservation to the next one
+            row = (secrets.randbits(63), day, tenant, tokens, picodollars, until.isoformat())
+            connection.execute("INSERT INTO reserved VALUES (?, ?, ?, ?, ?, ?)", row)
+            return row[0]
 
         return await self._file.run(hold)
 

@@ -18,7 +18,7 @@ from foundation.clock import SystemClock
 from foundation.errors import Conflict, Forbidden, Gone, NotFound, PersonErased, Stopped, StoreUnavailable
 from foundation.kill_switches import Stops
 from foundation.settings import FoundationSettings, RecordsSettings
-from foundation.stores.erasures import Erasures
+from foundation.stores.erasures import Erasures, mark_of
 from foundation.stores.shared_records import SharedRecords, SharedTables
 from foundation.types import Principal
 from orchestration.actions import Approval, Decision
@@ -42,6 +42,7 @@ EVERYBODY = Principal(subject="", tenant="")
 SEND = AnswerRequest(question="Please send parcel P-123 now")
 Replica = Callable[[str], World]
 PATIENCE_S = 120
+END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
 AT_ONCE = 8
 """Rounds in which both decide at once."""
 
@@ -268,8 +269,7 @@ def test_a_claim_is_of_one_replica_and_ends_with_its_connection(shared: dict[str
     held = here.claim("a")
     assert held.__enter__()
     with there.notes.transaction() as connection:  # as a killed process or a restart of the server would
-        ends = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
-        connection.execute(ends)
+        connection.execute(END_OTHERS)
 
     def is_free() -> bool:
         with there.claim("a") as free:
@@ -340,6 +340,25 @@ def test_an_erasure_that_was_cut_off_keeps_every_replica_from_beginning(shared: 
         here = Erasures(here.path, files)
     with here.acting_for(NORTH):
         assert here.total() == there.total() == 2
+
+
+def test_an_erasure_whose_claim_a_restart_of_the_server_ends_overwrites_no_note_of_another_replica(
+    shared: dict[str, Any], tmp_path: Path
+) -> None:
+    with closing(records_in(shared)) as here_files, closing(records_in(shared)) as there_files:
+        here = Erasures(tmp_path / "here" / "erased.json", here_files)
+        there = Erasures(tmp_path / "there" / "erased.json", there_files)
+        with pytest.raises(StoreUnavailable, match="do it again"), here.erasing(NORTH):  # noqa: PT012 - all of it is the case
+            with there_files.notes.transaction() as connection:
+                connection.execute(END_OTHERS)
+            with there.erasing(SOUTH_LEAD):
+                pass
+        with there.erasing(NORTH) as before:
+            assert before.running, "what was not written to the end is to be repeated"
+        with here.erasing(DESK_LEAD):
+            pass
+        assert here.total() == 4
+        assert [here.note(mark_of(person)).running for person in (NORTH, SOUTH_LEAD, DESK_LEAD)] == [False] * 3
 
 
 def _approval_like(waiting: Answer) -> Approval:

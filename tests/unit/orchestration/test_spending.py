@@ -103,6 +103,17 @@ async def test_it_survives_a_restart_and_forgets_what_a_killed_process_had_reser
     await second.reserve(NORTH, tokens=1, usd=CENT)
 
 
+async def test_who_settles_after_its_reservation_was_dropped_settles_nobody_elses(
+    open_: Open, clock: ManualClock
+) -> None:
+    spending = open_(tenant_day={"usd": 0.05})
+    late = await spending.reserve(NORTH, tokens=1, usd=CENT)
+    clock.forward(minutes=10)
+    await spending.reserve(SOUTH, tokens=7, usd=4 * CENT)
+    await spending.settle(late, tokens=0, usd=Decimal(0))
+    assert await spending.today("south") == (7, 4 * CENT)
+
+
 async def test_two_processes_share_the_limit(open_: Open) -> None:
     both = [open_(tenant_day={"usd": 0.05}) for _ in range(2)]
     calls = (both[number % 2].reserve(NORTH, tokens=1, usd=CENT) for number in range(20))
