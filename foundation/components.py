@@ -110,17 +110,14 @@ def is_there(module: str) -> bool:
     return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
 
 
-def load_removable(module: str) -> ModuleType:
-    """Import a removable module, one that `optional.toml` lists. Raises MissingDependency: the module was deleted."""
-    try:
+def load_removable(module: str, *, asking: str = "stack.toml") -> ModuleType:
+    """Import a module that `optional.toml` lists. Raises MissingDependency: it was deleted; the text names what is `asking`."""
+    if is_there(module):
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise MissingDependency(
-            f"stack.toml asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
-            "(optional.toml). Take the setting out, or bring the file back from git."
-        ) from error
+    raise MissingDependency(
+        f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
+        "(optional.toml). Take the setting out, or bring the file back from git."
+    )
 
 
 def load_if_there(module: str) -> Any:

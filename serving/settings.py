@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PrivateAttr, model_validator
 
 from foundation import names
-from foundation.components import Context, load_if_there, load_removable
+from foundation.components import Context, is_there, load_if_there, load_removable
 from foundation.output.credentials import mask_values
 from foundation.settings import BESIDE_STACK, FoundationSettings, Part, Section, flatten, make_data_dir, read_settings
 from foundation.stores.sqlite_file import SqliteFile
@@ -69,11 +69,8 @@ class Settings(Section):
 
     # removed settings: the file with the constant, or what replaces them; their section; their keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
-        (
-            "models/resilience/attempts.py",
-            "models.resilience",
-            "retry_share wait_max_s breaker_failures breaker_open_s",
-        ),
+        ("models/resilience/attempts.py", "models.resilience", "retry_share wait_max_s"),
+        ("models/resilience/attempts.py", "models.resilience", "breaker_failures breaker_open_s"),
         ("10,000 for each of max_pages", "retrieval.parsing", "max_characters"),
         ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
         ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),
@@ -95,6 +92,26 @@ class Settings(Section):
         ("serving/access/identity.py", "serving", "keys_file"),
         ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
     )
+
+    # a removable module -> the settings and sections that it alone reads
+    read_by: ClassVar[Mapping[str, str]] = {
+        "observability.evaluation.compare": "observability.compare",
+        "observability.evaluation.judge": "observability.judge",
+        "observability.evaluation.online": "observability.scored_share",
+        "orchestration.flow.cascade": "orchestration.cascade",
+        "orchestration.flow.document_steps": "orchestration.answers.compose",
+        "orchestration.flow.planned_agent": "orchestration.planner",
+        "retrieval.grounding.claims": "retrieval.grounding.judged_below retrieval.grounding.min_claim_support",
+        "retrieval.grounding.evidence": "models.entailment retrieval.grounding",
+        "retrieval.ingest.fetching": "retrieval.fetching",
+        "retrieval.ingest.ray_workers": "foundation.cluster",
+        "retrieval.ingest.sandbox": "retrieval.parsing.timeout_s",
+        "serving.cli.govern.erasure": "foundation.retention",
+        "serving.http.quotas": "serving.quotas",
+        "serving.jobs.store": "serving.jobs",
+        "serving.judge.worth": "observability.outcomes_file",
+        "serving.page.brand": "serving.brand.logo serving.brand.primary",
+    }
 
     _folder: Path = PrivateAttr(default=Path())
     foundation: FoundationSettings = FoundationSettings()
@@ -134,7 +151,12 @@ def context_of(settings: Settings) -> Context:
 def load(
     path: Path = Path("stack.toml"), *, profile: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """Read, merge and validate the configuration. Raises as `read_settings`."""
+    """Read, merge and validate the configuration. Raises as `read_settings`; MissingDependency: nobody would read a setting."""
     settings, origins = read_settings(Settings, path, profile=profile, overrides=overrides)
+    for module, places in Settings.read_by.items():
+        sections = tuple(f"{place}." for place in places.split())
+        for key, origin in origins.items():
+            if f"{key}.".startswith(sections) and not is_there(module):
+                load_removable(module, asking=f'"{key}" ({origin})')
     settings._folder = path.parent  # noqa: SLF001
     return Loaded(settings, origins)

@@ -101,7 +101,7 @@ def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSe
     sections = left_out & read_optional(tree).keys()
     _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
     _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
-    _edit(folder / "stack.toml", lambda text: _name_own(text, choices))
+    _edit(folder / "stack.toml", lambda text: _name_own(text, choices, page="page" not in left_out))
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_extras(text, folder))
@@ -203,11 +203,12 @@ def _without_untested(text: str, folder: Path) -> str:
     return "[[risks]]\n".join([head, *kept])
 
 
-def _name_own(text: str, choices: Choices) -> str:
+def _name_own(text: str, choices: Choices, *, page: bool) -> str:
     package = choices.package
+    looks = '               # also: logo = "logo.svg", primary = "#2457c5"' if page else ""
     # the commented example would be a second section of one name for whoever uncomments it
     text = re.sub(r"# \[serving\.brand\].*\n(?:#.*\n)*\n", "", text) + (
-        f'\n[serving.brand]               # also: logo = "logo.svg", primary = "#2457c5"\nname = "{choices.title}"\n'
+        f'\n[serving.brand]{looks}\nname = "{choices.title}"\n'
     )
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
     own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'

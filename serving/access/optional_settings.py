@@ -68,7 +68,7 @@ class QuotaSettings(Section):
 
 
 CLAIMS: Mapping[str, str] = {"subject": "sub", "tenant": "tenant", "roles": "roles", "groups": "groups"}
-Claims = Mapping[Annotated[str, one_of(CLAIMS)], str]
+Claims = Mapping[Annotated[str, one_of(CLAIMS)], Annotated[str, Field(min_length=1)]]
 
 
 class JwtSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import socket
 import sqlite3
@@ -17,10 +18,11 @@ from pathlib import Path
 import psutil
 
 from foundation import components
-from foundation.errors import SixplyError
+from foundation.clock import SystemClock
+from foundation.errors import SixplyError, did_you_mean
 from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
-from orchestration.settings import PolicySettings
+from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
@@ -208,16 +210,28 @@ def check_chat(settings: Settings) -> Check:
 
 def check_start(loaded: Loaded) -> Check:
     """Open every part, as a server does: a database may be down, an index be of another embedder, a prompt be broken."""
+    from serving.access.identity import open_callers
     from serving.cli.opening import find_server
     from serving.wiring import open_system
 
-    if port := find_server(loaded.settings):  # the index is open there, and nowhere else
+    settings = loaded.settings
+    if (callers := open_callers(settings, SystemClock())).takes_tokens:
+        callers.demand_any()
+    if port := find_server(settings):  # the index is open there, and nowhere else
         return Check("start", ok=True, found=f"the server on port {port} has every part open")
-    if loaded.settings.serving.workers > 1:
-        components.load_removable("serving.processes.supervisor").demand_shared(loaded.settings)
-    with open_system(loaded):
-        pass
-    return Check("start", ok=True, found="every part opens")
+    if settings.serving.workers > 1:
+        components.load_removable("serving.processes.supervisor").demand_shared(settings)
+    with open_system(loaded) as system:
+        advice = _name_unknown(settings.orchestration.policy, [tool.name for tool in system.tools])
+    return Check("start", ok=True, found="every part opens", advice=advice)
+
+
+def _name_unknown(policy: PolicySettings, names: list[str]) -> str:
+    lists = (policy.unasked, *policy.roles.values(), *(rules.tools for rules in policy.tenants.values()))
+    listed = {name for tools in lists for name in tools} - {EVERYBODY}
+    unknown = sorted(name for name in listed if not fnmatch.filter(names, name))
+    known = did_you_mean(unknown[0], names) if unknown else ""
+    return f"Works, but the policy names tools that no part has: {', '.join(unknown)}. {known}" if unknown else ""
 
 
 def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:

@@ -33,6 +33,7 @@ from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
 from serving.cli.project.update import git
+from serving.settings import Settings
 from tests.forks import fork, preload
 from tests.tree import copy_of_tree
 
@@ -126,6 +127,44 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
         for control in risk.controls
         if not (smallest / control.test.partition("::")[0]).exists()
     ] == []
+
+
+def test_it_refuses_each_setting_that_only_a_part_which_it_lacks_would_read(smallest: Path) -> None:
+    assert Settings.read_by.keys() <= modules_of(ROOT, CODE).keys()
+    places = [
+        place
+        for module, named in Settings.read_by.items()
+        if not (smallest / f"{module.replace('.', '/')}.py").exists()
+        for place in named.split()
+    ]
+    program = """if True:
+        import sys
+        from foundation.errors import MissingDependency, UnknownSetting
+        from serving.settings import Settings, load
+        default = Settings().model_dump()
+        for place in sys.argv[1:]:
+            value = default
+            for key in place.split("."):
+                value = value.get(key, {})
+            for key in reversed(place.split(".")):
+                value = {key: value}
+            try:
+                load(overrides=value)
+            except (MissingDependency, UnknownSetting) as error:
+                assert place in str(error), error
+                print(place)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(smallest)}
+    said = subprocess.run(
+        [sys.executable, "-c", program, *places],
+        cwd=smallest,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.split() == places
+    assert {"retrieval.fetching", "retrieval.grounding", "orchestration.planner", "models.entailment"} <= {*places}
 
 
 def test_no_package_is_gone_that_something_imports_and_none_stays_for_what_is_gone(

@@ -232,6 +232,23 @@ def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, lay
     assert check.ok == (not layers)
 
 
+def test_tools_that_the_policy_names_and_no_part_has_are_a_warning(data_dir):
+    rules = {"roles": {"reader": ("recall_fact", "recall*"), "agent": ("*",)}, "unasked": ("forgett",)}
+    settings = loaded(
+        data_dir,
+        models={"chat": Part(use="scripted"), "embedder": Part(use="hashing")},
+        retrieval={"vectors": Part(use="memory")},
+        orchestration={
+            "tools": (Part(use="memory"),),
+            "policy": rules | {"tenants": {"north": {"tools": ("remember",)}}},
+        },
+    )
+    check = doctor.check_start(settings)
+    assert check.ok
+    assert "names tools that no part has: forgett, recall_fact. Found:" in check.advice
+    assert check.advice.endswith('Did you mean "forget"?')
+
+
 def test_beside_a_running_server_nothing_is_opened_a_second_time(data_dir, monkeypatch):
     monkeypatch.setattr("serving.cli.opening.find_server", lambda _: 8600)
     monkeypatch.setattr("serving.wiring.open_system", None)

@@ -18,7 +18,8 @@ from orchestration.settings import OrchestrationSettings, PolicySettings
 from serving.access import jwt_tokens
 from serving.access.identity import KeyStore, open_callers
 from serving.access.optional_settings import JwtSettings
-from serving.settings import ServingSettings, Settings, load
+from serving.cli.doctor import check_start
+from serving.settings import Loaded, ServingSettings, Settings, load
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 from tests.doubles.orchestration import SetClock
 
@@ -282,3 +283,10 @@ def test_a_clock_that_is_ahead_for_a_moment_ends_a_token_for_that_moment_only(is
         callers.recheck(caller)
     clock.off = timedelta()
     assert callers.recheck(caller) == caller
+
+
+def test_doctor_finds_that_the_file_of_keys_is_missing(tmp_path: Path) -> None:
+    section = {"jwks_file": "none.json", "issuer": "i", "audience": "a"}
+    settings = Settings(foundation={"data_dir": tmp_path}, serving={"jwt": section})
+    with pytest.raises(ConfigurationError, match=r"no file .*none\.json \(\[serving\.jwt\] jwks_file\)\. Save"):
+        check_start(Loaded(settings, {}))
