@@ -146,12 +146,7 @@ class CostLedger:
         return self._charges("? = ''", "")
 
     def totals(
-        self,
-        by: By = "tenant",
-        *,
-        since: datetime | None = None,
-        tenant: str | None = None,
-        subject: str | None = None,
+        self, by: By = "tenant", *, since: datetime | None = None, tenant: str | None = None, subject: str | None = None
     ) -> list[Total]:
         """Return sums by `by`, the most expensive first, of charges since `since`, of one tenant or of one person."""
         return self.sum_up(

@@ -37,10 +37,7 @@ def exportable(span: ReadableSpan, *, content: bool) -> ReadableSpan:
         links=[Link(link.context, _redact_attributes(link.attributes, content=content)) for link in span.links],
         kind=span.kind,
         # instrumentors put exception texts here, and the error text of a provider quotes the prompt
-        status=Status(
-            span.status.status_code,
-            redact(encodable(span.status.description or "")) if content else None,
-        ),
+        status=Status(span.status.status_code, redact(encodable(span.status.description or "")) if content else None),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,

@@ -263,10 +263,7 @@ class PostgresLedger(TablesLedger):
 
     @contextmanager
     def _writing(self, *, patient: bool = False) -> Iterator[PostgresTables]:
-        with (
-            self._database.transaction() as connection,
-            without_time_limit(connection) if patient else nullcontext(),
-        ):
+        with self._database.transaction() as connection, without_time_limit(connection) if patient else nullcontext():
             connection.execute("LOCK TABLE commits IN EXCLUSIVE MODE")  # lets readers pass
             yield PostgresTables(connection)
 

@@ -167,11 +167,7 @@ def request_of(
 
 
 def request_from(
-    model: str,
-    messages: Sequence[AnyMessage],
-    thread_id: str | None,
-    client: ClientOptions,
-    agent: Any,
+    model: str, messages: Sequence[AnyMessage], thread_id: str | None, client: ClientOptions, agent: Any
 ) -> AnswerRequest:
     """Return the request that the messages end in: a question, or results of client tools. The messages before it are
     included unless `thread_id` names a conversation. Raises UnknownModel. InvalidRequest: there is no question, or calls and

@@ -28,11 +28,7 @@ log = logging.getLogger("sixply.request")
 REQUEST_ID = "X-Request-Id"
 UNWATCHED = ("/health/", "/metrics", *PAGE_PATHS)
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
 
 
 class Envelope:

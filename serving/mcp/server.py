@@ -44,11 +44,7 @@ Place = Callable[[Work], AbstractAsyncContextManager[None]]
 
 
 def mcp_server(
-    system: System,
-    caller_of: CallerOf,
-    lifecycle: Lifecycle,
-    *,
-    place: Place = lambda _: nullcontext(),
+    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = lambda _: nullcontext()
 ) -> MCPServer[Any]:
     """Return the server. `caller_of` reads a call's caller from its context; `place` holds a place for the call."""
     server: MCPServer[Any] = MCPServer(

@@ -197,8 +197,6 @@ _REPORTS = Store(
 async def _forget_answers(settings: Settings, tenant: str) -> int:
     from serving.contract import Cache
 
-    if not components.is_there(ANSWER_CACHE):
-        return 0
     # a server that keeps them in its own memory deletes them itself, when it sees the erasure
     with open_parts(settings) as parts:
         cache = parts.part("serving.cache", settings.serving.cache, Cache)

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from serving.wiring import System
 
 
-def model_frontier(
-    *,
-    golden: Golden = None,
-    limit: Limit = None,
-    json: Json = None,
-    stack: Stack = STACK,
-) -> None:
+def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = None, stack: Stack = STACK) -> None:
     """Quality against money and time. Each chat model is one point; one keeps the outcome contract for the least."""
     from observability.evaluation.datasets import evenly
     from observability.evaluation.golden_set import load_golden

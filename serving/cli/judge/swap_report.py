@@ -30,10 +30,7 @@ SHOWN = 8
 
 
 def swap_report(
-    a: Annotated[
-        Path,
-        typer.Argument(metavar="A", help="A stack.", exists=True, dir_okay=False),
-    ],
+    a: Annotated[Path, typer.Argument(metavar="A", help="A stack.", exists=True, dir_okay=False)],
     b: Annotated[
         Path, typer.Argument(metavar="B", help="Another stack, or only what changes in A.", exists=True, dir_okay=False)
     ],
