@@ -119,7 +119,7 @@ def keeps_a_document_exactly(ledger: DocumentLedger) -> None:
 
 
 def keeps_which_parsers_read_a_document(ledger: DocumentLedger) -> None:
-    given = entry("a.eml", "One.")
+    given = entry("a.txt", "One.")
     given = replace(given, parsed=replace(given.parsed, parsers=("eml 3", "pdf 2, our own")))
     [stored] = ledger.put([given, entry("b.md", "Two.")])[:1]
     assert stored.parsers == given.parsed.parsers
@@ -132,7 +132,7 @@ def keeps_which_parsers_read_a_document(ledger: DocumentLedger) -> None:
     beside.put(list(ledger.entries()))
     assert ledger.adopt(beside, at=ledger.sequence())
     assert [document.parsers for document in ledger.documents(ACME)] == [stored.parsers, ()]
-    assert [document.parsers for document in ledger.put([entry("a.eml", "One.")])] == [()]
+    assert [document.parsers for document in ledger.put([entry("a.txt", "One.")])] == [()]
 
 
 def keeps_the_day_that_an_entry_brings(ledger: DocumentLedger) -> None:
@@ -494,14 +494,14 @@ def filters_by_what_every_document_has(ledger: DocumentLedger) -> None:
     ledger.put(
         [
             entry("a.md", "Refund.", series="refunds", published=date(2025, 1, 1), media_type="text/markdown"),
-            entry("b.pdf", "Refund.", title="B", effective_from=date(2026, 1, 1), attributes={"uri ": "a.md"}),
+            entry("b.txt", "Refund.", title="B", effective_from=date(2026, 1, 1), attributes={"uri ": "a.md"}),
         ]
     )
     assert _filtered(ledger, OneOf("uri", ("a.md", "c.md"))) == {"a.md"}
-    assert _filtered(ledger, equals("title", "B")) == {"b.pdf"}
+    assert _filtered(ledger, equals("title", "B")) == {"b.txt"}
     assert _filtered(ledger, equals("series", "refunds")) == {"a.md"}
     assert _filtered(ledger, Between("published", high=date(2025, 1, 1))) == {"a.md"}
-    assert _filtered(ledger, Between("effective_from", low=date(2025, 12, 31))) == {"b.pdf"}
+    assert _filtered(ledger, Between("effective_from", low=date(2025, 12, 31))) == {"b.txt"}
     assert _filtered(ledger, equals("media_type", "text/markdown")) == {"a.md"}
 
 
@@ -568,9 +568,9 @@ def shows_all_documents_of_the_version_in_force(ledger: DocumentLedger) -> None:
     """A version may come as a text and a table, of the same day."""
     new = {"series": "prices", "effective_from": date(2026, 1, 1)}
     ledger.put(
-        [entry("old.md", "Price.", series="prices"), entry("a.md", "Price.", **new), entry("b.csv", "Price.", **new)]
+        [entry("old.md", "Price.", series="prices"), entry("a.md", "Price.", **new), entry("b.txt", "Price.", **new)]
     )
-    assert uris(ledger, "price", as_of=TODAY) == ["a.md", "b.csv"]
+    assert uris(ledger, "price", as_of=TODAY) == ["a.md", "b.txt"]
     assert uris(ledger, "price", as_of=date(2025, 1, 1)) == ["old.md"]
 
 
