@@ -42,11 +42,12 @@ A message says what happened, what was found and what to do.
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import math
 import re
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from foundation.output.credentials import mask_text
 
@@ -85,6 +86,9 @@ class SixplyError(Exception):
         # it may quote an address, a setting or what a vendor said
         super().__init__(mask_text(message[:LONGEST_MESSAGE]))
         self.retry_after_s = sensible_wait_s(retry_after_s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]  # as for other objects
 
     @property
     def public(self) -> str:

@@ -29,7 +29,7 @@ from retrieval.build import Retrieval
 from retrieval.documents import Entry, Source
 from retrieval.index.maintenance import catch_up
 from retrieval.ingest.pipeline import SENT_ITEMS, IngestReport
-from retrieval.ingest.preparation import Item, Prepared, Refused
+from retrieval.ingest.preparation import Item, Outcome, PreparedDocument
 from retrieval.ingest.ray_workers import demand_ray
 from serving.cli import terminal
 from serving.settings import Loaded
@@ -334,7 +334,7 @@ def measure(loaded: Loaded, count: int) -> Measured:
         with open_library(apart) as library:
             preparation = library.ingestor.preparation
             preparation.prepare(items[:10])  # the model is compiled for lengths that it has seen
-            prepared: list[Prepared | Refused] = []
+            prepared: list[Outcome] = []
             rounds, begun = 0, time.process_time()
             while (prepared_s := time.process_time() - begun) < ENOUGH_S:
                 prepared = preparation.prepare(items)
@@ -342,7 +342,7 @@ def measure(loaded: Loaded, count: int) -> Measured:
             entries = [
                 Entry(item.source, "measured", each.parsed, each.chunks, each.vectors)
                 for item, each in zip(items, prepared, strict=True)
-                if isinstance(each, Prepared)
+                if isinstance(each, PreparedDocument)
             ]
             begun = time.perf_counter()
             for start in range(0, len(entries), 64):

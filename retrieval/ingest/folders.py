@@ -15,7 +15,7 @@ from foundation.components import is_there, load_removable
 from foundation.errors import DocumentRefused, InvalidRequest
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Document, Source
-from retrieval.ingest.preparation import Item, Refused
+from retrieval.ingest.preparation import Item
 
 SOURCES = "sources.jsonl"
 DESCRIPTIONS = "retrieval.ingest.descriptions"
@@ -28,7 +28,7 @@ class FolderItems:
 
     origin: str
     """The folder's path, stored as `Source.origin` of its documents."""
-    unlisted: Mapping[str, Refused]
+    unlisted: Mapping[str, DocumentRefused]
     """Subfolders that cannot be listed. Documents stored from them count as present."""
     _files: Mapping[str, Path]
     _described: Mapping[str, Any]
@@ -143,7 +143,7 @@ def read_item(path: Path, source: Source, *, max_bytes: int | None = None, withi
     try:
         return Item(source, _content(path, name, max_bytes, within), name)
     except DocumentRefused as error:
-        return Item(source, b"", name, Refused(error.reason, str(error)))
+        return Item(source, b"", name, error.with_traceback(None))
 
 
 def _content(path: Path, name: str, max_bytes: int | None, within: Path | None) -> bytes:
@@ -199,10 +199,10 @@ def _target(path: Path) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
+def _list_files(folder: Path) -> tuple[list[Path], dict[str, DocumentRefused]]:
     """Return the files, and the subfolders that cannot be listed. Raises InvalidRequest: `folder` itself cannot be."""
     # Python 3.11 walks recursively, and a thousand folders may be nested
-    root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, Refused](), [folder]
+    root, paths, unlisted, waiting = folder.resolve(), list[Path](), dict[str, DocumentRefused](), [folder]
     while waiting:
         here = waiting.pop()
         try:
@@ -220,7 +220,7 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, Refused]]:
             why = f'"{name}" cannot be looked into: {error.strerror}. Make it readable, or move it away.'
             if here == folder:
                 raise InvalidRequest(why) from error
-            unlisted[name] = Refused("unreadable", why)
+            unlisted[name] = DocumentRefused(why, reason="unreadable")
     return sorted(paths), unlisted
 
 

@@ -28,7 +28,15 @@ from retrieval.documents import Document, Entry, Parsed, Refusal, Source
 from retrieval.index.maintenance import SameParts, catch_up
 from retrieval.ingest.document_history import Change, find_replaced, readable, replace_document, versions
 from retrieval.ingest.parsing import find_newer_parser
-from retrieval.ingest.preparation import Cut, Item, Preparation, Prepared, Refused, Workers, embed_cuts, hash_item
+from retrieval.ingest.preparation import (
+    Item,
+    Outcome,
+    Preparation,
+    PreparedDocument,
+    Workers,
+    embed_passages,
+    hash_item,
+)
 from retrieval.tables.row_codec import scope_text
 
 log = logging.getLogger(__name__)
@@ -39,7 +47,7 @@ UNDER_WAY = 2
 SENT_ITEMS, SENT_BYTES = 64, 1 << 19
 
 
-Outcomes = Iterator[list[Prepared | Refused]]
+Outcomes = Iterator[list[Outcome]]
 # A check that raises where an ingest may not go on; `go_on` never does
 Demand = Callable[[], object]
 
@@ -225,7 +233,7 @@ class Ingestor:
         try:
             replaced = find_replaced(self._ledger, item.source, intake.scope)
         except DocumentRefused as error:  # only for the writer: others may not read the documents it names
-            intake.report.refused += (self._refusal(item.source, Refused(error.reason, str(error))),)
+            intake.report.refused += (self._refusal(item.source, error),)
             return None
         if replaced and replaced.content_hash == digest and not find_newer_parser(item.name, replaced.parsers):
             intake.report.unchanged += 1
@@ -234,7 +242,7 @@ class Ingestor:
 
     def _prepare_ahead(self, embedding: ThreadPoolExecutor, intake: Intake, batches: Iterator[list[Item]]) -> Outcomes:
         """Embed a batch while the next one is cut and the one before it is committed."""
-        under_way: deque[Future[list[Prepared | Refused]]] = deque()
+        under_way: deque[Future[list[Outcome]]] = deque()
         for batch in batches:
             cuts = [self.preparation.split(item) for item in batch]
             under_way.append(embedding.submit(copy_context().run, self._embed, cuts, intake))
@@ -243,13 +251,13 @@ class Ingestor:
         while under_way:
             yield under_way.popleft().result()
 
-    def _embed(self, cuts: Sequence[Cut | Refused], intake: Intake) -> list[Prepared | Refused]:
+    def _embed(self, cuts: Sequence[Outcome], intake: Intake) -> list[Outcome]:
         # Stored vectors that the writer may read are not computed again; `same_parts` ensures before a commit that they
         # are of this embedder
         intake.demand()
         texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for cut in cuts:
-            if isinstance(cut, Cut):
+            if isinstance(cut, PreparedDocument):
                 texts[cut.tenant] |= dict.fromkeys(chunk.indexed_text for chunk in cut.chunks)
         known = {
             (tenant, text): vector
@@ -257,15 +265,15 @@ class Ingestor:
             for text, vector in self._ledger.known_vectors(own, tenant, scope=intake.scope).items()
         }
         with on_behalf_of(*texts if len(texts) == 1 else [EVERY_TENANT]):
-            return embed_cuts(self._embedder, cuts, known)
+            return embed_passages(self._embedder, cuts, known)
 
-    def _store(self, batch: Sequence[Offer], outcomes: Sequence[Prepared | Refused], intake: Intake) -> None:
+    def _store(self, batch: Sequence[Offer], outcomes: Sequence[Outcome], intake: Intake) -> None:
         entries, report = list[Entry](), intake.report
         for sent, outcome in zip(batch, outcomes, strict=True):
             offer = self._unless_unchanged(sent.item, intake) if sent.new is None else sent
             if offer is None:
                 continue
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, DocumentRefused):
                 intake.demand()
                 refusal = self._refusal(offer.item.source, outcome)
                 self._ledger.refuse(refusal)
@@ -282,8 +290,8 @@ class Ingestor:
             report.embedded += outcome.embedded
         self._commit(entries, intake)
 
-    def _refusal(self, source: Source, refused: Refused) -> Refusal:
-        details = (refused.reason, refused.message, self._clock.now())
+    def _refusal(self, source: Source, error: DocumentRefused) -> Refusal:
+        details = (error.reason, str(error), self._clock.now())
         return Refusal(source.uri, source.tenant, *details, source.groups, source.data_class)
 
     def _commit(self, offers: Sequence[Entry], intake: Intake) -> None:

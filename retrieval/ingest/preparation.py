@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -17,47 +17,34 @@ from retrieval.documents import OF_THE_LEDGER, Chunk, Parsed, Source, Vectors
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A refusal of an item: `DocumentRefused` as a value that can be sent between processes."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Item:
     """A document as it arrives. The suffix of `name` chooses the parser."""
 
     source: Source
     content: bytes
     name: str
-    unread: Refused | None = None
+    unread: DocumentRefused | None = None
     """The reason why `content` was not read; `None` where it was."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """An item that is parsed and cut into passages."""
+class PreparedDocument:
+    """A document that is parsed, cut into passages and, after `embed_passages`, embedded."""
 
     tenant: str
     parsed: Parsed
     chunks: list[Chunk]
+    vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    embedded: int = 0
+    """Number of passages that were embedded for it; the vectors of the others were known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An item that is parsed, cut and embedded."""
-
-    parsed: Parsed
-    chunks: list[Chunk]
-    vectors: Vectors
-    embedded: int
-    """Number of passages that were embedded for it."""
-
+# What became of an item. An error is handed on as it is, since one document must not stop the others
+Outcome = PreparedDocument | DocumentRefused
 
 # Prepares batches on other machines with the same parts, and yields them in order. It reads a bounded number of batches ahead, and
 # repeats the batch of a worker that died on another one.
-Workers = Callable[[Iterable[Sequence[Item]]], Iterator[list[Prepared | Refused]]]
+Workers = Callable[[Iterable[Sequence[Item]]], Iterator[list[Outcome]]]
 
 
 class Preparation:
@@ -66,7 +53,7 @@ class Preparation:
     def __init__(self, *, embedder: Embeddings, chunker: Chunker, parse: Callable[[bytes, str], Parsed]) -> None:
         self._embedder, self._chunker, self._parse = embedder, chunker, parse
 
-    def split(self, item: Item) -> Cut | Refused:
+    def split(self, item: Item) -> Outcome:
         """Parse and cut an item."""
         if item.unread:
             return item.unread
@@ -75,36 +62,40 @@ class Preparation:
             parsed = replace(parsed, title=item.source.title or parsed.title)
             chunks = self._chunker.chunk(parsed, item.source.document_id)
         except DocumentRefused as error:
-            return Refused(error.reason, str(error))
+            return error.with_traceback(None)
         if not chunks:
-            return Refused("empty", f"{item.name} holds no text. Is it a scan? Run it through text recognition.")
-        return Cut(item.source.tenant, parsed, chunks)
+            message = f"{item.name} holds no text. Is it a scan? Run it through text recognition."
+            return DocumentRefused(message, reason="empty")
+        return PreparedDocument(item.source.tenant, parsed, chunks)
 
-    def prepare(self, items: Sequence[Item]) -> list[Prepared | Refused]:
+    def prepare(self, items: Sequence[Item]) -> list[Outcome]:
         """Prepare the items. Raises ComponentError: the embedder failed."""
-        return embed_cuts(self._embedder, list(map(self.split, items)), {})
+        return embed_passages(self._embedder, list(map(self.split, items)), {})
 
 
-def embed_cuts(
-    embedder: Embeddings, cuts: Sequence[Cut | Refused], known: Mapping[tuple[str, str], Vectors]
-) -> list[Prepared | Refused]:
-    """Embed the passages of all cuts in one call, since a model is fastest on full batches, and each text once. `known`
-    has the vectors of texts, by tenant and text, that are not computed again.
+def embed_passages(
+    embedder: Embeddings, outcomes: Sequence[Outcome], known: Mapping[tuple[str, str], Vectors]
+) -> list[Outcome]:
+    """Embed the passages of all documents in one call, since a model is fastest on full batches, and each text once.
+    `known` has vectors by tenant and text, which are not computed again.
     """
-    texts = [(cut.tenant, chunk.indexed_text) for cut in cuts if isinstance(cut, Cut) for chunk in cut.chunks]
+    texts = [
+        (it.tenant, chunk.indexed_text) for it in outcomes if isinstance(it, PreparedDocument) for chunk in it.chunks
+    ]
     new = list(dict.fromkeys(text for tenant, text in texts if (tenant, text) not in known))
     vectors = dict(zip(new, embed(embedder, new), strict=True))
-    uncounted, prepared = set(new), list[Prepared | Refused]()
-    for cut in cuts:
-        if isinstance(cut, Refused):
-            prepared.append(cut)
-            continue
-        passages = [chunk.indexed_text for chunk in cut.chunks]
-        rows = [known[cut.tenant, text] if (cut.tenant, text) in known else vectors[text] for text in passages]
+    uncounted = set(new)
+
+    def add_vectors(outcome: Outcome) -> Outcome:
+        if isinstance(outcome, DocumentRefused):
+            return outcome
+        passages = [chunk.indexed_text for chunk in outcome.chunks]
+        rows = [known[key] if (key := (outcome.tenant, text)) in known else vectors[text] for text in passages]
         embedded = len(uncounted.intersection(passages))
         uncounted.difference_update(passages)
-        prepared.append(Prepared(cut.parsed, cut.chunks, np.stack(rows), embedded))
-    return prepared
+        return replace(outcome, vectors=np.stack(rows), embedded=embedded)
+
+    return list(map(add_vectors, outcomes))
 
 
 def hash_item(item: Item) -> str:

@@ -27,7 +27,7 @@ from retrieval.contract import Chunker
 from retrieval.documents import Fingerprint
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest.parsing import parser_versions
-from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
+from retrieval.ingest.preparation import Item, Outcome, Preparation
 
 if TYPE_CHECKING:
     from foundation.settings import ClusterSettings, Part
@@ -78,7 +78,7 @@ class RayWorkers:
         # What every task is told, pickled once
         self.parts = pickle.dumps(parts)
 
-    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Outcome]]:
         """Prepare batches in order. Raises ComponentError; FingerprintMismatch: a worker has other parts."""
         import ray
 
@@ -97,7 +97,7 @@ class RayWorkers:
         while under_way:
             yield self._paid_results(*under_way.popleft())
 
-    def _paid_results(self, tenants: set[str], prepared: Any) -> list[Prepared | Refused]:
+    def _paid_results(self, tenants: set[str], prepared: Any) -> list[Outcome]:
         results, requests = _results_of(prepared)
         with on_behalf_of(tenants.pop() if len(tenants) == 1 else EVERY_TENANT):
             for request in requests:
@@ -142,11 +142,11 @@ def connect(cluster: ClusterSettings) -> bool:
     return True
 
 
-def _results_of(prepared: Any) -> tuple[list[Prepared | Refused], list[Call]]:
+def _results_of(prepared: Any) -> tuple[list[Outcome], list[Call]]:
     import ray
 
     try:
-        results: tuple[list[Prepared | Refused], list[Call]] = ray.get(prepared)
+        results: tuple[list[Outcome], list[Call]] = ray.get(prepared)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, SixplyError):
             raise error.cause from error
@@ -158,7 +158,7 @@ def _results_of(prepared: Any) -> tuple[list[Prepared | Refused], list[Call]]:
     return results
 
 
-def _prepare(parts: bytes, items: list[Item]) -> tuple[list[Prepared | Refused], list[Call]]:
+def _prepare(parts: bytes, items: list[Item]) -> tuple[list[Outcome], list[Call]]:
     requests_made.set(requests := list[Call]())
     return preparation_of(parts).prepare(items), requests
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foundation.components import load_if_there, load_removable
-from foundation.errors import InvalidRequest, StoreInUse
+from foundation.errors import DocumentRefused, InvalidRequest, StoreInUse
 from foundation.types import EVERY_TENANT, Scope
 from serving.cli import terminal
 from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, exit_unless, load_stack
@@ -21,7 +21,7 @@ from serving.cli.options import LOCAL, STACK, Groups, Json, Stack, Tenant, exit_
 if TYPE_CHECKING:
     from retrieval.ingest.folders import FolderChanges, FolderItems
     from retrieval.ingest.pipeline import IngestReport
-    from retrieval.ingest.preparation import Item, Refused
+    from retrieval.ingest.preparation import Item
     from serving.settings import Loaded, Settings
 
 
@@ -81,7 +81,7 @@ def ingest(
         cost = {} if is_served else _show_cost(system.costs.totals("kind", since=begun))
         for gone in found.gone if found and prune else ():
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
-    unlisted = {f"{name}/": why for name, why in tracked.unlisted.items()} if tracked else {}
+    unlisted = tracked.unlisted if tracked else {}
     exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted, cost=cost))
 
 
@@ -124,12 +124,12 @@ def _show_report(
     found: FolderChanges | None = None,
     *,
     pruned: bool = False,
-    unlisted: Mapping[str, Refused] = MappingProxyType({}),
+    unlisted: Mapping[str, DocumentRefused] = MappingProxyType({}),
     cost: Mapping[str, Any] = MappingProxyType({}),
 ) -> bool:
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
-    whys: list[tuple[str, Any]] = [*unlisted.items(), *((why.uri, why) for why in report.refused)]
-    refused = [{"uri": uri, "reason": why.reason, "message": why.message} for uri, why in whys]
+    refused = [{"uri": f"{name}/", "reason": it.reason, "message": str(it)} for name, it in unlisted.items()]
+    refused += [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in report.refused]
     moves = {name: getattr(found, name) for name in ("changed", "renamed", "removed")} if found else {}
     if not terminal.write_json(json, {**counts, **cost, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")

@@ -151,7 +151,7 @@ class _Served:
         import json
 
         if item.unread:
-            raise DocumentRefused(item.unread.message, reason=item.unread.reason)
+            raise item.unread
         source = item.source
         fields = {
             "uri": source.uri, "title": source.title, "series": source.series, "groups": sorted(source.groups),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 import pytest
@@ -78,3 +79,17 @@ def test_extra_facts_are_attributes_and_not_only_text():
     assert DocumentRefused("x", reason="encrypted").reason == "encrypted"
     assert BudgetExceeded("x", limit="usd").limit == "usd"
     assert errors.UpstreamLimited("x", retry_after_s=3).retry_after_s == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DocumentRefused("It is a scan.", reason="empty"),
+        BudgetExceeded("No step is left.", limit="steps", retry_after_s=2.0),
+        errors.StoreUnavailable("It is locked.", public="Try again."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_reaches_another_process_with_all_that_it_says(error: SixplyError) -> None:
+    sent = pickle.loads(pickle.dumps(error))
+    assert (type(sent), str(sent), vars(sent)) == (type(error), str(error), vars(error))

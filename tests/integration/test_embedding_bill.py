@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import typer
 
+from foundation.errors import DocumentRefused
 from foundation.types import Principal, Scope
 from observability.reports.layer_bill import layer_bill
 from orchestration.events import Answer
 from orchestration.requests import AnswerRequest
 from orchestration.run.answering import answer
 from retrieval.documents import Source
-from retrieval.ingest.preparation import Item, Refused
+from retrieval.ingest.preparation import Item
 from serving.cli import documents
 from serving.settings import load
 from serving.wiring import System, open_system
@@ -174,7 +175,9 @@ def test_what_is_tried_again_says_its_cost(
     path, lamp = configure(), tmp_path / "lamp.md"
     lamp.write_text("# Lamp\n\nThe moon lamp runs for nine hours.")
     with monkeypatch.context() as patch:
-        patch.setattr("retrieval.ingest.preparation.Preparation.split", lambda *_: Refused("limits", "played"))
+        patch.setattr(
+            "retrieval.ingest.preparation.Preparation.split", lambda *_: DocumentRefused("played", reason="limits")
+        )
         with pytest.raises(typer.Exit):
             documents.ingest(str(lamp), tenant="north", stack=path)
     capsys.readouterr()

@@ -141,7 +141,7 @@ class _System:
     def _call(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
         try:
             return self._pool.submit(work, *arguments).result()
-        except InvalidSetting as error:
+        except SixplyError as error:
             raise InvalidSetting(f"{self._order.name}: {error}") from None
         except BrokenProcessPool as error:
             lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from foundation.errors import InvalidSetting, SixplyError
 
 if TYPE_CHECKING:
     from observability.evaluation.golden_set import GoldenCase
@@ -28,15 +26,6 @@ def redirect_output(complaints: Path) -> None:
         os.dup2(file, stream)
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except SixplyError as error:  # some of its classes take more than a text, and could not be unpickled
-        raise InvalidSetting(str(error)) from None
-
-
-@_plain_errors()
 def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int | None) -> dict[str, Any]:
     """Open this process's system and ingest the documents. Return what is measured once."""
     from observability.evaluation import trials
@@ -74,7 +63,6 @@ def open_side(stack: Path, overrides: Mapping[str, Any], data: Path, limit: int 
     }
 
 
-@_plain_errors()
 def run_trial(number: int) -> dict[str, Any]:
     return _trials[0](number)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import InvalidRequest
+from foundation.errors import DocumentRefused, InvalidRequest
 from retrieval.ingest import folders
 from retrieval.ingest.folders import read_folder
-from retrieval.ingest.preparation import Item, Refused
+from retrieval.ingest.preparation import Item
 
 
 @pytest.fixture
@@ -51,6 +51,10 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 def reasons(folder: Path) -> dict[str, str]:
     """By uri, why a file has no content."""
     return {uri: item.unread.reason if item.unread else "" for uri, item in items(folder).items()}
+
+
+def reason(why: DocumentRefused | None) -> tuple[str, str] | None:
+    return why and (why.reason, str(why))
 
 
 def items(folder: Path, *, tenant: str = "acme") -> dict[str, Item]:
@@ -129,8 +133,9 @@ def test_a_link_that_leads_out_of_the_folder_is_never_read_and_stops_none_of_the
     write(folder, "a.md")
     found = items(folder)
     assert (found["a.md"].content, found["innocent.txt"].content) == (b"A text.", b"")
-    assert found["innocent.txt"].unread == Refused(
-        "outside", '"innocent.txt" is a link that leads out of its folder. Replace it by the file itself.'
+    assert reason(found["innocent.txt"].unread) == (
+        "outside",
+        '"innocent.txt" is a link that leads out of its folder. Replace it by the file itself.',
     )
 
 
@@ -194,8 +199,8 @@ def test_a_folder_that_cannot_be_looked_into_is_told_and_stops_none_of_the_other
     closed(folder / "b")
     found = read_folder(folder, tenant="acme")
     assert [item.source.uri for item in found] == ["a.md", "e/f.md"]
-    assert found.unlisted == {
-        "b": Refused("unreadable", '"b" cannot be looked into: Permission denied. Make it readable, or move it away.')
+    assert {name: reason(why) for name, why in found.unlisted.items()} == {
+        "b": ("unreadable", '"b" cannot be looked into: Permission denied. Make it readable, or move it away.')
     }
     assert ("b/c/d.md" in found, "bc/d.md" in found) == (True, False)
 
@@ -223,8 +228,9 @@ def test_no_more_of_a_file_is_read_than_is_asked_for(folder: Path) -> None:
         file.truncate(1 << 40)
     found = {item.source.uri: item for item in read_folder(folder, tenant="acme", max_bytes=5)}
     assert found["a.md"].content == b"12345"
-    assert found["huge.md"].unread == Refused(
-        "too_large", '"huge.md" has more than 5 bytes. Split it, or raise retrieval.parsing.max_bytes.'
+    assert reason(found["huge.md"].unread) == (
+        "too_large",
+        '"huge.md" has more than 5 bytes. Split it, or raise retrieval.parsing.max_bytes.',
     )
 
 
@@ -278,8 +284,9 @@ def test_a_file_that_cannot_be_read_says_why_and_stops_none_of_the_others(folder
 
     assert all(one.content for one in (first, last))
     assert lost.content == b""
-    assert lost.unread == Refused(
-        "unreadable", '"b.md" cannot be read: No such file or directory. Make it readable, or move it away.'
+    assert reason(lost.unread) == (
+        "unreadable",
+        '"b.md" cannot be read: No such file or directory. Make it readable, or move it away.',
     )
 
 

@@ -21,7 +21,7 @@ from retrieval.documents import Block, Entry, Parsed, Source, VectorItem, Vector
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index, reindex
 from retrieval.ingest.pipeline import SENT_ITEMS as BATCH
 from retrieval.ingest.pipeline import UNDER_WAY, Ingestor
-from retrieval.ingest.preparation import Item, Refused
+from retrieval.ingest.preparation import Item
 
 ACME = Scope("acme")
 
@@ -306,12 +306,12 @@ def test_a_refused_replacement_leaves_the_old_document_and_offering_that_again_c
 
 
 def test_a_file_that_could_not_be_read_is_refused_with_its_reason_and_the_others_are_taken(desk: Desk) -> None:
-    lost = replace(item("b.md", ""), unread=Refused("unreadable", '"b.md" cannot be read: Permission denied.'))
+    lost = replace(item("b.md", ""), unread=DocumentRefused("It is locked.", reason="unreadable"))
 
     report = desk.ingestor().ingest([item("a.md"), lost, item("c.md", "Parcels wait.")])
 
     assert report.added == 2
-    assert [(one.uri, Refused(one.reason, one.message)) for one in report.refused] == [("b.md", lost.unread)]
+    assert [(row.uri, row.reason, row.message) for row in report.refused] == [("b.md", "unreadable", "It is locked.")]
 
 
 def test_a_document_without_text_is_refused_as_empty(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from retrieval.ingest import pipeline as batches
 from retrieval.ingest import ray_workers
 from retrieval.ingest.parsing import ParseLimits, parse_here, parser_versions
 from retrieval.ingest.pipeline import Ingestor
-from retrieval.ingest.preparation import Item, Preparation, Prepared, Refused
+from retrieval.ingest.preparation import Item, Outcome, Preparation
 from retrieval.settings import RetrievalSettings
 from tests.doubles.provider import FaultyProvider, vectors
 
@@ -36,7 +36,7 @@ class ReadingAhead:
         self.preparation = preparation
         self.sent: list[Sequence[Item]] = []
 
-    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Prepared | Refused]]:
+    def prepare(self, batches: Iterable[Sequence[Item]]) -> Iterator[list[Outcome]]:
         under_way: list[Sequence[Item]] = []
         for batch in batches:
             self.sent.append(batch)
