@@ -83,8 +83,7 @@ class Stops:
         except Unreadable as error:
             log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
             raise Stopped(
-                f"{self.path.name} cannot be read, so nobody can say what is stopped, and nothing is done. Restore it; or "
-                f"delete it, if nothing is to be stopped."
+                f"{self.path.name} cannot be read, so everything is stopped. Restore it, or delete it to stop nothing."
             ) from error
         # a stop is in force in its own process before it is written
         if not self._pending:

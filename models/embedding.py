@@ -90,8 +90,7 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
         token_vectors: list[Vectors] = compute(readable(texts)) if texts else []
     if len(token_vectors) != len(texts) or not all(len(vectors) for vectors in token_vectors):
         raise UpstreamMalformed(
-            f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts, or none for one of "
-            "them. Try again; if it stays, check the model."
+            f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts. Check it."
         )
     # without those of the marks that BERT models put at both ends
     return [vectors[1:-1] if len(vectors) > 2 else vectors for vectors in token_vectors]
@@ -137,8 +136,7 @@ def _normalise(raw: object, expected: int, embedder: Embeddings) -> Vectors:
         ) from error
     if vectors.ndim != 2 or len(vectors) != expected or vectors.shape[1] == 0:
         raise UpstreamMalformed(
-            f"{name_of(embedder)} returned vectors of shape {vectors.shape} for {expected} texts. "
-            f"Try again; if it stays, check the model and its batch limit."
+            f"{name_of(embedder)} returned vectors of shape {vectors.shape} for {expected} texts. Check its limits."
         )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):

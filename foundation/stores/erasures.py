@@ -100,8 +100,7 @@ class Erasures:
             return self._file.load() or {}
         except Unreadable as error:
             raise StoreUnavailable(
-                f"{self.path.name} cannot be read ({error}), so nobody knows who was erased, and nothing is kept. Restore "
-                f"it from a backup."
+                f"{self.path.name} cannot be read ({error}), so nobody knows who was erased. Restore it from a backup."
             ) from error
 
     def _write(self, mark: str, note: Note) -> None:

@@ -38,8 +38,7 @@ def store_error(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
         return _full(path)
     if error.errno == errno.EROFS:
         return StoreUnavailable(
-            f"{path} is on a disk that is mounted read-only. Mount it so that it can be written; after a fault of the disk the system "
-            f"makes it read-only by itself, and its log says why."
+            f"{path} is on a disk that is mounted read-only. Mount it writable; the system's log may say why."
         )
     return StoreUnavailable(f"{path}: {error.strerror or error}. Make it and its folder writable for this user.")
 

@@ -168,8 +168,7 @@ class SqliteFile:
             while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > give_up:
                     raise StoreUnavailable(
-                        f"{self._path}-wal cannot be emptied, because another process is reading it. What was deleted "
-                        f"may still stand there: do it again."
+                        f"{self._path}-wal still holds what was deleted: another process is reading it. Do it again."
                     )
 
     @contextmanager

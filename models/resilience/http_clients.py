@@ -57,8 +57,7 @@ def clients(
     def bound(response: httpx2.Response) -> None:
         if (encoding := response.headers.get("content-encoding", "identity").lower()) != "identity":
             raise UpstreamMalformed(
-                f"{response.url.host} sent a reply in the encoding {encoding[:50]!r}, though none was asked for. Turn compression "
-                "off there, or on the way."
+                f"{response.url.host} sent a reply in the encoding {encoding[:50]!r}, unasked. Turn it off there."
             )
         response.stream = bounded_stream(response.stream, max_bytes)
 

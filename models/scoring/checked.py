@@ -25,8 +25,7 @@ def reranker_of(part: object) -> Reranker:
     if isinstance(part, Reranker):
         return CheckedReranker(part)
     raise InvalidSetting(
-        f"[models.reranker] made a {type(part).__name__}, which is neither a reranker nor a LangChain document "
-        f"compressor. Name one of those."
+        f"[models.reranker] made a {type(part).__name__}, no reranker and no LangChain document compressor."
     )
 
 
@@ -44,8 +43,7 @@ class CheckedReranker:
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
         if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or one that is no number. "
-                f"Try again; if it stays, check the model."
+                f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or no number. Check it."
             )
         return scores
 
@@ -68,8 +66,7 @@ class CheckedJudge:
             probabilities = [float(answer) for answer in answers]
         if len(probabilities) != len(asked) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(probabilities)} probabilities for {len(asked)} pairs, or one that is not "
-                f"from 0 to 1. Try again; if it stays, check the model."
+                f"{self.model_name} returned {len(probabilities)} probabilities for {len(asked)} pairs, or none."
             )
         by_place = dict(zip(asked, probabilities, strict=True))
         return [by_place.get(place, 0.0) for place in range(len(pairs))]
@@ -91,8 +88,7 @@ class Compressor:
         ranked = list(self._compressor.compress_documents(documents, query))
         if not all(isinstance(document.metadata.get(PLACE), int) for document in ranked):
             raise UpstreamMalformed(
-                f"{self.model_name} returned a document without the metadata that it was given, so that it cannot be told "
-                f"which one it is. Use a compressor that keeps the metadata."
+                f"{self.model_name} returned a document without its metadata. Use a compressor that keeps the metadata."
             )
         reported = [document.metadata.get("relevance_score") for document in ranked]
         scores = [float(score) for score in reported if score is not None]

@@ -144,8 +144,7 @@ def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
             return
         shelf.delete(ids=[ids[place] for place in missing])
     raise StoreUnavailable(
-        f"The vector index does not find {len(missing)} of {len(ids)} vectors that it has just stored. Stop the system and "
-        f"start it again: it is mended from the ledger."
+        f"The vector index does not find {len(missing)} of {len(ids)} vectors that it has just stored. Start it again."
     )
 
 

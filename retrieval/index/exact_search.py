@@ -170,8 +170,7 @@ class ExactIndex:
         sizes = list(dict.fromkeys(vector.shape for vector in [*islice(stored, 1), *(item.vector for item in new)]))
         if len(sizes) > 1:
             raise StoreUnavailable(
-                f"{self._name} holds vectors of {sizes[0][0]} dimensions and was given one of {sizes[1][0]}. Is it the "
-                f"embedder that the index was built with?"
+                f"{self._name} holds vectors of {sizes[0][0]} dimensions and was given one of {sizes[1][0]}."
             ) from ValueError(f"{sizes[0]} and {sizes[1]}")
 
     @contextmanager

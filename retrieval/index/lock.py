@@ -24,8 +24,7 @@ class Ownership:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise StoreUnavailable(
-                f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable, or choose another: "
-                f"SIXPLY__FOUNDATION__DATA_DIR=..."
+                f"{what} at {path.parent} cannot be locked: {error.strerror}. Make that folder writable."
             ) from error
         for _ in range(40):
             with suppress(BlockingIOError):

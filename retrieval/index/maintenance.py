@@ -44,8 +44,7 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
     elif difference := stored.differs_from(fingerprint):
         raise FingerprintMismatch(
             f"The ledger was written with embedder {stored.embedder} and chunker {stored.chunker}; configured are "
-            f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Old and new vectors cannot be compared. "
-            f"Run make reindex, or set the parts back."
+            f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Run make reindex, or set the parts back."
         )
     with _alone(vectors, patient=True):  # another process may be filling it from the start
         _catch_up(ledger, vectors)
@@ -109,8 +108,7 @@ class SameParts:
         if stored and (difference := stored.differs_from(self._fingerprint)):
             raise IndexRebuilding(
                 f"The ledger was reindexed with embedder {stored.embedder} and chunker {stored.chunker} while this process "
-                f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again "
-                f"with the new configuration."
+                f"runs with {self._fingerprint.embedder} and {self._fingerprint.chunker}: {difference}. Start it again."
             )
         if isinstance(self._vectors, ExactIndex):  # in the memory of this process, which alone can fill it
             catch_up(self._ledger, self._vectors)

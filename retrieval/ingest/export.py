@@ -78,8 +78,7 @@ def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
     header = next(rows)
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         raise InvalidRequest(
-            f"{path} is no export of a ledger that this version reads (found {header.get('format')} "
-            f"{header.get('version')}, expected {FORMAT} {VERSION})."
+            f"{path} is a {header.get('format')} {header.get('version')}; this version reads {FORMAT} {VERSION}."
         )
     theirs, ours = row_codec.fingerprint(json.dumps(header["fingerprint"])), ledger.fingerprint()
     if ours is None or not ledger.chunk_count():

@@ -28,6 +28,7 @@ Json = Annotated[
     Path | None,
     typer.Option("--json", help="Also write it there as JSON; - writes it to standard output.", dir_okay=False),
 ]
+Html = Annotated[Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)]
 Note = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")]
 STACK = Path("stack.toml")

@@ -18,21 +18,18 @@ from foundation.settings import Part, flatten
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
-from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
+from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
 from serving.settings import Loaded, Settings
 
+RISKS = Path("risks.toml")
 SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
 
 
 def system_card(
     *,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
-    ] = None,
-    register: Annotated[Path, typer.Option(help="The risks, with their controls.", dir_okay=False)] = Path(
-        "risks.toml"
-    ),
+    html: Html = None,
+    register: Annotated[Path, typer.Option(help="The risks, with their controls.", dir_okay=False)] = RISKS,
     json: Json = None,
     stack: Stack = STACK,
 ) -> None:

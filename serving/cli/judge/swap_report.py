@@ -19,7 +19,7 @@ from foundation.errors import InvalidSetting, SixplyError
 from foundation.settings import read_stack
 from serving.cli import terminal
 from serving.cli.judge import swap_worker
-from serving.cli.options import Json, Limit
+from serving.cli.options import Html, Json, Limit
 from serving.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def swap_report(
         typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
     ] = 3,
     json: Json = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Also write it there as one page.", dir_okay=False)
-    ] = None,
+    html: Html = None,
 ) -> None:
     """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
     try:
