@@ -100,7 +100,7 @@ class DocumentLedger(Protocol):
         """Yield every stored vector with a sequence number above `after`, in order."""
 
     def deletions(self, *, after: int = 0) -> Iterator[str]:
-        """Yield the ids of chunks removed after `after`, which must have a `stamp`; delete them before you add."""
+        """Yield the ids of chunks removed after `after`, which must have a `version_token`; delete them before you add."""
 
     def known_vectors(self, texts: Collection[str], tenant: str, *, scope: Scope | None = None) -> dict[str, Vectors]:
         """Return the stored vectors, of shape (dimensions,), of those `texts` that are the `indexed_text` of a chunk of this
@@ -110,7 +110,7 @@ class DocumentLedger(Protocol):
     def sequence(self) -> int:
         """Return the number of the last committed change; it only grows."""
 
-    def stamp(self, sequence: int) -> str | None:
+    def version_token(self, sequence: int) -> str | None:
         """Return an id of the history up to this number; `None`: no transaction ended there, or it is forgotten."""
 
     def document_count(self) -> int: ...
@@ -123,7 +123,7 @@ class DocumentLedger(Protocol):
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         """Replace documents and fingerprint by those of `beside`, in one transaction; then empty and close `beside`. Refusals
-        stay; earlier stamps are forgotten, so that every vector index is filled anew. Return `False`, with nothing done,
+        stay; earlier tokens are forgotten, so that every vector index is filled anew. Return `False`, with nothing done,
         where the sequence is not `at`: somebody wrote meanwhile.
         """
 
@@ -152,16 +152,16 @@ class VectorIndex(Protocol):
     def sequence(self) -> int:
         """Return the ledger sequence up to which this index is complete; 0 if empty."""
 
-    def stamp(self) -> str:
-        """Return the stamp that was passed to `set_sequence`; empty for an empty index."""
+    def version_token(self) -> str:
+        """Return the token that was passed to `set_sequence`; empty for an empty index."""
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        """Declare the index complete up to `sequence`, with the ledger's `stamp`; it loses both with its vectors."""
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        """Declare the index complete up to `sequence`, with the ledger's `version_token`; it loses both with its vectors."""
 
     def count(self) -> int: ...
 
     def clear(self) -> None:
-        """Delete every vector, the sequence and its stamp."""
+        """Delete every vector, the sequence and its token."""
 
     def close(self) -> None:
         """Close the index. A second call does nothing; other methods then raise `StoreUnavailable`."""

@@ -210,12 +210,12 @@ class VectorItem:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A scored chunk with its origin. `score` only orders the hits of one result; `legs` has the rank in each search, from 1."""
+    """A scored chunk with its origin. `score` only orders the hits of one result; `ranks` has its rank in each search, from 1."""
 
     chunk: Chunk
     source: Source
     score: float
-    legs: Mapping[str, int] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

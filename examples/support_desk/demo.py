@@ -196,14 +196,14 @@ def retrieval(stage: Stage, story: Story, system: System) -> None:
                     f"{rank}.",
                     hit.source.uri,
                     " › ".join(hit.chunk.heading_path[-2:]),
-                    ", ".join(f"{leg} {at}" for leg, at in hit.legs.items()),
+                    ", ".join(f"{search} {at}" for search, at in hit.ranks.items()),
                 )
                 for rank, hit in enumerate(hits, 1)
             ],
         )
         stage.check(
             "both searches, by keywords and by vectors, took part",
-            holds={leg for hit in hits for leg in hit.legs} == {"keyword", "vector"},
+            holds={search for hit in hits for search in hit.ranks} == {"keyword", "vector"},
         )
         report.figures |= {
             "documents": stored,

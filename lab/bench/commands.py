@@ -125,7 +125,7 @@ def _search_times(system: System, queries: Sequence[str]) -> dict[str, float]:
         queries,
         parts,
         lambda watched: HybridRetriever(
-            **watched, ranking=ranking, clock=clock, multilingual=multilingual, beside=AtOnce()
+            **watched, ranking=ranking, clock=clock, multilingual=multilingual, executor=AtOnce()
         ),
         SCOPE,
         limit=ranking.top_k,

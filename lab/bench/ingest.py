@@ -215,11 +215,11 @@ class KeepsNothing:
     def sequence(self) -> int:
         return self._complete[0]
 
-    def stamp(self) -> str:
+    def version_token(self) -> str:
         return self._complete[1]
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        self._complete = sequence, stamp
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        self._complete = sequence, version_token
 
     def count(self) -> int:
         return 0

@@ -13,9 +13,9 @@ BLOAT = 64 << 30
 
 
 def index_files(folder: Path) -> list[Path]:
-    """The files of Chroma below a data folder, with its seal, the largest first; none where the stack has none, or keeps it in memory."""
+    """The files of Chroma below a data folder, with its checksum, the largest first; none where the stack has none, or keeps it in memory."""
     index = folder / "index"
-    found = [*(index / "chroma").rglob("*"), *index.glob("seal*")]
+    found = [*(index / "chroma").rglob("*"), *index.glob("checksum*")]
     files = [path for path in found if path.is_file() and path.stat().st_size]
     return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
 

@@ -336,7 +336,7 @@ class Person:
     def act(self) -> None:
         kinds = {
             self._write: 14, self._plant: 2, self._delete: 5, self._find: 20, self._search: 30, self._filter: 10,
-            self._legs: 7, self._ids: 7, self._list: 3, self._remember: 4, self._recall: 4, self._ask_without_tenant: 4,
+            self._search_ranks: 7, self._ids: 7, self._list: 3, self._remember: 4, self._recall: 4, self._ask_without_tenant: 4,
         }  # fmt: skip
         act = self._dice.choices(list(kinds), list(kinds.values()))[0]
         self._trial.count(act.__name__.removeprefix("_"))
@@ -492,7 +492,7 @@ class Person:
             self._trial.note("filters_failed", f"{key!r} found {len(hits)}")
         self._saw(hits, scope, self._today)
 
-    def _legs(self) -> None:
+    def _search_ranks(self) -> None:
         """Each leg by itself. The index alone may be behind; what it gives is looked up as the retriever does."""
         scope, ledger = self._scope(), self._library.ledger
         self._trial.reading(scope)

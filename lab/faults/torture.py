@@ -2,7 +2,7 @@
 
 A model of what may be stored is kept beside the tortured process. It knows what was acknowledged, and that the step under
 way when the process died may or may not have happened, each of its documents whole or not at all. After every start each
-document that ever was is asked for by words that occur nowhere else: it has to come first in both legs, or not at all.
+document that ever was is asked for by words that occur nowhere else: it has to come first in both searches, or not at all.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def torture(order: Order, progress: Progress) -> dict[str, Any]:
 
 @functools.cache
 def words(document: int, version: int, part: int) -> str:
-    """Eight words that occur nowhere else, so that both legs find a passage by them."""
+    """Eight words that occur nowhere else, so that both searches find a passage by them."""
     digest = hashlib.shake_128(f"{document} {version} {part}".encode()).hexdigest(48)
     return " ".join(f"w{digest[place : place + 12]}" for place in range(0, 96, 12))
 
@@ -301,7 +301,7 @@ class Side:
         self._hang_up()
 
     def close(self) -> None:
-        """End in order: the index is sealed."""
+        """End in order: the index gets its checksum."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
         self.process.wait(PATIENCE_S)
@@ -543,7 +543,7 @@ class _Trial:
         self._count(side)
 
     def _times(self, document: int, version: int, part: int, passage: str, hits: Sequence[Any]) -> int:
-        """How often a passage is found. Where it is, it has to be first in both legs."""
+        """How often a passage is found. Where it is, it has to be first in both searches."""
         times = sum(passage in shown for _, shown, _ in hits)
         for leg in LEGS if times else ():
             if hits[0][0] != name(document) or hits[0][2].get(leg) != 1:

@@ -97,7 +97,7 @@ class Orders:
     def ask(self, queries: Sequence[str]) -> Any:
         """For each query the hits, best first: uri, passage, and its document's rank in each leg."""
         found = [self._library.retriever.retrieve(query, SCOPE, limit=3, per_document=SEVERAL) for query in queries]
-        return {"found": [[[hit.source.uri, hit.chunk.text, dict(hit.legs)] for hit in hits] for hits in found]}
+        return {"found": [[[hit.source.uri, hit.chunk.text, dict(hit.ranks)] for hit in hits] for hits in found]}
 
     def count(self) -> Any:
         ledger, vectors = self._library.ledger, self._library.vectors

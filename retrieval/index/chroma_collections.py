@@ -1,7 +1,7 @@
-"""The collections of an embedded Chroma: a shelf with a graph for each tenant and set of groups that has many vectors.
+"""The collections of an embedded Chroma: a partition with a graph for each tenant and set of groups that has many vectors.
 
 Chroma filters by first listing every permitted record: 17 ms a query at 5,000 chunks and 130 ms at 30,000. So rights
-are no filter here: a search visits only the shelves that its scope admits (2 to 5 ms each), and other vectors are never
+are no filter here: a search visits only the partitions that its scope admits (2 to 5 ms each), and other vectors are never
 compared.
 """
 
@@ -37,7 +37,7 @@ _HNSW: CreateHNSWConfiguration = {"space": "cosine", "max_neighbors": 32, "ef_co
 
 
 class Collections:
-    """The shelves in Chroma. One thread at a time may change them, while others search."""
+    """The partitions in Chroma. One thread at a time may change them, while others search."""
 
     def __init__(self, store: Path) -> None:
         import chromadb
@@ -45,61 +45,61 @@ class Collections:
 
         opened = chromadb.PersistentClient(str(store), settings=Settings(anonymized_telemetry=False))
         self._client = cast("Client", opened)  # its declared type hides `close`
-        self._shelves: dict[Access, Collection] = {}
+        self._partitions: dict[Access, Collection] = {}
         try:
             for listed in self._client.list_collections():
-                shelf = self._client.get_collection(listed.name, embedding_function=None)
-                readers: Any = shelf.metadata
-                self._shelves[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = shelf
+                partition = self._client.get_collection(listed.name, embedding_function=None)
+                readers: Any = partition.metadata
+                self._partitions[str(readers["tenant"]), frozenset(json.loads(readers["groups"]))] = partition
         except BaseException:
             self._client.close()  # a retry opens its own client
             raise
 
     def __contains__(self, access: Access) -> bool:
-        return access in self._shelves
+        return access in self._partitions
 
     def add(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """Create a shelf with these items. It is used once all are in; the rest of a failed attempt is deleted first."""
+        """Create a partition with these items. It is used once all are in; the rest of a failed attempt is deleted first."""
         readers = {"tenant": access[0], "groups": json.dumps(sorted(access[1]))}
-        name = f"shelf-{hashlib.blake2b(json.dumps([*readers.values()]).encode(), digest_size=16).hexdigest()}"
+        name = f"partition-{hashlib.blake2b(json.dumps([*readers.values()]).encode(), digest_size=16).hexdigest()}"
         if name in {listed.name for listed in self._client.list_collections()}:
             self._client.delete_collection(name)
-        shelf = self._client.create_collection(
+        partition = self._client.create_collection(
             name,
             metadata=readers,
             configuration={"hnsw": _HNSW},
             embedding_function=None,  # otherwise Chroma would fetch a model of its own
         )
         for batch in batch_iterate(PAGE, items):
-            _write_and_check(shelf, batch)
-        self._shelves = self._shelves | {access: shelf}  # a new dict, since searches iterate over the old one
+            _write_and_check(partition, batch)
+        self._partitions = self._partitions | {access: partition}  # a new dict, since searches iterate over the old one
 
     def put(self, access: Access, items: Sequence[VectorItem]) -> None:
-        """Add or replace vectors of an existing shelf. What is stored under the same sequence number is passed over."""
-        _write_and_check(self._shelves[access], items)
+        """Add or replace vectors of an existing partition. What is stored under the same sequence number is passed over."""
+        _write_and_check(self._partitions[access], items)
 
     def delete(self, chunk_ids: Sequence[str], *, but: Access | None = None) -> None:
-        """Delete chunks from all shelves except `but`."""
-        for access, shelf in self._shelves.items():
-            if access != but and (present := shelf.get(ids=list(chunk_ids), include=[])["ids"]):
-                shelf.delete(ids=present)
+        """Delete chunks from all partitions except `but`."""
+        for access, partition in self._partitions.items():
+            if access != but and (present := partition.get(ids=list(chunk_ids), include=[])["ids"]):
+                partition.delete(ids=present)
 
     def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
-        """Yield (chunk id, cosine similarity) of the best hits of each shelf that `scope` admits."""
+        """Yield (chunk id, cosine similarity) of the best hits of each partition that `scope` admits."""
         where = None if isinstance(wanted, bool) else cast("Any", _condition(wanted))
         query = np.asarray(vector, dtype=np.float32)[None, :]
-        for shelf in [shelf for access, shelf in self._shelves.items() if scope.admits(*access)]:
-            result = shelf.query(query_embeddings=query, n_results=limit, include=["distances"], where=where)
+        for partition in [partition for access, partition in self._partitions.items() if scope.admits(*access)]:
+            result = partition.query(query_embeddings=query, n_results=limit, include=["distances"], where=where)
             for chunk_id, distance in zip(result["ids"][0], (result["distances"] or [[]])[0], strict=True):
                 yield chunk_id, 1.0 - float(distance)
 
     def count(self) -> int:
-        return sum(shelf.count() for shelf in self._shelves.values())
+        return sum(partition.count() for partition in self._partitions.values())
 
     def clear(self) -> None:
         for listed in self._client.list_collections():
             self._client.delete_collection(listed.name)
-        self._shelves = {}
+        self._partitions = {}
 
     def close(self) -> None:
         self._client.close()
@@ -119,8 +119,8 @@ def _condition(where: Where) -> dict[str, Any]:
             return ends[0] if len(ends) == 1 else {"$and": ends}
 
 
-def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
-    before = shelf.get(ids=[item.chunk_id for item in items], include=["metadatas"])
+def _write_and_check(partition: Collection, items: Sequence[VectorItem]) -> None:
+    before = partition.get(ids=[item.chunk_id for item in items], include=["metadatas"])
     stored = dict(zip(before["ids"], before["metadatas"] or [], strict=True))
     records = {
         item.chunk_id: (item.vector, {"sequence": item.sequence, **stored_attributes(item.attributes)})
@@ -138,19 +138,19 @@ def _write_and_check(shelf: Collection, items: Sequence[VectorItem]) -> None:
     missing: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
         names = [ids[place] for place in missing]
-        shelf.upsert(names, vectors[missing], [metadatas[place] for place in missing])
-        missing = [missing[row] for row in _unreachable(shelf, names, vectors[missing])]
+        partition.upsert(names, vectors[missing], [metadatas[place] for place in missing])
+        missing = [missing[row] for row in _unreachable(partition, names, vectors[missing])]
         if not missing:
             return
-        shelf.delete(ids=[ids[place] for place in missing])
+        partition.delete(ids=[ids[place] for place in missing])
     raise StoreUnavailable(
         f"The vector index does not find {len(missing)} of {len(ids)} vectors that it has just stored. Start it again."
     )
 
 
-def _unreachable(shelf: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
+def _unreachable(partition: Collection, ids: Sequence[str], vectors: Vectors) -> list[int]:
     """Return the indices of records that a search for their own vector does not reach, nor enough equal ones."""
-    result = shelf.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
+    result = partition.query(query_embeddings=vectors, n_results=_EQUALS, include=["distances"])
     return [
         place
         for place, (own, near, distances) in enumerate(zip(ids, result["ids"], result["distances"] or [], strict=True))

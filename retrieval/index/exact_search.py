@@ -20,7 +20,7 @@ from foundation.types import Scope
 from retrieval.documents import VectorItem, Vectors
 from retrieval.filters import Value, Where, matches, simplify
 
-# (tenant, groups). Vectors with the same readers form a *shelf*.
+# (tenant, groups). Vectors with the same readers form a *partition*.
 Access = tuple[str, frozenset[str]]
 
 
@@ -44,7 +44,7 @@ def nearest(
 
 
 def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """Merge the hits of several shelves."""
+    """Merge the hits of several partitions."""
     # A chunk that is being moved is on two of them, and counted once
     similarities: dict[str, float] = {}
     for chunk_id, similarity in hits:
@@ -52,7 +52,7 @@ def best(hits: Iterable[tuple[str, float]], limit: int) -> list[tuple[str, float
     return sorted(similarities.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
-class _Shelf:
+class _Partition:
     # The matrix is built at the first search after a write, since an ingest writes often
     def __init__(self) -> None:
         self.vectors: dict[str, Vectors] = {}
@@ -82,9 +82,9 @@ class ExactIndex:
     def __init__(self, name: str = "The index in memory") -> None:
         self._name = name
         self._lock, self._filling = threading.Lock(), threading.Lock()
-        self._shelves: dict[Access, _Shelf] = {}
-        self._shelf_of: dict[str, Access] = {}
-        self._sequence, self._stamp = 0, ""
+        self._partitions: dict[Access, _Partition] = {}
+        self._partition_of: dict[str, Access] = {}
+        self._sequence, self._token = 0, ""
         self._closed = False
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
@@ -93,8 +93,8 @@ class ExactIndex:
             self._demand_one_size(new.values())
             self._remove(new)
             for chunk_id, item in new.items():
-                access = self._shelf_of[chunk_id] = item.tenant, item.groups
-                self._shelves.setdefault(access, _Shelf()).put(item)
+                access = self._partition_of[chunk_id] = item.tenant, item.groups
+                self._partitions.setdefault(access, _Partition()).put(item)
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         gone = list(chunk_ids)
@@ -107,9 +107,13 @@ class ExactIndex:
         return best(self.hits(vector, scope, limit, simplify(where)), limit)
 
     def hits(self, vector: Vectors, scope: Scope, limit: int, wanted: Where | bool) -> Iterator[tuple[str, float]]:
-        """Yield the best hits of each shelf that `scope` admits; `wanted` is a simplified filter."""
+        """Yield the best hits of each partition that `scope` admits; `wanted` is a simplified filter."""
         with self._open():
-            admitted = [(shelf.rows(), shelf.known) for access, shelf in self._shelves.items() if scope.admits(*access)]
+            admitted = [
+                (partition.rows(), partition.known)
+                for access, partition in self._partitions.items()
+                if scope.admits(*access)
+            ]
         query = np.asarray(vector, dtype=np.float32)
         for rows, known in admitted:
             among = None
@@ -120,11 +124,11 @@ class ExactIndex:
     def sequence(self) -> int:
         return self._sequence
 
-    def stamp(self) -> str:
-        return self._stamp
+    def version_token(self) -> str:
+        return self._token
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        self._sequence, self._stamp = sequence, stamp
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        self._sequence, self._token = sequence, version_token
 
     def alone(self, *, patient: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002 - as in other indexes
         """Lock out other threads that fill it: they could put back what one of them has deleted."""
@@ -132,41 +136,42 @@ class ExactIndex:
 
     def count(self) -> int:
         with self._open():
-            return len(self._shelf_of)
+            return len(self._partition_of)
 
     def clear(self) -> None:
         with self._open():
-            self._shelves, self._shelf_of = {}, {}
-            self._sequence, self._stamp = 0, ""
+            self._partitions, self._partition_of = {}, {}
+            self._sequence, self._token = 0, ""
 
     def close(self) -> None:
         """Drop the vectors; further calls raise StoreUnavailable."""
         with self._lock:
-            self._shelves, self._shelf_of, self._closed = {}, {}, True
+            self._partitions, self._partition_of, self._closed = {}, {}, True
 
     def largest(self) -> tuple[Access, int] | None:
-        """Return the shelf with the most vectors, and their number; `None`: there is none."""
+        """Return the partition with the most vectors, and their number; `None`: there is none."""
         with self._open():
-            sizes = ((access, len(shelf.vectors)) for access, shelf in self._shelves.items())
+            sizes = ((access, len(partition.vectors)) for access, partition in self._partitions.items())
             return max(sizes, key=lambda size: size[1], default=None)
 
-    def shelf(self, access: Access) -> list[VectorItem]:
+    def partition(self, access: Access) -> list[VectorItem]:
         with self._open():
-            shelf = self._shelves.get(access, _Shelf())
-            known = shelf.known
+            partition = self._partitions.get(access, _Partition())
+            known = partition.known
             return [
-                VectorItem(known[name][0], name, *access, row, known[name][1]) for name, row in shelf.vectors.items()
+                VectorItem(known[name][0], name, *access, row, known[name][1])
+                for name, row in partition.vectors.items()
             ]
 
     def _remove(self, chunk_ids: Iterable[str]) -> None:
         for name in chunk_ids:
-            if access := self._shelf_of.pop(name, None):
-                self._shelves[access].remove(name)
-                if not self._shelves[access].vectors:
-                    del self._shelves[access]
+            if access := self._partition_of.pop(name, None):
+                self._partitions[access].remove(name)
+                if not self._partitions[access].vectors:
+                    del self._partitions[access]
 
     def _demand_one_size(self, new: Collection[VectorItem]) -> None:
-        stored = (vector for shelf in self._shelves.values() for vector in shelf.vectors.values())
+        stored = (vector for partition in self._partitions.values() for vector in partition.vectors.values())
         sizes = list(dict.fromkeys(vector.shape for vector in [*islice(stored, 1), *(item.vector for item in new)]))
         if len(sizes) > 1:
             raise StoreUnavailable(

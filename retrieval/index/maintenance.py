@@ -23,7 +23,7 @@ from retrieval.index.exact_search import ExactIndex
 
 log = logging.getLogger(__name__)
 
-# Readings of an index's stamp that must all mismatch before it counts as foreign
+# Readings of an index's token that must all mismatch before it counts as foreign
 READINGS = 5
 Progress = Callable[[int, int], None]
 # Number of chunks that a reindex embeds and commits together
@@ -57,7 +57,7 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
-    """Apply the ledger's changes since the index was last complete. An index with a stamp that the ledger does not know is
+    """Apply the ledger's changes since the index was last complete. An index with a token that the ledger does not know is
     filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
     """
     # One process at a time, so that none overwrites what another has read later
@@ -84,12 +84,12 @@ def _catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     crash_point("mid_index")
     vectors.upsert(ledger.embeddings(after=0 if partial else done))
     crash_point("before_index_sequence")
-    vectors.set_sequence(target, ledger.stamp(target) or "")
+    vectors.set_sequence(target, ledger.version_token(target) or "")
 
 
 def _knows(ledger: DocumentLedger, vectors: VectorIndex) -> bool:
-    # Another process may change sequence and stamp between our two reads, so a single mismatch proves nothing
-    return any(ledger.stamp(vectors.sequence()) == vectors.stamp() for _ in range(READINGS))
+    # Another process may change sequence and token between our two reads, so a single mismatch proves nothing
+    return any(ledger.version_token(vectors.sequence()) == vectors.version_token() for _ in range(READINGS))
 
 
 class SameParts:

@@ -13,11 +13,11 @@ _NO_SPREAD = 1e-9
 
 
 def standard_score_fusion(
-    legs: Mapping[str, Mapping[str, float]], *, weights: Mapping[str, float], floors: Mapping[str, float]
+    searches: Mapping[str, Mapping[str, float]], *, weights: Mapping[str, float], floors: Mapping[str, float]
 ) -> list[tuple[str, float]]:
     """Return the weighted sums of each search's standard scores, best first; ties in order of first appearance.
 
-    `legs` has the scores of each search by name, higher is better, on any scale. A name that a search did not return gets
+    `searches` has the scores of each search by name, higher is better, on any scale. A name that a search did not return gets
     its floor, the most that its score can be. Mean and deviation are over all names of all searches, so that an outstanding
     hit counts more than one among equals. Chosen over min-max and reciprocal ranks by nDCG@10 on public sets. Source:
     Montague and Aslam, "Relevance Score Normalization for Metasearch", CIKM 2001.
@@ -30,10 +30,10 @@ def standard_score_fusion(
     >>> [name for name, _ in fused]
     ['y', 'x', 'z']
     """
-    names = list(dict.fromkeys(chain.from_iterable(legs.values())))
+    names = list(dict.fromkeys(chain.from_iterable(searches.values())))
     total = np.zeros(len(names))
-    for leg, scores in legs.items():
-        total += weights[leg] * standard_scores(list(map(scores.get, names, repeat(floors[leg]))))
+    for name, scores in searches.items():
+        total += weights[name] * standard_scores(list(map(scores.get, names, repeat(floors[name]))))
     order = np.argsort(-total, kind="stable")
     return list(zip(map(names.__getitem__, order), total[order].tolist(), strict=True))
 

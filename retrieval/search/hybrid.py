@@ -17,7 +17,7 @@ from foundation.types import Scope
 from models.contract import Embeddings, Reranker
 from models.embedding import embed_query
 from retrieval.contract import DocumentLedger, VectorIndex
-from retrieval.documents import DATA_CLASS, Hit, Source
+from retrieval.documents import DATA_CLASS, Hit
 from retrieval.filters import AllOf, OneOf, Where, matches
 from retrieval.index.maintenance import SameParts
 from retrieval.search.fusion import standard_score_fusion, standard_scores
@@ -32,13 +32,13 @@ FOREIGN_WEIGHT = 0.15
 CANDIDATES, RERANKED = 150, 20
 
 # Keyword hits: (chunk id, score, document id), best first
-_Worded = Sequence[tuple[str, float, str]]
+_KeywordHits = Sequence[tuple[str, float, str]]
 # Vector hits: (chunk id, cosine similarity), best first. The index does not know their documents.
-_Near = Sequence[tuple[str, float]]
+_VectorHits = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Leg:
+class _Found:
     passages: Mapping[str, float]
     documents: Mapping[str, float]
     floor: float
@@ -52,7 +52,7 @@ class _Ranked:
 
     score: float
     passages: Sequence[str]
-    legs: Mapping[str, int]
+    ranks: Mapping[str, int]
 
 
 class HybridRetriever:
@@ -72,11 +72,11 @@ class HybridRetriever:
         clock: Clock,
         multilingual: bool = False,
         same_parts: SameParts | None = None,
-        beside: Executor | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._ledger, self._vectors, self._embedder, self._reranker = ledger, vectors, embedder, reranker
         self._ranking, self._clock, self._multilingual, self._same_parts = ranking, clock, multilingual, same_parts
-        self._beside = beside or ThreadPoolExecutor(thread_name_prefix="keyword-search")
+        self._executor = executor or ThreadPoolExecutor(thread_name_prefix="keyword-search")
 
     def retrieve(
         self,
@@ -96,10 +96,10 @@ class HybridRetriever:
         limit = self._ranking.top_k if limit is None else limit
         as_of = as_of or self._clock.now().date()
 
-        def by_keyword(depth: int) -> _Worded:
+        def by_keyword(depth: int) -> _KeywordHits:
             return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
 
-        def by_vector(depth: int, in_classes: bool) -> _Near:
+        def by_vector(depth: int, in_classes: bool) -> _VectorHits:
             listed = scope.listed_classes if in_classes else None
             classes = () if listed is None else (OneOf(DATA_CLASS, tuple(listed)),)
             both = AllOf((*classes, where)) if where else classes[0] if classes else None
@@ -107,17 +107,17 @@ class HybridRetriever:
 
         depth = max(CANDIDATES, 2 * limit)
         # Keyword search takes about as long as embedding; the context carries the trace
-        beside = self._beside.submit(copy_context().run, by_keyword, depth)
+        keyword_search = self._executor.submit(copy_context().run, by_keyword, depth)
         try:
             vector = embed_query(self._embedder, query)
-            near = by_vector(depth, in_classes=False)
+            vector_hits = by_vector(depth, in_classes=False)
         except BaseException:
-            if not beside.cancel():
-                wait([beside])
+            if not keyword_search.cancel():
+                wait([keyword_search])
             raise
-        legs, owners = self._deepen_until_enough(
-            beside.result(),
-            near,
+        results, owners = self._deepen_until_enough(
+            keyword_search.result(),
+            vector_hits,
             by_keyword=by_keyword,
             by_vector=by_vector,
             scope=scope,
@@ -126,48 +126,50 @@ class HybridRetriever:
             enough=limit,
         )
         most = max(limit, RERANKED) if self._reranker else limit
-        ranked = _fuse(legs, owners, self._weights(query), most=most)
+        ranked = _fuse(results, owners, self._weights(query), most=most)
         documents = self._rerank(query, self._read_passages(ranked, scope, as_of, per_document, where))[:limit]
         return [hit for passages in documents for hit in passages]
 
     def _deepen_until_enough(
         self,
-        worded: _Worded,
-        near: _Near,
+        keyword_hits: _KeywordHits,
+        vector_hits: _VectorHits,
         *,
-        by_keyword: Callable[[int], _Worded],
-        by_vector: Callable[[int, bool], _Near],
+        by_keyword: Callable[[int], _KeywordHits],
+        by_vector: Callable[[int, bool], _VectorHits],
         scope: Scope,
         as_of: date,
         depth: int,
         enough: int,
-    ) -> tuple[dict[str, _Leg], dict[str, str]]:
+    ) -> tuple[dict[str, _Found], dict[str, str]]:
         """Return the hits of each search, from `enough` documents if there are so many, and each passage's document.
         Deeper searches follow only where one long document, or versions out of force, crowd out the others.
         """
         # a filter makes a vector search half as slow again; most need none, so it waits for a hit of a forbidden class
         in_classes = False
         while True:
-            owners = {passage: document for passage, _, document in worded}
-            unknown = [passage for passage, _ in near if passage not in owners]
+            owners = {passage: document for passage, _, document in keyword_hits}
+            unknown = [passage for passage, _ in vector_hits if passage not in owners]
             owners |= self._ledger.documents_of(unknown, scope, as_of=as_of)
             hidden = [passage for passage in unknown if passage not in owners]
             every_class = replace(scope, classes=None)
             ask = bool(hidden) and scope.classes is not None and not in_classes
             if ask and self._ledger.documents_of(hidden, every_class, as_of=as_of):
                 in_classes = True
-                near = by_vector(depth, in_classes)
+                vector_hits = by_vector(depth, in_classes)
                 continue
             seen = {
-                KEYWORD: {passage: score for passage, score, _ in worded},
-                VECTOR: {passage: score for passage, score in near if passage in owners},
+                KEYWORD: {passage: score for passage, score, _ in keyword_hits},
+                VECTOR: {passage: score for passage, score in vector_hits if passage in owners},
             }
-            whole = {KEYWORD: len(worded) < depth, VECTOR: len(near) < depth}
-            legs = {leg: _leg(leg, passages, owners, whole=whole[leg]) for leg, passages in seen.items()}
-            if depth >= DEEPEST or all(whole[leg] or len(legs[leg].documents) >= enough for leg in legs):
-                return legs, owners
+            whole = {KEYWORD: len(keyword_hits) < depth, VECTOR: len(vector_hits) < depth}
+            results = {
+                search: _summarise(search, passages, owners, whole=whole[search]) for search, passages in seen.items()
+            }
+            if depth >= DEEPEST or all(whole[search] or len(results[search].documents) >= enough for search in results):
+                return results, owners
             depth = min(4 * depth, DEEPEST)
-            worded, near = by_keyword(depth), by_vector(depth, in_classes)
+            keyword_hits, vector_hits = by_keyword(depth), by_vector(depth, in_classes)
 
     def _weights(self, query: str) -> dict[str, float]:
         is_read = self._multilingual or in_latin_letters(query)
@@ -179,10 +181,11 @@ class HybridRetriever:
     ) -> list[list[Hit]]:
         wanted = [passage for document in ranked for passage in document.passages[:per_document]]
         hits = self._ledger.hits(wanted, scope, as_of=as_of)
-        permitted = {key: hit for key, hit in hits.items() if _may_show(hit.source, scope, where)}
+        readable = {key: hit for key, hit in hits.items() if hit.source.is_readable(scope)}
+        permitted = {key: hit for key, hit in readable.items() if not where or matches(where, hit.source.filterable)}
         shown = [
             [
-                replace(permitted[key], score=document.score, legs=document.legs)
+                replace(permitted[key], score=document.score, ranks=document.ranks)
                 for key in document.passages[:per_document]
                 if key in permitted
             ]
@@ -204,12 +207,7 @@ class HybridRetriever:
         return moved + documents[len(top) :]
 
 
-def _may_show(source: Source, scope: Scope, where: Where | None) -> bool:
-    admitted = scope.admits(source.tenant, source.groups) and scope.admits_class(source.data_class)
-    return admitted and (where is None or matches(where, source.filterable))
-
-
-def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *, whole: bool) -> _Leg:
+def _summarise(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *, whole: bool) -> _Found:
     """Make the result of one search. `whole`: it had no more hits, so all other documents lack the words, or a vector."""
     documents: dict[str, float] = {}
     for passage, score in passages.items():
@@ -217,20 +215,20 @@ def _leg(name: str, passages: Mapping[str, float], owners: Mapping[str, str], *,
     floor = min(passages.values(), default=0.0)
     if whole:
         floor = fmean(documents.values()) if name == VECTOR and documents else min(floor, 0.0)
-    return _Leg(passages, documents, floor)
+    return _Found(passages, documents, floor)
 
 
 def _fuse(
-    legs: Mapping[str, _Leg], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
+    results: Mapping[str, _Found], owners: Mapping[str, str], weights: Mapping[str, float], *, most: int
 ) -> list[_Ranked]:
-    floors = {leg: leg_hits.floor for leg, leg_hits in legs.items()}
+    floors = {search: result.floor for search, result in results.items()}
     passages: defaultdict[str, list[str]] = defaultdict(list)
-    by_passage = {leg: leg_hits.passages for leg, leg_hits in legs.items()}
+    by_passage = {search: result.passages for search, result in results.items()}
     for passage, _ in standard_score_fusion(by_passage, weights=weights, floors=floors):
         passages[owners[passage]].append(passage)
-    by_document = {leg: leg_hits.documents for leg, leg_hits in legs.items()}
-    places = {leg: {name: at for at, name in enumerate(scores, start=1)} for leg, scores in by_document.items()}
+    by_document = {search: result.documents for search, result in results.items()}
+    places = {search: {name: at for at, name in enumerate(scores, start=1)} for search, scores in by_document.items()}
     return [
-        _Ranked(score, passages[name], {leg: at[name] for leg, at in places.items() if name in at})
+        _Ranked(score, passages[name], {search: at[name] for search, at in places.items() if name in at})
         for name, score in standard_score_fusion(by_document, weights=weights, floors=floors)[:most]
     ]

@@ -20,7 +20,7 @@ from retrieval.tables.schema import Conditions
 
 Values = Mapping[str, Any]
 
-# Number of last changes whose deletions and stamps are kept. An index further behind is filled anew, which costs no
+# Number of last changes whose deletions and tokens are kept. An index further behind is filled anew, which costs no
 # more than applying so many changes.
 REMEMBERED = 100_000
 
@@ -86,8 +86,8 @@ class TablesConnection(ABC):
         self._drawn = (self.last_number() if self._drawn is None else self._drawn) + 1
         return self._drawn
 
-    def stamp_changes(self) -> None:
-        """End a transaction with a stamp, if it drew numbers, and forget the oldest stamps and deletions."""
+    def number_transaction(self) -> None:
+        """End a transaction with a version token, if it drew numbers, and forget the oldest."""
         if self._drawn is not None:
             self.execute("INSERT INTO commits VALUES (:last, :stamp)", {"last": self._drawn, "stamp": uuid4().hex})
             for table in ("commits", "deletions"):

@@ -64,7 +64,7 @@ class TablesLedger(ABC):
                 connection.delete_document(key)
             for entry in entries:
                 connection.store_entry(entry, now)
-            connection.stamp_changes()
+            connection.number_transaction()
             where = f"d.document_id IN (SELECT value FROM {connection.unnest('keys')})"
             stored = {document.document_id: document for document in self._summaries(connection, where, keys=keys)}
         return [stored[key] for key in keys]
@@ -78,7 +78,7 @@ class TablesLedger(ABC):
     def delete(self, document_id: str) -> bool:
         with self._writing() as connection:
             removed = connection.delete_document(document_id)
-            connection.stamp_changes()
+            connection.number_transaction()
         return removed
 
     def set_fingerprint(self, fingerprint: Fingerprint) -> None:
@@ -95,7 +95,7 @@ class TablesLedger(ABC):
             connection.delete_documents()
             for entry in beside.entries():
                 connection.store_entry(entry, now)
-            connection.stamp_changes()
+            connection.number_transaction()
             for refusal in refusals:
                 connection.write_refusal(refusal)
             if fingerprint:
@@ -232,7 +232,7 @@ class TablesLedger(ABC):
         with self._reading() as connection:
             return connection.last_number()
 
-    def stamp(self, sequence: int) -> str | None:
+    def version_token(self, sequence: int) -> str | None:
         row = self._row("SELECT stamp FROM commits WHERE sequence = :sequence", sequence=sequence)
         return row[0] if row else None
 

@@ -1,11 +1,11 @@
-"""A vector index with small shelves in memory and large ones in embedded Chroma.
+"""A vector index with small partitions in memory and large ones in embedded Chroma.
 
-A shelf has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
+A partition has the vectors of one tenant and set of groups. With up to `exact_up_to` of them it is searched exactly, in
 memory; a larger one moves to Chroma. At each start all is filled from the ledger, and Chroma keeps what it has.
 
 Measured with Chroma 1.5.9: a kill during a write can leave files that crash their reader, and two writers lose vectors
-without an error. So one process owns the folder, and Chroma is opened only if its seal shows that it was closed in
-order and is unchanged since; otherwise its folder is deleted.
+without an error. So one process owns the folder, and Chroma is opened only if its checksum shows that it was
+closed in order and is unchanged since; otherwise its folder is deleted.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from foundation.stores.registry import Store
 from foundation.types import Scope
 from retrieval.documents import DOCUMENTS_STAY, VectorItem, Vectors
 from retrieval.filters import Where, simplify
+from retrieval.index.checksum import FolderChecksum
 from retrieval.index.chroma_collections import PAGE, Collections
 from retrieval.index.exact_search import Access, ExactIndex, best
 from retrieval.index.lock import Ownership
-from retrieval.index.seal import Seal
 
 log = logging.getLogger(__name__)
 
-# Factor on `exact_up_to` for the most vectors of all shelves in memory
+# Factor on `exact_up_to` for the most vectors of all partitions in memory
 TOGETHER = 5
-# File, below the seal, with the sequence and the stamp up to which Chroma is complete
+# File, part of the checksum, with the sequence and the token up to which Chroma is complete
 _POSITION = "position.json"
 # Free bytes below which an error of Chroma's is taken for a full disk, since it does not always say so
 _NO_ROOM = 1 << 20
@@ -49,7 +49,7 @@ class Options(Section):
     folder: Path = Path("index")
     """The folder, relative to the data folder."""
     exact_up_to: int = Field(default=20_000, ge=0)
-    """Most vectors of a shelf that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all shelves
+    """Most vectors of a partition that is kept in memory and searched without a graph, at 1.5 KB for 384 dimensions; all partitions
     together hold at most five times as many. The write with which one outgrows this waits until its graph is built."""
 
 
@@ -70,7 +70,7 @@ class ChromaVectorIndex:
         self._closed = False
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         self._small = ExactIndex(f"The vector index {folder}")
-        self._seal = Seal(folder / "seal.txt", self._store)
+        self._checksum = FolderChecksum(folder / "checksum.txt", self._store)
         try:
             if self._store.exists():
                 self._open_what_is_there()
@@ -109,7 +109,7 @@ class ChromaVectorIndex:
         with self._use():
             if limit <= 0 or wanted is False:
                 return []
-            # First, since shelves move from here to Chroma
+            # First, since partitions move from here to Chroma
             hits = list(self._small.hits(vector, scope, limit, wanted))
             if self._large:
                 hits += self._large.hits(vector, scope, limit, wanted)
@@ -119,13 +119,13 @@ class ChromaVectorIndex:
         with self._use():
             return self._small.sequence()
 
-    def stamp(self) -> str:
+    def version_token(self) -> str:
         with self._use():
-            return self._small.stamp()
+            return self._small.version_token()
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
         with self._changing, self._use():
-            self._small.set_sequence(sequence, stamp)
+            self._small.set_sequence(sequence, version_token)
             self.partial = False
 
     def count(self) -> int:
@@ -140,26 +140,28 @@ class ChromaVectorIndex:
                 self._large.clear()
 
     def close(self) -> None:
-        """Close, seal and release the folder. A second call does nothing."""
+        """Close and release the folder, with its checksum. A second call does nothing."""
         with self._changing:
             with self._gate:
                 if self._closed:
                     return
                 self._closed = True
-                # Calls in progress would change files behind the seal
+                # Calls in progress would change files behind the checksum
                 self._gate.wait_for(lambda: not self._inside)
             try:
                 if self._large:
                     self._large.close()
-                    with suppress(OSError):  # without a seal the next start fills it anew
-                        (self._store / _POSITION).write_text(json.dumps([self._small.sequence(), self._small.stamp()]))
-                        self._seal.write()
+                    with suppress(OSError):  # without a checksum the next start fills it anew
+                        (self._store / _POSITION).write_text(
+                            json.dumps([self._small.sequence(), self._small.version_token()])
+                        )
+                        self._checksum.write()
             finally:
                 self._small.close()
                 self._owner.release()
 
     def _open_what_is_there(self) -> None:
-        if self._seal.is_intact():
+        if self._checksum.is_intact():
             # told at once, so that a ledger with another history is noticed before it is filled
             self._small.set_sequence(*json.loads((self._store / _POSITION).read_text()))
             self._open_chroma()
@@ -167,20 +169,20 @@ class ChromaVectorIndex:
             return
         log.warning("The vector index %s is damaged or was not closed in order. It is filled anew.", self._store)
         with self._translate_errors():
-            self._seal.break_()
+            self._checksum.delete()
             shutil.rmtree(self._store)
 
     def _open_chroma(self) -> Collections:
         with self._translate_errors():
-            self._seal.break_()
+            self._checksum.delete()
             self._large = Collections(self._store)
         return self._large
 
     def _move_what_is_large(self) -> None:
-        while (shelf := self._small.largest()) and max(shelf[1], self._small.count() / TOGETHER) > self._most:
-            items = self._small.shelf(shelf[0])
+        while (partition := self._small.largest()) and max(partition[1], self._small.count() / TOGETHER) > self._most:
+            items = self._small.partition(partition[0])
             with self._translate_errors():
-                (self._large or self._open_chroma()).add(shelf[0], items)
+                (self._large or self._open_chroma()).add(partition[0], items)
             self._small.delete([item.chunk_id for item in items])
 
     @contextmanager

@@ -114,13 +114,13 @@ class PgVectorIndex:
         with self._database.transaction() as connection:
             return int(_one(connection, "SELECT sequence FROM vectors_state"))
 
-    def stamp(self) -> str:
+    def version_token(self) -> str:
         with self._database.transaction() as connection:
             return str(_one(connection, "SELECT stamp FROM vectors_state"))
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
         with self._database.transaction() as connection:
-            connection.execute("UPDATE vectors_state SET sequence = %s, stamp = %s", (sequence, stamp))
+            connection.execute("UPDATE vectors_state SET sequence = %s, stamp = %s", (sequence, version_token))
 
     @contextmanager
     def alone(self, *, patient: bool = False) -> Iterator[None]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 _NAMES = UUID("6c8f1d2e-0f5a-4c58-9d53-6d3f5d3b7f10")
-# Id of the point with sequence and stamp; it equals no chunk's, which are made from "chunk" and the id
+# Id of the point with sequence and token; it equals no chunk's, which are made from "chunk" and the id
 _STATE = str(uuid5(_NAMES, "state"))
 _BATCH = 500
 
@@ -52,7 +52,7 @@ class QdrantVectorIndex:
         self._options = options
         self._name = options.collection
         self._where = options.url or "in this process"
-        # Sequence and stamp of an empty index, until the first vectors create the collection
+        # Sequence and token of an empty index, until the first vectors create the collection
         self._state_before: dict[str, Any] = {}
         self._one_at_a_time = nullcontext() if options.url else threading.RLock()  # local mode is not made for threads
         self._client: QdrantClient | None = _client(options)
@@ -98,11 +98,11 @@ class QdrantVectorIndex:
     def sequence(self) -> int:
         return int(self._state().get("sequence", 0))
 
-    def stamp(self) -> str:
+    def version_token(self) -> str:
         return str(self._state().get("stamp", ""))
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        state = {"sequence": sequence, "stamp": stamp}
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        state = {"sequence": sequence, "stamp": version_token}
         with self._use() as client:
             if client.collection_exists(self._name):
                 client.set_payload(self._name, state, [_STATE], wait=True)

@@ -111,7 +111,7 @@ class SearchHit(BaseModel):
     @classmethod
     def of(cls, hit: Hit, *, marker: int) -> SearchHit:
         citation = cite_span(hit, marker, hit.chunk.start, hit.chunk.text)
-        return cls(score=hit.score, legs=dict(hit.legs), heading_path=hit.chunk.heading_path, citation=citation)
+        return cls(score=hit.score, legs=dict(hit.ranks), heading_path=hit.chunk.heading_path, citation=citation)
 
 
 class SearchResult(BaseModel):

@@ -117,7 +117,7 @@ class _Served:
         found = load_removable("serving.api.search").SearchResult.model_validate_json(reply.content).hits
         stored = self.ledger.hits([hit.citation.chunk_id for hit in found], scope, as_of=None)
         return [
-            Hit(chunk=there.chunk, source=there.source, score=hit.score, legs=hit.legs)
+            Hit(chunk=there.chunk, source=there.source, score=hit.score, ranks=hit.legs)
             for hit in found
             if (there := stored.get(hit.citation.chunk_id))
         ]

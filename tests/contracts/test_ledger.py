@@ -748,29 +748,29 @@ def can_be_written_while_it_is_streamed(ledger: DocumentLedger) -> None:
 
 
 def forgets_old_deletions_only_together_with_their_stamps(ledger: DocumentLedger) -> None:
-    """Whoever still has a stamp can follow from there; whoever has none must begin anew."""
+    """Whoever still has a token can follow from there; whoever has none must begin anew."""
     ledger.put([entry("a.md", "One.", "Two.")])
     seen = ledger.sequence()
-    assert ledger.stamp(seen)
+    assert ledger.version_token(seen)
     ledger.delete(key("a.md"))
     for n in range(20):
         ledger.put([entry(f"{n}.md", f"Passage {n}.")])
     gone = set(ids(entry("a.md", "One.", "Two.")))
-    assert ledger.stamp(seen) is None or set(ledger.deletions(after=seen)) == gone
+    assert ledger.version_token(seen) is None or set(ledger.deletions(after=seen)) == gone
 
 
 def stamps_each_change_once_and_for_good(ledger: DocumentLedger) -> None:
-    assert ledger.stamp(1) is None
-    stamps = []
+    assert ledger.version_token(1) is None
+    tokens = []
     for n in range(3):
         ledger.put([entry("a.md", f"Version {n}.")])
-        stamps.append((ledger.sequence(), ledger.stamp(ledger.sequence())))
-    assert all(stamp for _, stamp in stamps)
-    assert len({stamp for _, stamp in stamps}) == 3
-    assert [(sequence, ledger.stamp(sequence)) for sequence, _ in stamps] == stamps
+        tokens.append((ledger.sequence(), ledger.version_token(ledger.sequence())))
+    assert all(token for _, token in tokens)
+    assert len({token for _, token in tokens}) == 3
+    assert [(sequence, ledger.version_token(sequence)) for sequence, _ in tokens] == tokens
     ledger.delete(key("never was"))
-    assert ledger.stamp(ledger.sequence())
-    assert ledger.stamp(ledger.sequence() + 1) is None
+    assert ledger.version_token(ledger.sequence())
+    assert ledger.version_token(ledger.sequence() + 1) is None
 
 
 def knows_the_vectors_of_its_texts(ledger: DocumentLedger) -> None:
@@ -860,8 +860,8 @@ def has_every_index_filled_anew_after_it_adopted(ledger: DocumentLedger) -> None
     assert ledger.adopt(beside, at=before)
     after = ledger.sequence()
     assert after > before
-    assert ledger.stamp(before) is None, "an index at this number must not think that it may follow"
-    assert ledger.stamp(after)
+    assert ledger.version_token(before) is None, "an index at this number must not think that it may follow"
+    assert ledger.version_token(after)
     assert all(before < item.sequence <= after for item in ledger.embeddings())
     assert list(ledger.deletions(after=before)) == []
 

@@ -247,24 +247,24 @@ def begins_at_sequence_zero_and_keeps_what_it_is_told(index: VectorIndex) -> Non
     index.upsert([item("a", 17)])
     assert index.sequence() == 0, "only the one who fills it knows when it is complete"
     index.set_sequence(41)
-    assert (index.sequence(), index.stamp()) == (41, "")
+    assert (index.sequence(), index.version_token()) == (41, "")
     index.set_sequence(42, "stamp of 42")
-    assert (index.sequence(), index.stamp()) == (42, "stamp of 42")
+    assert (index.sequence(), index.version_token()) == (42, "stamp of 42")
 
 
 def takes_vectors_after_the_sequence_of_an_empty_ledger(index: VectorIndex) -> None:
     """All documents may have been deleted, or none had a passage."""
     index.set_sequence(5, "stamp of 5")
-    assert (index.sequence(), index.stamp(), index.count()) == (5, "stamp of 5", 0)
+    assert (index.sequence(), index.version_token(), index.count()) == (5, "stamp of 5", 0)
     index.upsert([item("a")])
-    assert (found(index), index.sequence(), index.stamp()) == (["a"], 5, "stamp of 5")
+    assert (found(index), index.sequence(), index.version_token()) == (["a"], 5, "stamp of 5")
 
 
 def forgets_everything_together(index: VectorIndex) -> None:
     index.upsert([item("a"), item("b", groups=["board"])])
     index.set_sequence(2, "stamp")
     index.clear()
-    assert (index.count(), index.sequence(), index.stamp(), found(index)) == (0, 0, "", [])
+    assert (index.count(), index.sequence(), index.version_token(), found(index)) == (0, 0, "", [])
     index.upsert([item("c")])
     assert found(index) == ["c"]
 
@@ -388,7 +388,10 @@ def is_killed(opened_in: Callable[[Path], VectorIndex], folder: Path, killed: Pa
 
 def assert_claims_no_more_than_it_holds(index: VectorIndex) -> None:
     held = {*found(index, Scope("acme", frozenset({"board"}))), *found(index, Scope("globex"))}
-    assert (index.sequence(), index.stamp(), index.count(), held) in [(3, "s", 3, {"a", "b", "c"}), (0, "", 0, set())]
+    assert (index.sequence(), index.version_token(), index.count(), held) in [
+        (3, "s", 3, {"a", "b", "c"}),
+        (0, "", 0, set()),
+    ]
 
 
 @pytest.mark.parametrize("act", ["upsert", "delete", "search", "count"])

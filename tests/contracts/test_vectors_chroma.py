@@ -54,7 +54,7 @@ def test_a_vector_that_no_link_of_the_graph_leads_to_is_found(data_dir: Path, mo
     ids=lambda promise: promise.__name__,
 )
 @pytest.mark.parametrize("exact_up_to", [0, 2], ids=["from the start", "when it has outgrown two vectors"])
-def test_a_shelf_that_is_searched_by_its_graph_keeps(
+def test_a_partition_that_is_searched_by_its_graph_keeps(
     promise: Callable[[VectorIndex], None], exact_up_to: int, data_dir: Path
 ) -> None:
     index = limited(data_dir, exact_up_to)
@@ -80,7 +80,7 @@ def on_pages(index: VectorIndex, *pages: int) -> list[str]:
     return sorted(chunk_id for chunk_id, _ in found)
 
 
-def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_its_vectors(
+def test_a_partition_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_its_vectors(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chroma_collections, "PAGE", 2)
@@ -89,10 +89,10 @@ def test_a_shelf_that_outgrows_exact_search_is_copied_with_all_that_is_known_of_
     index.upsert([item("a", 7, attributes={"page": 7})])
     assert collections(index) == []
     index.upsert(item(name, seed, attributes={"page": seed}) for seed, name in enumerate("de", 3))
-    assert collections(index) == ["shelf"]
+    assert collections(index) == ["partition"]
     index.close()
     index = limited(data_dir, 4)
-    assert (index.count(), index.sequence(), index.stamp()) == (5, 0, "")
+    assert (index.count(), index.sequence(), index.version_token()) == (5, 0, "")
     assert [found(index, seed=seed)[0] for seed in (7, 1, 2, 3, 4)] == list("abcde")
     assert on_pages(index, 1, 7) == ["a", "b"]
     assert on_pages(index, 0) == []
@@ -111,7 +111,7 @@ def test_a_copy_that_failed_does_not_count_and_is_made_again(
         patch.setattr(chroma_collections, "_write_and_check", fails)
         with pytest.raises(StoreUnavailable, match="stopped here"):
             index.upsert([item("c", 2)])
-    assert collections(index) == ["shelf"]
+    assert collections(index) == ["partition"]
     assert sorted(found(index)) == ["a", "b", "c"]
     killed = limited(shutil.copytree(data_dir, tmp_path / "killed"), 2)
     assert (collections(killed), killed.count(), killed.sequence()) == ([], 0, 0)
@@ -166,7 +166,7 @@ def test_a_search_finds_what_moves_to_chroma_meanwhile(data_dir: Path, monkeypat
 def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the search still changed would make the seal false; and another owner could already write."""
+    """What the search still changed would make the checksum false; and another owner could already write."""
     index = limited(data_dir, 0)
     index.upsert([item("a")])
     searching, let_go, nearest = threading.Event(), threading.Event(), Collections.hits
@@ -185,7 +185,7 @@ def test_closing_waits_for_a_running_search_before_it_seals_and_lets_go(
             refuses_within(index, 60)
             with pytest.raises(StoreInUse):
                 limited(data_dir, 0)
-            assert not (data_dir / "index" / "seal.txt").exists()
+            assert not (data_dir / "index" / "checksum.txt").exists()
         finally:
             let_go.set()
         assert search.result() == ["a"]
@@ -220,17 +220,17 @@ def test_a_chroma_that_was_not_closed_in_order_is_never_read_and_all_is_filled_a
     with monkeypatch.context() as patch:
         patch.setattr("retrieval.vectors.chroma.Collections", lambda *_: pytest.fail("it was read"))
         filled = limited(killed, 1)
-    assert (filled.count(), filled.sequence(), filled.stamp()) == (0, 0, "")
+    assert (filled.count(), filled.sequence(), filled.version_token()) == (0, 0, "")
     assert "It is filled anew" in caplog.text
     killed_again = limited(shutil.copytree(killed, tmp_path / "killed again"), 1)
-    assert (killed_again.count(), killed_again.sequence(), killed_again.stamp()) == (0, 0, "")
+    assert (killed_again.count(), killed_again.sequence(), killed_again.version_token()) == (0, 0, "")
     killed_again.close()
     filled.upsert([item("a"), item("b", 1)])
     assert sorted(found(filled)) == ["a", "b"]
     filled.close()
 
 
-def test_small_shelves_are_written_and_searched_without_chroma_and_leave_no_file(data_dir: Path) -> None:
+def test_small_partitions_are_written_and_searched_without_chroma_and_leave_no_file(data_dir: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.contracts.test_vectors import found, item, opened\n"
         "index = opened('chroma', Path(sys.argv[1])); index.upsert([item('a', 1), item('b', 2)])\n"
@@ -289,10 +289,10 @@ def test_what_fails_on_a_full_disk_says_so_whatever_chroma_calls_it(
     index.close()
 
 
-def test_the_largest_shelf_moves_where_all_together_are_too_many(data_dir: Path) -> None:
+def test_the_largest_partition_moves_where_all_together_are_too_many(data_dir: Path) -> None:
     index = limited(data_dir, 1)
     index.upsert(item(name, seed, groups=frozenset({name})) for seed, name in enumerate("abcdef"))
-    assert (collections(index), index.count()) == (["shelf"], 6)
+    assert (collections(index), index.count()) == (["partition"], 6)
     index.close()
 
 
@@ -310,7 +310,7 @@ def test_opening_chroma_that_failed_is_tried_again_with_a_client_of_its_own(
             index.upsert([item("b", 1)])
     assert len(closed) == 1
     index.upsert([item("b", 1)])
-    assert (collections(index), sorted(found(index))) == (["shelf"], ["a", "b"])
+    assert (collections(index), sorted(found(index))) == (["partition"], ["a", "b"])
     index.close()
 
 

@@ -105,7 +105,7 @@ class System:
 
     def ask(self, queries):
         found = [self.retriever.retrieve(query, ACME) for query in queries]
-        return {"found": [[[hit.source.uri, hit.chunk.text, dict(hit.legs)] for hit in hits] for hits in found]}
+        return {"found": [[[hit.source.uri, hit.chunk.text, dict(hit.ranks)] for hit in hits] for hits in found]}
 
     def count(self):
         return {
@@ -179,7 +179,7 @@ class Child:
         return self.answer()
 
     def close(self) -> None:
-        """End in order: everything is closed and the index is sealed."""
+        """End in order: everything is closed and the index gets its checksum."""
         self._orders.close()
         assert self._wait() == 0
         self._answers.close()
@@ -239,7 +239,7 @@ def start() -> Iterator[Start]:
 
 @functools.cache
 def words(document: int, version: int = 0, part: int = 0) -> str:
-    """Eight words that occur nowhere else, so that both legs find a passage by them."""
+    """Eight words that occur nowhere else, so that both searches find a passage by them."""
     digest = hashlib.shake_128(f"{document} {version} {part}".encode()).hexdigest(48)
     return " ".join(f"w{digest[place : place + 12]}" for place in range(0, 96, 12))
 
@@ -254,7 +254,7 @@ def opened(child: Child) -> Child:
 
 
 def finds_all(child: Child, documents: Sequence[int]) -> None:
-    """Each document first in both legs: a lost vector shows, although the keywords would still find the text."""
+    """Each document first in both searches: a lost vector shows, although the keywords would still find the text."""
     found = child.ask("ask", queries=[words(number) for number in documents])["found"]
     assert [hits[0] for hits in found] == [
         [name(number), words(number), {"keyword": 1, "vector": 1}] for number in documents
@@ -281,7 +281,7 @@ def test_a_kill_during_a_rebuild_is_made_up_for_at_the_next_start(
     finds_everything(opened(start(folder)))
 
 
-def test_after_a_kill_small_shelves_are_filled_from_the_ledger_without_chroma(
+def test_after_a_kill_small_partitions_are_filled_from_the_ledger_without_chroma(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXACT_UP_TO", "1000")

@@ -80,7 +80,7 @@ class Desk:
         )
 
     def found(self, text: str) -> list[str]:
-        """Texts by both legs, best first."""
+        """Texts by both searches, best first."""
         query = embed(self.embedder, [text])[0]
         ids = [chunk_id for chunk_id, _ in self.vectors.search(query, ACME, limit=3)]
         ids += [chunk_id for chunk_id, *_ in self.ledger.keyword_search(text, ACME, limit=3, as_of=None)]

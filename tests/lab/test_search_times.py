@@ -22,7 +22,7 @@ ACME = Scope("acme")
 
 def retriever_of(parts):
     clock = Context(data_dir=None).clock
-    return HybridRetriever(**parts, ranking=RankingSettings(), clock=clock, beside=AtOnce())
+    return HybridRetriever(**parts, ranking=RankingSettings(), clock=clock, executor=AtOnce())
 
 
 class ByLength:

@@ -492,11 +492,11 @@ class NewPassagesOnly(Healthy):
 
 
 class StampsEverything(Healthy):
-    """Any number has a stamp, and the same one: an index of another ledger would pass for one of this."""
+    """Any number has a token, and the same one: an index of another ledger would pass for one of this."""
 
     caught_by = "stamps_each_change_once_and_for_good"
 
-    def stamp(self, sequence: int) -> str | None:
+    def version_token(self, sequence: int) -> str | None:
         return "stamp"
 
 

@@ -25,7 +25,7 @@ class Healthy:
 
     def __init__(self) -> None:
         self.items: dict[str, VectorItem] = {}
-        self.done, self.stamped = 0, ""
+        self.done, self.token = 0, ""
 
     def upsert(self, items: Iterable[VectorItem]) -> None:
         for item in items:
@@ -55,17 +55,17 @@ class Healthy:
     def sequence(self) -> int:
         return self.done
 
-    def stamp(self) -> str:
-        return self.stamped
+    def version_token(self) -> str:
+        return self.token
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        self.done, self.stamped = sequence, stamp
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        self.done, self.token = sequence, version_token
 
     def count(self) -> int:
         return len(self.items)
 
     def clear(self) -> None:
-        self.items, self.done, self.stamped = {}, 0, ""
+        self.items, self.done, self.token = {}, 0, ""
 
     def close(self) -> None:
         pass
@@ -287,7 +287,7 @@ class KeepsItsStamp(Healthy):
 class DropsTheStamp(Healthy):
     caught_by = "begins_at_sequence_zero_and_keeps_what_it_is_told"
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
         super().set_sequence(sequence)
 
 
@@ -404,11 +404,11 @@ class WritesLate(Healthy):
         self.vectors, self.position = folder / "vectors", folder / "position"
         self.items = pickle.loads(self.vectors.read_bytes()) if self.vectors.exists() else {}
         if self.position.exists():
-            self.done, self.stamped = json.loads(self.position.read_text())
+            self.done, self.token = json.loads(self.position.read_text())
 
-    def set_sequence(self, sequence: int, stamp: str = "") -> None:
-        super().set_sequence(sequence, stamp)
-        self.position.write_text(json.dumps([sequence, stamp]))
+    def set_sequence(self, sequence: int, version_token: str = "") -> None:
+        super().set_sequence(sequence, version_token)
+        self.position.write_text(json.dumps([sequence, version_token]))
 
     def close(self) -> None:
         self.vectors.write_bytes(pickle.dumps(self.items))

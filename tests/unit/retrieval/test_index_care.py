@@ -216,7 +216,7 @@ def test_an_index_so_far_behind_that_deletions_are_forgotten_is_filled_anew(
     store.ledger.delete(Source("gone.md", "acme").document_id)
     for n in range(30):
         store.add(f"{n}.md", f"Refund {n}.")
-    assert store.ledger.stamp(behind) is None
+    assert store.ledger.version_token(behind) is None
     assert list(store.ledger.deletions()) == [], "tombstones do not pile up"
     catch_up(store.ledger, store.vectors)
     assert store.vectors.count() == 30
@@ -412,20 +412,20 @@ def test_an_index_in_memory_takes_over_what_another_process_has_stored_and_delet
 
 def test_an_index_that_others_move_while_it_is_read_is_not_taken_for_a_foreign_one() -> None:
     class Moving:
-        """A double: another process moves the sequence and its stamp between the first two readings."""
+        """A double: another process moves the sequence and its token between the first two readings."""
 
         asked = 0
 
         def sequence(self) -> int:
             return 5 if self.asked == 0 else 9
 
-        def stamp(self) -> str:
+        def version_token(self) -> str:
             self.asked += 1
             return "stamp 9"
 
     class Ledger:
-        def stamp(self, sequence: int) -> str:
+        def version_token(self, sequence: int) -> str:
             return f"stamp {sequence}"
 
     assert _knows(Ledger(), Moving())
-    assert not _knows(Ledger(), type("Foreign", (), {"sequence": lambda _: 5, "stamp": lambda _: "other"})())
+    assert not _knows(Ledger(), type("Foreign", (), {"sequence": lambda _: 5, "version_token": lambda _: "other"})())

@@ -18,7 +18,7 @@ def order(rankings: dict[str, list[str]], **options: object) -> list[str]:
     return [name for name, _ in reciprocal_rank_fusion(rankings, **options)]  # type: ignore[arg-type]
 
 
-def test_what_two_legs_find_stands_above_what_one_finds_at_the_same_rank() -> None:
+def test_what_two_searches_find_stands_above_what_one_finds_at_the_same_rank() -> None:
     assert order({"keyword": ["both", "one"], "vector": ["both", "other"]})[0] == "both"
 
 
@@ -37,9 +37,9 @@ def test_equal_scores_stand_in_the_order_of_first_appearance() -> None:
 
 
 def test_a_small_k_lets_a_first_rank_count_for_more() -> None:
-    legs = {"keyword": ["first", "middling"], "vector": ["x", "y", "middling"]}
-    assert order(legs, k=60)[0] == "middling"
-    assert order(legs, k=0)[0] == "first"
+    searches = {"keyword": ["first", "middling"], "vector": ["x", "y", "middling"]}
+    assert order(searches, k=60)[0] == "middling"
+    assert order(searches, k=0)[0] == "first"
 
 
 @pytest.mark.parametrize("rankings", [{}, {"keyword": []}, {"keyword": [], "vector": []}])

@@ -1,4 +1,4 @@
-"""A query to permitted evidence: both legs, fused, checked, one passage a document."""
+"""A query to permitted evidence: both searches, fused, checked, one passage a document."""
 
 from __future__ import annotations
 
@@ -182,15 +182,15 @@ def test_a_document_that_the_index_lacks_still_stands_first_by_its_words(library
     [lacking] = library.ledger.keyword_search("word7", ACME, limit=9, as_of=None)
     library.vectors.delete([lacking[0]])
     [first, *_] = library.retriever().retrieve("What is the rule of word7?", ACME)
-    assert (first.source.uri, first.legs) == ("7.md", {KEYWORD: 1})
+    assert (first.source.uri, first.ranks) == ("7.md", {KEYWORD: 1})
 
 
-def test_a_document_is_found_by_its_words_and_its_hit_names_both_legs_from_rank_one(library: Library) -> None:
+def test_a_document_is_found_by_its_words_and_its_hit_names_both_searches_from_rank_one(library: Library) -> None:
     library.add("printer.md", "The printer jams.")
     library.add("refunds.md", "A refund takes fourteen days.")
     [first, *_] = library.retriever().retrieve("refund in fourteen days", ACME)
     assert first.source.uri == "refunds.md"
-    assert first.legs == {KEYWORD: 1, VECTOR: 1}
+    assert first.ranks == {KEYWORD: 1, VECTOR: 1}
 
 
 def test_each_document_appears_once_by_the_passage_that_fits_best(library: Library) -> None:
@@ -225,7 +225,7 @@ def test_a_long_document_full_of_matches_crowds_out_no_other_in_either_leg(libra
     for number in range(9):
         library.add(f"{number}.md", f"A refund, among many other things that number {number} says of lamps and chairs.")
     hits = library.retriever().retrieve("refund", ACME)
-    assert sorted(hit.source.uri for hit in hits if leg in hit.legs) == [*(f"{n}.md" for n in range(9)), "long.md"]
+    assert sorted(hit.source.uri for hit in hits if leg in hit.ranks) == [*(f"{n}.md" for n in range(9)), "long.md"]
 
 
 def test_a_leg_is_asked_once_where_that_gives_documents_enough(
@@ -247,7 +247,7 @@ def test_a_leg_stops_looking_at_the_deepest(library: Library, monkeypatch: pytes
     ledger, vectors = Counting(library.ledger), Counting(library.vectors)
     few = RankingSettings(top_k=2)
     assert len(library.retriever(ledger=ledger, vectors=vectors, ranking=few).retrieve("refund", ACME)) == 1
-    assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90]), "both legs walk in step"
+    assert (ledger.depths, vectors.depths) == ([20, 80, 90], [20, 80, 90]), "both searches walk in step"
 
 
 def test_without_a_limit_the_setting_decides(library: Library) -> None:
@@ -386,7 +386,7 @@ def test_versions_out_of_force_do_not_crowd_out_the_one_in_force(
         library.add(f"{year}.md", f"Misinvoiced {year}.", series="bills", effective_from=date(year, 1, 1))
     few = library.retriever(ranking=RankingSettings(top_k=1))
     [hit] = few.retrieve("invoice 1990", ACME)
-    assert (hit.source.uri, hit.legs) == ("2025.md", {VECTOR: 1})
+    assert (hit.source.uri, hit.ranks) == ("2025.md", {VECTOR: 1})
 
 
 def test_further_passages_of_a_document_follow_its_best_one_when_asked_for(library: Library) -> None:
@@ -420,17 +420,17 @@ def test_an_empty_library_gives_no_hits(library: Library) -> None:
 def test_where_no_word_occurs_the_vector_leg_finds_alone(library: Library) -> None:
     library.add("bills.md", "Misinvoiced.")
     [hit] = library.retriever().retrieve("invoice", ACME)
-    assert hit.legs == {VECTOR: 1}
+    assert hit.ranks == {VECTOR: 1}
 
 
 def test_where_the_index_is_empty_the_keyword_leg_finds_alone(library: Library) -> None:
     library.add("refunds.md", "Refund.")
     library.vectors.clear()
     [hit] = library.retriever().retrieve("refund", ACME)
-    assert hit.legs == {KEYWORD: 1}
+    assert hit.ranks == {KEYWORD: 1}
 
 
-def test_the_weights_decide_where_the_legs_disagree(library: Library) -> None:
+def test_the_weights_decide_where_the_searches_disagree(library: Library) -> None:
     library.add("words.md", "An invoice. " + "Printers, shelves, lamps, chairs and tables of all kinds. " * 8)
     library.add("spelling.md", "Misinvoiced.")
     words = RankingSettings(keyword_weight=1)
@@ -477,7 +477,7 @@ def test_what_is_out_of_scope_does_not_move_what_is_in_it(library: Library) -> N
         library.add(f"{number}.md", f"Refund rule {number}, refund rule 3.", tenant="globex")
     lying = IndexThatShowsEverything(library.vectors)
     after = library.retriever(vectors=lying).retrieve("refund rule 3", ACME)
-    assert [(hit.chunk, hit.legs) for hit in after] == [(hit.chunk, hit.legs) for hit in before]
+    assert [(hit.chunk, hit.ranks) for hit in after] == [(hit.chunk, hit.ranks) for hit in before]
 
 
 @pytest.mark.parametrize("query", ["保修期", "гарантия", "الضمان"])
@@ -624,7 +624,7 @@ def test_the_same_query_gives_the_same_hits(library: Library) -> None:
     assert library.retriever().retrieve("refund", ACME) == library.retriever().retrieve("refund", ACME)
 
 
-def test_both_legs_are_filtered_by_what_is_known_of_a_document(library: Library) -> None:
+def test_both_searches_are_filtered_by_what_is_known_of_a_document(library: Library) -> None:
     for name, price in (("cheap.md", 5), ("dear.md", 50), ("free.md", None)):
         library.add(name, "A refund takes fourteen days.", attributes={"price": price} if price else {})
     assert sorted(library.uris("refund days")) == ["cheap.md", "dear.md", "free.md"]

@@ -42,11 +42,11 @@ def test_a_search_under_way_is_not_disturbed_by_a_write() -> None:
     assert sorted(names(index, A)) == ["a", "c"]
 
 
-def test_the_largest_shelf_is_told_and_one_that_is_empty_is_gone() -> None:
+def test_the_largest_partition_is_told_and_one_that_is_empty_is_gone() -> None:
     index = ExactIndex()
     assert index.largest() is None
     index.upsert([item("a", A), item("b", B), VectorItem(0, "c", "north", frozenset(), C)])
     assert index.largest() == (("acme", frozenset()), 2)
     index.delete(["a", "b"])
     assert index.largest() == (("north", frozenset()), 1)
-    assert [kept.chunk_id for kept in index.shelf(("north", frozenset()))] == ["c"]
+    assert [kept.chunk_id for kept in index.partition(("north", frozenset()))] == ["c"]

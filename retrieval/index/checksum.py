@@ -1,6 +1,6 @@
-"""A seal of an index folder, written when it is closed in order and broken while it is open.
+"""A checksum of an index folder, written when it is closed in order and deleted while it is open.
 
-A folder without an intact seal is never read: what a killed process left of an index can end the process that reads it.
+Without a fitting checksum a folder is never read: what a killed process left of it can end the process that reads it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 
 # Bytes up to which a file is never taken for hollow
 _HOLLOW = 16 << 20
-# Bytes that are read of a seal, more than it has: a damaged one can claim gigabytes, too
+# Bytes that are read of a checksum, more than it has: a damaged file can claim gigabytes, too
 _LONGEST = 1 << 10
 
 
-class Seal:
+class FolderChecksum:
     """A checksum of every file in a folder, kept in a file beside it."""
 
     def __init__(self, path: Path, folder: Path) -> None:
@@ -27,15 +27,15 @@ class Seal:
             new.write_text(self._digest(), encoding="ascii")
             new.replace(self._path)
 
-    def break_(self) -> None:
+    def delete(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def is_intact(self) -> bool:
         """Whether the folder was closed in order and is unchanged since."""
         try:
-            with self._path.open("rb") as seal:
-                return not self._is_hollow() and seal.read(_LONGEST) == self._digest().encode()
-        except OSError:  # there is no seal, or a file of the folder cannot be read
+            with self._path.open("rb") as stored:
+                return not self._is_hollow() and stored.read(_LONGEST) == self._digest().encode()
+        except OSError:  # there is none, or a file of the folder cannot be read
             return False
 
     def _is_hollow(self) -> bool:
