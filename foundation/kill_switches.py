@@ -83,7 +83,7 @@ class Stops:
         except Unreadable as error:
             log.error("%s cannot be read: %s", self.path, error)  # noqa: TRY400 - at each request: no traceback
             raise Stopped(
-                f"{self.path.name} cannot be read, so everything is stopped. Restore it, or delete it to stop nothing."
+                f"{self.path.name} cannot be read, so nothing is done. Restore it, or delete it to stop nothing."
             ) from error
         # a stop is in force in its own process before it is written
         if not self._pending:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from foundation import names
@@ -21,7 +21,6 @@ def span(
     subject: str = "",
     *,
     layer: Layer,
-    kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, AttributeValue] | None = None,
     parent: str = "",
 ) -> Iterator[Span]:
@@ -42,7 +41,6 @@ def span(
         name,
         context=TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None,
         links=[Link(around)] if parent and around.is_valid else None,
-        kind=kind,
         attributes=labels,
         record_exception=False,
         set_status_on_exception=False,

@@ -20,7 +20,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from foundation.components import load_if_there
 from foundation.errors import AddressInUse, InvalidSetting
-from foundation.machine.signals import catch_stop_signals
+from foundation.machine.process import catch_stop_signals
 from models.pricing import call_of
 from serving.app import create_app
 from serving.http.streams import CLEAN_UP_S

@@ -23,8 +23,8 @@ import pytest
 from hypothesis import settings
 
 from foundation.components import is_there
-from foundation.machine import collector
-from foundation.machine.signals import STOP
+from foundation.machine import process
+from foundation.machine.process import STOP
 from tests import services
 from tests.contracts.under_test import NAMED
 
@@ -72,7 +72,7 @@ sys.dont_write_bytecode = False
 if "TMPDIR" not in os.environ and _takes_programs_and_room(MEMORY):
     os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None  # the latter is what was found before
 
-collector.keep_what_is_imported()  # as every command does: there are 800,000 objects once all libraries are loaded
+process.keep_what_is_imported()  # as every command does: there are 800,000 objects once all libraries are loaded
 
 # A slow machine is no failure; and a failure is printed so that it can be repeated elsewhere. CI tries the same examples
 # each time, as it takes the same order; see .ci/run.

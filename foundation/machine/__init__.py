@@ -1,1 +1,1 @@
-"""This machine: installation, manifest of a run, deadlines, memory and garbage collector."""
+"""This machine: installation, manifest of a run, deadlines, memory and garbage collection."""

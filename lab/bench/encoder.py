@@ -62,8 +62,8 @@ print(int(np.argmax(np.load(vectors) @ query)), flush=True)
 OUR_START = """
 import json, sys
 from pathlib import Path
-from foundation.machine import collector
-collector.keep_what_is_imported()
+from foundation.machine import process
+process.keep_what_is_imported()
 from serving.settings import load
 from foundation.types import Scope
 from lab.library import open_library

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.machine.memory import peak_rss_mb
+from foundation.machine.process import peak_rss_mb
 from foundation.types import Scope
 from models.contract import Embeddings
 from models.embedding import embed

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from foundation.errors import InvalidRequest, SixplyError
-from foundation.machine.memory import peak_rss_mb
+from foundation.machine.process import peak_rss_mb
 from foundation.text.clauses import word_count
 from foundation.types import Principal
 from lab.bench import risk_coverage

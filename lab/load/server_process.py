@@ -43,14 +43,14 @@ QUESTIONS = (
 
 
 def main() -> None:
-    from foundation.machine import collector
+    from foundation.machine import process
     from serving.access import admission
     from serving.access.identity import KeyStore
     from serving.server import base_url, bind, serve
     from serving.settings import load
     from serving.wiring import open_system
 
-    collector.keep_what_is_imported()  # as any command does
+    process.keep_what_is_imported()  # as any command does
     order = json.loads(sys.argv[1])
     if order["admit_all"]:
         admission.SLOWER = math.inf  # no place is taken away while answers take longer together than alone

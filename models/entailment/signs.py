@@ -12,7 +12,7 @@ them around every judge (`retrieval/grounding/claim_support.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from foundation.settings import BESIDE_STACK, Section
 from foundation.text.lexical import terms, words
 from foundation.text.sentences import sentence_spans
 from models.contract import ScoringParts
-from models.embedding import embed, embed_tokens, middle, name_of, nearest_tokens
+from models.embedding import Vectors, embed, embed_tokens, middle, name_of, nearest_tokens
 from models.scoring.logistic import LogisticCurve, Rows
 
 WEIGHTS = Path(__file__).with_name("signs.json")
@@ -73,8 +73,8 @@ class SignsJudge:
             return [None] * len(pairs)
         wanted = {pair: _most_promising(terms(pair[1]), premises[pair[0]]) for pair in asked}
         texts = [*(hypothesis for _, hypothesis in asked), *(part for parts in wanted.values() for part in parts)]
-        meaning = _Meaning(list(dict.fromkeys(texts)), self._embedder)
-        return [_read_signs(pair[1], wanted[pair], meaning) if pair in wanted else None for pair in pairs]
+        vectors = _embed_texts(list(dict.fromkeys(texts)), self._embedder)
+        return [_read_signs(pair[1], wanted[pair], vectors) if pair in wanted else None for pair in pairs]
 
 
 def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
@@ -82,26 +82,23 @@ def _most_promising(claimed: frozenset[str], parts: Parts) -> Parts:
     return {part: parts[part] for part in best[:MOST_COMPARED]}
 
 
-class _Meaning:
-    # Without vectors of tokens, those of single words replace them
-    def __init__(self, texts: Sequence[str], embedder: Embeddings) -> None:
-        tokens = embed_tokens(embedder, texts)
-        if tokens is None:
-            spelled = {text: words(text) or [text] for text in texts}
-            single = list(dict.fromkeys(word for spelling in spelled.values() for word in spelling))
-            vectors = embed(embedder, [*texts, *single])
-            of_word = dict(zip(single, vectors[len(texts) :], strict=True))
-            self.whole = dict(zip(texts, vectors, strict=False))
-            self.tokens = {text: np.stack([of_word[word] for word in spelling]) for text, spelling in spelled.items()}
-        else:
-            self.tokens = dict(zip(texts, tokens, strict=True))
-            self.whole = {text: middle(token_vectors) for text, token_vectors in self.tokens.items()}
+def _embed_texts(texts: Sequence[str], embedder: Embeddings) -> dict[str, tuple[Vectors, Vectors]]:
+    """Return each text's vector and those of its tokens, or of its words where the embedder gives no tokens."""
+    tokens = embed_tokens(embedder, texts)
+    if tokens is not None:
+        return {text: (middle(own), own) for text, own in zip(texts, tokens, strict=True)}
+    spelled = {text: words(text) or [text] for text in texts}
+    single = list(dict.fromkeys(word for spelling in spelled.values() for word in spelling))
+    vectors = embed(embedder, [*texts, *single])
+    of_word = dict(zip(single, vectors[len(texts) :], strict=True))
+    whole = zip(texts, vectors, strict=False)
+    return {text: (vector, np.stack([of_word[word] for word in spelled[text]])) for text, vector in whole}
 
 
-def _read_signs(sentence: str, parts: Parts, meaning: _Meaning) -> Rows:
-    claimed = terms(sentence)
-    similarities = np.stack([meaning.whole[part] for part in parts]) @ meaning.whole[sentence]
-    nearest = nearest_tokens(meaning.tokens[sentence], [meaning.tokens[part] for part in parts])
+def _read_signs(sentence: str, parts: Parts, vectors: Mapping[str, tuple[Vectors, Vectors]]) -> Rows:
+    claimed, (whole, tokens) = terms(sentence), vectors[sentence]
+    similarities = np.stack([vectors[part][0] for part in parts]) @ whole
+    nearest = nearest_tokens(tokens, [vectors[part][1] for part in parts])
     by_any = np.sort(nearest.max(axis=0))
     return np.array(
         [

@@ -27,7 +27,7 @@ from foundation.types import UNCLASSIFIED
 from retrieval.documents import DOCUMENTS_STAY, Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
-from retrieval.tables.connection import TablesConnection, Values
+from retrieval.tables.connection import IS_KNOWN, TablesConnection, Values
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.schema import TABLES, conditions
 
@@ -113,9 +113,7 @@ class PostgresTables(TablesConnection):
 
     @staticmethod
     def filter_leaf(leaf: Leaf, bind: Callable[[Any], str]) -> str:
-        named = (
-            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
-        )
+        named = f"{IS_KNOWN}{bind(leaf.name)}"
         if isinstance(leaf, OneOf):
             column, kind = ("text", "text[]") if isinstance(leaf.stored_values[0], str) else ("number", "float8[]")
             return f"{named} AND f.{column} = ANY({bind(leaf.stored_values)}::{kind}))"

@@ -28,7 +28,7 @@ from foundation.types import UNCLASSIFIED
 from retrieval.documents import DOCUMENTS_STAY, Chunk
 from retrieval.filters import Leaf, OneOf, Stored
 from retrieval.tables import row_codec
-from retrieval.tables.connection import TablesConnection, Values
+from retrieval.tables.connection import IS_KNOWN, TablesConnection, Values
 from retrieval.tables.ledger import TablesLedger
 from retrieval.tables.schema import TABLES, conditions
 
@@ -108,9 +108,7 @@ class SqliteTables(TablesConnection):
 
     @staticmethod
     def filter_leaf(leaf: Leaf, bind: Callable[[Stored], str]) -> str:
-        named = (
-            f"EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = {bind(leaf.name)}"
-        )
+        named = f"{IS_KNOWN}{bind(leaf.name)}"
         if isinstance(leaf, OneOf):
             return f"{named} AND f.value IN ({', '.join(map(bind, leaf.stored_values))}))"
         low, high = map(bind, leaf.ends)

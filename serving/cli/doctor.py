@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
+from serving.cli.opening import configured_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
@@ -81,7 +82,7 @@ def run_checks(loaded: Loaded) -> list[Check]:
         check_sqlite,
         partial(check_four_eyes, settings.orchestration.policy),
         partial(check_records, settings),
-        *(partial(check_part, section, part) for section, part in parts_of(settings)),
+        *(partial(check_part, section, part) for section, part in configured_parts(settings)),
     ]
     return [_run_guarded(check) for check in checks]
 
@@ -232,22 +233,6 @@ def _name_unknown(policy: PolicySettings, names: list[str]) -> str:
     unknown = sorted(name for name in listed if not fnmatch.filter(names, name))
     known = did_you_mean(unknown[0], names) if unknown else ""
     return f"Works, but the policy names tools that no part has: {', '.join(unknown)}. {known}" if unknown else ""
-
-
-def parts_of(settings: Settings) -> Iterator[tuple[str, Part]]:
-    """Yield every configured part with its section. Parts of lists are named as `models.fallbacks[0]`."""
-    for layer, section in settings:
-        for port, value in section:
-            key = _SECTIONS.get(f"{layer}.{port}", f"{layer}.{port}")
-            if isinstance(value, Part) and components.available(key):  # a port whose folder was deleted is never opened
-                yield key, value
-            elif isinstance(value, tuple):
-                yield from ((f"{key}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
-    for name, tenant in settings.models.tenants.items():
-        yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
-
-
-_SECTIONS = {"models.fallbacks": "models.chat", "models.cheaper": "models.chat"}
 
 
 def _run_guarded(check: Callable[[], Check]) -> Check:

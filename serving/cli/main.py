@@ -14,8 +14,8 @@ from typer.core import TyperGroup
 
 from foundation.components import is_there
 from foundation.errors import SixplyError
-from foundation.machine import collector
-from foundation.machine.signals import catch_stop_signals
+from foundation.machine import process
+from foundation.machine.process import catch_stop_signals
 
 # Group -> name -> the command's function, and the start of its help. Those whose file was deleted are left out.
 COMMANDS = {
@@ -144,7 +144,7 @@ def run(commands: Callable[[], object]) -> None:
     os.umask(0o077)
     # as Ctrl-C does: an index whose process just ends has to be filled anew
     catch_stop_signals()
-    collector.keep_what_is_imported()
+    process.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]
     if not debug:
         _quiet()

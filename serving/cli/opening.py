@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, load_if_there, load_removable
+from foundation.components import Assembly, available, load_if_there, load_removable
+from foundation.settings import Part
 from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ def open_parts(settings: Settings) -> Iterator[Assembly]:
         yield Assembly(context_of(settings), opened)
 
 
+def configured_parts(settings: Settings) -> Iterator[tuple[str, Part]]:
+    """Yield every part with its port, such as `models.chat`; one of a list or of a tenant as `models.chat[0]`."""
+    for layer, section in settings:
+        for name, value in section:
+            port = "models.chat" if layer == "models" and name in ("fallbacks", "cheaper") else f"{layer}.{name}"
+            if isinstance(value, Part) and available(port):  # a port whose folder was deleted is never opened
+                yield port, value
+            elif isinstance(value, tuple):
+                yield from ((f"{port}[{n}]", part) for n, part in enumerate(value) if isinstance(part, Part))
+    for name, tenant in settings.models.tenants.items():
+        yield from ((f"models.chat[{name}]", part) for part in (tenant.chat, *tenant.fallbacks))
+
+
 def build_ledger(settings: Settings, parts: Assembly) -> DocumentLedger:
     from retrieval.contract import DocumentLedger
 
@@ -59,6 +73,12 @@ def open_spans(settings: Settings) -> SpanStore:
     from observability.stores.spans import SpanStore
 
     return SpanStore(settings.foundation.data_dir / "spans.sqlite")
+
+
+@contextmanager
+def open_checkpoints(settings: Settings) -> Iterator[Any]:
+    with open_parts(settings) as parts:
+        yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
 
 
 @contextmanager

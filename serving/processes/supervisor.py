@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from foundation.errors import ComponentError, InvalidSetting, SixplyError
-from foundation.machine.signals import catch_stop_signals
+from foundation.machine.process import catch_stop_signals
 from foundation.settings import Part
 from serving.server import STARTED_WITHIN_S, serve
 from serving.settings import Loaded, Settings
@@ -154,13 +154,13 @@ def await_stop_signal() -> threading.Event:
 
 
 def _work(loaded: Loaded, listening: socket.socket, ready: Connection) -> None:
-    from foundation.machine import collector
+    from foundation.machine import process
     from observability.telemetry import logs
     from serving.cli import terminal
     from serving.wiring import open_system
 
     catch_stop_signals(lambda number, _: sys.exit(128 + number))
-    collector.keep_what_is_imported()
+    process.keep_what_is_imported()
     logs.set_up(loaded.settings.foundation.logging)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

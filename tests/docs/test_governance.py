@@ -62,7 +62,7 @@ def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("retrieval/search/hybrid.py:_may_show", "retrieval/search/hybrid.py:_may_hide"),
+        ("retrieval/documents.py:is_readable", "retrieval/documents.py:is_legible"),
         ("foundation/kill_switches.py:Stops.demand", "foundation/kill_switches.py:Stops.ask"),
         ("serving/cli/govern/erasure.py", "serving/eraser.py"),
         ("orchestration.policy.unasked", "orchestration.policy.asked"),

@@ -20,7 +20,7 @@ from foundation.clock import SystemClock
 from foundation.machine.install import HIGHEST, LOWEST, _extras_of_the_project
 from observability.telemetry.metrics import domain, registry
 from serving.access.identity import KEYS_FILE, KeyStore
-from serving.cli.doctor import parts_of
+from serving.cli.opening import configured_parts
 from serving.server import running
 from serving.settings import Settings, load
 from tests.doubles.serving import world
@@ -119,7 +119,7 @@ def test_the_shared_settings_are_known_and_name_parts_that_exist(monkeypatch: py
     for name, value in variables().items():
         monkeypatch.setenv(name, value)
     settings: Settings = load(ROOT / "stack.toml").settings
-    chosen = dict(parts_of(settings))
+    chosen = dict(configured_parts(settings))
     assert (chosen["retrieval.ledger"].use, chosen["retrieval.vectors"].use) == ("postgres", "pgvector")
     assert settings.serving.cache.use == "redis"
     assert [part.use for section, part in chosen.items() if section.startswith("observability.exporters")] == [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,13 +22,18 @@ from foundation.stores.registry import Person, Store
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from serving.cli import terminal
-from serving.cli.opening import open_parts
+from serving.cli.opening import configured_parts, open_checkpoints, open_parts
 from serving.cli.options import STACK, Json, Stack, Tenant, exit_unless, load_stack, user_name
 from serving.settings import Settings, context_of
 
 CONVERSATIONS = "conversations"
 # Stores with persons that `[foundation.records]` can put into PostgreSQL
 SHARED = ("approvals", "effects", "facts", "outcomes", "costs", "idempotency")
+# Ports of parts that may keep what a person said or asked
+KEEPING = (
+    "retrieval.ledger", "retrieval.vectors", "serving.cache", "orchestration.checkpoints", "observability.exporters",
+    "orchestration.tools",
+)  # fmt: skip
 # Seconds in which every replica has read that somebody is being erased: shared_records.LOOK_S
 NOTICED_S = 2.0
 TOKENS_STAY = "none of their keys; a token works until its issuer ends it"
@@ -132,15 +137,10 @@ def stores_of(settings: Settings) -> tuple[list[Store], list[str]]:
     from orchestration.effects import approvals, audit, effect_log
     from orchestration.memory import facts
 
-    parts = [
-        ("retrieval.ledger", settings.retrieval.ledger),
-        ("retrieval.vectors", settings.retrieval.vectors),
-        ("serving.cache", settings.serving.cache),
-        ("orchestration.checkpoints", settings.orchestration.checkpoints),
-        *(("observability.exporters", part) for part in settings.observability.exporters),
-        *(("orchestration.tools", part) for part in settings.orchestration.tools),
-    ]
-    by_part = {f'[{section}] use = "{part.use}"': components.stores_of(section, part) for section, part in parts}
+    parts = [(port.partition("[")[0], part) for port, part in configured_parts(settings)]
+    by_part = {
+        f'[{port}] use = "{part.use}"': components.stores_of(port, part) for port, part in parts if port in KEEPING
+    }
     removable = (
         "retrieval.ingest.refused_files", "serving.jobs.store", "serving.http.idempotency", "orchestration.run.spending",
     )  # fmt: skip
@@ -301,9 +301,3 @@ async def _retain(settings: Settings, clock: Clock) -> list[Erased]:
                 count += approvals.erase_before(now - timedelta(days=days))
             erased.append(Erased("approvals", f"asked for {days:g} days ago, and over", count))
     return erased
-
-
-@contextmanager
-def open_checkpoints(settings: Settings) -> Iterator[Any]:
-    with open_parts(settings) as parts:
-        yield parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)

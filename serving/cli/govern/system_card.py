@@ -14,10 +14,11 @@ from foundation.clock import SystemClock
 from foundation.errors import SixplyError
 from foundation.kill_switches import Stops
 from foundation.machine import manifest
-from foundation.settings import Part, flatten
+from foundation.settings import flatten
 from foundation.types import Principal
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
+from serving.cli.opening import build_ledger, configured_parts, open_parts
 from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
 from serving.settings import Loaded, Settings
@@ -86,8 +87,6 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
 
 
 def _data(settings: Settings) -> dict[str, Any]:
-    from serving.cli.opening import build_ledger, open_parts
-
     chosen = settings.retrieval
     facts: dict[str, Any] = {"ledger": chosen.ledger.use, "index": chosen.vectors.use, "chunker": chosen.chunker.use}
     with open_parts(settings) as parts:
@@ -101,7 +100,6 @@ def _data(settings: Settings) -> dict[str, Any]:
 def _tools(settings: Settings) -> Iterator[dict[str, Any]]:
     from orchestration.effects.policy import Policy
     from orchestration.settings import EVERYBODY
-    from serving.cli.opening import open_parts
 
     policy = settings.orchestration.policy
     rules, people = Policy(policy), {role: Principal("anybody", EVERYBODY, frozenset({role})) for role in policy.roles}
@@ -163,16 +161,11 @@ def _figure(one: Any) -> str:
 
 def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the configured part of each port of layer 2, and the bundled weight files."""
-    parts: list[tuple[str, Part]] = [
-        ("chat", settings.models.chat),
-        *((f"fallback {number}", part) for number, part in enumerate(settings.models.fallbacks, start=1)),
-        *((f"cheaper {number}", part) for number, part in enumerate(settings.models.cheaper, start=1)),
-        *((f"chat of {name}", tenant.chat) for name, tenant in settings.models.tenants.items()),
-        ("embedder", settings.models.embedder),
-        ("reranker", settings.models.reranker),
-        ("judge of entailment", settings.models.entailment),
+    parts = [(port, part) for port, part in configured_parts(settings) if port.startswith("models.")]
+    rows = [
+        {"port": port.removeprefix("models."), "part": part.use, "model": str(part.options.get("model", ""))}
+        for port, part in parts
     ]
-    rows = [{"port": port, "part": part.use, "model": str(part.options.get("model", ""))} for port, part in parts]
     return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]
 
 

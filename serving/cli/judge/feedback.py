@@ -10,7 +10,7 @@ import typer
 
 from foundation import names
 from serving.cli import terminal
-from serving.cli.opening import open_outcomes, open_parts, open_spans
+from serving.cli.opening import open_checkpoints, open_outcomes, open_spans
 from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
 from serving.judge.trial import golden_file
 from serving.settings import Loaded
@@ -89,8 +89,7 @@ async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
         for span in spans
         if span.attribute(names.ANSWER_ID) in answer_ids and span.attribute(names.CONVERSATION_ID)
     }
-    with open_parts(settings) as parts:
-        saver = parts.part("orchestration.checkpoints", settings.orchestration.checkpoints)
+    with open_checkpoints(settings) as saver:
         conversations = [await read_conversation(saver, thread) for thread in sorted(threads)]
     told = [(turn, owner) for owner, turns in conversations for turn in turns]
     return {turn.answer_id: Asked(turn, owner) for turn, owner in told if turn.answer_id in answer_ids}

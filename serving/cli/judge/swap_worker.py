@@ -69,7 +69,7 @@ def run_trial(number: int) -> dict[str, Any]:
 
 def close_side() -> dict[str, Any]:
     """Close the system. Return the process's peak of memory."""
-    from foundation.machine.memory import peak_rss_mb
+    from foundation.machine.process import peak_rss_mb
 
     _opened.close()
     return {"peak_rss_mb": peak_rss_mb()}

@@ -9,9 +9,9 @@ from pathlib import Path
 PROGRAM = """
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count() > 0))  # registered first, it runs last
-from foundation.machine import collector
-collector.keep_what_is_imported()
-print(gc.get_threshold()[0] == collector.THRESHOLD, gc.isenabled(), gc.get_freeze_count())
+from foundation.machine import process
+process.keep_what_is_imported()
+print(gc.get_threshold()[0] == process.THRESHOLD, gc.isenabled(), gc.get_freeze_count())
 """
 
 

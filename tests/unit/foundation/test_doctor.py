@@ -13,7 +13,7 @@ import pytest
 
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
-from serving.cli import doctor
+from serving.cli import doctor, opening
 from serving.cli.doctor import Check, check_part
 from serving.settings import Loaded, Settings
 from tests.doubles.provider import FaultyProvider, ok, status
@@ -174,7 +174,7 @@ def test_stores_and_collectors_as_compose_starts_them_need_no_credential(section
 def test_fallbacks_and_lists_of_parts_are_checked_too():
     fallback, exporter = Part(use="openai_compatible", model="m"), Part(use="slqite")
     settings = Settings(models={"fallbacks": (fallback,)}, observability={"exporters": (exporter,)})
-    found = dict(doctor.parts_of(settings))
+    found = dict(opening.configured_parts(settings))
     assert found["models.chat[0]"] == fallback
     assert found["observability.exporters[0]"] == exporter
     assert not check_part("models.chat[0]", fallback).ok

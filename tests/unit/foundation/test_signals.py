@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from foundation.machine.signals import STOP, catch_stop_signals
+from foundation.machine.process import STOP, catch_stop_signals
 
 pytestmark = pytest.mark.usefixtures("restored_signals")
 
