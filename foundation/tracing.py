@@ -26,11 +26,8 @@ def span(
 ) -> Iterator[Span]:
     """Open a span `operation subject` of a layer.
 
-    `parent` is a stored `traceparent` (`here`): the span then continues that trace, also in another process or after a
-    restart, and links to the current one.
-
-    An exception marks the span as failed, with its class as `error.type`, and is raised again. Its text is never
-    recorded: it may hold a user's words.
+    With a stored `traceparent` (`here`) as `parent` it continues that trace, and links to the current one. An exception
+    marks it as failed, with its class as `error.type`; its text is never recorded: it may hold a user's words.
     """
     tracer = trace.get_tracer("sixply")
     name = f"{operation} {subject}".strip()

@@ -43,10 +43,9 @@ _LONGEST_ROW = 600
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences of `text` in order, without surrounding white space.
+    """Return the spans of the sentences in order, without surrounding white space and overlap.
 
-    Together they cover every character that is not white space, and they do not overlap. Borders inside a line are
-    found by nupunkt's Punkt model (Kiss and Strunk, 2006) with its list of abbreviations.
+    Borders inside a line are found by nupunkt's Punkt model (Kiss and Strunk 2006) with its list of abbreviations.
     """
     spans: list[tuple[int, int]] = []
     start = 0

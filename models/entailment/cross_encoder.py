@@ -1,12 +1,8 @@
-"""A judge of entailment by any NLI classifier from a local folder, with torch on the CPU.
-
-    [models.entailment]
-    use = "cross_encoder"
-    path = "weights/nli-deberta-v3-base"
+"""A judge of entailment by any NLI classifier from a local folder (`path`), with torch on the CPU.
 
 It reads premise and hypothesis together and sees a contradiction that shares every word: Bowman et al., "A large
 annotated corpus for learning natural language inference", 2015. None is bundled: no package has weights that could be
-trusted. Choose it where a strong model writes the answers and half a second per sentence is acceptable.
+trusted. A sentence takes half a second.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
 """A judge of entailment by logistic regression over explainable signs: cosine similarity, matches of words and tokens.
 
-    [models.entailment]
-    use = "signs"
-    weights = "my_signs.json"    # of your own training; the shipped ones if absent
-
-The curve is a logistic regression. Its weights come from `make train-verify`, which the file records; `make bench-verify`
-measures them on claims that the training has not seen. Figures, names and denials are not among the signs: grounding looks at
-them around every judge (`retrieval/grounding/claim_support.py`).
+`make train-verify` writes its `weights`, with how they came about; `make bench-verify` measures them on other claims.
+Figures, names and denials are not among the signs: grounding looks at them around every judge
+(`retrieval/grounding/claim_support.py`).
 """
 
 from __future__ import annotations

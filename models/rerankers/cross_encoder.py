@@ -1,11 +1,7 @@
-"""A reranker by any sentence-transformers CrossEncoder from a local folder, with torch on the CPU.
+"""A reranker by any sentence-transformers CrossEncoder from a local folder (`path`), with torch on the CPU.
 
-    [models.reranker]
-    use = "cross_encoder"
-    path = "weights/ms-marco-MiniLM-L6-v2"
-
-A cross-encoder reads query and text together: Nogueira and Cho, "Passage Re-ranking with BERT", 2019. None is bundled:
-no package has weights that could be trusted.
+It reads query and text together: Nogueira and Cho, "Passage Re-ranking with BERT", 2019. None is bundled: no
+package has weights that could be trusted.
 """
 
 from __future__ import annotations

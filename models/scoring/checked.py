@@ -25,7 +25,7 @@ def reranker_of(part: object) -> Reranker:
     if isinstance(part, Reranker):
         return CheckedReranker(part)
     raise InvalidSetting(
-        f"[models.reranker] made a {type(part).__name__}, no reranker and no LangChain document compressor."
+        f"[models.reranker] made a {type(part).__name__}, which is neither a reranker nor a LangChain compressor."
     )
 
 
@@ -88,7 +88,7 @@ class Compressor:
         ranked = list(self._compressor.compress_documents(documents, query))
         if not all(isinstance(document.metadata.get(PLACE), int) for document in ranked):
             raise UpstreamMalformed(
-                f"{self.model_name} returned a document without its metadata. Use a compressor that keeps the metadata."
+                f"{self.model_name} returned a document without the metadata that it got. Use a compressor that keeps it."
             )
         reported = [document.metadata.get("relevance_score") for document in ranked]
         scores = [float(score) for score in reported if score is not None]

@@ -54,8 +54,8 @@ def core_title(document: Any) -> str | None:
 
 
 def check_package(content: bytes, name: str, what: str) -> None:
-    """Raises DocumentRefused: "encrypted"; "malformed", no package at all; "bomb", it unpacks to far more than it is,
-    or declares XML entities, which no office program does; "unsafe", a member's name leads out of the package.
+    """Raise DocumentRefused: "encrypted"; "malformed"; "bomb", it unpacks to far more than it is, or declares XML
+    entities, which no office program does; "unsafe", a member's name leads out of the package.
     """
     if content.startswith(_OLE):
         if "EncryptedPackage".encode("utf-16-le") in content:
@@ -77,8 +77,8 @@ def check_package(content: bytes, name: str, what: str) -> None:
 
 
 def mend(content: bytes) -> bytes:
-    """Repair a checked package for our libraries, which are stricter than the Office programs: convert Strict
-    namespaces, drop references to missing members, correct the case of others, and add missing content types.
+    """Repair what Office programs accept and our libraries refuse: Strict namespaces, references to missing members,
+    the case of others, missing content types.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())

@@ -70,10 +70,7 @@ def _headings_of(hit: Hit) -> str:
 
 
 class Grounding:
-    """Finds evidence and its confidence by an embedder, and support by a judge.
-
-    Late interaction needs an embedder with `embed_tokens` (see `models.embedding`); with others, terms replace tokens.
-    """
+    """Finds evidence and its confidence by an embedder, and support by a judge."""
 
     def __init__(
         self, embedder: Embeddings, judge: EntailmentJudge, settings: GroundingSettings, *, multilingual: bool = False
@@ -81,9 +78,7 @@ class Grounding:
         self._embedder, self._judge, self.settings, self._multilingual = embedder, judge, settings, multilingual
 
     def evidence(self, question: str, hits: Sequence[Hit], *, limit: int) -> list[Evidence]:
-        """Return the sentences of `hits` that answer best, best first, at most `limit`. Hits of one document must be
-        adjacent. Raises ComponentError: the embedder failed.
-        """
+        """Return at most `limit` sentences that answer best, best first. Hits of a document must be adjacent."""
         candidates = list(_candidates(hits))
         if not candidates:
             return []
@@ -133,18 +128,11 @@ class Grounding:
         return sure / 2 if unmet_names(question, around) else sure
 
     def supports(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> Sequence[float]:
-        """Return the judge's support of each sentence by its own quotes, without rules, in one call. Raises as
-        `support`.
-        """
+        """Return the judge's support of each sentence by its own quotes, without rules, in one call."""
         return self._judge.support([("\n\n".join(quotes), sentence) for sentence, quotes in pairs])
 
     def support(self, sentences: Sequence[str], quotes: Sequence[str]) -> list[float]:
-        """Return the support of each sentence by all the quotes, from 0 to 1; 0 without quotes or words.
-
-        Include the headings of a quote where they may name a sentence's subject.
-
-        Raises ComponentError: the judge failed.
-        """
+        """Return the support of each sentence by all quotes, from 0 to 1; headings may name their subjects."""
         return support_of(sentences, quotes, self._judge)
 
     def cite(self, evidence: Evidence, marker: int) -> Citation:
@@ -187,9 +175,7 @@ def _candidates(hits: Sequence[Hit]) -> Iterator[_Candidate]:
 
 
 def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
-    """Return the end of the first sentence; after a colon, the end of what it introduces, up to the next paragraph
-    and `_ROOM` words.
-    """
+    """Return where the first sentence ends, or after a colon what it introduces, within its paragraph and `_ROOM`."""
     start, end = spans[0]
     if not text[start:end].endswith((":", "\uff1a")):
         return end
@@ -201,8 +187,8 @@ def _end_of_introduction(text: str, spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _late_interaction(query_tokens: Vectors, sentences: Sequence[Vectors]) -> Vectors:
-    """Return shape (sentences, tokens of the question): the weighted cosine of the nearest token. As with an inverse
-    document frequency, a token that matches all sentences well weighs less; the weights sum to 1.
+    """Return shape (sentences, tokens of the question): the weighted cosine of the nearest token. A token that matches
+    all sentences well weighs less, as with an inverse document frequency; the weights sum to 1.
     """
     nearest = nearest_tokens(query_tokens, sentences)
     weights = 1 - nearest.mean(axis=0) + 1e-6

@@ -27,9 +27,7 @@ Access = tuple[str, frozenset[str]]
 def nearest(
     ids: Sequence[str], matrix: Vectors, vector: Vectors, limit: int, among: Collection[str] | None
 ) -> Iterator[tuple[str, float]]:
-    """Yield (id, cosine similarity) of the nearest rows, best first; only ids `among`, unless it is `None`. `matrix` has the shape
-    (ids, dimensions), rows of unit length.
-    """
+    """Yield (id, cosine similarity) of the nearest rows of unit length, best first, `among` these ids or all."""
     if limit <= 0 or not ids:
         return
     # `matrix @ vector` would wake the threads of BLAS: four searches at once then took 2.2 ms each for 10,000 rows

@@ -57,7 +57,7 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
-    """Apply the ledger's changes since the index was last complete. An index with a token that the ledger does not know is
+    """Apply the ledger's changes since the index was last complete. An index with a token unknown to the ledger is
     filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
     """
     # One process at a time, so that none overwrites what another has read later

@@ -109,10 +109,10 @@ def near_duplicates(
     threshold: float = 0.8,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Pair]:
-    """Return the pairs of documents whose Jaccard similarity over shingles of four words is at least `threshold`, highest first.
+    """Return the pairs of documents whose Jaccard similarity over shingles is at least `threshold`, highest first.
 
     Candidates come from MinHash signatures in bands (Broder 1997; Leskovec, Rajaraman and Ullman 2014, chapter 3), so
-    the time grows with the documents and not with their pairs; each candidate is then compared exactly.
+    that not all pairs are compared.
     """
     from datasketch import MinHash, MinHashLSH
 

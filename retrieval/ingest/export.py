@@ -69,10 +69,7 @@ def export_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int
 
 
 def import_ledger(ledger: DocumentLedger, path: Path, *, progress: Callable[[int], None] = lambda _: None) -> Transfer:
-    """Store every document of an exported file, in place of that with the same tenant, uri and readers, or none.
-
-    Raises InvalidRequest: the file is missing or damaged. FingerprintMismatch: other parts wrote it.
-    """
+    """Store all documents of a file, or none. Raises InvalidRequest: it is damaged; FingerprintMismatch."""
     checked = verify(path)
     rows = (row for _, row in _rows(path))
     header = next(rows)

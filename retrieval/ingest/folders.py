@@ -80,7 +80,6 @@ def read_folder(folder: Path, *, tenant: str, max_bytes: int | None = None) -> F
 class FolderChanges:
     """Changes in the ledger after a folder was ingested again, by uri."""
 
-    added: tuple[str, ...]
     changed: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...]
     """(old name, new name). The old one is still stored."""
@@ -111,7 +110,6 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
             names[old.source.uri] = successor.source.uri
     hashes = {key: document.content_hash for key, document in before.items()}
     return FolderChanges(
-        added=tuple(it.source.uri for it in new if it.source.uri not in names.values()),
         changed=tuple(
             it.source.uri for key, it in after.items() if hashes.get(key, it.content_hash) != it.content_hash
         ),

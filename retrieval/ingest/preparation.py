@@ -76,9 +76,7 @@ class Preparation:
 def embed_passages(
     embedder: Embeddings, outcomes: Sequence[Outcome], known: Mapping[tuple[str, str], Vectors]
 ) -> list[Outcome]:
-    """Embed the passages of all documents in one call, since a model is fastest on full batches, and each text once.
-    `known` has vectors by tenant and text, which are not computed again.
-    """
+    """Embed all passages in one call, each text once; `known` has vectors by tenant and text."""
     texts = [
         (it.tenant, chunk.indexed_text) for it in outcomes if isinstance(it, PreparedDocument) for chunk in it.chunks
     ]

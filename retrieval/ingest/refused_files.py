@@ -77,13 +77,8 @@ class RefusedFiles:
 
     def items(self, *tenants: str) -> Iterator[Item]:
         """Yield the stored items of these tenants, sorted by uri."""
-        heads = []
-        for path in self._folder.glob("*.refused"):
-            if source := (head := _head(path)).get("source"):
-                heads.append((source["uri"], path, head))
-            else:
-                log.warning("%s was kept by an earlier version and is not tried again: send the document anew", path)
-        for _, path, head in sorted(heads, key=lambda parked: parked[:2]):
+        heads = {path: _head(path) for path in self._folder.glob("*.refused")}
+        for path, head in sorted(heads.items(), key=lambda it: (it[1]["source"]["uri"], it[0])):
             if head["source"]["tenant"] in tenants:
                 content = path.read_bytes().partition(b"\n")[2]
                 yield Item(row_codec.read_source(head["source"]), content, head["name"])

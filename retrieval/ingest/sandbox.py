@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -136,14 +137,10 @@ def _exchange(
     child: subprocess.Popen[bytes], content: bytes, name: str, limits: ParseLimits, timeout_s: float
 ) -> dict[str, Any]:
     assert child.stdin is not None
+    assert child.stdout is not None
     request = {"name": name, "limits": asdict(limits), "bytes": len(content), "timeout_s": timeout_s}
     child.stdin.write(json.dumps(request).encode() + b"\n" + content)
     child.stdin.flush()
-    return _read_answer(child)
-
-
-def _read_answer(child: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert child.stdout is not None
     line = child.stdout.readline()
     if not line.endswith(b"\n"):
         raise EOFError
@@ -181,10 +178,8 @@ def _answer(content: bytes, name: str, limits: ParseLimits) -> dict[str, Any]:
 
 
 def _cap(name: str, most: int, *, for_good: bool = True) -> None:
-    # Windows has no resource limits and macOS refuses some; limits of time and size still hold there
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
+    # macOS refuses some; limits of time and size still hold there
+    with suppress(ValueError, OSError):
         limit = getattr(resource, name)
         resource.setrlimit(limit, (most, most if for_good else resource.getrlimit(limit)[1]))
 

@@ -240,9 +240,7 @@ def _letters(around: Sequence[str | int]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _around(shown: str) -> tuple[str, str, int]:
-    """Return the text before and after a number in a section of a format, and its least number of digits. Empty
-    where the format scales the number or depends on it, since its unit is then not that of the value.
-    """
+    """Return the text before and after a number in a format's section, and its least digits; empty where it scales."""
     plain = FORMAT_LITERAL.sub("", shown)
     digits = [place.start() for place in _DIGIT.finditer(_PIECE.sub(lambda match: "_" * len(match[0]), shown))]
     if not digits or _SCALED.search(plain) or FORMAT_CONDITION.search(plain):

@@ -9,10 +9,8 @@ from retrieval.documents import Hit
 
 
 def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[str]], *, k: int = 60) -> list[tuple[str, float]]:
-    """Return the sums of 1 / (k + rank) over the rankings, best first; ties in order of first appearance.
-
-    The common method, against which `bench-retrieval` compares. Source: Cormack, Clarke and Büttcher, "Reciprocal Rank
-    Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
+    """Return the sums of 1 / (k + rank) over the rankings, best first; ties in order of first appearance. Source:
+    Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet ...", SIGIR 2009.
 
     >>> [name for name, _ in reciprocal_rank_fusion({"a": ["x", "y"], "b": ["y", "z"]})]
     ['y', 'x', 'z']

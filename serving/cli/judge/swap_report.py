@@ -56,10 +56,7 @@ def swap_report(
 def report(
     a: Path, b: Path, *, data: Path | None, limit: int | None, repeats: int, json: Path | None, html: Path | None
 ) -> int:
-    """Compare the system of `a` with that of `b`, which may hold changes only; return the exit code.
-
-    Raises ConfigurationError: one of the systems cannot be built. InvalidRequest: malformed data.
-    """
+    """Compare the system of `a` with that of `b`, or with its changes; return the exit code. Raises SixplyError."""
     from observability.evaluation import compare, compare_page, trials
 
     orders = [Order(a.name, a, {}), laid_over(a, b)]

@@ -89,7 +89,7 @@ def test_an_interrupted_parse_does_not_answer_for_the_next_document(
     pool: ParserPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works(pool)
-    monkeypatch.setattr("retrieval.ingest.sandbox._read_answer", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("retrieval.ingest.sandbox._exchange", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         pool.parse(b"Interrupted.", "first.txt")
     monkeypatch.undo()
