@@ -194,9 +194,9 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
     try:
         return options(**part.options)
     except ValidationError as error:
-        key, why, known = find_mistake(error, options)
-        if known is not None:
-            raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {known}') from error
+        key, why, hint = find_mistake(error, options)
+        if hint is not None:
+            raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
         raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {why}.') from error
 
 
@@ -227,4 +227,4 @@ def _extras() -> dict[str, str]:
     except (OSError, KeyError):
         return {}
     extras = project["optional-dependencies"].items()
-    return {re.split(r"[\[<>=;~! ]", asked)[0].lower(): extra for extra, wanted in extras for asked in wanted}
+    return {re.split(r"[\[<>=;~! ]", pin)[0].lower(): extra for extra, wanted in extras for pin in wanted}

@@ -53,8 +53,8 @@ def parse(what: str) -> tuple[Kind, str]:
     >>> parse("tenant:northwind")
     ('tenant', 'northwind')
     """
-    if found := re.fullmatch(r"(effects|all)|(tenant|model):(.+)", what.strip(), re.DOTALL):
-        return cast("Kind", found[1] or found[2]), found[3] or ""
+    if match := re.fullmatch(r"(effects|all)|(tenant|model):(.+)", what.strip(), re.DOTALL):
+        return cast("Kind", match[1] or match[2]), match[3] or ""
     forms = ("effects", "all", "tenant:NAME", "model:NAME")
     raise InvalidRequest(f'"{what}" names nothing that can be stopped. {did_you_mean(what, forms)}')
 

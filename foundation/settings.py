@@ -252,9 +252,9 @@ def read_section(path: Path, section: type[SectionType]) -> SectionType:
     try:
         return section(**read_toml(path))
     except ValidationError as error:
-        key, why, known = find_mistake(error, section)
-        if known is not None:
-            raise UnknownSetting(f'{path.name} has an unknown key "{key}". {known}') from error
+        key, why, hint = find_mistake(error, section)
+        if hint is not None:
+            raise UnknownSetting(f'{path.name} has an unknown key "{key}". {hint}') from error
         raise InvalidSetting(f'{path.name}: "{key}" does not fit: {why}. Correct it.') from error
 
 
@@ -307,14 +307,14 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _explain(
     error: ValidationError, origins: Mapping[str, str], path: Path, root: type[BaseModel]
 ) -> UnknownSetting | InvalidSetting:
-    key, why, known = find_mistake(error, root)
+    key, why, hint = find_mistake(error, root)
     below = (place for name, place in origins.items() if name.startswith(f"{key}."))
     origin = origins.get(key) or next(below, path.name)
-    if known is not None:
-        return UnknownSetting(f'Unknown setting "{key}" ({origin}). {known}')
-    found = error.errors(include_url=False)[0]["input"]
+    if hint is not None:
+        return UnknownSetting(f'Unknown setting "{key}" ({origin}). {hint}')
+    rejected = error.errors(include_url=False)[0]["input"]
     steps = key.split(".")
-    value = "" if any(map(is_secret, steps)) else f" (found {mask_values(found, name=steps[-1])!r})"
+    value = "" if any(map(is_secret, steps)) else f" (found {mask_values(rejected, name=steps[-1])!r})"
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
 
 
@@ -329,8 +329,8 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
     fields = _fields_of(root)
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
-    known = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
+    hint = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
     for place, section, keys in getattr(root, "removed", ()):
-        if known and ".".join(where[:-1]) == section and where[-1] in keys.split():
-            known = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
-    return ".".join(where), first["msg"], known
+        if hint and ".".join(where[:-1]) == section and where[-1] in keys.split():
+            hint = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
+    return ".".join(where), first["msg"], hint

@@ -78,13 +78,13 @@ async def _try(
 ) -> tuple[Ability, SixplyError | None]:
     consequence, failure = if_not[0], None
     try:
-        can, found = await trial(model)
+        can, reaction = await trial(model)
     except NotImplementedError as error:
-        can, found = False, str(error) or "not offered by its client"
+        can, reaction = False, str(error) or "not offered by its client"
     except Exception as error:  # every vendor has exceptions of its own
         failure = translate(error, model=identity(model)[1])
-        can, found, consequence = False, str(failure), if_not[-1]
-    return Ability(name, can, " ".join(found.split()), if_so if can else consequence), failure
+        can, reaction, consequence = False, str(failure), if_not[-1]
+    return Ability(name, can, " ".join(reaction.split()), if_so if can else consequence), failure
 
 
 async def _answers(model: BaseChatModel) -> tuple[bool, str]:
@@ -99,11 +99,11 @@ async def _thinks_apart(model: BaseChatModel) -> tuple[bool, str]:
 
 
 async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:
-    asked: list[BaseMessage] = [
+    messages: list[BaseMessage] = [
         SystemMessage(f"Whatever you are asked, answer with the word {WORD} and nothing else."),
         HumanMessage("Which day comes after Monday?"),
     ]
-    reply = await model.ainvoke(asked)
+    reply = await model.ainvoke(messages)
     return WORD in reply.text.upper(), reply.text.strip()[:60]
 
 
@@ -121,8 +121,8 @@ async def _calls_tools(model: BaseChatModel, request: str = ONE_CALL, wanted: in
 
 
 async def _keeps_to_schema(model: BaseChatModel) -> tuple[bool, str]:
-    found = await model.with_structured_output(Colour).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
-    return isinstance(found, Colour), str(found).strip()[:60]
+    colour = await model.with_structured_output(Colour).ainvoke([HumanMessage("Which colour has a ripe tomato?")])
+    return isinstance(colour, Colour), str(colour).strip()[:60]
 
 
 async def _reports_usage(model: BaseChatModel) -> tuple[bool, str]:

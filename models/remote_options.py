@@ -48,7 +48,7 @@ class RemoteChatOptions(Section):
 
     def extra_for(self, chat: type[BaseChatModel]) -> dict[str, Any]:
         """Return `extra` as keyword arguments of that class."""
-        known = {*chat.model_fields, *(field.alias for field in chat.model_fields.values())}
-        unknown = {name: value for name, value in self.extra.items() if name not in known}
+        names = {*chat.model_fields, *(field.alias for field in chat.model_fields.values())}
+        unknown = {name: value for name, value in self.extra.items() if name not in names}
         model_kwargs = {**self.extra.get("model_kwargs", {}), **unknown}
-        return {name: self.extra[name] for name in self.extra.keys() & known} | {"model_kwargs": model_kwargs}
+        return {name: self.extra[name] for name in self.extra.keys() & names} | {"model_kwargs": model_kwargs}

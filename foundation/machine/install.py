@@ -288,8 +288,8 @@ def _pip_settings() -> dict[str, str]:
     """Return how pip is configured on this machine, by files and by the environment, which wins."""
     command = [str(PYTHON), "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    found = re.findall(r"^(?:global|install|site|user|(:env:))\.([\w-]+)=(.*)$", listed, re.MULTILINE)
-    return {name: ast.literal_eval(value) for _, name, value in sorted(found, key=lambda one: one[0])}
+    rows = re.findall(r"^(?:global|install|site|user|(:env:))\.([\w-]+)=(.*)$", listed, re.MULTILINE)
+    return {name: ast.literal_eval(value) for _, name, value in sorted(rows, key=lambda row: row[0])}
 
 
 def _uv() -> str | None:
@@ -311,24 +311,24 @@ def _run(arguments: list[str], failed: str) -> None:
         commands.append([*pip, *arguments])
     output = ""
     for command in commands:
-        if not (said := _output_of(command)):
+        if not (message := _output_of(command)):
             return
-        output = f"{output}\n{said}".strip()
+        output = f"{output}\n{message}".strip()
     raise SetupFailed(f"{failed} {_remedy(output)}\n\nThe installer said:\n{output[-1500:]}")
 
 
 def _output_of(command: list[str]) -> str:
     """Run the installer; return what it said where it failed, and nothing else."""
     settings = _pip_settings()
-    told = {UV_NAMES[name]: value for name, value in settings.items() if name in UV_NAMES}
+    variables = {UV_NAMES[name]: value for name, value in settings.items() if name in UV_NAMES}
     if "find-links" in settings:
-        told["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
+        variables["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
     if "--require-hashes" in command:
-        told.pop("UV_CONSTRAINT", None)  # a lock needs none, and uv wants hashes of it
+        variables.pop("UV_CONSTRAINT", None)  # a lock needs none, and uv wants hashes of it
     # uv looks at one index a package unless it is told otherwise; pip, whose settings these are, at all of them
-    told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     quiet = {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment = {**told, **os.environ, **quiet}
+    environment = {**variables, **os.environ, **quiet}
     lines = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
@@ -337,8 +337,8 @@ def _output_of(command: list[str]) -> str:
             lines.append(line)
             if line.lstrip().startswith(("Downloading ", "Installed ", "Installing collected")):
                 print(f"  {line.strip()[:100]}", flush=True)
-    said = "".join(line for line in lines if not line.startswith("WARNING")).strip()
-    return (said or "nothing") if process.returncode else ""
+    message = "".join(line for line in lines if not line.startswith("WARNING")).strip()
+    return (message or "nothing") if process.returncode else ""
 
 
 def _remedy(output: str) -> str:

@@ -154,7 +154,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     """
     lines = []
     for path in paths:
-        for file in [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]:
+        for file in [inner for inner in path.rglob("*") if inner.is_file()] if path.is_dir() else [path]:
             name = file.relative_to(path).as_posix() if path.is_dir() else path.name
             with file.open("rb") as stream:
                 lines.append((name, hashlib.file_digest(stream, "sha256").hexdigest()))

@@ -103,11 +103,11 @@ def is_foreign(question: str) -> bool:
     >>> [is_foreign(text) for text in ("How long is the warranty?", "Refund AB-10017", "What does 保修期 mean?")]
     [False, False, False]
     """
-    found = _LETTERS_ONLY.findall(question.casefold())
-    letters = "".join(found)
+    letter_runs = _LETTERS_ONLY.findall(question.casefold())
+    letters = "".join(letter_runs)
     if 3 * len(_NOT_LATIN.findall(letters)) >= len(letters) > 0:
         return True
-    return len(found) > _FEW_WORDS and not any(word in ENGLISH_ALONE for word in found)
+    return len(letter_runs) > _FEW_WORDS and not any(word in ENGLISH_ALONE for word in letter_runs)
 
 
 def words(text: str) -> list[str]:

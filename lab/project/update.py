@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.errors import Conflict, InvalidRequest, StorageFull
-from foundation.machine.signals import catch_stop_signals
+from foundation.machine.process import catch_stop_signals
 from lab.project.choices import Choices
 from lab.project.git import author_for, commit_all, unpack
 from lab.project.prove import prove, write_baseline

@@ -46,10 +46,10 @@ class ChatJudge:
         """Return probabilities, as the port says. Raises UpstreamMalformed: a reply is no number from 0 to 100."""
         # JSON's quotation marks keep a text from ending early, whatever stands in it.
         texts = [json.dumps({"text": text, "claim": claim}, ensure_ascii=False) for text, claim in pairs]
-        asked: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]
+        prompts: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]
         limit: RunnableConfig = {"max_concurrency": self._options.concurrency}
         probabilities = []
-        for reply in self._chat.batch(asked, limit, max_tokens=self._options.max_tokens):
+        for reply in self._chat.batch(prompts, limit, max_tokens=self._options.max_tokens):
             number = _NUMBER.fullmatch(reply.text)
             if number is None or float(number[1]) > 100:
                 raise UpstreamMalformed(

@@ -64,11 +64,11 @@ class SignsJudge:
             premise: {premise[start:end]: terms(premise[start:end]) for start, end in sentence_spans(premise)}
             for premise, _ in pairs
         }
-        asked = [pair for pair in dict.fromkeys(pairs) if premises[pair[0]] and words(pair[1])]
-        if not asked:
+        comparable = [pair for pair in dict.fromkeys(pairs) if premises[pair[0]] and words(pair[1])]
+        if not comparable:
             return [None] * len(pairs)
-        wanted = {pair: _most_promising(terms(pair[1]), premises[pair[0]]) for pair in asked}
-        texts = [*(hypothesis for _, hypothesis in asked), *(part for parts in wanted.values() for part in parts)]
+        wanted = {pair: _most_promising(terms(pair[1]), premises[pair[0]]) for pair in comparable}
+        texts = [*(hypothesis for _, hypothesis in comparable), *(part for parts in wanted.values() for part in parts)]
         vectors = _embed_texts(list(dict.fromkeys(texts)), self._embedder)
         return [_read_signs(pair[1], wanted[pair], vectors) if pair in wanted else None for pair in pairs]
 

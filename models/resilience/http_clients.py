@@ -83,14 +83,14 @@ def bounded_stream(stream: Any, most: int) -> Any:
     """Return a response's body that raises UpstreamMalformed after `most` bytes."""
     import httpx2
 
-    left = most
+    remaining = most
 
     def take(part: bytes) -> bytes:
-        nonlocal left
-        if left == most:  # by the specification of event streams
+        nonlocal remaining
+        if remaining == most:  # by the specification of event streams
             part = part.removeprefix(codecs.BOM_UTF8)
-        left -= len(part)
-        if left < 0:
+        remaining -= len(part)
+        if remaining < 0:
             raise UpstreamMalformed(
                 f"A server's reply has more than {most:,} bytes and was broken off. Look at what answers there."
             )

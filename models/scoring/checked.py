@@ -57,18 +57,18 @@ class CheckedJudge:
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the checked probabilities; 0 where a side has no words. Raises UpstreamMalformed, ComponentError."""
-        asked = {place: pair for place, pair in enumerate(pairs) if all(map(_WORD.search, pair))}
-        if not asked:
+        with_words = {place: pair for place, pair in enumerate(pairs) if all(map(_WORD.search, pair))}
+        if not with_words:
             return [0.0] * len(pairs)
-        texts = readable([text for pair in asked.values() for text in pair])
+        texts = readable([text for pair in with_words.values() for text in pair])
         with translate_errors(self.model_name):
             answers = self.inner.support(list(zip(texts[::2], texts[1::2], strict=True)))
             probabilities = [float(answer) for answer in answers]
-        if len(probabilities) != len(asked) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
+        if len(probabilities) != len(with_words) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(probabilities)} probabilities for {len(asked)} pairs, or none."
+                f"{self.model_name} returned {len(probabilities)} probabilities for {len(with_words)} pairs, or none."
             )
-        by_place = dict(zip(asked, probabilities, strict=True))
+        by_place = dict(zip(with_words, probabilities, strict=True))
         return [by_place.get(place, 0.0) for place in range(len(pairs))]
 
 

@@ -78,8 +78,8 @@ class StructureChunker:
             if with_it > target or abs(goal - without) < abs(with_it - goal):
                 groups.append([])
             groups[-1].append(piece)
-        end, rest = groups[-1][-1][1], groups[-1][0][0]
-        if len(groups) > 1 and end - rest < self._options.min_characters and end - groups[-2][0][0] <= 1.25 * target:
+        end, begin = groups[-1][-1][1], groups[-1][0][0]
+        if len(groups) > 1 and end - begin < self._options.min_characters and end - groups[-2][0][0] <= 1.25 * target:
             groups[-2:] = [groups[-2] + groups[-1]]  # embedders would not read a longer one to its end
         count = self._options.overlap_sentences
         if not count:

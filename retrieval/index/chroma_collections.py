@@ -127,7 +127,7 @@ def _write_and_check(partition: Collection, items: Sequence[VectorItem]) -> None
         for item in items
     }
     # At a start the ledger offers all again
-    ids = [chunk_id for chunk_id, (_, known) in records.items() if known != stored.get(chunk_id)]
+    ids = [chunk_id for chunk_id, (_, metadata) in records.items() if metadata != stored.get(chunk_id)]
     if not ids:
         return
     vectors = np.stack([records[chunk_id][0] for chunk_id in ids])

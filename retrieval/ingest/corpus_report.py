@@ -123,7 +123,7 @@ def near_duplicates(
         if words := shingles(ledger.text(key, scope) or ""):
             signature = MinHash(num_perm=_PERMUTATIONS, seed=1)
             signature.update_batch([word.encode("utf-8", "surrogatepass") for word in words])
-            candidates.update((other, key) for other in index.query(signature))
+            candidates.update((neighbour, key) for neighbour in index.query(signature))
             index.insert(key, signature)
         progress(done)
     pairs = []

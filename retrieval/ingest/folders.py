@@ -122,8 +122,8 @@ def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Do
 def _same_text(ledger: DocumentLedger, first: Document, second: Document) -> bool:
     if (first.characters, first.source.tenant) != (second.characters, second.source.tenant):
         return False
-    one, other = (ledger.entry(document.document_id) for document in (first, second))
-    return one is not None and other is not None and one.parsed.text == other.parsed.text
+    first_entry, second_entry = (ledger.entry(document.document_id) for document in (first, second))
+    return first_entry is not None and second_entry is not None and first_entry.parsed.text == second_entry.parsed.text
 
 
 def _document_name(path: Path) -> str:

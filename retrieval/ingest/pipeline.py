@@ -259,13 +259,13 @@ class Ingestor:
         for cut in cuts:
             if isinstance(cut, PreparedDocument):
                 texts[cut.tenant] |= dict.fromkeys(chunk.indexed_text for chunk in cut.chunks)
-        known = {
+        stored = {
             (tenant, text): vector
             for tenant, own in texts.items()
             for text, vector in self._ledger.known_vectors(own, tenant, scope=intake.scope).items()
         }
         with on_behalf_of(*texts if len(texts) == 1 else [EVERY_TENANT]):
-            return embed_passages(self._embedder, cuts, known)
+            return embed_passages(self._embedder, cuts, stored)
 
     def _store(self, batch: Sequence[Offer], outcomes: Sequence[Outcome], intake: Intake) -> None:
         entries, report = list[Entry](), intake.report

@@ -74,13 +74,13 @@ class Preparation:
 
 
 def embed_passages(
-    embedder: Embeddings, outcomes: Sequence[Outcome], known: Mapping[tuple[str, str], Vectors]
+    embedder: Embeddings, outcomes: Sequence[Outcome], stored: Mapping[tuple[str, str], Vectors]
 ) -> list[Outcome]:
     """Embed all passages in one call, each text once; `known` has vectors by tenant and text."""
     texts = [
         (it.tenant, chunk.indexed_text) for it in outcomes if isinstance(it, PreparedDocument) for chunk in it.chunks
     ]
-    new = list(dict.fromkeys(text for tenant, text in texts if (tenant, text) not in known))
+    new = list(dict.fromkeys(text for tenant, text in texts if (tenant, text) not in stored))
     vectors = dict(zip(new, embed(embedder, new), strict=True))
     uncounted = set(new)
 
@@ -88,7 +88,7 @@ def embed_passages(
         if isinstance(outcome, DocumentRefused):
             return outcome
         passages = [chunk.indexed_text for chunk in outcome.chunks]
-        rows = [known[key] if (key := (outcome.tenant, text)) in known else vectors[text] for text in passages]
+        rows = [stored[key] if (key := (outcome.tenant, text)) in stored else vectors[text] for text in passages]
         embedded = len(uncounted.intersection(passages))
         uncounted.difference_update(passages)
         return replace(outcome, vectors=np.stack(rows), embedded=embedded)

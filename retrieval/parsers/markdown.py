@@ -44,7 +44,7 @@ class _Walk:
                     self._draft.add("code", token.content)
                 case "html_block":
                     self._draft.add(
-                        "paragraph", without_markup(_SUP.sub(lambda found: raise_number(found[1]), token.content))
+                        "paragraph", without_markup(_SUP.sub(lambda match: raise_number(match[1]), token.content))
                     )
                 case _:
                     self._open_or_close(token)

@@ -180,8 +180,8 @@ class TablesLedger(ABC):
         condition, bound = bind_filter(wanted, ":{}", self.tables.filter_leaf)
         values = {**self._bind_words(words), "limit": limit, "as_of": as_of, **bind_scope(scope), **bound}
         with self._reading() as connection:
-            found = connection.execute(self._search.replace("/* where */", condition), values).fetchall()
-        return sorted(found, key=lambda row: (-row[1], row[0]))
+            rows = connection.execute(self._search.replace("/* where */", condition), values).fetchall()
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
 
     # For the vector index, and for reindexing
 

@@ -130,10 +130,10 @@ def check_port(host: str, port: int) -> Check:
             # two sockets may share an address until one of them listens
             probe.listen(1)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        found = f"{host}:{port} is taken" if taken else f"{host}:{port}: {error.strerror or error}"
-        other = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
-        return Check("port", ok=False, found=found, advice=other if taken else "Correct host or port in [serving.http]")
+        busy = error.errno == errno.EADDRINUSE
+        found = f"{host}:{port} is taken" if busy else f"{host}:{port}: {error.strerror or error}"
+        advice = f"Stop what listens there (your own make serve?), or: {PREFIX}SERVING__HTTP__PORT=0 for any free port"
+        return Check("port", ok=False, found=found, advice=advice if busy else "Correct host or port in [serving.http]")
     return Check("port", ok=True, found=f"{host}:{port} is free" if port else f"any free port on {host}")
 
 

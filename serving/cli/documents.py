@@ -64,7 +64,7 @@ def ingest(
         terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
     tracked = None if is_served else folder
     with open_or_ask(loaded) as system:
-        before, begun = of_folder(system.ledger, tracked) if tracked else {}, system.context.clock.now()
+        before, started = of_folder(system.ledger, tracked) if tracked else {}, system.context.clock.now()
         try:
             with terminal.progress() as progress:
                 # one after the other: a folder can be larger than the memory
@@ -77,12 +77,12 @@ def ingest(
                 f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
             )
             raise
-        found = changes(system.ledger, tracked, before) if tracked else None
-        cost = {} if is_served else _show_cost(system.costs.totals("kind", since=begun))
-        for gone in found.gone if found and prune else ():
+        moved = changes(system.ledger, tracked, before) if tracked else None
+        cost = {} if is_served else _show_cost(system.costs.totals("kind", since=started))
+        for gone in moved.gone if moved and prune else ():
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)
     unlisted = tracked.unlisted if tracked else {}
-    exit_unless(ok=_show_report(report, json, found, pruned=prune, unlisted=unlisted, cost=cost))
+    exit_unless(ok=_show_report(report, json, moved, pruned=prune, unlisted=unlisted, cost=cost))
 
 
 def _show_cost(totals: Any) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
     from serving.cli.opening import open_or_ask
 
     with open_or_ask(loaded) as system, terminal.progress() as progress:
-        scope, begun = Scope(tenant), system.context.clock.now()
+        scope, started = Scope(tenant), system.context.clock.now()
         waiting = len(system.ledger.refusals(scope))
         report = system.ingestor.retry(
             tenant, EVERY_TENANT, scope=None, progress=lambda done: progress("retry", done, max(waiting, done))
         )
         still_refused = len(system.ledger.refusals(scope)) - len(report.refused)
-        cost = _show_cost(system.costs.totals("kind", since=begun))
+        cost = _show_cost(system.costs.totals("kind", since=started))
     if still_refused:
         terminal.show_note(f"{still_refused} refused documents are not kept here. Ingest them again.")
     return _show_report(report, json, cost=cost) and not still_refused
@@ -121,7 +121,7 @@ def _retry(loaded: Loaded, *, tenant: str, json: Path | None) -> bool:
 def _show_report(
     report: IngestReport,
     json: Path | None,
-    found: FolderChanges | None = None,
+    moved: FolderChanges | None = None,
     *,
     pruned: bool = False,
     unlisted: Mapping[str, DocumentRefused] = MappingProxyType({}),
@@ -130,7 +130,7 @@ def _show_report(
     counts = {name: getattr(report, name) for name in ("added", "replaced", "unchanged", "seconds")}
     refused = [{"uri": f"{name}/", "reason": it.reason, "message": str(it)} for name, it in unlisted.items()]
     refused += [{"uri": it.uri, "reason": it.reason, "message": it.message} for it in report.refused]
-    moves = {name: getattr(found, name) for name in ("changed", "renamed", "removed")} if found else {}
+    moves = {name: getattr(moved, name) for name in ("changed", "renamed", "removed")} if moved else {}
     if not terminal.write_json(json, {**counts, **cost, "refused": refused, **moves, "pruned": pruned}):
         terminal.show_rows([report], " | ".join(counts), "{.added} | {.replaced} | {.unchanged} | {.seconds:.1f}")
         if refused:
@@ -140,9 +140,9 @@ def _show_report(
         ]
         if rows:
             terminal.show_table(["", "document"], rows)
-        if found and found.gone and not pruned:
+        if moved and moved.gone and not pruned:
             terminal.show_note(
-                f"{len(found.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
+                f"{len(moved.gone)} documents of this folder are still stored and no longer in it. PRUNE=1 takes them out."
             )
     return not refused
 

@@ -27,8 +27,8 @@ def model_check(json: Json = None, stack: Stack = STACK) -> None:
             abilities = asyncio.run(try_abilities(model, progress))
     window = profile.get("max_input_tokens")
     line = profile_line(abilities, window) if abilities[0].can else None
-    found = {"abilities": [asdict(ability) for ability in abilities], "line": line}
-    if not terminal.write_json(json, {"model": name, "profile": dict(profile), **found}):
+    report = {"abilities": [asdict(ability) for ability in abilities], "line": line}
+    if not terminal.write_json(json, {"model": name, "profile": dict(profile), **report}):
         rows = [("yes" if it.can else "no", it.name, it.found, it.consequence) for it in abilities]
         terminal.show_table([name, "", "what it did", "so"], rows)
         terminal.show(f"It reads {window:,} tokens." if window else "How much it reads is unknown: 32,000 are assumed.")

@@ -114,11 +114,11 @@ class _Served:
 
         body = {"query": query, "as_of": as_of and as_of.isoformat()} | ({"limit": limit} if limit else {})
         reply = self._send("POST", "/v1/search", self._reader(scope.tenant, scope.groups), json=body)
-        found = load_removable("serving.api.search").SearchResult.model_validate_json(reply.content).hits
-        stored = self.ledger.hits([hit.citation.chunk_id for hit in found], scope, as_of=None)
+        hits = load_removable("serving.api.search").SearchResult.model_validate_json(reply.content).hits
+        stored = self.ledger.hits([hit.citation.chunk_id for hit in hits], scope, as_of=None)
         return [
             Hit(chunk=there.chunk, source=there.source, score=hit.score, ranks=hit.legs)
-            for hit in found
+            for hit in hits
             if (there := stored.get(hit.citation.chunk_id))
         ]
 

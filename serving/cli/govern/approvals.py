@@ -89,8 +89,8 @@ def _decide(
     with open_or_ask(loaded) as system:
 
         async def decide() -> Answer:
-            asked = await system.executor.may_decide(approval_id, approver)
-            arguments = {**asked.arguments, **edits} if edits else None
+            approval = await system.executor.may_decide(approval_id, approver)
+            arguments = {**approval.arguments, **edits} if edits else None
             decision = Decision(approval_id=approval_id, approve=approve, note=note, arguments=arguments)
             return await answering.resume(system.agent, decision, approver)
 
@@ -98,8 +98,8 @@ def _decide(
 
 
 def _change(text: str) -> tuple[str, Any]:
-    name, given, value = text.partition("=")
-    if not given or not name.strip():
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
         raise InvalidRequest(f'"{text}" changes no argument. Say: --set amount=120, or --set reason="as agreed".')
     try:
         return name.strip(), jsons.loads(value)

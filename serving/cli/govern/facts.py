@@ -29,10 +29,10 @@ def _list_facts(
         return
     whose = person(tenant, user)
     with _facts(stack) as facts:
-        found = facts.of(whose)
-    if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in found]):
+        rows = facts.of(whose)
+    if not terminal.write_json(json, [fact.model_dump(mode="json") for fact in rows]):
         columns = ["id", f"remembered of {whose.subject}", "since (UTC)", "approved by"]
-        terminal.show_table(columns, [(it.fact_id, it.text, f"{it.at:%Y-%m-%d %H:%M}", it.approved_by) for it in found])
+        terminal.show_table(columns, [(it.fact_id, it.text, f"{it.at:%Y-%m-%d %H:%M}", it.approved_by) for it in rows])
 
 
 @app.command("correct")

@@ -92,8 +92,8 @@ def _data(settings: Settings) -> dict[str, Any]:
     with open_parts(settings) as parts:
         ledger = build_ledger(settings, parts)
         facts |= {"documents": ledger.document_count(), "passages": ledger.chunk_count()}
-        if made := ledger.fingerprint():
-            facts |= {"embedded by": made.embedder, "dimensions": made.dimensions, "cut by": made.chunker}
+        if index := ledger.fingerprint():
+            facts |= {"embedded by": index.embedder, "dimensions": index.dimensions, "cut by": index.chunker}
     return facts
 
 
@@ -155,8 +155,8 @@ def _show(card: Mapping[str, Any]) -> None:
         terminal.show(f"[red]gone[/] {terminal.plain(row)}")
 
 
-def _figure(one: Any) -> str:
-    return "" if one is None else f"{one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}] n={one['n']}"
+def _figure(mean: Any) -> str:
+    return "" if mean is None else f"{mean['mean']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}] n={mean['n']}"
 
 
 def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:

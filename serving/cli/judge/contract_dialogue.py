@@ -71,11 +71,11 @@ def is_for_the_taking(path: Path) -> bool:
     return not text.strip() or any(example in text for example in EXAMPLES)
 
 
-def write_contract(path: Path, given: Sequence[str]) -> None:
+def write_contract(path: Path, texts: Sequence[str]) -> None:
     """Ask for values that `given` (texts NAME=value) lacks, and write the contract. Raises InvalidRequest."""
     if not is_for_the_taking(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
-    values = dict(_parse(text) for text in given)
+    values = dict(_parse(text) for text in texts)
     if terminal.is_asked():
         terminal.console().print(f"Your outcome contract, {path}: {len(QUESTIONS)} questions. Ctrl-C writes nothing.")
         _ask(values)
@@ -129,20 +129,20 @@ def _check_value(key: str, text: str) -> Any:
 
 
 def _as_toml(values: Mapping[str, Any]) -> str:
-    told = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
+    stated = {key: values[key] for key in _wanted_keys(values) if values.get(key, "") != ""}
     errors = ("process.error_rate", *OPTIONAL["process.error_rate"])
-    left_out = {} if "process.error_rate" in told else dict.fromkeys(errors, 0.0)
-    rest = 1 - sum(told[f"expected.{name}"] for name in ("accepted", "edited", "rejected"))
-    told |= left_out | {
-        "resolved.minutes_escalated": told["process.minutes_per_case"],
-        "expected.escalated": round(rest, 6),
+    left_out = {} if "process.error_rate" in stated else dict.fromkeys(errors, 0.0)
+    escalated = 1 - sum(stated[f"expected.{name}"] for name in ("accepted", "edited", "rejected"))
+    stated |= left_out | {
+        "resolved.minutes_escalated": stated["process.minutes_per_case"],
+        "expected.escalated": round(escalated, 6),
         # nobody is asked which leaks are acceptable
         "floors.leaked_max": 0.0,
         "floors.effects_without_approval_max": 0,
         "decision.rule": RULE,
     }
     sections: dict[str, dict[str, Any]] = {}
-    for key, value in told.items():
+    for key, value in stated.items():
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = value
     try:

@@ -125,9 +125,9 @@ def _own_questions(
     if data is None:
         golden = golden_file(system.settings)
         cases = load_golden(golden)
-        asked = [case for case in evenly(cases, limit) if case.tool is None]
-        people = [Principal("bench", case.tenant, READER, frozenset(case.groups)) for case in asked]
-        own = [(case.question, person, case.answerable) for case, person in zip(asked, people, strict=True)]
+        chosen = [case for case in evenly(cases, limit) if case.tool is None]
+        people = [Principal("bench", case.tenant, READER, frozenset(case.groups)) for case in chosen]
+        own = [(case.question, person, case.answerable) for case, person in zip(chosen, people, strict=True)]
         return golden_documents(golden.parent, cases), own
     questions, corpus = read_questions(data)
     person = Principal("bench", TENANT, READER)

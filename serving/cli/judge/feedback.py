@@ -45,19 +45,19 @@ def _propose(loaded: Loaded, to: Path, golden: Path) -> None:
 
     with open_outcomes(loaded.settings) as store:
         judged = store.all()
-    asked = asyncio.run(_find_turns(loaded, {one.answer_id for one in judged}))
-    known = read_known_cases(golden)
-    found = from_feedback.proposals(judged, asked, known)
+    turns = asyncio.run(_find_turns(loaded, {outcome.answer_id for outcome in judged}))
+    cases = read_known_cases(golden)
+    drafts = from_feedback.proposals(judged, turns, cases)
     out = terminal.console()
-    if not found:
+    if not drafts:
         out.print(
-            f"No new case: {len(judged)} answers were judged, {len(asked)} of their conversations are kept, and the rest "
+            f"No new case: {len(judged)} answers were judged, {len(turns)} of their conversations are kept, and the rest "
             f"are cases already. People judge answers over POST /v1/answers/ID/feedback or sixply outcome."
         )
         return
-    review.write(to, found)
+    review.write(to, drafts)
     out.print(
-        f"{len(found)} proposals of {len(judged)} judged answers are in {to}. In each: shorten answers to the fact that must "
+        f"{len(drafts)} proposals of {len(judged)} judged answers are in {to}. In each: shorten answers to the fact that must "
         f"be said, correct the rest, set reviewed to true; or be asked for each. Then: make cases-from-feedback TAKE={to}"
     )
 
@@ -91,5 +91,5 @@ async def _find_turns(loaded: Loaded, answer_ids: set[str]) -> dict[str, Asked]:
     }
     with open_checkpoints(settings) as saver:
         conversations = [await read_conversation(saver, thread) for thread in sorted(threads)]
-    told = [(turn, owner) for owner, turns in conversations for turn in turns]
-    return {turn.answer_id: Asked(turn, owner) for turn, owner in told if turn.answer_id in answer_ids}
+    turns_of_people = [(turn, owner) for owner, turns in conversations for turn in turns]
+    return {turn.answer_id: Asked(turn, owner) for turn, owner in turns_of_people if turn.answer_id in answer_ids}

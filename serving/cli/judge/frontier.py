@@ -42,8 +42,8 @@ def model_frontier(*, golden: Golden = None, limit: Limit = None, json: Json = N
 
             models[name] = asyncio.run(golden_report(system, cases, count, agent=agent)).rows
         points, chosen = draw_frontier(models, why_up, contract, seed=system.context.seed)
-    found = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
-    if not terminal.write_json(json, {"cases": len(cases), **found}):
+    summary = {"points": [asdict(point) for point in points], "chosen": chosen and asdict(chosen)}
+    if not terminal.write_json(json, {"cases": len(cases), **summary}):
         columns = "|up below|went up|passed|n|USD an answer|USD an accepted one|seconds|floors broken|"
         rows = [(*_row(point), "chosen" if point is chosen else "") for point in points]
         terminal.show_table(columns.split("|"), rows)

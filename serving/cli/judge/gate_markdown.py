@@ -21,9 +21,9 @@ def to_markdown(verdict: Verdict) -> str:
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
     lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
-    for name, found in comparison.metrics.items():
-        before, now, moved, _, allowed = found.cells
-        lines.append(f"| {name} | {before} | {now} | {moved} | {allowed} | {found.n} |")
+    for name, figure in comparison.metrics.items():
+        before, now, moved, _, allowed = figure.cells
+        lines.append(f"| {name} | {before} | {now} | {moved} | {allowed} | {figure.n} |")
     rows = [row for row in comparison.b.rows if row.get("asked")]
     times = [row["answer_ms"] for row in rows if row.get("answer_ms") is not None]
     prices = [float(row["usd"]) for row in rows if row.get("usd") is not None]

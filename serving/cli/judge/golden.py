@@ -78,8 +78,8 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
         texts = _texts(system, files.tenants, tenant)
         if not texts:
             raise InvalidRequest(f"{source} holds no document that could be read. make ingest SRC={source} says why.")
-        known = {case.question.strip().casefold() for case in read_known_cases(out)}
-        checks = Checks(texts, system.retriever.retrieve, known)
+        known_questions = {case.question.strip().casefold() for case in read_known_cases(out)}
+        checks = Checks(texts, system.retriever.retrieve, known_questions)
         drafts = asyncio.run(_drafts(system, checks, n, progress))
     if left_out := "; ".join(f"{count}: {why}" for why, count in checks.left_out.most_common()):
         terminal.show_note(f"Left out of what was proposed: {left_out}.")

@@ -42,7 +42,7 @@ def let_in(
             return
         if decided.waits:
             case = GoldenCase(**{**decided.case, "reviewed_by": by})
-            if case.id not in {known.id for known in read_known_cases(golden)}:
+            if case.id not in {existing.id for existing in read_known_cases(golden)}:
                 review.take_in([case], golden)
             decided = decided.model_copy(
                 update={"reviewed": True, "case": case.model_dump(mode="json", exclude_defaults=True)}

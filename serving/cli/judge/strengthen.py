@@ -43,7 +43,7 @@ def strengthen(
     # its ablation names the default chunker by its module
     if settings.retrieval.chunker == Part(use="structure"):
         as_it_is.append(load(stack, overrides={"retrieval": {"chunker": DEFAULT_CHUNKER}}).settings)
-    ablations = [each for each in ABLATIONS if load(stack, overrides=each.changes).settings not in as_it_is]
+    ablations = [it for it in ABLATIONS if load(stack, overrides=it.changes).settings not in as_it_is]
     orders = [swap_report.Order(stack.name, stack, {})] + [
         swap_report.Order(ablation.without, stack, ablation.changes) for ablation in ablations
     ]

@@ -153,21 +153,21 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def show(found: Comparison) -> None:
+def show(comparison: Comparison) -> None:
     """Print both systems' figures, and the first cases that changed."""
     from observability.evaluation.compare import DRAFTS
 
-    rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in found.metrics.items()]
+    rows = [(name, *figure.cells, figure.n, figure.verdict) for name, figure in comparison.metrics.items()]
     out = terminal.console()
     terminal.show_table(["figure", "A", "B", "B - A", "95 % interval", "allowed loss", "n", ""], rows)
-    if any(counts["n"] for counts in found.drafts.values()):
+    if any(counts["n"] for counts in comparison.drafts.values()):
         drafts = [
-            (words, found.drafts["a"][outcome], found.drafts["b"][outcome])
+            (words, comparison.drafts["a"][outcome], comparison.drafts["b"][outcome])
             for outcome, words in {"n": "in all", **DRAFTS}.items()
         ]
         out.print()
         terminal.show_table(["drafts of the chat model", "A", "B"], drafts)
-    for change in found.changed[:SHOWN]:
+    for change in comparison.changed[:SHOWN]:
         out.print(f"\n{terminal.plain(change['question'])}  [dim]{terminal.plain(change['id'])}[/]")
         for side in ("a", "b"):
             answer = change[side]
@@ -175,7 +175,7 @@ def show(found: Comparison) -> None:
             out.print(
                 f"  {side.upper()} [dim]{terminal.plain(answer.get('status', ''))}[/] {terminal.plain(text[:160])}"
             )
-    if len(found.changed) > SHOWN:
-        out.print(f"[dim]and {len(found.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
-    for note in found.notes:
+    if len(comparison.changed) > SHOWN:
+        out.print(f"[dim]and {len(comparison.changed) - SHOWN} more cases that changed: see JSON= or HTML=[/]")
+    for note in comparison.notes:
         out.print(f"[dim]{terminal.plain(note)}[/]")

@@ -34,13 +34,13 @@ def business_case(
     from serving.cli.judge import contract_dialogue as dialogue
 
     path = load_stack(stack).settings.observability.outcomes_file
-    given = [part for text in values or () for part in text.split(";") if part.strip()]
+    texts = [part for text in values or () for part in text.split(";") if part.strip()]
     is_example = path.exists() and dialogue.is_for_the_taking(path) and bool(path.read_text(encoding="utf-8").strip())
     is_missing = dialogue.is_for_the_taking(path) and not is_example
     may_ask = is_example and json is None and terminal.is_asked()
     replace = "The contract is the example's. Write yours in its place?"
-    if given or is_missing or (may_ask and typer.confirm(replace, default=False)):
-        dialogue.write_contract(path, given)
+    if texts or is_missing or (may_ask and typer.confirm(replace, default=False)):
+        dialogue.write_contract(path, texts)
     elif is_example:
         terminal.show_note(f"{path} is the example's. At a terminal, make business-case asks for your figures.")
     case = BusinessCase(load_contract(path))

@@ -36,8 +36,8 @@ def update(
     ] = "1",
 ) -> None:
     """Merge the newest commit of the template into this project, prove the result, and only then take it."""
-    made = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {}).get("sixply")
-    if made is None:
+    record = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {}).get("sixply")
+    if record is None:
         raise InvalidRequest(
             "pyproject.toml has no [tool.sixply], so this is the template itself or a copy without a record of what it came from. "
             "In a clone of the template: git pull. make new writes a project that can be updated."
@@ -47,8 +47,8 @@ def update(
             f"There are changes that are not committed, so an update could not be undone. Commit or stash them first:\n{changed}"
         )
     with tempfile.TemporaryDirectory(prefix="template-") as name:
-        upstream, base = Path(name) / "upstream", made["base"]
-        git(Path(name), "clone", "--quiet", origin := source or made["origin"], str(upstream))
+        upstream, base = Path(name) / "upstream", record["base"]
+        git(Path(name), "clone", "--quiet", origin := source or record["origin"], str(upstream))
         try:  # before anything of it runs here
             git(upstream, "merge-base", "--is-ancestor", base, "HEAD")
         except InvalidRequest as error:
