@@ -58,7 +58,7 @@ LONGEST_WAIT_S = 31 * 86_400.0
 
 
 def sensible_wait_s(seconds: float | None) -> float | None:
-    """Return a wait that can be printed, compared and slept: 0 to 31 days, `None` where it is no finite number.
+    """Return a wait that can be printed, compared and slept: 0 to 31 days, `None` where it is not finite.
 
     >>> [sensible_wait_s(wait) for wait in (2.5, -5, float("nan"), float("inf"), 1e300)]
     [2.5, 0.0, None, None, 2678400.0]

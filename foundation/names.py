@@ -43,7 +43,7 @@ USER_HASH: Final = "user.hash"
 """Hash of the person that a span belongs to (`foundation.stores.erasures.mark_of`), by which their spans are found and erased."""
 
 # Attributes and event fields of the conventions, of this and of earlier revisions, that hold what people or documents said.
-# With content off (the default) they are taken from every span before any exporter sees it, whoever wrote them.
+# With content off (the default) they are removed from every span before any exporter sees it.
 # tests/architecture/test_conventions.py compares them with the warnings in the registry.
 CONTENT: Final = (
     "gen_ai.input.messages",
@@ -107,7 +107,7 @@ PLAN_CHANGES: Final = "sixply.plan.changes"
 TOP_SCORE: Final = "sixply.retrieval.top_score"
 CONFIDENCE: Final = "sixply.grounding.confidence"
 EVIDENCE_WITH_ORDERS: Final = "sixply.evidence.with_orders"
-"""Number of evidence sentences that seem to give orders to whoever processes them."""
+"""Number of evidence sentences that read like instructions to a model."""
 ANSWER_SUPPORT: Final = "sixply.answer.support"
 QUESTION_SIGNATURE: Final = "sixply.question.signature"
 """A few numbers by which the questions of different weeks are compared; too few to reveal a question."""

@@ -234,7 +234,7 @@ def read_stack(path: Path, root: type[BaseModel]) -> dict[str, Any]:
 def _anchor(value: Any, field: Any, folder: Path) -> Any:
     if isinstance(value, Mapping):
         below = _fields_of(field)
-        # a name that is no field is the operator's, of a tenant
+        # a name that is not a field is the operator's own, such as a tenant
         return {name: _anchor(inner, below.get(name, field), folder) for name, inner in value.items()}
     marked = isinstance(value, str) and getattr(field, "json_schema_extra", None) == BESIDE_STACK
     return str(folder / value) if marked else value

@@ -20,7 +20,7 @@ USAGE_AT_START = "usage_at_start"
 # Keys of LangChain's adapters for tokens that were written into the provider's cache, each token under one of them
 CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
-# More are no count of tokens, nor are negative ones, which would lower the bill
+# A higher count is an error of the provider, as is a negative one, which would lower the bill
 MOST_TOKENS = 10**9
 
 

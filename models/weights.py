@@ -124,7 +124,7 @@ def check_adapter(path: Path, sha256: str | None, *, base: Path) -> Path:
 
 
 def checked_folder(path: Path) -> Path:
-    """Return `path`. Raises WeightsInvalid: it is no folder with weights in safetensors."""
+    """Return `path`. Raises WeightsInvalid: the folder has no weights in safetensors."""
     if not path.is_dir() or not any(path.glob("*.safetensors")):
         others = ", ".join(sorted(file.name for file in path.glob("*"))) if path.is_dir() else "no such folder"
         raise WeightsInvalid(

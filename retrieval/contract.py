@@ -49,7 +49,7 @@ class DocumentLedger(Protocol):
         """
 
     def refuse(self, refusal: Refusal) -> None:
-        """Store a refusal. A document with its id stays, without its content hash, so that its old content is stored anew."""
+        """Store a refusal. A document with its id stays, without its content hash, so that its old content can be stored again."""
 
     def delete(self, document_id: str) -> bool:
         """Delete a document and its refusal; return whether there was one. Afterwards nobody finds anything of it."""
@@ -123,7 +123,7 @@ class DocumentLedger(Protocol):
 
     def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
         """Replace documents and fingerprint by those of `beside`, in one transaction; then empty and close `beside`. Refusals
-        stay; earlier tokens are forgotten, so that every vector index is filled anew. Return `False`, with nothing done,
+        stay; earlier tokens are forgotten, so that every vector index is filled again. Return `False`, with nothing done,
         where the sequence is not `at`: somebody wrote meanwhile.
         """
 

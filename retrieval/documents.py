@@ -94,7 +94,7 @@ class Source:
     attributes: Mapping[str, Value] = field(default_factory=dict)
     """Further values to filter by: a product, a language, a price. The names in `KNOWN` are reserved."""
     version_of: str | None = None
-    """Id of the document of which this is an earlier version; `None`: it is none."""
+    """Id of the document of which this is an earlier version, or `None`."""
     writer_reads: str | None = None
     """The scope of its writer, as written by `row_codec.scope_text`; `None`: everything. It supersedes only
     documents in that scope."""
@@ -244,7 +244,7 @@ class Fingerprint:
     chunker: str
 
     def differs_from(self, other: Fingerprint) -> str | None:
-        """Return the difference in words; `None`: there is none. Probes may differ by rounding: a cosine below 0.9999 is a swap."""
+        """Return the difference in words, or `None`. Probes may differ by rounding: a cosine below 0.9999 is a swap."""
         if self.dimensions != other.dimensions:
             return f"{self.dimensions} dimensions against {other.dimensions}"
         cosine = 1 - max(map(dist, self.probe, other.probe)) ** 2 / 2  # of vectors of unit length

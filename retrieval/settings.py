@@ -18,7 +18,7 @@ class ParsingSettings(Section):
 
 
 class FetchingSettings(Section):
-    """Fetching of documents from addresses, `make ingest SRC=https://...`. Whoever names an address makes this machine call it."""
+    """Fetching of documents from addresses, `make ingest SRC=https://...`. A person who names one makes this machine call it."""
 
     enabled: bool = False
     hosts: tuple[str, ...] = ()

@@ -112,7 +112,7 @@ def keep(run: Manifest, settings: BaseModel, folder: Path) -> None:
     text = json.dumps(asdict(run) | {"settings": values}, indent=1, default=str)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as writing:
         writing.write(text)  # other users of the machine must not read the settings
-    new.replace(file)  # atomic, whoever else writes it
+    new.replace(file)  # atomic, also beside another writer
 
 
 def changes(folder: Path, before: str, now: str) -> list[str]:
@@ -166,7 +166,7 @@ def _short(value: Any) -> str:
 
 
 def _without_secrets(value: Any) -> Any:
-    """Leave out values that are secret by type or name, so that a new key is no new run; mask secrets in addresses."""
+    """Leave out values that are secret by type or name, so that a new key makes no new run; mask secrets in addresses."""
     if isinstance(value, Mapping):
         masked = mask_values(value)
         return {key: _without_secrets(inner) for key, inner in masked.items() if inner != MASK}

@@ -33,5 +33,5 @@ def _began(pid: int) -> float:
 
 
 def _boot() -> str:
-    """Return the ids of the boot that the start is counted from and of the container that numbers processes; empty where there are none."""
+    """Return the ids of the boot that the start is counted from and of the container that numbers processes; empty on other systems."""
     return f"{BOOT_ID.read_text(encoding='ascii').strip()}-{PROCESSES.stat().st_ino}" if psutil.LINUX else ""

@@ -22,7 +22,7 @@ _SHAPES = (
     (re.compile(r"(?<=://)[^/\s\"'<>?#]+(?=@)"), MASK),
     # ?api_key=... of an address
     (re.compile(rf"(?i)([?&;]{_NAME}=)[^&#\s\"'<>]+"), rf"\1{MASK}"),
-    # password=... of a libpq connection, "api_key": "..." of what was quoted; the dots of an example are none
+    # password=... of a libpq connection, "api_key": "..." of what was quoted; the dots of an example do not count
     (re.compile(r"(?i)\b(passw(?:or)?d\s*=\s*)(?!\.\.\.)[^\s\"'&;,)]+"), rf"\1{MASK}"),
     (re.compile(rf"(?i)([\"']?{_BEGIN}{_NAME}[\"']?\s*[:=]\s*([\"']))(?!\.\.\.)(?:(?!\2).){{4,}}(?=\2)"), rf"\1{MASK}"),
     (re.compile(rf"(?i)({_BEGIN}--{_NAME}[= ])(?!\.\.\.)[^\s\"',\]]{{4,}}"), rf"\1{MASK}"),

@@ -1,7 +1,7 @@
 """Stores that may hold a person's data, and how a person is erased from them.
 
 Every part that stores something declares a `Store`: how a person is erased from it, or why not. No database can be opened without
-one, and whoever erases is told every file of the data folder that none claims. An adapter has `stores(options)` beside its `build`.
+one, and an erasure reports every file of the data folder that none claims. An adapter has `stores(options)` beside its `build`.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class SharedRecords:
 
         def look() -> None:
             while not self._closed.wait(LOOK_S):
-                with suppress(StoreUnavailable, OSError):  # the pool has said so in the log, or who reads the copy will
+                with suppress(StoreUnavailable, OSError):  # the pool has logged it, or a reader of the copy will
                     file.update()
 
         threading.Thread(target=look, daemon=True).start()

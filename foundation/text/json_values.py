@@ -8,7 +8,7 @@ from typing import Any
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """Read a JSON object. Raises ValueError: it is none, or has a number that is not finite or of more than 64 bits.
+    """Read a JSON object. Raises ValueError: it is not one, or has a number that is not finite or exceeds 64 bits.
 
     >>> read_object('{"a": [1, 0.5]}')
     {'a': [1, 0.5]}

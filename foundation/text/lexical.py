@@ -46,7 +46,7 @@ _PREFIX = 5
 FUNCTION_WORDS = tokens.FUNCTION_WORDS | frozenset(
     "down else ever few get give let like make many may might much must please shall tell upon us without".split()  # noqa: SIM905 - a word list reads as text
 )
-# English function words that are no words of German, Spanish or French
+# English function words that are not also words of German, Spanish or French
 ENGLISH_ALONE = FUNCTION_WORDS - frozenset("a an am as do he her i in me no on so us was will".split())  # noqa: SIM905
 _FEW_WORDS = 3
 _DENIALS = frozenset(

@@ -67,7 +67,7 @@ def searchable(text: str) -> str:
 
 
 def latin_spelling(text: str) -> str:
-    """Spell letters of Latin alphabets that are no accented letters as people elsewhere type them.
+    """Spell letters such as ß and ø, which have no accent to drop, as people elsewhere type them.
 
     >>> latin_spelling("Straße, Malmø, Łask")
     'Strasse, Malmo, Lask'

@@ -35,7 +35,7 @@ class ClassifierOptions(Section):
 def read_labels(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return the class of a folder's model and the names of its outputs in order. Raises WeightsInvalid.
 
-    Check the class: the library gives a model that is no classifier a head of random weights, with a mere warning.
+    Check the class: the library gives any other model a head of random weights, with a mere warning.
     """
     file = weights.checked_folder(path) / "config.json"
     try:

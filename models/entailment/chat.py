@@ -43,7 +43,7 @@ class ChatJudge:
         self._chat, self._options = chat, options
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return probabilities, as the port says. Raises UpstreamMalformed: a reply is no number from 0 to 100."""
+        """Return probabilities, as the port says. Raises UpstreamMalformed: a reply is not a number from 0 to 100."""
         # JSON's quotation marks keep a text from ending early, whatever stands in it.
         texts = [json.dumps({"text": text, "claim": claim}, ensure_ascii=False) for text, claim in pairs]
         prompts: list[LanguageModelInput] = [[SystemMessage(ORDERS), HumanMessage(text)] for text in texts]

@@ -22,7 +22,7 @@ FORMAT_CONDITION = re.compile(r"\[[<>=]")
 
 
 def whole_number(text: str | None) -> int:
-    """Return the number; 0 where the text is none, or too large for a position."""
+    """Return the number; 0 where the text is not one, or too large for a position."""
     return int(text) if text and len(text) < 10 and text.isdecimal() else 0
 
 

@@ -35,7 +35,7 @@ class FolderChecksum:
         try:
             with self._path.open("rb") as stored:
                 return not self._is_hollow() and stored.read(_LONGEST) == self._digest().encode()
-        except OSError:  # there is none, or a file of the folder cannot be read
+        except OSError:  # there is no checksum, or a file of the folder cannot be read
             return False
 
     def _is_hollow(self) -> bool:

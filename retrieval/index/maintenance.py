@@ -1,4 +1,4 @@
-"""Maintenance of the vector index: checked when it is opened, caught up with the ledger, filled anew when in doubt.
+"""Maintenance of the vector index: checked when it is opened, caught up with the ledger, filled again when in doubt.
 
 The index is a cache: it is repaired from the vectors in the ledger, and nothing is embedded again.
 """
@@ -58,7 +58,7 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
 
 def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     """Apply the ledger's changes since the index was last complete. An index with a token unknown to the ledger is
-    filled anew: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
+    filled again: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
     """
     # One process at a time, so that none overwrites what another has read later
     with _alone(vectors):
@@ -123,7 +123,7 @@ def reindex(
     fingerprint: Fingerprint,
     progress: Progress = lambda *_: None,
 ) -> int:
-    """Cut and embed every stored document anew in a second ledger, which replaces the present documents at the end; nothing
+    """Cut and embed every stored document again in a second ledger, which replaces the present documents at the end; nothing
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
     when called again with the same fingerprint. `progress` gets old passages done, and all. Return the documents embedded.
     """

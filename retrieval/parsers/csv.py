@@ -23,7 +23,7 @@ def build(limits: ParseLimits) -> FormatParser:
 
 def _parse(draft: Draft, content: bytes) -> Parsed:
     text = clean(decode(content, draft.name))
-    # A long cell is no fault; the size of the whole is limited already. The limit is the process's: only ever raised.
+    # Long cells are fine, since the whole is limited. The limit is the process's, so it is only raised.
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     delimiter = "\t" if PurePath(draft.name).suffix.lower() == ".tsv" else _delimiter(text)
     if declaration := _TOLD.match(text):

@@ -88,7 +88,7 @@ def _main_content(source: str) -> Any:
 
 def _has_losses(content: Any, body: Any) -> bool:
     own = len(" ".join(body.itertext()).split()) - sum(len("".join(link.itertext()).split()) for link in body.iter("a"))
-    # Of a page without article, main or div it keeps paragraphs and tables alone; what stands in a div may be the site's, as its foot is
+    # Of a page without article, main or div it keeps only paragraphs and tables. A div may be the site's, as its footer
     bare = [part for part in body if part.tag in ("ol", "ul", *_HEADINGS)]
     lines = [line for part in bare for line in part.iter("li", *_HEADINGS) if line.find(".//a") is None]
     flattened = len(lines) > 1 and next(content.iter("li", *_HEADINGS), None) is None
@@ -118,7 +118,7 @@ def _as_html(content: Any) -> Any:
 
 
 def _write_signs(document: Any) -> bool:
-    """Write the numbers of lists and raised digits as text, since trafilatura drops what tells them; return whether there were any."""
+    """Write the numbers of lists and raised digits as text, since trafilatura drops their markup; return whether there were any."""
     items = [item for numbered in document.iter("ol") for item in _number_items(numbered)]
     powers = [inner for power in document.iter("sup") for inner in power.iter()]
     for inner in powers:
@@ -133,7 +133,7 @@ def _without_hidden(document: Any) -> bool:
     ]
     for heading in document.iter(*_HEADINGS):
         words = _text(heading)
-        # A heading that is nothing else stands in a list of operators
+        # A heading that is only the sign is content, as in a list of operators
         hidden += [
             link for link in heading.iterchildren("a") if _PERMALINK.fullmatch(_text(link)) and _text(link) != words
         ]

@@ -1,4 +1,4 @@
-"""Text in the encodings of old programs, told by its letters. Where this file was deleted, they are guessed by charset-normalizer.
+"""Text in the encodings of old programs, recognised by its letters. Without this file, charset-normalizer guesses them.
 
 Where the output changes, raise `TEXT_VERSION` of `retrieval/formats/text_blocks.py`.
 """
@@ -50,7 +50,7 @@ _FITS = 0.98
 
 
 def decode_unmarked(content: bytes) -> str | None:
-    """Decode UTF-16 or UTF-32 without a mark: its characters are readable and of few blocks. `None`: it is none."""
+    """Decode UTF-16 or UTF-32 without a mark: its characters are readable and of few blocks. Else return `None`."""
     sample = content[:4096]
     blocks_by_encoding: dict[str, int] = {}
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -67,7 +67,7 @@ def decode_unmarked(content: bytes) -> str | None:
 
 
 def decode_latin(content: bytes) -> str | None:
-    """Decode a language in Latin script by its alphabet and the fewest misplaced marks; `None`: it is none."""
+    """Decode a language in Latin script by its alphabet and the fewest misplaced marks, or return `None`."""
     # guesses by frequency mistake French for Baltic and Polish for French; all encodings have one byte per letter
     counts = Counter(content.translate(None, _ASCII))
     plain = len(content) - len(content.translate(None, _ASCII_LETTERS))
@@ -91,7 +91,7 @@ def decode_latin(content: bytes) -> str | None:
 
 
 def decode_shifts(content: bytes) -> str | None:
-    """Decode Japanese, Chinese or Korean in seven bits with escape sequences, as in mails; `None` if it is none."""
+    """Decode Japanese, Chinese or Korean in seven bits with escape sequences, as in mails, or return `None`."""
     if b"\x1b$" not in content or not content.isascii():
         return None
     for encoding in ("iso2022_kr",) if b"\x1b$)C" in content else ("iso2022_jp_2", "iso2022_jp_3"):

@@ -151,7 +151,7 @@ class ChromaVectorIndex:
             try:
                 if self._large:
                     self._large.close()
-                    with suppress(OSError):  # without a checksum the next start fills it anew
+                    with suppress(OSError):  # without a checksum the next start fills it again
                         (self._store / _POSITION).write_text(
                             json.dumps([self._small.sequence(), self._small.version_token()])
                         )
@@ -162,7 +162,7 @@ class ChromaVectorIndex:
 
     def _open_what_is_there(self) -> None:
         if self._checksum.is_intact():
-            # told at once, so that a ledger with another history is noticed before it is filled
+            # set at once, so that a ledger with another history is noticed before it is filled
             self._small.set_sequence(*json.loads((self._store / _POSITION).read_text()))
             self._open_chroma()
             self.partial = True

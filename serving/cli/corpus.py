@@ -39,7 +39,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
     if not terminal.write_json(json, content):
         terminal.show_table(["uri", "title", "tenant", "chunks", "version"], [[*row.values()] for row in rows])
         show_outdated(outdated, of=len(stored))
-        # a number that only the owner of this machine may see: the API never tells it
+        # a number for the owner of this machine, which the API never shows
         if hidden:
             terminal.show_note(
                 f"{hidden} more can be read only by groups that were not named. GROUP=name lists those of one."
@@ -49,7 +49,7 @@ def documents(tenant: Tenant = LOCAL, groups: Groups = None, json: Json = None, 
 
 
 def show_outdated(outdated: Mapping[str, int], *, of: int) -> None:
-    """Report how many documents an older parser read, and how to read them anew."""
+    """Report how many documents an older parser read, and how to read them again."""
     if outdated:
         kinds = ", ".join(f"{count} for {version}" for version, count in outdated.items())
         terminal.show_note(

@@ -1,4 +1,4 @@
-"""`sixply ingest`, `documents` and `reindex`: add documents, and embed them anew."""
+"""`sixply ingest`, `documents` and `reindex`: add documents, and embed them again."""
 
 from __future__ import annotations
 
@@ -179,13 +179,13 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
 
 
 def _most_read(settings: Settings) -> int:
-    # longer files are refused, so reading them would be in vain; those kept for a retry must be read whole
+    # longer files are refused, so that no more is read of them; those kept for a retry must be whole
     files = load_if_there("retrieval.ingest.refused_files")
     return max(settings.retrieval.parsing.max_bytes, files.KEPT_MB * 1_000_000 if files else 0)
 
 
 def reindex(stack: Stack = STACK) -> None:
-    """Write all documents anew with the configured embedder and chunker."""
+    """Cut and embed all documents again with the configured embedder and chunker."""
     # it opens neither agent nor index, so that it works where `open_system` refuses because parts changed
     from langchain_core.embeddings import Embeddings
 

@@ -30,7 +30,7 @@ COMMANDS = {
     "Documents": {
         "documents": ("serving.cli.corpus:documents", "What the ledger holds, and what it refused."),
         "corpus": ("serving.cli.corpus:corpus", "Its size and sources, what is old or superseded."),
-        "reindex": ("serving.cli.documents:reindex", "Write all documents anew."),
+        "reindex": ("serving.cli.documents:reindex", "Cut and embed all documents again."),
         "export": ("serving.cli.corpus:export_ledger", "Write the whole ledger to one file."),
         "import": ("serving.cli.corpus:import_ledger", "Take in an exported ledger, checked first."),
     },
@@ -142,7 +142,7 @@ def run(commands: Callable[[], object]) -> None:
     """Run a command, or a program's command line. Exit status 1: a check failed; 2: an error, explained on stderr."""
     # files, also those of libraries, are for this user only
     os.umask(0o077)
-    # as Ctrl-C does: an index whose process just ends has to be filled anew
+    # end in order, as Ctrl-C does: else a large index is filled again at the next start
     catch_stop_signals()
     process.keep_what_is_imported()
     debug = "--debug" in sys.argv[1:]

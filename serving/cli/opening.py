@@ -20,7 +20,7 @@ SERVED, ADDRESS = "serving.cli.served", "serving.processes.address"
 
 
 def find_server(settings: Settings) -> int | None:
-    """Return the port of the server that runs on these settings' data folder and can be asked; `None`: there is none."""
+    """Return the port of the server that runs on these settings' data folder, or `None`."""
     address = load_if_there(ADDRESS)
     port: int | None = address and address.find_port(settings.foundation.data_dir)
     return port

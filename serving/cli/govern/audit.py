@@ -38,7 +38,7 @@ def audit_verify(
         if later := result.after_the_kept_head:
             terminal.show(f"{later} of them came after the kept head; a crash leaves one, an intruder more.")
         terminal.show(
-            "[dim]Whoever rewrites the chain and every copy of its head is not seen. Keep a head elsewhere, and compare: "
+            "[dim]A rewritten chain with every copy of its head is not noticed. Keep a head elsewhere, and compare: "
             "make audit-verify HEAD=count:hash[/]"
         )
     exit_unless(ok=result.ok)

@@ -111,7 +111,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
             keys.revoke(key.key_id)
         rows = [Erased("keys", "API keys", len(theirs), TOKENS_STAY)]
         if components.is_there(ANSWER_CACHE) and settings.serving.answer_cache.mode != "off":
-            what = "answers of the whole tenant, which are made anew when asked for"
+            what = "answers of the whole tenant, which are made again when asked for"
             rows.append(Erased("answer cache", what, await _forget_answers(settings, principal.tenant)))
         person = await _ids_of(settings, principal, clock)
         stores, unsaid = stores_of(settings)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def stop(
     what: Annotated[str, typer.Argument(help="effects, all, tenant:NAME or model:NAME")],
     *,
-    why: Annotated[str, typer.Option(help="It is told to everybody who is refused.")],
+    why: Annotated[str, typer.Option(help="Everybody who is refused reads it.")],
     stack: Stack = STACK,
 ) -> None:
     """Kill switch: holds from the next step of any work, in every process, until it is lifted."""

@@ -94,7 +94,7 @@ def _propose(stack: Path, source: Path, *, tenant: str, n: int, out: Path, to: P
 def _texts(system: System, tenants: Iterable[str], asker: str) -> list[DocumentText]:
     from observability.evaluation.leaks import DocumentText
 
-    # whoever may read them: the folder belongs to the person at the keyboard
+    # whatever their groups: the folder belongs to the person at the keyboard
     documents = [document for tenant in sorted(tenants) for document in system.ledger.documents_where(tenant)]
     texts = []
     for document in documents:

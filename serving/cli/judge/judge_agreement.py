@@ -113,7 +113,7 @@ async def add_marks(system: System, report: Report, progress: Callable[[int], No
         record = judges.record_of(data, judge)
         rows: list[CaseScore] = []
         while True:
-            # anew for each: the provider's last reply may name another model than the one that was tried
+            # checked for each: the provider's last reply may name another model than the one that was tried
             standing = judges.standing(judge, record, settings)
             note: dict[str, Any] = {"judge": judge.model, "trusted": standing.trusted, "told": standing.told}
             if not standing.trusted:
