@@ -119,7 +119,7 @@ def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prom
     context, manifest_id = assembly.context, run.manifest_id if run else ""
     switches = load_if_there("serving.access.kill_switches")
     stops = switches.open_stops(context) if switches else SimpleNamespace(demand=lambda *_: None)
-    policy, erasures = Policy(settings.orchestration.policy), Erasures.of(context.data_dir, context.records)
+    policy, erasures = Policy(settings.orchestration.policy), Erasures(context.data_dir, context.records)
     watching = open_observability(settings.observability, assembly, manifest_id=manifest_id)
     models = _open_models(settings, assembly, stops, policy, watching.costs)
     chat_name = "/".join(identity(models.chat))

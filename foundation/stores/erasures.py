@@ -50,13 +50,9 @@ counted_elsewhere: ContextVar[Callable[[str], int]] = ContextVar("counted_elsewh
 class Erasures:
     """The notes of one data folder."""
 
-    def __init__(self, path: Path, records: object = None) -> None:
-        self.path, open_file = path, getattr(records, "json_file", JsonFile)
-        self._file = open_file(path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()})
-
-    @classmethod
-    def of(cls, data_dir: Path, records: object = None) -> Erasures:
-        return cls(data_dir / FILE, records)
+    def __init__(self, data_dir: Path, records: object = None) -> None:
+        self.path, open_file = data_dir / FILE, getattr(records, "json_file", JsonFile)
+        self._file = open_file(self.path, lambda entries: {mark: Note(**entry) for mark, entry in entries.items()})
 
     @contextmanager
     def acting_for(self, person: Principal) -> Iterator[None]:

@@ -220,7 +220,7 @@ class Trial:
             clock=library.context.clock,
             policy=self.policy,
             writer="trial",
-            erasures=Erasures.of(library.context.data_dir),
+            erasures=Erasures(library.context.data_dir),
         )
 
     def run(self, operations: int, progress: Progress) -> dict[str, Any]:

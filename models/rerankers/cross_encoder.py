@@ -11,11 +11,8 @@ from collections.abc import Sequence
 from foundation.components import Context
 from foundation.errors import WeightsInvalid
 from models.contract import Reranker
-from models.encoders.classifier import CLASSIFIES, ClassifierOptions, PairClassifier, read_labels
-
-
-class Options(ClassifierOptions):
-    """Options of a classifier with one output."""
+from models.encoders.classifier import CLASSIFIES, PairClassifier, read_labels
+from models.encoders.classifier import ClassifierOptions as Options
 
 
 class CrossEncoderReranker:

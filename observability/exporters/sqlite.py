@@ -85,7 +85,7 @@ class SqliteSpanExporter(SpanExporter):
 
 def build(options: Options, context: Context) -> SpanExporter:
     data = context.data_dir
-    return SqliteSpanExporter(data / STORE.file, Erasures.of(data), max_spans=options.max_spans)
+    return SqliteSpanExporter(data / STORE.file, Erasures(data), max_spans=options.max_spans)
 
 
 def stores(options: Options) -> tuple[SqliteStore, ...]:  # noqa: ARG001 - the signature of every adapter

@@ -45,7 +45,7 @@ class DurableAgent(ABC):
         self._parts = parts
         self._settings = parts.settings.answers
         self._busy: set[str] = set()
-        self._erasures = Erasures.of(parts.data_dir)
+        self._erasures = Erasures(parts.data_dir)
         store = load_if_there("orchestration.memory.conversations")
         self.conversations = store and store.Conversations(
             parts.checkpoints, self._claim_thread, self._demand_own_thread

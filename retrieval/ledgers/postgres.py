@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from foundation.clock import Clock
 from foundation.components import Context
 from foundation.errors import StoreUnavailable
-from foundation.stores.postgres import Postgres, PostgresOptions, without_time_limit
+from foundation.stores.postgres import Postgres, without_time_limit
+from foundation.stores.postgres import PostgresOptions as Options
 from foundation.stores.registry import Store
 from foundation.text.tokens import words
 from foundation.types import UNCLASSIFIED
@@ -217,10 +218,6 @@ _SEARCH = f"""
 
 
 STORE = Store(name="documents", stays=DOCUMENTS_STAY)
-
-
-class Options(PostgresOptions):
-    pass
 
 
 class PostgresLedger(TablesLedger):

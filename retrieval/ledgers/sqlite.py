@@ -219,14 +219,12 @@ class SqliteLedger(TablesLedger):
         self._database.close()
 
     @contextmanager
-    def _reading(self, *, steady: bool = False) -> Iterator[SqliteTables]:
-        del steady  # each statement reads a snapshot
+    def _reading(self, *, steady: bool = False) -> Iterator[SqliteTables]:  # noqa: ARG002 - each statement reads a snapshot
         with self._database.reading() as connection:
             yield SqliteTables(connection)
 
     @contextmanager
-    def _writing(self, *, patient: bool = False) -> Iterator[SqliteTables]:
-        del patient  # nothing here has a limit of time
+    def _writing(self, *, patient: bool = False) -> Iterator[SqliteTables]:  # noqa: ARG002 - nothing has a limit of time
         with self._database.transaction() as connection:
             yield SqliteTables(connection)
             crash_point("before_commit")

@@ -159,8 +159,7 @@ class PgVectorIndex:
                 connection.execute("ANALYZE vectors")
 
 
-def build(options: Options, context: Context) -> PgVectorIndex:
-    del context  # everything it keeps is in the database
+def build(options: Options, context: Context) -> PgVectorIndex:  # noqa: ARG001 - the signature of every adapter
     return PgVectorIndex(options)
 
 

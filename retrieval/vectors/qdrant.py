@@ -168,8 +168,7 @@ class QdrantVectorIndex:
                 ) from error
 
 
-def build(options: Options, context: Context) -> QdrantVectorIndex:
-    del context  # nothing of it is kept on this machine
+def build(options: Options, context: Context) -> QdrantVectorIndex:  # noqa: ARG001 - the signature of every adapter
     return QdrantVectorIndex(options)
 
 

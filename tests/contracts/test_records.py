@@ -292,7 +292,7 @@ def test_the_latest_outcome_of_an_answer_stands(open_: Opening, records: Open, t
 def test_a_person_who_was_erased_meanwhile_is_written_by_no_store(
     open_: Opening, tmp_path: Path, records: Open
 ) -> None:
-    notes, store, ledger = Erasures.of(tmp_path), open_(SqliteFacts, ManualClock()), open_(CostLedger)
+    notes, store, ledger = Erasures(tmp_path), open_(SqliteFacts, ManualClock()), open_(CostLedger)
     with notes.acting_for(NORTH):
         Context().run(lambda: ExitStack().enter_context(notes.erasing(NORTH)))  # as in another process
         with pytest.raises(PersonErased):

@@ -309,7 +309,7 @@ class FakeSystem:
         self.ingestor = MemoryIngestor(self.ledger, self.vectors)
         self.retriever = MemoryRetriever(self.ledger)
         folder = self.settings.foundation.data_dir
-        self.erasures = Erasures.of(folder)
+        self.erasures = Erasures(folder)
         self.costs = CostLedger(folder / "costs.sqlite")
         self.costs.record(charge())
         self.outcomes = outcomes and outcomes.OutcomeStore(folder / "outcomes.sqlite")

@@ -301,7 +301,7 @@ async def test_who_is_erased_on_one_replica_is_gone_from_all_and_written_by_none
 ) -> None:
     monkeypatch.setattr(erasure, "NOTICED_S", 0.0)
     here, there = replica_of("here"), replica_of("there")
-    there_notes = Erasures.of(there.folder)
+    there_notes = Erasures(there.folder)
     waiting = await answer(here.agent(), SEND, NORTH)
     assert await here.effects.begin("of theirs", "send_parcel", "hash", NORTH) is None
     records = RecordsSettings(use="postgres", dsn=SecretStr(shared["dsn"]), namespace=shared["namespace"])
@@ -322,22 +322,22 @@ async def test_who_is_erased_on_one_replica_is_gone_from_all_and_written_by_none
     assert await there.approvals.pending("north") == []
     assert await there.effects.keys_of(NORTH) == []
     with closing(records_in(shared)) as files:
-        Erasures.of(there.folder, files)
+        Erasures(there.folder, files)
     with there_notes.acting_for(NORTH):
         assert await there.approvals.request(_approval_like(waiting))
 
 
 def test_an_erasure_that_was_cut_off_keeps_every_replica_from_beginning(shared: dict[str, Any], tmp_path: Path) -> None:
     with closing(records_in(shared)) as files:
-        here, there = (Erasures(tmp_path / name / "erased.json", files) for name in ("here", "there"))
+        here, there = (Erasures(tmp_path / name, files) for name in ("here", "there"))
         with pytest.raises(KeyboardInterrupt), here.erasing(NORTH):
             raise KeyboardInterrupt
-        there = Erasures(there.path, files)
+        there = Erasures(there.path.parent, files)
         with pytest.raises(PersonErased, match="being erased"), there.acting_for(NORTH):
             pass
         with there.erasing(NORTH) as before:
             assert before.running
-        here = Erasures(here.path, files)
+        here = Erasures(here.path.parent, files)
     with here.acting_for(NORTH):
         assert here.total() == there.total() == 2
 

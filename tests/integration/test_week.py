@@ -189,13 +189,13 @@ def test_an_erasure_that_was_killed_is_done_again_and_says_so(
         patched.setattr(erasure, "_delete_threads", killed)
         with pytest.raises(AssertionError):
             run("erase", "--stack", stack, "--tenant", "north", "--user", "ada")
-    with pytest.raises(PersonErased), Erasures.of(tmp_path / "var").acting_for(ADA):
+    with pytest.raises(PersonErased), Erasures(tmp_path / "var").acting_for(ADA):
         pass
     run("erase", "--stack", stack, "--tenant", "north", "--user", "ada", "--json", told)
     report = json.loads(told.read_text())
     assert report["cut_off_before"]
     assert {row["store"]: row["count"] for row in report["erased"]}["conversations"] == 1
-    with Erasures.of(tmp_path / "var").acting_for(ADA):
+    with Erasures(tmp_path / "var").acting_for(ADA):
         pass
 
 

@@ -253,7 +253,7 @@ def test_an_erasure_that_is_killed_lets_the_person_do_nothing_until_it_has_ended
         return latest[0]
 
     def check_killed(home: Home) -> None:
-        note = Erasures.of(home.data).note(mark)
+        note = Erasures(home.data).note(mark)
         untouched, done = not note.count, note.count and not note.running
         assert note.running or (untouched and home.holds(SAID[ZOE]) == before) or (done and not home.holds(SAID[ZOE]))
 
@@ -261,7 +261,7 @@ def test_an_erasure_that_is_killed_lets_the_person_do_nothing_until_it_has_ended
         assert home.holds(SAID[ZOE]) == []
         assert home.holds(SAID[HANNA]) == others
         assert home.stored() == whole
-        assert not Erasures.of(home.data).note(mark).running
+        assert not Erasures(home.data).note(mark).running
 
     kill_again_and_again(
         ["erase", "--user", ZOE.subject, "--tenant", ZOE.tenant], fresh, check_killed=check_killed, check=check

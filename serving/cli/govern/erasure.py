@@ -104,7 +104,7 @@ async def _erase(settings: Settings, principal: Principal, clock: Clock) -> Repo
     # first of all, so that nothing about them is written meanwhile
     records: Any = context.records
     shared = records is not SqliteFile
-    with closing(records) if shared else nullcontext(), Erasures.of(data, records).erasing(principal) as before:
+    with closing(records) if shared else nullcontext(), Erasures(data, records).erasing(principal) as before:
         await asyncio.sleep(NOTICED_S if shared else 0)
         theirs = [key for key in keys.list() if (key.tenant, key.subject) == (principal.tenant, principal.subject)]
         for key in theirs:

@@ -45,7 +45,7 @@ def holds(folder: Path, word: str) -> list[str]:
 
 
 def test_what_began_before_an_erasure_writes_nothing_after_it(tmp_path: Path, file: SqliteFile) -> None:
-    notes = Erasures.of(tmp_path)
+    notes = Erasures(tmp_path)
     with notes.acting_for(ZOE):
         say(file)
         with notes.erasing(ZOE):
@@ -58,7 +58,7 @@ def test_what_began_before_an_erasure_writes_nothing_after_it(tmp_path: Path, fi
 
 
 def test_nothing_is_begun_while_an_erasure_runs_or_was_killed(tmp_path: Path) -> None:
-    notes = Erasures.of(tmp_path)
+    notes = Erasures(tmp_path)
     with pytest.raises(RuntimeError), notes.erasing(ZOE):
         raise RuntimeError("killed")
     with pytest.raises(PersonErased), notes.acting_for(ZOE):
@@ -72,7 +72,7 @@ def test_nothing_is_begun_while_an_erasure_runs_or_was_killed(tmp_path: Path) ->
 
 
 def test_another_process_sees_it_at_once(tmp_path: Path) -> None:
-    server, command = Erasures.of(tmp_path), Erasures.of(tmp_path)
+    server, command = Erasures(tmp_path), Erasures(tmp_path)
     with server.acting_for(ZOE):
         assert not erasures.is_erased()
         with command.erasing(ZOE):
@@ -82,7 +82,7 @@ def test_another_process_sees_it_at_once(tmp_path: Path) -> None:
 
 def test_notes_that_cannot_be_read_let_nobody_write(tmp_path: Path) -> None:
     (tmp_path / erasures.FILE).write_text("[")
-    with pytest.raises(StoreUnavailable, match="nobody knows who was erased"), Erasures.of(tmp_path).acting_for(ZOE):
+    with pytest.raises(StoreUnavailable, match="nobody knows who was erased"), Erasures(tmp_path).acting_for(ZOE):
         pass
 
 

@@ -50,7 +50,7 @@ class Desk:
         self.ledger, self.clock = ledger, clock
         self.embedder = HashingEmbedder(256)
         self.cache = MemoryCache(clock)
-        self.erasures = Erasures.of(folder)
+        self.erasures = Erasures(folder)
         self.memory = self.remembering()
 
     def remembering(self, writer: str = "scripted", **settings: Any) -> AnswerCache:
