@@ -115,8 +115,7 @@ EVALUATION_ERROR: Final = "sixply.evaluation.error"
 AUDIT_HEAD: Final = "sixply.audit.head"
 """Count and hash of the audit's last record, so that a copy leaves the machine with the spans."""
 
-# Metrics of our own. At `/metrics` a dot is an underscore, a counter ends in `_total` and seconds in `_seconds`. Those of the
-# conventions come from the OpenTelemetry instrumentors.
+# Metrics of our own; those of the conventions come from instrumentors. At `/metrics` a dot is an underscore.
 ANSWERS: Final = "sixply.answers"
 ANSWER_SECONDS: Final = "sixply.answer_seconds"
 FIRST_TOKEN_SECONDS: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - a name

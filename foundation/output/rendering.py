@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Escape sequences and direction marks, by which a text could repaint its surroundings, and invisible letters; not tabs
-# and newlines
+# Escape sequences and direction marks, by which a text could repaint its surroundings, and invisible letters
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
 )

@@ -17,8 +17,7 @@ from foundation.text.tokens import arabic_stems, latin_digits, latin_spelling
 AnswerKind = Literal["figure", "date", "name", "any"]
 
 _CODE = re.compile(r"(?<![\w-])(?:[A-Z]{2}[A-Z0-9-]*|[A-Za-z]+-?\d[\w-]*|\d+\.\d[\w.]*\w|\d+\.\d)(?!\w)")
-# A capitalised word inside a sentence. The characters before it are matched possessively, so that the search stays
-# linear.
+# A capitalised word inside a sentence; what is before it is matched possessively, so that the search stays linear
 _INSIDE = re.compile(r"(?<![ (“\"'-])(?:(?<=[^\s.!?:;])[ (“\"'-]++| *+[(“\"'-][ (“\"'-]++)([A-Z][\w’'-]*\w|[A-Z])")
 # Share of capitalised words from which capitals name nothing; English prose has about a tenth
 _MANY_CAPITALS = 0.2
@@ -38,8 +37,7 @@ UNSPACED = re.compile(
 )
 _VERSION = re.compile(r"(?<![\d.,])\d{1,4}(?:\.\d{1,4})++(?![\d,])")
 _FIGURE = re.compile(r"\d+(?:[.,:/]\d+)*")
-# Words that share this many letters count as the same: measured a little better than an English stemmer at matching
-# questions with sentences, and it does not depend on the language.
+# Words that share this many letters count as the same: measured a little better than a stemmer, and in any language
 _PREFIX = 5
 
 # Keyword search looks for some words that say nothing of what a sentence is about

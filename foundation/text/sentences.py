@@ -11,8 +11,7 @@ from foundation.machine.deadline import check
 
 # Full stops of Chinese, Japanese, Arabic, Urdu, Hindi, Armenian, Amharic, Khmer and Burmese
 FOREIGN_STOPS = "。！？｡؟۔।॥։።፧។៕။"  # noqa: RUF001 - full-width signs are meant
-# A foreign full stop with closing marks; Japanese reported speech in quotation marks continues. Greek has a semicolon
-# as question mark.
+# A foreign full stop with closing marks, unless Japanese reported speech continues; the Greek question mark
 _FOREIGN_STOP = re.compile(
     rf"(?:[{FOREIGN_STOPS}]|．(?!\d))[{FOREIGN_STOPS}．」』）】”’\"')\]]*+(?!(?<=[」』])と)"  # noqa: RUF001 - as above
     r"|(?<=[\u0370-\u03ff\u1f00-\u1fff]);(?=\s|$)"

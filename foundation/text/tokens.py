@@ -35,8 +35,7 @@ _SUFFIXES = ("ها", "ان", "ات", "ون", "ين", "يه", "ه", "ي")  # noqa
 # Mayfield, "Addressing Morphological Variation in Alphabetic Languages", SIGIR 2009.
 _INFLECTED = re.compile(r"([\u0370-\u03ff\u0400-\u052f\u0531-\u0587]{5})[\u0370-\u03ff\u0400-\u052f\u0531-\u0587]+")
 
-# Spellings of CLDR's transform Latin-ASCII for letters that Unicode does not decompose, so that folding accents leaves
-# them.
+# Spellings of CLDR's transform Latin-ASCII for letters that Unicode does not decompose
 _LATIN_SPELLING = str.maketrans(
     {"æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "ẞ": "SS", "þ": "th", "Þ": "TH"}
     | dict(zip("øØłŁđĐðÐħĦŧŦŋŊı", "oOlLdDdDhHtTnNi", strict=True))

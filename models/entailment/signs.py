@@ -27,8 +27,7 @@ WEIGHTS = Path(__file__).with_name("signs.json")
 SIGNS = ("similarity", "matched", "matched_by_one", "least_matched", "coverage", "coverage_by_one", "words")
 # Most sentences of the premise that a sentence is compared with: those that share most of its terms
 MOST_COMPARED = 24
-# Divisor for the worst-matched part of a sentence's tokens, a quarter, which is a sign of its own: often one word is
-# wrong.
+# Divisor for the worst-matched part of a sentence's tokens, a sign of its own, since often one word is wrong
 _LEAST = 4
 _LONG = 40
 # The distinct sentences of a premise, with their terms

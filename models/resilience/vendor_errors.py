@@ -18,8 +18,7 @@ from foundation.errors import (
     UpstreamTimeout,
 )
 
-# Name of an exception class -> our class, by the first listed class in the method resolution order. Names avoid imports
-# of vendors' packages.
+# Name of an exception class -> our class, by the first listed one in its method resolution order
 _KINDS: Mapping[str, type[ComponentError]] = {
     "builtins.TimeoutError": UpstreamTimeout,
     "langchain_core.exceptions.ModelTimeoutError": UpstreamTimeout,

@@ -133,8 +133,7 @@ def _write_and_check(partition: Collection, items: Sequence[VectorItem]) -> None
     vectors = np.stack([records[chunk_id][0] for chunk_id in ids])
     # Chroma merges metadata with the old, so removed names are set to None
     metadatas: Any = [{**dict.fromkeys(stored.get(chunk_id) or {}), **records[chunk_id][1]} for chunk_id in ids]
-    # In about one of a hundred runs of small writes, Chroma 1.5.9 stores a record that no search reaches until it is
-    # deleted and written again
+    # In one of a hundred runs of small writes, Chroma 1.5.9 stores a record that no search reaches before a rewrite
     missing: Sequence[int] = range(len(ids))
     for _ in range(_WRITES):
         names = [ids[place] for place in missing]

@@ -33,8 +33,7 @@ _SECTION = "[retrieval.fetching]"
 # Most redirects that are followed, and the time limit with all of them
 REDIRECTS, TIMEOUT_S = 3, 20.0
 _REDIRECTS = (301, 302, 303, 307, 308)
-# All assigned public IPv6 addresses. Outside of it Python calls some addresses global that are site-local or not
-# routed.
+# All assigned public IPv6 addresses; Python calls some others global that are site-local or not routed
 _INTERNET = ipaddress.ip_network("2000::/3")
 # Networks from the special-purpose registries (RFC 6890) that Python calls global and that serve no documents
 _SPECIAL = tuple(

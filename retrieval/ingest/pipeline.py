@@ -252,8 +252,7 @@ class Ingestor:
             yield under_way.popleft().result()
 
     def _embed(self, cuts: Sequence[Outcome], intake: Intake) -> list[Outcome]:
-        # Stored vectors that the writer may read are not computed again; `same_parts` ensures before a commit that they
-        # are of this embedder
+        # Stored vectors that the writer may read are used again; `same_parts` checks that they are of this embedder
         intake.demand()
         texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for cut in cuts:

@@ -42,8 +42,7 @@ class PreparedDocument:
 # What became of an item. An error is handed on as it is, since one document must not stop the others
 Outcome = PreparedDocument | DocumentRefused
 
-# Prepares batches on other machines with the same parts, and yields them in order. It reads a bounded number of batches ahead, and
-# repeats the batch of a worker that died on another one.
+# Prepares batches on other machines, reading some ahead, and yields them in order, also where a worker died
 Workers = Callable[[Iterable[Sequence[Item]]], Iterator[list[Outcome]]]
 
 

@@ -58,8 +58,7 @@ class _Ranked:
 class HybridRetriever:
     """Ranks documents by keyword and vector search, both filtered by scope, and returns each by its best passage."""
 
-    # Vector hits are looked up in the ledger under the same scope and date before they are ranked, and results are checked
-    # once more, so that a wrong or stale index cannot reveal what the ledger forbids
+    # The ledger checks all hits of the index before they are ranked: a stale one cannot reveal what the ledger forbids
 
     def __init__(
         self,
@@ -100,9 +99,8 @@ class HybridRetriever:
             return self._ledger.keyword_search(query, scope, limit=depth, as_of=as_of, where=where)
 
         def by_vector(depth: int, in_classes: bool) -> _VectorHits:
-            listed = scope.listed_classes if in_classes else None
-            classes = () if listed is None else (OneOf(DATA_CLASS, tuple(listed)),)
-            both = AllOf((*classes, where)) if where else classes[0] if classes else None
+            classes = OneOf(DATA_CLASS, tuple(scope.listed_classes or ()))
+            both = where if not in_classes else AllOf((classes, where)) if where else classes
             return self._vectors.search(vector, scope, limit=depth, where=both)
 
         depth = max(CANDIDATES, 2 * limit)

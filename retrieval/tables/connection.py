@@ -22,8 +22,7 @@ Values = Mapping[str, Any]
 # The beginning of a filter's condition; the name of the value and what it must be follow
 IS_KNOWN = "EXISTS (SELECT 1 FROM filterable AS f WHERE f.document_id = d.document_id AND f.name = "
 
-# Number of last changes whose deletions and tokens are kept. An index further behind is filled again, which costs no
-# more than applying so many changes.
+# Number of changes whose deletions and tokens are kept; filling an index further behind again costs no more
 REMEMBERED = 100_000
 
 

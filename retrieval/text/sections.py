@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from retrieval.documents import Block, Chunk, Parsed, chunk_id
 
-# Most characters of a heading, which is repeated before every passage: a paragraph set as a heading must not crowd it
-# out.
+# Most characters of a heading, which is repeated before every passage; some paragraphs are set as headings
 _HEADING_CHARACTERS = 120
 
 
