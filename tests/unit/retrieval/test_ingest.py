@@ -434,9 +434,9 @@ def test_an_ingestor_follows_a_reindex_of_the_same_parts_and_reports_one_of_othe
     open_index(desk.ledger, index, before)
     ingestor.ingest([item("a.md"), item("b.md")])
     reindex(desk.ledger, embedder=desk.embedder, chunker=chunker, fingerprint=before)
-    assert index.stamp() != desk.ledger.stamp(index.sequence())
+    assert index.version_token() != desk.ledger.version_token(index.sequence())
     assert ingestor.follow()
-    assert (index.count(), index.stamp()) == (2, desk.ledger.stamp(index.sequence()))
+    assert (index.count(), index.version_token()) == (2, desk.ledger.version_token(index.sequence()))
     reindex(desk.ledger, embedder=desk.embedder, chunker=words, fingerprint=other)
     with pytest.raises(IndexRebuilding, match="Start it again with the new configuration"):
         ingestor.follow()
