@@ -14,7 +14,7 @@ from examples.small_system import VISITOR, ask, small_system
 from foundation.errors import SixplyError
 from foundation.types import Principal
 from serving.access.kill_switches import lift, stop
-from serving.cli.govern.audit import verified_audit
+from serving.cli.govern.audit import verify_audit
 from serving.cli.govern.erasure import erase
 
 READER = Principal("jon", tenant=VISITOR.tenant, roles=frozenset({"reader"}))
@@ -63,11 +63,11 @@ def main() -> None:
                 print(f"stopped    {error}")
             asyncio.run(lift(switches, record, "tenant", tenant, by="lena"))
             print(f"lifted     {ask(system, 'What does a bicycle cost?').text}")
-            audit = verified_audit(system.context.data_dir)
+            audit = verify_audit(system.context.data_dir)
             print(f"audit      {audit.records} records, {'whole' if audit.ok else 'NOT whole'}")
         forget(VISITOR, Path(folder))
         tamper(Path(folder))
-        for problem in verified_audit(Path(folder)).problems[-2:]:
+        for problem in verify_audit(Path(folder)).problems[-2:]:
             print(f"           found: {problem.what}")
     print("One layer up: it is safe, but is it worth its money? python -m examples.prove_value")
 

@@ -118,11 +118,11 @@ class DocumentLedger(Protocol):
     def fingerprint(self) -> Fingerprint | None: ...
     def set_fingerprint(self, fingerprint: Fingerprint) -> None: ...
 
-    def beside(self, *, fresh: bool = False) -> DocumentLedger:
+    def open_second(self, *, fresh: bool = False) -> DocumentLedger:
         """Open the second ledger, in which a reindex is built. It persists when closed; `fresh` empties it."""
 
-    def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
-        """Replace documents and fingerprint by those of `beside`, in one transaction; then empty and close `beside`. Refusals
+    def adopt(self, second: DocumentLedger, *, at: int) -> bool:
+        """Replace documents and fingerprint by those of `second`, in one transaction; then empty and close `second`. Refusals
         stay; earlier tokens are forgotten, so that every vector index is filled again. Return `False`, with nothing done,
         where the sequence is not `at`: somebody wrote meanwhile.
         """
@@ -134,7 +134,7 @@ class DocumentLedger(Protocol):
 class VectorIndex(Protocol):
     """A cache of the ledger's vectors, called by several threads at once, with any number of items. Errors of the store, and
     vectors of another size, raise `StoreUnavailable` with their cause. An index that several processes fill also has
-    `alone(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit. One that
+    `exclusive(*, patient=False)`, a context that locks out other writers, not reentrant; `patient` waits without a limit. One that
     forgets some of its vectors when it is closed has `partial`: it is true until all were offered again.
     """
 

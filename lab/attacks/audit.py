@@ -78,9 +78,9 @@ def _copy(victim: Victim, name: str) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """What `make audit-verify` says."""
-    from serving.cli.govern.audit import verified_audit
+    from serving.cli.govern.audit import verify_audit
 
-    return verified_audit(folder / "var").ok
+    return verify_audit(folder / "var").ok
 
 
 def _sql(data: Path, *statements: str, guarded: bool = True) -> None:

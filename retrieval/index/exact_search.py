@@ -128,7 +128,7 @@ class ExactIndex:
     def set_sequence(self, sequence: int, version_token: str = "") -> None:
         self._sequence, self._token = sequence, version_token
 
-    def alone(self, *, patient: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002 - as in other indexes
+    def exclusive(self, *, patient: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002 - as in other indexes
         """Lock out other threads that fill it: they could put back what one of them has deleted."""
         return self._filling
 

@@ -46,7 +46,7 @@ def open_index(ledger: DocumentLedger, vectors: VectorIndex, fingerprint: Finger
             f"The ledger was written with embedder {stored.embedder} and chunker {stored.chunker}; configured are "
             f"{fingerprint.embedder} and {fingerprint.chunker}: {difference}. Run make reindex, or set the parts back."
         )
-    with _alone(vectors, patient=True):  # another process may be filling it from the start
+    with _exclusive(vectors, patient=True):  # another process may be filling it from the start
         _catch_up(ledger, vectors)
         at = ledger.sequence()
         differs = vectors.count() != ledger.chunk_count()
@@ -61,12 +61,12 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
     filled again: it is of another ledger, of a copy that diverged, from before a reindex, or too old.
     """
     # One process at a time, so that none overwrites what another has read later
-    with _alone(vectors):
+    with _exclusive(vectors):
         _catch_up(ledger, vectors)
 
 
-def _alone(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
-    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "alone", None)
+def _exclusive(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
+    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "exclusive", None)
     return lock(patient=patient) if lock else nullcontext()
 
 
@@ -127,26 +127,26 @@ def reindex(
     is parsed again. Meanwhile the old ones are served, and may change. Stopped at any moment, even by a kill, it resumes
     when called again with the same fingerprint. `progress` gets old passages done, and all. Return the documents embedded.
     """
-    beside = ledger.beside()
-    started = beside.fingerprint()
+    second = ledger.open_second()
+    started = second.fingerprint()
     if started is None or started.differs_from(fingerprint):
-        beside.close()
-        beside = ledger.beside(fresh=True)
-        beside.set_fingerprint(fingerprint)
+        second.close()
+        second = ledger.open_second(fresh=True)
+        second.set_fingerprint(fingerprint)
     embedded = 0
     try:
         while True:
             at = ledger.sequence()
-            embedded += _fill(beside, ledger, chunker, embedder, progress)
+            embedded += _fill(second, ledger, chunker, embedder, progress)
             crash_point("before_adopt")
-            if ledger.adopt(beside, at=at):
+            if ledger.adopt(second, at=at):
                 return embedded
     finally:
-        beside.close()
+        second.close()
 
 
 def _fill(
-    beside: DocumentLedger, ledger: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Progress
+    second: DocumentLedger, ledger: DocumentLedger, chunker: Chunker, embedder: Embeddings, progress: Progress
 ) -> int:
     of, present, batch, done, embedded = ledger.chunk_count(), set[str](), list[Entry](), 0, 0
 
@@ -154,7 +154,7 @@ def _fill(
         # in one call, since a model is fastest on full batches
         vectors = embed(embedder, [chunk.indexed_text for entry in batch for chunk in entry.chunks])
         rows = np.split(vectors, list(accumulate(len(entry.chunks) for entry in batch)))[:-1]
-        beside.put([replace(entry, vectors=own) for entry, own in zip(batch, rows, strict=True)])
+        second.put([replace(entry, vectors=own) for entry, own in zip(batch, rows, strict=True)])
         count = len(batch)
         batch.clear()
         progress(done, max(of, done))
@@ -164,13 +164,13 @@ def _fill(
         key = entry.source.document_id
         present.add(key)
         done += len(entry.chunks)
-        stored = beside.find(key)
+        stored = second.find(key)
         if stored is not None and stored.holds(entry):
             continue
         batch.append(replace(entry, chunks=chunker.chunk(entry.parsed, key)))  # and still its old vectors
         if sum(len(queued.chunks) for queued in batch) >= REINDEX_BATCH:
             embedded += store()
     embedded += store()
-    for key in {entry.source.document_id for entry in beside.entries()} - present:
-        beside.delete(key)
+    for key in {entry.source.document_id for entry in second.entries()} - present:
+        second.delete(key)
     return embedded

@@ -54,7 +54,7 @@ class Pair:
     same_series: bool
 
 
-def sources(documents: Sequence[Document]) -> list[SourceSummary]:
+def summarise_sources(documents: Sequence[Document]) -> list[SourceSummary]:
     """Summarise the documents by origin, the largest first."""
     by_origin: defaultdict[str, list[Document]] = defaultdict(list)
     for document in documents:
@@ -66,7 +66,7 @@ def sources(documents: Sequence[Document]) -> list[SourceSummary]:
     return sorted(summaries, key=lambda summary: (-summary.documents, summary.origin))
 
 
-def stale(documents: Iterable[Document], *, today: date, after_days: int) -> list[Stale]:
+def find_stale(documents: Iterable[Document], *, today: date, after_days: int) -> list[Stale]:
     """Return the documents in force that are at least `after_days` old, the oldest first."""
     overdue = []
     for document in documents:
@@ -79,7 +79,7 @@ def stale(documents: Iterable[Document], *, today: date, after_days: int) -> lis
     return sorted(overdue, key=lambda entry: (-entry.days, entry.uri))
 
 
-def statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
+def compute_statistics(documents: Sequence[Document], refusals: Sequence[Refusal]) -> dict[str, Any]:
     """Return counts; `outdated` has the documents that a newer parser would read differently, by its version."""
     sources = [document.source for document in documents]
     return {
@@ -101,7 +101,7 @@ def count_outdated(documents: Iterable[Document]) -> dict[str, int]:
     return dict(sorted(Counter(filter(None, newer)).items()))
 
 
-def near_duplicates(
+def find_near_duplicates(
     ledger: DocumentLedger,
     documents: Sequence[Document],
     scope: Scope,

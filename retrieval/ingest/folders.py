@@ -89,7 +89,7 @@ class FolderChanges:
     """The documents of the old names in `renamed` and of those in `removed`."""
 
 
-def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
+def list_stored(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document]:
     """Return the stored documents of a folder, by tenant and uri."""
     return {
         f"{tenant}\0{document.source.uri}": document
@@ -98,9 +98,9 @@ def of_folder(ledger: DocumentLedger, folder: FolderItems) -> dict[str, Document
     }
 
 
-def changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
-    """Compare the ledger with `before`, from `of_folder`. A document is renamed where a new one has its text."""
-    after = of_folder(ledger, folder)
+def find_changes(ledger: DocumentLedger, folder: FolderItems, before: Mapping[str, Document]) -> FolderChanges:
+    """Compare the ledger with `before`, from `list_stored`. A document is renamed where a new one has its text."""
+    after = list_stored(ledger, folder)
     new = [document for key, document in after.items() if key not in before]
     gone = [document for document in after.values() if document.source.uri not in folder]
     names: dict[str, str] = {}

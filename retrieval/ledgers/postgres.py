@@ -230,18 +230,18 @@ class PostgresLedger(TablesLedger):
         self._options = options
         self._database = Postgres(options, make_tables, STORE)
 
-    def beside(self, *, fresh: bool = False) -> PostgresLedger:
+    def open_second(self, *, fresh: bool = False) -> PostgresLedger:
         if fresh:
-            self._remove_beside()
-        return PostgresLedger(self._options.model_copy(update={"namespace": self._beside_namespace}), self._clock)
+            self._remove_second()
+        return PostgresLedger(self._options.model_copy(update={"namespace": self._second_namespace}), self._clock)
 
     @property
-    def _beside_namespace(self) -> str:
+    def _second_namespace(self) -> str:
         return f"{self._options.namespace[:55]}_reindex"
 
-    def _remove_beside(self) -> None:
+    def _remove_second(self) -> None:
         with self._database.transaction() as connection:
-            connection.execute(f"DROP SCHEMA IF EXISTS {self._beside_namespace} CASCADE".encode())
+            connection.execute(f"DROP SCHEMA IF EXISTS {self._second_namespace} CASCADE".encode())
 
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
         return {"words": list(map(fold_word, words))}

@@ -197,19 +197,19 @@ class SqliteLedger(TablesLedger):
             self._database.close()
             raise
 
-    def beside(self, *, fresh: bool = False) -> SqliteLedger:
+    def open_second(self, *, fresh: bool = False) -> SqliteLedger:
         if fresh:
-            self._remove_beside()
-        return SqliteLedger(self._beside_path, self._options, self._clock)
+            self._remove_second()
+        return SqliteLedger(self._second_path, self._options, self._clock)
 
     @property
-    def _beside_path(self) -> Path:
+    def _second_path(self) -> Path:
         return self._path.with_name(f"{self._path.stem}-reindex{self._path.suffix}")
 
-    def _remove_beside(self) -> None:
+    def _remove_second(self) -> None:
         with self._database.translate_errors():
             for suffix in ("", "-wal", "-shm"):
-                Path(f"{self._beside_path}{suffix}").unlink(missing_ok=True)
+                Path(f"{self._second_path}{suffix}").unlink(missing_ok=True)
 
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
         """Bind the words joined by OR, each quoted so that none is FTS5 syntax. A repeated word counts twice."""
@@ -240,5 +240,5 @@ def stores(options: Options) -> tuple[SqliteStore, ...]:
 
 def store_in(options: Options) -> SqliteStore:
     """Describe the store: the ledger, and the one of a reindex beside it."""
-    beside = Path(options.file).with_name(f"{Path(options.file).stem}-reindex{Path(options.file).suffix}")
-    return SqliteStore(name="documents", file=options.file, files=(f"{beside}*",), stays=DOCUMENTS_STAY)
+    second = Path(options.file).with_name(f"{Path(options.file).stem}-reindex{Path(options.file).suffix}")
+    return SqliteStore(name="documents", file=options.file, files=(f"{second}*",), stays=DOCUMENTS_STAY)

@@ -44,11 +44,11 @@ class TablesLedger(ABC):
         """Open a write transaction, exclusive among all processes; `patient`: without a time limit."""
 
     @abstractmethod
-    def beside(self, *, fresh: bool = False) -> Self: ...
+    def open_second(self, *, fresh: bool = False) -> Self: ...
 
     @abstractmethod
-    def _remove_beside(self) -> None:
-        """Delete the ledger that `beside` opens."""
+    def _remove_second(self) -> None:
+        """Delete the ledger that `second` opens."""
 
     @abstractmethod
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:
@@ -85,23 +85,23 @@ class TablesLedger(ABC):
         with self._writing() as connection:
             connection.write_fingerprint(fingerprint)
 
-    def adopt(self, beside: DocumentLedger, *, at: int) -> bool:
-        now, fingerprint = self._clock.now(), beside.fingerprint()
+    def adopt(self, second: DocumentLedger, *, at: int) -> bool:
+        now, fingerprint = self._clock.now(), second.fingerprint()
         with self._writing(patient=True) as connection:
             if connection.last_number() != at:
                 return False
             connection.draw_number()  # first, since the numbers are deleted with the documents
             refusals = connection.read_refusals("1 = 1", {})
             connection.delete_documents()
-            for entry in beside.entries():
+            for entry in second.entries():
                 connection.store_entry(entry, now)
             connection.number_transaction()
             for refusal in refusals:
                 connection.write_refusal(refusal)
             if fingerprint:
                 connection.write_fingerprint(fingerprint)
-        beside.close()
-        self._remove_beside()
+        second.close()
+        self._remove_second()
         return True
 
     # Reading

@@ -123,7 +123,7 @@ class PgVectorIndex:
             connection.execute("UPDATE vectors_state SET sequence = %s, stamp = %s", (sequence, version_token))
 
     @contextmanager
-    def alone(self, *, patient: bool = False) -> Iterator[None]:
+    def exclusive(self, *, patient: bool = False) -> Iterator[None]:
         """Lock the index in the server; the lock ends with the connection."""
         with self._database.transaction() as connection:
             lock = "SELECT pg_advisory_xact_lock('vectors_state'::regclass::oid::bigint)"

@@ -48,7 +48,7 @@ def ask(
     except ValueError as error:
         raise InvalidRequest(f'"{as_of}" is no day. Write it as year-month-day: 2025-03-31') from error
     request = AnswerRequest(question=question, thread_id=thread, compose=cast("Any", compose), as_of=day)
-    seen = terminal.watching() if plan and str(json) != "-" else None
+    seen = terminal.make_step_printer() if plan and str(json) != "-" else None
     with open_or_ask(loaded) as system:
         if not system.ledger.chunk_count():
             terminal.show_note("There is no document yet. Add yours: make ingest SRC=folder")

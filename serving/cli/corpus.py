@@ -79,7 +79,7 @@ def corpus(
         def count(done: int) -> None:
             progress("compare", done, len(documents))
 
-        alike = corpus_report.near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
+        alike = corpus_report.find_near_duplicates(ledger, documents, scope, threshold=similarity, progress=count)
         fingerprint = ledger.fingerprint()
         index = {
             **{name: getattr(fingerprint, name, None) for name in ("embedder", "dimensions", "chunker")},
@@ -87,13 +87,13 @@ def corpus(
             "changes": ledger.sequence(),
         }
     content = {
-        "statistics": corpus_report.statistics(documents, refusals),
+        "statistics": corpus_report.compute_statistics(documents, refusals),
         "index": index,
         "sources": [
             asdict(replace(row, origin=row.origin or "uploads and single files"))
-            for row in corpus_report.sources(documents)
+            for row in corpus_report.summarise_sources(documents)
         ],
-        "stale": [asdict(row) for row in corpus_report.stale(documents, today=today, after_days=days)],
+        "stale": [asdict(row) for row in corpus_report.find_stale(documents, today=today, after_days=days)],
         "superseded": [
             {name: getattr(document.source, name) for name in ("uri", "series", "effective_from", "tenant")}
             for document in documents

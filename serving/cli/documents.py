@@ -39,7 +39,7 @@ def ingest(
     stack: Stack = STACK,
 ) -> None:
     """Add documents, or replace those of the same name."""
-    from retrieval.ingest.folders import changes, of_folder
+    from retrieval.ingest.folders import find_changes, list_stored
     from serving.cli.opening import find_server, open_or_ask
 
     if (not source) is not retry:
@@ -64,7 +64,7 @@ def ingest(
         terminal.show_note(f"{source} holds no file that could be read. Hidden ones are not.")
     tracked = None if is_served else folder
     with open_or_ask(loaded) as system:
-        before, started = of_folder(system.ledger, tracked) if tracked else {}, system.context.clock.now()
+        before, started = list_stored(system.ledger, tracked) if tracked else {}, system.context.clock.now()
         try:
             with terminal.progress() as progress:
                 # one after the other: a folder can be larger than the memory
@@ -72,12 +72,12 @@ def ingest(
                     map(offer, items), progress=lambda done: progress("ingest", done, count)
                 )
         except KeyboardInterrupt:
-            stored = len(of_folder(system.ledger, tracked)) if tracked else 0
+            stored = len(list_stored(system.ledger, tracked)) if tracked else 0
             terminal.show_note(
                 f"Stopped. {stored} of {count} documents are stored, whole. The same command again goes on with the others."
             )
             raise
-        moved = changes(system.ledger, tracked, before) if tracked else None
+        moved = find_changes(system.ledger, tracked, before) if tracked else None
         cost = {} if is_served else _show_cost(system.costs.totals("kind", since=started))
         for gone in moved.gone if moved and prune else ():
             system.ingestor.delete(gone.source.uri, gone.source.tenant, scope=None, document_id=gone.document_id)

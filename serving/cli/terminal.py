@@ -78,7 +78,7 @@ def show_refused(refused: Iterable[Mapping[str, str]]) -> None:
         show_note(f"Supported: {formats}")
 
 
-def watching() -> Callable[[Event], None]:
+def make_step_printer() -> Callable[[Event], None]:
     """Return a listener that prints each finished step; before the first, how to continue if this process is ended."""
     out, begun_threads = console(), set[str | None]()
 

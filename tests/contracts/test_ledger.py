@@ -128,9 +128,9 @@ def keeps_which_parsers_read_a_document(ledger: DocumentLedger) -> None:
     kept = ledger.entry(stored.document_id)
     assert kept is not None
     assert kept.parsed == given.parsed
-    beside = ledger.beside()
-    beside.put(list(ledger.entries()))
-    assert ledger.adopt(beside, at=ledger.sequence())
+    second = ledger.open_second()
+    second.put(list(ledger.entries()))
+    assert ledger.adopt(second, at=ledger.sequence())
     assert [document.parsers for document in ledger.documents(ACME)] == [stored.parsers, ()]
     assert [document.parsers for document in ledger.put([entry("a.txt", "One.")])] == [()]
 
@@ -814,16 +814,16 @@ def _fingerprint(name: str) -> Fingerprint:
 
 def builds_beside_itself_and_finds_it_again(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "Refund.")])
-    beside = ledger.beside()
-    assert (beside.sequence(), beside.fingerprint()) == (0, None)
-    beside.put([entry("b.md", "Refund beside.")])
-    beside.set_fingerprint(_fingerprint("new"))
+    second = ledger.open_second()
+    assert (second.sequence(), second.fingerprint()) == (0, None)
+    second.put([entry("b.md", "Refund second.")])
+    second.set_fingerprint(_fingerprint("new"))
     assert (words(ledger, "refund"), ledger.fingerprint()) == (["Refund."], None)
-    beside.close()
-    again = ledger.beside()
-    assert (words(again, "refund"), again.fingerprint()) == (["Refund beside."], _fingerprint("new"))
+    second.close()
+    again = ledger.open_second()
+    assert (words(again, "refund"), again.fingerprint()) == (["Refund second."], _fingerprint("new"))
     again.close()
-    emptied = ledger.beside(fresh=True)
+    emptied = ledger.open_second(fresh=True)
     assert (emptied.chunk_count(), emptied.fingerprint()) == (0, None)
     emptied.close()
     assert words(ledger, "refund") == ["Refund."]
@@ -835,11 +835,11 @@ def adopts_what_was_built_beside_it(ledger: DocumentLedger) -> None:
     ledger.refuse(refusal("never.md"))
     ledger.set_fingerprint(_fingerprint("old"))
     before = ledger.sequence()
-    beside = ledger.beside()
+    second = ledger.open_second()
     new = entry("a.md", "Refund new.", "Refund newer.", groups=frozenset({"board"}))
-    beside.put([new])
-    beside.set_fingerprint(_fingerprint("new"))
-    assert ledger.adopt(beside, at=before)
+    second.put([new])
+    second.set_fingerprint(_fingerprint("new"))
+    assert ledger.adopt(second, at=before)
     assert sorted(words(ledger, "refund", BOARD)) == ["Refund new.", "Refund newer."]
     assert words(ledger, "gone", BOARD) == []
     assert (ledger.fingerprint(), ledger.chunk_count()) == (_fingerprint("new"), 2)
@@ -847,7 +847,7 @@ def adopts_what_was_built_beside_it(ledger: DocumentLedger) -> None:
     [back] = ledger.entries()
     assert (back.source, list(back.chunks)) == (new.source, list(new.chunks))
     assert np.array_equal(back.vectors, new.vectors)
-    left = ledger.beside()
+    left = ledger.open_second()
     assert left.chunk_count() == 0, "what was adopted is not left there"
     left.close()
 
@@ -855,9 +855,9 @@ def adopts_what_was_built_beside_it(ledger: DocumentLedger) -> None:
 def has_every_index_filled_anew_after_it_adopted(ledger: DocumentLedger) -> None:
     ledger.put([entry("a.md", "Refund old.")])
     before = ledger.sequence()
-    beside = ledger.beside()
-    beside.put([entry("a.md", "Refund new.")])
-    assert ledger.adopt(beside, at=before)
+    second = ledger.open_second()
+    second.put([entry("a.md", "Refund new.")])
+    assert ledger.adopt(second, at=before)
     after = ledger.sequence()
     assert after > before
     assert ledger.version_token(before) is None, "an index at this number must not think that it may follow"
@@ -868,13 +868,13 @@ def has_every_index_filled_anew_after_it_adopted(ledger: DocumentLedger) -> None
 
 def adopts_nothing_where_somebody_wrote_in_between(ledger: DocumentLedger) -> None:
     at = ledger.sequence()
-    beside = ledger.beside()
-    beside.put([entry("a.md", "Refund beside.")])
+    second = ledger.open_second()
+    second.put([entry("a.md", "Refund second.")])
     ledger.put([entry("b.md", "Refund in between.")])
-    assert not ledger.adopt(beside, at=at)
+    assert not ledger.adopt(second, at=at)
     assert words(ledger, "refund") == ["Refund in between."]
-    assert ledger.adopt(beside, at=ledger.sequence())
-    assert words(ledger, "refund") == ["Refund beside."]
+    assert ledger.adopt(second, at=ledger.sequence())
+    assert words(ledger, "refund") == ["Refund second."]
 
 
 def loses_nothing_to_writers_side_by_side(ledger: DocumentLedger) -> None:

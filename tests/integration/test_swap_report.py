@@ -129,10 +129,10 @@ def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for
     a.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "chroma"\n[profiles.test]\n')
     line.write_text('[retrieval.vectors]\nuse = "memory"\n')
     whole.write_text('[models.chat]\nuse = "scripted"\n[retrieval.vectors]\nuse = "memory"\n')
-    assert swap_report.laid_over(a, line) == swap_report.Order(
+    assert swap_report.merge_onto(a, line) == swap_report.Order(
         "line.toml", a, {"retrieval": {"vectors": {"use": "memory"}}}
     )
-    assert swap_report.laid_over(a, whole) == swap_report.Order("whole.toml", whole, {})
+    assert swap_report.merge_onto(a, whole) == swap_report.Order("whole.toml", whole, {})
 
 
 def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:

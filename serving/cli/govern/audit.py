@@ -28,7 +28,7 @@ def audit_verify(
     """Is the audit whole? Finds an edited, dropped or reordered record."""
     from orchestration.effects import audit
 
-    result = verified_audit(
+    result = verify_audit(
         load_stack(stack).settings.foundation.data_dir, known=audit.Head.parse(head) if head else None
     )
     if not terminal.write_json(json, result.as_dict()):
@@ -44,7 +44,7 @@ def audit_verify(
     exit_unless(ok=result.ok)
 
 
-def verified_audit(data: Path, *, known: Head | None = None) -> Verification:
+def verify_audit(data: Path, *, known: Head | None = None) -> Verification:
     """Verify the audit against its heads in spans and against other stores. Raises StoreUnavailable."""
     from observability.stores import history
     from observability.stores.spans import SpanStore

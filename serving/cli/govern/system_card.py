@@ -48,7 +48,7 @@ def system_card(
 def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from models import weights
     from observability.governance import risk_register, system_card
-    from serving.cli.govern.audit import verified_audit
+    from serving.cli.govern.audit import verify_audit
     from serving.settings import context_of
 
     settings = loaded.settings
@@ -61,7 +61,7 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     risks = risk_register.load_register(register)
     audited: dict[str, Any] = {"records": 0}
     if (path := settings.foundation.data_dir / "audit.sqlite").is_file():
-        verified = verified_audit(path.parent)
+        verified = verify_audit(path.parent)
         audited = {"records": verified.records, "whole": verified.ok, "head": str(verified.head)}
     return {
         "system": {name: getattr(run, name) for name in SYSTEM}

@@ -60,7 +60,7 @@ RULE = (
 )
 
 
-def is_for_the_taking(path: Path) -> bool:
+def may_be_replaced(path: Path) -> bool:
     """Whether `path` holds nobody's contract: no file, an empty one, or the example's."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def is_for_the_taking(path: Path) -> bool:
 
 def write_contract(path: Path, texts: Sequence[str]) -> None:
     """Ask for values that `given` (texts NAME=value) lacks, and write the contract. Raises InvalidRequest."""
-    if not is_for_the_taking(path):
+    if not may_be_replaced(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
     values = dict(_parse(text) for text in texts)
     if terminal.is_asked():

@@ -66,7 +66,7 @@ def _take(path: Path, golden: Path) -> None:
     from observability.proposals import review
     from serving.cli.judge import reviewing
 
-    reviewing.by_keys(review.read_proposals(path), path, golden)
+    reviewing.review_by_keys(review.read_proposals(path), path, golden)
     cases, waiting = review.read_reviewed(path)
     review.take_in([case for case in cases if not case.reviewed_by], golden)
     others = f" {waiting} are not reviewed yet." if waiting else ""

@@ -46,11 +46,11 @@ def golden(
     waits = sum(draft.waits for draft in drafts)
     terminal.console().print(f"{waits} of {len(drafts)} proposals in {waiting_at} wait for you.")
     if yes:
-        reviewing.let_in(drafts, waiting_at, out, by=NOBODY)
+        reviewing.accept_proposals(drafts, waiting_at, out, by=NOBODY)
         terminal.show_note(
             f"YES=1: nobody has reviewed these {waits} cases, and each says so. Read them before you trust a score."
         )
-    elif not reviewing.by_keys(drafts, waiting_at, out):
+    elif not reviewing.review_by_keys(drafts, waiting_at, out):
         terminal.show_note("There is no terminal to ask you at. Run the same in one, or YES=1 takes all unreviewed.")
     if out.exists():
         terminal.show(f"To score them: make ingest SRC={source} TENANT={tenant}, then make evaluate GOLDEN={out}")

@@ -16,18 +16,18 @@ from serving.cli.options import user_name
 KEYS = {"a": "accept", "e": "edit", "r": "reject", "q": "quit"}
 
 
-def by_keys(drafts: list[Proposal], waiting_at: Path, golden: Path) -> bool:
+def review_by_keys(drafts: list[Proposal], waiting_at: Path, golden: Path) -> bool:
     """Ask the person at the keyboard about each waiting proposal. Return false if there are some and no terminal."""
     if not any(draft.waits for draft in drafts):
         return True
     if not terminal.is_asked():
         return False
     terminal.console().print("Keys: a accept, e edit, r reject, q quit; the same command goes on where you quit.")
-    let_in(drafts, waiting_at, golden, by=user_name(), decide=_decide)
+    accept_proposals(drafts, waiting_at, golden, by=user_name(), decide=_decide)
     return True
 
 
-def let_in(
+def accept_proposals(
     drafts: list[Proposal],
     waiting_at: Path,
     golden: Path,

@@ -59,7 +59,7 @@ def report(
     """Compare the system of `a` with that of `b`, or with its changes; return the exit code. Raises SixplyError."""
     from observability.evaluation import compare, compare_page, trials
 
-    orders = [Order(a.name, a, {}), laid_over(a, b)]
+    orders = [Order(a.name, a, {}), merge_onto(a, b)]
     # report a mistake in B before A has worked for minutes
     settings, _ = (load(order.stack, overrides=order.changes).settings for order in orders)
     data = data or settings.observability.golden_set
@@ -83,7 +83,7 @@ class Order:
     changes: Mapping[str, Any]
 
 
-def laid_over(a: Path, b: Path) -> Order:
+def merge_onto(a: Path, b: Path) -> Order:
     """Return `b` as it is if it has all sections of `a`, else its values merged into `a`."""
     ours, theirs = read_stack(a, Settings), read_stack(b, Settings)
     whole = ours.keys() - {"profiles"} <= theirs.keys()

@@ -35,8 +35,8 @@ def business_case(
 
     path = load_stack(stack).settings.observability.outcomes_file
     texts = [part for text in values or () for part in text.split(";") if part.strip()]
-    is_example = path.exists() and dialogue.is_for_the_taking(path) and bool(path.read_text(encoding="utf-8").strip())
-    is_missing = dialogue.is_for_the_taking(path) and not is_example
+    is_example = path.exists() and dialogue.may_be_replaced(path) and bool(path.read_text(encoding="utf-8").strip())
+    is_missing = dialogue.may_be_replaced(path) and not is_example
     may_ask = is_example and json is None and terminal.is_asked()
     replace = "The contract is the example's. Write yours in its place?"
     if texts or is_missing or (may_ask and typer.confirm(replace, default=False)):

@@ -547,16 +547,16 @@ class BuildsInItself(Healthy):
 
     caught_by = "builds_beside_itself_and_finds_it_again"
 
-    def beside(self, *, fresh: bool = False) -> Any:
+    def open_second(self, *, fresh: bool = False) -> Any:
         return self
 
 
 class AddsWhatItAdopts(Healthy):
     caught_by = "adopts_what_was_built_beside_it"
 
-    def adopt(self, beside: Any, *, at: int) -> bool:
-        self.real.put(list(beside.entries()))
-        self.real.set_fingerprint(beside.fingerprint())
+    def adopt(self, second: Any, *, at: int) -> bool:
+        self.real.put(list(second.entries()))
+        self.real.set_fingerprint(second.fingerprint())
         return True
 
 
@@ -565,18 +565,18 @@ class AdoptsAsOrdinaryChanges(Healthy):
 
     caught_by = "has_every_index_filled_anew_after_it_adopted"
 
-    def adopt(self, beside: Any, *, at: int) -> bool:
+    def adopt(self, second: Any, *, at: int) -> bool:
         for old in list(self.real.entries()):
             self.real.delete(old.source.uri, old.source.tenant)
-        self.real.put(list(beside.entries()))
+        self.real.put(list(second.entries()))
         return True
 
 
 class AdoptsWhateverHappened(Healthy):
     caught_by = "adopts_nothing_where_somebody_wrote_in_between"
 
-    def adopt(self, beside: Any, *, at: int) -> bool:
-        return bool(self.real.adopt(beside, at=self.real.sequence()))
+    def adopt(self, second: Any, *, at: int) -> bool:
+        return bool(self.real.adopt(second, at=self.real.sequence()))
 
 
 class IgnoresTheFilter(Healthy):

@@ -56,12 +56,14 @@ def changed(words: str, count: int) -> str:
 
 
 def pairs(ledger: DocumentLedger, scope: Scope = ACME, threshold: float = 0.8) -> list[tuple[str, str]]:
-    found = corpus_report.near_duplicates(ledger, ledger.documents(scope), scope, threshold=threshold)
+    found = corpus_report.find_near_duplicates(ledger, ledger.documents(scope), scope, threshold=threshold)
     return [(one.a, one.b) for one in found]
 
 
 def test_documents_are_counted_by_where_they_came_from() -> None:
-    found = corpus_report.sources([document("a", origin="handbook"), document("b", origin="handbook"), document("c")])
+    found = corpus_report.summarise_sources(
+        [document("a", origin="handbook"), document("b", origin="handbook"), document("c")]
+    )
     assert [(one.origin, one.documents, one.chunks, one.characters) for one in found] == [
         ("handbook", 2, 4, 2_000),
         ("", 1, 2, 1_000),
@@ -75,9 +77,9 @@ def test_a_document_is_as_old_as_its_own_date_and_only_without_one_as_its_storin
         document("undated"),
         document("replaced", published=date(2019, 1, 1), superseded=True),
     ]
-    (only,) = corpus_report.stale(documents, today=TODAY, after_days=365)
+    (only,) = corpus_report.find_stale(documents, today=TODAY, after_days=365)
     assert (only.uri, only.dated, only.review_on) == ("old", date(2020, 1, 1), date(2020, 12, 31))
-    assert [one.uri for one in corpus_report.stale(documents, today=TODAY, after_days=24)] == [
+    assert [one.uri for one in corpus_report.find_stale(documents, today=TODAY, after_days=24)] == [
         "old",
         "renewed",
         "undated",
@@ -85,14 +87,14 @@ def test_a_document_is_as_old_as_its_own_date_and_only_without_one_as_its_storin
 
 
 def test_the_figures_of_an_empty_corpus_are_zeros_and_no_error() -> None:
-    figures = corpus_report.statistics([], [])
+    figures = corpus_report.compute_statistics([], [])
     assert (figures["documents"], figures["chunks"], figures["media_types"]) == (0, 0, {})
     assert figures["outdated"] == {}
 
 
 def test_figures_count_versions_refusals_and_kinds() -> None:
     documents = [document("a", media_type="text/html", series="s", superseded=True), document("b", series="s")]
-    figures = corpus_report.statistics(documents, [Refusal("c", "acme", "empty", "Empty.", STORED)])
+    figures = corpus_report.compute_statistics(documents, [Refusal("c", "acme", "empty", "Empty.", STORED)])
     assert [figures[name] for name in ("documents", "superseded", "refused", "series")] == [2, 1, 1, 1]
     assert figures["media_types"] == {"text/html": 1, "unknown": 1}
 
@@ -107,7 +109,7 @@ def test_nearly_equal_texts_are_found_and_others_are_not(ledger: DocumentLedger)
 
 def test_pairs_tell_how_alike_they_are_and_whether_they_are_versions(ledger: DocumentLedger) -> None:
     ledger.put([entry("v1", text(1), series="s"), entry("v2", text(1), series="s"), entry("x", changed(text(1), 2))])
-    found = corpus_report.near_duplicates(ledger, ledger.documents(ACME), ACME)
+    found = corpus_report.find_near_duplicates(ledger, ledger.documents(ACME), ACME)
     assert [(one.a, one.b, one.same_series) for one in found] == [
         ("v1", "v2", True),
         ("v1", "x", False),

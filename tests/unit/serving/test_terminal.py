@@ -71,7 +71,7 @@ def test_the_way_of_every_answer_has_words_for_people() -> None:
 def test_who_watches_sees_each_step_when_it_is_done_and_first_how_to_go_on_after_a_kill(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show = terminal.watching()
+    show = terminal.make_step_printer()
     show(Event(kind="step", thread_id="t-1", step=Step(name="plan", detail="1 look_up find_order", ms=12)))
     before = capsys.readouterr().out
     assert before.index("THREAD=t-1") < before.index("12 ms  plan done  1 look_up find_order")
