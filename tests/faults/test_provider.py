@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from foundation.components import is_there
 from models.resilience import attempts
 from serving.access.identity import KeyStore
 from serving.server import running
@@ -45,9 +46,9 @@ agent = ["find_order", "refund"]
 [serving.http]
 port = 0
 grace_s = 4
-[serving.answer_cache]
-mode = "exact"
 """
+if is_there("serving.http.answer_cache"):
+    MORE += '[serving.answer_cache]\nmode = "exact"\n'
 FALLBACK = """
 [[models.fallbacks]]
 use = "openai_compatible"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from foundation.components import is_there
 from foundation.types import Principal
 from observability.reports.layer_bill import LOCAL_BASIS
 from orchestration.events import Answer
@@ -48,13 +49,13 @@ min_evidence = 0.0
 min_support = 0.0
 [orchestration.answers]
 compose = "generative"
-[serving.answer_cache]
-mode = "exact"
 [orchestration.agent]
 use = "{agent}"
 [orchestration.planner]
 use = "{planner}"
 """
+if is_there("serving.http.answer_cache"):
+    STACK += '[serving.answer_cache]\nmode = "exact"\n'
 FALLBACK = """
 [[models.fallbacks]]
 use = "openai_compatible"
@@ -179,6 +180,7 @@ async def test_a_retry_is_charged_for_the_call_that_was_billed(open_desk: Open) 
     desk.demand_parity()
 
 
+@pytest.mark.needs("models.resilience.attempts")
 async def test_a_fallback_is_charged_at_its_own_price(open_desk: Open) -> None:
     desk = open_desk(status(401), fallback=reply(read=2000, wrote=11))
     assert (await desk.ask()).status == "answered"
@@ -186,6 +188,7 @@ async def test_a_fallback_is_charged_at_its_own_price(open_desk: Open) -> None:
     desk.demand_parity()
 
 
+@pytest.mark.needs("serving.http.answer_cache")
 async def test_an_answer_that_is_given_again_costs_no_model(open_desk: Open) -> None:
     desk = open_desk(reply())
     first, again = await desk.ask(), await desk.ask()
@@ -244,6 +247,7 @@ class Lamp(BaseModel):
     colour_of_the_shade: Literal["jade", "onyx"]
 
 
+@pytest.mark.needs("orchestration.answers.objects")
 async def test_an_object_and_its_repair_are_two_calls_on_the_bill(open_desk: Open) -> None:
     desk = open_desk(
         metered('{"colour_of_the_shade": "pink"}', read=411, wrote=7),
