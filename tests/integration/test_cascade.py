@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from foundation.components import is_there
 from foundation.types import Principal, Usage
 from observability.stores import history
 from observability.stores.outcomes import Outcome
@@ -47,8 +48,6 @@ use = "scripted"
 [models.prices]
 use = "genai"
 stated = {{ "a-cheap-one" = {{ input = 0.5, output = 5.0 }}, "a-strong-one" = {{ input = 1.0, output = 10.0 }}, "scripted (test double)" = {{ input = 1.0, output = 1.0 }} }}
-[models.resilience]
-attempts = 1
 [orchestration]
 policy_file = "policy.toml"
 cascade = {{ up_below = {up_below} }}
@@ -57,6 +56,8 @@ compose = "{compose}"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
+if is_there("models.resilience.attempts"):
+    MORE += "[models.resilience]\nattempts = 1\n"
 CHEAP = "scripted (test double)"
 TENANT = "alder-clinics"
 ANA = Principal("ana", TENANT, frozenset({"agent"}))

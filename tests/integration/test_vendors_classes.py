@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from foundation.clock import SystemClock
+from foundation.components import is_there
 from retrieval.documents import Source
 from retrieval.ingest.preparation import Item
 from serving.access.identity import KeyStore
@@ -50,8 +51,6 @@ if find_spec(
 region_name = "eu-central-1"\naws_access_key_id = "a key"\naws_secret_access_key = "for tests"\nprofile = {{ tool_calling = true }}
 additional_model_request_fields = {{ thinking = {{ type = "enabled", budget_tokens = 1024 }} }}"""
 MORE = """
-[models.resilience]
-attempts = 1
 [models.prices]
 use = "genai"
 stated = {{ {prices} }}
@@ -63,6 +62,8 @@ tool_calling = {{ rounds = 4 }}
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
+if is_there("models.resilience.attempts"):
+    MORE += "[models.resilience]\nattempts = 1\n"
 PRICED = (
     "a-thinking-one",
     "mistral-large-latest",
