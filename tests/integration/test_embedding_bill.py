@@ -137,6 +137,7 @@ async def test_what_has_no_price_is_unpriced_and_never_free(
     assert given.cost_usd is None
 
 
+@pytest.mark.needs("orchestration.run.spending")
 async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused(
     open_desk: Callable[..., System],
 ) -> None:
@@ -147,6 +148,7 @@ async def test_a_question_whose_embedding_no_longer_fits_into_the_day_is_refused
     assert charged(system)[-1] == ("north", given.answer_id, USD), "the server charges for it all the same"
 
 
+@pytest.mark.needs("orchestration.run.spending")
 @pytest.mark.parametrize("prices", ["", PRICES.replace("20", "0")], ids=["unknown", "free"])
 async def test_an_embedder_that_costs_nothing_needs_no_budget(prices: str, open_desk: Callable[..., System]) -> None:
     system = open_desk(more=prices + "[orchestration.budget]\ntenant_day = { usd = 0 }\n")
