@@ -6,20 +6,23 @@ SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml 
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
 from foundation.output.credentials import is_secret, mask_values
 
+log = logging.getLogger(__name__)
 PREFIX = "SIXPLY__"
 CODE = Path(__file__).resolve().parent
 SectionType = TypeVar("SectionType", bound=BaseModel)
@@ -169,7 +172,8 @@ def read_settings(
 
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for origin, values in sources:
+    for origin, given in sources:
+        values = _rename(given, origin, getattr(root, "renamed", {}))
         merged = _merge(merged, values)
         origins |= {key: origin for key, _ in flatten(values)}
     try:
@@ -177,6 +181,21 @@ def read_settings(
         return root(**_merge(root().model_dump(), merged)), origins
     except ValidationError as error:
         raise _explain(error, origins, path, root) from error
+
+
+def _rename(values: Mapping[str, Any], origin: str, renamed: Mapping[str, str], above: str = "") -> dict[str, Any]:
+    """Return the settings of a source under their present names; log a warning for each former name."""
+    present = {}
+    for name, value in values.items():
+        key = f"{above}{name}"
+        if (new := renamed.get(key)) and new not in values:
+            log.warning('Setting "%s" (%s) is "%s" now. Rename it: the next release refuses it.', key, origin, new)
+            present[new] = value
+            with suppress(ValueError, TypeError):  # the variable of an unknown field is still text
+                present[new] = from_json(value)
+        else:
+            present[name] = _rename(value, origin, renamed, f"{key}.") if isinstance(value, Mapping) else value
+    return present
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

@@ -35,8 +35,8 @@ Denial = Literal[
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
     "stopped": "stops",
-    "approval": "unasked",
-    "mismatch": "unasked",
+    "approval": "effects_without_approval",
+    "mismatch": "effects_without_approval",
     "rejected": "approvers",
     "expired": "approval_expires_h",
     "own": "four_eyes",

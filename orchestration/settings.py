@@ -16,9 +16,9 @@ EVERYBODY = "*"
 
 class AnswerSettings(Section):
     compose: Literal["auto", "extractive", "generative"] = "auto"
-    evidence: int = Field(default=6, ge=1)
+    evidence_documents: int = Field(default=6, ge=1)
     """Number of documents whose sentences are considered, and that a model's search of the documents returns."""
-    passages: int = Field(default=3, ge=1)
+    passages_per_document: int = Field(default=3, ge=1)
     """Number of passages considered in each of them."""
     max_question_characters: int = Field(default=8_000, ge=1)
 
@@ -66,7 +66,7 @@ class PolicySettings(Section):
     """Whether nobody may approve an effect that they asked for themselves, whichever of their keys they use. Turn it
     off to work alone."""
     approval_expires_h: float = Field(default=24, gt=0)
-    unasked: tuple[str, ...] = ()
+    effects_without_approval: tuple[str, ...] = ()
     """Effects that need no approval when all their arguments are traced to the person's own words; others always do."""
     calls_per_run: int = Field(default=100, ge=1)
     """Tool calls allowed in one run, refused ones included. It ends a run that goes in circles."""

@@ -83,7 +83,7 @@ def create_app(system: System) -> FastAPI:
     )
     app.state.runtime = runtime
     # other names come from pages that rebind theirs to this machine
-    hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.names]
+    hosts = [*LOOPBACK, settings.serving.http.host, *settings.serving.http.allowed_hosts]
     # innermost first: each later one wraps it
     if system.idempotency:
         idempotency = load_removable(IDEMPOTENCY)

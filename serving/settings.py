@@ -27,7 +27,7 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8600, ge=0, le=65535)
     """TCP port; 0 for any free one."""
-    names: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     """Host names, besides loopback and `host`, under which the API is reachable, such as behind a proxy."""
     max_body_bytes: int = Field(default=10_000_000, gt=0)
     """Maximum size of an upload."""
@@ -67,6 +67,13 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
 class Settings(Section):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
+    # settings under a former name, which is taken for one release
+    renamed: ClassVar[Mapping[str, str]] = {
+        "orchestration.answers.evidence": "evidence_documents",
+        "orchestration.answers.passages": "passages_per_document",
+        "orchestration.policy.unasked": "effects_without_approval",
+        "serving.http.names": "allowed_hosts",
+    }
     # removed settings: the file with the constant, or what replaces them; their section; their keys
     removed: ClassVar[Sequence[tuple[str, str, str]]] = (
         ("models/resilience/attempts.py", "models.resilience", "retry_share wait_max_s"),

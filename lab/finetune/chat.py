@@ -125,7 +125,9 @@ def _examples(work: Work, system: System, cases: Sequence[GoldenCase]) -> list[E
     given = system.settings.orchestration.answers
 
     def evidence(case: GoldenCase) -> list[Evidence]:
-        hits = system.retriever.retrieve(case.question, case.scope, limit=given.evidence, per_document=given.passages)
+        hits = system.retriever.retrieve(
+            case.question, case.scope, limit=given.evidence_documents, per_document=given.passages_per_document
+        )
         return evidence_of(case.question, hits, system.grounding)
 
     found = []

@@ -354,7 +354,7 @@ class _Replay:
 @contextmanager
 def world_executor(worlds: Worlds, tools: Mapping[str, Any], folder: Path) -> Iterator[Executor]:
     """An executor over the tools of a world; what it keeps lies in `folder`."""
-    policy = PolicySettings(roles={"user": tuple(tools)}, unasked=tuple(TOOLS), calls_per_run=100)
+    policy = PolicySettings(roles={"user": tuple(tools)}, effects_without_approval=tuple(TOOLS), calls_per_run=100)
     with open_executor([_tool(worlds, name, *about) for name, about in tools.items()], policy, folder) as executor:
         yield executor
 

@@ -78,7 +78,9 @@ class Player:
         tools = ConversationTools(self.recording, conversation, journal, self.make_world)
         names = tuple(tool.name for tool in tools.tools)
         policy = PolicySettings(
-            roles={"caller": names}, unasked=() if self.approvals else tools.writing, calls_per_run=UNLIMITED
+            roles={"caller": names},
+            effects_without_approval=() if self.approvals else tools.writing,
+            calls_per_run=UNLIMITED,
         )
         with ExitStack() as opened:
             effects = SqliteEffects(system.context.data_dir / "effects.sqlite", system.context.records)

@@ -95,7 +95,7 @@ class _Replay:
         self._tools = [one["function"] for one in json.loads(_read(data / "tools.json"))]
         self._tasks = [json.loads(line) for line in _read(data / "tasks.jsonl").splitlines() if line.strip()]
         names = tuple(one["name"] for one in self._tools)
-        self._allowed = PolicySettings(roles={"user": names}, unasked=(UNASKED,))
+        self._allowed = PolicySettings(roles={"user": names}, effects_without_approval=(UNASKED,))
         self._policy = PolicyText(text, retriever)
         self._rules = [rule for rule in RULES if self._policy.states(rule)]
         ingestor.ingest(datasets.items_of(self._policy.documents()))

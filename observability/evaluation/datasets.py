@@ -106,9 +106,7 @@ def read_qrels(data: Path, name: str = "test") -> dict[str, dict[str, int]]:
 
 
 def read_questions(data: Path) -> tuple[list[Question], list[CorpusDocument]]:
-    """Return the questions and the corpus. Without `corpus.jsonl`, the corpus is the distinct contexts of the
-    questions.
-    """
+    """Return the questions and the corpus: `corpus.jsonl`, else the distinct contexts of the questions."""
     path = data / "qa.jsonl"
     rows = list(lines(path))
     if (data / "corpus.jsonl").exists():

@@ -52,9 +52,7 @@ def load_register(path: Path = FILE) -> Register:
 
 
 def find_gone(register: Register, root: Path, settings: type[BaseModel]) -> list[str]:
-    """Return the references that do not exist below `root`, with their entries. Folders that a deployed image lacks
-    (tests, docs) are not checked.
-    """
+    """Return the references that are not below `root`, with their entries. Folders that it lacks are not checked."""
     broken = []
     for risk in register.risks:
         for control in risk.controls:

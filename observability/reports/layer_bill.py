@@ -204,9 +204,10 @@ def bill_table(bill: Bill) -> Table:
     """Return the six layers and the totals of a bill."""
     from rich.markup import escape
 
-    from observability.reports.trace_tables import table_of, usd
+    from observability.rendering.formatting import grid
+    from observability.reports.trace_tables import usd
 
-    table = table_of("layer", "ms", "share", "USD", "", right=("ms", "share", "USD"))
+    table = grid(("layer", "ms", "share", "USD", ""), right=("ms", "share", "USD"), no_wrap=True)
     for share in bill.shares:
         part = share.ns / bill.ns if bill.ns else 0.0
         table.add_row(share.layer, f"{share.ms:.1f}", f"{part:.0%}", usd(share.usd), "")

@@ -22,7 +22,7 @@ BAR = 24
 
 def trace_table(rows: Sequence[SpanRow]) -> Table:
     """Return a trace as an indented tree: name, milliseconds, when it ran, layer, tokens in and out."""
-    table = table_of("span", "ms", "when", "layer", "tokens", right=("ms", "tokens"))
+    table = formatting.grid(("span", "ms", "when", "layer", "tokens"), right=("ms", "tokens"), no_wrap=True)
     for root in tree(rows):
         start, whole = root.span.start_ns, max(1, root.span.end_ns - root.span.start_ns)
         for depth, span in root.walk():
@@ -60,7 +60,7 @@ def sum_of(charges: Sequence[Charge]) -> str:
 def totals_table(totals: Sequence[Total], by: str) -> Table:
     """Return sums of the cost ledger: days in order, anything else the most expensive first."""
     numbers = ("calls", "USD", "unpriced", "seconds", "tokens")
-    table = table_of(by, *numbers, right=numbers)
+    table = formatting.grid((by, *numbers), right=numbers, no_wrap=True)
     sums = ("calls", "unpriced", "seconds", "input_tokens", "output_tokens")
     with localcontext(EXACT):
         usd_in_all = sum((total.usd for total in totals), Decimal(0))
@@ -85,10 +85,3 @@ def usd(amount: Decimal) -> str:
     '0.00001235'
     """
     return f"{amount:.8f}"
-
-
-def table_of(*columns: str, right: tuple[str, ...]) -> Table:
-    table = formatting.grid(columns, (), right=right)
-    for column in table.columns:
-        column.no_wrap = True
-    return table

@@ -80,9 +80,7 @@ class Failure:
 
 
 def latest(store: SpanStore, limit: int, *, every: bool = False) -> list[Request]:
-    """Return the latest requests, newest first: answers, searches, writes and failures; with `every` also those that
-    only read or were refused.
-    """
+    """Return the latest requests, newest first; `every`: also those that only read, or were refused."""
     roots = store.recent(limit, "" if every else _DONE)
     spans = history.traces(store, [root.trace_id for root in roots])
     return [_request(root, spans[root.trace_id]) for root in roots]

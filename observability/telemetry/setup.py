@@ -6,8 +6,10 @@ import atexit
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace
@@ -30,8 +32,6 @@ from observability.telemetry.span_content import PERSONAL_DATA
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
-
-
 _metrics = load_if_there(process.METRICS)
 _lock = threading.RLock()
 # Running systems; the last one gets the spans
@@ -69,34 +69,25 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
         ]
         for reader in readers:
             _metrics.read_by(reader)
-        started = Telemetry(provider, processors, readers, capture_content=settings.capture_content)
+        started = Telemetry(provider, processors, readers, settings.capture_content)
         _open.append(started)
         _observe_langchain(capture_content=settings.capture_content)
     atexit.register(started.close)
     return started
 
 
-class Telemetry:
-    def __init__(
-        self,
-        provider: TracerProvider,
-        processors: Sequence[CountingProcessor],
-        readers: Sequence[MetricReader],
-        *,
-        capture_content: bool,
-    ) -> None:
-        self.provider = provider
-        self.capture_content = capture_content
-        self._processors = processors
-        self._readers = readers
+@dataclass(eq=False)
+class Telemetry(AbstractContextManager["Telemetry"]):
+    provider: TracerProvider
+    processors: Sequence[CountingProcessor]
+    readers: Sequence[MetricReader]
+    capture_content: bool
 
     def flush(self, timeout_s: float = CLOSE_S) -> None:
-        """Send all ended spans and the current metrics to the exporters. Spans that are not accepted within
-        `timeout_s` are dropped and counted.
-        """
-        for processor in self._processors:
+        """Send all ended spans and metrics. Spans not accepted within `timeout_s` are dropped and counted."""
+        for processor in self.processors:
             processor.flush(timeout_s)
-        for reader in self._readers:
+        for reader in self.readers:
             reader.force_flush(timeout_s * 1000)
 
     def close(self) -> None:
@@ -112,11 +103,8 @@ class Telemetry:
         atexit.unregister(self.close)
         # before the metrics, so that the last of them count its last spans
         self.provider.shutdown()
-        for reader in self._readers:
+        for reader in self.readers:
             _metrics.release(reader, timeout_s=CLOSE_S)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

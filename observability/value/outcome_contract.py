@@ -209,9 +209,7 @@ class OutcomeContract(Section):
 
     @staticmethod
     def basis_of(key: str) -> Basis:
-        """Return the basis of a value by its "section.key": declared for today's work and for decisions, assumed for
-        what the system will do.
-        """
+        """Return the basis of a value, by its "section.key": assumed for what the system will do, else declared."""
         return "assumed" if key.partition(".")[0] in ("resolved", "expected") else "declared"
 
     def exception_of(self, floor: str) -> FloorException | None:

@@ -1,7 +1,7 @@
 """The executor: the only code that calls tools.
 
 It checks the caller, the arguments, the permission (an effect needs an approval of exactly this call or, where the policy
-lists it as `unasked`, arguments traced to the person's own words) and repetition. Where orchestration/effects/audit.py is
+lists it in `effects_without_approval`, arguments traced to the person's own words) and repetition. Where orchestration/effects/audit.py is
 there, every call, refusal and decision is in the audit before its outcome is returned.
 
 A tool reads its caller from the RunnableConfig: `configurable["principal"]`, and for an effect `["idempotency_key"]` and
@@ -183,7 +183,7 @@ class Executor(Decisions):
     async def _act_or_ask(self, call: Call) -> ToolOutcome:
         provenance = load_if_there("orchestration.effects.provenance")
         reasons = provenance.doubts(call.tool, call.arguments, call.origin, self._tools) if provenance else [UNTRACED]
-        if call.tool.name not in self._policy.unasked:
+        if call.tool.name not in self._policy.effects_without_approval:
             if provenance:
                 reasons = provenance.without_what_was_read(reasons, call.tool, call.arguments, call.origin)
             return await self._ask(call, reasons if provenance else [])

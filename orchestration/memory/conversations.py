@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -27,36 +28,33 @@ BEFORE_THE_FIRST_NODE = -1
 INTERRUPT = "__interrupt__"
 
 
+@dataclass(frozen=True)
 class Conversations:
     """A person's conversations, with an agent's lock of a thread and its check of who owns it. Raises NotFound for somebody else's."""
 
-    def __init__(
-        self,
-        checkpoints: BaseCheckpointSaver[Any],
-        claim: Callable[[str], AbstractContextManager[None]],
-        demand_own: Callable[[str, str, Principal], Awaitable[Any]],
-    ) -> None:
-        self._checkpoints, self._claim, self._demand_own = checkpoints, claim, demand_own
+    checkpoints: BaseCheckpointSaver[Any]
+    claim: Callable[[str], AbstractContextManager[None]]
+    demand_own: Callable[[str, str, Principal], Awaitable[Any]]
 
     async def all(self, principal: Principal) -> list[Conversation]:
         """Newest first."""
-        first = self._checkpoints.alist(None, filter=_first_of(principal))
+        first = self.checkpoints.alist(None, filter=_first_of(principal))
         # a graph inside of a graph writes checkpoints of its own, below a name
         own = [entry async for entry in first if not entry.config["configurable"].get("checkpoint_ns")]
         return sorted(map(_conversation, own), key=attrgetter("begun_at", "thread_id"), reverse=True)
 
     async def turns(self, thread_id: str, principal: Principal) -> list[Turn]:
         """Oldest first."""
-        person, turns = await read_conversation(self._checkpoints, thread_id)
+        person, turns = await read_conversation(self.checkpoints, thread_id)
         if not turns or (person.tenant, person.subject) != (principal.tenant, principal.subject):
             raise NotFound(f"There is no conversation {thread_id} of yours.")
         return turns
 
     async def delete(self, thread_id: str, principal: Principal) -> None:
         """Delete the conversation for good. Raises Conflict: it is busy, or waits for an approval."""
-        with self._claim(thread_id):
-            await self._demand_own(thread_id, "", principal)
-            await self._checkpoints.adelete_thread(thread_id)
+        with self.claim(thread_id):
+            await self.demand_own(thread_id, "", principal)
+            await self.checkpoints.adelete_thread(thread_id)
 
 
 async def begun_by(checkpoints: BaseCheckpointSaver[Any], principal: Principal) -> list[str]:

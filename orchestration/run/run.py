@@ -151,7 +151,7 @@ class Run:
     async def search(self, query: str, *, as_of: date | None = None) -> list[Hit]:
         """Search the documents that the caller may read, as of the day that the person asked about, else of `as_of`."""
         search, answers = self.parts.retriever.retrieve, self.parts.settings.answers
-        limit, passages, day = answers.evidence, answers.passages, day_of(self.state) or as_of
+        limit, passages, day = answers.evidence_documents, answers.passages_per_document, day_of(self.state) or as_of
         return await self.in_thread(search, query, self.scope, limit=limit, per_document=passages, as_of=day)
 
     def stated_day(self, citations: Iterable[Mapping[str, Any]]) -> date | None:

@@ -1,6 +1,6 @@
 """Tools to remember facts about the caller, to list them, and to forget them.
 
-With `unasked = ["remember", "forget"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
+With `effects_without_approval = ["remember", "forget"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
 """
 
 from __future__ import annotations

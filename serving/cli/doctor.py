@@ -228,7 +228,8 @@ def check_start(loaded: Loaded) -> Check:
 
 
 def _name_unknown(policy: PolicySettings, names: list[str]) -> str:
-    lists = (policy.unasked, *policy.roles.values(), *(rules.tools for rules in policy.tenants.values()))
+    effects, tenants = policy.effects_without_approval, policy.tenants.values()
+    lists = (effects, *policy.roles.values(), *(rules.tools for rules in tenants))
     listed = {name for tools in lists for name in tools} - {EVERYBODY}
     unknown = sorted(name for name in listed if not fnmatch.filter(names, name))
     known = did_you_mean(unknown[0], names) if unknown else ""

@@ -239,11 +239,8 @@ def footnotes(answer: Answer) -> str:
         f"characters {cited.start}-{cited.end})"
         for cited in answer.citations
     ]
-    if answer.nearest:
-        notes.append(
-            "Nearest: "
-            + ", ".join(f"{markdown_label(near.title)} ({markdown_label(near.uri)})" for near in answer.nearest)
-        )
+    if nearest := [f"{markdown_label(near.title)} ({markdown_label(near.uri)})" for near in answer.nearest]:
+        notes.append(f"Nearest: {', '.join(nearest)}")
     if answer.approval is not None and answer.status == "waiting":
         notes.append(f"Waiting for approval {answer.approval.approval_id}.")
     notes += [

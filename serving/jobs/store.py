@@ -248,9 +248,7 @@ class JobStore:
         await self._file.run(widen)
 
     async def all(self, caller: Principal) -> list[Job]:
-        """Return the caller's jobs, if the caller still has all roles and groups that the job was run with: its
-        results were made for these.
-        """
+        """Return the caller's jobs, of which each was run with roles and groups that the caller still has."""
         return await self._of(caller, "true")
 
     async def _of(self, caller: Principal, condition: str, *values: str) -> list[Job]:

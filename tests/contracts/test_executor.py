@@ -223,16 +223,16 @@ async def every_call_refusal_and_decision_is_in_the_audit(world: World, executor
         ("find_parcel", "done", "", ""),
         ("find_parcel", "failed", "arguments", ""),
         ("send_parcel", "denied", "role", "roles.reader"),
-        ("send_parcel", "waiting", "approval", "unasked"),
+        ("send_parcel", "waiting", "approval", "effects_without_approval"),
         ("send_parcel", "decided", "approved", ""),
         ("send_parcel", "done", "", ""),
-        ("send_parcel", "waiting", "approval", "unasked"),
+        ("send_parcel", "waiting", "approval", "effects_without_approval"),
         ("send_parcel", "denied", "role", "approvers"),
     ]
 
 
 def allow_unasked(executor: Executor) -> None:
-    executor._policy = executor._policy.model_copy(update={"unasked": ("send_parcel",)})
+    executor._policy = executor._policy.model_copy(update={"effects_without_approval": ("send_parcel",)})
 
 
 @pytest.mark.needs("orchestration.effects.provenance")
@@ -263,7 +263,7 @@ async def a_value_that_the_person_did_not_say_needs_an_approval(world: World, ex
 
 @pytest.mark.needs("orchestration.effects.provenance")
 async def whoever_approves_is_told_what_the_person_did_not_say(world: World, executor: Executor) -> None:
-    """Of every effect, not only of those that may happen unasked."""
+    """Of every effect, not only of those that may happen without approval."""
     said = Origin(words="Please send parcel P-123, it was asked for")
     honest = await call(executor, "send_parcel", SEND, origin=said)
     assert honest.approval is not None

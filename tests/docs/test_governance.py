@@ -65,7 +65,7 @@ def test_every_control_of_the_register_is_there_and_has_its_test() -> None:
         ("retrieval/documents.py:is_readable", "retrieval/documents.py:is_legible"),
         ("foundation/kill_switches.py:Stops.demand", "foundation/kill_switches.py:Stops.ask"),
         ("serving/cli/govern/erasure.py", "serving/eraser.py"),
-        ("orchestration.policy.unasked", "orchestration.policy.asked"),
+        ("orchestration.policy.effects_without_approval", "orchestration.policy.asked"),
         ("::test_every_dropped_record_is_found", "::test_nothing"),
         ("0.008 [-0.044, 0.058]", "0.8 [0.7, 0.9]"),
         *([("make bench-pii", "make bench-nothing")] if LAB.exists() else []),

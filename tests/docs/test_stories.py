@@ -38,7 +38,7 @@ use = "memory"
 [orchestration]
 policy_file = "policy.toml"
 [orchestration.answers]
-evidence = 200
+evidence_documents = 200
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """

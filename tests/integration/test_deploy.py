@@ -136,7 +136,7 @@ def test_a_pod_sets_only_what_there_is_and_finds_its_keys(monkeypatch: pytest.Mo
     (container,), (linking,) = pod["containers"], pod["initContainers"]
     for variable in container["env"]:
         monkeypatch.setenv(variable["name"], variable.get("value", "192.0.2.1"))
-    assert load(ROOT / "stack.toml").settings.serving.http.names
+    assert load(ROOT / "stack.toml").settings.serving.http.allowed_hosts
     data, secret = (
         {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}[it] for it in ("data", "keys")
     )
@@ -183,7 +183,7 @@ def test_prometheus_takes_its_configuration_with_the_rules(composed: dict[str, A
     assert scraped["job_name"] == ours["scrape_configs"][0]["job_name"], "the rules ask for it by this name"
     (target,) = scraped["static_configs"][0]["targets"]
     assert target.partition(":")[0] in composed["services"]
-    assert target.partition(":")[0] in json.loads(variables()["SIXPLY__SERVING__HTTP__NAMES"])
+    assert target.partition(":")[0] in json.loads(variables()["SIXPLY__SERVING__HTTP__ALLOWED_HOSTS"])
     (tmp_path / "key").write_text("key")
     secret = scraped["authorization"]["credentials_file"]
     (tmp_path / "prometheus.yml").write_text(configuration.replace(secret, str(tmp_path / "key")))

@@ -109,8 +109,8 @@ def _tools(settings: Settings) -> Iterator[dict[str, Any]]:
                 for tool in parts.part("orchestration.tools", part):
                     declared = tool.metadata or {}
                     effect = declared.get("effect", True)
-                    unasked = tool.name in policy.unasked
-                    approval = "never" if not effect else "unless in the person's own words" if unasked else "always"
+                    may_act = tool.name in policy.effects_without_approval
+                    approval = "never" if not effect else "unless in the person's own words" if may_act else "always"
                     yield {
                         "name": tool.name,
                         "does": tool.description.partition("\n")[0],

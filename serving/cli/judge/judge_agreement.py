@@ -130,9 +130,8 @@ async def _mark_row(system: System, judge: Judge, row: CaseScore, trusted: Seque
     if row.status != "answered" or not row.citations:
         return row
     settings = system.settings.orchestration.answers
-    hits = system.retriever.retrieve(
-        row.case.question, row.case.scope, limit=settings.evidence, per_document=settings.passages
-    )
+    documents, passages = settings.evidence_documents, settings.passages_per_document
+    hits = system.retriever.retrieve(row.case.question, row.case.scope, limit=documents, per_document=passages)
     evidence = [hit.chunk.text for hit in hits if hit.source.uri in row.citations]
     verdict = await judge.verdict(f"user: {row.case.question}", evidence, row.text)
     if verdict is None:

@@ -111,9 +111,10 @@ class Card:
                 if value is not None:
                     _fact(label_of(name), display(value, name))
             _fact("Asked by", f"{approval.requested_by} on {approval.requested_at:%d %b %Y, %H:%M} UTC")
-            unasked = approval.tool in self._visitor.system.settings.orchestration.policy.unasked
-            traced = "Not everything in it can be traced to what the person said."
-            _fact("Why it waits", traced if unasked else "Every action of this kind needs a person's yes.")
+            listed = self._visitor.system.settings.orchestration.policy.effects_without_approval
+            doubt = "Not everything in it can be traced to what the person said."
+            always = "Every action of this kind needs a person's yes."
+            _fact("Why it waits", doubt if approval.tool in listed else always)
             _fact("Open until", f"{approval.expires_at:%d %b %Y, %H:%M} UTC")
 
     def _choice(self) -> None:

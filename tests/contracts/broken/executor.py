@@ -74,7 +74,7 @@ class LetsPeopleApproveTheirOwn(Executor):
 
 class WarnsOnlyAboutWhatMayHappenUnasked(Executor):
     async def _act_or_ask(self, call: Any) -> ToolOutcome:
-        if call.tool.name not in self._policy.unasked:
+        if call.tool.name not in self._policy.effects_without_approval:
             return await self._ask(call, [])
         return await super()._act_or_ask(call)
 
@@ -111,7 +111,7 @@ class ForgetsTheAudit(Executor):
 
 class BelievesThatThePersonSaidEverything(Executor):
     async def _act_or_ask(self, call: Any) -> ToolOutcome:
-        if call.tool.name in self._policy.unasked:
+        if call.tool.name in self._policy.effects_without_approval:
             return await self._carry_out_once(call, None)
         return await self._ask(call, [])
 

@@ -233,7 +233,7 @@ def test_what_would_stop_the_server_at_its_start_is_a_failed_check(data_dir, lay
 
 
 def test_tools_that_the_policy_names_and_no_part_has_are_a_warning(data_dir):
-    rules = {"roles": {"reader": ("recall_fact", "recall*"), "agent": ("*",)}, "unasked": ("forgett",)}
+    rules = {"roles": {"reader": ("recall_fact", "recall*"), "agent": ("*",)}, "effects_without_approval": ("forgett",)}
     settings = loaded(
         data_dir,
         models={"chat": Part(use="scripted"), "embedder": Part(use="hashing")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,27 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
         text = place.read_text()
         for key in keys.split():
             assert (renamed.get(key) or renamed.get(key.partition("_")[0]) or key.upper()) in text, (place, key)
+
+
+def test_a_setting_under_its_former_name_is_taken_and_warned_of(stack, tmp_path, monkeypatch, caplog):
+    (tmp_path / "policy.toml").write_text('unasked = ["remember"]')
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__NAMES", '["api", "desk"]')
+    loaded = stack('[orchestration]\npolicy_file = "policy.toml"\n[orchestration.answers]\nevidence = 2\npassages = 4')
+    answers = loaded.settings.orchestration.answers
+    assert (answers.evidence_documents, answers.passages_per_document) == (2, 4)
+    assert loaded.settings.orchestration.policy.effects_without_approval == ("remember",)
+    assert loaded.settings.serving.http.allowed_hosts == ("api", "desk")
+    assert loaded.origins["serving.http.allowed_hosts"] == "environment"
+    assert 'Setting "orchestration.policy.unasked" (policy.toml) is "effects_without_approval" now' in caplog.text
+    assert len(caplog.records) == len(Settings.renamed)
+    # each old name is gone, and its new one is there
+    for old, new in Settings.renamed.items():
+        *sections, name = old.split(".")
+        fields = functools.reduce(getattr, sections, Settings())
+        assert hasattr(fields, new), old
+        assert not hasattr(fields, name), old
+    with pytest.raises(UnknownSetting, match=r'Unknown setting "orchestration\.answers\.evidence"'):
+        stack("[orchestration.answers]\nevidence = 2\nevidence_documents = 3")
 
 
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):

@@ -33,7 +33,7 @@ usd = 0.5
 [[orchestration.tools]]
 use = "memory"
 [orchestration.policy]
-unasked = ["remember"]
+effects_without_approval = ["remember"]
 [orchestration.policy.roles]
 clerk = ["remember", "recall_facts"]
 boss = ["recall_facts"]

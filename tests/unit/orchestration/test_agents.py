@@ -118,7 +118,7 @@ async def test_a_lookup_that_broke_is_tried_once_more_and_not_twice(world: World
 @pytest.mark.needs("orchestration.effects.provenance")
 async def test_an_effect_that_broke_is_not_tried_again(world: World) -> None:
     """It may have happened."""
-    world.policy = POLICY.model_copy(update={"unasked": ("send_parcel",)})
+    world.policy = POLICY.model_copy(update={"effects_without_approval": ("send_parcel",)})
     world.depot.fails = OSError("The double's depot is gone for a moment.")
     agent: Any = world.agent()
     send = {"tool": "send_parcel", "arguments": {"parcel_id": "P-123", "reason": "damaged"}}

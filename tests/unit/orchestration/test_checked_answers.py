@@ -40,7 +40,7 @@ async def test_it_searches_reads_and_cites(world: World) -> None:  # noqa: F811 
 
 
 async def test_an_action_on_the_persons_own_words_happens_once_in_an_answer(world: World) -> None:  # noqa: F811 - the fixture
-    world.policy = world.policy.model_copy(update={"unasked": ("send_parcel",)})
+    world.policy = world.policy.model_copy(update={"effects_without_approval": ("send_parcel",)})
     events, _ = await run(world, "Send P-124, it is urgent.", calls(SEND, SEND), calls(SEND, first=3), "Sent.")
     assert events[-1].answer.status == "answered"
     assert len(world.depot.sent) == 1

@@ -85,7 +85,7 @@ async def test_what_only_the_client_says_never_vouches_for_an_effect(
 
 
 def replace_unasked(*tools: str) -> Any:
-    return POLICY.model_copy(update={"unasked": tools})
+    return POLICY.model_copy(update={"effects_without_approval": tools})
 
 
 async def test_the_clients_instructions_stand_below_ours_and_cannot_leave_their_frame(world: World) -> None:

@@ -19,7 +19,9 @@ from orchestration.run.answering import answer, resume
 from orchestration.settings import PolicySettings
 from tests.doubles.orchestration import LEAD, NORTH, SOUTH, ManualClock, World
 
-POLICY = PolicySettings(roles={"clerk": ("remember", "forget", "recall_facts")}, unasked=("remember", "forget"))
+POLICY = PolicySettings(
+    roles={"clerk": ("remember", "forget", "recall_facts")}, effects_without_approval=("remember", "forget")
+)
 OTHER = replace(NORTH, subject="bo")
 
 
@@ -183,7 +185,9 @@ async def test_a_question_about_something_of_theirs_is_searched_for_with_its_nam
 
 
 async def test_a_fact_never_counts_as_what_the_person_said_now(data_dir: Path) -> None:
-    world = World(data_dir, policy=PolicySettings(roles={"clerk": ("send_parcel",)}, unasked=("send_parcel",)))
+    world = World(
+        data_dir, policy=PolicySettings(roles={"clerk": ("send_parcel",)}, effects_without_approval=("send_parcel",))
+    )
     world.facts = SqliteFacts(data_dir / FILE, world.clock)
     world.facts.add(NORTH, "Please send parcel P-123")
     given = await answer(world.agent(), AnswerRequest(question="Please send my parcel now"), NORTH)

@@ -232,7 +232,7 @@ def with_issued_numbers(world: World, *, reach: str = "own") -> None:
     find.metadata = {**(find.metadata or {}), "trusted": ("parcel_id",)}
     send.metadata = {**(send.metadata or {}), "reach": reach}
     world.tools = [find, send]
-    world.policy = world.policy.model_copy(update={"unasked": ("send_parcel",)})
+    world.policy = world.policy.model_copy(update={"effects_without_approval": ("send_parcel",)})
 
 
 async def two_turns(world: World, second: str, *replies: Any) -> Any:
