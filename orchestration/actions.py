@@ -18,7 +18,7 @@ Prohibition = Callable[[Mapping[str, Any], Principal], tuple[str, str] | None]
 
 
 class ToolMetadata(TypedDict, total=False):
-    """A tool's description of itself, with cautious defaults. Other keys are refused: a misspelt `forbidden` would forbid nothing."""
+    """A tool's description of itself, with cautious defaults. Other keys are refused: a misspelt `check_rules` would check nothing."""
 
     effect: bool
     """Whether the tool changes something. Default: True."""
@@ -26,10 +26,9 @@ class ToolMetadata(TypedDict, total=False):
     """Whether calls with one idempotency key act once, so that a cut-off call can be repeated. Default: False."""
     preview: Preview
     """Returns what the effect would do, for the approver. Raises `ToolException`: it cannot be done, so nobody is asked."""
-    completed: Completion
-    """Returns values from the tool's data for arguments left open (`None`), so that an approver sees the whole
-    effect. Raises as `preview`."""
-    forbidden: Prohibition
+    complete_arguments: Completion
+    """Returns values for arguments left open (`None`), so that an approver sees the whole effect. Raises as `preview`."""
+    check_rules: Prohibition
     """Returns the name and text of a house rule that forbids the effect now, or `None`. Called before an approval is
     requested and again right before the effect. No approval overrides it."""
     timeout_s: float
@@ -41,7 +40,7 @@ class ToolMetadata(TypedDict, total=False):
     """Argument -> "target" (default; steers the effect), "content" (text), "amount" or "choice" (harmless)."""
     units: Mapping[str, str]
     """The smallest unit of each amount, `{"amount_usd": "0.01"}`; others are refused: an approver would see them rounded."""
-    said_as: Mapping[str, Mapping[str, Sequence[str]]]
+    choice_phrases: Mapping[str, Mapping[str, Sequence[str]]]
     """Phrases for each choice of an argument: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
     """Beginnings of the verbs that ask for the effect; "not forget" for a negated one. Without one of them, it needs an approval."""
@@ -49,9 +48,9 @@ class ToolMetadata(TypedDict, total=False):
     """Fields of the artifact that our own systems issue, "*" for all; other fields may be anybody's text."""
     examples: Sequence[str]
     """Requests in a person's words, by which a planner finds the tool."""
-    questions: Sequence[str]
+    not_requests: Sequence[str]
     """Questions that sound like requests for the tool but that the documents answer."""
-    opens: str
+    trigger_pattern: str
     """A pattern of first words that always ask for the tool, whatever follows: "Remember that ..."."""
 
 

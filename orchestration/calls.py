@@ -31,6 +31,11 @@ CALL_ID = "call_id"
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
 ]
+# Keys of a tool's metadata under a former name, and the present one
+FORMER_KEYS = {
+    "completed": "complete_arguments", "forbidden": "check_rules", "said_as": "choice_phrases",
+    "questions": "not_requests", "opens": "trigger_pattern",
+}  # fmt: skip
 # The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
@@ -71,13 +76,14 @@ def demand_described(tool: BaseTool) -> None:
     for key in declared:
         if key not in ToolMetadata.__annotations__:
             hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
+            hint = f'It is named "{FORMER_KEYS[key]}" now.' if key in FORMER_KEYS else hint
             raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
     properties = schema_of(tool)["properties"]
     for name, unit in declared.get("units", {}).items():
         if not re.fullmatch(r"\d+(\.\d+)?", unit) or not Decimal(unit):
             wrong = f'The unit "{unit}" of "{name}" of tool "{tool.name}" is no amount.'
             raise InvalidSetting(f'{wrong} Write it like "0.01".')
-    described = [(key, name) for key in ("arguments", "said_as", "units") for name in declared.get(key, ())]
+    described = [(key, name) for key in ("arguments", "choice_phrases", "units") for name in declared.get(key, ())]
     for key, name in described if properties else ():
         if name not in properties:
             raise InvalidSetting(

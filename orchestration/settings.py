@@ -63,8 +63,7 @@ class PolicySettings(Section):
     approvers: tuple[str, ...] = ("approver",)
     """Roles that may decide an approval."""
     four_eyes: bool = True
-    """Whether nobody may approve an effect that they asked for themselves, whichever of their keys they use. Turn it
-    off to work alone."""
+    """Whether nobody may approve an effect that they asked for themselves, with any key. Turn it off to work alone."""
     approval_expires_h: float = Field(default=24, gt=0)
     effects_without_approval: tuple[str, ...] = ()
     """Effects that need no approval when all their arguments are traced to the person's own words; others always do."""

@@ -219,7 +219,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "Is something of ours still waiting for an answer from you?",
                 "What is open for us at the support desk?",
             ),
-            questions=("How long are tickets kept?", "What do the priorities of a ticket mean?"),
+            not_requests=("How long are tickets kept?", "What do the priorities of a ticket mean?"),
         ),
         _tool(
             desk.open_ticket,
@@ -228,7 +228,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             effect=True,
             preview=desk.preview_ticket,
             arguments={"subject": "content", "priority": "choice"},
-            said_as={
+            choice_phrases={
                 "priority": {
                     "P1": ("emergency", "critical", "whole site", "nobody can work"),
                     "P2": ("urgent", "urgently", "asap", "as soon as possible", "high priority"),
@@ -244,7 +244,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "Log a support case for me",
                 "Can you raise a ticket that the scanner from QM-10003 stopped working?",
             ),
-            questions=(
+            not_requests=(
                 "How do I open a ticket?",
                 "How do I make a complaint?",
                 "The device stopped working. What now?",
@@ -260,7 +260,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
             "Refund an order, or a part of it.",
             effect=True,
             preview=desk.preview_refund,
-            completed=desk.complete_refund,
+            complete_arguments=desk.complete_refund,
             arguments={"reason": "content", "amount_usd": "amount"},
             units={"amount_usd": "0.01"},
             examples=(
@@ -271,7 +271,7 @@ def build(options: Options, context: Context) -> list[BaseTool]:
                 "I want my money back",
                 "Issue a refund of 20 USD for QM-10004",
             ),
-            questions=(
+            not_requests=(
                 "Can I get a refund?",
                 "How long does a refund take?",
                 "Who approves refunds, and up to which amount?",

@@ -163,7 +163,7 @@ class _Replay:
             response_format="content_and_artifact",
             metadata={"effect": False}
             if name in READS
-            else {"forbidden": forbidden, "reach": "own", "arguments": _CONTENT.get(name, {})},
+            else {"check_rules": forbidden, "reach": "own", "arguments": _CONTENT.get(name, {})},
         )
 
     def _figures(

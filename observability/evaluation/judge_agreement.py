@@ -44,9 +44,7 @@ class Marked:
 async def agreement(
     answers: Sequence[Marked], judge: Judge, *, data: str, at: str, progress: Progress | None = None, seed: int = 7
 ) -> tuple[Record, list[dict[str, Any]]]:
-    """Return the judge's record, and a row for each answer.
-    Raises UpstreamMalformed: it gave no verdict for any of the first answers.
-    """
+    """Return the judge's record, and a row for each answer. Raises UpstreamMalformed: the first got no verdict."""
     verdicts: list[Verdict | None] = []
     for done, marked in enumerate(answers, 1):
         verdicts.append(await judge.verdict(marked.conversation, marked.evidence, marked.answer))

@@ -49,9 +49,7 @@ def save(path: Path, drafts: Sequence[Proposal]) -> None:
 
 
 def read_proposals(path: Path) -> list[Proposal]:
-    """Read the proposals of a file.
-    Raises InvalidRequest: a line is no proposal, or a reviewed case can never pass; the text names the line.
-    """
+    """Read proposals. Raises InvalidRequest, naming the line: one is no proposal, or a reviewed case can never pass."""
     drafts = []
     for number, row in lines(path, "Name the file with the proposals."):
         try:

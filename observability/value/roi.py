@@ -39,9 +39,7 @@ def value_report(
     measured: Mapping[str, tuple[float | None, int]] | None = None,
     seed: int = 7,
 ) -> ValueReport:
-    """Return the report. `answers` is `CostLedger.answers()` of the same period; `measured` are an evaluation's values for
-    the floors.
-    """
+    """Return the report, of the `answers` of a period and the values of the floors that were `measured`."""
     by_answer = {outcome.answer_id: outcome for outcome in outcomes}
     return ValueReport(contract, by_answer, answers, floors=floors_of(contract, measured or {}), seed=seed)
 

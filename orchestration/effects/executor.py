@@ -170,7 +170,7 @@ class Executor(Decisions):
         stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):
             return await self._act_or_ask(call)
-        if stored is not None and metadata_of(call.tool, "completed", None):
+        if stored is not None and metadata_of(call.tool, "complete_arguments", None):
             # as settled then, since the effect may have changed the data
             call = fill_open_arguments(call, stored.arguments)
         if (refusal := find_mismatch(call, stored)) is not None or stored is None:
@@ -198,7 +198,7 @@ class Executor(Decisions):
 
     async def _ask(self, call: Call, reasons: Sequence[str]) -> ToolOutcome:
         """Request an approval, or refuse where the effect is forbidden or impossible."""
-        completed: Completion | None = metadata_of(call.tool, "completed", None)
+        completed: Completion | None = metadata_of(call.tool, "complete_arguments", None)
         preview: Preview = metadata_of(call.tool, "preview", None) or (lambda *_: describe_call(call))
         try:
             if completed:
@@ -297,8 +297,8 @@ class Executor(Decisions):
         return ToolOutcome(tool=call.tool.name, status="done", content=encodable(message.text), **done)
 
     async def _forbidden(self, call: Call) -> ToolOutcome | None:
-        """Return a refusal where the tool's `forbidden` rule forbids the effect now, or fails; else `None`."""
-        prohibition: Prohibition = metadata_of(call.tool, "forbidden", None) or (lambda *_: None)
+        """Return a refusal where a rule of the tool's `check_rules` forbids the effect now, or fails; else `None`."""
+        prohibition: Prohibition = metadata_of(call.tool, "check_rules", None) or (lambda *_: None)
         try:
             violation = await asyncio.to_thread(prohibition, call.arguments, call.principal)
         except ToolException as error:

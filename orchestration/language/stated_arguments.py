@@ -18,15 +18,14 @@ from orchestration.language.patterns import in_time
 def arguments_in(question: str, tool: BaseTool, *, whole: str = "") -> dict[str, Any]:
     """Return the tool's arguments that the question states: by pattern, choice, currency, or as free text.
 
-    A choice is stated by its name or by the longest matching phrase of `metadata["said_as"]` (`{"priority": {"P2":
-    ["urgent"], "P4": ["not urgent"]}}`). Free text is the whole question, or `whole` where the question is a part of
-    it.
+    A choice is stated by its name or by the longest matching phrase of the tool's `choice_phrases`. Free text is the
+    whole question, or `whole` where the question is a part of it.
     """
     stated = {}
     for name, schema in _properties(tool).items():
         value = _value_in(question, whole or question, name, schema, required=name in required_of(tool))
-        said_as = (tool.metadata or {}).get("said_as", {}).get(name, {}) if value is None else {}
-        named = [(len(text), choice) for choice, texts in said_as.items() for text in texts if has_word(question, text)]
+        phrases = (tool.metadata or {}).get("choice_phrases", {}).get(name, {}) if value is None else {}
+        named = [(len(text), choice) for choice, texts in phrases.items() for text in texts if has_word(question, text)]
         if named:
             value = max(named)[1]
         if value is not None:

@@ -5,8 +5,8 @@
     floor = 0.6
 
 Each part of the request is compared with the tools' `examples`, with questions for the documents (also the tools'
-`questions`, which only sound like requests) and with wishes for a person; `opens` is a pattern of first words that always
-ask for the tool. Arguments are read by the patterns of the tools' schemas.
+`not_requests`, which only sound like requests) and with wishes for a person; first words that fit a tool's
+`trigger_pattern` always ask for it. Arguments are read by the patterns of the tools' schemas.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Options(Section):
     acts: float = Field(default=0.5, ge=0, le=1)
     """Least cosine, without the bonus, for a tool with an effect: acting unasked is far worse than not acting."""
     knowledge: tuple[str, ...] = Field(default=KNOWLEDGE, min_length=1)
-    """Questions that documents answer, whatever the subject; those about a tool's subject belong in its `questions`."""
+    """Questions that documents answer, whatever the subject; those about a tool's subject belong in its `not_requests`."""
     person: tuple[str, ...] = Field(default=PERSON, min_length=1)
     """Wishes that only a person can meet."""
     talk: tuple[str, ...] = Field(default=TALK, min_length=1)
@@ -150,7 +150,10 @@ class ClassifierPlanner:
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
-        knowledge = [*self._options.knowledge, *(text for tool in tools for text in metadata_texts(tool, "questions"))]
+        knowledge = [
+            *self._options.knowledge,
+            *(text for tool in tools for text in metadata_texts(tool, "not_requests")),
+        ]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
         groups = [knowledge, requests or knowledge, self._options.person, self._options.talk, *examples]
@@ -285,7 +288,7 @@ def _idle_reply(reply: str, tools: Sequence[BaseTool], allowed: frozenset[str], 
 
 
 def _opens(text: str, tool: BaseTool) -> bool:
-    pattern = (tool.metadata or {}).get("opens")
+    pattern = (tool.metadata or {}).get("trigger_pattern")
     return bool(pattern and re.match(pattern, text, re.IGNORECASE))
 
 

@@ -36,7 +36,7 @@ FORGETS = (
 REMEMBER: ToolMetadata = {
     "effect": True,
     "idempotent": True,
-    "opens": OPENS,
+    "trigger_pattern": OPENS,
     "asked_by": ("remember", "note", "keep", "not forget"),
     "examples": (
         "Remember that we use the large model",
@@ -48,14 +48,14 @@ REMEMBER: ToolMetadata = {
 }
 FORGET: ToolMetadata = {
     "effect": True,
-    "opens": FORGETS,
+    "trigger_pattern": FORGETS,
     "asked_by": ("forget", "not remember", "not keep"),
     "examples": (
         "Forget that we use the large model",
         "Please forget that I prefer e-mail",
         "No longer remember that our depot is closed on Fridays",
     ),
-    "questions": ("I forgot my password", "How do I have my personal data erased?"),
+    "not_requests": ("I forgot my password", "How do I have my personal data erased?"),
 }
 RECALL_FACTS: ToolMetadata = {
     "effect": False,
@@ -64,7 +64,7 @@ RECALL_FACTS: ToolMetadata = {
         "What do you know about us?",
         "Tell me what you have noted about me",
     ),
-    "questions": ("Which data do you keep about customers?", "How long is my data kept?"),
+    "not_requests": ("Which data do you keep about customers?", "How long is my data kept?"),
 }
 
 

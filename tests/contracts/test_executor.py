@@ -295,7 +295,7 @@ async def an_effect_that_did_not_end_in_time_is_never_tried_again(world: World, 
 
 def forbid(executor: Executor, forbidden: Callable[[Any, Any], Any]) -> None:
     tool = next(one for one in executor.tools if one.name == "send_parcel")
-    tool.metadata = {**(tool.metadata or {}), "forbidden": forbidden}
+    tool.metadata = {**(tool.metadata or {}), "check_rules": forbidden}
 
 
 async def what_a_rule_forbids_is_denied_with_the_rule_and_nobody_is_asked(world: World, executor: Executor) -> None:
@@ -387,7 +387,7 @@ async def test_what_was_left_open_is_settled_before_a_person_is_asked_and_stays_
             raise ToolException("It has been posted.")
         return {"parcel_id": "P-000", "kg": on_record["kg"]}
 
-    about = {"completed": completed, "preview": lambda arguments, _: f"Post {arguments['kg']} kg."}
+    about = {"complete_arguments": completed, "preview": lambda arguments, _: f"Post {arguments['kg']} kg."}
     world.tools = [StructuredTool.from_function(func=post, name="send_parcel", description="post", metadata=about)]
     executor, left_open = world.executor(), {"parcel_id": "P-123"}
     waiting = await call(executor, "send_parcel", left_open)

@@ -243,7 +243,7 @@ RENTAL = [
         "extend_rental",
         Extend,
         examples=("Extend rental R-2001 by 3 days", "Please extend my rental R-2002", "I want to keep R-2003 longer"),
-        questions=("How long can a rental be extended?", "What does an extension cost?"),
+        not_requests=("How long can a rental be extended?", "What does an extension cost?"),
     ),
 ]
 

@@ -97,7 +97,7 @@ def test_what_is_missing_is_asked_for_inside_a_sentence() -> None:
 )
 def test_a_choice_may_be_said_in_the_words_that_the_tool_declares(question: str, speed: str | None) -> None:
     said_as = {"speed": {"fast": ("urgent",), "slow": ("not urgent",)}}
-    tool = TOOL.model_copy(update={"metadata": {"said_as": said_as}})
+    tool = TOOL.model_copy(update={"metadata": {"choice_phrases": said_as}})
     assert arguments_in(question, tool).get("speed") == speed
 
 

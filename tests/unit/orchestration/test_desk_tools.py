@@ -114,7 +114,7 @@ async def test_the_preview_names_the_amount_and_refuses_what_cannot_be_done(desk
 
 
 async def test_a_refund_without_an_amount_is_completed_to_what_is_left(desk: dict[str, BaseTool]) -> None:
-    completed = (desk["refund"].metadata or {})["completed"]
+    completed = (desk["refund"].metadata or {})["complete_arguments"]
     asked = {"order_id": "QM-10017", "reason": "arrived broken", "amount_usd": None}
     assert completed(asked, CUSTOMER) == {**asked, "amount_usd": 178.0}
     assert completed({**asked, "amount_usd": 20.0}, CUSTOMER)["amount_usd"] == 20.0

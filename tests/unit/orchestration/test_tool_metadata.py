@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from foundation.errors import InvalidSetting
 from orchestration.actions import ToolMetadata
+from orchestration.calls import FORMER_KEYS
 from orchestration.effects.executor import Executor
 from tests.doubles.orchestration import World
 
@@ -36,16 +37,23 @@ def executor(folder: Path, metadata: dict[str, Any] | None) -> Executor:
 
 def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting) as refused:
-        executor(tmp_path, {"effect": True, "forbiden": lambda *_: ("no parcels", "We send none.")})
+        executor(tmp_path, {"effect": True, "chek_rules": lambda *_: ("no parcels", "We send none.")})
     told = str(refused.value)
-    assert 'tool "send" has an unknown key "forbiden"' in told
-    assert 'Did you mean "forbidden"?' in told
+    assert 'tool "send" has an unknown key "chek_rules"' in told
+    assert 'Did you mean "check_rules"?' in told
     assert all(key in told for key in ToolMetadata.__annotations__)
+
+
+@pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
+def test_a_former_key_is_refused_with_its_present_name(former: str, present: str, tmp_path: Path) -> None:
+    assert present in ToolMetadata.__annotations__
+    with pytest.raises(InvalidSetting, match=f'unknown key "{former}". It is named "{present}" now'):
+        executor(tmp_path, {former: "x"})
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("arguments", {"sped": "choice"}), ("said_as", {"sped": {"fast": ["at once"]}}), ("units", {"sped": "1"})],
+    [("arguments", {"sped": "choice"}), ("choice_phrases", {"sped": {"fast": ["at once"]}}), ("units", {"sped": "1"})],
 )
 def test_what_is_said_of_an_argument_that_the_tool_does_not_take_is_refused(
     key: str, value: dict[str, Any], tmp_path: Path
@@ -62,7 +70,7 @@ def test_a_unit_that_is_no_amount_is_refused(tmp_path: Path) -> None:
             executor(tmp_path, {"units": {"speed": unit}})
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"arguments": {"speed": "choice"}, "opens": "send off"}])
+@pytest.mark.parametrize("metadata", [None, {}, {"arguments": {"speed": "choice"}, "trigger_pattern": "send off"}])
 def test_what_is_known_is_taken(metadata: dict[str, Any] | None, tmp_path: Path) -> None:
     assert [tool.name for tool in executor(tmp_path, metadata).tools] == ["send"]
 
