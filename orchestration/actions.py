@@ -44,8 +44,10 @@ class ToolMetadata(TypedDict, total=False):
     """Phrases for each choice of an argument: `{"priority": {"P2": ["urgent"]}}`."""
     asked_by: Sequence[str]
     """Beginnings of the verbs that ask for the effect; "not forget" for a negated one. Without one of them, it needs an approval."""
-    trusted: Collection[str]
-    """Fields of the artifact that our own systems issue, "*" for all; other fields may be anybody's text."""
+    trusted: Collection[str] | Mapping[str, Mapping[str, str]]
+    """Fields of the artifact that our own systems issue, "*" for all; a field may depend on others: `{"subject": {"status": "sent"}}`."""
+    superlatives: Mapping[str, str]
+    """Words that pick one record by a number of its own, `{"largest": "size"}`, where the tool lists all without arguments."""
     examples: Sequence[str]
     """Requests in a person's words, by which a planner finds the tool."""
     not_requests: Sequence[str]

@@ -42,7 +42,8 @@ class Declared(Section):
     units: dict[str, str] = Field(default_factory=dict)
     """The smallest unit of each amount: `{ amount = "0.01" }`."""
     asked_by: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
+    trusted: tuple[str, ...] | dict[str, dict[str, str]] = ()
+    superlatives: dict[str, str] = Field(default_factory=dict)
     examples: tuple[str, ...] = ()
     timeout_s: float = Field(default=30, gt=0)
     description: str | None = None

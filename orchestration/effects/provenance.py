@@ -7,7 +7,8 @@ limits: docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-th
     issued     a tool that the operator trusts returned it (`trusted` in the tool's metadata). Enough by itself where the
                effect stays in our own house; where it leaves it, the record must also be one that the person named
     composed   a phrase of the person's followed by an issued name ("Dinner at" + "Chez Marie")
-    looked up  the one contact in a source whose address the person gave, for somebody whom the person named
+    looked up  the one contact in a source whose address the person gave, for somebody whom the person named; "all links in" one
+    computed   "10% of" an amount in a record of the target; "the largest" record of a list
 
 Nothing here calls a tool, a model or a network; the executor asks and decides.
 """
@@ -21,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -40,6 +42,7 @@ _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
 _SENTENCE_END = re.compile(r"\b[a-z]{3,}\.(?=[A-Z][a-z]+\s)")
 _LOOSE = re.compile(r"[^\W_]+")
+_NAMES = re.compile(r"[^\W\d_]{3,}(?=[\w.+-]*@)")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NEGATES = re.compile(
     r"not|never|no|none|nobody|neither|nor|without|cannot|stop|avoid|refrain|\w+n['’]t|(?:do|ca|wo|did|does|should)nt"
@@ -47,13 +50,18 @@ _NEGATES = re.compile(
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
 _BEGINS = r"(?:https?://|www\.)"
 # An address (the group), or a run of characters that holds none, consumed whole so that the search stays linear;
-# likewise for links. `_references` returns the groups.
+# likewise for links. Such a run leaves the group empty.
 _EMAIL = re.compile(r"([\w.+-]++@[\w-]++(?:\.[\w-]++)++)|[\w.+-]++")
 _LINK = re.compile(
     rf"\b(?:(https?://\S+|www\.\S+|{_HOST}(?:/\S*)?)"
     rf"|[a-z0-9-](?:(?!\b{_BEGINS})[a-z0-9-])*+(?:\.(?:(?!\b{_BEGINS})[a-z0-9-])++)*+)"
 )
 _NUMBER = re.compile(r"(?<![\w.,-])[$€£¥]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\w|[.,]?\d|\s*%)")
+# A percentage, and what is added to it: "10% of it plus a fee of 5"
+_SHARE = re.compile(r"(?<![\w.,-])(\d+(?:\.\d+)?)\s?%(?:[^\d.;!?%]{,80}(?:\+|\bplus\b)[^\d.;!?%]{,20}(\d+(?:\.\d+)?))?")
+_EACH_LINK = re.compile(r"\b(?:all|every|each)(?: of)?(?: the)? (?:(?:web ?)?(?:site|page)|link)s?\b")
+# "Pay the bill for me?": no question begins with a verb and its object
+_FOR_ME = re.compile(r"\W*(\w+?)e?(?: up| back)? (?:an?|the|this|that|it|them|my|our|\W?\d[^ ]*)\b.* for (?:me|us)\b")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _MONTH = rf"({'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
@@ -66,14 +74,12 @@ _IDENTIFIER_DIGITS = 6
 
 
 def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]) -> list[str]:
-    """Return the reasons for which a person must approve this effect; empty where every value is traced to the caller.
-    The metadata of `tools`, all tools by name, says which of their results our own systems issue.
-    """
-    words = Words(origin.words)
-    verbs = metadata_of(tool, "asked_by", ())
-    if verbs and not _is_asked(origin.words, verbs, verbs_of(metadata_of(tool, "examples", ()))):
+    """Return why a person must approve this effect; empty where every value is traced to the caller. `tools`: all, by name."""
+    verbs, own = metadata_of(tool, "asked_by", ()), verbs_of(metadata_of(tool, "examples", ()))
+    if verbs and not any(_requests(origin.words, verbs, own)):
         return [f"nobody asked to {verbs[0]}"]
-    trace = _Trace(words, origin, tools, own=metadata_of(tool, "reach", "outward") == "own")
+    asked = [*_requests(origin.asked or origin.words, verbs, own)]
+    trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own")
     roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
     properties = schema_of(tool)["properties"]
@@ -85,17 +91,19 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     ]
 
 
-def _is_asked(text: str, verbs: Sequence[str], own: Collection[str]) -> bool:
-    """Whether a clause that is no question has one of the verbs; "not forget" must be negated there, "forget" must not."""
+def _requests(text: str, verbs: Sequence[str], own: Collection[str]) -> Iterator[str]:
+    """Yield sentences from a verb on whose clause is no question; "not forget" must be negated there, "forget" must not."""
     text = _part_sentences(text)
     for clause in classify_clauses(text, own):
-        words = _WORD.findall(_fold(text[clause.start : clause.end]))
+        folded = _fold(text[clause.start : clause.end])
+        words, for_me = _WORD.findall(folded), _FOR_ME.match(folded)
+        question = clause.question and not (for_me and for_me[1] in verbs)
         for position, word in enumerate(words):
             negated = any(map(_NEGATES.fullmatch, words[:position]))
             wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
-            if any(word.startswith(verb) for verb in wanted) and (negated or not clause.question):
-                return True
-    return False
+            if any(word.startswith(verb) for verb in wanted) and (negated or not question):
+                rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + _LONG_TEXT])[0][1:]
+                yield " ".join([*words[position:], *_WORD.findall(_fold(rest))])
 
 
 def _part_sentences(text: str) -> str:
@@ -125,10 +133,8 @@ def foreign_references(text: str, words: str) -> list[str]:
     ['www.example.org']
     """
     spoken, folded = Words(words), _fold(text)
-    references = [
-        *_references(_EMAIL, folded),
-        *_references(_LINK, _EMAIL.sub(lambda one: " " if one[1] else one[0], folded)),
-    ]
+    links = _LINK.findall(_EMAIL.sub(lambda one: " " if one[1] else one[0], folded))
+    references = filter(None, [*_EMAIL.findall(folded), *links])
     return [item.rstrip(".,;:!?)") for item in references if not spoken.hold(item)]
 
 
@@ -152,9 +158,10 @@ class Words:
         self.plain_line = _line(_parts(self.strict))
         """The words split at hyphens, "check-up" into two; an address and the like stay whole."""
         self.numbers = {Decimal(number.replace(",", "")) for number in _NUMBER.findall(folded)}
-        self.days: set[tuple[int | None, int, int]] = {
-            (int(year), int(month), int(day)) for year, month, day in _ISO.findall(folded)
-        }
+        shares = {(Decimal(share), Decimal(more or 0)) for share, more in _SHARE.findall(folded)}
+        # of other numbers that were said, one may be the amount that was meant
+        self.shares = shares if self.numbers <= {more for _, more in shares} else set()
+        self.days: set[tuple[int | None, int, int]] = {(int(y), int(m), int(d)) for y, m, d in _ISO.findall(folded)}
         """(year or None, month, day) of every date."""
         for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(folded):
             month = SHORT_MONTHS.index(month_1 or month_2) + 1
@@ -163,18 +170,14 @@ class Words:
     def hold(self, value: str) -> bool:
         """Whether the text has the value as whole words."""
         strict = _tokens(_fold(value))
-        if not strict:
-            return True
-        if _stands_in(strict, self.strict_line):
-            return True
-        return all(map(_PLAIN.fullmatch, strict)) and _stands_in(_parts(strict), self.plain_line)
+        plain = all(map(_PLAIN.fullmatch, strict)) and _stands_in(_parts(strict), self.plain_line)
+        return plain or not strict or _stands_in(strict, self.strict_line)
 
     def name(self, value: str) -> bool:
         """Whether the text says the name, however it is joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
-        if not parts or len(value) > _LONG_TEXT or (len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())):
-            return False
-        return _stands_in(parts, self.loose_line)
+        short = len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())
+        return not short and len(value) <= _LONG_TEXT and _stands_in(parts, self.loose_line)
 
     def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
         day = bool(self.days & {(year, moment.month, moment.day) for year in (None, moment.year)})
@@ -184,6 +187,7 @@ class Words:
 @dataclass(frozen=True)
 class _Trace:
     said: Words
+    asked: Sequence[str]
     origin: Origin
     tools: Mapping[str, BaseTool]
     own: bool
@@ -224,7 +228,27 @@ class _Trace:
         return any(_same(value, item) for record in records for item in record)
 
     def _is_named(self, record: Sequence[str], besides: str) -> bool:
-        return any(self.said.name(item) for item in record if not _same(item, besides))
+        # who may read a file or was written to does not name it
+        named = any(self.said.name(item) for item in record if "@" not in item and not _same(item, besides))
+        return named or record in self._superlatives
+
+    @cached_property
+    def _superlatives(self) -> list[list[str]]:
+        """The records asked for as "the largest", of all full lists together: after it was deleted, no other one is."""
+        listed: dict[str, list[tuple[Decimal, list[str]]]] = {}
+        for result in self.origin.results:
+            for word, field in dict(self._declared(result.tool, "superlatives")).items():
+                if all(item is None for item in result.arguments.values()) and self._is_picked(result.tool, word):
+                    ranks = [(_decimal(entry.get(field)) or Decimal(0), own) for entry, own in self._issued(result)]
+                    listed[word] = sorted([*listed.get(word, []), *ranks])
+        tops = [[own for rank, own in ranks if rank == ranks[-1][0]] for ranks in listed.values()]
+        return [own[0] for own in tops if own and all(other == own[0] for other in own)]
+
+    def _is_picked(self, tool: str, phrase: str) -> bool:
+        # "the second largest", or "in that folder": no other word than those that the description has of the whole list
+        known = {"the", "my", "our", *_LOOSE.findall(_fold(self.tools[tool].description))}
+        requests = [request.partition(phrase) for request in self.asked]
+        return any({*before.split()[1:], *after.split()} <= known for before, found, after in requests if found)
 
     def _is_composed(self, value: str) -> bool:
         parts = _LOOSE.findall(_fold(value))
@@ -236,9 +260,9 @@ class _Trace:
         """Whether the address or link is the only one of its kind in a looked-up text or record of a person whom the caller named."""
         kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_fold(value))) and whole[1]), None)
         return kind is not None and any(
-            {_bare(reference) for reference in _references(kind, _fold(passage))} == {_bare(value)}
+            {" ".join(_tokens(one)) for one in kind.findall(_fold(passage)) if one} == {" ".join(_tokens(_fold(value)))}
             for result in self.origin.results
-            if result.arguments and all(self.said.hold(str(item)) for item in result.arguments.values())
+            if _given(result) and all(map(self.said.hold, _given(result)))
             for passage in self._passages(result, targets)
         )
 
@@ -247,14 +271,18 @@ class _Trace:
         source = _line(_tokens(_fold(result.content)))
         if any(_stands_in(_tokens(_fold(person)), source) for person in people):
             yield result.content
-        fields = [field for field in self._trusted_fields(result) if field not in result.arguments]
-        entries = result.artifact if isinstance(result.artifact, list) else [result.artifact]
-        objects = [entry for entry in entries if isinstance(entry, Mapping)]
-        values = [{str(entry[key]) for key in fields if key in entry} for entry in objects]
-        common = set.intersection(*values) if values else set()
+        entries, asked = [*self._issued(result, besides=result.arguments)], self.origin.asked or self.origin.words
+        # of the addresses in our own records, those with the name of somebody who was named
+        called = [one for _, own in entries for one in own if any(map(self._is_called, _NAMES.findall(one.title())))]
+        yield " ".join(called)
+        for before, *place in (_EACH_LINK.split(one, 1) for one in re.split(r"[.;!?\n]", _fold(asked))):
+            said = Words("".join(place).partition(" and ")[0])
+            if not any(map(_NEGATES.fullmatch, _WORD.findall(before))) and all(map(said.hold, _given(result))):
+                yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
+        common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel
         for is_named in (self.said.hold, lambda value: value not in common and self._is_called(value)):
-            theirs = [entry for entry, own in zip(objects, values, strict=True) if any(map(is_named, own))]
+            theirs = [entry for entry, own in entries if any(map(is_named, own))]
             if theirs:
                 yield json.dumps(theirs, ensure_ascii=False)
 
@@ -269,54 +297,63 @@ class _Trace:
             return amount is not None
         mine = [item for item in map(str, targets.values()) if self.said.hold(item)]
         for record in self._records:
-            numbers = [number for number in map(_decimal, record) if number is not None and number > 0]
+            # a longer number may be an account
+            numbers = [one for one in map(_decimal, record) if one and 0 < one < 10 ** (_IDENTIFIER_DIGITS - 1)]
             if amount in numbers and self._is_named(record, ""):
                 return True
             if 0 < amount <= max(numbers, default=Decimal(0)) and any(_same(a, b) for a in mine for b in record):
+                return True
+            shares = {round(number * share / 100 + more, 2) for number in numbers for share, more in self.said.shares}
+            if amount in shares and any(Words(item).hold(target) for item in record for target in mine):
                 return True
         return False
 
     @cached_property
     def _records(self) -> list[list[str]]:
-        results = self.origin.results
-        records = [record for result in results for record in _records(result.artifact, self._trusted_fields(result))]
-        return [[item for item in record if len(item) <= _LONG_TEXT] for record in records]  # prose is nobody's id
+        return [own for result in self.origin.results for _, own in self._issued(result)]
 
-    def _trusted_fields(self, result: ToolOutcome) -> Sequence[str]:
-        tool = self.tools.get(result.tool)
-        return metadata_of(tool, "trusted", ()) if tool else ()
+    def _issued(self, result: ToolOutcome, besides: Collection[str] = ()) -> Iterator[tuple[Any, list[str]]]:
+        trusted = self._declared(result.tool, "trusted")
+        needs = trusted if isinstance(trusted, Mapping) else dict.fromkeys(trusted)
+        return _records(result.artifact, {field: need or {} for field, need in needs.items() if field not in besides})
+
+    def _declared(self, tool: str, key: str) -> Any:
+        return metadata_of(self.tools[tool], key, ()) if tool in self.tools else ()
 
 
-def _records(data: Any, fields: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the values of the trusted fields, a list for each object in `data`; with "*" also bare values and keys."""
+def _given(result: ToolOutcome) -> list[str]:
+    return [str(item) for item in result.arguments.values() if item is not None and _tokens(_fold(str(item)))]
+
+
+def _records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, list[str]]]:
+    """Yield each object in `data` with the values that are trusted in it; with "*" also bare values and keys."""
     if isinstance(data, Mapping):
-        own = [item for key, value in data.items() if key in fields for item in _leaves(value)]
-        if own:
-            yield own
+        met = [key for key in fields if all(fnmatchcase(str(data.get(one)), like) for one, like in fields[key].items())]
+        if own := [item for key in met if key in data for item in _leaves(data[key])]:
+            yield data, own
         for key, value in data.items():
             if "*" in fields:
-                yield [str(key), *([] if isinstance(value, Mapping) else _leaves(value))]
-            if key not in fields:
+                yield {}, [str(key), *([] if isinstance(value, Mapping) else _leaves(value))]
+            if fields.keys().isdisjoint(data):  # what lies inside a record is not one of ours
                 yield from _records(value, fields)
     elif isinstance(data, list | tuple):
         for item in data:
             yield from _records(item, fields)
     elif "*" in fields and data is not None:
-        yield [str(data)]
+        yield {}, _leaves(data)
 
 
 def _leaves(value: Any) -> list[str]:
     if isinstance(value, Mapping | list | tuple):
-        return [leaf for item in (value.values() if isinstance(value, Mapping) else value) for leaf in _leaves(item)]
-    return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
+        # a mapping of addresses says of each what it may do
+        items = [key for key in value if "@" in key] or value.values() if isinstance(value, Mapping) else value
+        return [leaf for item in items for leaf in _leaves(item)]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return [] if value is None or len(text) > _LONG_TEXT else [text]  # prose is nobody's id
 
 
 def _fold(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").casefold()
-
-
-def _references(kind: re.Pattern[str], folded: str) -> list[str]:
-    return [reference for reference in kind.findall(folded) if reference]
 
 
 def _tokens(folded: str) -> list[str]:
@@ -341,10 +378,6 @@ def _same(value: str, other: str) -> bool:
     return _tokens(_fold(value)) == _tokens(_fold(other))
 
 
-def _bare(reference: str) -> str:
-    return " ".join(_tokens(_fold(reference)))
-
-
 def _moment(value: str) -> datetime | None:
     try:
         return datetime.fromisoformat(value.strip()) if _ISO.match(value.strip()) else None
@@ -354,6 +387,7 @@ def _moment(value: str) -> datetime | None:
 
 def _decimal(value: Any) -> Decimal | None:
     try:
-        return None if isinstance(value, bool) else Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None  # "Nan" is also a name

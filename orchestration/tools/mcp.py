@@ -25,14 +25,7 @@ from pydantic import Field
 
 from foundation.components import Context
 from foundation.errors import InvalidSetting, MissingCredential, UpstreamDown
-from orchestration.effects.foreign_tools import (
-    ForeignOptions,
-    ToolSet,
-    UnclearOutcome,
-    foreign_tool,
-    secret,
-    take_over,
-)
+from orchestration.effects.foreign_tools import ForeignOptions, ToolSet, UnclearOutcome, foreign_tool, secret, take_over
 
 if TYPE_CHECKING:
     from mcp import Client
