@@ -25,14 +25,15 @@ class RepeatsEffects(Executor):
 
 
 class AllowsEveryone(Executor):
-    def _ruling(self, tool: str, principal: Principal) -> Ruling:
-        del principal
-        return Ruling(allowed=tool in {one.name for one in self.tools}, rule="", why="")
+    def _refuse_caller(self, tool: str, principal: Principal, run_id: str) -> ToolOutcome | None:
+        allowed = Ruling(allowed=tool in {one.name for one in self.tools}, rule="", why="")
+        self.policy.tool = lambda *_: allowed  # type: ignore[method-assign]
+        return super()._refuse_caller(tool, principal, run_id)
 
 
 class ForgetsTheTenant(Executor):
-    def _ruling(self, tool: str, principal: Principal) -> Ruling:
-        return super()._ruling(tool, replace(principal, tenant="another"))
+    def _refuse_caller(self, tool: str, principal: Principal, run_id: str) -> ToolOutcome | None:
+        return super()._refuse_caller(tool, replace(principal, tenant="another"), run_id)
 
 
 class TakesAnyApproval(Executor):
