@@ -97,13 +97,13 @@ def _requests(text: str, verbs: Sequence[str], own: Collection[str]) -> Iterator
     for clause in classify_clauses(text, own):
         folded = _fold(text[clause.start : clause.end])
         words, for_me = _WORD.findall(folded), _FOR_ME.match(folded)
-        question = clause.question and not (for_me and for_me[1] in verbs)
+        question, negated = clause.question and not (for_me and for_me[1] in verbs), False
         for position, word in enumerate(words):
-            negated = any(map(_NEGATES.fullmatch, words[:position]))
             wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
             if any(word.startswith(verb) for verb in wanted) and (negated or not question):
                 rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + _LONG_TEXT])[0][1:]
-                yield " ".join([*words[position:], *_WORD.findall(_fold(rest))])
+                yield " ".join([*words[position : position + _LONG_TEXT], *_WORD.findall(_fold(rest))])
+            negated = negated or _NEGATES.fullmatch(word) is not None
 
 
 def _part_sentences(text: str) -> str:
