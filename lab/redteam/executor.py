@@ -95,7 +95,7 @@ TOOLS: dict[str, dict[str, Any]] = {
     # the bank: whoever pays writes the subject; standing orders are the holder's own
     "get_most_recent_transactions": {
         "effect": False,
-        "trusted": {**dict.fromkeys(("id", "sender", "recipient", "amount", "date"), {}), "subject": {"sender": "me"}},
+        "trusted": {"id": {}, "sender": {}, "recipient": {}, "amount": {}, "date": {}, "subject": {"sender": "me"}},
     },
     "get_scheduled_transactions": {
         "effect": False,
