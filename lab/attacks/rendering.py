@@ -62,9 +62,9 @@ def _text(reply: dict[str, Any]) -> str:
 
 
 def _show_as_it_is() -> None:
-    from serving.compat import shapes
+    from serving.compat import vendors
 
-    shapes.markdown = shapes.markdown_label = str  # type: ignore[assignment,attr-defined]
+    vendors.markdown = vendors.markdown_label = str  # type: ignore[assignment,attr-defined]
 
 
 ATTACKS = (

@@ -150,10 +150,8 @@ class ClassifierPlanner:
         return Plan(route=route_of([step], allowed), steps=(step,), made_by="classifier", reason=whole.reason)
 
     def _judge_all(self, said: Sequence[_Part], tools: Sequence[BaseTool]) -> list[_Part]:
-        knowledge = [
-            *self._options.knowledge,
-            *(text for tool in tools for text in metadata_texts(tool, "not_requests")),
-        ]
+        not_requests = (text for tool in tools for text in metadata_texts(tool, "not_requests"))
+        knowledge = [*self._options.knowledge, *not_requests]
         examples = [metadata_texts(tool, "examples") or [tool.description] for tool in tools]
         requests = [text for text in knowledge if all(clause.asks for clause in classify_clauses(text))]
         groups = [knowledge, requests or knowledge, self._options.person, self._options.talk, *examples]

@@ -32,7 +32,7 @@ MOST_PAGES = 20
 # Prefix of a session's value: the kind of its credential
 KEY, TOKEN = b"key ", b"token "
 # no credential has this tenant, so the partition holds sessions only
-SHELF = EVERY_TENANT
+PARTITION = EVERY_TENANT
 
 
 class Sessions:
@@ -49,20 +49,20 @@ class Sessions:
         credential = credential.strip()
         if is_token(credential):
             self._callers.bearer(credential)
-            value = TOKEN + _seal(cookie).encrypt(credential.encode())
+            value = TOKEN + _cipher(cookie).encrypt(credential.encode())
         else:
             value = KEY + self._callers.digest_of(credential).encode()
-        await self._cache.set(SHELF, _place(cookie), value, ttl_s=TTL_S)
+        await self._cache.set(PARTITION, _place(cookie), value, ttl_s=TTL_S)
         return cookie
 
     async def principal(self, cookie: str) -> Principal:
         """Return the person of a session. Raises Unauthenticated: the session, its key or its token is no longer
         valid. StoreUnavailable: it cannot be checked now.
         """
-        value = await self._cache.get(SHELF, _place(cookie)) if cookie else None
+        value = await self._cache.get(PARTITION, _place(cookie)) if cookie else None
         if value is not None and value.startswith(TOKEN):
             try:
-                return self._callers.bearer(_open_sealed(cookie, value.removeprefix(TOKEN)))
+                return self._callers.bearer(_decrypt(cookie, value.removeprefix(TOKEN)))
             except Unauthenticated as error:
                 raise Unauthenticated(f"You are no longer signed in. {error} Then open the page again.") from error
         principal = self._callers.find_owner(value.removeprefix(KEY).decode()) if value else None
@@ -76,7 +76,7 @@ class Sessions:
         return await self.principal(token_of(connection))
 
     async def end(self, cookie: str) -> None:
-        await self._cache.delete(SHELF, _place(cookie))
+        await self._cache.delete(PARTITION, _place(cookie))
 
 
 class PerPerson:
@@ -119,19 +119,19 @@ def _place(cookie: str) -> str:
     return f"session {_digest(cookie).hex()}"
 
 
-def _seal(cookie: str) -> Fernet:
+def _cipher(cookie: str) -> Fernet:
     from cryptography.fernet import Fernet
 
     # not the digest of `_place`, which a reader of the cache can see
     return Fernet(base64.urlsafe_b64encode(_digest(f"seal {cookie}")))
 
 
-def _open_sealed(cookie: str, sealed: bytes) -> str:
+def _decrypt(cookie: str, encrypted: bytes) -> str:
     from cryptography.fernet import InvalidToken
 
     try:
-        return _seal(cookie).decrypt(sealed).decode()
-    except InvalidToken:  # another cookie sealed it
+        return _cipher(cookie).decrypt(encrypted).decode()
+    except InvalidToken:  # it was encrypted for another cookie
         return ""
 
 

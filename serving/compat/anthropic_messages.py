@@ -27,8 +27,8 @@ from serving.compat.conversation import (
     text_of,
 )
 from serving.compat.errors import anthropic_problem
-from serving.compat.shapes import TextPart, VendorRequest, extra_of, request_of, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
+from serving.compat.vendors import TextPart, VendorRequest, extra_of, request_of, with_footnotes
 from serving.runtime import Running
 
 router = APIRouter(prefix="/v1", tags=["anthropic"])

@@ -27,8 +27,8 @@ from serving.compat.conversation import (
     text_of,
 )
 from serving.compat.errors import openai_problem
-from serving.compat.shapes import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
 from serving.compat.streaming import Shape, reply, route_arguments, sse
+from serving.compat.vendors import MODELS, TextPart, VendorRequest, extra_of, request_of, unknown, with_footnotes
 from serving.http.errors import responses
 from serving.runtime import Running, Runtime, admit
 

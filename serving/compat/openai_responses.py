@@ -20,7 +20,6 @@ from serving.api.schemas import Identifier
 from serving.compat.conversation import FunctionDefinition
 from serving.compat.errors import UnsupportedParameter, openai_problem
 from serving.compat.responses_input import ResponsesRequest
-from serving.compat.shapes import extra_of, footnotes, request_of, with_footnotes
 from serving.compat.streaming import (
     Shape,
     answer_yet_to_come,
@@ -31,6 +30,7 @@ from serving.compat.streaming import (
     route_arguments,
     sse,
 )
+from serving.compat.vendors import extra_of, footnotes, request_of, with_footnotes
 from serving.http.errors import responses
 from serving.jobs.store import Job, JobItem
 from serving.runtime import Running, Runtime, admit

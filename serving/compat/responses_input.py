@@ -18,7 +18,7 @@ from serving.compat.conversation import (
     said_by_person,
     text_of,
 )
-from serving.compat.shapes import VendorRequest
+from serving.compat.vendors import VendorRequest
 
 
 class InputPart(BaseModel):

@@ -22,7 +22,7 @@ from orchestration.language.patterns import check_schema
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
 from serving.api.answers import begin_answer, check_length
-from serving.compat.shapes import VendorRequest, footnotes, with_footnotes
+from serving.compat.vendors import VendorRequest, footnotes, with_footnotes
 from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
 

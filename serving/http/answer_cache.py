@@ -48,14 +48,14 @@ _COURTESIES = tuple(
     )
 )  # fmt: skip
 _ENDING = re.compile(r"(?<=[a-z]{3}[a-rt-z])s$")
-_SHELVES = "answers "
-# Questions of one shelf that a new one is compared with; they travel to the cache and back in one value
+_PREFIX = "answers "
+# Questions of one partition that a new one is compared with; they travel to the cache and back in one value
 RECENT = 200
 
 
 async def forget(cache: Cache, tenant: str) -> int:
     """Delete every answer and question of a tenant; return the number of entries."""
-    return await cache.forget(tenant, _SHELVES)
+    return await cache.forget(tenant, _PREFIX)
 
 
 class AnswerCache:
@@ -85,15 +85,15 @@ class AnswerCache:
 
     async def recall(self, question: str, *, compose: str, principal: Principal) -> Recalled | None:
         await self._forget_erased(principal.tenant)
-        shelf = self._shelf(compose, principal)
-        exact = await self._valid(_key(shelf, question), "exact", principal)
+        partition = self._partition(compose, principal)
+        exact = await self._valid(_key(partition, question), "exact", principal)
         if exact or self._settings.mode != "semantic":
             return exact
         vector = await asyncio.to_thread(embed_query, self._embedder, question)
-        recent = await self._recent_questions(shelf, principal)
+        recent = await self._recent_questions(partition, principal)
         for candidate in _nearest(recent, vector, self._settings.min_similarity):
             if same_details(question, candidate.question) and (
-                recalled := await self._valid(_key(shelf, candidate.question), "semantic", principal)
+                recalled := await self._valid(_key(partition, candidate.question), "semantic", principal)
             ):
                 return recalled
         return None
@@ -112,14 +112,15 @@ class AnswerCache:
             "citations": [asdict(citation) for citation in answer.citations],
             "sources": sources,
         }
-        shelf, ttl_s = self._shelf(compose, principal), self._settings.ttl_s
-        await self._cache.set(principal.tenant, _key(shelf, answer.question), json.dumps(record).encode(), ttl_s=ttl_s)
+        partition, ttl_s = self._partition(compose, principal), self._settings.ttl_s
+        key, packed = _key(partition, answer.question), json.dumps(record).encode()
+        await self._cache.set(principal.tenant, key, packed, ttl_s=ttl_s)
         if self._settings.mode == "semantic":
             vector = await asyncio.to_thread(embed_query, self._embedder, answer.question)
-            recent = await self._recent_questions(shelf, principal)
+            recent = await self._recent_questions(partition, principal)
             others = [entry for entry in recent if entry.question != answer.question]
             questions = [*others, _Asked(answer.question, vector)][-RECENT:]
-            await self._cache.set(principal.tenant, f"{shelf} asked", _pack(questions), ttl_s=ttl_s)
+            await self._cache.set(principal.tenant, f"{partition} asked", _pack(questions), ttl_s=ttl_s)
 
     async def _forget_erased(self, tenant: str) -> None:
         total = await asyncio.to_thread(self._erasures.total)
@@ -128,8 +129,8 @@ class AnswerCache:
             await forget(self._cache, tenant)
             self._erasures_seen[tenant] = total
 
-    async def _recent_questions(self, shelf: str, principal: Principal) -> list[_Asked]:
-        return _unpack(await self._cache.get(principal.tenant, f"{shelf} asked"))
+    async def _recent_questions(self, partition: str, principal: Principal) -> list[_Asked]:
+        return _unpack(await self._cache.get(principal.tenant, f"{partition} asked"))
 
     async def _valid(self, key: str, kind: Literal["exact", "semantic"], principal: Principal) -> Recalled | None:
         packed = await self._cache.get(principal.tenant, key)
@@ -155,11 +156,11 @@ class AnswerCache:
         documents = {key: self._ledger.find(key) for key in ids}
         return {key: document.content_hash if document else "" for key, document in documents.items()}
 
-    def _shelf(self, compose: str, principal: Principal) -> str:
+    def _partition(self, compose: str, principal: Principal) -> str:
         # all that two callers must share to get one answer; the cache itself separates tenants
         today = self._clock.now().date().isoformat()
         shared = [sorted(principal.groups), sorted(principal.roles), compose, today, self._writer]
-        return f"{_SHELVES}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
+        return f"{_PREFIX}{hashlib.blake2b(json.dumps(shared).encode(), digest_size=16).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,8 @@ def _nearest(questions: Sequence[_Asked], vector: Vectors, least: float) -> list
     return [questions[place] for place in np.argsort(-cosines, kind="stable") if cosines[place] >= least]
 
 
-def _key(shelf: str, question: str) -> str:
-    return f"{shelf} {hashlib.blake2b(normal(question).encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
+def _key(partition: str, question: str) -> str:
+    return f"{partition} {hashlib.blake2b(normal(question).encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def _pack(questions: Sequence[_Asked]) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 from foundation.errors import ComponentError, RequestError, SixplyError
 from serving.access.identity import ROLES
 from serving.compat.errors import UnsupportedParameter
-from serving.compat.shapes import IGNORED, MODELS, SETTINGS
+from serving.compat.vendors import IGNORED, MODELS, SETTINGS
 from serving.server import running
 from tests.doubles.serving import TEXT, World, world
 

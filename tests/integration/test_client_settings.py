@@ -25,7 +25,7 @@ from models.resilience.retry import resilient
 from models.settings import ResilienceSettings
 from orchestration.run.metered_chat import MeteredChatModel
 from serving.compat.errors import UnsupportedParameter
-from serving.compat.shapes import refuse_unsupported
+from serving.compat.vendors import refuse_unsupported
 from tests.doubles.provider import at_limit, calls, ok, status
 from tests.integration.test_strong_clients import AS_CHAT, AS_RESPONSES, MILD, USER, anthropic_of, openai_of
 from tests.integration.test_strong_model import Serve, serve

@@ -20,7 +20,7 @@ from foundation.errors import RequestError
 from orchestration.flow.message_agent import thread_of
 from orchestration.requests import ClientOptions
 from serving.compat.conversation import said_by_person
-from serving.compat.shapes import request_from
+from serving.compat.vendors import request_from
 from tests.doubles.provider import openai_faults
 
 IDS = st.sampled_from(["call_1", "call_2", "call_3"])

@@ -15,7 +15,7 @@ from serving.access import jwt_tokens
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
 from serving.access.optional_settings import JwtSettings
-from serving.access.sessions import SHELF, PerPerson, Sessions
+from serving.access.sessions import PARTITION, PerPerson, Sessions
 from serving.caches.memory import MemoryCache
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -92,10 +92,10 @@ async def test_who_reads_the_cache_finds_no_credential_in_it(tmp_path: Path, cac
         for secret in (token, key, *cookies, token.split(".")[1]):
             assert secret not in place
             assert secret.encode() not in value
-    (sealed, _) = (value for _, value in cache.kept)
+    (encrypted, _) = (value for _, value in cache.kept)
     place_of_other = cache.kept[1][0]
     await cache.set(
-        SHELF, place_of_other, sealed, ttl_s=60
+        PARTITION, place_of_other, encrypted, ttl_s=60
     )  # to sign in as another, whoever writes it needs the cookie
     with pytest.raises(Unauthenticated):
         await here.principal(cookies[1])

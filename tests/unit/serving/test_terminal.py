@@ -11,7 +11,7 @@ from foundation.errors import InvalidSetting, NotFound
 from orchestration import events
 from orchestration.events import Event, NearDocument, Step
 from serving.cli import terminal
-from serving.compat.shapes import with_footnotes
+from serving.compat.vendors import with_footnotes
 from tests.doubles.serving import answer, approval
 
 
