@@ -48,10 +48,7 @@ class EntailmentJudge(Protocol):
     """Estimates the probability that a text supports a sentence (natural language inference)."""
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
-        """Return a probability per pair (premise, hypothesis), in input order; 0 where a side has no words.
-
-        Raises ComponentError: the model behind it failed, or its reply cannot be parsed.
-        """
+        """Return a probability per (premise, hypothesis), in input order; 0: a side has no words. Raises ComponentError."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,10 +57,7 @@ def on_behalf_of(tenant: str) -> Iterator[None]:
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
-    """Return the vectors of `texts`, shape (texts, dimensions), float32, unit length, in input order; none: (0, 0).
-
-    Raises UpstreamMalformed: wrong shape, or a vector without a direction. ComponentError: the embedder failed.
-    """
+    """Return the unit vectors of `texts`, shape (texts, dimensions). Raises ComponentError: it failed, or a vector is zero."""
     check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)

@@ -148,10 +148,7 @@ def prune(folder: Path, named: Container[str], before: datetime) -> int:
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 over files and, recursively, folders. Raises FileNotFoundError.
-
-    Where a folder lies and the order of `paths` do not count, so that two clones of one corpus have one digest.
-    """
+    """Return the SHA-256 over files and folders, wherever a folder lies and in any order. Raises FileNotFoundError."""
     lines = []
     for path in paths:
         for file in [inner for inner in path.rglob("*") if inner.is_file()] if path.is_dir() else [path]:

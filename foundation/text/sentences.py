@@ -42,10 +42,7 @@ _LONGEST_ROW = 600
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences in order, without surrounding white space and overlap.
-
-    Borders inside a line are found by nupunkt's Punkt model (Kiss and Strunk 2006) with its list of abbreviations.
-    """
+    """Return the spans of the sentences, in order. Within a line they are nupunkt's (Punkt: Kiss and Strunk 2006)."""
     spans: list[tuple[int, int]] = []
     start = 0
     for line in text.split("\n"):

@@ -88,9 +88,7 @@ def _combine(failures: Sequence[ComponentError]) -> ComponentError:
 
 
 class Breaker:
-    """A circuit breaker: after several retryable failures in a row it refuses calls for a while, then admits one trial.
-    Each call earns a share of a retry, so that an outage does not multiply the load on a provider.
-    """
+    """A circuit breaker with a budget of retries, so that an outage does not multiply the load on a provider."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name, self._clock = name, clock

@@ -73,9 +73,7 @@ class CheckedJudge:
 
 
 class Compressor:
-    """A LangChain document compressor as a reranker: by its `relevance_score`, else by rank (1, 1/2, 1/3 ...); what it
-    drops comes last.
-    """
+    """A LangChain document compressor as a reranker: by `relevance_score`, else by rank; what it drops comes last."""
 
     def __init__(self, compressor: BaseDocumentCompressor) -> None:
         self._compressor = compressor

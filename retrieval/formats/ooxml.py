@@ -77,9 +77,7 @@ def check_package(content: bytes, name: str, what: str) -> None:
 
 
 def mend(content: bytes) -> bytes:
-    """Repair what Office programs accept and our libraries refuse: Strict namespaces, references to missing members,
-    the case of others, missing content types.
-    """
+    """Repair what Office accepts and our libraries refuse: Strict namespaces, wrong references, missing content types."""
     with zipfile.ZipFile(io.BytesIO(content)) as package:
         present = set(package.namelist())
         spelt = {name.lower(): name for name in present} | {name: name for name in present}
