@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001 - words of many scripts are the subject
-"""Arithmetic in claims: figures that are the sum, difference or percentage of two others."""
+"""Arithmetic in claims: figures that are the sum, difference or percentage of others, or the time between two."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import accumulate, combinations, product
 from math import isclose
 
 from retrieval.text.quantities import Quantity
@@ -16,28 +16,40 @@ _SUM = re.compile(
     re.IGNORECASE,
 )
 _DIFFERENCE = re.compile(
-    r"\s[-−–]\s|\b(?:differ\w*|more|less|fewer|cheaper|dearer|longer|shorter|remain\w*|left|sav(?:e|es|ed|ings?)|minus|"
+    r"\s[-−–]\s|\b(?:differ\w*|more|less|fewer|cheaper|dearer|longer|shorter|older|younger|higher|lower|points?|remain\w*|left|"
+    r"sav(?:e|es|ed|ings?)|minus|"
     r"increas\w*|decreas\w*|r(?:ise|ises|ose)|f(?:all|alls|ell)|gr[eo]w\w*|drop\w*|unterschied\w*|differenz\w*|mehr|weniger|übrig|"
     r"verbleib\w*|erspar\w*|günstiger|teurer|diferencia|más|menos|queda\w*|resta\w*|ahorr\w*|разниц\w*|больше|меньше|остал\w*|"
     r"дешевле|дороже)\b|差|多|少|剩|节省",
     re.IGNORECASE,
 )
-_PERCENT = "percent"
+_PERCENT, _YEAR, _DAY = "percent", 12, 86400
+_EARLIEST, _LATEST = 1000, 2100
 _SAME = 1e-9
 
 
-def is_worked_out(figure: Quantity, text: str, own: Sequence[Quantity], others: Sequence[Quantity]) -> bool:
-    """Whether the figure of a sentence (`text`) follows from two given ones, its `own` or `others` nearby, by a single step
-    that the sentence mentions.
+def is_worked_out(
+    figure: Quantity, text: str, own: Sequence[Quantity], before: Sequence[Quantity], near: Sequence[Quantity]
+) -> bool:
+    """Whether the figure of a sentence (`text`) follows by a single step that the sentence mentions from given ones: its `own`,
+    those of the answer `before`, or those `near` in the passages.
     """
-    # Small numbers without a unit match by chance
-    near = [*own, *(other for other in others if other.dimension or figure.dimension)]
-    if figure.dimension == _PERCENT:
-        return any(_is_share(figure, text, *pair) for pair in _pairs(near, "") if _PERCENT not in _dimensions(pair))
-    shares = [given for given in own if given.dimension == _PERCENT]
-    if any(_is_part(figure, share, whole) for share in shares for whole in near if _alike(figure, whole)):
+    listed = [max(given.readings) for given in (*before, *own) if figure.dimension and _alike(figure, given)]
+    if _SUM.search(text) and any(total in figure.readings for total in accumulate(reversed(listed))):
         return True
-    pairs = [pair for pair in _pairs(near, figure.dimension) if all(_alike(figure, given) for given in pair)]
+    others = [*before, *near]
+    # Small numbers without a unit match by chance
+    given = [*own, *(other for other in others if other.dimension or figure.dimension)]
+    if any(_is_between(figure, first, second) for first in own for second in (*own, *others)):
+        return True
+    if figure.dimension == _PERCENT:
+        if any(_is_share(figure, text, *pair) for pair in _pairs(given, "") if _PERCENT not in _dimensions(pair)):
+            return True
+        given = own  # any text has enough percentages for some to differ by chance
+    shares = [share for share in own if share.dimension == _PERCENT]
+    if any(_is_part(figure, share, whole) for share in shares for whole in given if _alike(figure, whole)):
+        return True
+    pairs = [pair for pair in _pairs(given, figure.dimension) if all(_alike(figure, quantity) for quantity in pair)]
     if _SUM.search(text) and any(_has_sum(figure, first, second) for first, second in pairs):
         return True
     either = [*pairs, *((second, first) for first, second in pairs)]
@@ -63,7 +75,18 @@ def _alike(figure: Quantity, given: Quantity) -> bool:
 
 def _has_sum(total: Quantity, first: Quantity, second: Quantity) -> bool:
     readings = product(total.readings, first.readings, second.readings)
-    return any(isclose(a + b, whole, rel_tol=_SAME) for whole, a, b in readings if a > 0 and b > 0)
+    # Percentage points are mostly told without decimals
+    off = 0.5 if total.dimension == _PERCENT else 0.0
+    return any(isclose(a + b, whole, rel_tol=_SAME, abs_tol=off) for whole, a, b in readings if a > 0 and b > 0)
+
+
+def _is_between(figure: Quantity, first: Quantity, second: Quantity) -> bool:
+    """Whether the figure is the time in years between two years, or in days between two days of a month."""
+    apart = {abs(a - b) for a, b in product(first.readings, second.readings)}
+    if figure.factor == _DAY and first.dimension == second.dimension == "day":
+        return any(days * _DAY in figure.readings for days in apart)
+    years = all(not date.dimension and _EARLIEST <= max(date.readings) < _LATEST for date in (first, second))
+    return years and figure.dimension == "months" and any(span * _YEAR in figure.readings for span in apart if span)
 
 
 def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) -> bool:

@@ -224,6 +224,8 @@ class _Draft:
         names = unknown_names(claim, own, before=self._before.text, **how)
         if names := names and unknown_names(claim, self._around, before=self._before.text, **how):
             return "name", f"names {', '.join(names)}; the passages do not"
+        if self.nearest and not self.nearest[0].passage:
+            return "", ""  # results of tools and earlier turns have many lines that differ in a word
         sentences, every = [s.content for s in self.nearest], [s.content for s in self._sentences]
         copied = change_in_copies(claim, sentences, own)
         if change := copied or change_in_context(claim, near, own) or opposite(claim, every):

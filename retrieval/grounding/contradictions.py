@@ -18,6 +18,8 @@ from retrieval.grounding.texts import Text, tokens_of
 
 # Share of a claim's terms from which a sentence says nearly the same, so that a difference contradicts
 _SAYS_THE_SAME = 0.6
+# The same share, where it is of several sentences together
+_SAY_TOGETHER = 0.75
 # The same share, where both have the denied words
 _ABOUT_THE_SAME = 0.45
 # Content words on either side of a denial or comparison, by which its place is searched in the passages
@@ -42,7 +44,7 @@ _NOT_ONLY = frozenset(
     "only just merely simply always necessarily all every everyone guaranteed nur immer sólo solo siempre только всегда 仅 只".split()  # noqa: SIM905
 )
 _DENIES = re.compile(
-    r"\b(?:not|never|none|neither|nor|cannot|without|nobody|nothing|nowhere|no)\b|n['’]t\b"
+    r"\b(?:not|never|none|neither|nor|cannot|without|nobody|nothing(?! but)|nowhere|no)\b|n['’]t\b"
     r"|\b(?:nicht|nie|niemals|kein(?:e[nmrs]?)?|ohne|nichts)\b|\b(?:nunca|jamás|ninguna?|ningún|sin|tampoco)\b"
     r"|\b(?:не|нет|никогда|без|ни)\b|[不没無无未](?!仅|但|过|同|断|久|少|来)",
     re.IGNORECASE,
@@ -129,10 +131,6 @@ def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Pa
 def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, evidence: Text) -> str:
     if _is_denied(changed, original, claim):
         return "denied"
-    numbers = [word for word in changed.words if word[0].isdigit()]
-    others = [word for word in original.words if word[0].isdigit()]
-    if numbers and others and all(_is_missing_from(number, numbers, claim, sentence) for number in others):
-        return "figure"
     keys = {_opposite_key(word.lower()) for word in original.words}
     if any(_OPPOSITE.get(_opposite_key(word.lower()), frozenset()) & keys for word in changed.words):
         return "denied"
@@ -191,7 +189,7 @@ def denial(claim: Text, sentences: Sequence[Text], around: Text, evidence: Text)
             return same[0]
     said = (
         bool(sentences and own)
-        and around.share(stated) >= _SAYS_THE_SAME
+        and around.share(stated) >= _SAY_TOGETHER
         and not _NEGATIVE_MEANING.search(sentences[0].text)
     )
     if said and not _DENIES.search(around.text) and not _has_opposite(stated.words, around):

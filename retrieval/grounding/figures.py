@@ -40,8 +40,8 @@ def wrong_figures(claim: Text, evidence: Text, near: Text, before: Text) -> list
         if _is_label(claim.text, quantity) or _stands_in(quantity, claim.text, evidence, near):
             continue
         own = _shared_quantities(claim, evidence, quantity)
-        others = [*_shared_quantities(before, evidence, quantity), *near.quantities]
-        if not is_worked_out(quantity, claim.text, own, others):
+        listed = _shared_quantities(before, evidence, quantity)
+        if not is_worked_out(quantity, claim.text, own, listed, near.quantities):
             wrong[claim.text[quantity.start : quantity.end].strip()] = None
     return list(wrong)
 

@@ -23,6 +23,8 @@ _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr.
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 # Characters before its brackets in which an abbreviation is spelled out; without a limit a long list takes quadratic time
 _SPELLED_WITHIN = 200
+# An ordinary word with one letter before it: T-shirt, X-ray
+_LETTERED = re.compile(r"[A-Z]-[a-z]+")
 _IN_BRACKETS = re.compile(r"\(([A-Z][\w-]{1,9})\)")
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
@@ -48,10 +50,13 @@ def unknown_names(
 
 
 def _is_spelled_before(bracket: re.Match[str], text: str) -> bool:
-    """Whether the letters in brackets are the initials of the words before it."""
-    letters = "".join(filter(str.isalpha, bracket[1].removesuffix("s"))).lower()
-    before = text[max(0, bracket.start() - _SPELLED_WITHIN) : bracket.start()]
-    return len(letters) > 1 and Text(before).initials.endswith(letters)
+    """Whether the signs in brackets stand in order in the few words before it, the first at the beginning of one. After
+    Schwartz and Hearst, A simple algorithm for identifying abbreviation definitions in biomedical text, 2003.
+    """
+    signs = re.sub(r"\W", "", bracket[1].removesuffix("s")).lower()
+    before = text[max(0, bracket.start() - _SPELLED_WITHIN) : bracket.start()].lower().split()
+    spelled = " ".join(before[-min(len(signs) + 5, 2 * len(signs)) :])
+    return len(signs) > 1 and re.search(rf"(?<!\w){'.*?'.join(map(re.escape, signs))}", spelled) is not None
 
 
 def _names(text: str, many: float) -> Iterator[str]:
@@ -68,9 +73,10 @@ def _names(text: str, many: float) -> Iterator[str]:
     starts = {m.start() for m in inside}
     for match in matches:
         word = match[0].removesuffix("'s").removesuffix("’s")
-        is_name = match.start() in starts and word.lower() not in _NO_NAMES
+        # "I'll" and "It's" are no names either
+        is_name = match.start() in starts and re.split("['’]", word.lower())[0] not in _NO_NAMES
         is_code = match.start() >= begin and _CODE.fullmatch(word) and word.lower() not in FUNCTION_WORDS
-        if len(word) > 1 and (is_name or is_code):
+        if len(word) > 1 and (is_name or is_code) and not _LETTERED.fullmatch(word):
             yield word
 
 

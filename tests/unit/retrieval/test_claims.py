@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,6 +169,81 @@ def test_a_percentage_of_given_figures_holds_and_another_does_not(grounding: Gro
     ):
         (claim,) = check_answer(answer, [Passage(1, text)], grounding=grounding)
         assert claim.finding == finding, answer
+
+
+MILL = (
+    "The mill of Tansy was built in 1812. It burnt down in 1851, on 4 May, and was open again on 23 May. Of its grain, 62.4 % "
+    "came from the valley in 1812 and 41 % in 1900. The miller's son was a 9-year-old boy then, and his daughter 13 years old."
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("The mill burnt down in 1851, 39 years after it was built.", ""),
+        ("The mill burnt down in 1851, 46 years after it was built.", "figure"),
+        ("The mill stood for 39 years, from 1812 to 1851.", ""),
+        ("The mill stood for 39 months, from 1812 to 1851.", "figure"),
+        ("It opened again on 23 May, 19 days after the fire.", ""),
+        ("It opened again on 23 May, 17 days after the fire.", "figure"),
+        ("From 62.4 % the valley's share fell by 21 percentage points to 41 %.", ""),
+        ("From 62.4 % the valley's share fell by 26 percentage points to 41 %.", "figure"),
+        ("The daughter was four years older than the son.", ""),
+        ("The daughter was five years older than the son.", "figure"),
+    ],
+)
+def test_a_time_between_two_dates_and_a_difference_hold(answer: str, finding: str, grounding: Grounding) -> None:
+    assert findings(answer, MILL, grounding) == [finding]
+
+
+def test_a_total_of_all_listed_prices_holds_and_another_does_not(grounding: Grounding) -> None:
+    known = [FLIGHTS.replace("]", ', {"flight": "HAT300", "price": 98, "seats": 4}]')]
+    for total, wrong in (("$353", 0), ("$363", 1)):
+        claims = check_answer(f"{LISTED}- HAT300: $98\n\nTotal: {total}", [], known=known, grounding=grounding)
+        assert sum(claim.finding == "figure" for claim in claims) == wrong
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("A guest of the desk waits, and I'll ask about the plaster.", ""),
+        ("A guest of the desk waits, and Ill ask about the plaster.", "name"),
+        ("The desk gives a T-shirt to whoever is swollen.", ""),
+        ("The desk gives a TXQ-shirt to whoever is swollen.", "name"),
+        ("The desk gives an elastic zinc bandage (EZB).", ""),
+        ("The desk gives an elastozinc bandage (EZB).", ""),
+        ("The desk gives an elastic zinc bandage (EQB).", "name"),
+    ],
+)
+def test_a_contraction_a_lettered_word_and_an_explained_abbreviation_are_no_unknown_names(
+    answer: str, finding: str, grounding: Grounding
+) -> None:
+    text = "The walk-in desk gives an elastic zinc bandage and a plaster to a guest who is swollen, and they wait."
+
+    assert findings(answer, text, grounding) == [finding]
+
+
+def test_nothing_but_is_no_denial(grounding: Grounding) -> None:
+    text = "Quillfeather Clinic tests solely with the newest kit of each series that it has in store."
+
+    assert findings("The clinic tests with nothing but the newest kit of each series in store.", text, grounding) == [
+        ""
+    ]
+    assert findings("The clinic does not test with the newest kit of each series in store.", text, grounding) == [
+        "denied"
+    ]
+
+
+def test_lines_of_a_tools_result_that_differ_in_a_figure_are_not_held_against_each_other(grounding: Grounding) -> None:
+    result = '{"flight": "HAT021", "departure": "19:00", "seats": 14}'
+    earlier = "Flight HAT090:\n- Departure: 12:00 PM EST\n- Available seats: 12"
+    for answer, finding in (
+        ("Departure: 7:00 PM EST", ""),
+        ("Available seats: 14", ""),
+        ("Available seats: 15", "figure"),
+    ):
+        (claim,) = check_answer(answer, [], known=[result, earlier], grounding=grounding)
+        assert claim.finding == finding
 
 
 def test_the_writer_is_told_what_the_passages_say_instead(grounding: Grounding) -> None:
@@ -544,14 +621,16 @@ def test_a_judge_is_asked_once_and_only_about_what_the_passages_do_not_clearly_s
 
 
 def test_an_abbreviation_is_looked_for_in_the_words_near_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths: list[int] = []
-    build = names.Text
-    monkeypatch.setattr(names, "Text", lambda text: (lengths.append(len(text)), build(text))[1])
+    searched: list[int] = []
+    search = re.search
+    monkeypatch.setattr(
+        names.re, "search", lambda pattern, text: (searched.append(len(text)), search(pattern, text))[1]
+    )
 
-    names.unknown_names(build("(AB) " * 1000), build("Other words."))
+    names.unknown_names(names.Text("(AB) " * 1000), names.Text("Other words."))
 
-    assert len(lengths) == 1000
-    assert max(lengths) < 500
+    assert len(searched) >= 1000
+    assert max(searched) < 500
 
 
 def test_a_long_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
