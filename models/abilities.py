@@ -94,8 +94,7 @@ async def _answers(model: BaseChatModel) -> tuple[bool, str]:
 
 async def _thinks_apart(model: BaseChatModel) -> tuple[bool, str]:
     text = (await model.ainvoke([HumanMessage("What is 17 plus 25? Answer with the number.")])).text
-    end = end_of_thoughts(text)
-    return not end or bool(THINKING.match(text)), f"thoughts up to {text[:end].split()[-1]}" if end else text[:60]
+    return bool(THINKING.match(text)) or not end_of_thoughts(text), text.strip()[:60]
 
 
 async def _follows_system(model: BaseChatModel) -> tuple[bool, str]:

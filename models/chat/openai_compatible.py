@@ -128,10 +128,8 @@ class OpenAICompatibleChat(ChatOpenAI):
             if refused := delta.get("refusal"):  # LangChain leaves it out
                 delta["content"] = f"{delta.get('content') or ''}{refused}"
             thoughts = delta.get("reasoning_content") or delta.get("reasoning")
-            older = delta.pop(
-                "function_call", None
-            )  # LangChain makes no call of it; some send it beside the newer shape
-            if older and not delta.get("tool_calls"):
+            # LangChain makes no call of this older shape, which some send beside the newer one
+            if (older := delta.pop("function_call", None)) and not delta.get("tool_calls"):
                 delta["tool_calls"] = [{"index": 0, "function": older}]
             for call in delta.get("tool_calls") or ():
                 call.setdefault("index", None)
@@ -157,9 +155,8 @@ class OpenAICompatibleChat(ChatOpenAI):
             for call in message.tool_calls or ():
                 if custom := getattr(call, "custom", None):
                     call.function = Function.model_construct(name=custom.name, arguments=custom.input)
-            for function in filter(None, (getattr(call, "function", None) for call in message.tool_calls or ())):
-                if isinstance(function.arguments, dict):  # as some servers send them
-                    function.arguments = json.dumps(function.arguments)
+                if isinstance(call.function.arguments, dict):  # as some servers send them
+                    call.function.arguments = json.dumps(call.function.arguments)
         return super()._create_chat_result(response, generation_info)
 
     def close(self) -> None:

@@ -139,9 +139,7 @@ def alternate(messages: list[BaseMessage]) -> list[BaseMessage]:
     for message in merge_message_runs(messages):
         if isinstance(message, HumanMessage) and ordered and isinstance(ordered[-1], ToolMessage):
             ordered.append(AIMessage("I have read this."))
-        if isinstance(
-            message.content, list
-        ):  # LangChain merges a text into blocks as no block, which OpenAI's API refuses
+        if isinstance(message.content, list):  # LangChain merges a bare text into it, which OpenAI refuses
             message.content = [{"type": "text", "text": it} if isinstance(it, str) else it for it in message.content]
         ordered.append(message)
     return ordered

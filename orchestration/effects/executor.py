@@ -163,9 +163,8 @@ class Executor(Decisions):
     async def _carry_out(self, call: Call, approval: Approval | None) -> ToolOutcome:
         if not metadata_of(call.tool, "effect", True):
             return await self._invoke(call, {})
-        approval_id = (
-            approval.approval_id if approval else call.approval_id
-        )  # an approval of an equal call may have been decided
+        # an approval of an equal call may have been decided
+        approval_id = approval.approval_id if approval else call.approval_id
         # the stored one counts, never the one in the caller's hand
         stored = await self.approvals.get(approval_id, call.principal.tenant)
         if approval is None and (stored is None or stored.status == "pending"):

@@ -29,8 +29,7 @@ REPLY_TOKENS = 4096
 PERSON = "person-"
 # Names of models whose chat templates begin the thoughts, so that only their end would tell
 THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
-
-
+# And how thoughts begin and end in the text
 TAGS = ("<thinking>", "</thinking>", "[think]", "[/think]")
 # Whole words, also of scripts without spaces, and what may be shown of one that goes on: it is no part of an address yet
 WORDS = re.compile(r".*[\s、，；！？]", re.DOTALL)  # noqa: RUF001 - full-width signs are meant
@@ -139,8 +138,7 @@ class Teller:
         if self._at_head:
             # a server that sends thoughts apart leaves none in the text
             self._holds = not (ends or chunk.additional_kwargs.get("reasoning_content")) and self._holds
-            head = text.strip().lower()
-            may_think = THINKING.match(text) or any(tag.startswith(head) for tag in TAGS)
+            may_think = THINKING.match(text) or any(tag.startswith(text.strip().lower()) for tag in TAGS)
             if self._holds or ((may_think or found) and not ends):
                 self._word = text
                 return

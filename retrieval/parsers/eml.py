@@ -29,9 +29,8 @@ def build(limits: ParseLimits) -> FormatParser:
 def _parse(draft: Draft, content: bytes, depth: int = 1) -> Parsed:
     if content[:64].count(0) > 16:  # somebody saved it as UTF-16; a single one is a broken sender's
         content = decode(content, draft.name).encode()
-    content = (
-        content.replace(b"\0", b"").removeprefix(codecs.BOM_UTF8).lstrip()
-    )  # otherwise the first line counts as the body
+    # with anything before it, the first line counts as the body
+    content = content.replace(b"\0", b"").removeprefix(codecs.BOM_UTF8).lstrip()
     if not content:
         return draft.finish()
     mail = message_from_bytes(content, policy=policy.compat32)

@@ -243,9 +243,8 @@ def credential_of(authorization: str, *, basic: bool) -> str:
     return ""
 
 
-_BEARER = HTTPBearer(
-    auto_error=False, description="An API key, sixply_..., or a token of the configured issuer."
-)  # for the OpenAPI document only
+# for the OpenAPI document only
+_BEARER = HTTPBearer(auto_error=False, description="An API key, sixply_..., or a token of the configured issuer.")
 
 
 @dataclass(frozen=True)
