@@ -171,6 +171,7 @@ def test_the_commands_say_and_charge_what_an_ingest_and_a_reindex_cost(
         assert all_charged(system) == [PROBE, ("north", None, USD), PROBE, ("*", None, USD), PROBE]
 
 
+@pytest.mark.needs("retrieval.ingest.refused_files")
 def test_what_is_tried_again_says_its_cost(
     configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
