@@ -21,13 +21,13 @@ from typer.testing import CliRunner
 
 from foundation.errors import Conflict, InvalidRequest, SixplyError
 from lab.cli import app
-from lab.project import new, prove
+from lab.project import new, prove, prune
 from lab.project.choices import ALWAYS_OUT, Choices, read_optional, read_presets
 from lab.project.git import author_for, commit_all, succeeds
 from lab.project.new import check_name, check_parts
 from lab.project.pairs import cover_pairs, leave_out, read_needs
 from lab.project.prove import STARTS
-from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of, tests_without
+from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
 from lab.project.render import prune_lock, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
@@ -322,7 +322,7 @@ def test_rows_cover_each_pair_in_all_four_ways_and_each_is_a_project_that_can_be
 
 def test_the_contract_of_the_ledger_stays_whatever_formats_are_left_out() -> None:
     left_out = left_out_of(ROOT, Choices.of("acme-desk", sorted(ROWS[1])))
-    gone = tests_without(ROOT, modules_without(ROOT, left_out), left_out, [])
+    gone = prune.tests_without(ROOT, modules_without(ROOT, left_out), left_out, [])
     assert ROOT / "tests/contracts/test_notifier.py" in gone
     assert ROOT / "tests/contracts/test_ledger.py" not in gone
 
