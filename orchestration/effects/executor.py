@@ -52,7 +52,7 @@ from orchestration.calls import (
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
-from orchestration.effects.policy import Policy, Ruling
+from orchestration.effects.policy import Policy
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
@@ -96,10 +96,7 @@ class Executor(Decisions):
 
     def allowed_tools(self, principal: Principal) -> frozenset[str]:
         """Return the names of the tools that the caller's roles and tenant allow."""
-        return frozenset(name for name in self._tools if self._ruling(name, principal).allowed)
-
-    def _ruling(self, tool: str, principal: Principal) -> Ruling:
-        return self.policy.tool(tool, principal)
+        return frozenset(name for name in self._tools if self.policy.tool(name, principal).allowed)
 
     async def call(
         self,
@@ -150,7 +147,7 @@ class Executor(Decisions):
         # counted before the policy is checked, so that a model that keeps asking for forbidden tools also ends
         if not self.count_call(run_id):
             reason, content = "limit", self.too_many_calls
-        elif not (ruling := self._ruling(tool, principal)).allowed or tool not in self._tools:
+        elif not (ruling := self.policy.tool(tool, principal)).allowed or tool not in self._tools:
             reason, content, rule = "role", f"Your role may not use {tool}. Ask a colleague who may.", ruling.rule
             if rule.startswith("tenants."):
                 reason, content = "tenant", f"{tool} is not open to your organisation. Ask the operator."
