@@ -45,7 +45,7 @@ def is_worked_out(
     if figure.dimension == _PERCENT:
         if any(_is_share(figure, text, *pair) for pair in _pairs(given, "") if _PERCENT not in _dimensions(pair)):
             return True
-        given = own  # any text has enough percentages for some to differ by chance
+        given = [*own]  # any text has enough percentages for some to differ by chance
     shares = [share for share in own if share.dimension == _PERCENT]
     if any(_is_part(figure, share, whole) for share in shares for whole in given if _alike(figure, whole)):
         return True
@@ -82,11 +82,10 @@ def _has_sum(total: Quantity, first: Quantity, second: Quantity) -> bool:
 
 def _is_between(figure: Quantity, first: Quantity, second: Quantity) -> bool:
     """Whether the figure is the time in years between two years, or in days between two days of a month."""
-    apart = {abs(a - b) for a, b in product(first.readings, second.readings)}
-    if figure.factor == _DAY and first.dimension == second.dimension == "day":
-        return any(days * _DAY in figure.readings for days in apart)
+    days = figure.factor == _DAY and first.dimension == second.dimension == "day"
     years = all(not date.dimension and _EARLIEST <= max(date.readings) < _LATEST for date in (first, second))
-    return years and figure.dimension == "months" and any(span * _YEAR in figure.readings for span in apart if span)
+    apart = {abs(a - b) * (_DAY if days else _YEAR) for a, b in product(first.readings, second.readings)}
+    return (days or (years and figure.dimension == "months")) and not apart.isdisjoint(figure.readings)
 
 
 def _is_share(figure: Quantity, text: str, first: Quantity, second: Quantity) -> bool:

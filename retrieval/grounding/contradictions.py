@@ -131,6 +131,10 @@ def _differences(own: list[str], theirs: list[str]) -> Iterator[tuple[_Part, _Pa
 def _finding(changed: _Part, original: _Part, *, claim: Text, sentence: Text, evidence: Text) -> str:
     if _is_denied(changed, original, claim):
         return "denied"
+    numbers = [word for word in changed.words if word[0].isdigit()]
+    others = [word for word in original.words if word[0].isdigit()]
+    if numbers and others and all(_is_missing_from(number, numbers, claim, sentence) for number in others):
+        return "figure"
     keys = {_opposite_key(word.lower()) for word in original.words}
     if any(_OPPOSITE.get(_opposite_key(word.lower()), frozenset()) & keys for word in changed.words):
         return "denied"
