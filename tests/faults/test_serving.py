@@ -148,9 +148,11 @@ import os
 import signal
 import sys
 from pathlib import Path
+from serving import server
 from serving.server import base_url, bind, serve
 from tests.doubles.serving import world
 
+server.load_what_answers_use = lambda _: None  # the double has neither a model nor prices
 given = world(Path(sys.argv[1]), grace_s=float(sys.argv[2]), concurrent_answers=64)
 http = given.system.settings.serving.http
 listening = bind(http)
