@@ -230,6 +230,7 @@ def test_an_action_waits_for_a_colleague_and_the_model_hears_what_came_of_it(ser
     assert "has been refunded" in json.dumps(provider.requests[1][2])
 
 
+@pytest.mark.needs("retrieval.grounding.claims")
 def test_the_page_shows_the_markdown_of_a_model_and_nothing_that_could_carry_away_what_is_shown(serve: Serve) -> None:
     written = (
         "## Parcels\n\n- A parcel may weigh at most **30 kilograms** [1].\n- It may weigh at most 45 kilograms [1].\n\n"
