@@ -23,8 +23,7 @@ _DIFFERENCE = re.compile(
     r"дешевле|дороже)\b|差|多|少|剩|节省",
     re.IGNORECASE,
 )
-_PERCENT, _YEAR, _DAY = "percent", 12, 86400
-_EARLIEST, _LATEST = 1000, 2100
+_PERCENT, _YEAR, _DAY, _EARLIEST, _LATEST = "percent", 12, 86400, 1000, 2100
 _SAME = 1e-9
 
 

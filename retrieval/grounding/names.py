@@ -23,8 +23,7 @@ _TITLES = frozenset("mr mrs ms dr prof sir lady herr frau señor señora dr. mr.
 _NO_NAMES = FUNCTION_WORDS | _TITLES | EVERY_MONTH
 # Characters before its brackets in which an abbreviation is spelled out; without a limit a long list takes quadratic time
 _SPELLED_WITHIN = 200
-# An ordinary word with one letter before it: T-shirt, X-ray
-_LETTERED = re.compile(r"[A-Z]-[a-z]+")
+_LETTERED = re.compile(r"[A-Z]-[a-z]+")  # T-shirt, X-ray
 _IN_BRACKETS = re.compile(r"\(([A-Z][\w-]{1,9})\)")
 _CODE = re.compile(r"[A-Za-z]+[-_]?\d[\w-]*|\w+_\w+|[A-Z]{2,}[\w-]*")
 
