@@ -325,6 +325,7 @@ def test_a_model_that_langchain_knows_to_think_is_not_waited_for(serve: Serve, m
     assert told[0] == "A", told
 
 
+@pytest.mark.needs("models.resilience.attempts")
 @pytest.mark.parametrize("before", [[], [piece(role="assistant", content="")]])
 def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
     serve: Serve, before: list[dict[str, Any]]

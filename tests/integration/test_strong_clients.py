@@ -89,6 +89,7 @@ def test_the_whole_conversation_and_the_system_message_reach_the_model(serve: Se
     assert "Answer in French." not in ours
 
 
+@pytest.mark.needs("orchestration.effects.provenance")
 def test_an_order_that_only_the_assistants_turn_of_a_client_names_is_shown_to_whoever_approves(
     serve: Serve,
     ask: Ask,

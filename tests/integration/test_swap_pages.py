@@ -81,7 +81,7 @@ SWAPS = list(swaps())
 OPTIONAL = {
     "models.fallbacks": pytest.mark.needs("models.resilience.attempts"),
     "langchain_text_splitters:": pytest.mark.needs("retrieval.text.splitters"),
-    "examples.team.": pytest.mark.needs("examples.team"),
+    ".team.": pytest.mark.needs("examples.team"),
     '"webhook"': pytest.mark.needs("orchestration.effects.announcing"),
     "serving.answer_cache": pytest.mark.needs("serving.http.answer_cache"),
 }

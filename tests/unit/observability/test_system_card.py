@@ -44,7 +44,7 @@ EVALUATION = {
 }
 
 GONE = risk_register.find_gone(risk_register.load_register(ROOT / "risks.toml"), ROOT, Settings)
-"""What the register names and an optional part took along. In the whole tree nothing: tests/docs/test_governance.py."""
+"""What the register names and an optional part took along; in the whole tree, nothing."""
 
 
 @pytest.fixture
