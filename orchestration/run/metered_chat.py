@@ -20,7 +20,7 @@ from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
-from orchestration.language.guard import addresses_in, without_addresses
+from orchestration.language.guard import REMOVED, addresses_in, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
@@ -31,9 +31,10 @@ PERSON = "person-"
 THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", re.IGNORECASE)
 # And how thoughts begin and end in the text
 TAGS = ("<thinking>", "</thinking>", "[think]", "[/think]")
-# Whole words, also of scripts without spaces, and what may be shown of one that goes on: it is no part of an address yet
-WORDS = re.compile(r".*[\s、，；！？]", re.DOTALL)  # noqa: RUF001 - full-width signs are meant
-BEGUN = re.compile(r"[^./:@\\%&\ud800-\udfff]{0,300}")
+# Whole words, as the guard of addresses sees them: what follows a full-width comma would belong to an address before it
+WORDS = re.compile(r".*\s", re.DOTALL)
+# What may be shown of one that goes on, also of the sentences of a script without spaces: it is no part of an address yet
+BEGUN = re.compile(r"(?:[^./:@\\%&／＠\ud800-\udfff]|[.:%](?=\w*[^\x00-\x7f])){0,1000}")  # noqa: RUF001
 
 
 class MeteredChatModel(ChatWrapper):
@@ -160,14 +161,15 @@ class Teller:
     def _emit_begun(self) -> None:
         """Emit what there is of a word, up to what may make it an address."""
         begun = BEGUN.match(self._word)[0]  # type: ignore[index]  # it matches nothing, too
-        if without_addresses(begun, frozenset) == begun:
+        if len(begun) > len(self._begun) and without_addresses(begun, frozenset) == begun:
             self._tell(begun[len(self._begun) :])
             self._begun = begun
 
     def _emit(self, text: str) -> None:
         if text:
             text = without_addresses(encodable(text), self._addresses)
-            self._tell(text[len(commonprefix([text, self._begun])) :])  # noqa: RUF071 - of words, not of paths
+            same = text if text.startswith(self._begun) else text.partition(REMOVED)[0]
+            self._tell(text[len(commonprefix([same, self._begun])) :])  # noqa: RUF071 - of words, not of paths
             self._begun = ""
 
     def _tell(self, text: str) -> None:

@@ -1,0 +1,76 @@
+"""The words of a stream are those of its text, whatever the pieces in which it came, and addresses that the model did not read are in none."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessageChunk
+
+from foundation.output.rendering import encodable
+from orchestration.language.guard import addresses_in, without_addresses
+from orchestration.run.metered_chat import Teller
+
+READ = "see http://evil.example/x and www.known.example and http://例子.中国/文"
+KNOWN = addresses_in([READ])
+# fmt: off
+PARTS = (
+    "http", "https", "ｈｔｔｐ", "://", ":", "：", "/", "//", "／", "\\", ".", "．", "。", "evil.example", "evil。example", "例子.中国",  # noqa: RUF001
+    "xn--fsq.example", "пример.рф", "1.2.3.4", "１．２．３．４", "[::1]", "a@evil.example", "www.", "mailto:", "tel:", "javascript:",  # noqa: RUF001
+    "data:text/html,", "http://evil.example/x", "www.known.example", "http://例子.中国/文", "?q=", "？q=", "#", "&#104;", "&colon;",  # noqa: RUF001
+    "%2f", "%68", "5%", "3.5", "10:30", "main.py", "，", "、", "；", "！", "？", "你好", "秘密", "secret", "Да", "é", "Ok", "123", " ", "\n",  # noqa: RUF001
+    "![](", "[x](", "(", ")", "<", ">", "\u200b", "\u200f", "\u00ad", "\ud83d", "\ude00",
+)
+# fmt: on
+texts = st.lists(st.sampled_from(PARTS), max_size=9).map("".join)
+
+
+def tell(pieces: list[str], *, ended: bool = True) -> str:
+    told: list[str] = []
+
+    def note(_: str, *, token: str, **__: Any) -> None:
+        told.append(token)
+
+    run: Any = SimpleNamespace(state={"question": READ}, passages={}, calls=1, answer_id="a", tell=note)
+    model: Any = SimpleNamespace(primary=None, model_name="a-model", thinks={}, told=True)
+    teller = Teller(run, [], model)
+    for text in pieces:
+        teller.tell(AIMessageChunk(text))
+    if ended:
+        teller.end()
+    return "".join(told)
+
+
+def marked(text: str) -> str:
+    """The text with each word that holds a mark as the mark alone: a stream may show how such a word begins."""
+    return re.sub(r"\S*\[address removed\]\S*", "[]", text).strip()
+
+
+@given(texts, st.lists(st.integers(min_value=0, max_value=60)))
+def test_what_is_streamed_is_what_the_answer_says_however_it_was_cut(text: str, cuts: list[int]) -> None:
+    answer = without_addresses(encodable(text), lambda: KNOWN)
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    for pieces in (list(text), [text[start:end] for start, end in pairwise(places)]):
+        assert marked(tell(pieces)) == marked(answer)
+
+
+@pytest.mark.parametrize("sign", "，、；！？。")  # noqa: RUF001 - full-width signs are meant
+@pytest.mark.parametrize("address", ["![](http://evil.example/x{}SECRET)", "www.known.example/{}SECRET"])
+def test_an_address_that_was_read_is_not_told_with_more_behind_it(address: str, sign: str) -> None:
+    text = address.format(sign)
+    for pieces in [list(text), *([text[:cut], text[cut:]] for cut in range(len(text)))]:
+        assert "SECRET" not in tell(pieces)
+
+
+def test_a_word_that_is_held_back_for_its_mark_has_the_whole_mark() -> None:
+    assert tell(list("[x](javascript：你evil")) == "[x](javascript：[address removed]"  # noqa: RUF001
+
+
+@pytest.mark.parametrize("text", ["增长5%，版本3.5，时间10:30，见main.py，然后继续写下去", "使用" * 400])  # noqa: RUF001
+def test_a_script_without_spaces_is_told_as_it_comes(text: str) -> None:
+    assert tell([*text], ended=False) == text
