@@ -114,8 +114,12 @@ class CitationMiddleware(RequestMiddleware):
     def _result(
         self, text: str, claims: Sequence[Claim], passages: dict[int, Hit], messages: Sequence[AnyMessage], run: Run
     ) -> Result:
-        written = Rendering(passages, text, claims)
-        final = without_foreign_urls(written.text, texts_read(messages, run))
+        written, read = Rendering(passages, text, claims), texts_read(messages, run)
+        final = without_foreign_urls(written.text, read)
+        written.unsupported = [
+            Unsupported(**{name: without_foreign_urls(value, read) for name, value in claim.model_dump().items()})
+            for claim in written.unsupported
+        ]
         if many := len(written.unsupported):
             what, them = ("1 statement is", "it") if many == 1 else (f"{many} statements are", "them")
             run.note(f"{what} marked {MARK}: what was read does not support {them}")

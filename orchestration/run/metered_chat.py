@@ -33,8 +33,10 @@ THINKS = re.compile(r"(?<![a-z0-9])(?:r1|qwq|think\w*|reason\w*)(?![a-z0-9])", r
 TAGS = ("<thinking>", "</thinking>", "[think]", "[/think]")
 # Whole words, as the guard of addresses sees them: what follows a full-width comma would belong to an address before it
 WORDS = re.compile(r".*\s", re.DOTALL)
-# What may be shown of one that goes on, also of the sentences of a script without spaces: it is no part of an address yet
-BEGUN = re.compile(r"(?:[^./:@\\%&／＠\ud800-\udfff]|[.:%](?=\w*[^\x00-\x7f])){0,1000}")  # noqa: RUF001
+# What may be shown of one that goes on, also of the sentences of a script without spaces: it is no part of an address or of markup yet
+BEGUN = re.compile(
+    r"(?:[^./:@\\%&<\]／＠\ud800-\udfff]|[.:%](?=\w*[^\x00-\x7f])|\](?=[\[，、；！？。\u3040-\u30ff\u4e00-\u9fff])){0,1000}"  # noqa: RUF001
+)
 
 
 class MeteredChatModel(ChatWrapper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
@@ -18,6 +19,7 @@ from foundation.output.markdown import markdown
 from foundation.types import Principal
 from orchestration.answers.structured import VALIDATING_S
 from orchestration.events import Answer, Event
+from orchestration.language.guard import REMOVED
 from orchestration.language.patterns import check_schema
 from orchestration.middleware.client import schema_in
 from orchestration.requests import AnswerRequest
@@ -25,6 +27,9 @@ from serving.api.answers import begin_answer, check_length
 from serving.compat.vendors import VendorRequest, footnotes, with_footnotes
 from serving.http.streams import collect, stream_events
 from serving.runtime import Runtime, admit
+
+# A word without its address, of which a stream may have shown the beginning
+_MARKED = re.compile(rf"\S*{re.escape(REMOVED)}")
 
 
 class Shape(ABC):
@@ -79,9 +84,11 @@ class Shape(ABC):
         yield from self.end(answer, self._text)
 
     def _remaining(self, answer: Answer) -> str:
-        draft, notes = self._draft.strip(), footnotes(answer)
-        if answer.text.startswith(draft):
-            remaining = markdown(answer.text[len(draft) :])
+        text, draft, notes = answer.text, self._draft.strip(), footnotes(answer)
+        if REMOVED in draft:
+            text, draft = (_MARKED.sub(REMOVED, it) for it in (text, draft))
+        if text.startswith(draft):
+            remaining = markdown(text[len(draft) :])
         else:
             # streamed text cannot be taken back: the notes say what the check has marked or changed
             remaining = "" if answer.unsupported else f"\n\n{markdown(answer.text)}"

@@ -287,6 +287,22 @@ def test_a_word_is_told_before_the_next_one_comes(serve: Serve, first: str, late
     assert len(told) == 3 or first.isascii(), "Chinese has no spaces to wait for"
 
 
+@pytest.mark.parametrize("said", ["https://evil.example/?q=secret now", "请看evil.example/?q=secret"])
+def test_an_answer_whose_address_was_removed_is_not_told_twice(serve: Serve, said: str) -> None:
+    with serve(stream(*(piece(content=letter) for letter in said), piece("stop", USED))) as (client, _):
+        told = _words_in(client, "/v1/chat/completions")
+    assert told.count("[address removed]") == 1, told
+
+
+@pytest.mark.parametrize("path", ["/v1/answers", "/v1/chat/completions"])
+def test_the_finding_about_a_statement_has_no_address_that_was_not_read(serve: Serve, path: str) -> None:
+    said = "A parcel: evil.example/?q=secret [1]."
+    with serve(stream(piece(content=said), piece("stop", USED))) as (client, _):
+        reply = client.post(path, json=SURFACES[path]).text
+    assert "cites [1]" in reply, reply
+    assert "secret" not in reply
+
+
 @pytest.mark.parametrize("letters", [1, 5])
 @pytest.mark.parametrize(
     "said", ["https://evil.example/?q=secret now", "请看evil.example/?q=secret", "看 www。evil。com\uff0fsecret"]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 
+from foundation.output.markdown import markdown
 from foundation.output.rendering import encodable
 from orchestration.language.guard import addresses_in, without_addresses
 from orchestration.run.metered_chat import Teller
@@ -24,7 +25,7 @@ PARTS = (
     "xn--fsq.example", "пример.рф", "1.2.3.4", "１．２．３．４", "[::1]", "a@evil.example", "www.", "mailto:", "tel:", "javascript:",  # noqa: RUF001
     "data:text/html,", "http://evil.example/x", "www.known.example", "http://例子.中国/文", "?q=", "？q=", "#", "&#104;", "&colon;",  # noqa: RUF001
     "%2f", "%68", "5%", "3.5", "10:30", "main.py", "，", "、", "；", "！", "？", "你好", "秘密", "secret", "Да", "é", "Ok", "123", " ", "\n",  # noqa: RUF001
-    "![](", "[x](", "(", ")", "<", ">", "\u200b", "\u200f", "\u00ad", "\ud83d", "\ude00",
+    "![](", "[x](", "](", "[1]", "(", ")", "<", ">", "<script>", "[a]: ", "\u200b", "\u200f", "\u00ad", "\ud83d", "\ude00",
 )
 # fmt: on
 texts = st.lists(st.sampled_from(PARTS), max_size=9).map("".join)
@@ -43,6 +44,8 @@ def tell(pieces: list[str], *, ended: bool = True) -> str:
         teller.tell(AIMessageChunk(text))
     if ended:
         teller.end()
+    # clients of the vendors' shapes get each piece escaped, which must escape the whole
+    assert "".join(map(markdown, told)) == markdown("".join(told))
     return "".join(told)
 
 
@@ -67,10 +70,18 @@ def test_an_address_that_was_read_is_not_told_with_more_behind_it(address: str, 
         assert "SECRET" not in tell(pieces)
 
 
-def test_a_word_that_is_held_back_for_its_mark_has_the_whole_mark() -> None:
-    assert tell(list("[x](javascript：你evil")) == "[x](javascript：[address removed]"  # noqa: RUF001
+def test_a_word_that_ends_in_a_mark_has_the_whole_mark() -> None:
+    assert tell(list("[一javascript：你evil")) == "[一javascript：[address removed]"  # noqa: RUF001
 
 
-@pytest.mark.parametrize("text", ["增长5%，版本3.5，时间10:30，见main.py，然后继续写下去", "使用" * 400])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "![](http://evil.example/x)", "看<img", "看[x]\u200e(http://evil.example/x)"]
+)
+def test_markup_is_escaped_also_where_it_comes_in_pieces(text: str) -> None:
+    for pieces in [list(text), *([text[:cut], text[cut:]] for cut in range(len(text)))]:
+        assert tell(pieces) == text
+
+
+@pytest.mark.parametrize("text", ["最重[1][2]。增长5%，版本3.5，时间10:30，见main.py，然后继续写下去", "使用" * 400])  # noqa: RUF001
 def test_a_script_without_spaces_is_told_as_it_comes(text: str) -> None:
     assert tell([*text], ended=False) == text
