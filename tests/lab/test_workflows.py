@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,17 @@ def test_each_step_runs_what_is_there(file: Path) -> None:
             assert {value.partition("=")[0] for value in values} <= RULES[target]
         elif words and "/" in words[0] and not words[0].startswith("/"):
             assert (ROOT / words[0]).exists()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_options_that_a_job_gives_to_every_run_of_pytest_are_taken_by_those_without_the_plug_in_of_orders(
+    file: Path,
+) -> None:
+    for step in steps(file):
+        own = os.environ | {"PYTEST_ADDOPTS": step.get("env", {}).get("PYTEST_ADDOPTS", "")}
+        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--version"]
+        if own["PYTEST_ADDOPTS"]:
+            assert subprocess.run(command, cwd=ROOT, env=own, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
