@@ -70,6 +70,8 @@ class ChromaVectorIndex:
         self._closed = False
         self._owner = Ownership(folder / "owner.lock", what="The vector index")
         self._small = ExactIndex(f"The vector index {folder}")
+        with suppress(OSError):  # its name until November 2026
+            (folder / "seal.txt").rename(folder / "checksum.txt")
         self._checksum = FolderChecksum(folder / "checksum.txt", self._store)
         try:
             if self._store.exists():

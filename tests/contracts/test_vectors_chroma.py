@@ -147,6 +147,18 @@ def test_what_chroma_has_is_not_written_again_when_all_is_offered_at_the_next_st
     index.close()
 
 
+def test_a_chroma_that_was_closed_while_its_checksum_was_named_a_seal_is_opened_as_it_is(data_dir: Path) -> None:
+    index = limited(data_dir, 1)
+    index.upsert([item("a"), item("b", 1)])
+    index.set_sequence(1, "one")
+    index.close()
+    (data_dir / "index/checksum.txt").rename(data_dir / "index/seal.txt")
+    again = limited(data_dir, 1)
+    assert (again.count(), again.sequence(), again.version_token()) == (2, 1, "one")
+    assert not (data_dir / "index/seal.txt").exists()
+    again.close()
+
+
 def test_a_search_finds_what_moves_to_chroma_meanwhile(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index, hits, begun = limited(data_dir, 1), ExactIndex.hits, threading.Event()
     index.upsert([item("a", 0, attributes={"page": 0})])
