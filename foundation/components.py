@@ -79,8 +79,11 @@ def load(section: str, part: Part, context: Context, *, expected: type | None = 
     except ModuleNotFoundError as error:
         raise _missing(section, part.use, error) from error
     if expected is not None and not isinstance(built, expected):
+        members = dir(expected) if getattr(expected, "_is_protocol", False) else []
+        lacking = [name for name in members if not name.startswith("_") and not hasattr(built, name)]
+        why = f", as it has no {', '.join(lacking)}" if lacking else ""
         raise InvalidSetting(
-            f'[{section}] use = "{part.use}" made a {type(built).__name__}, which is no {expected.__name__}. '
+            f'[{section}] use = "{part.use}" made a {type(built).__name__}, which is no {expected.__name__}{why}. '
             f"Name a part of that kind. {did_you_mean(part.use, available(section))}"
         )
     return built

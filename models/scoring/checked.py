@@ -43,7 +43,7 @@ class CheckedReranker:
             scores = [float(score) for score in self.inner.score(readable_query, readable_texts)]
         if len(scores) != len(texts) or not all(map(math.isfinite, scores)):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or no number. Check it."
+                f"{self.model_name} returned {len(scores)} scores for {len(texts)} texts, or one that is no number. Check it."
             )
         return scores
 
@@ -66,7 +66,8 @@ class CheckedJudge:
             probabilities = [float(answer) for answer in answers]
         if len(probabilities) != len(with_words) or not all(math.isfinite(p) and 0 <= p <= 1 for p in probabilities):
             raise UpstreamMalformed(
-                f"{self.model_name} returned {len(probabilities)} probabilities for {len(with_words)} pairs, or none."
+                f"{self.model_name} returned {len(probabilities)} probabilities for {len(with_words)} pairs, or one that is not "
+                f"from 0 to 1. Check the model."
             )
         by_place = dict(zip(with_words, probabilities, strict=True))
         return [by_place.get(place, 0.0) for place in range(len(pairs))]

@@ -75,7 +75,7 @@ class Preparation:
 def embed_passages(
     embedder: Embeddings, outcomes: Sequence[Outcome], stored: Mapping[tuple[str, str], Vectors]
 ) -> list[Outcome]:
-    """Embed all passages in one call, each text once; `known` has vectors by tenant and text."""
+    """Embed all passages in one call, each text once; `stored` has vectors by tenant and text."""
     texts = [
         (it.tenant, chunk.indexed_text) for it in outcomes if isinstance(it, PreparedDocument) for chunk in it.chunks
     ]

@@ -48,7 +48,7 @@ class TablesLedger(ABC):
 
     @abstractmethod
     def _remove_second(self) -> None:
-        """Delete the ledger that `second` opens."""
+        """Delete the ledger that `open_second` opens."""
 
     @abstractmethod
     def _bind_words(self, words: Sequence[str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def may_be_replaced(path: Path) -> bool:
 
 
 def write_contract(path: Path, texts: Sequence[str]) -> None:
-    """Ask for values that `given` (texts NAME=value) lacks, and write the contract. Raises InvalidRequest."""
+    """Ask for values that `texts` (NAME=value) lack, and write the contract. Raises InvalidRequest."""
     if not may_be_replaced(path):
         raise InvalidRequest(f"{path} is a contract already, and signed. Change it there, and let it be signed anew.")
     values = dict(_parse(text) for text in texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import pytest
 from pydantic import Field, SecretStr
@@ -26,6 +27,13 @@ class Reads(Section):
     weights: Path = Field(json_schema_extra=BESIDE_STACK)
     more: Path | None = Field(default=None, json_schema_extra=BESIDE_STACK)
     index: Path = Path("index")
+
+
+@runtime_checkable
+class Index(Protocol):
+    def count(self) -> int: ...
+    def numerator(self) -> int: ...
+    def version_token(self) -> str: ...
 
 
 class Store:
@@ -167,6 +175,13 @@ def test_keywords_that_a_class_of_the_ecosystem_refuses_are_an_invalid_setting(c
 def test_a_part_of_another_kind_is_refused(port, context):
     with pytest.raises(InvalidSetting, match="made a Fraction, which is no Store"):
         load(SECTION, Part(use="fractions:Fraction"), context, expected=Store)
+
+
+def test_what_a_part_lacks_of_its_port_is_named_so_that_a_renamed_method_is_found(port, context):
+    with pytest.raises(
+        InvalidSetting, match=r"made a Fraction, which is no Index, as it has no count, version_token\. Name"
+    ):
+        load(SECTION, Part(use="fractions:Fraction"), context, expected=Index)
 
 
 def test_a_secret_does_not_stand_in_the_text_of_an_error(port, context):
