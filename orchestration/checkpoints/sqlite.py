@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from foundation.components import Context
-from foundation.settings import Section as Options  # it takes none
+from foundation.settings import Section
 from foundation.stores import erasures
 from foundation.stores.full_disk import translate_errors
 from foundation.stores.sqlite_file import SqliteStore, connect
@@ -20,6 +21,10 @@ from orchestration.run.threaded_saver import ERASED, ERASED_BUT, ThreadedSaver, 
 STORE = SqliteStore(
     name="conversations", file="checkpoints.sqlite", erase_rows=lambda *_: 0, erased=ERASED, stays=ERASED_BUT
 )
+
+
+class Options(Section):
+    removed: ClassVar = ((f"{STORE.file}, in the data folder,", "", "path"),)
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):

@@ -222,6 +222,12 @@ def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
         UnknownSetting, match=r'"graph" has no option "planner"\. It is \[orchestration\.planner\] use now'
     ):
         checked_options("orchestration.agent", Part(use="graph", planner="model"))
+    for port, option, now in [
+        ("orchestration.checkpoints", "path", "checkpoints.sqlite, in the data folder, now: take it out here"),
+        ("observability.exporters", "file", "spans.sqlite, in the data folder, now: take it out here"),
+    ]:
+        with pytest.raises(UnknownSetting, match=rf'"sqlite" has no option "{option}"\. It is {now}'):
+            checked_options(port, Part(use="sqlite", **{option: "elsewhere.sqlite"}))
     renamed = {"keep_refused_mb": "KEPT_MB"} | dict.fromkeys(("queued", "concurrent"), "PLACES")
     constants = [(ROOT / place, keys) for place, _, keys in Settings.removed if place.endswith(".py")]
     for place, keys in constants:
