@@ -38,6 +38,13 @@ class KnownState(PlannedState, total=False):
     """Parallel searches by step of the plan: the state of each, and who works on it."""
 
 
+FORMER_NAMES = {
+    "asking": "open_questions", "part": "document_answer", "legs": "extra_queries",
+    "reached": "last_search_step", "desks": "team_desks",
+}  # fmt: skip
+"""Names in the checkpoints of an earlier release, and the present ones."""
+
+
 _UNSEARCHED: KnownState = {"last_search_step": "", "team_desks": {}}
 """State of a search that has not begun."""
 
@@ -114,7 +121,7 @@ class Journal:
     async def open(self, news: KnownState) -> None:
         stored = await self._checkpoints.aget_tuple(self._config)
         if stored is not None:
-            self.state = cast("KnownState", stored.checkpoint["channel_values"])
+            self.state = cast("KnownState", with_present_names(stored.checkpoint["channel_values"]))
             self._config, self._step = stored.config, stored.metadata["step"] + 1
             newest = max(stored.checkpoint["channel_versions"].values())
             self._version = self._checkpoints.get_next_version(newest, None)
@@ -144,6 +151,13 @@ class Journal:
                 checkpoint["channel_versions"],
             )
             self._step, self._version = self._step + 1, self._checkpoints.get_next_version(self._version, None)
+
+
+def with_present_names(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored state, and those of its searches, under the names that they have today."""
+    state = {FORMER_NAMES.get(name, name): value for name, value in stored.items()}
+    desks = (state.get("team_desks") or {}).items()
+    return {**state, "team_desks": {step: {**desk, "known": with_present_names(desk["known"])} for step, desk in desks}}
 
 
 def merge_state(state: KnownState, news: PlannedState) -> KnownState:

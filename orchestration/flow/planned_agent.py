@@ -173,6 +173,10 @@ class Steps(DocumentSteps):
         """Record the results of finished steps, adapt the plan where one failed, and begin the steps that are ready."""
         begun_s, before = time.perf_counter(), Plan(**state["plan"])
         update: PlannedState = {}
+        if "open_questions" not in state:  # begun by a release in which it had another name
+            begun = set(state["started"]) - (state.get("done") or {}).keys()
+            asked = [step.step_id for step in before.steps if step.kind == "answer" and step.step_id in begun]
+            state = cast("PlannedState", {**state, "open_questions": asked})
         if (answer := state.get("document_answer")) is not None and (step_ids := state.get("open_questions")):
             answered: dict[str, Done] = {step_id: {"result": answer, "outcome": None} for step_id in step_ids}
             update = {"done": answered, "open_questions": [], "document_answer": None}

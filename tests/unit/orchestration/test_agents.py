@@ -493,6 +493,52 @@ async def test_documents_that_fail_do_not_take_the_other_parts_with_them(world: 
     )
 
 
+FORMER_NAMES = {
+    "open_questions": "asking", "document_answer": "part", "extra_queries": "legs",
+    "last_search_step": "reached", "team_desks": "desks",
+}  # fmt: skip
+
+
+def under_former_names(stored: dict[str, Any]) -> dict[str, Any]:
+    state = {FORMER_NAMES.get(name, name): value for name, value in stored.items()}
+    desks = state.get("desks")
+    for desk in desks.values() if isinstance(desks, dict) else ():  # else it is the version of that value
+        desk["known"] = under_former_names(desk["known"])
+    return state
+
+
+async def test_a_run_that_an_earlier_release_began_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checkpoint has the state under other names, in the midst of a search and while it waits for an approval."""
+
+    async def rewrite_checkpoint() -> None:
+        config: RunnableConfig = {"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}}
+        stored = await world.saver.aget_tuple(config)
+        checkpoint = stored.checkpoint
+        assert {"open_questions", "document_answer"} <= checkpoint["channel_values"].keys()
+        for part in ("channel_values", "channel_versions"):
+            checkpoint[part] = under_former_names(checkpoint[part])
+        await world.saver.aput(stored.parent_config or config, checkpoint, stored.metadata, {})
+
+    async def break_off(*_: Any) -> Any:
+        raise RuntimeError("The double's process ends here.")
+
+    agent: Any = world.agent()
+    first = await asked(world, agent=agent, compose="extractive")
+    agent._steps._planners[0].plan = planned(RULES, LOOK_UP.model_copy(update={"kind": "act", "tool": "burn_parcel"}))
+    again = {"agent": agent, "compose": "extractive", "thread_id": first.thread_id}
+    with monkeypatch.context() as broken:
+        broken.setattr(agent._steps, "_draft", break_off)
+        with pytest.raises(RuntimeError, match="ends here"):
+            await asked(world, "both", **again)
+    await rewrite_checkpoint()
+    waiting = await asked(world, "both", **again)
+    assert (waiting.status, "30 kilograms" in waiting.text) == ("waiting", True)
+    await rewrite_checkpoint()
+    assert waiting.approval is not None
+    done = await resume(agent, Decision(approval_id=waiting.approval.approval_id, approve=True), LEAD)
+    assert (done.status, "30 kilograms" in done.text, len(world.depot.sent)) == ("answered", True, 1)
+
+
 async def test_without_any_planner_the_documents_are_asked_and_the_answer_says_so(world: World) -> None:
     async def plan(*_: Any, **__: Any) -> Plan:
         raise UpstreamDown("No embedder.")
