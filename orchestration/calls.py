@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+log = logging.getLogger(__name__)
 # Checks the arguments of tools that are described by a JSON schema
 FOREIGN = "orchestration.effects.foreign_tools"
 # Key beside a result in the effect log: the id of the model's call that did it
@@ -31,7 +33,7 @@ CALL_ID = "call_id"
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
 ]
-# Keys of a tool's metadata under a former name, and the present one
+# Keys of a tool's metadata under a former name, which is taken for one release, and the present one
 FORMER_KEYS = {
     "completed": "complete_arguments", "forbidden": "check_rules", "said_as": "choice_phrases",
     "questions": "not_requests", "opens": "trigger_pattern",
@@ -66,6 +68,16 @@ def arguments_hash(tool: str, tenant: str, arguments: Mapping[str, Any]) -> str:
 
 def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
     return (tool.metadata or {}).get(name, default)
+
+
+def rename_former_keys(tool: BaseTool) -> None:
+    """Give the tool its metadata under their present names; log a warning for each former one."""
+    declared = tool.metadata or {}
+    for former in declared.keys() & FORMER_KEYS.keys():
+        if (present := FORMER_KEYS[former]) not in declared:
+            text = 'The metadata "%s" of tool "%s" is "%s" now. Rename it: the next release refuses it.'
+            log.warning(text, former, tool.name, present)
+            tool.metadata = {present if key == former else key: it for key, it in (tool.metadata or {}).items()}
 
 
 def demand_described(tool: BaseTool) -> None:

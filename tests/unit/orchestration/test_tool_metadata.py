@@ -45,10 +45,21 @@ def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(
 
 
 @pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
-def test_a_former_key_is_refused_with_its_present_name(former: str, present: str, tmp_path: Path) -> None:
+def test_a_former_key_is_taken_for_one_release_with_a_warning(
+    former: str, present: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert present in ToolMetadata.__annotations__
+    given = {"effect": False, former: {}}
+    (tool,) = executor(tmp_path, given).tools
+    assert tool.metadata == {"effect": False, present: {}}
+    assert given == {"effect": False, former: {}}, "it may describe other tools, too"
+    assert f'"{former}" of tool "send" is "{present}" now. Rename it' in caplog.text
+
+
+@pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
+def test_a_former_key_beside_its_present_name_is_refused(former: str, present: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match=f'unknown key "{former}". It is named "{present}" now'):
-        executor(tmp_path, {former: "x"})
+        executor(tmp_path, {former: {}, present: {}})
 
 
 @pytest.mark.parametrize(
