@@ -53,6 +53,8 @@ _ADDRESS = re.compile(
 )
 # Separators of words in text that may be JSON or HTML
 _BETWEEN = re.compile(r"[\s\"<>]+")
+# A word, and the space of another script behind it, at which Markdown ends no address: what follows would belong to it
+_WORD = re.compile(r"(\S+)([^\S \t-\r]?)")
 # A character that every address has; a fast filter for long texts
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
@@ -96,21 +98,29 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
 
 
 def addresses_in(texts: Iterable[str]) -> frozenset[str]:
-    """Return the addresses of the texts, normalised."""
+    """Return the addresses of the texts, normalised, and as they stand there where they have invisible characters."""
     words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
-    return frozenset(address for word in words if (address := _address_in(word)[1]))
+    hidden = {word.strip(_AFTER) for word in words if _INVISIBLE.search(word)}
+    return frozenset({address for word in words if (address := _address_in(word)[1])} | hidden)
 
 
 def without_addresses(text: str, known: Callable[[], Collection[str]]) -> str:
     """Remove addresses as `without_foreign_urls` does, except those in `known`, which is called where there are any."""
     # word by word: the pattern would go through a long text for 20 ms
-    return re.sub(r"\S+", lambda word: _without_foreign(word[0], known), text)
+    return _WORD.sub(lambda word: _without_foreign(word[1], known) + _space_after(word[1], word[2]), text)
+
+
+def _space_after(word: str, space: str) -> str:
+    return " " if space and _address_in(word)[1] else space
 
 
 def _without_foreign(word: str, known: Callable[[], Collection[str]]) -> str:
     start, address = _address_in(word) if _PART_OF_ADDRESS.search(word) else (None, "")
-    if not address or any(address == quoted or quoted.startswith((f"{address}/", f"{address}?")) for quoted in known()):
+    if not address:
         return word
+    if any(address == quoted or quoted.startswith((f"{address}/", f"{address}?")) for quoted in known()):
+        # by invisible characters it could carry more than was read
+        return word if word.strip(_AFTER) in known() else str(_INVISIBLE.sub("", word))
     if start is None:
         return REMOVED
     tail = word[start:]

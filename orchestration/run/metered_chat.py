@@ -9,6 +9,7 @@ from functools import cache
 from os.path import commonprefix
 from typing import Any, cast
 
+import regex
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -34,8 +35,8 @@ TAGS = ("<thinking>", "</thinking>", "[think]", "[/think]")
 # Whole words, as the guard of addresses sees them: what follows a full-width comma would belong to an address before it
 WORDS = re.compile(r".*\s", re.DOTALL)
 # What may be shown of one that goes on, also of the sentences of a script without spaces: it is no part of an address or of markup yet
-BEGUN = re.compile(
-    r"(?:[^./:@\\%&<\]／＠\ud800-\udfff]|[.:%](?=\w*[^\x00-\x7f])|\](?=[\[，、；！？。\u3040-\u30ff\u4e00-\u9fff])){0,1000}"  # noqa: RUF001
+BEGUN = regex.compile(
+    r"(?:[^./:@\\%&<\]／＠\p{Cs}\p{Cf}\p{Default_Ignorable_Code_Point}]|[.:%](?=\w*[^\x00-\x7f])|\](?=[\[，、；！？。\u3040-\u30ff\u4e00-\u9fff])){0,1000}"  # noqa: RUF001
 )
 
 

@@ -24,7 +24,7 @@ PARTS = (
     "http", "https", "ｈｔｔｐ", "://", ":", "：", "/", "//", "／", "\\", ".", "．", "。", "evil.example", "evil。example", "例子.中国",  # noqa: RUF001
     "xn--fsq.example", "пример.рф", "1.2.3.4", "１．２．３．４", "[::1]", "a@evil.example", "www.", "mailto:", "tel:", "javascript:",  # noqa: RUF001
     "data:text/html,", "http://evil.example/x", "www.known.example", "http://例子.中国/文", "?q=", "？q=", "#", "&#104;", "&colon;",  # noqa: RUF001
-    "%2f", "%68", "5%", "3.5", "10:30", "main.py", "，", "、", "；", "！", "？", "你好", "秘密", "secret", "Да", "é", "Ok", "123", " ", "\n",  # noqa: RUF001
+    "%2f", "%68", "5%", "3.5", "10:30", "main.py", "，", "、", "；", "！", "？", "你好", "秘密", "secret", "Да", "é", "Ok", "123", " ", "\n", "\u3000", "\u00a0",  # noqa: RUF001
     "![](", "[x](", "](", "[1]", "(", ")", "<", ">", "<script>", "[a]: ", "\u200b", "\u200f", "\u00ad", "\ud83d", "\ude00",
 )
 # fmt: on
@@ -70,6 +70,21 @@ def test_an_address_that_was_read_is_not_told_with_more_behind_it(address: str, 
         assert "SECRET" not in tell(pieces)
 
 
+@pytest.mark.parametrize("space", "\u00a0\u3000\u2003\u2028\x85")
+def test_an_address_that_was_read_ends_where_markdown_ends_it(space: str) -> None:
+    text = f"![](http://evil.example/x{space}SECRET) 見{space}て"
+    ended = f"![](http://evil.example/x SECRET) 見{space}て"
+    assert without_addresses(text, lambda: KNOWN) == ended
+    assert tell([*text]) == ended
+
+
+def test_an_address_that_was_read_carries_no_invisible_characters() -> None:
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "SECRET") + "\u200b\u200d"
+    text = f"見![](ht\u200btp://evil.example/x{hidden})"
+    assert without_addresses(text, lambda: KNOWN) == "見![](http://evil.example/x)"
+    assert tell([*text]) == "見![](http://evil.example/x)"
+
+
 def test_a_word_that_ends_in_a_mark_has_the_whole_mark() -> None:
     assert tell(list("[一javascript：你evil")) == "[一javascript：[address removed]"  # noqa: RUF001
 
@@ -79,7 +94,7 @@ def test_a_word_that_ends_in_a_mark_has_the_whole_mark() -> None:
 )
 def test_markup_is_escaped_also_where_it_comes_in_pieces(text: str) -> None:
     for pieces in [list(text), *([text[:cut], text[cut:]] for cut in range(len(text)))]:
-        assert tell(pieces) == text
+        assert tell(pieces) == without_addresses(text, lambda: KNOWN)
 
 
 @pytest.mark.parametrize("text", ["最重[1][2]。增长5%，版本3.5，时间10:30，见main.py，然后继续写下去", "使用" * 400])  # noqa: RUF001
