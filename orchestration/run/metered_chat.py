@@ -163,7 +163,7 @@ class Teller:
 
     def _emit_begun(self) -> None:
         """Emit what there is of a word, up to what may make it an address."""
-        begun = BEGUN.match(self._word)[0]  # type: ignore[index]  # it matches nothing, too
+        begun = BEGUN.match(self._word)[0]  # it matches nothing, too
         if len(begun) > len(self._begun) and without_addresses(begun, frozenset) == begun:
             self._tell(begun[len(self._begun) :])
             self._begun = begun
