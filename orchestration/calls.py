@@ -125,7 +125,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
         try:
             if "'$ref'" in repr({name: item}):  # to LangChain it is a reference also as a property's name
                 properties[name] = dereference_refs({name: item}, full_schema=Followed(schema))[name]
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise InvalidSetting(
                 f'The property "{name}" of tool "{tool.name}" refers to what is not in its schema, or to too much, or has a property named "$ref": '
                 f"{json.dumps(item)[:200]}. Only what "

@@ -124,8 +124,8 @@ def test_a_reference_to_elsewhere_is_an_error_that_names_the_tool_and_the_proper
         demand_described(tool)
 
 
-@pytest.mark.parametrize("named", [{"type": "string"}, {"$ref": "#/$defs/Line"}])
-def test_a_property_named_as_a_keyword_is_a_property_or_an_error_that_names_it(named: dict[str, str]) -> None:
+@pytest.mark.parametrize("named", [{"type": "string"}, {"$ref": "#/$defs/Line"}, True])
+def test_a_property_named_as_a_keyword_is_a_property_or_an_error_that_names_it(named: Any) -> None:
     inner = {"type": "object", "properties": {"default": {"type": "string", "default": "x"}}}
     tool = made("order", {"properties": {"default": {"type": "integer", "default": 3}, "line": inner}})
     assert check_arguments(tool, {"line": {"default": "y"}}) == {"default": 3, "line": {"default": "y"}}
