@@ -47,6 +47,8 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NEGATES = re.compile(
     r"not|never|no|none|nobody|neither|nor|without|cannot|stop|avoid|refrain|\w+n['’]t|(?:do|ca|wo|did|does|should)nt"
 )
+_EXCLUDES = re.compile(r"but|except\w*|exclud\w+|besides|other|outside|apart|than|unless|unlike")
+_POLITE = re.compile(r"please|thanks?|hello|hi|can|could|would|will|you|find|and|then|for|me|us|it")
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
 _BEGINS = r"(?:https?://|www\.)"
 # An address (the group), or a run of characters that holds none, consumed whole so that the search stays linear;
@@ -79,7 +81,9 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     if verbs and not any(_requests(origin.words, verbs, own)):
         return [f"nobody asked to {verbs[0]}"]
     asked = [*_requests(origin.asked or origin.words, verbs, own)]
-    trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own")
+    # with another argument, something else would be done to a link than to open it
+    opens = len(arguments) == 1 and (not verbs or any(map(_EACH_LINK.search, asked)))
+    trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own", opens)
     roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
     properties = schema_of(tool)["properties"]
@@ -159,8 +163,8 @@ class Words:
         """The words split at hyphens, "check-up" into two; an address and the like stay whole."""
         self.numbers = {Decimal(number.replace(",", "")) for number in _NUMBER.findall(folded)}
         shares = {(Decimal(share), Decimal(more or 0)) for share, more in _SHARE.findall(folded)}
-        # of other numbers that were said, one may be the amount that was meant
-        self.shares = shares if self.numbers <= {more for _, more in shares} else set()
+        # of several, or of other numbers that were said, one may be what was meant
+        self.shares = shares if len(shares) == 1 and self.numbers <= {more for _, more in shares} else set()
         self.days: set[tuple[int | None, int, int]] = {(int(y), int(m), int(d)) for y, m, d in _ISO.findall(folded)}
         """(year or None, month, day) of every date."""
         for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(folded):
@@ -191,6 +195,7 @@ class _Trace:
     origin: Origin
     tools: Mapping[str, BaseTool]
     own: bool
+    opens: bool
 
     def holds(self, role: Role, name: str, value: Any, targets: Mapping[str, Any]) -> bool:
         if role == "choice":
@@ -230,25 +235,37 @@ class _Trace:
     def _is_named(self, record: Sequence[str], besides: str) -> bool:
         # who may read a file or was written to does not name it
         named = any(self.said.name(item) for item in record if "@" not in item and not _same(item, besides))
-        return named or record in self._superlatives
+        # the name of the largest file may be the id of another one
+        others = (item for own in self._records if own != record for item in own)
+        return named or (record in self._superlatives and not any(_same(besides, other) for other in others))
 
     @cached_property
     def _superlatives(self) -> list[list[str]]:
         """The records asked for as "the largest", of all full lists together: after it was deleted, no other one is."""
-        listed: dict[str, list[tuple[Decimal, list[str]]]] = {}
+        listed: dict[str, list[tuple[Any, list[str]]]] = {}
         for result in self.origin.results:
             for word, field in dict(self._declared(result.tool, "superlatives")).items():
                 if all(item is None for item in result.arguments.values()) and self._is_picked(result.tool, word):
-                    ranks = [(_decimal(entry.get(field)) or Decimal(0), own) for entry, own in self._issued(result)]
-                    listed[word] = sorted([*listed.get(word, []), *ranks])
-        tops = [[own for rank, own in ranks if rank == ranks[-1][0]] for ranks in listed.values()]
+                    ranks = [(_decimal(entry.get(field)), own) for entry, own in self._issued(result)]
+                    listed[word] = [*listed.get(word, []), *ranks]
+        # what has no number may be the largest
+        ranked = [sorted(ranks) for ranks in listed.values() if all(rank is not None for rank, _ in ranks)]
+        tops = [[own for rank, own in ranks if rank == ranks[-1][0]] for ranks in ranked]
         return [own[0] for own in tops if own and all(other == own[0] for other in own)]
 
     def _is_picked(self, tool: str, phrase: str) -> bool:
         # "the second largest", or "in that folder": no other word than those that the description has of the whole list
         known = {"the", "my", "our", *_LOOSE.findall(_fold(self.tools[tool].description))}
-        requests = [request.partition(phrase) for request in self.asked]
-        return any({*before.split()[1:], *after.split()} <= known for before, found, after in requests if found)
+        verbs = {request.split()[0] for request in self.asked if phrase in request}
+        text = " ".join(re.findall(rf"{_WORD.pattern}|[.;!?]", _fold(self.origin.asked or self.origin.words)))
+        for before, found, after in (sentence.partition(phrase) for sentence in re.split(r"[.;!?]", text)):
+            # "in the store" says of what; else another sentence may: "Look into the folder Old. Delete the largest file"
+            whole = not all(map(_POLITE.fullmatch, after.split()))
+            said = _WORD.findall(before + after if whole else text.replace(phrase, ""))
+            narrows = any(word not in known | verbs and not _POLITE.fullmatch(word) for word in said)
+            if found and verbs & {*before.split()} and not narrows:
+                return True
+        return False
 
     def _is_composed(self, value: str) -> bool:
         parts = _LOOSE.findall(_fold(value))
@@ -275,9 +292,10 @@ class _Trace:
         # of the addresses in our own records, those with the name of somebody who was named
         called = [one for _, own in entries for one in own if any(map(self._is_called, _NAMES.findall(one.title())))]
         yield " ".join(called)
-        for before, *place in (_EACH_LINK.split(one, 1) for one in re.split(r"[.;!?\n]", _fold(asked))):
-            said = Words("".join(place).partition(" and ")[0])
-            if not any(map(_NEGATES.fullmatch, _WORD.findall(before))) and all(map(said.hold, _given(result))):
+        for clause in re.split(r"[.;!?\n]", _fold(asked)) if self.opens else ():
+            said = Words("".join(_EACH_LINK.split(clause, 1)[1:]).partition(" and ")[0])
+            excludes = any(_NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in _WORD.findall(clause))
+            if not excludes and all(map(said.hold, _given(result))):
                 yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
         common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel
@@ -328,19 +346,25 @@ def _given(result: ToolOutcome) -> list[str]:
 def _records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, list[str]]]:
     """Yield each object in `data` with the values that are trusted in it; with "*" also bare values and keys."""
     if isinstance(data, Mapping):
-        met = [key for key in fields if all(fnmatchcase(str(data.get(one)), like) for one, like in fields[key].items())]
+        conditions = {one for need in fields.values() for one in need}
+        met = [key for key in fields if all(_fits(data.get(one), like) for one, like in fields[key].items())]
         if own := [item for key in met if key in data for item in _leaves(data[key])]:
             yield data, own
         for key, value in data.items():
             if "*" in fields:
                 yield {}, [str(key), *([] if isinstance(value, Mapping) else _leaves(value))]
-            if fields.keys().isdisjoint(data):  # what lies inside a record is not one of ours
+            if {*fields, *conditions}.isdisjoint(data):  # what lies inside a record is not one of ours
                 yield from _records(value, fields)
     elif isinstance(data, list | tuple):
         for item in data:
             yield from _records(item, fields)
     elif "*" in fields and data is not None:
         yield {}, _leaves(data)
+
+
+def _fits(value: Any, like: str) -> bool:
+    # "*@ours.example" is one address of ours: not "eve@evil.example <x@ours.example"
+    return value is not None and ("@" not in like or str(value).count("@") == 1) and fnmatchcase(str(value), like)
 
 
 def _leaves(value: Any) -> list[str]:
