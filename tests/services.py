@@ -32,6 +32,7 @@ START_S = 120
 PORTS_TRIED = 5
 LLAMA_KEY = "sk-of-the-tests"
 REFUSED = "This machine does not let us "
+YOURS = "a tool of your own"  # nobody but its owner knows a valid call: a new project's CI passes before one is written down
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 _RUNNING = ExitStack()
 
@@ -136,7 +137,7 @@ def demanded(report: Report) -> Report:
     """The report as CI has it: a test that did not run has failed."""
     if os.environ.get("CI") and not NAMED and report.skipped and not hasattr(report, "wasxfail"):
         reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
-        if REFUSED not in reason:
+        if REFUSED not in reason and YOURS not in reason:
             report.outcome, report.longrepr = "failed", f"CI allows no skip. {reason.removeprefix('Skipped: ')}"
     return report
 

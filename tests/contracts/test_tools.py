@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from foundation.components import Context, load
 from foundation.types import Principal
 from serving.settings import load as read
+from tests import services
 from tests.conftest import MADE
 from tests.contracts import under_test
 from tests.contracts.broken import tools as broken
@@ -140,7 +141,7 @@ def test_every_tool_keeps(part: str, check: Check, watched: under_test.Watch, da
     # only in a made project or under `make contracts NAME=`, as the assertion above demands: nobody but the owner of a tool knows a valid
     # call of it, and the tools that have one were tried before this line
     if uncalled:
-        pytest.skip(f"not claimed: no valid call of {uncalled} is known here, a tool of your own")
+        pytest.skip(f"not claimed: no valid call of {uncalled} is known here, {services.YOURS}")
 
 
 @pytest.mark.parametrize(
