@@ -57,7 +57,7 @@ def on_behalf_of(tenant: str) -> Iterator[None]:
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> Vectors:
-    """Return the unit vectors of `texts`, shape (texts, dimensions). Raises ComponentError: it failed, or a vector is zero."""
+    """Return unit vectors, float32, (texts, dimensions), in input order. Raises ComponentError: it failed, or one is zero."""
     check()
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
@@ -78,7 +78,7 @@ def embed_query(embedder: Embeddings, text: str) -> Vectors:
 
 
 def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | None:
-    """Return each text's token vectors, (tokens, dimensions), unit rows; `None`: it has none. Raises as `embed`."""
+    """Return each text's token vectors, (tokens, dimensions), unit rows; `None`: the embedder has none. Raises as `embed`."""
     check()
     compute = getattr(embedder, "embed_tokens", None)
     if not callable(compute):
@@ -87,7 +87,8 @@ def embed_tokens(embedder: Embeddings, texts: Sequence[str]) -> list[Vectors] | 
         token_vectors: list[Vectors] = compute(readable(texts)) if texts else []
     if len(token_vectors) != len(texts) or not all(len(vectors) for vectors in token_vectors):
         raise UpstreamMalformed(
-            f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts. Check it."
+            f"{name_of(embedder)} returned token vectors for {len(token_vectors)} of {len(texts)} texts, or none for one. "
+            "Check the model."
         )
     # without those of the marks that BERT models put at both ends
     return [vectors[1:-1] if len(vectors) > 2 else vectors for vectors in token_vectors]
@@ -133,7 +134,8 @@ def _normalise(raw: object, expected: int, embedder: Embeddings) -> Vectors:
         ) from error
     if vectors.ndim != 2 or len(vectors) != expected or vectors.shape[1] == 0:
         raise UpstreamMalformed(
-            f"{name_of(embedder)} returned vectors of shape {vectors.shape} for {expected} texts. Check its limits."
+            f"{name_of(embedder)} returned vectors of shape {vectors.shape} for {expected} texts. "
+            "Check the model and its batch limit."
         )
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):

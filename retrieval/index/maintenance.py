@@ -66,7 +66,8 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
 
 
 def _exclusive(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
-    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "exclusive", None)
+    former = getattr(vectors, "alone", None)  # its name until November 2026
+    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "exclusive", None) or former
     return lock(patient=patient) if lock else nullcontext()
 
 

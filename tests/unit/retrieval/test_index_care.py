@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -233,6 +233,34 @@ def test_catching_up_tells_only_what_is_new(store: Store) -> None:
     catch_up(store.ledger, index)
     catch_up(store.ledger, index)
     assert index.told == ["a.md Refund a.", "b.md Refund b."]
+
+
+class Locked(ExactIndex):
+    """An index that is filled under a lock, whose method has the name of the port or the former one."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.held, self.filled_under = False, list[bool]()
+        self.exclusive = None  # type: ignore[assignment]
+        setattr(self, method, self._lock_out)
+
+    @contextmanager
+    def _lock_out(self, *, patient: bool = False) -> Iterator[None]:
+        self.held = True
+        yield
+        self.held = False
+
+    def upsert(self, items: Iterable[VectorItem]) -> None:
+        self.filled_under.append(self.held)
+        super().upsert(items)
+
+
+@pytest.mark.parametrize("method", ["exclusive", "alone"])
+def test_an_index_is_filled_under_its_lock_also_under_the_former_name(method: str, store: Store) -> None:
+    index = Locked(method)
+    store.add("a.md", "Refund a.")
+    catch_up(store.ledger, index)
+    assert index.filled_under == [True]
 
 
 def test_a_passage_that_was_deleted_and_added_again_is_present(store: Store) -> None:
