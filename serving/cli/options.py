@@ -36,7 +36,6 @@ Golden = Annotated[
     Path | None,
     typer.Option(help="A golden set, one JSON object a line; else that of the stack.", exists=True, dir_okay=False),
 ]
-PROPOSALS = Path("var/reports/cases.jsonl")
 
 
 def user_name() -> str:

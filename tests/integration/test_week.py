@@ -115,9 +115,10 @@ def test_drift_names_the_setting_that_was_changed_since(stack: Path, tmp_path: P
 @pytest.mark.needs("observability.telemetry.personal_data")
 def test_a_judged_answer_becomes_a_case_after_a_review(stack: Path, tmp_path: Path) -> None:
     golden, file = tmp_path / "golden.jsonl", tmp_path / "cases.jsonl"
-    assert "1 proposals of 1 judged answers" in run(
-        "cases-from-feedback", "--stack", stack, "--to", file, "--golden", golden
-    ).replace("\n", " ")
+    for where, into in (([], tmp_path / "var/reports/cases.jsonl"), (["--to", file], file)):
+        said = run("cases-from-feedback", "--stack", stack, "--golden", golden, *where)
+        assert "1 proposals of 1 judged answers" in said.replace("\n", " ")
+        assert into.is_file()
     (line,) = [json.loads(one) for one in file.read_text().splitlines()]
     assert line["case"]["question"] == QUESTION
     assert line["case"]["answers"] == ["30 days after delivery"]

@@ -11,7 +11,7 @@ import typer
 from foundation import names
 from serving.cli import terminal
 from serving.cli.opening import open_checkpoints, open_outcomes, open_spans
-from serving.cli.options import PROPOSALS, STACK, Stack, load_stack
+from serving.cli.options import STACK, Stack, load_stack
 from serving.judge.trial import golden_file
 from serving.settings import Loaded
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def cases_from_feedback(
     *,
     to: Annotated[
-        Path, typer.Option(help="Where the proposals are written for a person to review.", dir_okay=False)
-    ] = PROPOSALS,
+        Path | None, typer.Option(help="Where proposals go; var/reports/cases.jsonl if absent.", dir_okay=False)
+    ] = None,
     take: Annotated[
         Path | None, typer.Option(help="Proposals that were reviewed, to be taken in.", exists=True, dir_okay=False)
     ] = None,
@@ -34,7 +34,7 @@ def cases_from_feedback(
     loaded = load_stack(stack)
     golden = golden or golden_file(loaded.settings)
     if take is None:
-        _propose(loaded, to, golden)
+        _propose(loaded, to or loaded.settings.foundation.data_dir / "reports" / "cases.jsonl", golden)
     else:
         _take(take, golden)
 
