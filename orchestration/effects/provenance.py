@@ -62,6 +62,10 @@ _NUMBER = re.compile(r"(?<![\w.,-])[$€£¥]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(
 # A percentage, and what is added to it: "10% of it plus a fee of 5"
 _SHARE = re.compile(r"(?<![\w.,-])(\d+(?:\.\d+)?)\s?%(?:[^\d.;!?%]{,80}(?:\+|\bplus\b)[^\d.;!?%]{,20}(\d+(?:\.\d+)?))?")
 _EACH_LINK = re.compile(r"\b(?:all|every|each)(?: of)?(?: the)? (?:(?:web ?)?(?:site|page)|link)s?\b")
+# An address of this machine or network, which a link from outside must not reach unasked
+_INSIDE = re.compile(
+    r"(?:https?://)?+(?:[^\s/@]*+@)*+(?:[\d.]++|0x[\w.]++|\[.*|[^./:]++|[^\s/:]*\.(?:local|internal|localhost))\.?(?=[:/?#]|$)"
+)
 # "Pay the bill for me?": no question begins with a verb and its object
 _FOR_ME = re.compile(r"\W*(\w+?)e?(?: up| back)? (?:an?|the|this|that|it|them|my|our|\W?\d[^ ]*)\b.* for (?:me|us)\b")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
@@ -83,6 +87,7 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     asked = [*_requests(origin.asked or origin.words, verbs, own)]
     # with another argument, something else would be done to a link than to open it
     opens = len(arguments) == 1 and (not verbs or any(map(_EACH_LINK.search, asked)))
+    opens = opens and not any(_INSIDE.match(_fold(str(value))) for value in arguments.values())
     trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own", opens)
     roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
     targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
@@ -295,7 +300,8 @@ class _Trace:
         for clause in re.split(r"[.;!?\n]", _fold(asked)) if self.opens else ():
             said = Words("".join(_EACH_LINK.split(clause, 1)[1:]).partition(" and ")[0])
             excludes = any(_NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in _WORD.findall(clause))
-            if not excludes and all(map(said.hold, _given(result))):
+            # by a name: a channel could be called "the"
+            if not excludes and all(said.hold(place) and said.name(place) for place in _given(result)):
                 yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
         common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel

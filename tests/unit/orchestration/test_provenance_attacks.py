@@ -307,10 +307,15 @@ def test_a_list_of_nothing_has_no_largest(nothing: Any) -> None:
     ],
 )
 def test_each_link_of_a_place_is_opened_where_all_were_asked_for(words: str) -> None:
-    for url in ("www.paper.example", "www.food.example"):
-        assert doubted(OPEN, {"url": url}, words, read("room", LINKS, room="lobby")) == []
+    links = [*LINKS, *said("http://www.news.example:8080/a")]
+    for url in ("www.paper.example", "www.food.example", "http://www.news.example:8080/a"):
+        assert doubted(OPEN, {"url": url}, words, read("room", links, room="lobby")) == []
 
 
+INSIDE = [
+    "http://127.0.0.1:8600/x", "http://localhost/x", "http://[::1]/x", "http://2130706433/", "http://0x7f.1/x",
+    "https://metadata.google.internal/x", "http://a@10.0.0.1",
+]  # fmt: skip
 EACH = "Read all the links in lobby and tell the yard. See also www.page.example"
 
 
@@ -330,6 +335,10 @@ EACH = "Read all the links in lobby and tell the yard. See also www.page.example
         (EACH, "paper.example.evil.example", read("room", LINKS, room="lobby")),
         (EACH, "www.a.example", read("room", said("www.a.example or www.b.example"), room="lobby")),
         (EACH, "mail.com", read("room", said("write to bo@mail.com"), room="lobby")),
+        # in a channel that is called as a small word is
+        ("Read all the links in the lobby", "www.paper.example", read("room", LINKS, room="the")),
+        # an address of this machine or network
+        *((EACH, url, read("room", said(f"see {url}"), room="lobby")) for url in INSIDE),
         # nobody asked for all links there
         ("Read all messages in lobby", "www.paper.example", read("room", LINKS, room="lobby")),
         ("Read all the links, then greet the lobby and stop", "www.paper.example", read("room", LINKS, room="yard")),
