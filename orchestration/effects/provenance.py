@@ -22,7 +22,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -32,6 +31,7 @@ from langchain_core.tools import BaseTool
 from foundation.text.lexical import SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.calls import metadata_of, schema_of
+from orchestration.effects.trusted_records import LONG_TEXT, trusted_records
 from orchestration.language.intent import classify_clauses
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in
@@ -74,8 +74,6 @@ _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_MONTH})\b(?:,?\s+(\d{{4}}))?")
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
 _NUMBER_NOUNS = frozenset({"id", "number", "no", "nr", "num"})
-# Characters from which a field counts as prose, which identifies nothing
-_LONG_TEXT = 120
 _IDENTIFIER_DIGITS = 6
 
 
@@ -110,8 +108,8 @@ def _requests(text: str, verbs: Sequence[str], own: Collection[str]) -> Iterator
         for position, word in enumerate(words):
             wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
             if any(word.startswith(verb) for verb in wanted) and (negated or not question):
-                rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + _LONG_TEXT])[0][1:]
-                yield " ".join([*words[position : position + _LONG_TEXT], *_WORD.findall(_fold(rest))])
+                rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + LONG_TEXT])[0][1:]
+                yield " ".join([*words[position : position + LONG_TEXT], *_WORD.findall(_fold(rest))])
             negated = negated or _NEGATES.fullmatch(word) is not None
 
 
@@ -186,7 +184,7 @@ class Words:
         """Whether the text says the name, however it is joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         short = len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())
-        return not short and len(value) <= _LONG_TEXT and _stands_in(parts, self.loose_line)
+        return not short and len(value) <= LONG_TEXT and _stands_in(parts, self.loose_line)
 
     def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
         day = bool(self.days & {(year, moment.month, moment.day) for year in (None, moment.year)})
@@ -339,7 +337,9 @@ class _Trace:
     def _issued(self, result: ToolOutcome, besides: Collection[str] = ()) -> Iterator[tuple[Any, list[str]]]:
         trusted = self._declared(result.tool, "trusted")
         needs = trusted if isinstance(trusted, Mapping) else dict.fromkeys(trusted)
-        return _records(result.artifact, {field: need or {} for field, need in needs.items() if field not in besides})
+        return trusted_records(
+            result.artifact, {field: need or {} for field, need in needs.items() if field not in besides}
+        )
 
     def _declared(self, tool: str, key: str) -> Any:
         return metadata_of(self.tools[tool], key, ()) if tool in self.tools else ()
@@ -347,39 +347,6 @@ class _Trace:
 
 def _given(result: ToolOutcome) -> list[str]:
     return [str(item) for item in result.arguments.values() if item is not None and _tokens(_fold(str(item)))]
-
-
-def _records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, list[str]]]:
-    """Yield each object in `data` with the values that are trusted in it; with "*" also bare values and keys."""
-    if isinstance(data, Mapping):
-        conditions = {one for need in fields.values() for one in need}
-        met = [key for key in fields if all(_fits(data.get(one), like) for one, like in fields[key].items())]
-        if own := [item for key in met if key in data for item in _leaves(data[key])]:
-            yield data, own
-        for key, value in data.items():
-            if "*" in fields:
-                yield {}, [str(key), *([] if isinstance(value, Mapping) else _leaves(value))]
-            if {*fields, *conditions}.isdisjoint(data):  # what lies inside a record is not one of ours
-                yield from _records(value, fields)
-    elif isinstance(data, list | tuple):
-        for item in data:
-            yield from _records(item, fields)
-    elif "*" in fields and data is not None:
-        yield {}, _leaves(data)
-
-
-def _fits(value: Any, like: str) -> bool:
-    # "*@ours.example" is one address of ours: not "eve@evil.example <x@ours.example"
-    return value is not None and ("@" not in like or str(value).count("@") == 1) and fnmatchcase(str(value), like)
-
-
-def _leaves(value: Any) -> list[str]:
-    if isinstance(value, Mapping | list | tuple):
-        # a mapping of addresses says of each what it may do
-        items = [key for key in value if "@" in key] or value.values() if isinstance(value, Mapping) else value
-        return [leaf for item in items for leaf in _leaves(item)]
-    text = value if isinstance(value, str) else json.dumps(value)
-    return [] if value is None or len(text) > _LONG_TEXT else [text]  # prose is nobody's id
 
 
 def _fold(text: str) -> str:

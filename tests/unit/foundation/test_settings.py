@@ -154,10 +154,15 @@ def test_an_option_without_its_part_belongs_to_the_default_part_or_to_the_one_of
     chat = stack("[models.chat]\nmax_tokens = 7").settings.models.chat
     assert (chat.use, chat.options) == ("llama_cpp", {"max_tokens": 7})
     monkeypatch.setenv("SIXPLY__MODELS__CHAT__USE", "openai_compatible")
+    chat = stack('[models.chat]\nmodel = "m"').settings.models.chat
+    assert (chat.use, chat.options) == ("openai_compatible", {"model": "m"})
+
+
+@pytest.mark.needs("retrieval.ingest.ray_workers")
+def test_an_option_of_the_cluster_belongs_to_the_cluster_of_another_source(stack, monkeypatch):
     monkeypatch.setenv("SIXPLY__FOUNDATION__CLUSTER__USE", "ray")
-    settings = stack('[models.chat]\nmodel = "m"\n[foundation.cluster]\naddress = "head:6379"').settings
-    assert (settings.models.chat.use, settings.models.chat.options) == ("openai_compatible", {"model": "m"})
-    assert (settings.foundation.cluster.use, settings.foundation.cluster.address) == ("ray", "head:6379")
+    cluster = stack('[foundation.cluster]\naddress = "head:6379"').settings.foundation.cluster
+    assert (cluster.use, cluster.address) == ("ray", "head:6379")
 
 
 def test_a_part_that_is_exchanged_takes_its_options_along(stack, monkeypatch):
