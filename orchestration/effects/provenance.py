@@ -247,9 +247,9 @@ class _Trace:
         """The records asked for as "the largest", of all full lists together: after it was deleted, no other one is."""
         listed: dict[str, list[tuple[Any, list[str]]]] = {}
         for result in self.origin.results:
-            for word, field in dict(self._declared(result.tool, "superlatives")).items():
+            for word, field in dict(self._metadata(result.tool, "superlatives")).items():
                 if all(item is None for item in result.arguments.values()) and self._is_picked(result.tool, word):
-                    ranks = [(_decimal(entry.get(field)), own) for entry, own in self._issued(result)]
+                    ranks = [(_decimal(entry.get(field)), own) for entry, own in self._trusted_in(result)]
                     listed[word] = [*listed.get(word, []), *ranks]
         # what has no number may be the largest
         ranked = [sorted(ranks) for ranks in listed.values() if all(rank is not None for rank, _ in ranks)]
@@ -282,7 +282,7 @@ class _Trace:
         return kind is not None and any(
             {" ".join(_tokens(one)) for one in kind.findall(_fold(passage)) if one} == {" ".join(_tokens(_fold(value)))}
             for result in self.origin.results
-            if _given(result) and all(map(self.said.hold, _given(result)))
+            if _arguments_of(result) and all(map(self.said.hold, _arguments_of(result)))
             for passage in self._passages(result, targets)
         )
 
@@ -291,7 +291,7 @@ class _Trace:
         source = _line(_tokens(_fold(result.content)))
         if any(_stands_in(_tokens(_fold(person)), source) for person in people):
             yield result.content
-        entries, asked = [*self._issued(result, besides=result.arguments)], self.origin.asked or self.origin.words
+        entries, asked = [*self._trusted_in(result, besides=result.arguments)], self.origin.asked or self.origin.words
         # of the addresses in our own records, those with the name of somebody who was named
         called = [one for _, own in entries for one in own if any(map(self._is_called, _NAMES.findall(one.title())))]
         yield " ".join(called)
@@ -299,7 +299,7 @@ class _Trace:
             said = Words("".join(_EACH_LINK.split(clause, 1)[1:]).partition(" and ")[0])
             excludes = any(_NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in _WORD.findall(clause))
             # by a name: a channel could be called "the"
-            if not excludes and all(said.hold(place) and said.name(place) for place in _given(result)):
+            if not excludes and all(said.hold(place) and said.name(place) for place in _arguments_of(result)):
                 yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
         common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel
@@ -332,20 +332,20 @@ class _Trace:
 
     @cached_property
     def _records(self) -> list[list[str]]:
-        return [own for result in self.origin.results for _, own in self._issued(result)]
+        return [own for result in self.origin.results for _, own in self._trusted_in(result)]
 
-    def _issued(self, result: ToolOutcome, besides: Collection[str] = ()) -> Iterator[tuple[Any, list[str]]]:
-        trusted = self._declared(result.tool, "trusted")
+    def _trusted_in(self, result: ToolOutcome, besides: Collection[str] = ()) -> Iterator[tuple[Any, list[str]]]:
+        trusted = self._metadata(result.tool, "trusted")
         needs = trusted if isinstance(trusted, Mapping) else dict.fromkeys(trusted)
         return trusted_records(
             result.artifact, {field: need or {} for field, need in needs.items() if field not in besides}
         )
 
-    def _declared(self, tool: str, key: str) -> Any:
+    def _metadata(self, tool: str, key: str) -> Any:
         return metadata_of(self.tools[tool], key, ()) if tool in self.tools else ()
 
 
-def _given(result: ToolOutcome) -> list[str]:
+def _arguments_of(result: ToolOutcome) -> list[str]:
     return [str(item) for item in result.arguments.values() if item is not None and _tokens(_fold(str(item)))]
 
 
