@@ -426,6 +426,7 @@ def test_writers_side_by_side_lose_nothing(desk: Desk) -> None:
     assert len(desk.texts()) == desk.vectors.count() == 40
 
 
+@pytest.mark.needs("retrieval.chunkers.fixed")
 def test_an_ingestor_follows_a_reindex_of_the_same_parts_and_reports_one_of_others(desk: Desk) -> None:
     chunker, words = (load("retrieval.chunker", Part(use=use), desk.context) for use in ("structure", "fixed"))
     before, other = (fingerprint_of("hashing", desk.embedder, parts) for parts in (chunker, words))
