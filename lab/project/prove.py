@@ -14,10 +14,12 @@ from pathlib import Path
 
 from serving.cli import terminal
 
+ANSWERS_ARE_COMPARED = "its answers before and after are compared"
 NO_SCORE_FELL = "no score fell"
 CONTRACTS_ARE_KEPT = "its parts keep their contracts"
 PYTHON = [sys.executable, "-m"]
 GATE, CONTRACTS = "serving/cli/judge/gate.py", "serving/parts/contract_tests.py"
+SWAP_WORKER = "serving/cli/judge/swap_worker.py"
 STARTS = """
 from pathlib import Path
 from serving.access.identity import KeyStore
@@ -31,26 +33,25 @@ with open_system(load(Path("stack.toml"))) as system:
 """
 
 
-def prove(
-    project: Path, package: str, level: str, weights: Path, before: Path | None = None, *, was: Path | None = None
-) -> bool:
-    """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says. `before`:
-    its answers as they were, for the gate, where it has committed none; `was`: the project before an update, which is not blocked by
-    what was broken there.
+def prove(project: Path, package: str, level: str, weights: Path, *, was: Path | None = None) -> bool:
+    """Run the checks of that level (0, 1, all) in the project with the packages that run this, and print what each says. `was`: the
+    project before an update, which is not blocked by what was broken there; its answers are held against those of today.
     """
     out = terminal.console()
     with _weights_lent(project, weights), tempfile.TemporaryDirectory() as data:
-        first = Path(data) / "baseline.json"
-        for about, command in _commands(project, package, level, before, first):
+        for about, command in _commands(project, package, level, Path(data), was):
             began = time.monotonic()
             with out.status(about):  # in a terminal; types and tests take minutes
                 done = _run(project, command, data)
             excuse = _excuse(about, done.stdout, was, data) if done.returncode else ""
-            failed = done.returncode and not excuse
+            compares = about == ANSWERS_ARE_COMPARED  # it shows what an update changes; the gate decides
+            failed = done.returncode and not (excuse or compares)
             mark = "✗" if failed else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
             if excuse:
                 out.print(f"    but {excuse}")
+            if compares:
+                out.print(terminal.plain(done.stdout or done.stderr[-3000:]))
             if failed:
                 broken = broken_promises(done.stdout) if about == CONTRACTS_ARE_KEPT else {}
                 said = "\n".join(f"{': '.join(promise)}: {why}" for promise, why in broken.items())
@@ -99,19 +100,10 @@ def _excuse(about: str, verdict: str, was: Path | None, data: str) -> str:
     return "" if broken.keys() - before else "what is broken was broken before the update: make contracts says it"
 
 
-def write_baseline(project: Path, package: str, to: Path) -> Path | None:
-    """Ask the project's golden questions, and write the answers as a baseline of the gate. `None` where it has one of its own, or cannot."""
-    if (project / package / "baseline.json").exists() or not (project / GATE).exists():
-        return None
-    with tempfile.TemporaryDirectory() as data:
-        done = _run(project, [*PYTHON, "serving.cli", "gate", "--renew", "--baseline", str(to)], data)
-    return None if done.returncode else to
-
-
 def _commands(
-    project: Path, package: str, level: str, before: Path | None = None, first: Path | None = None
+    project: Path, package: str, level: str, data: Path, was: Path | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """What each step is about, and its command. `first`: where a project without a baseline gets one, to be held against it at once."""
+    """What each step is about, and its command."""
     if level == "0":
         return
     python = PYTHON
@@ -130,15 +122,35 @@ def _commands(
         yield "the first question is answered", [*python, "serving.cli", "ask", question]
         if (project / "serving/cli/judge/evaluate.py").exists():
             yield "the golden questions are asked", [*python, "serving.cli", "evaluate"]
-    own = (project / package / "baseline.json").exists()
-    if level == "all" and first and not (own or before) and (project / GATE).exists():
-        yield "its answers are a baseline", [*python, "serving.cli", "gate", "--renew", "--baseline", str(first)]
-        before = first
-    if before or own:
-        beside = ["--baseline", str(before)] if before else []
-        yield NO_SCORE_FELL, [*python, "serving.cli", "gate", "--json", "-", *beside]
+    yield from _comparisons(project, package, level, data, was)
     if level == "all":
         yield "its tests", [*python, "pytest", "-q", "--numprocesses=2", "--dist=loadfile"]
+
+
+def _comparisons(
+    project: Path, package: str, level: str, data: Path, was: Path | None
+) -> Iterator[tuple[str, list[str]]]:
+    """The same of the steps that compare answers. A project without a baseline gets one in `data`: its answers before the update, or
+    its first.
+    """
+    compared, first = data / "swap.json", data / "baseline.json"
+    if was and all((tree / SWAP_WORKER).exists() for tree in (project, was)):
+        both = [str(was / "stack.toml"), "stack.toml", "--checkout", str(was)]
+        yield (
+            ANSWERS_ARE_COMPARED,
+            [*PYTHON, "serving.cli", "swap-report", *both, "--repeats=1", "--json", str(compared)],
+        )
+        if compared.exists():
+            first.write_text(
+                json.dumps(json.loads(compared.read_text(encoding="utf-8"))["runs"]["a"]), encoding="utf-8"
+            )
+    if (project / GATE).exists():
+        own = (project / package / "baseline.json").exists()
+        if level == "all" and not own and not first.exists():
+            yield "its answers are a baseline", [*PYTHON, "serving.cli", "gate", "--renew", "--baseline", str(first)]
+        if own or first.exists():
+            beside = [] if own else ["--baseline", str(first)]
+            yield NO_SCORE_FELL, [*PYTHON, "serving.cli", "gate", "--json", "-", *beside]
 
 
 def _run(project: Path, command: list[str], data: str) -> subprocess.CompletedProcess[str]:

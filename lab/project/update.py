@@ -23,7 +23,7 @@ from foundation.errors import Conflict, InvalidRequest, StorageFull
 from foundation.machine.process import catch_stop_signals
 from lab.project.choices import Choices
 from lab.project.git import author_for, commit_all, unpack
-from lab.project.prove import prove, write_baseline
+from lab.project.prove import prove
 from serving.cli import terminal
 from serving.cli.main import run
 from serving.cli.project.update import git
@@ -81,10 +81,8 @@ def update(project: Project, *, dry: bool, prefer: str | None, check: str) -> bo
             return True
         message = f"Update from the template to {merge.commit[:12]}"
         commit = git(root, *author_for(root), "commit-tree", merge.tree, "-p", before, "-m", message)
-        package = project.choices.package
-        before_it = write_baseline(root, package, Path(name) / "before.json") if check != "0" else None
         with _checked_out(root, commit, Path(name) / "merged") as folder:
-            passed = prove(folder, package, check, root / "weights", before_it, was=root)
+            passed = prove(folder, project.choices.package, check, root / "weights", was=root)
         if passed:
             git(root, "merge", "--quiet", "--ff-only", commit)
             out.print(f"Updated to {merge.commit[:12]}. To undo it: git reset --hard {before[:12]}")

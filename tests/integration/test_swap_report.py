@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from serving.cli import main
 from serving.cli.judge import swap_report
 from tests.doubles import stacks
 
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {
     "returns": "A device may be returned within 30 days of the delivery.",
     "battery": "The battery of the scanner lasts 14 hours and is charged in a cradle.",
@@ -133,6 +135,23 @@ def test_a_file_of_a_few_lines_is_laid_over_the_stack_and_a_whole_one_stands_for
         "line.toml", a, {"retrieval": {"vectors": {"use": "memory"}}}
     )
     assert swap_report.merge_onto(a, whole) == swap_report.Order("whole.toml", whole, {})
+
+
+def test_another_version_of_the_code_is_compared_with_ours(stack: Path, data: Path, tmp_path: Path) -> None:
+    old, out = tmp_path / "old", tmp_path / "out.json"
+    for layer in ("foundation", "models", "retrieval", "orchestration", "serving", "observability"):
+        shutil.copytree(ROOT / layer, old / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    trial = old / "serving/judge/trial.py"
+    broken = "raise UpstreamDown('of the old code')"
+    lines = ["", "from foundation.errors import UpstreamDown", "async def ask_case(*_):", f"    {broken}", ""]
+    trial.write_text(trial.read_text() + "\n".join(lines))
+    ran = sixply(stack, stack, "--checkout", old, "--data", data, "--limit", 2, "--repeats", 1, "--json", out)
+    runs = json.loads(out.read_text())["runs"]
+    assert ran.returncode in (0, 2), ran.stderr
+    assert all("of the old code" in row["error"] for row in runs["a"]["rows"])
+    assert not any(row["error"] for row in runs["b"]["rows"])
+    ran = sixply(stack, stack, "--checkout", tmp_path, "--data", data)
+    assert (ran.returncode, "no checkout of this code" in " ".join(ran.stderr.split())) == (3, True)
 
 
 def test_the_digests_tell_another_corpus_and_other_cases(data: Path) -> None:

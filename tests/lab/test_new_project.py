@@ -784,32 +784,50 @@ def test_what_was_broken_before_an_update_blocks_it_not_and_what_breaks_is_said(
     assert ("p: x: b: why" in said) is not holds
 
 
+def gates_of(project: Path, level: str, data: Path, was: Path | None = None) -> list[list[str]]:
+    return [command[2:] for _, command in prove._commands(project, "desk", level, data, was) if "gate" in command]
+
+
 def test_where_all_is_checked_the_gate_holds_the_first_answers_against_themselves(tmp_path: Path) -> None:
     first = tmp_path / "baseline.json"
     (tmp_path / prove.GATE).parent.mkdir(parents=True)
     (tmp_path / prove.GATE).touch()
-    gates = [command[2:] for _, command in prove._commands(tmp_path, "desk", "all", None, first) if "gate" in command]
-    assert gates == [
-        ["serving.cli", "gate", "--renew", "--baseline", str(first)],
-        ["serving.cli", "gate", "--json", "-", "--baseline", str(first)],
-    ]
-    assert "no score fell" not in dict(prove._commands(tmp_path, "desk", "1", None, first))
+    renew = ["serving.cli", "gate", "--renew", "--baseline", str(first)]
+    assert gates_of(tmp_path, "all", tmp_path) == [renew], "without answers there is nothing to hold"
+    steps = prove._commands(tmp_path, "desk", "all", tmp_path)
+    first.write_text("".join("{}" for _, command in steps if command[2:] == renew))
+    assert gates_of(tmp_path, "all", tmp_path) == [["serving.cli", "gate", "--json", "-", "--baseline", str(first)]]
+    first.unlink()
+    assert gates_of(tmp_path, "1", tmp_path) == []
 
 
-def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prove, "_run", lambda *_: subprocess.CompletedProcess([], 0))
-    assert prove.write_baseline(tmp_path, "desk", tmp_path / "before.json") is None, "there is no gate"
-    for part in (prove.GATE, prove.CONTRACTS):
-        (tmp_path / part).parent.mkdir(parents=True)
-        (tmp_path / part).touch()
-    before = prove.write_baseline(tmp_path, "desk", tmp_path / "before.json")
-    steps = {about: command[2:] for about, command in prove._commands(tmp_path, "desk", "1", before)}
+def test_an_update_is_held_against_the_projects_contracts_and_its_answers_before_it(tmp_path: Path) -> None:
+    was, project, data = (tmp_path / name for name in ("was", "project", "data"))
+    for tree in (was, project):
+        for part in (prove.GATE, prove.SWAP_WORKER, prove.CONTRACTS):
+            (tree / part).parent.mkdir(parents=True, exist_ok=True)
+            (tree / part).touch()
+    data.mkdir()
+    steps = {}
+    for about, command in prove._commands(project, "desk", "1", data, was):
+        steps[about] = command[2:]
+        if about == prove.ANSWERS_ARE_COMPARED:
+            Path(command[-1]).write_text(json.dumps({"runs": {"a": {"rows": ["before"]}, "b": {}}}))
     assert next(iter(steps.items())) == ("stack.toml is understood", ["serving.cli", "keys"])
     assert steps[prove.CONTRACTS_ARE_KEPT] == ["serving.cli", "contracts", "--json", "-"]
-    assert steps[prove.NO_SCORE_FELL][-2:] == ["--baseline", str(before)]
-    (tmp_path / "desk").mkdir()
-    (tmp_path / "desk" / "baseline.json").touch()
-    assert prove.write_baseline(tmp_path, "desk", tmp_path / "before.json") is None, "the project's own counts"
-    assert "--baseline" not in dict(prove._commands(tmp_path, "desk", "1"))[prove.NO_SCORE_FELL]
+    assert steps[prove.ANSWERS_ARE_COMPARED][2:6] == [str(was / "stack.toml"), "stack.toml", "--checkout", str(was)]
+    assert json.loads(Path(steps[prove.NO_SCORE_FELL][-1]).read_text()) == {"rows": ["before"]}
+    (project / "desk").mkdir()
+    (project / "desk" / "baseline.json").touch()
+    assert gates_of(project, "1", data, was) == [["serving.cli", "gate", "--json", "-"]], "the project's own counts"
+    (was / prove.SWAP_WORKER).unlink()
+    assert prove.ANSWERS_ARE_COMPARED not in dict(prove._commands(project, "desk", "1", data, was)), "it is too old"
+
+
+def test_a_comparison_is_shown_and_blocks_no_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [sys.executable, "-c", "print('undecided: too few'); raise SystemExit(2)"]
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.ANSWERS_ARE_COMPARED, said)])
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path)
+    assert "undecided: too few" in capsys.readouterr().out

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json as jsons
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from observability.evaluation.trials import Material
 
 SHOWN = 8
+WORKER = "serving/cli/judge/swap_worker.py"
 
 
 def swap_report(
@@ -41,12 +43,16 @@ def swap_report(
         int,
         typer.Option(min=1, help="How often each question is asked; from three on, a spike of the machine is no cost."),
     ] = 3,
+    checkout: Annotated[
+        Path | None,
+        typer.Option(help="A folder with another version of this code: A runs on that.", exists=True, file_okay=False),
+    ] = None,
     json: Json = None,
     html: Html = None,
 ) -> None:
     """The same questions through two systems: what a swap changes. 0 better or equal, 1 worse, 2 undecided, 3 an error."""
     try:
-        code = report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html)
+        code = report(a, b, data=data, limit=limit, repeats=repeats, json=json, html=html, checkout=checkout)
     except SixplyError as error:
         terminal.show_error(error)
         code = 3
@@ -54,14 +60,27 @@ def swap_report(
 
 
 def report(
-    a: Path, b: Path, *, data: Path | None, limit: int | None, repeats: int, json: Path | None, html: Path | None
+    a: Path,
+    b: Path,
+    *,
+    data: Path | None,
+    limit: int | None,
+    repeats: int,
+    json: Path | None,
+    html: Path | None,
+    checkout: Path | None = None,
 ) -> int:
     """Compare the system of `a` with that of `b`, or with its changes; return the exit code. Raises SixplyError."""
     from observability.evaluation import compare, compare_page, trials
 
-    orders = [Order(a.name, a, {}), merge_onto(a, b)]
-    # report a mistake in B before A has worked for minutes
-    settings, _ = (load(order.stack, overrides=order.changes).settings for order in orders)
+    if checkout is None:
+        orders = [Order(a.name, a, {}), merge_onto(a, b)]
+    elif (checkout / WORKER).is_file():
+        orders = [Order(str(a), a.resolve(), {}, checkout), Order(b.name, b, {})]
+    else:
+        raise InvalidSetting(f"{checkout} has no {WORKER}, so it is no checkout of this code. Name a folder that is.")
+    # report a mistake in B before A has worked for minutes; what another version of the code understands, that one says
+    settings, *_ = [load(order.stack, overrides=order.changes).settings for order in orders if order.code is None]
     data = data or settings.observability.golden_set
     material = trials.material(data, limit)
     ours, theirs = run(orders, material, data=data, limit=limit, repeats=repeats, home=settings.foundation.data_dir)
@@ -76,11 +95,12 @@ def report(
 
 @dataclass(frozen=True)
 class Order:
-    """A system to measure: its stack, and the changes to it."""
+    """A system to measure: its stack, the changes to it, and the folder of its code, if it is not ours."""
 
     name: str
     stack: Path
     changes: Mapping[str, Any]
+    code: Path | None = None
 
 
 def merge_onto(a: Path, b: Path) -> Order:
@@ -96,7 +116,7 @@ def run(
     """Ask all systems each trial before the next one, in alternating order."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened, terminal.progress() as progress:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="swap-", dir=home)))
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="swap-", dir=home.resolve())))
         systems = []
         for number, order in enumerate(orders):
             progress("start and ingest", number, len(orders))
@@ -121,7 +141,8 @@ class _System:
         pool = ProcessPoolExecutor(1, get_context("spawn"), swap_worker.redirect_output, (self._complaints,))
         self._pool = opened.enter_context(pool)
         changes = {**order.changes, "foundation": {**order.changes.get("foundation", {}), "data_dir": str(folder)}}
-        self._side = self._call(swap_worker.open_side, order.stack, changes, data.resolve(), limit)
+        with _code_of(order):
+            self._side = self._call(swap_worker.open_side, order.stack, changes, data.resolve(), limit)
 
     def ask(self, trial: int) -> None:
         self._rows.append(self._call(swap_worker.run_trial, trial))
@@ -142,6 +163,21 @@ class _System:
             lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = lines[-1] if lines else "it said nothing; the kernel ends what takes too much memory."
             raise InvalidSetting(f"{self._order.name}: Its process ended: {last}") from error
+
+
+@contextmanager
+def _code_of(order: Order) -> Iterator[None]:
+    """A spawned process starts with our working directory and module path, so the code of an order is put first there."""
+    if order.code is None:
+        yield
+        return
+    ours = sys.path[:]
+    sys.path.insert(0, str(order.code.resolve()))
+    try:
+        with chdir(order.code):
+            yield
+    finally:
+        sys.path[:] = ours
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
