@@ -29,7 +29,7 @@ PROBED_S = 5.0
 
 
 class StoreProbe:
-    """Checks the stores that every answer needs. Anyone may ask, so results are reused for `PROBED_S` seconds. Thread-safe."""
+    """Checks the stores that every answer needs. Anyone may ask, so what was well is not checked for `PROBED_S` seconds. Thread-safe."""
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
         self._system, self._now, self._probes = system, now, Probes()
@@ -44,7 +44,7 @@ class StoreProbe:
         failed = {name: getattr(error, "code", StoreUnavailable.code) for name, error in errors.items()}
         if stores:
             self._failed = {name: code for name, code in failed.items() if name in stores}
-            self._until = self._now() + PROBED_S
+            self._until = self._now() + (0 if self._failed else PROBED_S)
         return results, {**self._failed, **failed}
 
     def _stores(self) -> Mapping[str, Callable[[], Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
-from foundation.machine.outages import Outage
+from foundation.machine.outages import LEAST_S, Outage
 from foundation.stores.registry import Store
 
 if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
@@ -39,7 +40,7 @@ class PostgresOptions(BaseModel):
     connections: int = Field(default=10, ge=2)
     """Most connections. A stream of rows holds one while it is read."""
     connect_timeout_s: int = Field(default=5, ge=1)
-    """Seconds to wait for a new or a free connection."""
+    """Seconds to wait for a new or a free connection. In an outage that is longer nobody waits."""
     timeout_s: float = Field(default=30, gt=0)
     """Time limit of one statement, including the wait for another writer."""
 
@@ -60,25 +61,24 @@ class Postgres:
         """`prepare` creates what is missing, in one transaction, exclusive among all processes. `types` registers types
         with a new connection, which gets `settings`; `idle` connections stay open. Raises StoreUnavailable.
         """
-        from psycopg_pool import ConnectionPool
-
         self._options, self.store = options, store
         self._types: Callable[[Connection], None] | None = None
         self.name = "The PostgreSQL database"
         with self.translate_errors():
             self._prepare(prepare)
             self._types = types
-            self.pool: ConnectionPool[Connection] = ConnectionPool(
+            self.pool: ConnectionPool[Connection] = _pool_class()(
                 options.dsn.get_secret_value(),
                 connection_class=_giving_up_after(options.timeout_s + options.connect_timeout_s),
                 kwargs=self._arguments | settings,
                 min_size=idle,
                 max_size=options.connections,
                 timeout=options.connect_timeout_s,
-                # soon, and the next request tries anew: its pauses double, to minutes after an outage of minutes
-                reconnect_timeout=options.connect_timeout_s,
+                # its own pauses double, from a second on, whoever waits
+                reconnect_timeout=0,
+                reconnect_failed=_try_again,
                 configure=self._configure,
-                check=ConnectionPool.check_connection,  # a restart of the server must not cost an answer
+                check=self._check,  # a restart of the server must not cost an answer
                 open=True,
             )
 
@@ -115,8 +115,8 @@ class Postgres:
                 return StoreUnavailable(f"{self.name} was closed by this process. Open the system again.")
             case PoolTimeout():
                 return StoreUnavailable(
-                    f"{self.name} gave no connection within {self._options.connect_timeout_s} s: it is down, or all "
-                    f"{self._options.connections} connections are in use. Check that it runs, and try again shortly."
+                    f"{self.name} gave no connection: it is down, or all {self._options.connections} connections are in "
+                    "use. Check that it runs, and try again shortly."
                 )
             case errors.DiskFull():
                 return StorageFull(f"{self.name} has no room left. Nothing was changed; free some space and try again.")
@@ -138,6 +138,16 @@ class Postgres:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._options.namespace}".encode())
             prepare(connection)
 
+    def _check(self, connection: Any) -> None:
+        before, connection.patience_s = connection.patience_s, OUTAGE.left_s(self.pool.timeout)
+        try:
+            self.pool.check_connection(connection)
+        except Exception:
+            OUTAGE.begin()
+            self.pool.drain()  # a restart of the server broke the others, too
+            raise
+        connection.patience_s = before
+
     @property
     def _arguments(self) -> dict[str, Any]:
         return {"connect_timeout": self._options.connect_timeout_s, "application_name": "sixply"}
@@ -158,6 +168,24 @@ class Postgres:
             connection.commit()
         _take_any_text(connection)
         OUTAGE.end()
+
+
+@cache
+def _pool_class() -> Any:
+    from psycopg_pool import ConnectionPool
+
+    class Pool(ConnectionPool[Any]):
+        def getconn(self, timeout: float | None = None) -> Any:
+            return super().getconn(timeout or OUTAGE.left_s(self.timeout))
+
+    return Pool
+
+
+def _try_again(pool: ConnectionPool[Any]) -> None:
+    OUTAGE.begin()
+    time.sleep(LEAST_S / 2)
+    if pool.get_stats()["requests_waiting"]:
+        pool.check()  # which lets it grow
 
 
 @contextmanager

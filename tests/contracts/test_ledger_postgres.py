@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.stores.postgres import without_time_limit
+from foundation.stores.postgres import OUTAGE, without_time_limit
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words
 from tests.doubles.relay import Relay
 
 psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")
+
+AT_ONCE, ATTEMPTS = 8, 3
 
 
 @pytest.fixture
@@ -61,6 +63,42 @@ def test_a_server_that_dropped_its_connections_costs_nothing(ledger: Any, beside
     )
     assert words(ledger, "refund") == ["Refund."]
     ledger.put([entry("b.md", "B.")])
+
+
+def test_a_restart_costs_no_answer_however_many_connections_were_open(ledger: Any, beside: Any) -> None:
+    """The pool would try them one after another, and wait a second, two, and two more in between."""
+    ledger.put([entry("a.md", "Refund.")])
+    pool = ledger._database.pool
+    held = [pool.getconn() for _ in range(AT_ONCE)]
+    for connection in held:
+        pool.putconn(connection)
+        beside.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    assert words(ledger, "refund") == ["Refund."]
+
+
+def test_who_waits_for_a_connection_gets_it_once_the_server_is_back(data_dir: Path) -> None:
+    with closing(opened("postgres", data_dir, connect_timeout_s=60)) as ledger, ThreadPoolExecutor(1) as other:
+        ledger.put([entry("a.md", "Refund.")])
+        pool = ledger._database.pool
+        address, pool.conninfo = pool.conninfo, "host=/nowhere"
+        pool.drain()
+        answer = other.submit(words, ledger, "refund")
+        bad_line.until(lambda: pool.get_stats().get("connections_errors", 0) > ATTEMPTS)
+        pool.conninfo = address
+        assert answer.result() == ["Refund."]
+
+
+def test_in_an_outage_that_was_waited_for_once_nobody_waits_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(opened("postgres", data_dir, connect_timeout_s=3600)) as ledger:
+        pool = ledger._database.pool
+        pool.wait()
+        pool.conninfo = "host=/nowhere"
+        monkeypatch.setattr(OUTAGE, "_since", -3600.0)
+        pool.drain()
+        with pytest.raises(StoreUnavailable, match="gave no connection"):
+            words(ledger, "refund")
 
 
 def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:

@@ -391,6 +391,8 @@ async def test_readiness_knows_an_audit_that_cannot_be_written_and_what_cannot_b
     ) as api:
         response = await api.get("/health/ready")
     assert (response.status_code, response.json()["reasons"]) == (503, [f"{store}: storage_full" for store in stores])
+    monkeypatch.undo()
+    assert probe.read({})[1] == {}, "what is well again is seen at once"
 
 
 async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_does(
