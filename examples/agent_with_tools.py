@@ -4,8 +4,6 @@ A tool is a function with a schema. This one has an effect, so the agent stops a
 its arguments, somebody else decides, and then it happens once. No prompt enforces that; the executor does.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

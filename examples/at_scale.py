@@ -4,8 +4,6 @@ A server that accepts everybody makes everybody wait. This one accepts as many a
 once when to come back (503 and Retry-After), so that accepted callers still get their answers soon.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

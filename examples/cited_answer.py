@@ -4,8 +4,6 @@ The same small language model twice: alone, and as a part of a system that quote
 they answer. The last question is not answered by any document.
 """
 
-from __future__ import annotations
-
 from examples.small_system import ask, small_system
 
 QUESTIONS = (

@@ -3,8 +3,6 @@
 Without the case nobody would know whether the change helped; without the others nobody would know what it broke.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from examples.evaluate_it import golden_cases

@@ -4,8 +4,6 @@ The same question three times: the model writes the answer; the system quotes th
 answer is returned. Time on this machine costs money, too: [models] machine_usd_per_hour.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Literal
 

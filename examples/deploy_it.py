@@ -4,8 +4,6 @@ The system is served over HTTP with an API key. The key determines the caller an
 clients call it: one with plain JSON, one with OpenAI's own client, which needs only another address.
 """
 
-from __future__ import annotations
-
 import httpx2
 import openai
 

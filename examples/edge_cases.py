@@ -1,7 +1,5 @@
 """What happens in edge cases: when a request or a document is not as hoped?"""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import date
 

@@ -3,8 +3,6 @@
 Two of them have no answer in the documents: a system that invents one loses there what it wins elsewhere.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from examples.small_system import VISITOR, small_system

@@ -1,7 +1,5 @@
 """Who may do what, who can stop it, can the record be trusted, and how is a person's data erased?"""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sqlite3

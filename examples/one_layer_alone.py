@@ -4,8 +4,6 @@ Somebody wants more answers and lowers the one setting that prevents them: min_e
 the system says that the documents do not answer. The figure they watched gets better; look at the other column.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from examples.evaluate_it import golden_cases

@@ -4,8 +4,6 @@
 decision. Afterwards people record the outcome of each answer. Answers without one count as unknown, never as accepted.
 """
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A whole system of the parts in stack.toml, with four short documents of a fictional ferry; deleted when it is closed."""
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping

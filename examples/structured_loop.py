@@ -4,8 +4,6 @@ Three letters go in. Values are read from a letter where it states them; the oth
 value that nobody wrote is worse than none. The object is validated before anybody gets it.
 """
 
-from __future__ import annotations
-
 import asyncio
 from datetime import date
 

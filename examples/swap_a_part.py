@@ -4,8 +4,6 @@ The language model is the part that people swap first. Here the same model quote
 quotes; then the embedder changes, which decides what the model gets to see.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -4,8 +4,6 @@ Every answer has a trace: which layer did what, for how long. The same store sho
 which is rarely where somebody noticed it.
 """
 
-from __future__ import annotations
-
 from examples.small_system import ask, small_system
 from foundation.errors import SixplyError
 from observability.reports import triage

@@ -4,8 +4,6 @@ A failure that people can work with is neither silent nor covered by an invented
 doubles, and say so; the time limit and the crash are real.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

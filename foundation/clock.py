@@ -1,7 +1,5 @@
 """Clocks, passed to whatever needs the time, so that expiry, deadlines and validity dates can be tested without waiting."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol

@@ -4,8 +4,6 @@ An adapter has `Options`, `build(options, context)`, and `stores(options)` if it
 folder, `use = "package.module:attribute"` another adapter's `build`, or a class of the ecosystem, called with the options as keywords.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import re

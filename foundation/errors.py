@@ -40,8 +40,6 @@ SixplyError
 A message says what happened, what was found and what to do.
 """
 
-from __future__ import annotations
-
 import copyreg
 import difflib
 import math

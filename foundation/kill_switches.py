@@ -4,8 +4,6 @@
 `all`: nothing is done for anybody.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

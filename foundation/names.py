@@ -1,7 +1,5 @@
 """All telemetry names that Sixply emits, by OpenTelemetry's GenAI conventions (v0.1.0) as far as those go; no other module spells one."""
 
-from __future__ import annotations
-
 from typing import Final
 
 SERVICE: Final = "sixply"

@@ -4,8 +4,6 @@ SIXPLY__MODELS__CHAT__USE=anthropic   overrides   [models.chat] use
 SIXPLY_PROFILE=test                   adds        [profiles.test] of stack.toml over the rest
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import stat

@@ -1,7 +1,5 @@
 """Tracing for all layers by OpenTelemetry's API alone, a no-op until observability sets it up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Abilities of a chat model, found by trying: a few short calls, which cost as any other."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Open the models that `[models]` names. Tracing and policy come from outside, as functions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

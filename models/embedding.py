@@ -1,7 +1,5 @@
 """Functions that embed texts with any LangChain `Embeddings` and check the results."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """From a model's reply to a `Call` that can be priced, so that no adapter needs to know about prices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from functools import reduce

@@ -1,7 +1,5 @@
 """[models]: which models answer, embed and rerank, and their resilience."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

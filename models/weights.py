@@ -4,8 +4,6 @@ Only formats that cannot contain code are loaded: GGUF and safetensors. Pickled 
 executes its content.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os

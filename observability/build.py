@@ -1,7 +1,5 @@
 """Open telemetry, and the stores of spans, costs and outcomes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

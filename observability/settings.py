@@ -1,7 +1,5 @@
 """The section [observability]: exporters, and where there is one, evaluation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tools' metadata, outcomes of their calls, approvals and decisions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict

@@ -1,7 +1,5 @@
 """Open the parts of layer 4: tools, approvals, the audit, the executor, checkpoints, and the agent."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

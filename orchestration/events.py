@@ -1,7 +1,5 @@
 """Events of a run, the answer, conversations, and charges for the costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal

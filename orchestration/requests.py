@@ -1,7 +1,5 @@
 """Requests to an agent, and its plans."""
 
-from __future__ import annotations
-
 from datetime import date
 from itertools import takewhile
 from typing import Any, Literal

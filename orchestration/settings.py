@@ -1,7 +1,5 @@
 """[orchestration]: which agent runs, what it may do, and how much it may spend."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal

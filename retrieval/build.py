@@ -1,7 +1,5 @@
 """Open layer 3: ledger, index, ingest and search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

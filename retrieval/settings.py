@@ -1,7 +1,5 @@
 """[retrieval]: how documents are read, cut, stored, searched and judged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Literal
 

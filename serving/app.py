@@ -1,7 +1,5 @@
 """The ASGI application: middleware around requests, and the routers of `api/`, `compat/`, `mcp/` and `page/`."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from importlib import import_module

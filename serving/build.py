@@ -1,7 +1,5 @@
 """Open the shared parts of the serving layer: the cache, and quotas, idempotency and jobs where their files exist."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any

@@ -7,8 +7,6 @@ tenant's. Data that must not be lost belongs in a database.
 an estimate first, then settle the difference, up or down, with `forced`. An amount of 0 only reads. Money is counted in whole microdollars.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable

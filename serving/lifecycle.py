@@ -1,7 +1,5 @@
 """Graceful shutdown: unready at once, work in flight may finish, and the rest is cancelled with an error."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

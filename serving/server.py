@@ -1,7 +1,5 @@
 """The server: one process on one socket, with graceful shutdown."""
 
-from __future__ import annotations
-
 import errno
 import faulthandler
 import gc

@@ -5,8 +5,6 @@
 Prints every problem and exits with status 1 when there is one.
 """
 
-from __future__ import annotations
-
 import csv
 import html
 import json

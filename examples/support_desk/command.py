@@ -1,7 +1,5 @@
 """`sixply demo`: the command of the demo."""
 
-from __future__ import annotations
-
 from serving.cli.options import STACK, Stack, exit_unless, load_stack
 from serving.cli.terminal import console
 

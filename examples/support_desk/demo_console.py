@@ -1,7 +1,5 @@
 """The demo's output: parts, checks, answers and tables, for a person who has never seen the project."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -11,8 +11,6 @@ followed by a blank line and a small subset of Markdown: headings, paragraphs, `
 lists, and pipe tables.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile

@@ -6,8 +6,6 @@
 It is a double, and says so in its name. It plays one conversation, `SCRIPT`, whatever the question is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Each acts for the tenant of the caller, whom the executor puts into the Runnable
 tenant. Amounts come from the database, never from the conversation. What belongs to others looks like nothing.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping

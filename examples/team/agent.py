@@ -5,8 +5,6 @@ the language model, the judge of grounding), its own budget within the run's, an
 steps are those that all agents share.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Budgets of several workers on one run: a share of the run's budget for each, and a branch for its results."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil

@@ -6,8 +6,6 @@ pip fetches uv, and uv everything else: the same files in a tenth of the time. W
 It runs before anything is installed: the standard library only, and it parses on old Pythons to tell them that they are too old.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import hashlib

@@ -1,7 +1,5 @@
 """The run manifest: two runs with one `manifest_id` used the same code, packages, settings, weights and seed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

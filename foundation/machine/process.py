@@ -1,7 +1,5 @@
 """This process: its memory, its garbage collector, and the signals that ask it to stop."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import platform

@@ -1,7 +1,5 @@
 """Whether the process behind a claim still lives, for files that the processes of one machine share."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Masking of keys, passwords and tokens: in settings by their names, in any text by their shapes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Rendering of untrusted text for clients that show Markdown or HTML. Pages escape HTML themselves."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

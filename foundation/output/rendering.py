@@ -1,7 +1,5 @@
 """Rendering of untrusted text, from documents, models and callers, on a terminal and in a store."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -4,8 +4,6 @@ The executor has approval_asked, decided, before_effect, after_effect and after_
 with _begun and _done; a reindex has before_adopt; ingest and index have those of `WRITING`.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 

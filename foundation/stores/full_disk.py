@@ -1,7 +1,5 @@
 """Translation of disk errors into ours, distinguishing a full disk, missing rights and damage."""
 
-from __future__ import annotations
-
 import errno
 import shutil
 import sqlite3

@@ -1,7 +1,5 @@
 """A small JSON file that all processes of a data folder read at any time, and one at a time rewrites."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -4,8 +4,6 @@ Every part that stores something declares a `Store`: how a person is erased from
 one, and an erasure reports every file of the data folder that none claims. An adapter has `stores(options)` beside its `build`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """SQLite files, readable for their owner only, each with a store that says how a person is erased from it."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Clauses of a sentence, and the number of its words in every script."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """JSON objects that others wrote, read as what stores and other languages can hold."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

@@ -2,8 +2,6 @@
 Mai", "č. 5") are joined again: quoting two sentences as one is right, quoting half a sentence is not.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -5,8 +5,6 @@ commonest affixes, long words in Cyrillic, Greek and Armenian keep their first l
 those of ICU differ from one machine to the next, which an index must not.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

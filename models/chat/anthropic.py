@@ -1,7 +1,5 @@
 """Claude models through Anthropic's messages API, or any server that speaks it."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Chat models behind OpenAI's chat API: OpenAI itself, vLLM, Ollama, llama.cpp's server and most gateways."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncIterator
 from inspect import signature

@@ -3,8 +3,6 @@ AIMessage (with tool calls, say), an exception to raise, or a function of the me
 """
 # ruff: noqa: ARG002  # who calls it reports what came back
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence

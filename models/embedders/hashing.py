@@ -4,8 +4,6 @@ Texts that share words are near each other, which is enough to test storage, fil
 Feature hashing with signs: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Torch models from a local folder: loading, and the pair classifier of rerankers and judges of entailment."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

@@ -1,7 +1,5 @@
 """A cache around an embedder: planning, searching and grading all embed the same question."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

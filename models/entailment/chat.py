@@ -4,8 +4,6 @@ One call per pair, of some ten tokens beyond the texts. For strong chat models a
 do it. Zheng et al., "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", 2023, on what such judges get wrong.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

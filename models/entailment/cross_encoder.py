@@ -5,8 +5,6 @@ annotated corpus for learning natural language inference", 2015. None is bundled
 trusted. A sentence takes half a second.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

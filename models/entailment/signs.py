@@ -5,8 +5,6 @@ Figures, names and denials are not among the signs: grounding looks at them arou
 (`retrieval/grounding/claim_support.py`).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@
 Only the snapshot in the installed package is used, so prices change with its version, and never by a download.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import Decimal
 

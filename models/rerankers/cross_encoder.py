@@ -4,8 +4,6 @@ It reads query and text together: Nogueira and Cho, "Passage Re-ranking with BER
 package has weights that could be trusted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from foundation.components import Context

@@ -5,8 +5,6 @@ Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Lat
 It costs the embedding of every text. The bundled model loses by it; choose it with an embedder that was trained for token vectors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings

@@ -1,7 +1,5 @@
 """No reranking: the order of retrieval is kept."""
 
-from __future__ import annotations
-
 from foundation.components import Context
 from foundation.settings import Section as Options  # it takes none
 

@@ -4,8 +4,6 @@ Waits have full jitter: Brooker, "Exponential Backoff And Jitter" (2015). Breake
 "Release It!" (2007).
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,8 +1,6 @@
 """The base of chat models that wrap others, and helpers that carry bound tools and schemas over from one model to another."""
 # ruff: noqa: SLF001 - LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any

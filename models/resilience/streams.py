@@ -1,8 +1,6 @@
 """Streams of a chat model: begun, bounded and read one chunk at a time."""
 # ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
-from __future__ import annotations
-
 import math
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Translation of the exceptions of vendors' clients into our own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Wrappers that make rerankers and judges of entailment keep their port's promises: results checked, errors translated."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -2,8 +2,6 @@
 logistic curve (Platt 1999) over questions that the documents answer and questions that they do not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil

@@ -1,7 +1,5 @@
 """Compare two systems on the same trials: the differences, their intervals, and whether B may replace A."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

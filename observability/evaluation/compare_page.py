@@ -1,7 +1,5 @@
 """The report of a swap as one HTML page. It loads nothing, runs nothing, and escapes every text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from observability.evaluation.compare import DRAFTS, Comparison, Side

@@ -1,7 +1,5 @@
 """The difference between two systems in one figure: its interval, and whether it is an allowed loss."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

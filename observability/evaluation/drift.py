@@ -1,7 +1,5 @@
 """Changes since last week, from the local stores: quality, questions, retrieval, refusals, time, cost, parts."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

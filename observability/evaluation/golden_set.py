@@ -1,7 +1,5 @@
 """Score a golden set through the product's own answer path, without a judge; `make evaluate` adds the judge's marks."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """A language model that marks answers by a written rubric, and the record of agreement with people by which its marks count."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

@@ -2,8 +2,6 @@
 or a list of marks, for `faithfulness` and `completeness`; `qa.jsonl` and `corpus.jsonl` beside it have the conversations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations

@@ -1,7 +1,5 @@
 """Detect answers that show a document to someone who may not see it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass

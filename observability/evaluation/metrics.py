@@ -1,7 +1,5 @@
 """Measures of answers without a judge: comparisons with gold strings and gold documents, checkable by hand."""
 
-from __future__ import annotations
-
 import re
 import string
 import unicodedata

@@ -1,7 +1,5 @@
 """Scores of answers in production, as attributes of their spans: support by citations, and a signature of the question for `make drift`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache

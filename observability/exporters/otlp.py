@@ -1,7 +1,5 @@
 """Spans and metrics to any OpenTelemetry collector over HTTP, or spans only, such as to Jaeger, Tempo or Phoenix."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Spans into a local SQLite file, so that traces can be read without any other program."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import threading

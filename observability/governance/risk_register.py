@@ -1,7 +1,5 @@
 """The risk register, `risks.toml`: risks, the code and setting of each control, and its test. All references are checked."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The system card: what the system is and may do, its measured quality, and its risks, all read from the system."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

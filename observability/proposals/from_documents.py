@@ -1,7 +1,5 @@
 """Propose golden cases from documents, by rules that need no language or by a chat model. Each is checked before a person reviews it."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter

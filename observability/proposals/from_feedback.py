@@ -1,7 +1,5 @@
 """Propose golden cases from feedback, for review. Personal data is redacted first: a golden set has many readers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Files of proposed golden cases, one JSON object per line. Only lines with `reviewed` set by a person are accepted."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

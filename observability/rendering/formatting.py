@@ -1,7 +1,5 @@
 """Look of tables."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 
 from rich.markup import escape

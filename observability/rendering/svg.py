@@ -1,7 +1,5 @@
 """Plots as SVG text, and pages of HTML, for reports in one file that load nothing. The templates escape names from documents."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any

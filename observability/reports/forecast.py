@@ -1,7 +1,5 @@
 """Forecast of the next month's costs from the days so far: whole weeks, so that weekends stay weekends, with an interval."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta

@@ -1,7 +1,5 @@
 """Triage from the local store: which requests were slow, and which failed."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

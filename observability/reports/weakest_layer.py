@@ -1,7 +1,5 @@
 """Which layer to strengthen next: where the failures of a golden set began, and the worth of each layer's parts by ablation."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

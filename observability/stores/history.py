@@ -1,7 +1,5 @@
 """What reports, retention and erasure ask of the stores of spans and costs, beyond one trace and one sum."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing

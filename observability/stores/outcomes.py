@@ -1,7 +1,5 @@
 """Outcomes of answers: a person accepted, edited or rejected each, or the case was escalated. Without one, an answer is unknown."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from dataclasses import asdict, dataclass, replace

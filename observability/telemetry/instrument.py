@@ -1,7 +1,5 @@
 """Wrappers that trace parts, so that no part has to. What they do not define is passed on to the inner part."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The server's log: one JSON object per line, with the request, trace and tenant that it belongs to."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Detect and redact personal data and secrets that have a form, before anything is stored; `make bench-pii` measures what is found."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Callable, Iterator

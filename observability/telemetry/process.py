@@ -1,7 +1,5 @@
 """What belongs to the whole process: its version, and where it counts."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import metadata
 from typing import Any

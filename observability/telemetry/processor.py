@@ -1,7 +1,5 @@
 """The batch processor of spans: each lost span is counted, and closing takes bounded time."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

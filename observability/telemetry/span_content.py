@@ -1,7 +1,5 @@
 """Remove what people said from spans, at the one place before every exporter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The business case before anything is built: the result of the contract's assumptions, and its break-even points."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any

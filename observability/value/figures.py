@@ -1,7 +1,5 @@
 """Figures of money and time with their basis, so that nothing assumed is shown as measured."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

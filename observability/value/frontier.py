@@ -1,7 +1,5 @@
 """Quality against money and time: chat models alone and in cascades, and the cheapest way that keeps the outcome contract."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal

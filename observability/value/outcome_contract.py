@@ -1,7 +1,5 @@
 """The outcome contract of a process, `outcomes.toml`: what a system must be worth, signed before it is built."""
 
-from __future__ import annotations
-
 import math
 from datetime import date, timedelta
 from pathlib import Path

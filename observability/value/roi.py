@@ -1,7 +1,5 @@
 """From outcomes, costs and an evaluation to the value report, and to the stand-ins for outcomes until people record some."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any

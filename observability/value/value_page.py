@@ -1,7 +1,5 @@
 """The value report as one HTML file, to be opened, printed and passed on by finance. It loads nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial

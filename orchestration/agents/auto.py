@@ -3,8 +3,6 @@
 The profile is what LangChain knows of the model, or `[models.chat] profile = { tool_calling = true }`.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

@@ -12,8 +12,6 @@ changes it only after failures. Checkpoints hold questions, plans and answers as
 run searches again under the person's present rights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 

@@ -3,8 +3,6 @@
 A conversation is a LangGraph thread with all of its messages; an approval is an interrupt, after which the run resumes.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Answers from evidence, quoted or written, every sentence of which is covered by an exact span."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

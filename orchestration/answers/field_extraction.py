@@ -4,8 +4,6 @@ One assignment matches all values to all fields, by nearness to the words of the
 Text and schema come from strangers: every step is linear in their lengths, and every loop checks the deadline.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Structured output of a chat model: valid against a pydantic model, or a typed failure. It is repaired once, never guessed."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Checkpoints in memory, which end with the process; for tests, and for runs that need not resume."""
 
-from __future__ import annotations
-
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 

@@ -1,7 +1,5 @@
 """Checkpoints in one SQLite file, for any event loop."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager

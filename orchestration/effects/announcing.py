@@ -1,7 +1,5 @@
 """Announcements of approvals, in a thread beside the run. A failed one changes nothing about its approval."""
 
-from __future__ import annotations
-
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Semaphore

@@ -1,7 +1,5 @@
 """Durable approvals: requested once, decided once, and expired after a time."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Sequence

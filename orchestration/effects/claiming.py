@@ -1,7 +1,5 @@
 """An agent that continues a decided run only if no other replica is continuing it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

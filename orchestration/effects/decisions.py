@@ -1,7 +1,5 @@
 """Decisions on approvals, as the policy allows them, and their records in the audit."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The effect log, by which an effect happens once, whatever is retried, resumed, approved twice or killed."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Mapping

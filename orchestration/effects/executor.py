@@ -8,8 +8,6 @@ A tool reads its caller from the RunnableConfig: `configurable["principal"]`, an
 `["approved_by"]`. Raising `ToolException` means that nothing happened; its text is shown to people.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ Their texts are cleaned, since a model reads them. Whether a tool has an effect,
 our own configuration alone; by default a tool is an effect that needs an approval.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

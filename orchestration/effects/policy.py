@@ -4,8 +4,6 @@ What no list names is denied: a tool must be listed by a role of the caller and 
 document; a model by the tenant.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase

@@ -13,8 +13,6 @@ limits: docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-th
 Nothing here calls a tool, a model or a network; the executor asks and decides.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Which values in a tool's result are trusted: the fields that the operator names in `trusted`, in records that meet its conditions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """The base of every agent: admission, ownership of conversations, decisions, and the events and answer of a run."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager

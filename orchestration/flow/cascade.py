@@ -1,7 +1,5 @@
 """A cascade of models: a question goes to a more expensive model if the answer of a cheaper one is not good enough."""
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence

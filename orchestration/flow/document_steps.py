@@ -1,7 +1,5 @@
 """The steps that answer from documents: retrieve, grade, rewrite, compose, verify; and the recall of earlier answers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress

@@ -4,8 +4,6 @@ The model's calls are charged to the run, and the executor calls each tool, what
 shown as it is, and the answer says that it was not checked, unless the graph has `CitationMiddleware`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, cast

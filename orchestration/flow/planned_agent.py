@@ -1,7 +1,5 @@
 """Agents that make a plan first and then take its steps."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping, Sequence

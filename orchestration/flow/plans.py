@@ -3,8 +3,6 @@
 A plan is made by a planner (`orchestration/planners/`) from the person's own words, before any document is read.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

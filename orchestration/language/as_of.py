@@ -1,7 +1,5 @@
 """The day that a question explicitly asks about: "as of March 2025", "in force on 2024-11-30"."""
 
-from __future__ import annotations
-
 import calendar
 import re
 from datetime import date

@@ -4,8 +4,6 @@ No rule here decides whether a tool runs: the executor does. Nor is evidence del
 ("Dental assistants must wear nitrile gloves"). What it matches is shown as a quote, and the answer says so.
 """
 
-from __future__ import annotations
-
 import html
 import re
 import unicodedata

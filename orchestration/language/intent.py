@@ -17,8 +17,6 @@ to know      it asks to be told, shown or explained something
 The lists are English. In other languages a negation and a question mark are seen; the rest is left to the embedder.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A tool's arguments as stated in a person's words, read by the patterns of the tool's schema. No model is used."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Candidate values in a text with their spans: numbers, dates, times, codes, names, phrases, sentences."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The tool `remember` writes a fact through the executor, in the person's own word
 they do not count as the person's words, so they cannot steer an effect.
 """
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from collections.abc import Callable, Sequence

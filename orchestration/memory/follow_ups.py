@@ -4,8 +4,6 @@ Answers are never used: they quote documents, and a document must not steer the 
 of earlier ones, a summary keeps the questions that stand alone, since a chain of follow-ups depends on the last of them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """The base of middleware that changes the model's request and passes its reply on."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of the answer's statements against the passages that they cite: anchored to exact spans, repaired, else marked `[?]`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any, NotRequired

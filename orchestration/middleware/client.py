@@ -3,8 +3,6 @@
 A call of a client's tool pauses the run until its result comes, which vouches for no argument of an effect. Wrong JSON is rewritten once, else an error.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

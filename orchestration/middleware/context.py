@@ -3,8 +3,6 @@
 The checkpoints keep the whole conversation; only the model's requests are shortened.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, NotRequired, cast
 

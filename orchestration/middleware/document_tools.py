@@ -3,8 +3,6 @@
 Checkpoints hold the ids of passages and no text: each run reads the text again under the caller's present rights.
 """
 
-from __future__ import annotations
-
 import html
 from collections import defaultdict
 from collections.abc import Sequence

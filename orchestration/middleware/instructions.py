@@ -1,7 +1,5 @@
 """The system message, built for each call of the model and not stored in the conversation."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Tool calls by the executor; a call that needs an approval pauses the run until a person has decided."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Steps for people who watch the run: one for each call of the model or of a tool, stored with the run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest

@@ -1,7 +1,5 @@
 """The limit of rounds: calls of the model are charged to the run, and in the last one the model is told to answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse

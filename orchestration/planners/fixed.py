@@ -1,7 +1,5 @@
 """A planner with one plan for every request: ask the documents. No words can mislead it; no tool is ever called."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool

@@ -4,8 +4,6 @@ The executor checks every call as usual. After a failure the model may plan agai
 steps failed and how, never a tool's text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -3,8 +3,6 @@
 A file begins with `name`, `version` and `measured_on` between lines of `---`. Places such as `{reason}` are filled in.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

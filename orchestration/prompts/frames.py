@@ -1,7 +1,5 @@
 """Messages of single calls of a chat model: a prompt, and frames that mark documents as data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

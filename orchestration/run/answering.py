@@ -1,7 +1,5 @@
 """Streams of events: a producer behind an iterator, the last event for callers that do not stream, errors as events."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable

@@ -1,7 +1,5 @@
 """The limits of one run: steps, tokens, US dollars and seconds. Reserved before each call, settled after it."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from foundation.clock import Clock

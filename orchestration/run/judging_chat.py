@@ -1,8 +1,6 @@
 """The chat model for a judge of entailment, which calls it from a thread: charged to the current run, its words not streamed."""
 # ruff: noqa: SLF001  # LangChain spells the hooks of a chat model with an underscore, and a wrapper must call them
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import TimeoutError as NotYet

@@ -1,7 +1,5 @@
 """The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing

@@ -3,8 +3,6 @@
 The sums are in one SQLite file, which all processes on the data folder share and which survives a restart, or in the database of all replicas.
 """
 
-from __future__ import annotations
-
 import secrets
 import sqlite3
 from datetime import timedelta

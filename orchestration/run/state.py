@@ -1,7 +1,5 @@
 """The state of a run and its result, as plain data that any checkpointer can store; it holds no passages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass

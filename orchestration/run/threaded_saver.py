@@ -1,7 +1,5 @@
 """The async half of a synchronous LangGraph saver: each call in a thread, bound to no event loop."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager

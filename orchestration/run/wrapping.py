@@ -1,7 +1,5 @@
 """The base of wrappers, and those of an agent, which see its events on their way out. One chooses the agent by tenant."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast

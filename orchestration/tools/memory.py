@@ -3,8 +3,6 @@
 With `effects_without_approval = ["remember", "forget"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """Words and numbers of diagrams and charts, which are alike in Office documents, slides and sheets."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator

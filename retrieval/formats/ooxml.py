@@ -1,7 +1,5 @@
 """Packages of XML files (OOXML): checks before a library may open one, and repairs. Nothing is unpacked to the disk."""
 
-from __future__ import annotations
-
 import io
 import posixpath
 import re

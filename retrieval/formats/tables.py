@@ -1,7 +1,5 @@
 """Tables that say nowhere what they are: column names told from values, captions above, empty columns."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

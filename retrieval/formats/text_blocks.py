@@ -4,8 +4,6 @@ A block other than code has no line breaks, and between two blocks there always 
 stand as many form feeds as pages end there.
 """
 
-from __future__ import annotations
-
 import codecs
 import importlib.util
 import re

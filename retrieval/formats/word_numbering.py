@@ -3,8 +3,6 @@
 The rules are those of ECMA-376, part 1, 17.9. python-docx gives access to their XML, and does not count.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

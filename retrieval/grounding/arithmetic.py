@@ -1,8 +1,6 @@
 # ruff: noqa: RUF001 - words of many scripts are the subject
 """Arithmetic in claims: figures that are the sum, difference or percentage of others, or the time between two."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import accumulate, combinations, product

@@ -1,7 +1,5 @@
 """Citations of passages, and the claims of an answer that cite them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from dataclasses import dataclass

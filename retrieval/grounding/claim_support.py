@@ -2,8 +2,6 @@
 that read well and of which training data has too few.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from foundation.text.lexical import denies, figures, names, terms, words

@@ -4,8 +4,6 @@ A claim found word for word in a passage is anchored there. Otherwise figures, n
 say nearly the same, and only where these rules find nothing does a trained judge decide.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@
 All are found by rules and can be explained to the writer. A claim that the passages merely do not state is left to a judge.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

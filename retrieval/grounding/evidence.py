@@ -4,8 +4,6 @@ Sentences are ranked by a weighted sum of explainable signals (`[retrieval.groun
 holds the answer in 85 % of SQuAD questions over six documents, one of the first three in 95 %; without the late interaction in 83 %.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Wrong figures: numbers of a claim that its passages lack, or have for something else."""
 
-from __future__ import annotations
-
 import re
 from itertools import product
 from math import isclose

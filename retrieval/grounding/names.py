@@ -1,7 +1,5 @@
 """Unknown names: names and codes of a claim that its passages have in no form."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from os.path import commonprefix

@@ -3,8 +3,6 @@
 Without a fitting checksum a folder is never read: what a killed process left of it can end the process that reads it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A graph cannot promise that: insertions and deletions change its links, and a ve
 to some ten thousand vectors it is not faster either. Nothing is saved: to fill it from the ledger takes no longer than to read a file.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager

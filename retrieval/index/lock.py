@@ -1,7 +1,5 @@
 """Ownership of an embedded index by one process: two writers would lose each other's vectors without any error."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

@@ -3,8 +3,6 @@
 The index is a cache: it is repaired from the vectors in the ledger, and nothing is embedded again.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

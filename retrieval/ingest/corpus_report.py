@@ -1,7 +1,5 @@
 """The state of the stored documents: their sources, stale ones, near-duplicates, statistics."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

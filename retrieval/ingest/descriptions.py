@@ -1,7 +1,5 @@
 """Descriptions of a folder's files in its `sources.jsonl`: titles, tenants, readers, versions and dates."""
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Collection, Container, Mapping

@@ -8,8 +8,6 @@ stored and replaced on one day leaves no version, since questions ask about days
 document, and are read by those who may read both that version and the document now.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date

@@ -4,8 +4,6 @@ The file is JSON Lines, compressed if its name ends in `.gz`: a header with form
 line, and last the counts and the digest of all lines before. Refusals and the times of storage are not exported.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """Ingest from a folder of files."""
 
-from __future__ import annotations
-
 import mimetypes
 import os
 import re

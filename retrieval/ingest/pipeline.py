@@ -4,8 +4,6 @@ Embedding takes nearly all of the time, so the passages of many documents are em
 reported as stored once its transaction has committed; the index follows and may fail without losing anything.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections import Counter, defaultdict, deque

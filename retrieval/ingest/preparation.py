@@ -1,7 +1,5 @@
 """The preparation of documents, which needs no ledger and can run in a worker: parse, cut, embed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ One file per document, readable for its owner only; only the parsing process eve
 the oldest are deleted: their refusals stay listed, but the files must be sent again.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Comma, semicolon, tab or bar separated tables: each row becomes one line that says its column names."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

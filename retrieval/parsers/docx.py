@@ -2,8 +2,6 @@
 without headers and footers.
 """
 
-from __future__ import annotations
-
 import re
 import zipfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Mail: subject, people and date, the body, then every attachment by its name, with its text where a parser reads it."""
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Iterator
 from email import message_from_bytes, policy

@@ -1,7 +1,5 @@
 """Web pages: the main content with its headings, lists and tables; navigation, banners and footers are left out."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator
 from copy import deepcopy

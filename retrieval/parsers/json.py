@@ -3,8 +3,6 @@
 Each object of a file's main list is a record, below the list's path as a heading.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import PurePath

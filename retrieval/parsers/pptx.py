@@ -1,7 +1,5 @@
 """PowerPoint presentations: each slide that is shown, its title as a heading, its shapes from top to bottom, its notes."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator
 from typing import Any

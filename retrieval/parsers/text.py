@@ -1,7 +1,5 @@
 """Plain text: paragraphs between blank lines, list items, and headings that are underlined or in capitals."""
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePath
 

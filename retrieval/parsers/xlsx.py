@@ -3,8 +3,6 @@
 Hidden sheets, rows, columns and shapes are left out, folded and filtered rows are not: a click shows them.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import io
 import posixpath

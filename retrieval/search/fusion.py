@@ -1,7 +1,5 @@
 """Fusion of the scores of several searches into one ranking."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from math import sqrt

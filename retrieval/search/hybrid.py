@@ -1,7 +1,5 @@
 """Hybrid search: keywords and vectors over the whole corpus, fused by score, one passage per document."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait

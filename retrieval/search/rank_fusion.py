@@ -1,7 +1,5 @@
 """Fusion of several rankings into one by the ranks alone."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 

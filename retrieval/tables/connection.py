@@ -1,8 +1,6 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
 """A connection to the tables of a ledger: what each database does its own way, and the rows that all keep alike."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,8 +1,6 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
 """A document ledger in tables: the part that all databases share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager

@@ -1,8 +1,6 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
 """Encoding of documents, passages and fingerprints for a ledger, the same in all databases."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence

@@ -1,8 +1,6 @@
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
 """The tables of every ledger, and the conditions of who may see their rows; each database adds its types, indexes and keyword index."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts that declare their encoding, as pages and mails do, and often a wrong one."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from contextlib import suppress

@@ -3,8 +3,6 @@
 Where the output changes, raise `TEXT_VERSION` of `retrieval/formats/text_blocks.py`.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 import string

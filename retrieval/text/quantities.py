@@ -4,8 +4,6 @@ A number with two readings, as "1.500" in English and German, keeps both, so tha
 notation. CLDR's data (babel) parse numbers of a known language; here it is unknown, and a sentence may mix two.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

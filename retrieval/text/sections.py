@@ -1,7 +1,5 @@
 """Sections of a document under their headings, for all chunkers."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field

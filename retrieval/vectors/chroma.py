@@ -8,8 +8,6 @@ without an error. So one process owns the folder, and Chroma is opened only if i
 closed in order and is unchanged since; otherwise its folder is deleted.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

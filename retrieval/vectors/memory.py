@@ -3,8 +3,6 @@
 For tests, for small corpora (a few ten thousand chunks), and as a baseline for approximate indexes.
 """
 
-from __future__ import annotations
-
 from foundation.components import Context
 from foundation.settings import Section as Options  # it takes none
 from foundation.stores.registry import Store

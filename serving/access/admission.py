@@ -4,8 +4,6 @@ Each kind of work has its own places. There are fewer than configured while answ
 with few cores.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

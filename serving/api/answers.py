@@ -1,7 +1,5 @@
 """The route that answers questions."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Routes that list and decide pending approvals."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Response

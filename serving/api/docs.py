@@ -1,7 +1,5 @@
 """The API's own documentation, from files of an installed package: no CDN. A browser sends the key as HTTP Basic."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Add, list, read and delete documents. Changes are committed before they are acknowledged."""
 
-from __future__ import annotations
-
 from datetime import date
 from functools import partial
 from pathlib import PurePosixPath

@@ -1,7 +1,5 @@
 """Remembered facts about the caller. Those of others are invisible, even in the same tenant."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter

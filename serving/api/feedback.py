@@ -1,7 +1,5 @@
 """Feedback on answers, without which reports know costs but no value (`make roi`)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from fastapi import APIRouter

@@ -1,7 +1,5 @@
 """Health, for whatever starts and watches the server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Depends, Response

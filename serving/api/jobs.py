@@ -1,7 +1,5 @@
 """Jobs of many documents or many questions: start, progress, results, cancel."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -1,7 +1,5 @@
 """The route that fills an object by its JSON schema."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request

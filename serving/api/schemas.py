@@ -1,7 +1,5 @@
 """Types that the routes of several resources share, and pages of their lists. Those of a single one are in its own file."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Callable, Sequence

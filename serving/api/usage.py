@@ -1,7 +1,5 @@
 """The route that reports the caller's usage and its cost."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal

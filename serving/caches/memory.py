@@ -1,7 +1,5 @@
 """A cache in this process, for one worker and without installation. Several workers need `redis` to count together."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The client is synchronous, in threads of its own: asynchronous clients are bound
 line runs a loop per command and the API another. Sliding windows are the limits library's.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """`sixply ask`: ask one question."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import date
 from typing import Annotated, Any, cast

@@ -1,7 +1,5 @@
 """`sixply doctor` and `config`: whether this machine is fit, and the configuration complete."""
 
-from __future__ import annotations
-
 import errno
 import fnmatch
 import os

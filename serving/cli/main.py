@@ -1,7 +1,5 @@
 """The command line: `sixply COMMAND`, or `python -m serving.cli COMMAND`."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections import UserDict

@@ -4,8 +4,6 @@ A value goes to the option or argument of its name: `TENANT=north` is `--tenant 
 the switch `--plan`. Empty values are ignored.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`model-check`: what the configured chat model can do, and how the system handles the rest."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import asdict
 

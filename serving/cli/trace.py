@@ -1,7 +1,5 @@
 """`sixply trace` and `costs`: the trace of an answer, and money spent."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated, cast, get_args
 

@@ -1,7 +1,5 @@
 """Anthropic's Messages API, with its citations by character range of a document."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal

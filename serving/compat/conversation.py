@@ -1,7 +1,5 @@
 """The messages and tools of a vendor API's client, converted to LangChain's."""
 
-from __future__ import annotations
-
 import json
 from binascii import a2b_base64
 from collections.abc import Iterable, Mapping, Sequence

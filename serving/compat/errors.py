@@ -1,7 +1,5 @@
 """Errors in the shapes of OpenAI's and Anthropic's APIs, whose clients read no others. Streams send the same objects."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from foundation.errors import NotFound, RequestError, SixplyError

@@ -1,7 +1,5 @@
 """OpenAI's Chat Completions API. `metadata={"thread_id": ...}` continues a conversation."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """OpenAI's Responses API. `previous_response_id` continues a conversation."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Input of OpenAI's Responses API: conversation items, tools and a format."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, SystemMessage, ToolMessage

@@ -1,7 +1,5 @@
 """Replies of the vendor routes: an answer as the vendor's JSON, or as the vendor's events."""
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator

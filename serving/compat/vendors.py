@@ -1,7 +1,5 @@
 """Code that the vendor APIs share: names of models, supported parameters, and the text with its sources."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 

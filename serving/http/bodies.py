@@ -1,7 +1,5 @@
 """Limits on request bodies: bytes, values and levels of nesting, counted before anything is parsed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

@@ -1,7 +1,5 @@
 """Error responses: problem+json (RFC 9457), and on the paths of other vendors' APIs what their clients expect."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

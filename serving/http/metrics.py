@@ -1,7 +1,5 @@
 """The route of the metrics, and what is measured only while the API is served."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

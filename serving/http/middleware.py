@@ -1,7 +1,5 @@
 """ASGI middleware around every request. Wrapping responses in tasks would hide a client's disconnect."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

@@ -4,8 +4,6 @@ uvicorn waits forever and accepts a head of any size, so anybody could hold conn
 Apache's mod_reqtimeout: a fixed time for the head, a minimum rate for bodies and replies.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

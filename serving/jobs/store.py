@@ -1,7 +1,5 @@
 """Jobs and the outcome of each item, in a database with a folder of files for each job."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

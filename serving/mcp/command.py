@@ -1,7 +1,5 @@
 """`sixply mcp`: an MCP server for a client that starts this command."""
 
-from __future__ import annotations
-
 import os
 from typing import Annotated
 

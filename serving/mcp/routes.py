@@ -1,7 +1,5 @@
 """The MCP server over streamable HTTP: one POST per message, no sessions. serving/mcp/server.py has the tools."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 

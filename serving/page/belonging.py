@@ -4,8 +4,6 @@ NiceGUI identifies a page by a random id and checks no sender; ids are part of a
 Here each request, connection and message that names a page or a connection must carry the cookie of its session.
 """
 
-from __future__ import annotations
-
 import functools
 import hmac
 import inspect

@@ -1,7 +1,5 @@
 """NiceGUI inside our application, loaded when a signed-in person first opens the page: an API server never loads it."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import functools

@@ -1,7 +1,5 @@
 """The page at `/`: the sign-in form, or the page in serving/page/ for people who are signed in."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Annotated

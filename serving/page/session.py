@@ -1,7 +1,5 @@
 """The visitor of an open page, and the messages and dialogs of its views."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Literal, Protocol

@@ -1,7 +1,5 @@
 """The frame of every view: the bar with the menu, the signed-in person, light and dark."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

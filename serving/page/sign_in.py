@@ -1,7 +1,5 @@
 """The sign-in form, as plain HTML without scripts, so that strangers are served nothing of NiceGUI."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

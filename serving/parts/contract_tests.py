@@ -1,7 +1,5 @@
 """`sixply contracts`: run the contract tests of the ports on chosen parts, with the results as sentences."""
 
-from __future__ import annotations
-
 import io
 import json as jsons
 import os

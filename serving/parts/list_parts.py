@@ -1,7 +1,5 @@
 """`sixply parts`: every port with its adapters, read from the code: what each is, its packages, its options."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """Every port of the system: its name, the folder of its adapters, and their contract."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`sixply adapter`: write the file of a new adapter, with everything to be filled in."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 import importlib.util

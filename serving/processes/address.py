@@ -1,7 +1,5 @@
 """The address of a data folder's server, in a file that its process keeps locked: a dead process leaves no address."""
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

@@ -1,7 +1,5 @@
 """Several worker processes on one socket: `[serving] workers`. Each has a system of its own, as a single `make serve` has."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Erase the data of one person, and data past its retention (`[foundation.retention]`)."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 import re

@@ -1,7 +1,5 @@
 """`sixply policy`: what a caller may do, and the rule behind it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`sixply system-card`: collect the card's facts. No model is loaded and no store is locked."""
 
-from __future__ import annotations
-
 import json as jsons
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """`sixply traces`, `slow`, `failures` and `forecast`: reports for operators."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated

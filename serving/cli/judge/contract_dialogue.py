@@ -1,7 +1,5 @@
 """Ask for the outcome contract, value by value, and write it. No figure is invented."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,7 +1,5 @@
 """`sixply drift`: changes since last week."""
 
-from __future__ import annotations
-
 import functools
 from typing import Annotated
 

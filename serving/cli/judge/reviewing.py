@@ -1,7 +1,5 @@
 """Review proposed golden cases, one key each. Every decision is saved before the next question."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

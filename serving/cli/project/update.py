@@ -1,7 +1,5 @@
 """`sixply update`: merge the template's changes into this project, whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The approvals view: pending actions, the decision, and its result."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """The arguments of a tool call, as plain words and as form fields."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The visitor's earlier conversations: a list beside the question, or above everything on a narrow screen."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The live view: load, time, money, quality and value, from the stores behind `make slow`, `costs` and `roi`."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The documents view: documents with versions and dates, uploads, refused documents, deletion."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence

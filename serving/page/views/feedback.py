@@ -1,7 +1,5 @@
 """Feedback under an answer, recorded like `POST /v1/answers/{answer_id}/feedback`."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import partial
 from typing import Any

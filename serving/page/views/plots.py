@@ -1,7 +1,5 @@
 """Plots of bars in the colours of the page (variables of look.css, so light and dark work), each with its figures as text for screen readers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from nicegui import html, ui

@@ -1,7 +1,5 @@
 """A cited document, opened at the cited span."""
 
-from __future__ import annotations
-
 import asyncio
 
 from nicegui import html, ui
