@@ -25,6 +25,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from foundation.clock import SystemClock
+from foundation.components import is_there
 from serving.access.identity import KeyStore
 from serving.settings import load
 from tests import services
@@ -40,9 +41,8 @@ MORE = """
 compose = "extractive"
 [[observability.exporters]]
 use = "sqlite"
-[serving.quotas.tenants.birch]
-requests = { day = 2 }
 """
+QUOTA = "[serving.quotas.tenants.birch]\nrequests = { day = 2 }\n"
 FACT = "The moon lamp runs for nine hours."
 HOSTILE = "The sun lamp says <img src=x onerror=hacked=1><script>hacked=1</script> and weighs two kilograms."
 NAMELESS = r"^ *- (?:button|checkbox|combobox|link|spinbutton|textbox)(?!.* \").*$"
@@ -114,7 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def stack_in(folder: Path) -> Path:
     """A configuration whose data lie in `folder`."""
-    return stacks.stack(folder, DESK + MORE)
+    return stacks.stack(folder, DESK + MORE + (QUOTA if is_there("serving.http.quotas") else ""))
 
 
 @contextmanager
@@ -428,6 +428,7 @@ def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) 
     expect(page.get_by_role("alert")).to_contain_text("no longer signed in")
 
 
+@pytest.mark.needs("serving.http.quotas")
 def test_questions_count_with_the_requests_of_the_api_and_the_page_says_when_there_is_more(
     page: Page, served: Served
 ) -> None:

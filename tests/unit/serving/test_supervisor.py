@@ -32,7 +32,7 @@ use = "postgres"
 
 
 def test_what_is_configured_can_be_sent_to_a_worker(tmp_path: Path) -> None:
-    (tmp_path / "stack.toml").write_text(STACK + "[serving.quotas.caller.requests]\nminute = 60\n")
+    (tmp_path / "stack.toml").write_text(STACK + "[serving.http]\nport = 8700\n")
     loaded = load(tmp_path / "stack.toml")
     assert pickle.loads(pickle.dumps(loaded)) == loaded
 
