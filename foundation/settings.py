@@ -31,7 +31,7 @@ BESIDE_STACK: dict[str, Any] = {"relative_to": "stack.toml"}
 
 
 class Section(BaseModel):
-    """A frozen section of `stack.toml`, or the options of a part; unknown keys are errors, and so are `inf` and `nan`."""
+    """A frozen section of `stack.toml`, the options of a part, or a line of a file; unknown keys are errors, and so are `inf` and `nan`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from rich.table import Table
 
 from foundation.errors import InvalidRequest, SixplyError
+from foundation.settings import Section
 from foundation.types import Scope
 from observability.evaluation import metrics as measures
 from observability.evaluation.datasets import lines
@@ -41,17 +42,13 @@ MEASURES = {
 }
 
 
-class ToolCall(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class ToolCall(Section):
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: Mapping[str, Any] = {}
 
 
-class GoldenCase(BaseModel):
+class GoldenCase(Section):
     """A question with the expected result."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     question: str

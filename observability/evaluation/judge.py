@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage
-from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import ValidationError, WithJsonSchema
 
 from foundation.clock import Clock
 from foundation.errors import ComponentError, InvalidSetting
+from foundation.settings import Section
 from models.contract import BaseChatModel, PriceSource
 from models.pricing import call_of, identity
 from observability.evaluation_settings import JudgeSettings
@@ -28,10 +29,8 @@ FEWEST, MIN_VALID = 50, 0.95
 Mark = Literal[1, 2, 3, 4]
 
 
-class Verdict(BaseModel):
+class Verdict(Section):
     """Marks of an answer, by the rubric."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: Annotated[str, WithJsonSchema({"type": "string", "maxLength": 200})]
     """Comes first, so that the marks follow from it."""
@@ -39,10 +38,8 @@ class Verdict(BaseModel):
     completeness: Mark
 
 
-class Agreement(BaseModel):
+class Agreement(Section):
     """Agreement of one mark with people's; `None` where it is undefined."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kappa: float | None
     low: float
@@ -55,10 +52,8 @@ class Agreement(BaseModel):
         return f"{'undefined' if self.kappa is None else f'{self.kappa:.2f}'} [{self.low:.2f}, {self.high:.2f}]"
 
 
-class Record(BaseModel):
+class Record(Section):
     """A judge's measured agreement with people, and the data behind it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     rubric: str
@@ -68,7 +63,7 @@ class Record(BaseModel):
     """Share of the answers for which it gave a verdict; other figures ignore the rest."""
     marks: dict[str, Agreement]
     measured_at: str
-    made_of: dict[str, str] = {}
+    made_of: Mapping[str, str] = {}
     """Everything else that the marks depend on, as it was at the measurement."""
     answered_as: tuple[str, ...] = ()
     """Distinct names of model and system in the replies."""

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from foundation.errors import InvalidRequest
+from foundation.settings import Section
 from observability.evaluation.datasets import lines
 from observability.evaluation.golden_set import GoldenCase, find_repeat, read_known_cases, unfit
 
 
-class Proposal(BaseModel):
+class Proposal(Section):
     """One proposed case, for review by a person."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reviewed: bool = False
     rejected: bool = False

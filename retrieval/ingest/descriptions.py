@@ -7,18 +7,16 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from foundation.errors import InvalidRequest
-from foundation.settings import find_mistake
+from foundation.settings import Section, find_mistake
 from retrieval.documents import Source
 from retrieval.filters import parse_value
 
 
-class Described(BaseModel):
+class Described(Section):
     """A line of `sources.jsonl`: the metadata of one file. `path` is relative to the folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     title: str = ""
@@ -27,7 +25,7 @@ class Described(BaseModel):
     series: str | None = None
     effective_from: date | None = None
     published: date | None = None
-    attributes: dict[str, str | bool | float] = {}
+    attributes: Mapping[str, str | bool | float] = {}
     """Attributes to filter by; a text such as 2026-01-15 is a day."""
 
     def over(self, source: Source) -> Source:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from foundation.clock import Clock
 from foundation.errors import NotFound, StoreUnavailable
@@ -23,6 +23,7 @@ from foundation.stores.full_disk import translate_errors
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore
 from foundation.types import Principal
+from orchestration.requests import Noun
 from serving.access.optional_settings import JobSettings
 from serving.http.errors import QuotaExceeded
 
@@ -102,10 +103,8 @@ STORE = SqliteStore(
 )
 
 
-class Job(BaseModel):
+class Job(Noun):
     """State of a job."""
-
-    model_config = ConfigDict(frozen=True)
 
     job_id: str
     kind: Kind
@@ -120,10 +119,8 @@ class Job(BaseModel):
     """Its caller sees all but this."""
 
 
-class JobItem(BaseModel):
+class JobItem(Noun):
     """One piece of a job."""
-
-    model_config = ConfigDict(frozen=True)
 
     number: int
     name: str
