@@ -8,9 +8,10 @@ import sqlite3
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from foundation.clock import Clock, SteadyTime
-from foundation.errors import BudgetExceeded
+from foundation.errors import BudgetExceeded, StoreUnavailable
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
 from foundation.types import Principal
 from orchestration.settings import BudgetSettings, DayLimits
@@ -41,6 +42,7 @@ SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT), CAST(COALESCE(SUM(picodollars),
 ) AS used WHERE day = ? AND (? IS NULL OR tenant = ?)
 """
 PICO = 10**12
+Reservation = tuple[int, str, str]  # its number, day and tenant
 # Seconds after the time limit of a run when a reservation is dropped: its process was killed
 _GRACE_S = 60.0
 
@@ -51,8 +53,9 @@ class SqliteSpending:
     def __init__(self, path: Path, limits: BudgetSettings, clock: Clock, records: Open = SqliteFile) -> None:
         self._file = records(path, STORE)
         self._limits, self._time = limits, SteadyTime(clock)  # a day does not end because the clock is set ahead
+        self._unbooked = list[dict[str, Any]]()
 
-    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> int | None:
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Reservation | None:
         """Set aside what a call may need and return a handle for `settle`; `usd=None`: its price is unknown. Raises BudgetExceeded."""
         tenant, now = principal.tenant, self._time.now()
         both = ((self._of(tenant), tenant, f'Tenant "{tenant}"'), (self._limits.day, None, "The system"))
@@ -62,33 +65,41 @@ class SqliteSpending:
         day, picodollars = now.date().isoformat(), self._picodollars(usd)
         until = now + timedelta(seconds=self._limits.seconds + _GRACE_S)
 
-        def hold(connection: sqlite3.Connection) -> int:
+        while self._unbooked:
+            await self.settle(**self._unbooked.pop())
+
+        def hold(connection: sqlite3.Connection) -> Reservation:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now.isoformat(),))
             for limits, whose, name in checks:
                 _demand(limits, name, used=_sum_used(connection, day, whose), more=(tokens, picodollars))
             # SQLite would give the number of a dropped reservation to the next one
             row = (secrets.randbits(63), day, tenant, tokens, picodollars, until.isoformat())
             connection.execute("INSERT INTO reserved VALUES (?, ?, ?, ?, ?, ?)", row)
-            return row[0]
+            return row[:3]
 
         return await self._file.run(hold)
 
-    async def settle(self, held: int | None, *, tokens: int, usd: Decimal | None) -> None:
-        """Replace what was set aside by what the call used; 0 where no call was made."""
+    async def settle(self, held: Reservation | None, *, tokens: int, usd: Decimal | None) -> None:
+        """Replace what was set aside by what the call used; 0 where no call was made. Raises StoreUnavailable: not yet; the next
+        `reserve` of this process does it.
+        """
         if held is None:
             return
-        picodollars = self._picodollars(usd)
+        (number, day, tenant), picodollars = held, self._picodollars(usd)
 
         def book(connection: sqlite3.Connection) -> None:
-            row = connection.execute("DELETE FROM reserved WHERE id = ? RETURNING day, tenant", (held,)).fetchone()
-            if row is not None:
-                connection.execute(
-                    "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (day, tenant) DO UPDATE "
-                    "SET tokens = spent.tokens + excluded.tokens, picodollars = spent.picodollars + excluded.picodollars",
-                    (row["day"], row["tenant"], tokens, picodollars),
-                )
+            connection.execute("DELETE FROM reserved WHERE id = ?", (number,))  # where it was not dropped as too old
+            connection.execute(
+                "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (day, tenant) DO UPDATE "
+                "SET tokens = spent.tokens + excluded.tokens, picodollars = spent.picodollars + excluded.picodollars",
+                (day, tenant, tokens, picodollars),
+            )
 
-        await self._file.run(book)
+        try:
+            await self._file.run(book)
+        except StoreUnavailable:
+            self._unbooked.append({"held": held, "tokens": tokens, "usd": usd})
+            raise
 
     async def today(self, tenant: str | None = None) -> tuple[int, Decimal]:
         """Return the tokens and US dollars used or reserved today by a tenant; `None`: by all."""

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
-from foundation.errors import BudgetExceeded
+from foundation.errors import BudgetExceeded, StoreUnavailable
 from orchestration.run.spending import SqliteSpending
 from orchestration.settings import BudgetSettings, DayLimits
 from tests.doubles.orchestration import NORTH, SOUTH, ManualClock
@@ -112,6 +113,40 @@ async def test_who_settles_after_its_reservation_was_dropped_settles_nobody_else
     await spending.reserve(SOUTH, tokens=7, usd=4 * CENT)
     await spending.settle(late, tokens=0, usd=Decimal(0))
     assert await spending.today("south") == (7, 4 * CENT)
+
+
+async def test_what_a_call_used_is_booked_on_its_day_though_its_reservation_was_dropped(
+    open_: Open, clock: ManualClock
+) -> None:
+    spending = open_(tenant_day={"usd": 0.05})
+    late = await spending.reserve(NORTH, tokens=9, usd=4 * CENT)
+    clock.forward(minutes=10)
+    await spending.reserve(SOUTH, tokens=1, usd=CENT)
+    assert await spending.today("north") == (0, Decimal(0))
+    await spending.settle(late, tokens=9, usd=3 * CENT)
+    assert await spending.today("north") == (9, 3 * CENT)
+    with pytest.raises(BudgetExceeded):
+        await spending.reserve(NORTH, tokens=9, usd=4 * CENT)
+
+
+async def test_what_could_not_be_booked_in_an_outage_is_booked_before_the_next_call_is_admitted(
+    open_: Open, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending = open_(tenant_day={"usd": 0.05})
+    held = [await spending.reserve(NORTH, tokens=9, usd=2 * CENT) for _ in range(2)]
+    down = AsyncMock(side_effect=StoreUnavailable("The database is down."))
+    with monkeypatch.context() as outage:
+        outage.setattr(spending._file, "run", down)
+        for one in held:
+            with pytest.raises(StoreUnavailable):
+                await spending.settle(one, tokens=9, usd=2 * CENT)
+        with pytest.raises(StoreUnavailable):
+            await spending.reserve(NORTH, tokens=1, usd=CENT)
+    clock.forward(minutes=10)
+    with pytest.raises(BudgetExceeded, match=r"0\.040000 of 0\.05"):
+        await spending.reserve(NORTH, tokens=9, usd=2 * CENT)
+    await spending.reserve(NORTH, tokens=9, usd=CENT)
+    assert await spending.today("north") == (27, 5 * CENT)
 
 
 async def test_two_processes_share_the_limit(open_: Open) -> None:
