@@ -75,6 +75,9 @@ class SharedRecords:
             while not self._closed.wait(LOOK_S):
                 with suppress(StoreUnavailable, OSError):  # the pool has logged it, or a reader of the copy will
                     file.update()
+                    if self._claims:
+                        with self.claim(""):
+                            pass
 
         threading.Thread(target=look, daemon=True).start()
         return file
@@ -85,7 +88,9 @@ class SharedRecords:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
-        """Hold a name; yield whether it was free. One connection holds all of a process, and none when killed. Raises StoreUnavailable."""
+        """Hold a name; yield whether it was free. One connection holds all of a process, and none when killed; what a restart
+        of the server ended is taken again. Raises StoreUnavailable.
+        """
         database = self.notes.database
         with database.translate_errors():
             spare = database.pool.getconn()  # before the lock: all wait at once for a server that is down
@@ -93,6 +98,8 @@ class SharedRecords:
                 try:
                     if self._holder is None or not self._ask("pg_backend_pid()"):
                         self._holder, spare = spare, self._holder
+                        for held in self._claims:
+                            self._ask("pg_try_advisory_lock({0})", held)
                     free = name not in self._claims and self._ask("pg_try_advisory_lock({0})", name)
                     self._claims |= {name} if free else set()
                 finally:

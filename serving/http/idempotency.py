@@ -50,6 +50,8 @@ KEPT = timedelta(hours=24)
 PASSING = frozenset({401, 403, 408, 409, 429, 499})
 # Seconds between attempts to store a reply
 AGAIN_S = 1.0
+# Seconds in which a replica notices that it lost its claims, and takes them again
+CLAIMED_AGAIN_S = 3.0
 # Requests of this process that are at work. A row may still say so of one that has failed, where it could not be released
 AT_WORK: set[tuple[Path, str, str]] = set()
 
@@ -146,19 +148,20 @@ class IdempotencyStore:
 
     def __init__(self, path: Path, clock: Clock, records: Open = SqliteFile) -> None:
         self._file = records(path, STORE)
+        self._shares = hasattr(records, "claim")
         self._claim = getattr(records, "claim", lambda _: nullcontext(enter_result=True))
         self._time = SteadyTime(clock)  # a clock set ahead would release every key
         self._worker = this_worker()
         self._path, self._late = path, list[asyncio.Task[None]]()
 
-    async def begin(self, caller: str, key: str, request: str) -> Attempt | FirstReply:
+    async def begin(self, caller: str, key: str, request: str, *, sure: bool = False) -> Attempt | FirstReply:
         """Take the key, or return its first reply. Raises InFlight: another request holds the key. KeyReused: it was
         used with another request or other rights.
         """
         now, claim, mine = self._time.now(), ExitStack(), (self._path, caller, key)
         free = mine not in AT_WORK
 
-        def take(connection: sqlite3.Connection) -> Attempt | FirstReply:
+        def take(connection: sqlite3.Connection) -> Attempt | FirstReply | None:
             connection.execute("DELETE FROM requests WHERE at < ?", ((now - KEPT).isoformat(),))
             row = connection.execute("SELECT * FROM requests WHERE caller = ? AND key = ?", (caller, key)).fetchone()
             if row is not None and row["request"] != request:
@@ -173,6 +176,8 @@ class IdempotencyStore:
                 raise InFlight(
                     f"The first request with this {HEADER} is still at work. Wait for its reply.", retry_after_s=1
                 )
+            if holder not in {None, self._worker} and self._shares and not sure:
+                return None
             connection.execute(
                 "INSERT INTO requests (caller, key, request, at, worker) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (caller, key) DO UPDATE SET worker = excluded.worker",
@@ -188,7 +193,12 @@ class IdempotencyStore:
             earlier = await self._file.run(take)
             if isinstance(earlier, Attempt):
                 earlier.claim = claim.pop_all()
-            return earlier
+        if (
+            earlier is None
+        ):  # a restart of the database has ended the claim of a replica that lives, until it takes it again
+            await asyncio.sleep(CLAIMED_AGAIN_S)
+            return await self.begin(caller, key, request, sure=True)
+        return earlier
 
     async def began(self, attempt: Attempt) -> None:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
@@ -207,10 +217,15 @@ class IdempotencyStore:
 
     async def _insist(self, claim: ExitStack, store: Callable[[], Awaitable[None]]) -> None:
         with claim, suppress(PersonErased):
-            while True:
-                await asyncio.sleep(AGAIN_S)
-                with suppress(StoreUnavailable):
-                    return await store()
+            with suppress(asyncio.CancelledError):  # the server stops
+                while True:
+                    await asyncio.sleep(AGAIN_S)
+                    with suppress(StoreUnavailable):
+                        return await store()
+            try:
+                await store()
+            except StoreUnavailable:
+                log.exception("the reply under an %s is lost: sent again, its request is done again", HEADER)
 
     async def release(self, attempt: Attempt) -> None:
         with attempt.claim:

@@ -44,16 +44,23 @@ from tests.doubles.serving import charge
 AWKWARD = 'a "quoted" 100 % of ä, what? :name \\u0000 \0 end'
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ZOE = Person(tenant=NORTH.tenant, subject=NORTH.subject, answers=frozenset({"a-1"}))
+# As a restart of the server does
+END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid != pg_backend_pid()"
 Opening = Callable[..., Any]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     if request.param == "sqlite":
-        return SqliteFile
-    chosen = services.options("postgres", tmp_path)
-    settings = RecordsSettings(use="postgres", dsn=SecretStr(chosen["dsn"]), namespace=chosen["namespace"])
-    return SharedRecords(settings)
+        yield SqliteFile
+        return
+    with closing(shared_records(tmp_path)) as records:
+        yield records
+
+
+def shared_records(folder: Path) -> SharedRecords:
+    chosen = services.options("postgres", folder)
+    return SharedRecords(RecordsSettings(use="postgres", dsn=SecretStr(chosen["dsn"]), namespace=chosen["namespace"]))
 
 
 @pytest.fixture
@@ -138,12 +145,12 @@ async def test_no_reservations_at_once_exceed_a_budget_of_the_day(open_: Opening
         store.reserve(person, tokens=100, usd=None) for store in stores for person in (NORTH, SOUTH) for _ in range(5)
     ]
     held = await asyncio.gather(*wanted, return_exceptions=True)
-    assert sum(isinstance(one, int) for one in held) == 15
+    assert sum(isinstance(one, tuple) for one in held) == 15
     assert sum(isinstance(one, BudgetExceeded) for one in held) == 15
     north, south = [(await stores[0].today(tenant))[0] for tenant in ("north", "south")]
     assert (north + south, max(north, south) <= 1000) == (1500, True)
     await asyncio.gather(
-        *(stores[0].settle(one, tokens=1, usd=Decimal("0.25")) for one in held if isinstance(one, int))
+        *(stores[0].settle(one, tokens=1, usd=Decimal("0.25")) for one in held if isinstance(one, tuple))
     )
     assert await stores[1].today() == (15, Decimal("3.75"))
     assert stores[2].system_share() == 15 / 1500
@@ -216,6 +223,52 @@ async def test_a_key_is_free_again_where_the_store_was_down_when_its_request_fai
             await store.keep(again, FirstReply(200, "", b""))
     with pytest.raises(InFlight):  # it is done, and must not be done again
         await store.begin(ZOE.mark, "k", "r")
+
+
+async def test_a_restart_of_the_server_gives_no_key_at_work_to_another_replica(tmp_path: Path) -> None:
+    with ExitStack() as opened:
+        both = [opened.enter_context(closing(shared_records(tmp_path))) for _ in range(2)]
+        both[0].json_file(tmp_path / "stops.json", dict)  # every server follows some
+        here, there = (
+            opened.enter_context(closing(IdempotencyStore(tmp_path / f"{n}", ManualClock(), records)))
+            for n, records in enumerate(both)
+        )
+        here._worker, there._worker = "1:0.0:a machine", "1:0.0:another machine"
+        attempt = await here.begin(ZOE.mark, "k", "r")
+        assert isinstance(attempt, Attempt)
+        with both[1].notes.transaction() as connection:
+            connection.execute(END_OTHERS)
+        with pytest.raises(InFlight):
+            await there.begin(ZOE.mark, "k", "r")
+        await here.keep(attempt, FirstReply(200, "text/plain", b"done"))
+        assert await there.begin(ZOE.mark, "k", "r") == FirstReply(200, "text/plain", b"done")
+        killed = await here.begin(ZOE.mark, "k-2", "r")
+        assert isinstance(killed, Attempt)
+        killed.claim.close()
+        assert isinstance(await there.begin(ZOE.mark, "k-2", "r"), Attempt)
+
+
+async def test_a_reply_that_an_outage_kept_from_the_store_is_stored_when_the_server_stops(
+    open_: Opening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(idempotency, "AGAIN_S", 3600)
+    store = open_(IdempotencyStore, ManualClock())
+    for key, still_down in (("k", False), ("lost", True)):
+        attempt = await store.begin(ZOE.mark, key, "r")
+        assert isinstance(attempt, Attempt)
+        with monkeypatch.context() as down:
+            down.setattr(store._file, "transaction", Mock(side_effect=StoreUnavailable("The database is down.")))
+            with pytest.raises(StoreUnavailable):
+                await store.keep(attempt, FirstReply(200, "", b"done"))
+            await asyncio.sleep(0)  # else it ends before it begins
+            if not still_down:
+                down.undo()
+            (later,) = [task for task in store._late if not task.done()]
+            later.cancel()  # as the end of the event loop does
+            await asyncio.wait([later])
+    assert await store.begin(ZOE.mark, "k", "r") == FirstReply(200, "", b"done")
+    assert isinstance(await store.begin(ZOE.mark, "lost", "r"), Attempt)
+    assert [message for message in caplog.messages if "is lost" in message]
 
 
 async def test_whose_caller_leaves_while_the_reply_is_kept_is_not_done_again(
