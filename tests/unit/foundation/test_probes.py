@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -45,3 +47,9 @@ def test_a_read_that_hangs_is_reported_and_holds_up_no_other(
 def test_what_a_read_raises_is_returned_by_its_name() -> None:
     results, errors = Probes().read({"broken": lambda: 1 / 0, "whole": lambda: 1})
     assert (results, type(errors["broken"]), len(errors)) == ({"whole": 1}, ZeroDivisionError, 1)
+
+
+def test_a_read_that_hangs_does_not_hold_the_end_of_the_process() -> None:
+    program = "import threading; from foundation.machine import probes; probes.PATIENCE_S = 0; print(probes.Probes().read({1: threading.Event().wait})[1])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert "TimeoutError" in ended.stdout
