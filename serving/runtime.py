@@ -33,7 +33,7 @@ class StoreProbe:
 
     def __init__(self, system: System, now: Callable[[], float] = time.monotonic) -> None:
         self._system, self._now, self._probes = system, now, Probes()
-        self._until, self._failed = -math.inf, dict[str, str]()
+        self._until = -math.inf
 
     def read(self, fresh: Mapping[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the results of the `fresh` reads by name, and the codes of those and of stores that fail or do not end soon."""
@@ -42,10 +42,9 @@ class StoreProbe:
         for name, error in errors.items():
             log.error("%s: %s", name, error)  # every few seconds: no traceback
         failed = {name: getattr(error, "code", StoreUnavailable.code) for name, error in errors.items()}
-        if stores:
-            self._failed = {name: code for name, code in failed.items() if name in stores}
-            self._until = self._now() + (0 if self._failed else PROBED_S)
-        return results, {**self._failed, **failed}
+        if stores and not stores.keys() & failed.keys():
+            self._until = self._now() + PROBED_S
+        return results, failed
 
     def _stores(self) -> Mapping[str, Callable[[], Any]]:
         system = self._system
