@@ -10,7 +10,7 @@ from foundation.components import Assembly, load_if_there
 from foundation.settings import Part
 from models.contract import EntailmentJudge, PriceSource, Reranker, ScoringParts
 from models.pricing import identity
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.settings import ModelsSettings
 
 

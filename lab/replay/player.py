@@ -19,7 +19,7 @@ from lab.replay.journal import Journal
 from lab.replay.playback import PricesOfRecorded, RecordedChat
 from lab.replay.recording import Conversation, Line, Recording
 from lab.replay.worlds import ConversationTools, World
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from orchestration.actions import Approval, Decision
 from orchestration.contract import Agent
 from orchestration.effects.effect_log import SqliteEffects

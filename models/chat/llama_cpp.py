@@ -104,7 +104,7 @@ def build(options: Options, context: Context) -> BaseChatModel:
         max_retries=0,
         timeout=sync_client.timeout,
         stream_usage=True,
-        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/retry.py has one that does not
+        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/resilient_chat.py has one that does not
         use_responses_api=False,
         http_client=sync_client,
         http_async_client=async_client,

@@ -179,7 +179,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         thinks=bool((options.profile or {}).get("reasoning_output")),
         max_retries=RETRIES,
         timeout=sync_client.timeout,
-        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/retry.py has one that does not
+        stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/resilient_chat.py has one that does not
         **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},
         http_client=sync_client,
         http_async_client=async_client,

@@ -23,7 +23,7 @@ from foundation.types import Principal, Scope, Usage
 from models.contract import Call, Price
 from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
-from models.resilience.retry import FALLBACK
+from models.resilience.resilient_chat import FALLBACK
 from models.resilience.streams import join_chunks, without_thoughts
 from orchestration.actions import Approval
 from orchestration.contract import AgentParts

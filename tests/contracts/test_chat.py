@@ -38,7 +38,7 @@ from foundation.errors import (
 from foundation.settings import Part
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity, usage_of
-from models.resilience.retry import ResilientChatModel, resilient
+from models.resilience.resilient_chat import ResilientChatModel, resilient
 from models.settings import ResilienceSettings
 from tests.contracts import under_test
 from tests.contracts.broken import chat as broken

@@ -20,7 +20,7 @@ from foundation.errors import Stopped, StorageFull
 from foundation.kill_switches import Stops
 from models.chat.scripted import ScriptedChat
 from models.pricing import identity
-from models.resilience.retry import FALLBACK, resilient
+from models.resilience.resilient_chat import FALLBACK, resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.answers.objects import Objects

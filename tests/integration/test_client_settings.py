@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from foundation.clock import SystemClock
 from models.resilience.bindings import carry_settings
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.run.metered_chat import MeteredChatModel
 from serving.compat.errors import UnsupportedParameter

@@ -14,7 +14,7 @@ from langchain_core.messages import HumanMessage
 from foundation.clock import SystemClock
 from foundation.components import Context, load
 from foundation.settings import Part
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.resilience.streams import read_first_words, stream_of
 from models.settings import ResilienceSettings
 from tests.doubles.provider import Behaviour, FaultyProvider, garbage, halves, in_turns, strict

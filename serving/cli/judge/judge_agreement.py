@@ -78,7 +78,7 @@ def _spent(judge: Judge) -> dict[str, Any]:
 def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceSource) -> Iterator[Judge]:
     from foundation.components import load
     from models.contract import BaseChatModel
-    from models.resilience.retry import resilient
+    from models.resilience.resilient_chat import resilient
     from observability.evaluation import judge as judges
 
     rubric = judges.rubric_of(settings.observability.judge)

@@ -128,7 +128,7 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(chat: Any) -> None:
 def test_a_prompt_longer_than_the_context_is_an_error(chat: Any) -> None:
     from foundation.clock import SystemClock
     from foundation.errors import UpstreamRejected
-    from models.resilience.retry import resilient
+    from models.resilience.resilient_chat import resilient
     from models.settings import ResilienceSettings
 
     with pytest.raises(UpstreamRejected, match="length of the prompt"):

@@ -31,7 +31,7 @@ from foundation.errors import (
 )
 from foundation.settings import Part
 from models.pricing import identity, is_local
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.resilience.streams import join_chunks
 from models.resilience.vendor_errors import translate
 from models.settings import ResilienceSettings

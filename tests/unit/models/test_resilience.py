@@ -32,7 +32,7 @@ from models.chat.scripted import ScriptedChat
 from models.pricing import USAGE_AT_START, call_of, identity
 from models.resilience import attempts
 from models.resilience.bindings import alternate
-from models.resilience.retry import FALLBACK, ResilientChatModel, resilient
+from models.resilience.resilient_chat import FALLBACK, ResilientChatModel, resilient
 from models.resilience.streams import is_cut_off, join_chunks, read_first_words, without_thoughts
 from models.settings import ResilienceSettings
 from tests.doubles.orchestration import ManualClock

@@ -12,7 +12,7 @@ from foundation.errors import BudgetExceeded, ModelForbidden
 from foundation.machine.deadline import in_thread
 from models.contract import ScoringParts
 from models.entailment import chat as chat_judge
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.effects.policy import Policy
 from orchestration.run.budget import Budget

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from foundation.clock import SystemClock
 from foundation.components import is_there
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
 from orchestration.events import Answer

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from foundation.errors import InvalidRequest, InvalidSetting, ModelForbidden, UpstreamDown
 from foundation.types import Principal, Scope
 from models.chat.scripted import ScriptedChat
-from models.resilience.retry import resilient
+from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.effects.policy import Policy, Ruling
 from orchestration.events import Answer
