@@ -105,6 +105,7 @@ def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSe
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_extras(text, folder))
+    _edit(folder / "CONTRIBUTING.md", lambda text: _without_template(text, folder))
     for page in (folder / "llms.txt", folder / "AGENTS.md", *(folder / ".agents").rglob("*.md")):
         _edit(page, lambda text: text.replace(EXAMPLE, choices.package).replace(f"# {TITLE}\n", f"# {choices.title}\n"))
     for page in folder.rglob("*.md"):
@@ -201,6 +202,19 @@ def _without_untested(text: str, folder: Path) -> str:
         if left:
             kept.append("[[risks.controls]]\n".join([about, *left]))
     return "[[risks]]\n".join([head, *kept])
+
+
+def _without_template(text: str, folder: Path) -> str:
+    """The guide for contributors without what it says of the template alone, and of folders and files that are gone."""
+    text = re.sub(r"^\n?^<!-- of the template alone.*?^<!-- end -->\n", "", text, flags=re.MULTILINE | re.DOTALL)
+
+    def is_gone(line: str) -> bool:
+        of_row = line.rpartition(" | ")[2] if line.startswith("| ") else ""
+        places = re.findall(r"^([a-z]+/) {2,}", line) or re.findall(r"`([\w.]+/[\w./]*)`", of_row)
+        return bool(places) and not any((folder / place).exists() for place in places)
+
+    kept = "".join(line for line in text.splitlines(keepends=True) if not is_gone(line))
+    return kept if (folder / "lab").exists() else kept.replace(", docs/, lab/\n", ", docs/\n")
 
 
 def _name_own(text: str, choices: Choices, *, page: bool) -> str:

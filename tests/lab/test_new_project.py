@@ -469,6 +469,19 @@ def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
     assert prune_lock(pin("b", ours, "c") + pin("c", ours), ["b", "c"]) == "", "nobody is left who needs it"
 
 
+def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream: Path, tmp_path: Path) -> None:
+    render(upstream, tmp_path / "acme", Choices(name="acme", without=("page", *ALWAYS_OUT)), commit="0" * 40, origin="here")
+    here, guide = ((folder / "CONTRIBUTING.md").read_text() for folder in (upstream, tmp_path / "acme"))
+    assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", here)
+    assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", guide) == []
+    assert ("serving/page/views/" in here, "| a view of the page |" in guide) == (True, False)
+    assert "| a document format | `retrieval/parsers/`" in guide
+    assert "\n\n\n" not in guide
+    assert set(guide.splitlines()) - set(here.splitlines()) == {
+        line.removesuffix(", lab/") for line in here.splitlines() if line.endswith(", lab/")
+    }
+
+
 def test_links_to_pages_that_are_gone_become_words(tmp_path: Path) -> None:
     (tmp_path / "there.md").touch()
     assert unlink_dead("[a](there.md#x) [b](gone.md) ![c](gone.png) [d](https://x.org) [e](#f)", tmp_path) == (
