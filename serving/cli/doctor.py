@@ -221,17 +221,22 @@ def check_start(loaded: Loaded) -> Check:
     if settings.serving.workers > 1:
         components.load_removable("serving.processes.supervisor").demand_shared(settings)
     with open_system(loaded) as system:
-        advice = _name_unknown(settings.orchestration.policy, [tool.name for tool in system.tools])
+        advice = _compare_tools(settings.orchestration.policy, [tool.name for tool in system.tools])
     return Check("start", ok=True, found="every part opens", advice=advice)
 
 
-def _name_unknown(policy: PolicySettings, names: list[str]) -> str:
-    effects, tenants = policy.effects_without_approval, policy.tenants.values()
-    lists = (effects, *policy.roles.values(), *(rules.tools for rules in tenants))
-    listed = {name for tools in lists for name in tools} - {EVERYBODY}
+def _compare_tools(policy: PolicySettings, names: list[str]) -> str:
+    roles, tenants = [*policy.roles.values()], [rules.tools for rules in policy.tenants.values()]
+    listed = {name for tools in (policy.effects_without_approval, *roles, *tenants) for name in tools} - {EVERYBODY}
     unknown = sorted(name for name in listed if not fnmatch.filter(names, name))
-    known = did_you_mean(unknown[0], names) if unknown else ""
-    return f"Works, but the policy names tools that no part has: {', '.join(unknown)}. {known}" if unknown else ""
+    of_nobody = [name for name in names if not any(fnmatch.fnmatch(name, tool) for tools in roles for tool in tools)]
+    found = (
+        [f"the policy names tools that no part has: {', '.join(unknown)}. {did_you_mean(unknown[0], names)}"]
+        if unknown
+        else []
+    )
+    found += [f"no role of the policy may use {', '.join(of_nobody)}, so nobody can."] if of_nobody else []
+    return f"Works, but {' '.join(found)}" if found else ""
 
 
 def _run_guarded(check: Callable[[], Check]) -> Check:

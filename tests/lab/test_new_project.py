@@ -470,7 +470,9 @@ def test_a_lock_loses_what_only_the_dropped_package_needed() -> None:
 
 
 def test_its_guide_for_contributors_says_nothing_of_the_template_alone(upstream: Path, tmp_path: Path) -> None:
-    render(upstream, tmp_path / "acme", Choices(name="acme", without=("page", *ALWAYS_OUT)), commit="0" * 40, origin="here")
+    render(
+        upstream, tmp_path / "acme", Choices(name="acme", without=("page", *ALWAYS_OUT)), commit="0" * 40, origin="here"
+    )
     here, guide = ((folder / "CONTRIBUTING.md").read_text() for folder in (upstream, tmp_path / "acme"))
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", here)
     assert re.findall(r"\blab\b|make (?:house|new|release-check)|<!--", guide) == []

@@ -249,6 +249,25 @@ def test_tools_that_the_policy_names_and_no_part_has_are_a_warning(data_dir):
     assert check.advice.endswith('Did you mean "forget"?')
 
 
+@pytest.mark.parametrize(
+    ("allowed", "left"), [(("remember",), "forget, recall_facts"), (("*",), ""), (("re*",), "forget")]
+)
+def test_tools_that_no_role_may_use_are_a_warning(data_dir, allowed, left):
+    settings = loaded(
+        data_dir,
+        models={"chat": Part(use="scripted"), "embedder": Part(use="hashing")},
+        retrieval={"vectors": Part(use="memory")},
+        orchestration={
+            "tools": (Part(use="memory"),),
+            "policy": {"roles": {"reader": allowed}, "effects_without_approval": ()},
+        },
+    )
+    check = doctor.check_start(settings)
+    assert check.ok
+    said = f"Works, but no role of the policy may use {left}, so nobody can."
+    assert check.advice == (said if left else "")
+
+
 def test_beside_a_running_server_nothing_is_opened_a_second_time(data_dir, monkeypatch):
     monkeypatch.setattr("serving.cli.opening.find_server", lambda _: 8600)
     monkeypatch.setattr("serving.wiring.open_system", None)
