@@ -27,6 +27,7 @@ from foundation.machine import process
 from foundation.machine.process import STOP
 from tests import services
 from tests.contracts.under_test import NAMED
+from tests.doubles import opened
 
 COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE", "GITHUB_ACTIONS")
 """Each of them has terminals painted that are none."""
@@ -179,6 +180,12 @@ def data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "var"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _worlds_end() -> Iterator[None]:
+    with opened.closed_after():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -35,6 +35,7 @@ from retrieval.ingest.pipeline import IngestReport
 from serving.access.identity import KeyStore
 from serving.build import open_serving
 from serving.settings import HttpSettings, ServingSettings, Settings
+from tests.doubles.opened import CLOSE
 
 BEGUN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 TEXT = "The double ships on Tuesdays. It never ships on Sundays."
@@ -313,18 +314,18 @@ class FakeSystem:
         self.costs = CostLedger(folder / "costs.sqlite")
         self.costs.record(charge())
         self.outcomes = outcomes and outcomes.OutcomeStore(folder / "outcomes.sqlite")
-        self._open_shared()
+        opened = ExitStack()
+        CLOSE.append(weakref.finalize(self, opened.close))
+        self._open_shared(opened)
         numbers = itertools.count(1)
         self.facts = facts and facts.SqliteFacts(
             folder / "facts.sqlite", self.context.clock, lambda: f"fact-{next(numbers)}"
         )
-        for store in filter(None, (self.costs, self.outcomes, self.facts)):
-            weakref.finalize(self, store.close)
+        for store in filter(None, (self.audit, self.costs, self.outcomes, self.facts)):
+            opened.callback(store.close)
 
-    def _open_shared(self) -> None:
+    def _open_shared(self, opened: ExitStack) -> None:
         """The real cache, quotas, kept replies and jobs, as far as this tree has them; the first job is job-1."""
-        opened = ExitStack()
-        weakref.finalize(self, opened.close)
         shared = open_serving(
             self.settings.serving,
             Assembly(self.context, opened),
