@@ -1,17 +1,13 @@
 """Options of all chat models on other machines."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+import httpx2
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from pydantic import Field, SecretStr, field_validator
 
 from foundation.settings import Section
 from models.resilience.http_clients import clients
-
-if TYPE_CHECKING:
-    import httpx2
 
 
 class RemoteChatOptions(Section):

@@ -12,16 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import is_there, load_if_there, load_removable
-from serving.settings import Loaded, context_of
+from foundation.components import Assembly, Context, is_there, load_if_there, load_removable
+from foundation.stores.erasures import Erasures
+from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is fast
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
-    from foundation.components import Assembly, Context
-    from foundation.stores.erasures import Erasures
     from models.build import Models
     from models.contract import PriceSource, Reranker
     from observability.stores.costs import CostLedger
@@ -35,7 +34,6 @@ if TYPE_CHECKING:  # the real imports are in the functions, so that `--help` is 
     from retrieval.build import Retrieval
     from retrieval.contract import Chunker, DocumentLedger, Retriever, VectorIndex
     from retrieval.ingest.pipeline import Ingestor
-    from serving.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,6 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
     context = context_of(settings)
     digests = _hash_weights_while_importing(settings, context)
 
-    from foundation.components import Assembly
     from orchestration.prompts.files import open_prompts
 
     (context.data_dir / "reports").mkdir(exist_ok=True)
@@ -108,7 +105,6 @@ def open_system(loaded: Loaded, *, corpus: Path | None = None) -> Iterator[Syste
 
 def _open_layers(settings: Settings, assembly: Assembly, run: Any, prompts: Prompts) -> System:
     # each with the parts of those before it; the agent is wrapped, innermost first: kill switches, audit, counting, quotas
-    from foundation.stores.erasures import Erasures
     from models.pricing import identity
     from observability.build import open_observability
     from observability.telemetry.instrument import CountedAgent

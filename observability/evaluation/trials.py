@@ -16,11 +16,11 @@ from foundation.errors import InvalidRequest, did_you_mean
 from foundation.types import EVERY_TENANT
 from observability.evaluation import datasets
 from observability.evaluation.golden_set import GoldenCase, Kind, ask_one, load_golden
+from observability.evaluation.leaks import LeakFinder
 from orchestration.events import Answer
+from retrieval.documents import OF_THE_LEDGER, Source
 
 if TYPE_CHECKING:
-    from observability.evaluation.leaks import LeakFinder
-    from retrieval.documents import Source
     from retrieval.ingest.preparation import Item
 
 DEPTH = 10
@@ -113,8 +113,6 @@ def _golden(data: Path, limit: int | None) -> Material:
 
 
 def _source_fields(source: Source) -> dict[str, Any]:
-    from retrieval.documents import OF_THE_LEDGER
-
     offered = {name: value for name, value in asdict(source).items() if name not in OF_THE_LEDGER}
     # without its folder, which differs between machines
     return offered | {"groups": sorted(source.groups), "origin": ""}

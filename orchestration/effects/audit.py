@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from foundation import names
 from foundation.clock import Clock
@@ -28,13 +28,11 @@ from foundation.stores.json_file import JsonFile
 from foundation.stores.sqlite_file import SqliteFile, SqliteStore, connect_to_read
 from foundation.tracing import annotate, trace_id
 from foundation.types import Principal
+from orchestration.actions import Approval
 from orchestration.contract import Agent
 from orchestration.events import Answer, Event, Status
 from orchestration.requests import Noun
 from orchestration.run.wrapping import AgentWrapper
-
-if TYPE_CHECKING:
-    from orchestration.actions import Approval
 
 # The hash before the first record
 BEGINNING = "0" * 64

@@ -11,8 +11,6 @@ GET and HEAD are reads, everything else is an effect. Each path, query or header
 each field of a JSON object as body; any other body is the argument `body`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Mapping
@@ -20,9 +18,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+import httpx2
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
@@ -39,9 +38,6 @@ from orchestration.effects.foreign_tools import (
     secret,
     take_over,
 )
-
-if TYPE_CHECKING:
-    import httpx2
 
 READS = ("get", "head")
 METHODS = (*READS, "post", "put", "patch", "delete")
@@ -76,8 +72,6 @@ class Operation:
 
 
 def build(options: Options, context: Context) -> ToolSet:  # noqa: ARG001 - the signature of every adapter
-    import httpx2
-
     fixed = OWN_HEADERS | {name.casefold() for name in options.headers_from}
     operations = {operation.name: operation for operation in read_operations(options.spec, fixed=fixed)}
     headers = {header: secret(variable) for header, variable in options.headers_from.items()}
@@ -211,8 +205,6 @@ def _send(  # noqa: PLR0917 - what a call consists of
     key: str | None,
     effect: bool,
 ) -> tuple[str, Any]:
-    import httpx2
-
     request = _request(client, operation, arguments, key)
     try:
         with closing(client.send(request, stream=True)) as response:

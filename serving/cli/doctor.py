@@ -22,7 +22,7 @@ from foundation.output.credentials import mask_text
 from foundation.settings import PREFIX, Part
 from orchestration.settings import EVERYBODY, PolicySettings
 from serving.cli import terminal
-from serving.cli.opening import configured_parts
+from serving.cli.opening import configured_parts, find_server, open_parts
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 from serving.settings import Loaded, Settings
 
@@ -186,7 +186,6 @@ def check_chat(settings: Settings) -> Check:
     from models.pricing import identity
     from models.resilience.bindings import UNKNOWN_PROFILE
     from models.resilience.vendor_errors import translate
-    from serving.cli.opening import open_parts
 
     with open_parts(settings) as parts:
         model = parts.part("models.chat", settings.models.chat, BaseChatModel)
@@ -210,7 +209,6 @@ def check_chat(settings: Settings) -> Check:
 def check_start(loaded: Loaded) -> Check:
     """Open every part, as a server does: a database may be down, an index be of another embedder, a prompt be broken."""
     from serving.access.identity import open_callers
-    from serving.cli.opening import find_server
     from serving.wiring import open_system
 
     settings = loaded.settings

@@ -1,21 +1,16 @@
 """Options that several commands share, and the loading of the stack they name."""
 
-from __future__ import annotations
-
 import getpass
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from foundation.errors import InvalidSetting
 from foundation.types import Principal
-
-if TYPE_CHECKING:
-    from serving.settings import Loaded
-
+from serving.settings import Loaded, load
 
 LOCAL = "local"
 
@@ -58,8 +53,6 @@ def person(tenant: str, subject: str | None) -> Principal:
 
 def load_stack(stack: Path, overrides: dict[str, object] | None = None) -> Loaded:
     """Read the stack. Raises as `serving.settings.load`; InvalidSetting: another one is exported by a name that no command reads."""
-    from serving.settings import load
-
     exported = os.environ.get("STACK", "")
     # only a name that can be meant for us: other programs have a STACK, too
     if stack == STACK and "SIXPLY_STACK" not in os.environ and exported.endswith(".toml") and Path(exported) != stack:

@@ -1,17 +1,12 @@
 """`sixply serve`: serve the API over HTTP."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from foundation.clock import SystemClock
 from foundation.components import is_there, load_if_there, load_removable
 from serving.cli import terminal
 from serving.cli.options import STACK, Stack, load_stack
-
-if TYPE_CHECKING:
-    from serving.settings import Loaded
+from serving.settings import Loaded
 
 
 def serve(stack: Stack = STACK) -> None:

@@ -6,6 +6,7 @@ the owner of the data folder can do. A person named by a key in the environment 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
-from foundation.components import load_removable
+from foundation.components import Assembly, load_removable
 from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
@@ -54,7 +55,6 @@ class _Served:
     """The system's interface for commands, over the API: agent, retriever, ingestor. The rest is on disk."""
 
     def __init__(self, settings: Settings, url: str, opened: ExitStack, roles: frozenset[str]) -> None:
-        from foundation.components import Assembly
         from orchestration.effects.approvals import SqliteApprovals
         from orchestration.effects.policy import Policy
         from serving.cli.opening import build_ledger
@@ -148,8 +148,6 @@ class _Served:
         )
 
     def _add(self, item: Item) -> str:
-        import json
-
         if item.unread:
             raise item.unread
         source = item.source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator
 
@@ -13,9 +13,7 @@ from foundation.types import Principal
 from retrieval.documents import Document
 from retrieval.ingest.pipeline import Demand, demand_readable
 from retrieval.ingest.preparation import Item
-
-if TYPE_CHECKING:
-    from serving.wiring import System
+from serving.wiring import System
 
 
 class DocumentSummary(BaseModel):

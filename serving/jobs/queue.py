@@ -5,8 +5,6 @@ places, and tenants take turns item by item. Before each item a job's permission
 credential ends it. An item during which the process died `ATTEMPTS` times is not started again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -14,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from foundation.errors import (
     ComponentError,
@@ -39,9 +37,7 @@ from serving.http.streams import collect, explain
 from serving.http.uploads import DocumentSummary, media_type_of, take_in
 from serving.jobs.store import ItemStatus, Job, JobItem, JobStore, Kind
 from serving.lifecycle import Lifecycle
-
-if TYPE_CHECKING:
-    from serving.wiring import System
+from serving.wiring import System
 
 T = TypeVar("T")
 log = logging.getLogger("sixply.serving")

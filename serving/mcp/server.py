@@ -1,11 +1,9 @@
 """Sixply as an MCP server: search, answer and documents for any MCP client, with the rights of its credential."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -25,10 +23,8 @@ from serving.api.search import SearchHit, SearchRequest
 from serving.http.errors import validate
 from serving.http.streams import collect
 from serving.http.uploads import DocumentSummary
-
-if TYPE_CHECKING:
-    from serving.lifecycle import Lifecycle
-    from serving.wiring import System
+from serving.lifecycle import Lifecycle
+from serving.wiring import System
 
 log = logging.getLogger("sixply.serving")
 

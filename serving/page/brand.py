@@ -1,13 +1,9 @@
 """The operator's name, logo and colour for the page and the sign-in, validated by `[serving.brand]`."""
 
-from __future__ import annotations
-
 import base64
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from serving.settings import BrandSettings
+from serving.settings import BrandSettings
 
 MOST_BYTES = 200_000
 

@@ -14,12 +14,13 @@ from foundation.kill_switches import Stops
 from foundation.machine import manifest
 from foundation.settings import flatten
 from foundation.types import Principal
+from orchestration.settings import EVERYBODY
 from serving.cli import terminal
 from serving.cli.judge.gate import BASELINE
 from serving.cli.opening import build_ledger, configured_parts, open_parts
 from serving.cli.options import STACK, Html, Json, Stack, exit_unless, load_stack
 from serving.judge.worth import evaluation_file
-from serving.settings import Loaded, Settings
+from serving.settings import Loaded, Settings, context_of
 
 RISKS = Path("risks.toml")
 SYSTEM = ("version", "commit", "dirty", "manifest_id", "settings", "python", "platform", "seed")
@@ -47,7 +48,6 @@ def card_of(loaded: Loaded, register: Path) -> dict[str, Any]:
     from models import weights
     from observability.governance import risk_register, system_card
     from serving.cli.govern.audit import verify_audit
-    from serving.settings import context_of
 
     settings = loaded.settings
     named = weights.named_in(settings.models.parts, context_of(settings).stack_dir)
@@ -97,7 +97,6 @@ def _data(settings: Settings) -> dict[str, Any]:
 
 def _tools(settings: Settings) -> Iterator[dict[str, Any]]:
     from orchestration.effects.policy import Policy
-    from orchestration.settings import EVERYBODY
 
     policy = settings.orchestration.policy
     rules, people = Policy(policy), {role: Principal("anybody", EVERYBODY, frozenset({role})) for role in policy.roles}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foundation.components import Context, load
 from foundation.output.credentials import MASK, mask_values
 from foundation.settings import Part
 from serving.cli import terminal
@@ -18,7 +19,6 @@ from serving.cli.options import STACK, Json, Limit, Stack, exit_unless, load_sta
 from serving.settings import Settings, context_of
 
 if TYPE_CHECKING:
-    from foundation.components import Context
     from models.contract import PriceSource
     from observability.evaluation.golden_set import CaseScore, Report
     from observability.evaluation.judge import Judge, Record
@@ -34,7 +34,6 @@ def judge_agreement(
     stack: Stack = STACK,
 ) -> None:
     """Does a model mark as people do? The record by which `evaluate` trusts it. 1: it does not."""
-    from foundation.components import load
     from models.contract import PriceSource
     from observability.evaluation import judge as judges
     from observability.evaluation.judge_agreement import agreement, read_marked
@@ -76,7 +75,6 @@ def _spent(judge: Judge) -> dict[str, Any]:
 
 @contextmanager
 def _open_judge(settings: Settings, part: Part, context: Context, prices: PriceSource) -> Iterator[Judge]:
-    from foundation.components import load
     from models.contract import BaseChatModel
     from models.resilience.resilient_chat import resilient
     from observability.evaluation import judge as judges

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foundation.clock import SystemClock
+from foundation.settings import Part
 from serving.cli import terminal
 from serving.cli.judge import swap_report
 from serving.cli.opening import open_spans
 from serving.cli.options import STACK, Json, Limit, Stack, load_stack
+from serving.settings import load
 
 if TYPE_CHECKING:
     from observability.reports.weakest_layer import Worth
@@ -29,12 +32,9 @@ def strengthen(
     stack: Stack = STACK,
 ) -> None:
     """Which layer to strengthen next: where failures begin, and what each part is worth."""
-    from foundation.clock import SystemClock
-    from foundation.settings import Part
     from observability.evaluation import compare, trials
     from observability.reports import triage
     from observability.reports.weakest_layer import ABLATIONS, DEFAULT_CHUNKER, choose_layer, count_failures, worth_of
-    from serving.settings import load
 
     settings = load_stack(stack).settings
     data = data or settings.observability.golden_set
