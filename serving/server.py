@@ -19,6 +19,7 @@ from langchain_core.messages.ai import UsageMetadata
 from foundation.components import load_if_there
 from foundation.errors import AddressInUse, InvalidSetting
 from foundation.machine.process import catch_stop_signals
+from foundation.text.sentences import sentence_spans
 from models.pricing import call_of
 from serving.app import create_app
 from serving.http.streams import CLEAN_UP_S
@@ -138,6 +139,7 @@ def load_what_answers_use(system: System) -> None:
     usage = UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2)
     call = call_of(system.chat, AIMessage("", usage_metadata=usage), seconds=0, at=system.context.clock.now())
     system.prices.price(call)
+    sentence_spans("Yes. No.")
     if claims := load_if_there("retrieval.grounding.claims"):  # without a passage the judge, who may cost, is not asked
         claims.check_shown("Yes. No.", {}, known=(), question="", acted=False, grounding=system.grounding)
 
