@@ -103,8 +103,11 @@ def compare(a: Side, b: Side, allowed: Losses, *, seed: int = 7) -> Comparison:
             pairs = [(a.figures, b.figures)]
         pairs = [pair for pair in pairs if all(row.get(key) is not None for row in pair for key in measure.keys)]
         if pairs:
+            digits = (
+                12 if measure.relative else DIGITS
+            )  # a baseline, whose scores are rounded, must not differ from itself
             of_a, of_b = (
-                [np.array([row[key] for row in rows], dtype=np.float64) for key in measure.keys]
+                [np.array([row[key] for row in rows], dtype=np.float64).round(digits) for key in measure.keys]
                 for rows in zip(*pairs, strict=True)
             )
             stale = measure.relative and (a.stored or b.stored)
@@ -257,6 +260,5 @@ def find_changes(a: Side, b: Side) -> list[dict[str, Any]]:
 
 def _gain(row_a: Row, row_b: Row) -> float:
     passed = (row_b.get("passed") or 0.0) - (row_a.get("passed") or 0.0)
-    # rounded as in a baseline, which must not differ from itself
     before, after = (round(row.get("ndcg_at_10") or 0.0, DIGITS) for row in (row_a, row_b))
     return float(passed or (after - before) / 2)

@@ -555,7 +555,7 @@ def take(**values: object) -> int:
 
 def test_an_update_merges_what_both_changed_and_can_be_undone(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = git(project, "rev-parse", "HEAD")
-    assert take(dry=True) == 0
+    assert take(dry=True, source="../template") == 0, "a path is relative to the project"
     assert git(project, "rev-parse", "HEAD") == before
     said = capfd.readouterr().out
     assert "1 changed by both, and merged" in said

@@ -41,7 +41,7 @@ def business_case(
     replace = "The contract is the example's. Write yours in its place?"
     if texts or is_missing or (may_ask and typer.confirm(replace, default=False)):
         dialogue.write_contract(path, texts)
-    elif is_example:
+    elif is_example and not may_ask:  # who said no has just been asked
         terminal.show_note(f"{path} is the example's. At a terminal, make business-case asks for your figures.")
     case = BusinessCase(load_contract(path))
     if not terminal.write_json(json, case.as_dict()):

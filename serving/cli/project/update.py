@@ -46,7 +46,7 @@ def update(
         )
     with tempfile.TemporaryDirectory(prefix="template-") as name:
         upstream, base = Path(name) / "upstream", record["base"]
-        git(Path(name), "clone", "--quiet", origin := source or record["origin"], str(upstream))
+        git(ROOT, "clone", "--quiet", origin := source or record["origin"], str(upstream))
         try:  # before anything of it runs here
             git(upstream, "merge-base", "--is-ancestor", base, "HEAD")
         except InvalidRequest as error:

@@ -222,7 +222,10 @@ def test_what_changed_is_shown_side_by_side_losses_first() -> None:
 
 def test_a_run_that_is_held_against_its_own_baseline_changed_nothing() -> None:
     run = side("A", [row(number, passed=1.0, answer="yes", ndcg_at_10=1 / 3) for number in range(3)])
-    assert compare.find_changes(compare.baseline_of(compare.as_baseline(run), "baseline.json"), run) == []
+    stored = compare.baseline_of(compare.as_baseline(run), "baseline.json")
+    assert compare.find_changes(stored, run) == []
+    found = compare.compare(stored, run, ALLOWED).metrics["ndcg_at_10"]
+    assert (found.diff, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 HOSTILE = "<script>alert('x')</script>\"&"

@@ -100,6 +100,10 @@ def test_the_example_is_named_as_one_and_may_be_written_over(run: Callable[..., 
     assert code == 0, said
     assert "is the example's" in said
     assert (tmp_path / "outcomes.toml").read_text() == example
+    code, said = run(keys="n\n")
+    assert code == 0, said
+    assert "asks for your figures" not in said, "it has just asked"
+    assert (tmp_path / "outcomes.toml").read_text() == example
     code, said = run(keys="y\n" + "\n".join(ANSWERS.values()) + "\n")
     assert code == 0, said
     assert load_contract(tmp_path / "outcomes.toml").process.name == "Lost property at the ferry"
