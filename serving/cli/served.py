@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from foundation.clock import SystemClock
 from foundation.components import Assembly, load_removable
-from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, UpstreamMalformed
+from foundation.errors import DocumentRefused, NotFound, SixplyError, StoreInUse, TooLarge, UpstreamMalformed
 from foundation.types import EVERY_TENANT, Principal, Scope
 from serving.access.identity import KeyStore, known_roles
 from serving.cli import terminal
@@ -161,7 +161,10 @@ class _Served:
         owner = self._reader(LOCAL if source.tenant == EVERY_TENANT else source.tenant, source.groups)
         before = self.ledger.find(source.document_id)
         data = {name: value for name, value in fields.items() if value}
-        self._send("POST", "/v1/documents", owner, data=data, files={"file": (item.name, item.content)})
+        try:
+            self._send("POST", "/v1/documents", owner, data=data, files={"file": (item.name, item.content)})
+        except TooLarge as error:  # the others of the folder go on
+            raise DocumentRefused(f'"{item.name}" is too large. {error}', reason="too_large") from error
         after = self.ledger.find(source.document_id)
         if before is None:
             return "added"

@@ -93,6 +93,18 @@ def test_documents_go_in_beside_a_server_and_only_for_whom_they_are(
         assert "has no way to it. Stop the server" in sixply("ingest", "--retry", status=2)
 
 
+def test_a_document_that_is_too_large_for_the_server_is_named_and_the_others_go_in(
+    sixply: Run, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIXPLY__SERVING__HTTP__MAX_BODY_BYTES", "100000")
+    (documents / "all-lamps.md").write_text("# All lamps\n\n" + "A lamp shines.\n\n" * 10_000)
+    with served(tmp_path):
+        report = sixply("ingest", str(documents), status=1)
+    (refused,) = report["refused"]
+    assert (report["added"], refused["uri"], refused["reason"]) == (2, "all-lamps.md", "too_large")
+    assert '"all-lamps.md" is too large. The body is larger than this server takes' in refused["message"]
+
+
 def test_a_golden_set_is_scored_beside_a_server(sixply: Run, documents: Path, tmp_path: Path) -> None:
     golden = tmp_path / "golden.jsonl"
     case = {
