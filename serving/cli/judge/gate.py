@@ -5,15 +5,16 @@ from __future__ import annotations
 import json as jsons
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foundation.clock import SystemClock
 from foundation.errors import InvalidRequest
+from foundation.output.markdown import markdown_label
 from serving.cli import terminal
 from serving.cli.judge import swap_report
-from serving.cli.judge.gate_markdown import to_markdown
 from serving.cli.options import STACK, Json, Stack, exit_unless, load_stack
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from observability.value.value_report import Floor
 
 BASELINE = "baseline.json"
+# Most changed answers in the comment on a pull request
+SHOWN = 10
 AGAIN = "Look at the answers, then take today's as the new baseline: make gate RENEW=1"
 
 
@@ -136,3 +139,34 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
             f"\n[bold]blocked[/]: {', '.join(verdict.blocked_by)} fell further below {baseline} than "
             f"\\[observability.compare] allows, on {n} cases. Mend it; or, if the loss is meant: make gate RENEW=1"
         )
+
+
+def to_markdown(verdict: Verdict) -> str:
+    """Return the comment on a pull request: the verdict, figures beside the baseline's, the cost of an answer, changed answers, worst first."""
+    comparison = verdict.comparison
+    lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
+    lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
+    lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
+    lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
+    for name, figure in comparison.metrics.items():
+        before, now, moved, _, allowed = figure.cells
+        lines.append(f"| {name} | {before} | {now} | {moved} | {allowed} | {figure.n} |")
+    rows = [row for row in comparison.b.rows if row.get("asked")]
+    times = [row["answer_ms"] for row in rows if row.get("answer_ms") is not None]
+    prices = [float(row["usd"]) for row in rows if row.get("usd") is not None]
+    if times:
+        lines += ["", f"An answer takes {median(times):.0f} ms (median of {len(times)}; this machine, not judged)."]
+    if prices:
+        lines.append(f"It costs {terminal.format_price(median(prices))} (median of {len(prices)} that have a price).")
+    if comparison.changed:
+        lines += ["", f"<details><summary>{len(comparison.changed)} answers changed</summary>", ""]
+        for change in comparison.changed[:SHOWN]:
+            before, now = (
+                str(change[side].get("answer") or change[side].get("status") or "")[:200] for side in ("a", "b")
+            )
+            lines.append(
+                f"- **{markdown_label(change['question'])}** ({change['gain']:+.2g})<br>before: {markdown_label(before)}"
+                f"<br>now: {markdown_label(now)}"
+            )
+        lines += ["", "</details>"]
+    return "\n".join(lines) + "\n"
