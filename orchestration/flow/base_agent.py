@@ -135,16 +135,18 @@ class DurableAgent(ABC):
         thread = await self._load_thread(thread_id)
         if not thread.belongs_to(principal):
             raise NotFound(f"There is no conversation {thread_id}. Leave thread_id out to begin one.")
+        # an image without words may be another one
+        again = question and thread.unfinished and thread.state["question"] == question
         for approval_id in thread.waits_for if thread.waits else ():
             approval = await self._parts.executor.approvals.get(approval_id, principal.tenant)
             if approval and approval.status == "pending":
+                if again:  # its reply may have been lost
+                    return thread.state
                 raise Conflict(
                     f'This conversation waits for a decision: "{approval.reason}" Until somebody has approved or rejected '
                     "that, ask in another conversation."
                 )
-        # an image without words may be another one
-        cut_off = question and thread.unfinished and not thread.waits and thread.state["question"] == question
-        return thread.state if cut_off else None
+        return thread.state if again and not thread.waits else None
 
     async def _take_decision(
         self, decision: Decision, approval: Approval, thread: StoredThread, principal: Principal
