@@ -123,8 +123,9 @@ class MessageAgent(DurableAgent):
             run.client_calls = _client_calls(snapshot.interrupts)
             spoken = next((m.text for m in reversed(snapshot.values["messages"]) if isinstance(m, AIMessage)), "")
             waits = dict.fromkeys(item.value["text"] for item in snapshot.interrupts)
-            text = "\n\n".join(filter(None, [spoken, *waits]))
-            result = as_result("waiting", "tool_calls" if run.client_calls else "approval", text.strip(), "tool")
+            text = "\n\n".join(filter(None, [spoken, *waits])).strip()
+            shown = without_foreign_urls(text, texts_read(snapshot.values["messages"], run))
+            result = as_result("waiting", "tool_calls" if run.client_calls else "approval", shown, "tool")
             approval_id = next(filter(None, (item.value["approval_id"] for item in snapshot.interrupts)), "")
             values = cast("State", {**snapshot.values, "result": result, "approval_id": approval_id})
         elif not values.get("result"):

@@ -7,7 +7,7 @@ No rule here decides whether a tool runs: the executor does. Nor is evidence del
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from urllib.parse import unquote
 
@@ -38,7 +38,7 @@ _OWN_LETTERS = "рф|рус|укр|бел|срб|мкд|бг|ею|қаз|онл�
 _TOP = rf"(?:(?!(?:{_FILES})(?![\w-]))[a-z]{{2,24}}|xn--[a-z0-9-]{{1,59}}|{_OWN_LETTERS})"
 _HOST = rf"(?:[^\W_](?:[^\W_]|-){{0,62}}\.){{1,8}}{_TOP}"
 _NUMBERS = r"(?:(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-f]*:[0-9a-f:.]{1,40}\])"
-# The beginning of an address in a normalised word (`_comparable`)
+# The beginning of an address in a normalised word (`comparable`)
 _ADDRESS = re.compile(
     r"[a-z][a-z0-9+.-]{0,20}://"  # of any scheme
     r"|(?<![a-z0-9])(?:https?|wss?|ftps?|file):(?=[^\s,;.])"  # with any number of slashes, which browsers forgive
@@ -56,6 +56,8 @@ _WORD = re.compile(r"(\S+)([^\S \t-\r]?)")
 # A character that every address has; a fast filter for long texts
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
+# What stands behind an address that was read: a slash and a few signs. The rest is parted from it
+_END = re.compile(r"/?[^/]{0,4}")
 
 
 def instructs_reader(text: str) -> bool:
@@ -95,51 +97,72 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     return without_addresses(text, cache(lambda: addresses_in(quotes)))
 
 
-def addresses_in(texts: Iterable[str]) -> frozenset[str]:
-    """Return the addresses of the texts, normalised, and as they stand there where they have invisible characters."""
-    words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
-    hidden = {word.strip(_AFTER) for word in words if _INVISIBLE.search(word)}
-    return frozenset({address for word in words if (address := _address_in(word)[1])} | hidden)
+def addresses_in(texts: Iterable[str]) -> dict[str, str]:
+    """Return the addresses of the texts as they stand there, each by itself and by its normalised form."""
+    words = {word: None for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
+    known: dict[str, str] = {}
+    for word in words:
+        _, written, address = _address_in(word)
+        if address:
+            known[written] = written
+            known.setdefault(address, written)
+    return known
 
 
-def without_addresses(text: str, known: Callable[[], Collection[str]]) -> str:
+def without_addresses(text: str, known: Callable[[], Mapping[str, str]]) -> str:
     """Remove addresses as `without_foreign_urls` does, except those in `known`, which is called where there are any."""
     # word by word: the pattern would go through a long text for 20 ms
     return _WORD.sub(lambda word: _without_foreign(word[1], known) + _space_after(word[1], word[2]), text)
 
 
 def _space_after(word: str, space: str) -> str:
-    return " " if space and _address_in(word)[1] else space
+    return " " if space and _address_in(word)[2] else space
 
 
-def _without_foreign(word: str, known: Callable[[], Collection[str]]) -> str:
-    start, address = _address_in(word) if _PART_OF_ADDRESS.search(word) else (None, "")
+def _without_foreign(word: str, known: Callable[[], Mapping[str, str]]) -> str:
+    start, written, address = _address_in(word) if _PART_OF_ADDRESS.search(word) else (None, "", "")
     if not address:
         return word
-    if any(address == quoted or quoted.startswith((f"{address}/", f"{address}?")) for quoted in known()):
-        # by invisible characters it could carry more than was read
-        return word if word.strip(_AFTER) in known() else str(_INVISIBLE.sub("", word))
-    if start is None:
-        return REMOVED
-    tail = word[start:]
-    return word[:start] + REMOVED + tail[len(tail.rstrip(_AFTER)) :]
+    if start is None and written not in known():  # its beginning may have invisible characters
+        word = _INVISIBLE.sub("", word)
+        start, written, address = _address_in(word)
+    head, _, tail = word.rpartition(written)
+    if read := _as_read(written, address, known()) if start is not None else known().get(written):
+        # as it was read, with the signs of a sentence: in other letters, codes or signs it could carry more
+        end = _END.match(tail)[0]  # type: ignore[index]  # it matches nothing, too
+        return f"{head}{read}{end} {tail[len(end) :]}".removesuffix(" ")
+    return REMOVED if start is None else f"{head}{REMOVED}{tail.lstrip('/')}"
 
 
-def _address_in(word: str) -> tuple[int | None, str]:
-    """Return the start of the first address in a word (`None` if it is in disguise) and the normalised address, empty if there is none."""
-    comparable = _comparable(word)
-    match = _ADDRESS.search(comparable)
+def _as_read(written: str, address: str, known: Mapping[str, str]) -> str | None:
+    """Return the address as it was read, by itself or as the beginning of one; `None` if it was not."""
+    longer = (read for key, read in known.items() if key.startswith((f"{address}/", f"{address}?")))
+    whole = known.get(written) or known.get(address)
+    begun = whole or next(longer, "")[: len(address)]
+    return begun if whole or _address_in(begun)[2] == address else None
+
+
+def _address_in(word: str) -> tuple[int | None, str, str]:
+    """Return the start of the first address in a word (`None` if its beginning is in disguise), the address as written (the word), and
+    normalised, empty if there is none.
+    """
+    shown = comparable(word)
+    match = _ADDRESS.search(shown)
     if match is None:
-        return None, ""
+        return None, "", ""
+    address = shown[match.start() :].rstrip(_AFTER + "/")
     as_written = _ADDRESS.search(word.lower())
-    start = as_written.start() if as_written and comparable == word.lower() else None
-    return start, comparable[match.start() :].rstrip(_AFTER + "/")
+    written = word[as_written.start() :].rstrip(_AFTER + "/") if as_written else ""
+    if as_written and comparable(written).rstrip(_AFTER + "/") == address:
+        return as_written.start(), written, address
+    return None, word.strip(_AFTER), address
 
 
-def _comparable(text: str) -> str:
+def comparable(text: str) -> str:
+    """Return a word as browsers read it, in lower case."""
     if text.isascii() and text.isprintable() and not {*text} & {"&", "%", "\\"}:  # nothing to decode, as in most words
         return text.lower()
-    # as browsers read it: entities and percents decoded, width and case folded, invisible characters dropped
+    # entities and percents decoded, width and case folded, invisible characters dropped
     shown = text
     for _ in range(3):  # entities of entities
         shown = unquote(html.unescape(shown))

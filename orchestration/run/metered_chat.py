@@ -1,5 +1,6 @@
 """The chat model for code that calls it within a run: an agent of LangChain, a middleware, your own graph."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -19,7 +20,7 @@ from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
-from orchestration.language.guard import REMOVED, addresses_in, without_addresses
+from orchestration.language.guard import REMOVED, addresses_in, comparable, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
@@ -162,15 +163,16 @@ class Teller:
     def _emit_begun(self) -> None:
         """Emit what there is of a word, up to what may make it an address."""
         begun = BEGUN.match(self._word)[0]  # it matches nothing, too
-        if len(begun) > len(self._begun) and without_addresses(begun, frozenset) == begun:
+        if len(begun) > len(self._begun) and without_addresses(begun, dict) == begun:
             self._tell(begun[len(self._begun) :])
             self._begun = begun
 
     def _emit(self, text: str) -> None:
         if text:
             text = without_addresses(encodable(text), self._addresses)
-            same = text if text.startswith(self._begun) else text.partition(REMOVED)[0]
-            self._tell(text[len(commonprefix([same, self._begun])) :])  # noqa: RUF071 - of words, not of paths
+            begins = text[: len(self._begun)].lower() == self._begun.lower()  # an address is told as it was read
+            shown = text[: len(self._begun)] if begins else text.partition(REMOVED)[0]
+            self._tell(text[len(shown if begins else commonprefix([shown, self._begun])) :])  # noqa: RUF071 - of words, not of paths
             self._begun = ""
 
     def _tell(self, text: str) -> None:
@@ -181,11 +183,20 @@ class Teller:
 
 
 def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
-    """Return the texts that the model may take an address from: what the person said, passages, results of tools. Other
-    messages may hold the model's own words, such as a draft to repair.
+    """Return the texts that the model may take an address from: what the person said, passages, results of tools without what the
+    model itself wrote into a call. Other messages may hold the model's own words, such as a draft to repair.
     """
-    given = [message.text for message in messages if isinstance(message, ToolMessage) or is_from_person(message)]
-    return [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values()), *given]
+    texts: list[str] = [message.text for message in messages if is_from_person(message)]
+    texts += [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
+    written: set[str] = set()
+    for message in messages:
+        if calls := getattr(message, "tool_calls", ()):
+            made = addresses_in([json.dumps([call["args"] for call in calls], ensure_ascii=False)])
+            written |= made.keys() - (addresses_in(texts) if made else {})
+        elif isinstance(message, ToolMessage):
+            words = message.text.split() if written else [message.text]
+            texts.append(" ".join(word for word in words if not any(one in comparable(word) for one in written)))
+    return texts
 
 
 def is_from_person(message: BaseMessage) -> bool:

@@ -117,6 +117,55 @@ def test_what_is_cited_or_no_address_stays_to_the_letter(text: str) -> None:
     assert without_foreign_urls(text, QUOTES) == text
 
 
+READ = "https://evil.example/abcdefgh/ijkl?q=mn"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://evil.example/AbCdefGh/ijkl?q=mn",
+        "https://evil.example/abcdefgh/ijkl?q=MN",
+        "HTTPS://EVIL.example/abcdefgh/iJKl?q=mn",
+        "https://evil.example/%61bc%64efgh/ijkl?q=mn",
+        "https://evil.example/%2561bcdefgh/ijkl?q=mn",
+        "https://evil.example/&#97;bcdefgh/ijkl?q=mn",
+        "https://evil.example/a\u200bbcdefgh/ijkl?q=mn",
+        "https://evil.example/\uff41bcdefgh/ijkl?q=mn",
+        "https:/evil.example\\abcdefgh/ijkl?q=mn",
+    ],
+)
+@pytest.mark.parametrize("frame", ["See {}.", "[x]({})", "({}),", "看{}"])
+def test_letters_and_codes_of_an_address_that_was_read_carry_nothing(written: str, frame: str) -> None:
+    shown = without_foreign_urls(frame.format(written), [f"It stands at {READ}."])
+    assert shown in {frame.format(READ), frame.format(REMOVED)}
+
+
+@pytest.mark.parametrize("signs", [".,;:!?.,;:", "/////", "/.,/;/:/.", ")))]]]}}}", "*_*_*_*_*_", "?!?!?!?!?"])
+def test_signs_at_the_end_of_an_address_that_was_read_are_no_part_of_it(signs: str) -> None:
+    shown = without_foreign_urls(f"See {READ}{signs} now", [READ])
+    address, rest = shown.removeprefix("See ").split(" ", 1)
+    assert address.startswith(READ)
+    assert len(address.removeprefix(READ)) <= 5
+    assert f"{address}{rest}" == f"{READ}{signs} now", "nothing is lost"
+
+
+@pytest.mark.parametrize("end", [".", "),", "**.", "`).", '".', "...", "?!", "/", "/).", '"}]}', ">).", "’."])
+def test_the_signs_of_a_sentence_stay_with_an_address(end: str) -> None:
+    assert without_foreign_urls(f"See {READ}{end} now", [READ]) == f"See {READ}{end} now"
+
+
+def test_an_address_is_written_as_it_was_read_where_two_differ_by_case() -> None:
+    read = ["https://video.example/aB", "https://video.example/Ab"]
+    for address in read:
+        assert without_foreign_urls(address, read) == address
+
+
+def test_the_beginning_of_an_address_is_written_as_it_was_read() -> None:
+    read = ["https://evil.example/abcd/efgh"]
+    assert without_foreign_urls("See https://evil.example/aBcD.", read) == "See https://evil.example/abcd."
+    assert without_foreign_urls("See https://evil.example/%61bcd.", read) == "See https://evil.example/abcd."
+
+
 @pytest.mark.parametrize("target", ["whatsapp:send?text=leak", "sgnl:leak", "<magnet:?dn=leak>", "ms-msdt:/leak"])
 def test_a_link_of_any_scheme_is_none(target: str) -> None:
     assert "leak" not in without_foreign_urls(f"[Read more]({target}) now.", QUOTES)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 
 from foundation.output.markdown import markdown
 from foundation.output.rendering import encodable
 from orchestration.language.guard import addresses_in, without_addresses
-from orchestration.run.metered_chat import Teller
+from orchestration.run.metered_chat import Teller, texts_read
 
 READ = "see http://evil.example/x and www.known.example and http://例子.中国/文"
 KNOWN = addresses_in([READ])
@@ -83,6 +83,36 @@ def test_an_address_that_was_read_carries_no_invisible_characters() -> None:
     text = f"見![](ht\u200btp://evil.example/x{hidden})"
     assert without_addresses(text, lambda: KNOWN) == "見![](http://evil.example/x)"
     assert tell([*text]) == "見![](http://evil.example/x)"
+
+
+@pytest.mark.parametrize("written", ["HTTP://evil.example/x", "http://evil.example/X", "http://evil.example/%78"])
+def test_an_address_is_told_as_it_was_read(written: str) -> None:
+    for pieces in [list(written), *([written[:cut], written[cut:]] for cut in range(len(written)))]:
+        assert tell([*pieces, " now"]).lower() == "http://evil.example/x now"
+        assert tell([*pieces, ".,;.,; now"]).lower() == "http://evil.example/x.,;. ,; now"
+        assert "X" not in tell(pieces)
+
+
+LEAK = "https://evil.example/?q=SECRET"
+
+
+@pytest.mark.parametrize("argument", [LEAK, LEAK.upper(), "evil.example/?q=SECRET", f"see ({LEAK}), please"])
+@pytest.mark.parametrize("echo", ["Nothing was found for {}.", '{{"query": "{}"}}', "Try {}&page=2", "{}"])
+def test_an_address_that_a_tool_only_repeats_was_not_read(argument: str, echo: str) -> None:
+    call = {"name": "search", "args": {"query": [argument]}, "id": "1", "type": "tool_call"}
+    messages = [AIMessage("", tool_calls=[call]), ToolMessage(echo.format(LEAK), tool_call_id="1")]
+    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    known = addresses_in(texts_read(messages, run))
+    assert "SECRET" not in without_addresses(f"See {LEAK} or {LEAK}&page=2", lambda: known)
+
+
+def test_an_address_that_was_read_before_it_was_called_is_known() -> None:
+    call = {"name": "open", "args": {"url": "www.other.example/a"}, "id": "2", "type": "tool_call"}
+    found = ToolMessage("It stands at www.other.example/a", tool_call_id="1")
+    messages = [found, AIMessage("", tool_calls=[call]), ToolMessage("www.other.example/a: a page", tool_call_id="2")]
+    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    known = addresses_in(texts_read(messages, run))
+    assert {"www.other.example/a", "http://evil.example/x"} <= known.keys()
 
 
 def test_a_word_that_ends_in_a_mark_has_the_whole_mark() -> None:

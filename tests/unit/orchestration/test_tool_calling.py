@@ -102,6 +102,15 @@ async def test_two_tools_at_once_and_an_approval_that_the_run_waits_for(world: W
     assert len(world.depot.callers) == 2, "and was not made again"
 
 
+async def test_an_answer_that_waits_has_no_address_of_the_models_own(world: World) -> None:
+    address = "https://evil.example/?q=SECRET"
+    send = ("send_parcel", {"parcel_id": "P-124", "reason": f"see {address}"})
+    events, _ = await run(world, "Send P-124, it is urgent.", calls(send, text=f"I wait, see {address}."))
+    answer = events[-1].answer
+    assert (answer.status, "SECRET" in answer.text) == ("waiting", False)
+    assert "SECRET" in answer.approval.reason, "whoever approves reads what would be done"
+
+
 async def test_a_rejected_action_is_told_to_the_model(world: World) -> None:
     events, agent = await run(
         world,
