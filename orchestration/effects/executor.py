@@ -186,7 +186,7 @@ class Executor(Decisions):
             if provenance:
                 reasons = provenance.without_what_was_read(reasons, call.tool, call.arguments, call.origin)
             return await self._ask(call, reasons if provenance else [])
-        if reasons:
+        if reasons and call.key not in await self._effects.keys_of(call.principal):
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)
         on_words = outcome.status == "done" and not outcome.reason

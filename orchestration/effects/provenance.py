@@ -1,21 +1,14 @@
 """Provenance of a call's values: the person's own words, records of our own systems, or foreign text.
 
-A model can be made to write anything, so a value counts as foreign unless it is traced. The full rules and their
-limits: docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-the-persons.md. In short:
-
-    words      the value stands in what the person said: whole words, numbers by value, dates by day
-    issued     a tool that the operator trusts returned it (`trusted` in the tool's metadata). Enough by itself where the
-               effect stays in our own house; where it leaves it, the record must also be one that the person named
-    composed   a phrase of the person's followed by an issued name ("Dinner at" + "Chez Marie")
-    looked up  the one contact in a source whose address the person gave, for somebody whom the person named; "all links in" one
-    computed   "10% of" an amount in a record of the target; "the largest" record of a list
+A model can be made to write anything, so a value counts as foreign unless it is traced. The rules and their limits:
+docs/decisions/0045-an-effect-needs-approval-unless-its-arguments-are-the-persons.md.
 
 Nothing here calls a tool, a model or a network; the executor asks and decides.
 """
 
+import calendar
 import json
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,22 +22,21 @@ from langchain_core.tools import BaseTool
 from foundation.text.lexical import SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.calls import metadata_of, schema_of
-from orchestration.effects.trusted_records import LONG_TEXT, trusted_records
-from orchestration.language.intent import classify_clauses
+from orchestration.effects.trusted_records import trusted_records
+from orchestration.language.guard import visible
+from orchestration.language.intent import LONG_TEXT, NEGATES, WORD, requests_to
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in
 
 _STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
+_WHOLE = re.compile(r"\S+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 # The full stop of a sentence that the next one follows without a space, which would read as an address
 _UNSPACED = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
-_SENTENCE_END = re.compile(r"\b[a-z]{3,}\.(?=[A-Z][a-z]+\s)")
 _LOOSE = re.compile(r"[^\W_]+")
+# The host of a link and its path
+_PATH = re.compile(r"((?:(?<=\.)[\w-]{1,63}|(?<=://)[^\s/?#\"<>]{1,255})(?::\d{1,5})?)([/?#][^\s\"<>]*)")
 _NAMES = re.compile(r"[^\W\d_]{3,}(?=[\w.+-]*@)")
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_NEGATES = re.compile(
-    r"not|never|no|none|nobody|neither|nor|without|cannot|stop|avoid|refrain|\w+n['’]t|(?:do|ca|wo|did|does|should)nt"
-)
 _EXCLUDES = re.compile(r"but|except\w*|exclud\w+|besides|other|outside|apart|than|unless|unlike")
 _POLITE = re.compile(r"please|thanks?|hello|hi|can|could|would|will|you|find|and|then|for|me|us|it")
 _HOST = r"(?:[a-z0-9-]++\.)+(?:com|net|org|info|biz|dev|app|xyz|[a-z]{2})\b"
@@ -60,16 +52,18 @@ _NUMBER = re.compile(r"(?<![\w.,-])[$€£¥]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(
 # A percentage, and what is added to it: "10% of it plus a fee of 5"
 _SHARE = re.compile(r"(?<![\w.,-])(\d+(?:\.\d+)?)\s?%(?:[^\d.;!?%]{,80}(?:\+|\bplus\b)[^\d.;!?%]{,20}(\d+(?:\.\d+)?))?")
 _EACH_LINK = re.compile(r"\b(?:all|every|each)(?: of)?(?: the)? (?:(?:web ?)?(?:site|page)|link)s?\b")
+_READS = re.compile(r"\b(?:read|open|visit|summ|look|view|fetch|check|see|show|get|go|say|tell)")
+_BACK = re.compile(r"\b(?:back|refund|return|repay|reimburs)")
 # An address of this machine or network, which a link from outside must not reach unasked
 _INSIDE = re.compile(
     r"(?:https?://)?+(?:[^\s/@]*+@)*+(?:[\d.]++|0x[\w.]++|\[.*|[^./:]++|[^\s/:]*\.(?:local|internal|localhost))\.?(?=[:/?#]|$)"
 )
-# "Pay the bill for me?": no question begins with a verb and its object
-_FOR_ME = re.compile(r"\W*(\w+?)e?(?: up| back)? (?:an?|the|this|that|it|them|my|our|\W?\d[^ ]*)\b.* for (?:me|us)\b")
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _MONTH = rf"({'|'.join(SHORT_MONTHS)})[a-z]*\.?"
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_MONTH})\b(?:,?\s+(\d{{4}}))?")
+# What has numbers that nobody would pay: days, times, and numbers in groups, such as an account's
+_NO_AMOUNT = re.compile(rf"{_SPOKEN.pattern}|\d+(?:[:/-]\d+)+|(?<![\w.,-])\d{{2,}}(?: \d{{2,}})+(?![\w.,])")
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
 _NUMBER_NOUNS = frozenset({"id", "number", "no", "nr", "num"})
 _IDENTIFIER_DIGITS = 6
@@ -78,52 +72,30 @@ _IDENTIFIER_DIGITS = 6
 def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: Mapping[str, BaseTool]) -> list[str]:
     """Return why a person must approve this effect; empty where every value is traced to the caller. `tools`: all, by name."""
     verbs, own = metadata_of(tool, "asked_by", ()), verbs_of(metadata_of(tool, "examples", ()))
-    if verbs and not any(_requests(origin.words, verbs, own)):
+    asked = [*requests_to(verbs, origin.asked or origin.words, own)]
+    if verbs and not asked:
         return [f"nobody asked to {verbs[0]}"]
-    asked = [*_requests(origin.asked or origin.words, verbs, own)]
+    roles: dict[str, Role] = {name: metadata_of(tool, "arguments", {}).get(name, "target") for name in arguments}
+    done = [result.arguments for result in origin.results if result.tool == tool.name]
+    paid = [name for name, role in roles.items() if role in ("target", "amount") and "amount" in roles.values()]
+    before = [[_decimal(one.get(name)) or _spelled(str(one.get(name))) for name in paid] for one in (arguments, *done)]
+    if paid and before[0] in before[1:]:
+        return [f"nobody asked to {verbs[0] if verbs else tool.name} twice"]
     # with another argument, something else would be done to a link than to open it
-    opens = len(arguments) == 1 and (not verbs or any(map(_EACH_LINK.search, asked)))
+    opens = len(arguments) == 1 and (not verbs or any(_READS.match(one) and _EACH_LINK.search(one) for one in asked))
     opens = opens and not any(_INSIDE.match(_fold(str(value))) for value in arguments.values())
     trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own", opens)
-    roles: Mapping[str, Role] = metadata_of(tool, "arguments", {})
-    targets = {name: value for name, value in arguments.items() if roles.get(name, "target") == "target"}
-    properties = schema_of(tool)["properties"]
+    targets = {name: value for name, value in arguments.items() if roles[name] == "target"}
+    properties, required = schema_of(tool)["properties"], schema_of(tool).get("required", ())
     return [
         name
         for name, value in arguments.items()
-        if value not in (None, properties.get(name, {}).get("default"))
-        and not trace.holds(roles.get(name, "target"), name, value, targets)
+        if value not in (None, properties.get(name, {}).get("default", None if name in required else ""))
+        and not trace.holds(roles[name], name, value, targets)
     ]
 
 
-def _requests(text: str, verbs: Sequence[str], own: Collection[str]) -> Iterator[str]:
-    """Yield sentences from a verb on whose clause is no question; "not forget" must be negated there, "forget" must not."""
-    text = _part_sentences(text)
-    for clause in classify_clauses(text, own):
-        folded = _fold(text[clause.start : clause.end])
-        words, for_me = _WORD.findall(folded), _FOR_ME.match(folded)
-        question, negated = clause.question and not (for_me and for_me[1] in verbs), False
-        for position, word in enumerate(words):
-            wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
-            if any(word.startswith(verb) for verb in wanted) and (negated or not question):
-                rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + LONG_TEXT])[0][1:]
-                yield " ".join([*words[position : position + LONG_TEXT], *_WORD.findall(_fold(rest))])
-            negated = negated or _NEGATES.fullmatch(word) is not None
-
-
-def _part_sentences(text: str) -> str:
-    """Return the text with the space that is missing after a full stop; after a denial there is none: "don't use tools.Pay"."""
-
-    def part(stop: re.Match[str]) -> str:
-        words = _WORD.findall(_fold(re.split(r"[.!?]\s", text[: stop.start()])[-1]))
-        return stop[0] if any(map(_NEGATES.fullmatch, words)) else f"{stop[0]} "
-
-    return _SENTENCE_END.sub(part, text)
-
-
-def without_what_was_read(
-    doubts: Sequence[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin
-) -> list[str]:
+def without_what_was_read(doubts: list[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin) -> list[str]:
     """Return the doubts to show to an approver: those about values that the planner's patterns also read from the request,
     such as its only number, are left out. Such a value needs no warning; acting on it still needs an approval.
     """
@@ -138,51 +110,43 @@ def foreign_references(text: str, words: str) -> list[str]:
     ['www.example.org']
     """
     spoken, folded = Words(words), _fold(text)
-    links = _LINK.findall(_EMAIL.sub(lambda one: " " if one[1] else one[0], folded))
-    references = filter(None, [*_EMAIL.findall(folded), *links])
-    return [item.rstrip(".,;:!?)") for item in references if not spoken.hold(item)]
-
-
-def long_numbers(text: str) -> list[str]:
-    """Return words with at least `_IDENTIFIER_DIGITS` digits, which may be an account, card or passport; no dates.
-
-    >>> long_numbers("Passport HGK137803, flat 75002, on 2026-11-25")
-    ['hgk137803']
-    """
-    tokens = [token for token in _tokens(_fold(text)) if not _ISO.fullmatch(token)]
-    return [token for token in tokens if sum(map(str.isdigit, token)) >= _IDENTIFIER_DIGITS]
+    links = [*_EMAIL.findall(folded), *_LINK.findall(_EMAIL.sub(lambda one: " " if one[1] else one[0], folded))]
+    return [bare for item in links if item and not spoken.hold(bare := item.rstrip(".,;:!?)"))]
 
 
 class Words:
     """A person's text, indexed for search. Case, width, invisible characters and quotes are ignored."""
 
     def __init__(self, text: str) -> None:
-        folded = _fold(_UNSPACED.sub(". ", text))
+        text = _UNSPACED.sub(". ", text)
+        folded = _fold(text)
         self.strict, self.loose = _tokens(folded), _LOOSE.findall(folded)
-        self.strict_line, self.loose_line = _line(self.strict), _line(self.loose)
+        spelled = (_tokens(_lower(text), "", _STRICT), _tokens(_lower(text), ".:!?,;", _WHOLE))
+        self.lines, self.loose_line = [*map(_line, (self.strict, *spelled))], _line(self.loose)
         self.plain_line = _line(_parts(self.strict))
         """The words split at hyphens, "check-up" into two; an address and the like stay whole."""
-        self.numbers = {Decimal(number.replace(",", "")) for number in _NUMBER.findall(folded)}
+        self.numbers = {Decimal(one.replace(",", "")) for one in _NUMBER.findall(_NO_AMOUNT.sub(" ", folded))}
         shares = {(Decimal(share), Decimal(more or 0)) for share, more in _SHARE.findall(folded)}
         # of several, or of other numbers that were said, one may be what was meant
         self.shares = shares if len(shares) == 1 and self.numbers <= {more for _, more in shares} else set()
         self.days: set[tuple[int | None, int, int]] = {(int(y), int(m), int(d)) for y, m, d in _ISO.findall(folded)}
-        """(year or None, month, day) of every date."""
         for month_1, day_1, day_2, month_2, year in _SPOKEN.findall(folded):
             month = SHORT_MONTHS.index(month_1 or month_2) + 1
             self.days.add((int(year) if year else None, month, int(day_1 or day_2)))
 
     def hold(self, value: str) -> bool:
-        """Whether the text has the value as whole words."""
-        strict = _tokens(_fold(value))
-        plain = all(map(_PLAIN.fullmatch, strict)) and _stands_in(_parts(strict), self.plain_line)
-        return plain or not strict or _stands_in(strict, self.strict_line)
+        """Whether the text has the value as whole words, to the sign."""
+        spelled = _spelled(value)
+        plain = all(map(_PLAIN.fullmatch, spelled)) and _stands_in(_parts(spelled), self.plain_line)
+        return plain or any(_stands_in(spelled, line) for line in self.lines)
 
-    def name(self, value: str) -> bool:
+    def name(self, value: str, ordinary: Collection[str] = ()) -> bool:
         """Whether the text says the name, however it is joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         short = len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())
-        return not short and len(value) <= LONG_TEXT and _stands_in(parts, self.loose_line)
+        return (
+            not short and len(value) <= LONG_TEXT and not {*parts} <= {*ordinary} and _stands_in(parts, self.loose_line)
+        )
 
     def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
         day = bool(self.days & {(year, moment.month, moment.day) for year in (None, moment.year)})
@@ -202,11 +166,14 @@ class _Trace:
         if role == "choice":
             return True
         if isinstance(value, list | tuple | Mapping):
-            items = value.items() if isinstance(value, Mapping) else ((name, item) for item in value)
+            keyed = value if isinstance(value, Mapping) else {}
+            fields = json.dumps([*map(schema_of, self.tools.values())]) if keyed else ""
+            keys = [(key, key) for key in keyed if not (key.isidentifier() and f'"{key}": ' in fields)]
+            items = [*keys, *keyed.items()] if keyed else [(name, item) for item in value]
             return all(self.holds(role, key, item, targets) for key, item in items)
         if role == "content":
             return self._content(str(value))
-        return self._amount(value, targets) if role == "amount" else self._target(name, str(value), targets)
+        return self._amount(name, value, targets) if role == "amount" else self._target(name, str(value), targets)
 
     def _target(self, name: str, value: str, targets: Mapping[str, Any]) -> bool:
         moment = _moment(value)
@@ -221,8 +188,10 @@ class _Trace:
         """Whether text of the role "content" has no foreign link and, where it leaves the house, no long number of unknown origin."""
         if foreign_references(text, self.origin.words):
             return False
-        issued = {token for record in self._records for item in record for token in _tokens(_fold(item))}
-        return self.own or all(number in issued or self.said.hold(number) for number in long_numbers(text))
+        issued = {token for _, record in self._records for item in record for token in _tokens(_fold(item))}
+        # which may be an account, a card or a passport
+        long = [word for word in _tokens(_fold(text)) if sum(map(str.isdigit, word)) >= _IDENTIFIER_DIGITS]
+        return self.own or all(word in issued or _ISO.fullmatch(word) or self.said.hold(word) for word in long)
 
     def _follows_its_noun(self, name: str, value: str) -> bool:
         # a short number alone is too ambiguous: the word before it must say what it numbers
@@ -230,15 +199,22 @@ class _Trace:
         return any(word == value and noun in nouns for noun, word in pairwise(self.said.loose))
 
     def _is_issued(self, value: str) -> bool:
-        records = self._records if self.own else [record for record in self._records if self._is_named(record, value)]
+        records = [record for _, record in self._records if self.own or self._is_named(record, value)]
         return any(_same(value, item) for record in records for item in record)
 
     def _is_named(self, record: Sequence[str], besides: str) -> bool:
         # who may read a file or was written to does not name it
-        named = any(self.said.name(item) for item in record if "@" not in item and not _same(item, besides))
+        names = (item for item in record if "@" not in item and not _same(item, besides))
+        named = any(self.said.name(item, self._ordinary) for item in names)
         # the name of the largest file may be the id of another one
-        others = (item for own in self._records if own != record for item in own)
+        others = (item for _, own in self._records if own != record for item in own)
         return named or (record in self._superlatives and not any(_same(besides, other) for other in others))
+
+    @cached_property
+    def _ordinary(self) -> set[str]:
+        # of what tools are named by, and pick a record by, no name is made
+        phrases = [phrase for tool in self.tools for phrase in (tool, *self._metadata(tool, "superlatives"))]
+        return {"the", "my", "our", "please", *_LOOSE.findall(" ".join(phrases))}
 
     @cached_property
     def _superlatives(self) -> list[list[str]]:
@@ -258,27 +234,27 @@ class _Trace:
         # "the second largest", or "in that folder": no other word than those that the description has of the whole list
         known = {"the", "my", "our", *_LOOSE.findall(_fold(self.tools[tool].description))}
         verbs = {request.split()[0] for request in self.asked if phrase in request}
-        text = " ".join(re.findall(rf"{_WORD.pattern}|[.;!?]", _fold(self.origin.asked or self.origin.words)))
+        text = " ".join(re.findall(rf"{WORD.pattern}|[.;!?]", _fold(self.origin.asked or self.origin.words)))
         for before, found, after in (sentence.partition(phrase) for sentence in re.split(r"[.;!?]", text)):
             # "in the store" says of what; else another sentence may: "Look into the folder Old. Delete the largest file"
             whole = not all(map(_POLITE.fullmatch, after.split()))
-            said = _WORD.findall(before + after if whole else text.replace(phrase, ""))
+            said = WORD.findall(before + after if whole else text.replace(phrase, ""))
             narrows = any(word not in known | verbs and not _POLITE.fullmatch(word) for word in said)
             if found and verbs & {*before.split()} and not narrows:
                 return True
         return False
 
     def _is_composed(self, value: str) -> bool:
-        parts = _LOOSE.findall(_fold(value))
-        issued = [_LOOSE.findall(_fold(item)) for record in self._records for item in record]
+        parts = [] if foreign_references(value, self.origin.words) else _LOOSE.findall(_fold(value))
+        issued = [_LOOSE.findall(_fold(item)) for _, record in self._records for item in record]
         ends = [name for name in issued if name and len(parts) >= len(name) + 2 and parts[-len(name) :] == name]
         return any(_stands_in(parts[: -len(name)], self.said.loose_line) for name in ends)
 
     def _looked_up(self, value: str, targets: Mapping[str, Any]) -> bool:
         """Whether the address or link is the only one of its kind in a looked-up text or record of a person whom the caller named."""
-        kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_fold(value))) and whole[1]), None)
+        kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_lower(value))) and whole[1]), None)
         return kind is not None and any(
-            {" ".join(_tokens(one)) for one in kind.findall(_fold(passage)) if one} == {" ".join(_tokens(_fold(value)))}
+            {" ".join(_tokens(one)) for one in kind.findall(_fold(passage)) if one} == {" ".join(_spelled(value))}
             for result in self.origin.results
             if _arguments_of(result) and all(map(self.said.hold, _arguments_of(result)))
             for passage in self._passages(result, targets)
@@ -295,9 +271,10 @@ class _Trace:
         yield " ".join(called)
         for clause in re.split(r"[.;!?\n]", _fold(asked)) if self.opens else ():
             said = Words("".join(_EACH_LINK.split(clause, 1)[1:]).partition(" and ")[0])
-            excludes = any(_NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in _WORD.findall(clause))
+            other = any(NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in WORD.findall(clause))
+            other = other or not _READS.search(clause)
             # by a name: a channel could be called "the"
-            if not excludes and all(said.hold(place) and said.name(place) for place in _arguments_of(result)):
+            if not other and all(said.hold(place) and said.name(place) for place in _arguments_of(result)):
                 yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
         common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel
@@ -308,20 +285,27 @@ class _Trace:
 
     def _is_called(self, value: str) -> bool:
         # a capital within a sentence: to open a page names nobody whom a channel calls "page", or "Open"
-        return value[:1].isupper() and re.search(rf"[\w,'’] {re.escape(value)}(?!\w)", self.origin.words) is not None
+        names = value[:1].isupper() and value not in {*calendar.day_name, *calendar.month_name}
+        place = rf"[\w,'’](?<!\b[Oo]n)(?<!\b[Ii]n)(?<!\b[Aa]t) {re.escape(value)}(?!\w)"
+        return names and re.search(place, self.origin.words) is not None
 
-    def _amount(self, value: Any, targets: Mapping[str, Any]) -> bool:
-        """Whether the number was said, is in a record that was named, or is at most the largest in a record of the target."""
+    def _amount(self, name: str, value: Any, targets: Mapping[str, Any]) -> bool:
+        """Whether the number was said, or is in a record of the target or one that was named; "back" goes up to the largest."""
         amount = _decimal(value)
         if amount is None or amount in self.said.numbers:
             return amount is not None
         mine = [item for item in map(str, targets.values()) if self.said.hold(item)]
-        for record in self._records:
+        for entry, record in self._records:
+            to = [str(entry[key]) for key in targets if key in entry]
             # a longer number may be an account
-            numbers = [one for one in map(_decimal, record) if one and 0 < one < 10 ** (_IDENTIFIER_DIGITS - 1)]
-            if amount in numbers and self._is_named(record, ""):
-                return True
-            if 0 < amount <= max(numbers, default=Decimal(0)) and any(_same(a, b) for a in mine for b in record):
+            fields = [str(entry[name])] if str(entry.get(name)) in record else record
+            numbers = [one for one in map(_decimal, fields) if one and 0 < one < 10 ** (_IDENTIFIER_DIGITS - 1)]
+            theirs, sent = (any(_same(a, b) for a in mine for b in values) for values in (record, to))
+            back = not sent and any(map(_BACK.search, self.asked)) and 0 < amount <= max(numbers, default=0)
+            others = [item for item in record if not any(_same(item, own) for own in mine)]
+            called = "%" not in self.origin.words and any(map(self._is_called, " ".join(others).split()))
+            meant = called or (theirs and (sent or not to)) or self._is_named(others, "")
+            if (theirs and back) or (meant and amount in numbers):
                 return True
             shares = {round(number * share / 100 + more, 2) for number in numbers for share, more in self.said.shares}
             if amount in shares and any(Words(item).hold(target) for item in record for target in mine):
@@ -329,15 +313,13 @@ class _Trace:
         return False
 
     @cached_property
-    def _records(self) -> list[list[str]]:
-        return [own for result in self.origin.results for _, own in self._trusted_in(result)]
+    def _records(self) -> list[tuple[Any, list[str]]]:
+        return [entry for result in self.origin.results for entry in self._trusted_in(result)]
 
     def _trusted_in(self, result: ToolOutcome, besides: Collection[str] = ()) -> Iterator[tuple[Any, list[str]]]:
         trusted = self._metadata(result.tool, "trusted")
         needs = trusted if isinstance(trusted, Mapping) else dict.fromkeys(trusted)
-        return trusted_records(
-            result.artifact, {field: need or {} for field, need in needs.items() if field not in besides}
-        )
+        return trusted_records(result.artifact, {key: need or {} for key, need in needs.items() if key not in besides})
 
     def _metadata(self, tool: str, key: str) -> Any:
         return metadata_of(self.tools[tool], key, ()) if tool in self.tools else ()
@@ -348,13 +330,23 @@ def _arguments_of(result: ToolOutcome) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf").casefold()
+    return _lower(visible(text))
 
 
-def _tokens(folded: str) -> list[str]:
+def _lower(text: str) -> str:
+    # in the path of a link case tells
+    return "".join(part if index % 3 == 2 else part.lower() for index, part in enumerate(_PATH.split(text)))
+
+
+def _tokens(folded: str, signs: str = ".:!?*…", pattern: re.Pattern[str] = _STRICT) -> list[str]:
     # addresses, links and dates stay whole
-    words = (token.strip(".:!?*…") for token in _STRICT.findall(folded))
-    return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).rstrip("/"))]
+    words = (token.strip(signs) for token in pattern.findall(folded))
+    return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).removesuffix("/"))]
+
+
+def _spelled(value: str) -> list[str]:
+    # each sign of a call's value counts: "plan*" or "plan/.." is not "plan", and a link carries whatever is added to it
+    return _tokens(_lower(value), "", _WHOLE if _PATH.search(value) else _STRICT)
 
 
 def _parts(tokens: Sequence[str]) -> list[str]:
@@ -370,7 +362,7 @@ def _stands_in(part: Sequence[str], line: str) -> bool:
 
 
 def _same(value: str, other: str) -> bool:
-    return _tokens(_fold(value)) == _tokens(_fold(other))
+    return bool(spelled := _spelled(value)) and spelled in (_spelled(other), _tokens(_fold(other)))
 
 
 def _moment(value: str) -> datetime | None:

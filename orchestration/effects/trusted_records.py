@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-# Characters from which a field counts as prose, which identifies nothing
-LONG_TEXT = 120
+from orchestration.language.intent import LONG_TEXT
 
 
 def trusted_records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Any, list[str]]]:
@@ -24,7 +23,9 @@ def trusted_records(data: Any, fields: Mapping[str, Mapping[str, str]]) -> Itera
             if {*fields, *conditions}.isdisjoint(data):  # what lies inside a record is not one of ours
                 yield from trusted_records(value, fields)
     elif isinstance(data, list | tuple):
-        for item in data:
+        # beside records, what is none may hold anybody's
+        records = [item for item in data if isinstance(item, Mapping) and not fields.keys().isdisjoint(item)]
+        for item in records if records and "*" not in fields else data:
             yield from trusted_records(item, fields)
     elif "*" in fields and data is not None:
         yield {}, _leaves(data)

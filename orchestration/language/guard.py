@@ -57,7 +57,7 @@ _WORD = re.compile(r"(\S+)([^\S \t-\r]?)")
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
 _AFTER = ".,;:!?)]}>\"'`“”’|*_"
 # What stands behind an address that was read: a slash and a few signs. The rest is parted from it
-_END = re.compile(r"/?[^/]{0,4}")
+_END = re.compile(r"(/?[^/]{0,4})(.*)")
 
 
 def instructs_reader(text: str) -> bool:
@@ -99,70 +99,52 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
 
 def addresses_in(texts: Iterable[str]) -> dict[str, str]:
     """Return the addresses of the texts as they stand there, each by itself and by its normalised form."""
-    words = {word: None for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
-    known: dict[str, str] = {}
-    for word in words:
-        _, written, address = _address_in(word)
-        if address:
-            known[written] = written
-            known.setdefault(address, written)
-    return known
+    words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
+    found = [(address, written) for _, written, address in map(_address_in, sorted(words)) if address]
+    return dict(found) | {written: written for _, written in found}
 
 
 def without_addresses(text: str, known: Callable[[], Mapping[str, str]]) -> str:
     """Remove addresses as `without_foreign_urls` does, except those in `known`, which is called where there are any."""
     # word by word: the pattern would go through a long text for 20 ms
-    return _WORD.sub(lambda word: _without_foreign(word[1], known) + _space_after(word[1], word[2]), text)
+    return _WORD.sub(lambda word: _without_foreign(word[1], word[2], known), text)
 
 
-def _space_after(word: str, space: str) -> str:
-    return " " if space and _address_in(word)[2] else space
-
-
-def _without_foreign(word: str, known: Callable[[], Mapping[str, str]]) -> str:
+def _without_foreign(word: str, space: str, known: Callable[[], Mapping[str, str]]) -> str:
     start, written, address = _address_in(word) if _PART_OF_ADDRESS.search(word) else (None, "", "")
     if not address:
-        return word
-    if start is None and written not in known():  # its beginning may have invisible characters
+        return word + space
+    space = space and " "
+    if start is None and written not in known():
         word = _INVISIBLE.sub("", word)
         start, written, address = _address_in(word)
     head, _, tail = word.rpartition(written)
-    if read := _as_read(written, address, known()) if start is not None else known().get(written):
+    longer = (read for key, read in known().items() if key.startswith((f"{address}/", f"{address}?")))
+    begins = "" if start is None else known().get(address) or next(longer, "")[: len(address)]
+    if _address_in(read := known().get(written) or begins)[2] == address:
         # as it was read, with the signs of a sentence: in other letters, codes or signs it could carry more
-        end = _END.match(tail)[0]  # type: ignore[index]  # it matches nothing, too
-        return f"{head}{read}{end} {tail[len(end) :]}".removesuffix(" ")
-    return REMOVED if start is None else f"{head}{REMOVED}{tail.lstrip('/')}"
-
-
-def _as_read(written: str, address: str, known: Mapping[str, str]) -> str | None:
-    """Return the address as it was read, by itself or as the beginning of one; `None` if it was not."""
-    longer = (read for key, read in known.items() if key.startswith((f"{address}/", f"{address}?")))
-    whole = known.get(written) or known.get(address)
-    begun = whole or next(longer, "")[: len(address)]
-    return begun if whole or _address_in(begun)[2] == address else None
+        end, more = _END.match(tail).groups()  # type: ignore[union-attr]  # it matches nothing, too
+        return f"{head}{read}{end}{more and ' '}{more}{space}"
+    return (REMOVED if start is None else f"{head}{REMOVED}{tail.lstrip('/')}") + space
 
 
 def _address_in(word: str) -> tuple[int | None, str, str]:
-    """Return the start of the first address in a word (`None` if its beginning is in disguise), the address as written (the word), and
-    normalised, empty if there is none.
-    """
+    """Return where the first address begins (`None`: in disguise), it as written (the word), and normalised, empty if there is none."""
     shown = comparable(word)
-    match = _ADDRESS.search(shown)
-    if match is None:
+    if not (match := _ADDRESS.search(shown)):
         return None, "", ""
     address = shown[match.start() :].rstrip(_AFTER + "/")
-    as_written = _ADDRESS.search(word.lower())
-    written = word[as_written.start() :].rstrip(_AFTER + "/") if as_written else ""
-    if as_written and comparable(written).rstrip(_AFTER + "/") == address:
-        return as_written.start(), written, address
+    begins = _ADDRESS.search(word.lower())
+    written = word[begins.start() :].rstrip(_AFTER + "/") if begins else ""
+    if begins and comparable(written).rstrip(_AFTER + "/") == address:
+        return begins.start(), written, address
     return None, word.strip(_AFTER), address
 
 
 def comparable(text: str) -> str:
-    """Return a word as browsers read it, in lower case."""
+    """Return a word as browsers read it: entities and percents decoded, width and case folded, without invisible characters."""
     if text.isascii() and text.isprintable() and not {*text} & {"&", "%", "\\"}:  # nothing to decode, as in most words
         return text.lower()
-    # entities and percents decoded, width and case folded, invisible characters dropped
     shown = text
     for _ in range(3):  # entities of entities
         shown = unquote(html.unescape(shown))

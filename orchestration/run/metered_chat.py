@@ -188,14 +188,14 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     """
     texts: list[str] = [message.text for message in messages if is_from_person(message)]
     texts += [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
-    written: set[str] = set()
+    own: set[str] = set()
     for message in messages:
-        if calls := getattr(message, "tool_calls", ()):
-            made = addresses_in([json.dumps([call["args"] for call in calls], ensure_ascii=False)])
-            written |= made.keys() - (addresses_in(texts) if made else {})
-        elif isinstance(message, ToolMessage):
-            words = message.text.split() if written else [message.text]
-            texts.append(" ".join(word for word in words if not any(one in comparable(word) for one in written)))
+        calls = json.dumps([call["args"] for call in getattr(message, "tool_calls", ())], ensure_ascii=False)
+        if made := addresses_in([calls]):
+            own |= made.keys() - addresses_in(texts)
+        if isinstance(message, ToolMessage):
+            words = (word for word in message.text.split() if not any(one in comparable(word) for one in own))
+            texts.append(" ".join(words))
     return texts
 
 

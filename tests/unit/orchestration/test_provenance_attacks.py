@@ -286,7 +286,8 @@ def test_no_other_file_is_deleted_as_the_largest(words: str, file_id: str, lists
 @pytest.mark.parametrize("asked", ["Thank you", "Delete the old one"])
 def test_what_an_earlier_turn_asked_for_picks_nothing_in_this_one(asked: str) -> None:
     origin = Origin(words=f"Delete the largest file\n{asked}", asked=asked, results=(read("all_files", LIST),))
-    assert doubts(DELETE, {"file_id": "film-1"}, origin, TOOLS) == ["file_id"]
+    doubted = ["nobody asked to delet"] if asked == "Thank you" else ["file_id"]
+    assert doubts(DELETE, {"file_id": "film-1"}, origin, TOOLS) == doubted
     origin = Origin(
         words=f"Read all the links in lobby\n{asked}", asked=asked, results=(read("room", LINKS, room="lobby"),)
     )
