@@ -18,7 +18,7 @@ class Outage(logging.Filter):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.lines: Counter[object] = Counter()
-        self._since: float | None = None
+        self.since: float | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not str(record.msg).startswith(FAILURES):
@@ -30,14 +30,14 @@ class Outage(logging.Filter):
         return self.lines[status] == 1
 
     def begin(self) -> None:
-        self._since = self._since or monotonic()
+        self.since = self.since or monotonic()
 
     def left_s(self, patience_s: float) -> float:
         """Return how long to wait for the service: all share one wait of `patience_s`, from the beginning of the outage."""
-        return max(LEAST_S, patience_s - (monotonic() - self._since if self._since else 0))
+        return max(LEAST_S, patience_s - (monotonic() - self.since if self.since else 0))
 
     def end(self) -> None:
-        self._since = None
+        self.since = None
         if lines := self.lines:
             self.lines = Counter()
             log.warning("%s is back. %d more lines about it were left out.", self.name, lines.total() - len(lines))

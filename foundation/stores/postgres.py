@@ -146,7 +146,7 @@ class Postgres:
             OUTAGE.begin()
             self.pool.drain()  # a restart of the server broke the others, too
             raise
-        connection.patience_s = before
+        connection.patience_s, OUTAGE.since = before, None
 
     @property
     def _arguments(self) -> dict[str, Any]:

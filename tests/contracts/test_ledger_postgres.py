@@ -83,6 +83,9 @@ def test_who_waits_for_a_connection_gets_it_once_the_server_is_back(
     with closing(opened("postgres", data_dir, connect_timeout_s=60)) as ledger, ThreadPoolExecutor(1) as other:
         ledger.put([entry("a.md", "Refund.")])
         pool = ledger._database.pool
+        bad_line.until(
+            lambda: pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"]
+        )  # none is being made
         address, pool.conninfo = pool.conninfo, "host=/nowhere"
         pool.drain()
         answer = other.submit(words, ledger, "refund")
@@ -96,12 +99,21 @@ def test_in_an_outage_that_was_waited_for_once_nobody_waits_again(
 ) -> None:
     with closing(opened("postgres", data_dir, connect_timeout_s=3600)) as ledger:
         pool = ledger._database.pool
-        pool.wait()
+        bad_line.until(lambda: pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"])
         pool.conninfo = "host=/nowhere"
-        monkeypatch.setattr(OUTAGE, "_since", -3600.0)
+        monkeypatch.setattr(OUTAGE, "since", -3600.0)
         pool.drain()
         with pytest.raises(StoreUnavailable, match="gave no connection"):
             words(ledger, "refund")
+
+
+def test_a_server_that_answers_and_takes_no_more_connections_is_not_taken_for_one_that_is_down(
+    ledger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert words(ledger, "refund") == []
+    monkeypatch.setattr(OUTAGE, "since", -3600.0)
+    assert words(ledger, "refund") == []
+    assert OUTAGE.left_s(3600) == 3600
 
 
 def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:
