@@ -191,6 +191,7 @@ class UpstreamLimited(ComponentError):
 
 class UpstreamDown(ComponentError):
     retryable = True
+    reply: Any = None  # the message that says so, where one came: it may have been billed
 
 
 class UpstreamRejected(ComponentError): ...

@@ -8,6 +8,7 @@ order; probabilities); its document compressors are accepted as rerankers (`mode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -87,3 +88,7 @@ class PriceSource(Protocol):
 
     def price(self, call: Call) -> Price:
         """Return the price of `call` at its time; that of an unknown model has `usd=None`."""
+
+
+# Where an adapter adds each request whose tokens its server counts, and a chat model those that came to nothing; `None`: nobody pays
+requests_made: ContextVar[list[Call] | None] = ContextVar("requests", default=None)

@@ -11,14 +11,11 @@ from langchain_core.embeddings import Embeddings
 
 from foundation.errors import UpstreamMalformed
 from foundation.machine.deadline import check
-from models.contract import Call
 from models.resilience.vendor_errors import translate_errors
 
 # Shape (texts, dimensions), rows of unit length
 Vectors = npt.NDArray[np.float32]
 
-# Where an adapter adds each request whose tokens its server counts; `None`: nobody pays
-requests_made: ContextVar[list[Call] | None] = ContextVar("requests", default=None)
 # The tenant that models are called for; `None`: nobody in particular
 served_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 

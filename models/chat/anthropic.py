@@ -9,7 +9,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from foundation.components import Context
 from foundation.errors import MissingCredential
@@ -23,7 +23,7 @@ CACHE_PROMPTS = {"cache_control": {"type": "ephemeral"}}
 
 
 class Options(RemoteChatOptions):
-    base_url: str = ANTHROPIC
+    base_url: str = Field(default=ANTHROPIC, pattern="^https?://")
     """Address without the version."""
     cache_prompts: bool | None = None
     """Whether the provider caches prompts for the next round, for a price; `None`: only at Anthropic's own address."""

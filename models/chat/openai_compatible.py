@@ -24,7 +24,7 @@ from models.resilience.http_clients import OPENAI, RETRIES, key_for, on_loopback
 
 
 class Options(RemoteChatOptions):
-    base_url: str = OPENAI
+    base_url: str = Field(default=OPENAI, pattern="^https?://")
     """Address with the version: `http://127.0.0.1:8000/v1`."""
     provider: str | None = None
     """Name of the provider in traces and for prices; `None`: "openai" at OpenAI's own address, elsewhere the host's name."""

@@ -22,8 +22,8 @@ from foundation.clock import Clock
 from foundation.components import Context
 from foundation.settings import Section
 from foundation.types import Usage
-from models.contract import Call
-from models.embedding import ArrayEmbeddings, Vectors, requests_made
+from models.contract import Call, requests_made
+from models.embedding import ArrayEmbeddings, Vectors
 from models.pricing import is_count
 from models.resilience.http_clients import EMBEDDING_BYTES, OPENAI, clients, key_for, on_loopback
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 class Options(Section):
     model: str
-    base_url: str = OPENAI
+    base_url: str = Field(default=OPENAI, pattern="^https?://")
     """Address with the version: `http://127.0.0.1:8000/v1`."""
     api_key: SecretStr | None = None
     """The API key; needed for any server not on this machine."""

@@ -22,7 +22,8 @@ from pydantic import ConfigDict, PrivateAttr
 from foundation.clock import Clock
 from foundation.components import load_if_there, load_removable
 from foundation.errors import InvalidRequest, UpstreamDown, UpstreamMalformed
-from models.pricing import identity
+from models.contract import requests_made
+from models.pricing import call_of, identity
 from models.resilience.bindings import (
     ChatWrapper,
     alternate,
@@ -202,6 +203,9 @@ class ResilientChatModel(ChatWrapper):
                 async with self._limit(patience_s, deadline):
                     return await call(index)
             except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
+                reply, requests = getattr(error, "reply", None), requests_made.get()
+                if reply and reply.usage_metadata and requests is not None:
+                    requests.append(call_of(self.candidates[index], reply, seconds=0.0, at=self.clock.now()))
                 self._fail(index, error)
             except BaseException:  # cancelled from above
                 self._record(index, failed=None)

@@ -44,7 +44,9 @@ async def bound_stream(chunks: Chunks, model: str, max_tokens: int | None) -> Ch
     async with aclosing(chunks):
         async for chunk in chunks:
             if metadata_of(chunk).get("finish_reason") == "error":  # as OpenRouter says it
-                raise UpstreamDown(f"The provider behind {model} broke off. Try again.")
+                broken = UpstreamDown(f"The provider behind {model} broke off. Try again.")
+                broken.reply = chunk.message
+                raise broken
             message = chunk.message
             blocks = [message.content] if isinstance(message.content, str) else message.content
             texts = [value for block in blocks for value in (block.values() if isinstance(block, dict) else [block])]

@@ -10,8 +10,8 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from foundation import names, tracing
 from foundation.types import Principal, Scope, Usage
-from models.contract import Call
-from models.embedding import PROBE_TEXTS, name_of, on_behalf_of, requests_made
+from models.contract import Call, requests_made
+from models.embedding import PROBE_TEXTS, name_of, on_behalf_of
 from observability.telemetry import process, setup
 from orchestration.events import Event
 from orchestration.run.run import run_at_work

@@ -34,7 +34,7 @@ class Budget:
         self.remaining_s()
         if self.tokens + self._reserved_tokens + tokens > self._limits.tokens:
             raise BudgetExceeded(
-                f"{self.tokens} of {self._limits.tokens} tokens are used; a call of about {tokens} does not fit.",
+                f"{self.tokens} of {self._limits.tokens} tokens ([orchestration.budget]) are used; one of about {tokens} does not fit.",
                 limit="tokens",
             )
         used = self.usd + self._reserved_usd

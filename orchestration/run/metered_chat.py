@@ -126,7 +126,7 @@ class Teller:
 
     def __init__(self, run: Run, messages: Sequence[BaseMessage], model: MeteredChatModel) -> None:
         self._run, self._model, self._word, self._begun = run, model, "", ""
-        self._at_head, self._said = True, False
+        self._at_head, self._said, self._heard = True, False, list[str]()
         self._addresses = cache(lambda: addresses_in(texts_read(messages, run)))
         # a class with such an option takes thoughts out itself
         stated = getattr(model.primary, "thinks", False) or bool(THINKS.search(model.model_name))
@@ -134,10 +134,9 @@ class Teller:
 
     def tell(self, chunk: AIMessageChunk) -> None:
         text = self._word + chunk.text
+        self._heard.append(chunk.text)
         found = end_of_thoughts(text, max(0, len(self._word) - 64))
         ends = 0 < found < len(text)  # what follows the tag says whether it is one, so that one at the very end waits
-        if (ends or (found and text.endswith("\n"))) and not THINKING.match(text):
-            self._model.thinks[self._model.model_name] = True
         if self._at_head:
             # a server that sends thoughts apart leaves none in the text
             self._holds = not (ends or chunk.additional_kwargs.get("reasoning_content")) and self._holds
@@ -155,9 +154,12 @@ class Teller:
             self._emit_begun()
 
     def end(self) -> None:
-        if self._holds and self._word:
-            # not for good, or one tag in an answer would hold back the words of all later ones
-            self._model.thinks[self._model.model_name] = bool(end_of_thoughts(self._word))
+        reply = "".join(self._heard)
+        thinks = bool(end_of_thoughts(reply)) and not THINKING.match(reply)
+        if thinks or (
+            self._holds and reply
+        ):  # not for good, or one tag in an answer would hold back the words of all later ones
+            self._model.thinks[self._model.model_name] = thinks
         self._emit(without_thoughts(self._word) if self._at_head else self._word)
 
     def _emit_begun(self) -> None:

@@ -20,7 +20,7 @@ from foundation.errors import BudgetExceeded, ComponentError, SixplyError
 from foundation.machine.deadline import in_thread_within
 from foundation.tracing import trace_id
 from foundation.types import Principal, Scope, Usage
-from models.contract import Call, Price
+from models.contract import Call, Price, requests_made
 from models.embedding import on_behalf_of
 from models.pricing import call_of, message_until_cut
 from models.resilience.resilient_chat import FALLBACK
@@ -201,6 +201,7 @@ class Run:
         """Make a call of the chat model by `open_stream` and charge it; `seen` gets each chunk. Raises as `generate`."""
         expected = self._expected_call(messages, max_tokens)
         heard: list[AIMessageChunk] = []
+        requests_made.set(lost := list[Call]())
         async with self._reserve(_tokens_of(expected), self.parts.prices.price(expected).usd) as spent:
             self.partial, begun_s = "", time.perf_counter()
             try:
@@ -212,6 +213,9 @@ class Run:
                     call = self._priced_call(message_until_cut(heard, messages), expected, begun_s)
                     await self._charge(call, spent, whole=any(chunk.usage_metadata for chunk in heard))
                 raise
+            finally:
+                for call in lost:  # replies that broke off before their first word, and were tried again
+                    await self._charge(call, spent)
             message = join_chunks(heard)
             await self._charge(self._priced_call(message, expected, begun_s), spent)
             # where the provider did not say, an estimate, or the run would have no limit
@@ -287,7 +291,8 @@ class Run:
         price = self.parts.prices.price(call)
         self._use(call.usage)
         self._local_s += call.seconds if call.local else 0.0
-        spent.tokens, spent.usd = _tokens_of(call), price.usd
+        spent.tokens += _tokens_of(call)
+        spent.usd = None if spent.usd is None or price.usd is None else spent.usd + price.usd
         if price.usd is None:
             self.note(f"a call of {call.model} has no known price")
         basis = price.basis if whole else f"{price.basis}, tokens estimated: the call was cut off"

@@ -21,8 +21,8 @@ from foundation import components
 from foundation.components import Context
 from foundation.errors import ComponentError, FingerprintMismatch, MissingDependency, SixplyError, StoreUnavailable
 from foundation.types import EVERY_TENANT
-from models.contract import Call
-from models.embedding import on_behalf_of, requests_made
+from models.contract import Call, requests_made
+from models.embedding import on_behalf_of
 from retrieval.contract import Chunker
 from retrieval.documents import Fingerprint
 from retrieval.index.maintenance import fingerprint_of

@@ -54,6 +54,18 @@ def configure(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         yield write
 
 
+async def test_an_embedder_of_your_own_that_tells_its_requests_stands_on_the_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_embedder.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = stack(tmp_path, PRICES)
+    path.write_text(path.read_text().replace('use = "hashing"', 'use = "own_embedder:Own"\nsize = 16'))
+    with open_system(load(path)) as system:
+        replied = await ask(system)
+        assert ("north", replied.answer_id, USD) in all_charged(system)
+
+
 @pytest.fixture
 def open_desk(configure: Callable[..., Path]) -> Iterator[Callable[..., System]]:
     with ExitStack() as opened:
@@ -68,6 +80,23 @@ def item(name: str, tenant: str = "north") -> Item:
 async def ask(system: System) -> Answer:
     request = AnswerRequest(question="How long does the moon lamp run?", compose="extractive")
     return await answer(system.agent, request, ADA)
+
+
+OWN = """
+from langchain_core.embeddings import DeterministicFakeEmbedding
+
+from foundation.clock import SystemClock
+from foundation.types import Usage
+from models.contract import Call, requests_made
+
+
+class Own(DeterministicFakeEmbedding):
+    def embed_query(self, text):
+        if (requests := requests_made.get()) is not None:
+            usage = Usage(input_tokens=50, output_tokens=0)
+            requests.append(Call("acme", "emb-1", usage, 0.1, local=False, at=SystemClock().now()))
+        return super().embed_query(text)
+"""
 
 
 PROBE = ("*", None, USD)

@@ -257,6 +257,14 @@ def test_thoughts_in_the_text_are_not_streamed_as_words(serve: Serve, path: str)
     assert first.endswith(TEXT)
 
 
+@pytest.mark.parametrize("tag", ["</think>", "\n</think> ", "</think> ", "\n[/THINK]\n"])
+def test_the_end_of_thoughts_that_was_seen_once_is_waited_for_in_every_form(serve: Serve, tag: str) -> None:
+    unopened = stream(*(piece(content=letter) for letter in f"Ada asks.{tag}{TEXT}"), piece("stop", USED))
+    with serve(unopened, unopened) as (client, _):
+        first, later = (_words_in(client, "/v1/chat/completions").strip() for _ in range(2))
+    assert (first.endswith(TEXT), later) == (True, TEXT)
+
+
 def pausing(*pieces: dict[str, Any]) -> Behaviour:
     """The first piece, and the others once the caller has something of it."""
     frame = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "a-strong-one"}
@@ -353,6 +361,25 @@ def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
     )
     assert again["text"] == TEXT, again
     assert (told["code"], "broke off" in told["detail"]) == ("upstream_down", True), told
+
+
+@pytest.mark.needs("models.resilience.attempts")
+def test_a_whole_reply_that_broke_off_is_tried_again_and_paid_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = test_strong_model.STACK.replace("[models.chat]", "[models.chat]\nextra.disable_streaming = true")
+    monkeypatch.setattr(test_strong_model, "STACK", whole)
+
+    def reply(reason: str) -> Behaviour:
+        message = {"role": "assistant", "content": TEXT}
+        choices = [{"index": 0, "message": message, "finish_reason": reason}]
+        made = {"id": "c1", "object": "chat.completion", "created": 0, "model": "a-strong-one", "usage": USED}
+        return garbage(json.dumps(made | {"choices": choices}).encode(), "application/json")
+
+    (twice,) = answers(serve, [reply("error"), reply("stop")])
+    assert twice["text"] == TEXT
+    assert twice["usage"]["input_tokens"] == 2 * USED["prompt_tokens"]
+    assert float(twice["cost_usd"]) > 2 * PRICE
 
 
 def test_a_call_in_plain_text_is_told_to_the_model_as_one_that_is_not_taken(serve: Serve) -> None:

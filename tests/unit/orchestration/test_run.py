@@ -11,12 +11,14 @@ from threading import Event
 from typing import Any
 
 import pytest
-from langchain_core.language_models import FakeListChatModel
+from langchain_core.language_models import FakeListChatModel, FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from foundation.errors import BudgetExceeded, UpstreamDown
 from models.chat.scripted import ScriptedChat
+from models.resilience.resilient_chat import resilient
+from models.settings import ResilienceSettings
 from orchestration.run.budget import Budget
 from orchestration.run.run import Run
 from orchestration.settings import BudgetSettings
@@ -160,6 +162,21 @@ async def test_thoughts_before_a_call_broke_off_are_nothing_that_was_said(world:
         with pytest.raises(UpstreamDown):
             await run.generate([HumanMessage("two words")])
         assert run.partial == said
+
+
+async def test_whole_replies_that_broke_off_are_paid_for_also_where_none_follows(world: World) -> None:
+    used: Any = {"input_tokens": 30, "output_tokens": 20, "total_tokens": 50}
+    said = AIMessage("Some", usage_metadata=used, response_metadata={"finish_reason": "error"})
+    inner = FakeMessagesListChatModel(responses=[said], disable_streaming=True)
+    world.chat = resilient(inner, (), ResilienceSettings(), world.clock)
+    run = run_of(world)
+    with pytest.raises(UpstreamDown, match="broke off"):
+        await run.generate([HumanMessage("two words")])
+    tried = len(world.till.charges)
+    assert tried >= 1
+    assert [charge.usage.output_tokens for charge in world.till.charges] == [20] * tried
+    assert (run.usage.input_tokens, run.budget.tokens) == (30 * tried, 50 * tried)
+    assert run.partial == ""
 
 
 async def test_what_was_said_before_a_call_broke_off_is_known_and_paid_for(world: World) -> None:
