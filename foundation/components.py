@@ -117,7 +117,7 @@ def load_removable(module: str, *, asking: str = "stack.toml") -> ModuleType:
         return importlib.import_module(module)
     raise MissingDependency(
         f"{asking} asks for what {module.replace('.', '/')}.py does, and this project goes without that file "
-        "(optional.toml). Take the setting out, or bring the file back from git."
+        "(optional.toml). Leave that out, or bring the file back: from git, or from the template that pyproject.toml names."
     )
 
 
@@ -184,14 +184,16 @@ def _build(section: str, part: Part, module: ModuleType, attribute: str, context
     adopt = getattr(importlib.import_module(PORTS[section]), "adopt", lambda built, _: built)
     try:
         return adopt(factory(**part.options), part)
-    except (TypeError, ValueError) as error:
+    except (SixplyError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # every vendor has exceptions of its own
         raise InvalidSetting(f'[{section}] use = "{part.use}" refused its options: {error}') from error
 
 
 def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel:
     options: type[BaseModel] | None = getattr(module, "Options", None)
     if options is None:
-        raise InvalidSetting(f'[{section}] use = "{part.use}": {module.__name__} has "build" but no class Options.')
+        raise InvalidSetting(f'[{section}] use = "{part.use}": {module.__name__} has no class Options. Give it one.')
     try:
         return options(**part.options)
     except ValidationError as error:

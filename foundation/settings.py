@@ -347,7 +347,9 @@ def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, st
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
     hint = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
+    if new := getattr(root, "renamed", {}).get(".".join(where)):
+        hint = f'It is "{new}" now, and that is set beside it: keep "{new}", and take this one out.'
     for place, section, keys in getattr(root, "removed", ()):
         if hint and ".".join(where[:-1]) == section and where[-1] in keys.split():
             hint = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
-    return ".".join(where), first["msg"], hint
+    return ".".join(where), "it is needed and not set" if first["type"] == "missing" else first["msg"], hint

@@ -63,7 +63,7 @@ def open_orchestration(
     announcer = None
     if settings.notifier:
         notifier = assembly.part("orchestration.notifier", settings.notifier, ApprovalNotifier)
-        announcing = load_removable("orchestration.effects.announcing")
+        announcing = load_removable("orchestration.effects.announcing", asking="[orchestration.notifier]")
         announcer = assembly.keep(announcing.Announcer(notifier, link=settings.approval_link))
 
     def announce(approval: Approval) -> None:
@@ -137,7 +137,7 @@ def open_agent(
     agents = {tenant: open_with(chat) for tenant, chat in chats.items()}
     if cheaper:
         by_model = settings.agent if settings.agent.use == "auto" else Part(use="auto")
-        cascade = load_removable("orchestration.flow.cascade")
+        cascade = load_removable("orchestration.flow.cascade", asking="[[models.cheaper]]")
         trying = {identity(chat)[1]: open_with(chat, by_model, cascade.parts_of_cheaper(parts)) for chat in cheaper}
         for tenant, chat in chats.items():
             agents[tenant] = cascade.CascadeAgent(trying, identity(chat)[1], agents[tenant], settings)

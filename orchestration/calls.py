@@ -83,12 +83,13 @@ def rename_former_keys(tool: BaseTool) -> None:
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
-        load_removable(FOREIGN).demand_schema(tool)
+        load_removable(FOREIGN, asking=f'Tool "{tool.name}"').demand_schema(tool)
     declared = tool.metadata or {}
     for key in declared:
         if key not in ToolMetadata.__annotations__:
             hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
-            hint = f'It is named "{FORMER_KEYS[key]}" now.' if key in FORMER_KEYS else hint
+            if new := FORMER_KEYS.get(key):
+                hint = f'It is "{new}" now, and that is there beside it: keep "{new}", and take this one out.'
             raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
     properties = schema_of(tool)["properties"]
     for name, unit in declared.get("units", {}).items():

@@ -94,7 +94,8 @@ def check_parts(tree: Path, choices: Choices) -> Choices:
         # what opens a section by its name says there that it is gone: a person may delete it, too
         demanded = {*needed} - ({*sections} if name.endswith(".py") else set())
         if missing := sorted(left_out & demanded):
-            raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or change what needs it.')
+            too = f"leave {name} out as well" if name in sections else f"change {name}"
+            raise InvalidRequest(f'{name} needs "{missing[0]}", which is left out. Keep it, or {too}.')
     return choices
 
 

@@ -99,7 +99,7 @@ def _packages_and_lines(
 def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSet[str]) -> None:
     """What names the project, and what is gone, in its other files."""
     sections = left_out & read_optional(tree).keys()
-    _edit(folder / "risks.toml", lambda text: _without_untested(text, folder))
+    _edit(folder / "risks.toml", lambda text: _without_lost_controls(text, folder))
     _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices, page="page" not in left_out))
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
@@ -191,14 +191,18 @@ def _without_sections(text: str, names: Iterable[str], folder: Path) -> str:
     )
 
 
-def _without_untested(text: str, folder: Path) -> str:
-    """The risk register without the controls whose test is gone, and without the risks that none is left of."""
+def _without_lost_controls(text: str, folder: Path) -> str:
+    """The risk register without the controls whose code or test is gone, and without the risks that none is left of."""
     head, *risks = text.split("[[risks]]\n")
     kept = []
     for risk in risks:
         about, *controls = risk.split("[[risks.controls]]\n")
-        tests = [re.search(r'^test = "([^":]+)', control, re.MULTILINE) for control in controls]
-        left = [control for control, test in zip(controls, tests, strict=True) if test and (folder / test[1]).exists()]
+        files = [re.findall(r'^(?:code|test) = "([^":]+)', control, re.MULTILINE) for control in controls]
+        left = [
+            control
+            for control, places in zip(controls, files, strict=True)
+            if all((folder / place).exists() for place in places)
+        ]
         if left:
             kept.append("[[risks.controls]]\n".join([about, *left]))
     return "[[risks]]\n".join([head, *kept])

@@ -24,7 +24,7 @@ def proposals(
     outcomes: Iterable[Outcome], answers: Mapping[str, Asked], golden: Sequence[GoldenCase] = ()
 ) -> list[Proposal]:
     """Return a proposal for each outcome whose conversation is kept and whose question is no case yet."""
-    redact = load_removable("observability.telemetry.personal_data").redact
+    redact = load_removable("observability.telemetry.personal_data", asking="make cases-from-feedback").redact
     questions = {case.question.strip().casefold() for case in golden}
     drafts: dict[str, Proposal] = {}
     for outcome in outcomes:

@@ -166,7 +166,7 @@ def _at(span: SpanRow) -> datetime:
 
 def _slow_trace_of(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
     """Return a request and the milliseconds of each layer, without the wait for its body."""
-    bills = load_removable("observability.reports.layer_bill")
+    bills = load_removable("observability.reports.layer_bill", asking="make slow")
     layers = {share.layer: share.ms for share in bills.layer_bill(spans, ()).shares}
     client_ms = min(layers[bills.OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
     layers[bills.OUTSIDE] -= client_ms

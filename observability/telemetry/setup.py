@@ -43,7 +43,7 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
     Raises InvalidSetting: another OpenTelemetry set-up has claimed this process. MissingDependency: nothing redacts content here.
     """
     if settings.capture_content:
-        load_removable(PERSONAL_DATA)
+        load_removable(PERSONAL_DATA, asking="[observability] capture_content")
     attributes = {
         names.SERVICE_NAME: settings.service_name,
         names.SERVICE_VERSION: process.version(),

@@ -76,6 +76,9 @@ class Executor(Decisions):
         stops: Any = None,
         announce: Callable[[Approval], None] = lambda _: None,
     ) -> None:
+        if strange := [tool for tool in tools if not isinstance(tool, BaseTool)]:
+            gave = f"A `build` of [[orchestration.tools]] gave {strange[0]!r:.200}, which is no tool."
+            raise InvalidSetting(f"{gave} Put LangChain's @tool before a function, and the tools into a list.")
         names = Counter(tool.name for tool in tools)
         if doubled := next((name for name, times in names.items() if times > 1), None):
             raise InvalidSetting(f'Two tools are named "{doubled}". Rename one of them.')

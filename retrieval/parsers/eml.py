@@ -74,7 +74,7 @@ def _parse_attachment(part: Message, draft: Draft, depth: int) -> Parsed:
     if not (mail or draft.name.lower().endswith(".eml")):
         return parse_here(content, draft.name, draft.limits)
     if depth >= _DEPTH:
-        raise DocumentRefused(f'"{draft.name}" is a mail in too many mails.', reason="too_deep")
+        raise DocumentRefused(f'"{draft.name}" is a mail in too many mails. Send the inner one.', reason="too_deep")
     return _parse(draft, content, depth + 1)
 
 

@@ -53,7 +53,7 @@ def _parse(draft: Draft, content: bytes) -> Parsed:
     try:
         document = html.document_fromstring(source, parser=html.HTMLParser(remove_comments=True, remove_pis=True))
     except etree.LxmlError as error:
-        raise DocumentRefused(f'"{draft.name}" is not HTML: {error}.', reason="malformed") from error
+        raise DocumentRefused(f'"{draft.name}" is not HTML: {error}. Save it anew.', reason="malformed") from error
     if (
         _without_hidden(document)
         | _write_signs(document)

@@ -91,7 +91,7 @@ def _open(content: bytes, name: str) -> PdfReader:
         len(reader.pages)
     except (PyPdfError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         what = str(error) or type(error).__name__
-        raise DocumentRefused(f'"{name}" is not a readable PDF: {what}.', reason="malformed") from error
+        raise DocumentRefused(f'"{name}" is not a readable PDF: {what}. Save it anew.', reason="malformed") from error
     return reader
 
 

@@ -168,7 +168,7 @@ def _item(settings: Settings, source: str, tenant: str) -> Item:
 
     if "://" in source:
         limits = settings.retrieval
-        fetch = load_removable("retrieval.ingest.fetching").fetch
+        fetch = load_removable("retrieval.ingest.fetching", asking=f'"{source}"').fetch
         fetched = fetch(source, limits.fetching, max_bytes=limits.parsing.max_bytes)
         return Item(fetched.source(tenant, frozenset()), fetched.content, fetched.name)
     path = Path(source)

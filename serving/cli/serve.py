@@ -35,7 +35,7 @@ def serve_api(loaded: Loaded) -> None:
     if loaded.settings.foundation.cluster.use == "ray":
         load_removable("serving.processes.ray_replicas").serve(loaded, announce)
     elif loaded.settings.serving.workers > 1:
-        supervise = load_removable("serving.processes.supervisor").supervise
+        supervise = load_removable("serving.processes.supervisor", asking="[serving] workers").supervise
         with bind(http) as listening:
             supervise(loaded, listening, lambda: announce(base_url(http, listening)))
     else:

@@ -9,6 +9,7 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import typer
 from pydantic import SecretStr
@@ -87,7 +88,8 @@ def run(
     counts = Counter(promise.outcome for promise in telling.promises)
     if not terminal.write_json(json, {**counts, "promises": [asdict(promise) for promise in telling.promises]}):
         summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in MARKS if counts.get(outcome))
-        terminal.show(f"\n{summary or 'No promise was tested: no suite has a test for this part.'}")
+        why = "no suite has a test for this part" if code in (0, 5) else "pytest could not run them, and says above why"
+        terminal.show(f"\n{summary or f'No promise was tested: {why}.'}")
     return code == 0 and counts["kept"] > 0 and not counts["broken"]
 
 
@@ -196,12 +198,13 @@ def _pytest(files: Sequence[str], parts: Mapping[str, Any], told: Telling) -> in
         raise MissingDependency("Contract tests need pytest, which is not installed. Run make contracts.") from error
     arguments = [*files, "-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=line"]
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # a plug-in's package was imported with the part
-    os.environ["CONTRACT_PARTS"] = jsons.dumps(parts)
-    try:
+    arguments += ["-p", "no:randomly", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
+    with patch.dict(os.environ, CONTRACT_PARTS=jsons.dumps(parts)):
+        # a person's own are for the tests that they run by hand
+        for name in ("ADDOPTS", "PLUGINS", "DISABLE_PLUGIN_AUTOLOAD"):
+            os.environ.pop(f"PYTEST_{name}", None)
         with redirect_stdout(io.StringIO()) if told.quiet else nullcontext():
-            return int(pytest.main([*arguments, "-p", "no:randomly", "-p", "no:cacheprovider"], plugins=[told]))
-    finally:
-        del os.environ["CONTRACT_PARTS"]
+            return int(pytest.main(arguments, plugins=[told]))
 
 
 def _parts(settings: Settings, port: Port, name: str | None, given: dict[str, Any]) -> list[dict[str, Any]]:

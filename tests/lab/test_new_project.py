@@ -122,11 +122,13 @@ def test_what_was_left_out_is_gone_with_its_tests_and_packages(smallest: Path) -
     assert '-e ".[${WITH}]"; fi' in image
     register = load_register(smallest / "risks.toml")
     assert [
-        control.test
+        place
         for risk in register.risks
         for control in risk.controls
-        if not (smallest / control.test.partition("::")[0]).exists()
+        for place in (control.test, control.code)
+        if not (smallest / place.partition(":")[0]).exists()
     ] == []
+    assert "injection" in [risk.id for risk in register.risks], "an approval is a control without provenance, too"
 
 
 def test_it_refuses_each_setting_that_only_a_part_which_it_lacks_would_read(smallest: Path) -> None:
@@ -392,7 +394,8 @@ def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> No
         (["vectors/qrant"], 'Did you mean "vectors/qdrant"'),
         (["=tiny"], 'no preset "tiny"'),
         (["+evaluate"], "none was named. Add ONLY=small"),
-        (["vectors/chroma"], r'stack\.toml needs "vectors/chroma"'),
+        (["vectors/chroma"], r'stack\.toml needs "vectors/chroma".*, or change stack\.toml\.'),
+        (["bill"], r'ladder needs "bill".*, or leave ladder out as well\.'),
         (["=small", "+demo"], '"demo" cannot be kept'),
         (["=small", "+lab"], '"lab" cannot be kept'),
         (["=small", "+page", "page"], '"page" cannot be kept'),

@@ -150,6 +150,8 @@ def _show(card: Mapping[str, Any]) -> None:
     show_section("risks", "risk | controls | what stays", risks)
     for row in card["gone"]:
         terminal.show(f"[red]gone[/] {terminal.plain(row)}")
+    if card["gone"]:
+        terminal.show("\nCorrect these in the register, or take the control out that has lost its code or its test.")
 
 
 def _figure(mean: Any) -> str:

@@ -136,6 +136,10 @@ def test_an_unknown_option_is_named_with_the_nearest(port, context):
 def test_an_option_that_does_not_fit_is_named_with_the_reason(port, context):
     with pytest.raises(InvalidSetting, match=r'option "size" of "good" does not fit: .*greater than or equal to 1'):
         load(SECTION, Part(use="good", size=0), context)
+    with pytest.raises(InvalidSetting, match=r'"model" of "openai_compatible" .*: it is needed and not set\.$'):
+        load("models.chat", Part(use="openai_compatible"), context)
+    with pytest.raises(InvalidSetting, match=r"'\^https\?://'"):
+        load("models.chat", Part(use="openai_compatible", model="m", base_url="127.0.0.1:9/v1"), context)
 
 
 @pytest.mark.parametrize("use", ["needy", "late"])
@@ -163,8 +167,14 @@ def test_what_does_not_exist_is_an_unknown_part(port, context, use, says):
 
 
 def test_an_adapter_without_options_is_refused_with_a_text(port, context):
-    with pytest.raises(InvalidSetting, match="no class Options"):
+    with pytest.raises(InvalidSetting, match=r"no class Options\. Give it one"):
         load(SECTION, Part(use="bare"), context)
+
+
+def test_a_class_of_the_ecosystem_whose_vendor_raises_is_an_invalid_setting(context, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InvalidSetting, match=r'"langchain_openai:ChatOpenAI" refused its options: .*OPENAI_API_KEY'):
+        load("models.chat", Part(use="langchain_openai:ChatOpenAI", model="m"), context)
 
 
 def test_keywords_that_a_class_of_the_ecosystem_refuses_are_an_invalid_setting(context):

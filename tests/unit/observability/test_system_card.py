@@ -100,7 +100,9 @@ def test_the_last_evaluation_stands_beside_the_baseline(
     assert any("make bench-pii" in one for one in found["known_limits"])
 
 
-def test_what_is_stopped_and_what_is_gone_is_told(drawn: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_what_is_stopped_and_what_is_gone_is_told(
+    drawn: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     drawn()
     Stops(tmp_path / "var" / "stops.json", SystemClock()).add("effects", "", by="ada", why="a wrong refund")
     register = tmp_path / "risks.toml"
@@ -111,3 +113,17 @@ def test_what_is_stopped_and_what_is_gone_is_told(drawn: Callable[..., dict[str,
     told = "unstoppable: there is no foundation/kill_switches.py:Stops.beg"
     assert sorted(found["gone"]) == sorted([*GONE, told])
     assert "Stops.beg" in found["page"]
+    assert "take the control out" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_control_that_went_with_a_part_names_that_part(tmp_path: Path) -> None:
+    register = risk_register.load_register(ROOT / "risks.toml")
+    file = register.risks[0].controls[0].test.partition("::")[0]
+    (tmp_path / file).parent.mkdir(parents=True)
+    listing = "".join(f'[{name}]\npaths = ["{name}.py"]\ntests = ["{file}"]\n' for name in ("bill", "kept"))
+    (tmp_path / "optional.toml").write_text(listing)
+    (tmp_path / "kept.py").touch()
+    gone = risk_register.find_gone(register, tmp_path, Settings)
+    assert {row.partition("::")[2].partition(" ")[2] for row in gone if file in row} == {
+        "(it went with bill of optional.toml)"
+    }

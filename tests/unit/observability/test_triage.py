@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from foundation import names
+from foundation import components, names
+from foundation.errors import MissingDependency
 from observability.reports.triage import failures, latest, looked_at, slow
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 
@@ -32,6 +33,14 @@ def store(data_dir):
         return SpanStore(path)
 
     return filled
+
+
+def test_without_the_bill_the_slow_are_not_told_and_the_command_is_named_that_needs_it(store, monkeypatch):
+    monkeypatch.setattr(components, "is_there", lambda _: False)
+    filled = store(row("t", "request", None, 0, 100))
+    with pytest.raises(MissingDependency, match=r"^make slow asks for what"):
+        slow(filled)
+    assert failures(filled) == ([], {})
 
 
 @pytest.mark.needs("observability.reports.layer_bill")

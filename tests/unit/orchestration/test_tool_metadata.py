@@ -35,6 +35,12 @@ def executor(folder: Path, metadata: dict[str, Any] | None) -> Executor:
     return World(folder, tools=[tool]).executor()
 
 
+@pytest.mark.parametrize("given", [lambda parcel_id: parcel_id, ("name", "send")])
+def test_what_is_no_tool_is_refused_with_how_to_make_it_one(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"gave .*, which is no tool\. Put LangChain's @tool before"):
+        World(tmp_path, tools=[given]).executor()
+
+
 def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting) as refused:
         executor(tmp_path, {"effect": True, "chek_rules": lambda *_: ("no parcels", "We send none.")})
@@ -58,7 +64,7 @@ def test_a_former_key_is_taken_for_one_release_with_a_warning(
 
 @pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
 def test_a_former_key_beside_its_present_name_is_refused(former: str, present: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match=f'unknown key "{former}". It is named "{present}" now'):
+    with pytest.raises(InvalidSetting, match=f'unknown key "{former}". It is "{present}" now, .* keep "{present}"'):
         executor(tmp_path, {former: {}, present: {}})
 
 

@@ -178,16 +178,40 @@ def test_a_part_from_outside_the_tree_goes_through_the_same_suite(tmp_path: Path
 
 def test_a_part_whose_packages_bring_plug_ins_of_pytest_goes_through_its_suite() -> None:
     """LangChain imports anyio, whose plug-in pytest would then warn about; and warnings are errors here."""
-    ran = python(
-        "-m", "serving.cli", "contracts", "--port", "models.prices", "--json", "-", cwd=Path.cwd(), path=Path.cwd()
-    )
+    assert_prices_kept()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"PYTEST_ADDOPTS": "--randomly-seed=1 --numprocesses=2 -k nothing --rootdir=/tmp"},
+        {"PYTEST_PLUGINS": "nowhere.at_all"},
+        {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    ],
+)
+def test_what_a_person_has_set_for_runs_of_pytest_by_hand_changes_nothing(own: dict[str, str]) -> None:
+    assert_prices_kept(**own)
+
+
+def assert_prices_kept(**own: str) -> None:
+    arguments = ["-m", "serving.cli", "contracts", "--port", "models.prices", "--json", "-"]
+    ran = python(*arguments, cwd=Path.cwd(), path=Path.cwd(), **own)
     told = json.loads(ran.stdout)
     assert (ran.returncode, set(told) - {"kept"}) == (0, {"promises"}), ran.stderr[-2000:]
     assert told["kept"] >= 9
 
 
-def python(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(path)}
+@pytest.mark.parametrize(("code", "why"), [(4, "pytest could not run them"), (0, "no suite has a test for this part")])
+def test_where_no_promise_was_tested_it_says_whether_pytest_ran(
+    code: int, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pytest, "main", lambda *_, **__: code)
+    assert not run(Settings(), "models.prices")
+    assert f"No promise was tested: {why}" in capsys.readouterr().out
+
+
+def python(*arguments: str, cwd: Path, path: Path, **own: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(path)} | own
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=environment
     )
