@@ -193,12 +193,10 @@ class IdempotencyStore:
             earlier = await self._file.run(take)
             if isinstance(earlier, Attempt):
                 earlier.claim = claim.pop_all()
-        if (
-            earlier is None
-        ):  # a restart of the database has ended the claim of a replica that lives, until it takes it again
-            await asyncio.sleep(CLAIMED_AGAIN_S)
-            return await self.begin(caller, key, request, sure=True)
-        return earlier
+        if earlier is not None:
+            return earlier
+        await asyncio.sleep(CLAIMED_AGAIN_S)  # a restart of the database ends claims of the living, too
+        return await self.begin(caller, key, request, sure=True)
 
     async def began(self, attempt: Attempt) -> None:
         await self._update(attempt, "thread_id = ?", attempt.thread_id)
