@@ -79,7 +79,7 @@ def test_a_restart_costs_no_answer_however_many_connections_were_open(ledger: An
 def test_who_waits_for_a_connection_gets_it_once_the_server_is_back(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OUTAGE, "_since", None)  # no outage that other tests left
+    monkeypatch.setattr(OUTAGE, "since", None)  # no outage that other tests left
     with closing(opened("postgres", data_dir, connect_timeout_s=60)) as ledger, ThreadPoolExecutor(1) as other:
         ledger.put([entry("a.md", "Refund.")])
         pool = ledger._database.pool
