@@ -233,6 +233,11 @@ def main() -> None:
             passed = update(project, dry=order.dry, prefer=order.prefer, check=order.check)
         except OSError as error:
             raise StorageFull(f"The update could not be written: {error}. This project is as it was.") from error
+        except KeyboardInterrupt:
+            terminal.console().print(
+                "Stopped. git log shows whether the update was taken; until its last line it was not."
+            )
+            sys.exit(130)
         sys.exit(not passed)
 
     run(update_whole)

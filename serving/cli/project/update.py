@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,8 @@ from serving.cli import terminal
 ROOT = Path(__file__).resolve().parents[3]
 # Module of the template's newest commit, in a clone of it, so that its fixes reach projects made before
 UPDATER = "lab.project.update"
+# Seconds in which it may stop by itself
+GRACE_S = 3
 
 
 def update(
@@ -63,7 +66,9 @@ def update(
         with subprocess.Popen(command, cwd=upstream, env=environment) as process:
             try:
                 process.wait()
-            finally:  # also of what a signal stopped: it removes its worktree first
+            finally:  # also of what a signal stopped: it removes its worktree first, and Ctrl-C in a terminal has reached it, too
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_S)
                 process.terminate()
                 process.wait()
     raise typer.Exit(process.returncode)
