@@ -2,14 +2,11 @@
 
 import logging
 from collections import Counter
-from time import monotonic
 
 log = logging.getLogger(__name__)
 
 # how the lines of psycopg's pool and of OpenTelemetry's exporters begin
 FAILURES = ("error connecting", "reconnection attempt", "Transient error", "Failed to export")
-# Seconds to wait for a service that has been down for long
-LEAST_S = 0.4
 
 
 class Outage(logging.Filter):
@@ -18,7 +15,6 @@ class Outage(logging.Filter):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.lines: Counter[object] = Counter()
-        self.since: float | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not str(record.msg).startswith(FAILURES):
@@ -29,15 +25,7 @@ class Outage(logging.Filter):
         record.msg += " (There is no more about this until it is back.)"
         return self.lines[status] == 1
 
-    def begin(self) -> None:
-        self.since = self.since or monotonic()
-
-    def left_s(self, patience_s: float) -> float:
-        """Return how long to wait for the service: all share one wait of `patience_s`, from the beginning of the outage."""
-        return max(LEAST_S, patience_s - (monotonic() - self.since if self.since else 0))
-
     def end(self) -> None:
-        self.since = None
         if lines := self.lines:
             self.lines = Counter()
             log.warning("%s is back. %d more lines about it were left out.", self.name, lines.total() - len(lines))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from foundation.errors import InvalidRequest, StorageFull, StoreUnavailable
-from foundation.machine.outages import LEAST_S, Outage
+from foundation.machine.outages import Outage
 from foundation.stores.registry import Store
 
 if TYPE_CHECKING:  # the real imports stand where they are used: a part's options can be read without the package
@@ -26,6 +26,12 @@ if TYPE_CHECKING:  # the real imports stand where they are used: a part's option
 # one for all pools, which mostly share a server
 OUTAGE = Outage("PostgreSQL")
 logging.getLogger("psycopg.pool").addFilter(OUTAGE)
+# When the outage of a server began, by its dsn: all pools share one wait for it
+DOWN_SINCE = dict[str, float]()
+# Seconds to wait for a server that has been down for long: enough to connect where it is back
+LEAST_S = 1.0
+# Seconds between attempts to connect while somebody waits
+AGAIN_S = 0.2
 
 
 class PostgresOptions(BaseModel):
@@ -68,7 +74,7 @@ class Postgres:
             self._prepare(prepare)
             self._types = types
             self.pool: ConnectionPool[Connection] = _pool_class()(
-                options.dsn.get_secret_value(),
+                self._dsn,
                 connection_class=_giving_up_after(options.timeout_s + options.connect_timeout_s),
                 kwargs=self._arguments | settings,
                 min_size=idle,
@@ -130,7 +136,7 @@ class Postgres:
     def _prepare(self, prepare: Callable[[Connection], object]) -> None:
         import psycopg
 
-        with psycopg.connect(self._options.dsn.get_secret_value(), **self._arguments) as connection:
+        with psycopg.connect(self._dsn, **self._arguments) as connection:
             self._configure(connection)
             self.name = f"The PostgreSQL database {connection.info.dbname} at {connection.info.host or 'this machine'}"
             connection.execute("SET LOCAL statement_timeout = 0")
@@ -139,14 +145,19 @@ class Postgres:
             prepare(connection)
 
     def _check(self, connection: Any) -> None:
-        before, connection.patience_s = connection.patience_s, OUTAGE.left_s(self.pool.timeout)
+        before, connection.patience_s = connection.patience_s, _left_s(self.pool)
         try:
             self.pool.check_connection(connection)
         except Exception:
-            OUTAGE.begin()
+            DOWN_SINCE.setdefault(self._dsn, monotonic())
             self.pool.drain()  # a restart of the server broke the others, too
             raise
-        connection.patience_s, OUTAGE.since = before, None
+        connection.patience_s = before
+        DOWN_SINCE.pop(self._dsn, None)
+
+    @property
+    def _dsn(self) -> str:
+        return self._options.dsn.get_secret_value()
 
     @property
     def _arguments(self) -> dict[str, Any]:
@@ -167,23 +178,37 @@ class Postgres:
         if not connection.autocommit:
             connection.commit()
         _take_any_text(connection)
+        DOWN_SINCE.pop(self._dsn, None)
         OUTAGE.end()
 
 
 @cache
 def _pool_class() -> Any:
-    from psycopg_pool import ConnectionPool
+    from psycopg_pool import ConnectionPool, PoolTimeout
 
     class Pool(ConnectionPool[Any]):
         def getconn(self, timeout: float | None = None) -> Any:
-            return super().getconn(timeout or OUTAGE.left_s(self.timeout))
+            left_s = timeout or _left_s(self)
+            try:
+                return super().getconn(left_s)
+            except PoolTimeout:
+                if left_s >= self.timeout or self.conninfo in DOWN_SINCE:
+                    raise
+            return super().getconn(
+                self.timeout - left_s
+            )  # the outage is over, and who came before waits as long as ever
 
     return Pool
 
 
-def _try_again(pool: ConnectionPool[Any]) -> None:
-    OUTAGE.begin()
-    time.sleep(LEAST_S / 2)
+def _left_s(pool: Any) -> float:
+    now, patience_s = monotonic(), float(pool.timeout)
+    return max(LEAST_S, patience_s - (now - DOWN_SINCE.get(pool.conninfo, now)))
+
+
+def _try_again(pool: Any) -> None:
+    DOWN_SINCE.setdefault(pool.conninfo, monotonic())
+    sleep(AGAIN_S)
     if pool.get_stats()["requests_waiting"]:
         pool.check()  # which lets it grow
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from foundation.errors import StorageFull, StoreUnavailable
-from foundation.stores.postgres import OUTAGE, without_time_limit
+from foundation.stores import postgres
+from foundation.stores.postgres import DOWN_SINCE, without_time_limit
 from tests import services
 from tests.contracts import bad_line
 from tests.contracts.test_ledger import ACME, entry, opened, words
@@ -21,6 +23,7 @@ from tests.doubles.relay import Relay
 psycopg = pytest.importorskip("psycopg", reason="make setup WITH=postgres")
 
 AT_ONCE, ATTEMPTS = 8, 3
+NOWHERE = "host=/nowhere"
 
 
 @pytest.fixture
@@ -79,14 +82,14 @@ def test_a_restart_costs_no_answer_however_many_connections_were_open(ledger: An
 def test_who_waits_for_a_connection_gets_it_once_the_server_is_back(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OUTAGE, "since", None)  # no outage that other tests left
+    monkeypatch.delitem(DOWN_SINCE, NOWHERE, raising=False)  # no outage that other tests left
     with closing(opened("postgres", data_dir, connect_timeout_s=60)) as ledger, ThreadPoolExecutor(1) as other:
         ledger.put([entry("a.md", "Refund.")])
         pool = ledger._database.pool
         bad_line.until(
             lambda: pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"]
         )  # none is being made
-        address, pool.conninfo = pool.conninfo, "host=/nowhere"
+        address, pool.conninfo = pool.conninfo, NOWHERE
         pool.drain()
         answer = other.submit(words, ledger, "refund")
         bad_line.until(lambda: pool.get_stats().get("connections_errors", 0) > ATTEMPTS)
@@ -100,8 +103,8 @@ def test_in_an_outage_that_was_waited_for_once_nobody_waits_again(
     with closing(opened("postgres", data_dir, connect_timeout_s=3600)) as ledger:
         pool = ledger._database.pool
         bad_line.until(lambda: pool.get_stats()["pool_size"] == pool.get_stats()["pool_available"])
-        pool.conninfo = "host=/nowhere"
-        monkeypatch.setattr(OUTAGE, "since", -3600.0)
+        pool.conninfo = NOWHERE
+        monkeypatch.setitem(DOWN_SINCE, NOWHERE, -3600.0)
         pool.drain()
         with pytest.raises(StoreUnavailable, match="gave no connection"):
             words(ledger, "refund")
@@ -111,9 +114,36 @@ def test_a_server_that_answers_and_takes_no_more_connections_is_not_taken_for_on
     ledger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert words(ledger, "refund") == []
-    monkeypatch.setattr(OUTAGE, "since", -3600.0)
+    server = ledger._database.pool.conninfo
+    monkeypatch.setitem(DOWN_SINCE, server, -3600.0)
     assert words(ledger, "refund") == []
-    assert OUTAGE.left_s(3600) == 3600
+    assert server not in DOWN_SINCE
+
+
+def test_who_came_in_an_outage_waits_for_connections_in_use_once_it_is_over(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        closing(opened("postgres", data_dir, connections=2, connect_timeout_s=60)) as ledger,
+        ThreadPoolExecutor(1) as other,
+    ):
+        pool = ledger._database.pool
+        held = [pool.getconn() for _ in range(2)]
+        monkeypatch.setitem(DOWN_SINCE, pool.conninfo, -3600.0)
+        answer = other.submit(words, ledger, "refund")
+        bad_line.until(lambda: pool.get_stats()["requests_waiting"] == 1)
+        monkeypatch.delitem(DOWN_SINCE, pool.conninfo)
+        bad_line.until(lambda: pool.get_stats().get("requests_errors") == 1)
+        for connection in held:
+            pool.putconn(connection)
+        assert answer.result() == []
+
+
+def test_all_who_wait_in_an_outage_share_one_wait_for_each_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(postgres, "DOWN_SINCE", {"one": 98.0, "down for long": 7.0})
+    waits = [postgres._left_s(SimpleNamespace(conninfo=server, timeout=5)) for server in ("one", "down for long", "up")]
+    assert waits == [3, postgres.LEAST_S, 5]
 
 
 def test_a_server_that_never_answers_is_given_up(data_dir: Path) -> None:
@@ -162,7 +192,7 @@ def test_after_a_long_outage_the_first_request_is_answered(line_and_ledger: tupl
 def test_an_outage_writes_one_line_and_one_when_it_is_over(ledger: Any, caplog: pytest.LogCaptureFixture) -> None:
     pool = ledger._database.pool
     pool.wait()
-    address, pool.conninfo = pool.conninfo, "host=/nowhere"
+    address, pool.conninfo = pool.conninfo, NOWHERE
     pool.drain()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="gave no connection"):

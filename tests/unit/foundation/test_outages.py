@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import pytest
-
-from foundation.machine import outages
 from foundation.machine.outages import Outage
 
 
@@ -24,15 +21,3 @@ def test_a_pool_that_cannot_connect_writes_one_line_and_one_when_it_is_back(capl
         "discarding broken connection: c-1",
         "The store is back. 5 more lines about it were left out.",
     ]
-
-
-def test_all_who_wait_in_an_outage_share_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, outage = [7.0], Outage("The store")
-    monkeypatch.setattr(outages, "monotonic", lambda: now[0])
-    assert outage.left_s(5) == 5
-    for seconds, left in ((0, 5), (2, 3), (4, outages.LEAST_S)):
-        now[0] += seconds
-        outage.begin()
-        assert outage.left_s(5) == left
-    outage.end()
-    assert outage.left_s(5) == 5
