@@ -102,6 +102,7 @@ def _edit_texts(tree: Path, folder: Path, choices: Choices, left_out: AbstractSe
     _edit(folder / "risks.toml", lambda text: _without_lost_controls(text, folder))
     _edit(folder / "optional.toml", lambda text: _without_sections(text, sections, folder))
     _edit(folder / "stack.toml", lambda text: _name_own(text, choices, page="page" not in left_out))
+    _edit(folder / "stack.toml", lambda text: _without_offers(text, tree, folder))
     _edit(folder / "Makefile", lambda text: _without_commands(text, left_out, folder))
     for file in ("Makefile", "Dockerfile"):
         _edit(folder / file, lambda text: _without_extras(text, folder))
@@ -231,6 +232,24 @@ def _name_own(text: str, choices: Choices, *, page: bool) -> str:
     text = text.replace("examples.support_desk.tools:build", f"{package}.tools:build")
     own = f'[observability]\ngolden_set = "{package}"      # golden.jsonl, and the corpus/ that its questions are about\n\n'
     return text.replace("[[observability.exporters]]", own + "[[observability.exporters]]")
+
+
+def _without_offers(text: str, tree: Path, folder: Path) -> str:
+    """Its stack.toml without the adapters that a comment lists (`or: postgres, memory`) and that it goes without."""
+    lines, places = [], {f"[{section}]": place.replace(".", "/") for section, place in PORTS.items()}
+    place = ""
+    for line in text.splitlines():
+        place = places.get(line, "" if line.startswith("[") else place)
+        head, _, listed = line.partition("or: ")
+        files = {item: f"{place}/{item.split(' ')[0]}.py" for item in listed.split(", ")}
+        left = [item for item, file in files.items() if (folder / file).exists() or not (tree / file).exists()]
+        if len(left) == len(files) or listed.count("(") > listed.count(")"):  # the last goes on in the next line
+            lines.append(line)
+        elif any((folder / files[item]).exists() for item in left):
+            lines.append(f"{head}or: {', '.join(left)}")
+        else:
+            lines.append(re.sub(r"[ #;]*$", "", head))
+    return "\n".join(lines) + "\n"
 
 
 def _without_lines(text: str, gone: Iterable[str]) -> str:

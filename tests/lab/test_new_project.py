@@ -28,7 +28,7 @@ from lab.project.new import check_name, check_parts
 from lab.project.pairs import cover_pairs, leave_out, read_needs
 from lab.project.prove import STARTS
 from lab.project.prune import CODE, imports_of, left_out_of, modules_of, modules_without, parts_of
-from lab.project.render import prune_lock, render, unlink_dead
+from lab.project.render import _without_offers, prune_lock, render, unlink_dead
 from lab.project.update import read_project
 from observability.governance.risk_register import load_register
 from serving.cli.project import update
@@ -800,6 +800,21 @@ def test_what_was_broken_before_an_update_blocks_it_not_and_what_breaks_is_said(
     said = capsys.readouterr().out
     assert ("broken before the update" in said) is holds
     assert ("p: x: b: why" in said) is not holds
+
+
+def test_comments_of_stack_toml_offer_no_adapter_that_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "retrieval/vectors").mkdir(parents=True)
+    (tmp_path / "retrieval/vectors/memory.py").touch()
+    stack = (
+        '[retrieval.vectors]\nuse = "chroma"  # kept in a folder; or: memory, pgvector, qdrant (by address)\n'
+        '[retrieval.ledger]\nuse = "sqlite"  # or: postgres\n'
+        '[models.entailment]\nuse = "signs"  # or: cross_encoder (path = "folder" of an\n# encoder)\n'
+        "[serving.http]\nport = 8600  # or: postgres\n"
+    )
+    left = _without_offers(stack, ROOT, tmp_path)
+    assert left == stack.replace("memory, pgvector, qdrant (by address)", "memory").replace(
+        '"sqlite"  # or: postgres', '"sqlite"'
+    )
 
 
 def gates_of(project: Path, level: str, data: Path, was: Path | None = None) -> list[list[str]]:
