@@ -60,7 +60,8 @@ class SharedRecords:
     def __init__(self, settings: RecordsSettings) -> None:
         self._options = PostgresOptions(dsn=settings.dsn, namespace=settings.namespace, connections=5)
         self._closed = threading.Event()
-        self._claiming, self._claims, self._holder = threading.Lock(), set[str](), cast("Any", None)
+        self._claiming, self._holder = threading.Lock(), cast("Any", None)
+        self._claims, self._lost = set[str](), set[str]()
 
     def __call__(self, path: Path, store: SqliteStore, **_: Any) -> SharedTables:
         """Open a store's tables; `path` is of the file that it would have otherwise. Raises StoreUnavailable: the server refuses."""
@@ -98,8 +99,9 @@ class SharedRecords:
                 try:
                     if self._holder is None or not self._ask("pg_backend_pid()"):
                         self._holder, spare = spare, self._holder
-                        for held in self._claims:
-                            self._ask("pg_try_advisory_lock({0})", held)
+                        self._lost = set(self._claims)
+                    # again and again: another replica holds one while it looks at whose it is
+                    self._lost = {held for held in self._lost if not self._ask("pg_try_advisory_lock({0})", held)}
                     free = name not in self._claims and self._ask("pg_try_advisory_lock({0})", name)
                     self._claims |= {name} if free else set()
                 finally:
@@ -111,6 +113,7 @@ class SharedRecords:
             if free:
                 with self._claiming:
                     self._claims.discard(name)
+                    self._lost.discard(name)
                     self._ask("pg_advisory_unlock({0})", name)
 
     def _ask(self, what: str, *name: str) -> bool:

@@ -100,10 +100,10 @@ class MessageAgent(DurableAgent):
 
     async def _take_steps(self, begin: Begin, state: State, run: Run, config: RunnableConfig) -> State:
         config["recursion_limit"] = self._most_steps
-        start: Any = None
+        start: Any
         if begin == "new":
             start = {**state, "messages": await self._new_messages(state, run, config), "repairs": 0, "findings": ""}
-        elif begin in ("decided", "results"):
+        else:
             start = await self._decisions(run, config)
         every = self._graph.stream_channels_asis
         try:
@@ -154,7 +154,7 @@ class MessageAgent(DurableAgent):
         question = HumanMessage(cast("Any", [*text, *request.images]) if request.images else state["question"])
         return [*opening, *given_up, *map(as_person, [question, *request.since])]
 
-    async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any]:
+    async def _decisions(self, run: Run, config: RunnableConfig) -> Command[Any] | None:
         snapshot = await self._graph.aget_state(config)
         results = run.request.results if run.request else {}
         decided: dict[str, Any] = {}
@@ -168,7 +168,7 @@ class MessageAgent(DurableAgent):
                 run.waiting[item.value["call_id"]] = approval
                 if approval.status != "pending":
                     decided[item.id] = True
-        return Command(resume=decided)
+        return Command(resume=decided) if decided else None
 
     def _tells_at_the_end(self, answer: Answer, run: Run) -> bool:
         return self._checked or not run.calls or answer.is_json

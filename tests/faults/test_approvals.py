@@ -43,6 +43,8 @@ async def test_a_restart_keeps_what_waits(world: World) -> None:
 
 
 async def test_who_lost_the_reply_that_an_effect_waits_asks_the_same_again_and_gets_it(world: World) -> None:
+    announced: list[Approval] = []
+    world.announce = announced.append
     agent = world.agent()
     first = await answer(agent, SEND, NORTH)
     again = SEND.model_copy(update={"thread_id": first.thread_id})
@@ -50,7 +52,8 @@ async def test_who_lost_the_reply_that_an_effect_waits_asks_the_same_again_and_g
         repeated = await answer(agent, again, NORTH)
         assert (repeated.status, decision_on(repeated)) == ("waiting", decision_on(first))
         assert (repeated.answer_id, repeated.text) == (first.answer_id, first.text)
-    assert len(await world.approvals.pending("north")) == 1
+    assert await world.approvals.pending("north") == announced
+    assert len(announced) == 1
     with pytest.raises(Conflict, match="waits for a decision"):
         await answer(agent, again.model_copy(update={"question": "Please send parcel P-111 now"}), NORTH)
     done = await resume(agent, decision_on(first), LEAD)

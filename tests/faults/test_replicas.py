@@ -281,6 +281,20 @@ def test_a_claim_is_of_one_replica_and_ends_with_its_connection(shared: dict[str
     there.close()
 
 
+def test_a_claim_that_a_restart_ended_is_taken_again_once_no_other_replica_holds_it(shared: dict[str, Any]) -> None:
+    with closing(records_in(shared)) as here, closing(records_in(shared)) as there:
+        with here.claim("a") as mine:
+            assert mine
+            with there.notes.transaction() as connection:
+                connection.execute(END_OTHERS)
+            with there.claim("a") as theirs, here.claim(""):
+                assert theirs
+            with here.claim(""), there.claim("a") as theirs:
+                assert not theirs
+        with here.claim(""), there.claim("a") as theirs:
+            assert theirs, "what was released is not taken again"
+
+
 def test_doctor_warns_where_each_replica_would_have_its_own_approvals() -> None:
     tools = {"tools": [{"use": "memory"}]}
     several = Settings(retrieval={"ledger": {"use": "postgres"}}, orchestration=tools)  # type: ignore[arg-type]
