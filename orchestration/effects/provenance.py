@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from foundation.text.lexical import SHORT_MONTHS
+from foundation.text.lexical import MONTHS, SHORT_MONTHS
 from orchestration.actions import Origin, Role, ToolOutcome
 from orchestration.calls import metadata_of, schema_of
 from orchestration.effects.trusted_records import trusted_records
@@ -28,7 +28,7 @@ from orchestration.language.intent import LONG_TEXT, NEGATES, WORD, requests_to
 from orchestration.language.intent import verbs as verbs_of
 from orchestration.language.stated_arguments import arguments_in
 
-_STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”\u2018’«»]+")
+_STRICT = re.compile(r"[^\s\"'`<>(){}\[\],;|“”„\u2018’«»\u2039\u203a。、「」『』《》【】]+")
 _WHOLE = re.compile(r"\S+")
 _PLAIN = re.compile(r"[^\W\d_]+(?:[-’][^\W\d_]+)*")
 # The full stop of a sentence that the next one follows without a space, which would read as an address
@@ -59,11 +59,15 @@ _INSIDE = re.compile(
     r"(?:https?://)?+(?:[^\s/@]*+@)*+(?:[\d.]++|0x[\w.]++|\[.*|[^./:]++|[^\s/:]*\.(?:local|internal|localhost))\.?(?=[:/?#]|$)"
 )
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_MONTH = rf"({'|'.join(SHORT_MONTHS)})[a-z]*\.?"
-_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+# Mark, Mary and Julia are no months
+_MONTH = (
+    rf"(?=(?:{'|'.join((*MONTHS, *SHORT_MONTHS))}|sept|januar|februar|juni|juli)\b)({'|'.join(SHORT_MONTHS)})[a-z]*\.?"
+)
+_DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _SPOKEN = re.compile(rf"\b(?:{_MONTH}\s+(?:the\s+)?{_DAY}|{_DAY}\s+(?:of\s+)?{_MONTH})\b(?:,?\s+(\d{{4}}))?")
-# What has numbers that nobody would pay: days, times, and numbers in groups, such as an account's
-_NO_AMOUNT = re.compile(rf"{_SPOKEN.pattern}|\d+(?:[:/-]\d+)+|(?<![\w.,-])\d{{2,}}(?: \d{{2,}})+(?![\w.,])")
+# What has numbers that nobody would pay: days, times, and numbers in groups, such as an account's, but the last before a currency
+_GROUPS = r"(?<![\w.,-])\d{2,}(?: \d{2,})+(?![\w.,]| ?(?:[$€£¥]|eur|usd|gbp|chf|dollar|pound))"
+_NO_AMOUNT = re.compile(rf"{_SPOKEN.pattern}|\d+(?:[:/-]\d+)+|{_GROUPS}")
 _SHORT_NUMBER = re.compile(r"\d{1,4}")
 _NUMBER_NOUNS = frozenset({"id", "number", "no", "nr", "num"})
 _IDENTIFIER_DIGITS = 6
@@ -76,23 +80,24 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     if verbs and not asked:
         return [f"nobody asked to {verbs[0]}"]
     roles: dict[str, Role] = {name: metadata_of(tool, "arguments", {}).get(name, "target") for name in arguments}
-    done = [result.arguments for result in origin.results if result.tool == tool.name]
-    paid = [name for name, role in roles.items() if role in ("target", "amount") and "amount" in roles.values()]
-    before = [[_decimal(one.get(name)) or _spelled(str(one.get(name))) for name in paid] for one in (arguments, *done)]
-    if paid and before[0] in before[1:]:
+    given = partial(_without_defaults, schema_of(tool))
+    stated, money = given(arguments), "amount" in roles.values()
+    paid = {name for name in stated if roles[name] in ("target", "amount")}
+    done = (given(one.arguments) for one in origin.results if one.tool == tool.name and one.status == "done")
+    if money and any(all(_covers(stated[name], one[name]) for name in paid & one.keys()) for one in done):
         return [f"nobody asked to {verbs[0] if verbs else tool.name} twice"]
     # with another argument, something else would be done to a link than to open it
     opens = len(arguments) == 1 and (not verbs or any(_READS.match(one) and _EACH_LINK.search(one) for one in asked))
     opens = opens and not any(_INSIDE.match(_fold(str(value))) for value in arguments.values())
     trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own", opens)
     targets = {name: value for name, value in arguments.items() if roles[name] == "target"}
-    properties, required = schema_of(tool)["properties"], schema_of(tool).get("required", ())
-    return [
-        name
-        for name, value in arguments.items()
-        if value not in (None, properties.get(name, {}).get("default", None if name in required else ""))
-        and not trace.holds(roles[name], name, value, targets)
-    ]
+    return [name for name, value in stated.items() if not trace.holds(roles[name], name, value, targets)]
+
+
+def _without_defaults(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {name: field.get("default") for name, field in schema["properties"].items()}
+    empty = dict.fromkeys(arguments.keys() - {*schema.get("required", ())}, "")
+    return {key: value for key, value in arguments.items() if value not in (None, defaults.get(key), empty.get(key))}
 
 
 def without_what_was_read(doubts: list[str], tool: BaseTool, arguments: Mapping[str, Any], origin: Origin) -> list[str]:
@@ -144,9 +149,8 @@ class Words:
         """Whether the text says the name, however it is joined: "Grocery list" names grocery-list.docx."""
         parts = _LOOSE.findall(_fold(re.sub(r"\.\w{2,5}$", "", value.strip())))
         short = len(parts) == 1 and (len(parts[0]) < 4 or parts[0].isdigit())
-        return (
-            not short and len(value) <= LONG_TEXT and not {*parts} <= {*ordinary} and _stands_in(parts, self.loose_line)
-        )
+        named = len(value) <= LONG_TEXT and not {*parts} <= {*ordinary}
+        return named and not short and _stands_in(parts, self.loose_line)
 
     def names_day(self, moment: date | datetime, *, clock: bool) -> bool:
         day = bool(self.days & {(year, moment.month, moment.day) for year in (None, moment.year)})
@@ -347,6 +351,11 @@ def _tokens(folded: str, signs: str = ".:!?*…", pattern: re.Pattern[str] = _ST
 def _spelled(value: str) -> list[str]:
     # each sign of a call's value counts: "plan*" or "plan/.." is not "plan", and a link carries whatever is added to it
     return _tokens(_lower(value), "", _WHOLE if _PATH.search(value) else _STRICT)
+
+
+def _covers(value: Any, other: Any) -> bool:
+    words, others = ({_decimal(word) or word for word in _spelled(str(item))} for item in (value, other))
+    return words <= others or others <= words  # "Ana" is whom "Ana Lund" was
 
 
 def _parts(tokens: Sequence[str]) -> list[str]:

@@ -7,8 +7,9 @@ No rule here decides whether a tool runs: the executor does. Nor is evidence del
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
 from urllib.parse import unquote
 
 import regex
@@ -55,7 +56,7 @@ _BETWEEN = re.compile(r"[\s\"<>]+")
 _WORD = re.compile(r"(\S+)([^\S \t-\r]?)")
 # A character that every address has; a fast filter for long texts
 _PART_OF_ADDRESS = re.compile(r"[./:@\\%&\u3002]|[^\x00-\x7f]")
-_AFTER = ".,;:!?)]}>\"'`“”’|*_"
+_AFTER = ".,;:!?)]}>\"'`“”’|*_…。，、；：！？）］｝」』》"  # noqa: RUF001
 # What stands behind an address that was read: a slash and a few signs. The rest is parted from it
 _END = re.compile(r"(/?[^/]{0,4})(.*)")
 
@@ -97,20 +98,35 @@ def without_foreign_urls(text: str, quotes: Iterable[str]) -> str:
     return without_addresses(text, cache(lambda: addresses_in(quotes)))
 
 
-def addresses_in(texts: Iterable[str]) -> dict[str, str]:
-    """Return the addresses of the texts as they stand there, each by itself and by its normalised form."""
+class Addresses(dict[str, str]):
+    """Addresses as they stand in texts, each by itself and by its normalised form."""
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self)
+
+    def beginning(self, address: str) -> str:
+        """Return the beginning, as it stands there, of an address that begins with `address`; empty if none does."""
+        for begun in (f"{address}{sign}" for sign in "/?#"):
+            place = bisect_left(self._sorted, begun)
+            if place < len(self) and self._sorted[place].startswith(begun):
+                return self[self._sorted[place]][: len(address)]
+        return ""
+
+
+def addresses_in(texts: Iterable[str]) -> Addresses:
     words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
     found = [(address, written) for _, written, address in map(_address_in, sorted(words)) if address]
-    return dict(found) | {written: written for _, written in found}
+    return Addresses(dict(found) | {written: written for _, written in found})
 
 
-def without_addresses(text: str, known: Callable[[], Mapping[str, str]]) -> str:
+def without_addresses(text: str, known: Callable[[], Addresses]) -> str:
     """Remove addresses as `without_foreign_urls` does, except those in `known`, which is called where there are any."""
     # word by word: the pattern would go through a long text for 20 ms
     return _WORD.sub(lambda word: _without_foreign(word[1], word[2], known), text)
 
 
-def _without_foreign(word: str, space: str, known: Callable[[], Mapping[str, str]]) -> str:
+def _without_foreign(word: str, space: str, known: Callable[[], Addresses]) -> str:
     start, written, address = _address_in(word) if _PART_OF_ADDRESS.search(word) else (None, "", "")
     if not address:
         return word + space
@@ -119,8 +135,7 @@ def _without_foreign(word: str, space: str, known: Callable[[], Mapping[str, str
         word = _INVISIBLE.sub("", word)
         start, written, address = _address_in(word)
     head, _, tail = word.rpartition(written)
-    longer = (read for key, read in known().items() if key.startswith((f"{address}/", f"{address}?")))
-    begins = "" if start is None else known().get(address) or next(longer, "")[: len(address)]
+    begins = "" if start is None else known().get(address) or known().beginning(address)
     if _address_in(read := known().get(written) or begins)[2] == address:
         # as it was read, with the signs of a sentence: in other letters, codes or signs it could carry more
         end, more = _END.match(tail).groups()  # type: ignore[union-attr]  # it matches nothing, too

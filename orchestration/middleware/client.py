@@ -25,7 +25,7 @@ from orchestration.middleware.base import RequestMiddleware, ToolHandler, ToolRe
 from orchestration.middleware.citations import CheckedState, CitationMiddleware, repaired_drafts
 from orchestration.middleware.instructions import client_options
 from orchestration.requests import ClientOptions
-from orchestration.run.metered_chat import MeteredChatModel, texts_read
+from orchestration.run.metered_chat import JSON_STRING, MeteredChatModel, texts_read
 from orchestration.run.run import current_run
 from orchestration.run.state import as_result
 
@@ -80,7 +80,6 @@ def name_of(tool: dict[str, Any]) -> str:
     return str(tool["function"]["name"])
 
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 UNCHECKED = "the values of this JSON were not held against what was read"
 
 
@@ -130,7 +129,7 @@ def _without_foreign_urls(text: str, read: Sequence[str]) -> str:
         value = json.loads(string[0])
         return string[0] if (left := without_foreign_urls(value, read)) == value else json.dumps(left)
 
-    return _STRING.sub(clean, text)
+    return JSON_STRING.sub(clean, text)
 
 
 def schema_in(wanted: Mapping[str, Any]) -> dict[str, Any] | None:

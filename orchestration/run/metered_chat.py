@@ -20,11 +20,12 @@ from foundation.output.rendering import encodable
 from models.pricing import identity
 from models.resilience.bindings import ChatWrapper, bound_arguments, carry_settings, longest_reply
 from models.resilience.streams import THINKING, end_of_thoughts, metadata_of, stream_of, without_thoughts
-from orchestration.language.guard import REMOVED, addresses_in, comparable, without_addresses
+from orchestration.language.guard import REMOVED, Addresses, addresses_in, comparable, without_addresses
 from orchestration.run.run import Chunks, Run, current_run
 
 # Tokens reserved for a reply that nothing limits
 REPLY_TOKENS = 4096
+JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 # Prefix of the ids of messages that the person wrote. No model chooses an id
 PERSON = "person-"
 # Names of models whose chat templates begin the thoughts, so that only their end would tell
@@ -156,16 +157,15 @@ class Teller:
     def end(self) -> None:
         reply = "".join(self._heard)
         thinks = bool(end_of_thoughts(reply)) and not THINKING.match(reply)
-        if thinks or (
-            self._holds and reply
-        ):  # not for good, or one tag in an answer would hold back the words of all later ones
+        # not for good, or one tag in an answer would hold back the words of all later ones
+        if thinks or (self._holds and reply):
             self._model.thinks[self._model.model_name] = thinks
         self._emit(without_thoughts(self._word) if self._at_head else self._word)
 
     def _emit_begun(self) -> None:
         """Emit what there is of a word, up to what may make it an address."""
         begun = BEGUN.match(self._word)[0]  # it matches nothing, too
-        if len(begun) > len(self._begun) and without_addresses(begun, dict) == begun:
+        if len(begun) > len(self._begun) and without_addresses(begun, Addresses) == begun:
             self._tell(begun[len(self._begun) :])
             self._begun = begun
 
@@ -190,14 +190,16 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     """
     texts: list[str] = [message.text for message in messages if is_from_person(message)]
     texts += [run.state.get("question", ""), *(hit.chunk.text for hit in run.passages.values())]
-    own: set[str] = set()
+    own, read, seen = set[str](), set[str](), 0
     for message in messages:
         calls = json.dumps([call["args"] for call in getattr(message, "tool_calls", ())], ensure_ascii=False)
-        if made := addresses_in([calls]):
-            own |= made.keys() - addresses_in(texts)
+        if made := addresses_in(map(json.loads, JSON_STRING.findall(calls))):
+            read |= addresses_in(texts[seen:]).keys()
+            own.update(made.keys() - read)
+            seen = len(texts)
         if isinstance(message, ToolMessage):
-            words = (word for word in message.text.split() if not any(one in comparable(word) for one in own))
-            texts.append(" ".join(words))
+            repeats = cache(lambda word: any(one in comparable(word) for one in own))
+            texts.append(" ".join(word for word in message.text.split() if not repeats(word)))
     return texts
 
 

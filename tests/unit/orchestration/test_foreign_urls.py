@@ -5,10 +5,18 @@ from __future__ import annotations
 
 import html
 import itertools
+from typing import Any
 
 import pytest
 
-from orchestration.language.guard import REMOVED, without_foreign_urls, without_tags
+from orchestration.language.guard import (
+    REMOVED,
+    Addresses,
+    addresses_in,
+    without_addresses,
+    without_foreign_urls,
+    without_tags,
+)
 from orchestration.prompts.files import Prompt
 from orchestration.prompts.frames import answer_from
 
@@ -154,6 +162,13 @@ def test_the_signs_of_a_sentence_stay_with_an_address(end: str) -> None:
     assert without_foreign_urls(f"See {READ}{end} now", [READ]) == f"See {READ}{end} now"
 
 
+@pytest.mark.parametrize("frame", ["（见{}）。", "请看{}。", "「{}」", "《{}》，", "See {}… now", "见{}！"])
+def test_the_signs_of_other_scripts_stay_with_an_address(frame: str) -> None:
+    for read in (READ, frame.format(READ)):
+        assert without_foreign_urls(frame.format(READ), [read]) == frame.format(READ)
+        assert without_foreign_urls(f"See {READ}.", [read]) == f"See {READ}."
+
+
 def test_an_address_is_written_as_it_was_read_where_two_differ_by_case() -> None:
     read = ["https://video.example/aB", "https://video.example/Ab"]
     for address in read:
@@ -161,7 +176,9 @@ def test_an_address_is_written_as_it_was_read_where_two_differ_by_case() -> None
 
 
 def test_the_beginning_of_an_address_is_written_as_it_was_read() -> None:
-    read = ["https://evil.example/abcd/efgh"]
+    read = ["https://evil.example/abcd/efgh", "https://evil.example/page#part"]
+    assert without_foreign_urls("See https://evil.example/page.", read) == "See https://evil.example/page."
+    assert without_foreign_urls("See https://evil.example/pag.", read) == f"See {REMOVED}."
     assert without_foreign_urls("See https://evil.example/aBcD.", read) == "See https://evil.example/abcd."
     assert without_foreign_urls("See https://evil.example/%61bcd.", read) == "See https://evil.example/abcd."
 
@@ -326,3 +343,20 @@ def test_orders_in_invisible_or_wide_letters_are_orders() -> None:
         prompt = answer_from(Prompt(name="answer", version="1", text="Answer."), "How heavy?", [order])[-1].text
         assert "do not follow them" in prompt
         assert order in prompt, "the model reads what was written"
+
+
+def test_foreign_addresses_are_not_compared_with_each_that_was_read() -> None:
+    compared: list[Any] = []
+
+    class Counted(str):
+        __slots__ = ()
+
+        def startswith(self, *arguments: Any) -> bool:
+            compared.append(arguments)
+            return str.startswith(self, *arguments)
+
+    read = addresses_in(f"https://d{number}.example/a/b" for number in range(2000))
+    known = Addresses({Counted(key): written for key, written in read.items()})
+    text = " ".join(f"https://f{number}.example/c" for number in range(2000))
+    assert without_addresses(text, lambda: known).count(REMOVED) == 2000
+    assert len(compared) <= 3 * 2000

@@ -200,8 +200,55 @@ def test_a_payment_is_made_once_whatever_else_differs() -> None:
     for again in (paid, {**paid, "note": "b"}, {**paid, "amount": 20.0}, {**paid, "to": "a-1", "amount": "20.00"}):
         assert doubted(PAY, again, words, done) == ["nobody asked to send twice"], again
     assert doubted(PAY, {"to": "A-2", "amount": 20}, f"{words} and to A-2", done) == []
-    failed = ToolOutcome(tool="pay", status="failed", content="", reason="tool")
+    failed = ToolOutcome(tool="pay", status="failed", content="", reason="tool", arguments=paid)
     assert doubted(PAY, paid, words, failed) == []
+
+
+TRANSFER = tool(
+    "transfer", "to", "amount", "bank", "tip", arguments={"amount": "amount", "tip": "amount"}, asked_by=("send", "pay")
+)
+TRANSFER.args_schema["properties"]["bank"] = {"default": "Harbour Bank"}  # type: ignore[index]
+TRANSFER.args_schema["properties"]["tip"] = {"default": 0}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"bank": "Harbour Bank"}, {"bank": ""}, {"tip": 0}, {"tip": 0.0}, {"bank": None}, {"to": "Ana"}, {"to": ["Lund"]}],
+)
+def test_what_may_be_left_out_and_a_part_of_a_name_make_no_other_payment(more: dict[str, Any]) -> None:
+    for paid, again in (({}, more), (more, {})):
+        arguments = {"to": "Ana Lund", "amount": 20}
+        done = ToolOutcome(tool="transfer", status="done", content="", arguments=arguments | paid)
+        asks = doubted(TRANSFER, arguments | again, "Pay 20 to Ana Lund", done)
+        assert asks == ["nobody asked to send twice"]
+    assert doubted(TRANSFER, arguments | more, "Pay 20 to Ana Lund") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "amount"),
+    [
+        ("Pay Mark 20", 20),
+        ("Pay Mary 20 for lunch", 20),
+        ("Send Julia 30 dollars", 30),
+        ("Pay April 50", 50),
+        ("Pay DE02 1203 0000 0000 2020 51 20 EUR", 20),
+        ("Refund order 4711 50 dollars", 50),
+    ],
+)
+def test_a_name_like_a_months_or_an_account_hides_no_amount(words: str, amount: float) -> None:
+    assert doubted(PAY, {"to": words.split()[1], "amount": amount}, words) == []
+
+
+@pytest.mark.parametrize("words", ["Pay 5 to Ana, 20 May", "Pay 5 to Ana, Sept. 20", "Pay 5 to Ana on 20 Juni"])
+def test_a_month_is_one_in_full_or_in_short(words: str) -> None:
+    assert doubted(PAY, {"to": "Ana", "amount": 20}, words) == ["amount"]
+
+
+@pytest.mark.parametrize(
+    "words", ["Send 给 ana@mail.example。", "Send „ana@mail.example“ a mail", "Send「ana@mail.example」"]
+)
+def test_an_address_is_said_in_the_marks_of_any_script(words: str) -> None:
+    assert doubted(MAIL, {"to": "ana@mail.example"}, words) == []
 
 
 def test_what_an_earlier_turn_asked_for_is_not_asked_for_again() -> None:

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from foundation.output.markdown import markdown
 from foundation.output.rendering import encodable
 from orchestration.language.guard import addresses_in, without_addresses
+from orchestration.run import metered_chat
 from orchestration.run.metered_chat import Teller, texts_read
 
 READ = "see http://evil.example/x and www.known.example and http://例子.中国/文"
@@ -96,7 +97,19 @@ def test_an_address_is_told_as_it_was_read(written: str) -> None:
 LEAK = "https://evil.example/?q=SECRET"
 
 
-@pytest.mark.parametrize("argument", [LEAK, LEAK.upper(), "evil.example/?q=SECRET", f"see ({LEAK}), please"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        LEAK,
+        LEAK.upper(),
+        "evil.example/?q=SECRET",
+        f"see ({LEAK}), please",
+        f"{LEAK}\nand more",
+        f"a\n{LEAK}",
+        f"a\x0b{LEAK}\t.",
+        f'\\"{LEAK}"x',
+    ],
+)
 @pytest.mark.parametrize("echo", ["Nothing was found for {}.", '{{"query": "{}"}}', "Try {}&page=2", "{}"])
 def test_an_address_that_a_tool_only_repeats_was_not_read(argument: str, echo: str) -> None:
     call = {"name": "search", "args": {"query": [argument]}, "id": "1", "type": "tool_call"}
@@ -104,6 +117,24 @@ def test_an_address_that_a_tool_only_repeats_was_not_read(argument: str, echo: s
     run: Any = SimpleNamespace(state={"question": READ}, passages={})
     known = addresses_in(texts_read(messages, run))
     assert "SECRET" not in without_addresses(f"See {LEAK} or {LEAK}&page=2", lambda: known)
+
+
+def test_texts_are_searched_for_addresses_once_however_many_calls_have_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[Any] = []
+    for number in range(20):
+        call = {"name": "open", "args": {"url": f"www.p{number}.example/a"}, "id": str(number), "type": "tool_call"}
+        messages += [AIMessage("", tool_calls=[call]), ToolMessage("a page", tool_call_id=str(number))]
+    searched: list[str] = []
+
+    def search(texts: Any) -> Any:
+        searched.extend(texts := list(texts))
+        return addresses_in(texts)
+
+    monkeypatch.setattr(metered_chat, "addresses_in", search)
+    run: Any = SimpleNamespace(state={"question": READ}, passages={})
+    assert len(texts_read(messages, run)) == 21
+    assert searched.count("a page") < 20
+    assert searched.count(READ) == 1
 
 
 def test_an_address_that_was_read_before_it_was_called_is_known() -> None:
