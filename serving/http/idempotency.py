@@ -13,7 +13,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, aclosing, nullcontext, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -185,7 +185,7 @@ class IdempotencyStore:
             )
             return Attempt(self, caller, key, row["thread_id"] if row else None)
 
-        with claim:
+        async with _closing(claim):
             if free:
                 AT_WORK.add(mine)
                 claim.callback(AT_WORK.discard, mine)
@@ -205,7 +205,7 @@ class IdempotencyStore:
         """Store the reply. Raises StoreUnavailable: not yet; the key stays taken until it is stored, since the work is done."""
         change = "worker = NULL, status = ?, media = ?, body = ?"
         store = partial(self._update, attempt, change, reply.status, reply.media, reply.body)
-        with attempt.claim as claim:
+        async with _closing(attempt.claim) as claim:
             try:
                 await store()
             except (StoreUnavailable, asyncio.CancelledError):
@@ -214,19 +214,20 @@ class IdempotencyStore:
                 raise
 
     async def _insist(self, claim: ExitStack, store: Callable[[], Awaitable[None]]) -> None:
-        with claim, suppress(PersonErased):
-            with suppress(asyncio.CancelledError):  # the server stops
-                while True:
-                    await asyncio.sleep(AGAIN_S)
-                    with suppress(StoreUnavailable):
-                        return await store()
-            try:
-                await store()
-            except StoreUnavailable:
-                log.exception("the reply under an %s is lost: sent again, its request is done again", HEADER)
+        with suppress(PersonErased):
+            async with _closing(claim):
+                with suppress(asyncio.CancelledError):  # the server stops
+                    while True:
+                        await asyncio.sleep(AGAIN_S)
+                        with suppress(StoreUnavailable):
+                            return await store()
+                try:
+                    await store()
+                except StoreUnavailable:
+                    log.exception("the reply under an %s is lost: sent again, its request is done again", HEADER)
 
     async def release(self, attempt: Attempt) -> None:
-        with attempt.claim:
+        async with _closing(attempt.claim):
             await self._update(attempt, "worker = NULL")
 
     async def _update(self, attempt: Attempt, change: str, *values: Any) -> None:
@@ -235,6 +236,14 @@ class IdempotencyStore:
 
     def close(self) -> None:
         self._file.close()
+
+
+@asynccontextmanager
+async def _closing(claim: ExitStack) -> AsyncIterator[ExitStack]:
+    try:
+        yield claim
+    finally:
+        await asyncio.to_thread(claim.close)  # a database that is silent must not stop the event loop
 
 
 class Idempotency:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -246,6 +246,27 @@ async def test_a_restart_of_the_server_gives_no_key_at_work_to_another_replica(t
         assert isinstance(killed, Attempt)
         killed.claim.close()
         assert isinstance(await there.begin(ZOE.mark, "k-2", "r"), Attempt)
+
+
+async def test_a_claim_that_the_database_does_not_take_back_holds_up_no_other_request(tmp_path: Path) -> None:
+    returning, taken_back = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    @contextmanager
+    def claim(_: str) -> Iterator[bool]:
+        yield True
+        returning.set()
+        in_time.append(taken_back.wait(60))
+
+    with closing(IdempotencyStore(tmp_path / "keys.sqlite", ManualClock())) as store:
+        store._claim = claim
+        attempt = await store.begin(ZOE.mark, "k", "r")
+        assert isinstance(attempt, Attempt)
+        release = asyncio.create_task(store.release(attempt))
+        assert await asyncio.to_thread(returning.wait, 60)
+        taken_back.set()
+        await release
+    assert in_time == [True]
 
 
 async def test_a_reply_that_an_outage_kept_from_the_store_is_stored_when_the_server_stops(
