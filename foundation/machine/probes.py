@@ -22,7 +22,7 @@ class Probes:
                 if name not in self._running or self._running[name].done():
                     self._running[name] = future = Future[Any]()
                     # not of a pool, whose threads hold the end of the process
-                    threading.Thread(target=_read, args=(read, future), daemon=True, name="probe").start()
+                    threading.Thread(target=_run_probe, args=(read, future), daemon=True, name="probe").start()
             futures = {name: self._running[name] for name in reads}
         done = wait(futures.values(), PATIENCE_S).done
         late = TimeoutError(f"no answer within {PATIENCE_S:g} s")
@@ -31,7 +31,7 @@ class Probes:
         return results, {name: error for name, error in errors.items() if error}
 
 
-def _read(read: Callable[[], Any], future: Future[Any]) -> None:
+def _run_probe(read: Callable[[], Any], future: Future[Any]) -> None:
     try:
         future.set_result(read())
     except BaseException as error:

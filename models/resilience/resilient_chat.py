@@ -86,8 +86,8 @@ class ResilientChatModel(ChatWrapper):
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
         # without the file, a setting that nobody would keep is refused
-        asked = len(self.candidates) > 1 or self.settings.attempts != ResilienceSettings().attempts
-        module = (load_removable if asked else load_if_there)("models.resilience.attempts")
+        needed = len(self.candidates) > 1 or self.settings.attempts != ResilienceSettings().attempts
+        module = (load_removable if needed else load_if_there)("models.resilience.attempts")
         self._attempts = module and module.Attempts([*map(_name, self.candidates)], self.settings, self.clock)
 
     @property

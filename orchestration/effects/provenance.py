@@ -83,11 +83,11 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     given = partial(_without_defaults, schema_of(tool))
     stated, money = given(arguments), "amount" in roles.values()
     paid = {name for name in stated if roles[name] in ("target", "amount")}
-    done = (given(one.arguments) for one in origin.results if one.tool == tool.name and one.status == "done")
-    if money and any(all(_covers(stated[name], one[name]) for name in paid & one.keys()) for one in done):
+    done = (given(it.arguments) for it in origin.results if it.tool == tool.name and it.status == "done")
+    if money and any(all(_covers(stated[name], call[name]) for name in paid & call.keys()) for call in done):
         return [f"nobody asked to {verbs[0] if verbs else tool.name} twice"]
     # with another argument, something else would be done to a link than to open it
-    opens = len(arguments) == 1 and (not verbs or any(_READS.match(one) and _EACH_LINK.search(one) for one in asked))
+    opens = len(arguments) == 1 and (not verbs or any(_READS.match(ask) and _EACH_LINK.search(ask) for ask in asked))
     opens = opens and not any(_INSIDE.match(_fold(str(value))) for value in arguments.values())
     trace = _Trace(Words(origin.words), asked, origin, tools, metadata_of(tool, "reach", "outward") == "own", opens)
     targets = {name: value for name, value in arguments.items() if roles[name] == "target"}
@@ -141,7 +141,7 @@ class Words:
 
     def hold(self, value: str) -> bool:
         """Whether the text has the value as whole words, to the sign."""
-        spelled = _spelled(value)
+        spelled = _spell(value)
         plain = all(map(_PLAIN.fullmatch, spelled)) and _stands_in(_parts(spelled), self.plain_line)
         return plain or any(_stands_in(spelled, line) for line in self.lines)
 
@@ -258,7 +258,7 @@ class _Trace:
         """Whether the address or link is the only one of its kind in a looked-up text or record of a person whom the caller named."""
         kind = next((kind for kind in (_EMAIL, _LINK) if (whole := kind.fullmatch(_lower(value))) and whole[1]), None)
         return kind is not None and any(
-            {" ".join(_tokens(one)) for one in kind.findall(_fold(passage)) if one} == {" ".join(_spelled(value))}
+            {" ".join(_tokens(link)) for link in kind.findall(_fold(passage)) if link} == {" ".join(_spell(value))}
             for result in self.origin.results
             if _arguments_of(result) and all(map(self.said.hold, _arguments_of(result)))
             for passage in self._passages(result, targets)
@@ -271,14 +271,14 @@ class _Trace:
             yield result.content
         entries, asked = [*self._trusted_in(result, besides=result.arguments)], self.origin.asked or self.origin.words
         # of the addresses in our own records, those with the name of somebody who was named
-        called = [one for _, own in entries for one in own if any(map(self._is_called, _NAMES.findall(one.title())))]
+        called = [item for _, own in entries for item in own if any(map(self._is_called, _NAMES.findall(item.title())))]
         yield " ".join(called)
         for clause in re.split(r"[.;!?\n]", _fold(asked)) if self.opens else ():
             said = Words("".join(_EACH_LINK.split(clause, 1)[1:]).partition(" and ")[0])
-            other = any(NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in WORD.findall(clause))
-            other = other or not _READS.search(clause)
+            excluded = any(NEGATES.fullmatch(word) or _EXCLUDES.fullmatch(word) for word in WORD.findall(clause))
+            excluded = excluded or not _READS.search(clause)
             # by a name: a channel could be called "the"
-            if not other and all(said.hold(place) and said.name(place) for place in _arguments_of(result)):
+            if not excluded and all(said.hold(place) and said.name(place) for place in _arguments_of(result)):
                 yield from (json.dumps(entry).replace("@", "_") for entry, _ in entries)  # an address is no link
         common = set.intersection(*(set(own) for _, own in entries)) if entries else set()
         # all that were named, and those told apart by what not all have: each message of a channel has the channel
@@ -348,13 +348,13 @@ def _tokens(folded: str, signs: str = ".:!?*…", pattern: re.Pattern[str] = _ST
     return [bare for word in words if (bare := re.sub(r"^https?://(www\.)?|^www\.", "", word).removesuffix("/"))]
 
 
-def _spelled(value: str) -> list[str]:
+def _spell(value: str) -> list[str]:
     # each sign of a call's value counts: "plan*" or "plan/.." is not "plan", and a link carries whatever is added to it
     return _tokens(_lower(value), "", _WHOLE if _PATH.search(value) else _STRICT)
 
 
 def _covers(value: Any, other: Any) -> bool:
-    words, others = ({_decimal(word) or word for word in _spelled(str(item))} for item in (value, other))
+    words, others = ({_decimal(word) or word for word in _spell(str(item))} for item in (value, other))
     return words <= others or others <= words  # "Ana" is whom "Ana Lund" was
 
 
@@ -371,7 +371,7 @@ def _stands_in(part: Sequence[str], line: str) -> bool:
 
 
 def _same(value: str, other: str) -> bool:
-    return bool(spelled := _spelled(value)) and spelled in (_spelled(other), _tokens(_fold(other)))
+    return bool(spelled := _spell(value)) and spelled in (_spell(other), _tokens(_fold(other)))
 
 
 def _moment(value: str) -> datetime | None:

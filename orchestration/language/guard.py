@@ -107,17 +107,17 @@ class Addresses(dict[str, str]):
 
     def beginning(self, address: str) -> str:
         """Return the beginning, as it stands there, of an address that begins with `address`; empty if none does."""
-        for begun in (f"{address}{sign}" for sign in "/?#"):
-            place = bisect_left(self._sorted, begun)
-            if place < len(self) and self._sorted[place].startswith(begun):
+        for start in (f"{address}{sign}" for sign in "/?#"):
+            place = bisect_left(self._sorted, start)
+            if place < len(self) and self._sorted[place].startswith(start):
                 return self[self._sorted[place]][: len(address)]
         return ""
 
 
 def addresses_in(texts: Iterable[str]) -> Addresses:
     words = {word for text in texts for word in _BETWEEN.split(text) if _PART_OF_ADDRESS.search(word)}
-    found = [(address, written) for _, written, address in map(_address_in, sorted(words)) if address]
-    return Addresses(dict(found) | {written: written for _, written in found})
+    addresses = [(address, written) for _, written, address in map(_address_in, sorted(words)) if address]
+    return Addresses(dict(addresses) | {written: written for _, written in addresses})
 
 
 def without_addresses(text: str, known: Callable[[], Addresses]) -> str:

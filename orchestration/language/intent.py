@@ -194,8 +194,8 @@ def requests_to(verbs: Sequence[str], text: str, own: Collection[str]) -> Iterat
         for position, word in enumerate(words):
             wanted = [verb.removeprefix("not ") for verb in verbs if verb.startswith("not ") == negated]
             if any(word.startswith(verb) for verb in wanted) and (negated or not question):
-                rest = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + LONG_TEXT])[0][1:]
-                yield " ".join([*words[position : position + LONG_TEXT], *WORD.findall(visible(rest).lower())])
+                after = re.split(r"[.!?\n]", folded[-1] + text[clause.end : clause.end + LONG_TEXT])[0][1:]
+                yield " ".join([*words[position : position + LONG_TEXT], *WORD.findall(visible(after).lower())])
             negated = negated or NEGATES.fullmatch(word) is not None
 
 

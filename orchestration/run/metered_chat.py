@@ -193,12 +193,12 @@ def texts_read(messages: Sequence[BaseMessage], run: Run) -> list[str]:
     own, read, seen = set[str](), set[str](), 0
     for message in messages:
         calls = json.dumps([call["args"] for call in getattr(message, "tool_calls", ())], ensure_ascii=False)
-        if made := addresses_in(map(json.loads, JSON_STRING.findall(calls))):
+        if called := addresses_in(map(json.loads, JSON_STRING.findall(calls))):
             read |= addresses_in(texts[seen:]).keys()
-            own.update(made.keys() - read)
+            own.update(called.keys() - read)
             seen = len(texts)
         if isinstance(message, ToolMessage):
-            repeats = cache(lambda word: any(one in comparable(word) for one in own))
+            repeats = cache(lambda word: any(address in comparable(word) for address in own))
             texts.append(" ".join(word for word in message.text.split() if not repeats(word)))
     return texts
 

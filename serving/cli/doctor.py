@@ -228,13 +228,13 @@ def _compare_tools(policy: PolicySettings, names: list[str]) -> str:
     listed = {name for tools in (policy.effects_without_approval, *roles, *tenants) for name in tools} - {EVERYBODY}
     unknown = sorted(name for name in listed if not fnmatch.filter(names, name))
     of_nobody = [name for name in names if not any(fnmatch.fnmatch(name, tool) for tools in roles for tool in tools)]
-    found = (
+    flaws = (
         [f"the policy names tools that no part has: {', '.join(unknown)}. {did_you_mean(unknown[0], names)}"]
         if unknown
         else []
     )
-    found += [f"no role of the policy may use {', '.join(of_nobody)}, so nobody can."] if of_nobody else []
-    return f"Works, but {' '.join(found)}" if found else ""
+    flaws += [f"no role of the policy may use {', '.join(of_nobody)}, so nobody can."] if of_nobody else []
+    return f"Works, but {' '.join(flaws)}" if flaws else ""
 
 
 def _run_guarded(check: Callable[[], Check]) -> Check:
