@@ -46,12 +46,15 @@ def prove(project: Path, package: str, level: str, weights: Path, *, was: Path |
             excuse = _excuse(about, done.stdout, was, data) if done.returncode else ""
             compares = about == ANSWERS_ARE_COMPARED  # it shows what an update changes; the gate decides
             failed = done.returncode and not (excuse or compares)
-            mark = "✗" if failed else "✓"
+            no_verdict = compares and done.returncode not in {0, 1, 2}
+            mark = "✗" if failed or no_verdict else "✓"
             out.print(f"  {mark} {about} ({time.monotonic() - began:.0f} s)")
             if excuse:
                 out.print(f"    but {excuse}")
             if compares:
-                out.print(terminal.plain(done.stdout or done.stderr[-3000:]))
+                out.print(terminal.plain(done.stdout if done.stdout and not no_verdict else done.stderr[-3000:]))
+            if no_verdict:
+                out.print("    That blocks no update. What it changes in quality, time and money is not known.")
             if failed:
                 broken = broken_promises(done.stdout) if about == CONTRACTS_ARE_KEPT else {}
                 said = "\n".join(f"{': '.join(promise)}: {why}" for promise, why in broken.items())

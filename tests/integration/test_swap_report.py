@@ -150,6 +150,10 @@ def test_another_version_of_the_code_is_compared_with_ours(stack: Path, data: Pa
     assert ran.returncode in (0, 2), ran.stderr
     assert all("of the old code" in row["error"] for row in runs["a"]["rows"])
     assert not any(row["error"] for row in runs["b"]["rows"])
+    trial.write_text("import nowhere_at_all\n")
+    ran = sixply(stack, stack, "--checkout", old, "--data", data, "--limit", 2, "--repeats", 1)
+    said = " ".join(ran.stderr.split())
+    assert (ran.returncode, "Its code ended with ModuleNotFoundError" in said, "Traceback" in said) == (3, True, False)
     ran = sixply(stack, stack, "--checkout", tmp_path, "--data", data)
     assert (ran.returncode, "no checkout of this code" in " ".join(ran.stderr.split())) == (3, True)
 

@@ -863,4 +863,18 @@ def test_a_comparison_is_shown_and_blocks_no_update(
     said = [sys.executable, "-c", "print('undecided: too few'); raise SystemExit(2)"]
     monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.ANSWERS_ARE_COMPARED, said)])
     assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path)
-    assert "undecided: too few" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "undecided: too few" in shown
+    assert f"✓ {prove.ANSWERS_ARE_COMPARED}" in shown
+
+
+def test_a_comparison_that_came_to_no_verdict_says_so_and_blocks_no_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [sys.executable, "-c", "import sys; print('start'); print('it is broken', file=sys.stderr); sys.exit(3)"]
+    monkeypatch.setattr(prove, "_commands", lambda *_: [(prove.ANSWERS_ARE_COMPARED, said)])
+    assert prove.prove(tmp_path, "desk", "1", tmp_path / "no-weights", was=tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "it is broken" in shown
+    assert f"✗ {prove.ANSWERS_ARE_COMPARED}" in shown
+    assert "is not known" in shown

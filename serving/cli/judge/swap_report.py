@@ -163,6 +163,11 @@ class _System:
             lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = lines[-1] if lines else "it said nothing; the kernel ends what takes too much memory."
             raise InvalidSetting(f"{self._order.name}: Its process ended: {last}") from error
+        except Exception as error:
+            if self._order.code is None:
+                raise
+            words = f"{self._order.code}: Its code ended with {type(error).__name__}: {error}. See whether it runs there by itself."
+            raise InvalidSetting(words) from error
 
 
 @contextmanager
