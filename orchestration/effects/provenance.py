@@ -80,10 +80,10 @@ def doubts(tool: BaseTool, arguments: Mapping[str, Any], origin: Origin, tools: 
     if verbs and not asked:
         return [f"nobody asked to {verbs[0]}"]
     roles: dict[str, Role] = {name: metadata_of(tool, "arguments", {}).get(name, "target") for name in arguments}
-    given = partial(_without_defaults, schema_of(tool))
-    stated, money = given(arguments), "amount" in roles.values()
+    trim = partial(_without_defaults, schema_of(tool))
+    stated, money = trim(arguments), "amount" in roles.values()
     paid = {name for name in stated if roles[name] in ("target", "amount")}
-    done = (given(it.arguments) for it in origin.results if it.tool == tool.name and it.status == "done")
+    done = (trim(it.arguments) for it in origin.results if it.tool == tool.name and it.status == "done")
     if money and any(all(_covers(stated[name], call[name]) for name in paid & call.keys()) for call in done):
         return [f"nobody asked to {verbs[0] if verbs else tool.name} twice"]
     # with another argument, something else would be done to a link than to open it

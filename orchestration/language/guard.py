@@ -102,15 +102,15 @@ class Addresses(dict[str, str]):
     """Addresses as they stand in texts, each by itself and by its normalised form."""
 
     @cached_property
-    def _sorted(self) -> list[str]:
+    def _in_order(self) -> list[str]:
         return sorted(self)
 
     def beginning(self, address: str) -> str:
         """Return the beginning, as it stands there, of an address that begins with `address`; empty if none does."""
         for start in (f"{address}{sign}" for sign in "/?#"):
-            place = bisect_left(self._sorted, start)
-            if place < len(self) and self._sorted[place].startswith(start):
-                return self[self._sorted[place]][: len(address)]
+            place = bisect_left(self._in_order, start)
+            if place < len(self) and self._in_order[place].startswith(start):
+                return self[self._in_order[place]][: len(address)]
         return ""
 
 
