@@ -67,7 +67,7 @@ class Postgres:
         """`prepare` creates what is missing, in one transaction, exclusive among all processes. `types` registers types
         with a new connection, which gets `settings`; `idle` connections stay open. Raises StoreUnavailable.
         """
-        self._options, self.store = options, store
+        self._options, self.store, self._dsn = options, store, options.dsn.get_secret_value()
         self._types: Callable[[Connection], None] | None = None
         self.name = "The PostgreSQL database"
         with self.translate_errors():
@@ -154,10 +154,6 @@ class Postgres:
             raise
         connection.patience_s = before
         DOWN_SINCE.pop(self._dsn, None)
-
-    @property
-    def _dsn(self) -> str:
-        return self._options.dsn.get_secret_value()
 
     @property
     def _arguments(self) -> dict[str, Any]:
