@@ -248,7 +248,7 @@ def test_the_doubles_refuse_what_the_vendors_refuse(path: str, body: dict[str, A
     assert re.search(fault, reply.text), reply.text
 
 
-@pytest.mark.needs("serving.compat.openai_chat")
+@pytest.mark.needs("serving.compat")
 @pytest.mark.parametrize("vendor", ["openai_compatible", "langchain_openai:ChatOpenAI"])
 def test_a_stop_that_openais_responses_would_not_get_is_refused(serve: Serve) -> None:
     body = {"model": "sixply", "messages": [{"role": "user", "content": QUESTION}], "stop": ["END"]}
