@@ -46,7 +46,7 @@ class PostgresOptions(BaseModel):
     connections: int = Field(default=10, ge=2)
     """Most connections. A stream of rows holds one while it is read."""
     connect_timeout_s: int = Field(default=5, ge=1)
-    """Seconds to wait for a new or a free connection. In an outage that is longer nobody waits."""
+    """Seconds to wait for a new or a free connection. In an outage that has lasted longer, a request waits one second."""
     timeout_s: float = Field(default=30, gt=0)
     """Time limit of one statement, including the wait for another writer."""
 
@@ -190,9 +190,8 @@ def _pool_class() -> Any:
             except PoolTimeout:
                 if left_s >= self.timeout or self.conninfo in DOWN_SINCE:
                     raise
-            return super().getconn(
-                self.timeout - left_s
-            )  # the outage is over, and who came before waits as long as ever
+            # the outage is over, and who came before waits as long as ever
+            return super().getconn(self.timeout - left_s)
 
     return Pool
 
