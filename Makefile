@@ -74,7 +74,7 @@ $(if $(values),$(error make $(goals) takes no value named $(values). It takes: $
 endif
 
 %: _base
-	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --programs $(programs)
+	@$(BIN)/python -m serving.cli.make $@ --values $(values) --goals $(goals) --rules $(filter-out _%,$(rules)) --programs $(programs)
 
 adapter contracts $(if $(filter-out 0 no false off,$(DRY)),,update): _dev
 sources: corpus # its former name

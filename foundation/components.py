@@ -197,7 +197,7 @@ def _validate_options(section: str, part: Part, module: ModuleType) -> BaseModel
     try:
         return options(**part.options)
     except ValidationError as error:
-        key, why, hint = find_mistake(error, options)
+        key, why, hint = find_mistake(error, options, beside=Part.model_fields)
         if hint is not None:
             raise UnknownSetting(f'[{section}] "{part.use}" has no option "{key}". {hint}') from error
         raise InvalidSetting(f'[{section}] option "{key}" of "{part.use}" does not fit: {why}.') from error

@@ -182,7 +182,17 @@ class BudgetExceeded(RequestError):
 
 
 class ComponentError(SixplyError):
+    """A vendor or a store failed. The text is for the operator and may name addresses and paths; callers get `public`."""
+
     status = 503
+
+    def __init__(self, message: str, *, public: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self._public = public
+
+    @property
+    def public(self) -> str:
+        return self._public or str(self)
 
 
 class UpstreamLimited(ComponentError):
@@ -207,16 +217,12 @@ class UpstreamMalformed(ComponentError):
 
 
 class StoreUnavailable(ComponentError):
-    """A store cannot be used. The text is for the operator: it names paths and addresses and quotes the store. Callers get `public`."""
+    """A store cannot be used. The text quotes the store."""
 
     retryable = True
     said_to_callers: ClassVar[str] = (
         "A store of the server cannot be used now. Try again later; the server's log says which one and why."
     )
-
-    def __init__(self, message: str, *, public: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
-        self._public = public
 
     @property
     def public(self) -> str:
@@ -259,5 +265,14 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     names = sorted(choices)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     listed = f"Found: {', '.join(names[:LISTED]) or 'nothing'}{more}."
-    near = difflib.get_close_matches(name, names, n=1)
-    return f'{listed} Did you mean "{near[0]}"?' if near else listed
+    return f"{listed} {suggest(name, names)}".rstrip()
+
+
+def suggest(name: str, *groups: Iterable[str]) -> str:
+    """Return the question whether the nearest name was meant: one of each group, in the groups' order; empty where none is near.
+
+    >>> suggest("aks", ["ask", "serve"], ["leaks"])
+    'Did you mean "ask" or "leaks"?'
+    """
+    near = [found for group in groups for found in difflib.get_close_matches(name, sorted(group), n=1)]
+    return f"""Did you mean {" or ".join(f'"{found}"' for found in near)}?""" if near else ""

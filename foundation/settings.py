@@ -335,15 +335,20 @@ def _explain(
     return InvalidSetting(f'Setting "{key}" ({origin}) does not fit: {why}{value}.')
 
 
-def find_mistake(error: ValidationError, root: type[BaseModel]) -> tuple[str, str, str | None]:
-    """Return the first mistake: its dotted key, why it does not fit, and for an unknown key a text with the known ones, else `None`."""
+def find_mistake(
+    error: ValidationError, root: type[BaseModel], *, beside: Iterable[str] = ()
+) -> tuple[str, str, str | None]:
+    """Return the first mistake: its dotted key, why it does not fit, and for an unknown key a text with the known ones, else `None`.
+
+    `beside` are the keys that stand beside the fields of `root`, and are read by somebody else.
+    """
     # a misspelt key is unknown and leaves the right one missing: the first says more
     problems = error.errors(include_url=False, include_input=False)
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     where = [str(step) for step in first["loc"]]
     if where[-1:] == ["[key]"]:  # of a mapping, where pydantic names the place so
         return ".".join(where[:-1]), first["msg"], first["msg"]
-    fields = _fields_of(root)
+    fields = {**dict.fromkeys(beside), **_fields_of(root)} if len(where) == 1 else _fields_of(root)
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
     hint = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None

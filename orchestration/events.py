@@ -5,8 +5,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from foundation.errors import SixplyError
 from foundation.tracing import trace_id
 from foundation.types import Layer, Usage
 from models.contract import Call, Price
@@ -153,6 +154,8 @@ class Event(Noun):
     message: str | None = None
     retryable: bool = False
     retry_after_s: float | None = None
+    _error: SixplyError | None = PrivateAttr(default=None)
+    """What `message` tells callers of: its own text is for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,11 +135,18 @@ class Loaded:
 
     settings: Settings
     origins: Mapping[str, str]
+    path: Path = Path("stack.toml")
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yield every value as dotted key, printable value with secrets masked, and origin."""
         for key, value in flatten(mask_values(self.settings.model_dump(mode="python"))):
             yield key, str(value), self.origins.get(key, "default")
+
+    def answers_by(self) -> dict[str, str]:
+        """Return what an answer depends on, by dotted key: all that models, retrieval and orchestration are set to, secrets masked."""
+        sections = self.settings.model_dump(mode="python", include={"models", "retrieval", "orchestration"})
+        values = flatten(mask_values(sections))
+        return {key: str(value.resolve() if isinstance(value, Path) else value) for key, value in values}
 
 
 def context_of(settings: Settings) -> Context:
@@ -166,4 +173,4 @@ def load(
             if f"{key}.".startswith(sections) and not is_there(module):
                 load_removable(module, asking=f'"{key}" ({origin})')
     settings._folder = path.parent  # noqa: SLF001
-    return Loaded(settings, origins)
+    return Loaded(settings, origins, path)

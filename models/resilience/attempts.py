@@ -78,9 +78,12 @@ def _combine(failures: Sequence[ComponentError]) -> ComponentError:
     if len(failures) == 1:
         return failures[0]
     waits = [error.retry_after_s for error in failures if error.retry_after_s is not None]
-    text = " Then: ".join(str(error) for error in failures)
+    told, public = (
+        f"All {len(failures)} chat models failed. {' Then: '.join(texts)}"
+        for texts in ([str(error) for error in failures], [error.public for error in failures])
+    )
     failure = next((error for error in reversed(failures) if not isinstance(error, ModelForbidden)), failures[-1])
-    combined = type(failure)(f"All {len(failures)} chat models failed. {text}", retry_after_s=min(waits, default=None))
+    combined = type(failure)(told, public=public, retry_after_s=min(waits, default=None))
     combined.__cause__ = failure
     return combined
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import cast
+from urllib.parse import urlsplit
 
 from foundation.errors import (
     ComponentError,
@@ -76,14 +77,15 @@ _STATUS_ADVICE = {401: _KEY, 403: _KEY} | dict.fromkeys(range(300, 400), _REDIRE
 def translate(error: Exception, *, model: str = "The model") -> SixplyError:
     """Return our error for any exception of a chat model; raise it `from` the original.
 
-    Its text has the status and the exception's class, but never the vendor's text, which may quote the prompt or a key.
+    Its text has the status, the exception's class and for the operator the address that was called, but never the vendor's
+    text, which may quote the prompt or a key.
     """
     if isinstance(error, SixplyError):
         return error
     cause = error.__cause__
     while cause is not None:  # ours was raised by our own connections, below the vendor's client and LangChain's
         if isinstance(cause, ComponentError):
-            return type(cause)(str(cause), retry_after_s=cause.retry_after_s)
+            return type(cause)(str(cause), public=cause.public, retry_after_s=cause.retry_after_s)
         cause = cause.__cause__
     status = _status(error)
     if status is not None and status >= 300:
@@ -92,8 +94,11 @@ def translate(error: Exception, *, model: str = "The model") -> SixplyError:
         names = (f"{ancestor.__module__}.{ancestor.__qualname__}" for ancestor in type(error).__mro__)
         kind = next((_KINDS[name] for name in names if name in _KINDS), ComponentError)
     found_text = f"HTTP {status}, {type(error).__name__}" if status else type(error).__name__
-    advice = _STATUS_ADVICE.get(status or 0, _ADVICE[kind])
-    return kind(f"{model} {advice} ({found_text}).", retry_after_s=_retry_after_s(error))
+    told = f"{model} {_STATUS_ADVICE.get(status or 0, _ADVICE[kind])}"
+    called = f", {address}" if (address := _address(error)) else ""
+    return kind(
+        f"{told} ({found_text}{called}).", public=f"{told} ({found_text}).", retry_after_s=_retry_after_s(error)
+    )
 
 
 @contextmanager
@@ -105,6 +110,14 @@ def translate_errors(model: str) -> Iterator[None]:
         raise
     except Exception as error:  # every vendor has exceptions of its own; `translate` knows them
         raise translate(error, model=model) from error
+
+
+def _address(error: Exception) -> str:
+    """Return where the client had sent the request, without what may be secret there; empty where it does not say."""
+    with suppress(AttributeError, RuntimeError):  # the latter: httpx's, for an error outside of a request
+        url = urlsplit(str(error.request.url))  # type: ignore[attr-defined]  # of the clients of OpenAI, Anthropic and httpx
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return ""
 
 
 def _status(error: Exception) -> int | None:

@@ -1,7 +1,6 @@
 """Streams of events: a producer behind an iterator, the last event for callers that do not stream, errors as events."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -13,7 +12,6 @@ from orchestration.contract import Agent
 from orchestration.events import Answer, Event
 from orchestration.requests import AnswerRequest
 
-log = logging.getLogger("sixply.orchestration")
 T = TypeVar("T")
 
 
@@ -61,15 +59,17 @@ async def stream_from(produce: Callable[[Callable[[T], None]], Awaitable[None]])
 
 
 def error_event(error: SixplyError) -> Event:
-    """Return `error` as the last event of a stream, with its public message; the full message goes to the log."""
-    if error.public != str(error):
-        log.error("%s: %s", error.code, error)
+    """Return `error` as the last event of a stream, with its public message; in this process `error_of` has the error itself."""
     details = {"retryable": error.retryable, "retry_after_s": error.retry_after_s}
-    return Event(kind="error", code=error.code, message=error.public, **details)
+    event = Event(kind="error", code=error.code, message=error.public, **details)
+    event._error = error  # noqa: SLF001 - so that no copy of the event tells it
+    return event
 
 
 def error_of(event: Event) -> SixplyError:
-    """Return the error behind an `error` event, of the class with its code."""
+    """Return the error behind an `error` event; where it came from elsewhere, one of the class with its code."""
+    if event._error is not None:  # noqa: SLF001 - as above
+        return event._error  # noqa: SLF001
     kinds: list[type[SixplyError]] = [ComponentError, InvalidRequest, Gone]
     for kind in kinds:  # it grows by those below each
         kinds += kind.__subclasses__()

@@ -214,8 +214,8 @@ def check_start(loaded: Loaded) -> Check:
     settings = loaded.settings
     if (callers := open_callers(settings, SystemClock())).takes_tokens:
         callers.demand_any()
-    if port := find_server(settings):  # the index is open there, and nowhere else
-        return Check("start", ok=True, found=f"the server on port {port} has every part open")
+    if address := find_server(settings):  # the index is open there, and nowhere else
+        return Check("start", ok=True, found=f"the server on port {address.port} has every part open")
     if settings.serving.workers > 1:
         components.load_removable("serving.processes.supervisor").demand_shared(settings)
     with open_system(loaded) as system:

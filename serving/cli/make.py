@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from foundation.errors import InvalidRequest, did_you_mean
+from foundation.errors import InvalidRequest, suggest
 from serving.cli import main as product
 
 # Parameter -> its name in make, where it differs. Shells set USER to the person who is logged in.
@@ -28,20 +28,28 @@ def main() -> None:
     parser.add_argument("command")
     parser.add_argument("--values", nargs="*", default=[], help="The names of the values.")
     parser.add_argument("--goals", nargs="*", default=[], help="All that make was told to do.")
+    parser.add_argument("--rules", nargs="*", default=[], help="What make does by itself.")
     parser.add_argument("--programs", nargs="+", required=True, help="The modules whose programs have the commands.")
     order = parser.parse_args()
     product.run(lambda: _run(order))
 
 
-def find_command(name: str, programs: Sequence[str]) -> tuple[Any, str]:
-    """Return the command with this name, and the module whose program has it. Raises InvalidRequest: there is none."""
-    names: list[str] = []
+def find_command(name: str, programs: Sequence[str], rules: Sequence[str] = ()) -> tuple[Any, str]:
+    """Return the command with this name, and the module whose program has it. Raises InvalidRequest: there is none.
+
+    `rules` are make's own, which a misspelt name may mean as well.
+    """
+    groups = [[*rules]]
     for program in programs:
         commands: Mapping[str, Any] = vars(typer.main.get_command(import_module(program).app))["commands"]
         if name in commands:
             return commands[name], program
-        names += commands
-    raise InvalidRequest(f'There is no command "{name}". {did_you_mean(name, names)} make and sixply --help list them.')
+        groups.append([*commands])
+    # the first program is the product's: its commands and the rules are suggested before those of the others
+    meant = suggest(name, [*groups[0], *groups[1]], *groups[2:])
+    raise InvalidRequest(
+        f'There is no command "{name}". {meant}{" " * bool(meant)}make lists the first commands, .venv/bin/sixply --help all.'
+    )
 
 
 def parameters_of(command: Any) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def to_arguments(command: Any, values: Mapping[str, str], taken_by_others: Colle
 
 
 def _run(order: argparse.Namespace) -> None:
-    command, program = find_command(order.command, order.programs)
+    command, program = find_command(order.command, order.programs, order.rules)
     values = {name: os.environ.pop(name, "") for name in order.values}
     others = [name for goal in {*order.goals} - {order.command} for name in _names_of(goal, order.programs)]
     called_as = "sixply" if program == product.__name__ else f"python -m {program}"

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from foundation.components import Assembly, available, load_if_there, load_removable
+from foundation.errors import StoreInUse
 from foundation.settings import Part
 from serving.settings import Loaded, Settings, context_of
 
@@ -14,32 +15,49 @@ if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
     from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger
+    from serving.cli.address import Address
     from serving.wiring import System
 
-SERVED, ADDRESS = "serving.cli.served", "serving.processes.address"
+SERVED, ADDRESS = "serving.cli.served", "serving.cli.address"
 
 
-def find_server(settings: Settings) -> int | None:
-    """Return the port of the server that runs on these settings' data folder, or `None`."""
-    address = load_if_there(ADDRESS)
-    port: int | None = address and address.find_port(settings.foundation.data_dir)
-    return port
+def find_server(settings: Settings) -> Address | None:
+    """Return the address of the server that runs on these settings' data folder, or `None`."""
+    module = load_if_there(ADDRESS)
+    address: Address | None = module and module.find_address(settings.foundation.data_dir)
+    return address
 
 
 @contextmanager
 def open_or_ask(loaded: Loaded, roles: Iterable[str] | None = None) -> Iterator[System]:
     """Open every part, or beside a running server those that its API has, searching with `roles` (by default all).
-    Raises as `open_system`; beside a server, StoreInUse for a part that only its own process can use.
+    Raises as `open_system`; beside a server, StoreInUse: it answers by other settings, or a part that only its own process can use.
     """
     from serving.wiring import open_system
 
-    port = find_server(loaded.settings)
-    if port is None:
+    address = find_server(loaded.settings)
+    if address is None:
         with open_system(loaded) as system:
             yield system
     else:
-        with load_removable(SERVED).ask_server(loaded.settings, port, roles) as system:
+        _demand_same_settings(loaded, address)
+        with load_removable(SERVED).ask_server(loaded.settings, address.port, roles) as system:
             yield system
+
+
+def _demand_same_settings(loaded: Loaded, address: Address) -> None:
+    here, there = loaded.answers_by(), address.answers_by
+    differing = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
+    if not differing:
+        return
+    told = [f'{key} is "{there.get(key, "")}" there, "{here.get(key, "")}" here' for key in differing[:3]]
+    more = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
+    own = address.stack != str(loaded.path.resolve())
+    raise StoreInUse(
+        f"The server on port {address.port} was started with other settings than {loaded.path} and the environment have now, and would "
+        f"answer by its own: {'; '.join(told)}{more}. Start it again with these, stop it to ask without it, "
+        + (f"or name its file to ask it as it is: STACK={address.stack}" if own else "or take the change back.")
+    )
 
 
 @contextmanager

@@ -43,7 +43,12 @@ def serve_api(loaded: Loaded) -> None:
         with (
             bind(http) as listening,
             open_system(loaded) as system,
-            address.announce_address(system.context.data_dir, listening.getsockname()[1]) if address else nullcontext(),
+            address.announce_address(
+                system.context.data_dir,
+                address.Address(listening.getsockname()[1], str(loaded.path.resolve()), loaded.answers_by()),
+            )
+            if address
+            else nullcontext(),
         ):
             announce(base_url(http, listening))
             serve(system, listening)

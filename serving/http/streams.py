@@ -93,8 +93,10 @@ async def unless_left(work: Coroutine[Any, Any, T], lifecycle: Lifecycle, reques
 
 
 def explain(error: Exception) -> SixplyError:
-    """Convert `error` to one of our errors, so that a stream can end with it."""
+    """Convert `error` to one of our errors, so that a stream can end with its `public` text; what that leaves out is logged."""
     if isinstance(error, SixplyError):
+        if error.public != str(error):
+            log.error("%s: %s", error.code, error)
         return error
     log.error("a stream failed", exc_info=error)
     return InternalError()

@@ -104,7 +104,7 @@ def every(
                 await look()
         except Exception as error:
             timer.deactivate()
-            say(str(explain(error)), kind="bad")
+            say(explain(error).public, kind="bad")
 
     timer = ui.timer(seconds, once)
     return timer

@@ -25,6 +25,7 @@ from serving.settings import Settings
 
 # their tests write and clear: these never get the address of the store in stack.toml
 STORES = ("retrieval.ledger", "retrieval.vectors", "orchestration.checkpoints", "serving.cache")
+UNRAISED = "DID NOT RAISE "  # what pytest says of it
 MARKS = {
     "kept": "[green]kept[/]       ",
     "broken": "[bold red]broken[/]     ",
@@ -185,6 +186,12 @@ def _sentence_of_failure(failure: Any) -> str | None:
             error = error.__context__
         return f"{type(error).__name__}: {error}"
     first = str(error).partition("\n")[0]
+    if first.startswith(UNRAISED):
+        expected = first.removeprefix(UNRAISED).removeprefix("any of ")
+        inside = [entry for entry in failure.traceback if not entry.frame.f_locals.get("__tracebackhide__")]
+        return (
+            f"it must raise {expected} here, and raised nothing: {inside[-1].path.name}, line {inside[-1].lineno + 2}"
+        )
     if isinstance(error, AssertionError) and first.startswith("assert "):
         asserted = str(failure.traceback[-1].statement).splitlines()[0].strip()
         return f"{asserted}  (found: {first.removeprefix('assert ')})"

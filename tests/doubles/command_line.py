@@ -31,7 +31,8 @@ def runner(
 
     def run(*arguments: str, status: int = 0, json_too: bool = True) -> Any:
         extra = ["--json", "-"] if json_too else []
-        monkeypatch.setattr("sys.argv", ["sixply", *arguments, *extra, "--stack", str(stack)])
+        extra += [] if "--stack" in arguments else ["--stack", str(stack)]
+        monkeypatch.setattr("sys.argv", ["sixply", *arguments, *extra])
         with pytest.raises(SystemExit) as end:
             program()
         out, err = capsys.readouterr()

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from serving.access.identity import KeyStore
-from serving.processes.address import find_port
+from serving.cli.address import find_address
 from serving.settings import load
 from tests.integration.test_served_commands import Run, documents, served, sixply
 
@@ -48,7 +48,9 @@ def test_without_a_text_it_is_filled_from_the_documents_that_the_caller_may_read
 
 def ask(keys: KeyStore, folder: Path, body: dict, tenant: str = "north") -> dict:
     key = keys.create(subject=f"ida of {tenant}", tenant=tenant, roles=["reader"])
-    address = f"http://127.0.0.1:{find_port(load(folder / 'stack.toml').settings.foundation.data_dir)}"
+    server = find_address(load(folder / "stack.toml").settings.foundation.data_dir)
+    assert server is not None
+    address = f"http://127.0.0.1:{server.port}"
     reply = httpx2.post(f"{address}/v1/objects", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     assert reply.status_code == 200, reply.text
     return dict(reply.json())

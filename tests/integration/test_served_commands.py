@@ -14,8 +14,8 @@ import pytest
 
 from foundation.clock import SystemClock
 from serving.access.identity import KeyStore
+from serving.cli.address import FILE, Address, announce_address, find_address
 from serving.cli.main import main
-from serving.processes.address import FILE, announce_address, find_port
 from serving.server import running
 from serving.settings import load
 from serving.wiring import open_system
@@ -45,9 +45,10 @@ def served(folder: Path) -> Iterator[KeyStore]:
     keys = KeyStore.of(loaded.settings, SystemClock())
     keys.create(subject="ada", tenant="north", roles=["reader"])
     with open_system(loaded) as system, running(system) as url:
-        with announce_address(system.context.data_dir, int(url.rpartition(":")[2])):
+        address = Address(int(url.rpartition(":")[2]), str(loaded.path.resolve()), loaded.answers_by())
+        with announce_address(system.context.data_dir, address):
             yield keys
-        assert find_port(system.context.data_dir) is None
+        assert find_address(system.context.data_dir) is None
 
 
 def without_run(answer: dict[str, Any]) -> dict[str, Any]:
@@ -124,12 +125,29 @@ def test_an_error_of_the_server_is_told_as_here(sixply: Run, tmp_path: Path) -> 
         assert "There is no approval ap-none" in sixply("approve", "ap-none", status=2, json_too=False)
 
 
+def test_a_server_of_another_stack_or_environment_does_not_answer_for_this_one(
+    sixply: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.toml").write_text(
+        (tmp_path / "stack.toml").read_text() + "\n[orchestration.budget]\nusd = 0.25\n"
+    )
+    (tmp_path / "copy.toml").write_text((tmp_path / "stack.toml").read_text())
+    with served(tmp_path):
+        said = sixply("ask", "How long?", "--stack", str(tmp_path / "other.toml"), status=2)
+        assert 'orchestration.budget.usd is "0.5" there, "0.25" here' in said
+        assert f"STACK={tmp_path / 'stack.toml'}" in said, "and how to ask it all the same"
+        assert sixply("ask", "How long?", "--stack", str(tmp_path / "copy.toml"))["status"] == "abstained"
+        monkeypatch.setenv("SIXPLY__ORCHESTRATION__BUDGET__TOKENS", "5000")
+        assert "orchestration.budget.tokens" in sixply("ask", "How long?", status=2)
+        assert "take the change back" in sixply("ingest", str(tmp_path / "copy.toml"), status=2)
+
+
 def test_without_a_server_there_is_no_address(tmp_path: Path) -> None:
-    assert find_port(tmp_path) is None
-    with announce_address(tmp_path, 8600):
-        assert find_port(tmp_path) == 8600
+    assert find_address(tmp_path) is None
+    with announce_address(tmp_path, Address(8600)):
+        assert find_address(tmp_path) == Address(8600)
         assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
-    assert find_port(tmp_path) is None
+    assert find_address(tmp_path) is None
 
 
 def test_a_full_disk_hides_the_server_from_commands_and_does_not_stop_it(
@@ -138,7 +156,7 @@ def test_a_full_disk_hides_the_server_from_commands_and_does_not_stop_it(
     def write(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("serving.processes.address.os.write", write)
-    with announce_address(tmp_path, 8600):
-        assert find_port(tmp_path) is None
+    monkeypatch.setattr("serving.cli.address.os.write", write)
+    with announce_address(tmp_path, Address(8600)):
+        assert find_address(tmp_path) is None
     assert "No space left" in caplog.text

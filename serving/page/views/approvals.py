@@ -181,7 +181,7 @@ class Card:
                 self._status.text = "Not decided"
                 self._status.classes(replace="status bad")
                 with self._body:
-                    alert(str(explain(error)))
+                    alert(explain(error).public)
                     self._choice()
                 return
             self._show(answer, approve=approve)

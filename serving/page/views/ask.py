@@ -90,7 +90,7 @@ class AskView:
             except asyncio.CancelledError:
                 exchange.fail("Stopped.")
             except Exception as error:
-                exchange.fail(str(explain(error)))
+                exchange.fail(explain(error).public)
                 self._question.value = self._question.value or question  # to be sent again
             finally:
                 self._running = None

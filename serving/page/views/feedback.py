@@ -78,7 +78,7 @@ class FeedbackBar:
                     saved = await asyncio.to_thread(feedback.give, self._answer_id, body, caller, runtime)
             except Exception as error:
                 with self._wrong:
-                    alert(str(explain(error)))
+                    alert(explain(error).public)
                 return
             self._show_saved(saved)
 

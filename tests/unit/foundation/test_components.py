@@ -128,9 +128,14 @@ def test_an_unknown_adapter_is_named_with_what_exists_and_the_nearest(port, cont
 
 def test_an_unknown_option_is_named_with_the_nearest(port, context):
     with pytest.raises(
-        UnknownSetting, match=r'"good" has no option "sise"\. Found: api_key, size\. Did you mean "size"\?'
+        UnknownSetting, match=r'"good" has no option "sise"\. Found: api_key, size, use\. Did you mean "size"\?'
     ):
         load(SECTION, Part(use="good", sise=3), context)
+
+
+def test_a_misspelt_use_is_no_option_of_the_default_part() -> None:
+    with pytest.raises(UnknownSetting, match=r'has no option "usee"\..* Did you mean "use"\?'):
+        checked_options("models.chat", Part(use="llama_cpp", usee="openai_compatible"))
 
 
 def test_an_option_that_does_not_fit_is_named_with_the_reason(port, context):

@@ -14,6 +14,7 @@ import pytest
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from serving.cli import doctor, opening
+from serving.cli.address import Address
 from serving.cli.doctor import Check, check_part
 from serving.settings import Loaded, Settings
 from tests.doubles.provider import FaultyProvider, ok, status
@@ -269,7 +270,7 @@ def test_tools_that_no_role_may_use_are_a_warning(data_dir, allowed, left):
 
 
 def test_beside_a_running_server_nothing_is_opened_a_second_time(data_dir, monkeypatch):
-    monkeypatch.setattr("serving.cli.doctor.find_server", lambda _: 8600)
+    monkeypatch.setattr("serving.cli.doctor.find_server", lambda _: Address(8600))
     monkeypatch.setattr("serving.wiring.open_system", None)
     check = doctor._run_guarded(partial(doctor.check_start, loaded(data_dir)))
     assert (check.ok, check.found) == (True, "the server on port 8600 has every part open")

@@ -109,6 +109,15 @@ def test_the_text_never_repeats_the_vendors_words() -> None:
     assert "my prompt" not in str(translate(error))
 
 
+def test_the_operator_reads_the_address_that_was_called_and_a_caller_does_not() -> None:
+    request = httpx2.Request("POST", "http://ada:s3cret@10.1.2.3:8000/v1/chat/completions?key=hidden")
+    told = translate(openai.APIConnectionError(request=request), model="m-1")
+    assert "check its address" in str(told)
+    assert str(told).endswith("(APIConnectionError, http://10.1.2.3:8000/v1/chat/completions).")
+    assert "10.1.2.3" not in told.public
+    assert told.public.endswith("(APIConnectionError).")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_no_outage_and_is_named(status: int) -> None:
     error = openai.APIStatusError("elsewhere", response=_response(status), body=None)

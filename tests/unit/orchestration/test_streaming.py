@@ -8,9 +8,9 @@ from contextlib import aclosing
 
 import pytest
 
-from foundation.errors import ComponentError, PersonErased, StoreUnavailable, UpstreamLimited
+from foundation.errors import ComponentError, PersonErased, StoreUnavailable, UpstreamDown, UpstreamLimited
 from orchestration.events import Event
-from orchestration.run.answering import error_of, stream_from
+from orchestration.run.answering import error_event, error_of, stream_from
 
 
 async def test_what_is_emitted_arrives_in_order() -> None:
@@ -71,6 +71,13 @@ async def test_a_cancelled_consumer_cancels_the_producer() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["cancelled"]
+
+
+def test_an_error_event_tells_callers_its_public_text_and_this_process_the_whole() -> None:
+    event = error_event(UpstreamDown("m-1 failed, http://10.1.2.3", public="m-1 failed"))
+    assert "10.1.2.3" not in event.model_dump_json()
+    assert str(error_of(event)) == "m-1 failed, http://10.1.2.3"
+    assert error_of(event).public == event.message == "m-1 failed"
 
 
 def test_an_error_event_becomes_the_error_of_its_code() -> None:

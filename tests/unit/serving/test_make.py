@@ -157,6 +157,15 @@ def test_the_error_of_make_lists_what_the_command_takes_or_which_commands_there_
     assert 'Did you mean "documents"?' in unknown.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("aks", '"ask"'), ("ingset", '"ingest"'), ("tset", '"test"'), ("documets", '"documents"')]
+)
+def test_a_misspelt_command_means_one_of_the_product_or_a_rule_before_one_of_the_lab(typed: str, meant: str):
+    unknown = run_make("-o", "_base", f"BIN={Path(sys.executable).parent}", typed)
+    assert f'There is no command "{typed}". Did you mean {meant}' in unknown.stderr
+    assert "Found:" not in unknown.stderr, "a list of all commands hides the one that was meant"
+
+
 @pytest.mark.parametrize("target", ["help", "check", "test"])
 def test_a_rule_of_the_makefile_refuses_what_it_does_not_take(target: str):
     wrong = run_make("-n", target, "Q=x")

@@ -117,11 +117,14 @@ def streams(): pytest.skip("no server here")
 def reports_usage():
     usage = None
     assert usage is not None
+def closes():
+    with pytest.raises(KeyError, match="closed"):
+        str(1)
 def truncates():
     try: raise NotImplementedError("Acme.score is not written yet")
     finally: raise NotImplementedError("Acme.close is not written yet")
 
-@pytest.mark.parametrize("promise", [scores_in_order, keeps_the_input, batches, streams, reports_usage, truncates])
+@pytest.mark.parametrize("promise", [scores_in_order, keeps_the_input, batches, streams, reports_usage, closes, truncates])
 @pytest.mark.parametrize("name", ["acme", "other"])
 def test_it(promise, name): promise()
 
@@ -147,6 +150,7 @@ def test_each_promise_is_told_in_a_sentence_with_its_reason(tmp_path: Path) -> N
         ["acme", "batches", "not claimed", "takes one text at a time"],
         ["acme", "streams", "not tested", "no server here"],
         ["acme", "reports usage", "broken", "assert usage is not None  (found: None is not None)"],
+        ["acme", "closes", "broken", "it must raise KeyError here, and raised nothing: test_suite.py, line 13"],
         ["acme", "truncates", "broken", "NotImplementedError: Acme.score is not written yet"],
     ]
 
