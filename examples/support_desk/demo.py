@@ -527,7 +527,7 @@ def closing(stage: Stage, report: dict[str, Any], data_dir: Path) -> None:
         "\nThree things to try next\n"
         "   make ingest SRC=examples/support_desk/corpus           documents to ask about (two are refused), then\n"
         '   make ask Q="From what order value is delivery free?"   and then   make trace ID=last\n'
-        "   make serve                      the API and a page on http://127.0.0.1:8600; a key for it:\n                                   .venv/bin/sixply keys add --subject me --tenant alder-clinics --role agent\n"
+        "   make serve                                             the API and a page; open the link that it prints\n"
         '   edit stack.toml                 \\[retrieval.vectors] use = "memory", and see it in the next answer\'s trace',
         markup=True,
         highlight=False,

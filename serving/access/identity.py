@@ -44,7 +44,7 @@ KEY = "key "
 # Prefix of `Principal.credential` for a token, before its expiry and the id of its signing key
 TOKEN = "token "  # noqa: S105 - a word
 JWT = "serving.access.jwt_tokens"
-CREATE_ONE = "Create one: sixply keys add --subject you --tenant local --role agent (local: what you ingest)"
+CREATE_ONE = "Create one: .venv/bin/sixply keys add --subject you --tenant local --role agent (local: what you ingest)"
 
 ROLES: Mapping[str, str] = {
     "reader": "asks and searches in its tenant",

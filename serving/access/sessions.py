@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 COOKIE = "sixply_session"
 TTL_S = 12 * 3600
+LINK_TTL_S = 3600
 MOST_PAGES = 20
 # Prefix of a session's value: the kind of its credential
 KEY, TOKEN = b"key ", b"token "
@@ -52,6 +53,27 @@ class Sessions:
             value = TOKEN + _cipher(cookie).encrypt(credential.encode())
         else:
             value = KEY + self._callers.digest_of(credential).encode()
+        await self._cache.set(PARTITION, _place(cookie), value, ttl_s=TTL_S)
+        return cookie
+
+    async def offer(self, key: str) -> str:
+        """Return a code that signs in once, as the owner of the key. Raises as `begin`."""
+        code = secrets.token_urlsafe(32)
+        value = KEY + self._callers.digest_of(key).encode()
+        await self._cache.set(PARTITION, _place_of_code(code), value, ttl_s=LINK_TTL_S)
+        return code
+
+    async def redeem(self, code: str) -> str:
+        """Create the session that a code offers, and return its cookie. Raises Unauthenticated: the code was used, or is too old.
+        StoreUnavailable: the session cannot be stored now.
+        """
+        value = await self._cache.get(PARTITION, _place_of_code(code))
+        # of two at once, one finds it to delete
+        if value is None or not await self._cache.delete(PARTITION, _place_of_code(code)):
+            raise Unauthenticated(
+                "This link has signed somebody in before, or is older than an hour. Start the server again for another one."
+            )
+        cookie = secrets.token_urlsafe(32)
         await self._cache.set(PARTITION, _place(cookie), value, ttl_s=TTL_S)
         return cookie
 
@@ -117,6 +139,10 @@ def refuse_other_sites(connection: HTTPConnection) -> None:
 
 def _place(cookie: str) -> str:
     return f"session {_digest(cookie).hex()}"
+
+
+def _place_of_code(code: str) -> str:
+    return f"code {_digest(code).hex()}"
 
 
 def _cipher(cookie: str) -> Fernet:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
@@ -37,6 +37,21 @@ async def show(request: Request, runtime: Running) -> Response:
     return await _page(request, work="reads")
 
 
+@router.get("/sign-in", dependencies=[Depends(anyone)])
+async def follow_link(
+    request: Request, runtime: Running, code: Annotated[str, Query(max_length=sign_in.LONGEST)] = ""
+) -> Response:
+    """Sign in by the link that `make serve` prints. Who is signed in already may follow it again."""
+    try:
+        return _signed_in(request, await runtime.sessions.redeem(code))
+    except (Unauthenticated, StoreUnavailable) as error:
+        try:
+            await runtime.sessions.principal(token_of(request))
+        except (Unauthenticated, StoreUnavailable):
+            return _form(runtime, error if code else None)
+        return RedirectResponse("/", status_code=303)
+
+
 @router.post("/sign-in", dependencies=[Depends(anyone)], max_body_size=4 * sign_in.LONGEST)
 async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: Request, runtime: Running) -> Response:
     refuse_other_sites(request)
@@ -44,10 +59,7 @@ async def begin(key: Annotated[str, Form(max_length=sign_in.LONGEST)], request: 
         token = await runtime.sessions.begin(key)
     except (Unauthenticated, StoreUnavailable) as error:
         return _form(runtime, error)
-    back = RedirectResponse("/", status_code=303)
-    over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
-    back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
-    return back
+    return _signed_in(request, token)
 
 
 @router.post("/sign-out", dependencies=[Depends(anyone)])
@@ -82,6 +94,13 @@ async def events(socket: WebSocket) -> None:
             await (await mounted.app(runtime.system.settings.serving.brand))(socket.scope, socket.receive, socket.send)
     except Overloaded as error:
         await socket.close(code=1013, reason=error.code)
+
+
+def _signed_in(request: Request, token: str) -> Response:
+    back = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})
+    over_tls = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    back.set_cookie(COOKIE, token, max_age=TTL_S, httponly=True, samesite="strict", secure=over_tls)
+    return back
 
 
 def _form(runtime: Runtime, refused: SixplyError | None = None) -> Response:

@@ -111,6 +111,7 @@ RULES = {
     "HEAD /health/ready": Rule(PUBLIC),
     "GET /health/ready": Rule(PUBLIC),
     "GET /": Rule(PUBLIC),
+    "GET /sign-in": Rule(PUBLIC),
     "POST /sign-in": Rule(PUBLIC),
     "POST /sign-out": Rule(PUBLIC),
     "GET /_nicegui/{rest:path}": Rule(PAGE),

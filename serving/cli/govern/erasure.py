@@ -167,7 +167,15 @@ def _without_people(settings: Settings) -> tuple[Store, ...]:
         ),
         Store(
             name="versions and models",
-            files=("manifests/*", "weights*.json*", "judges/*", "models/*", "reindex.lock", "server.lock"),
+            files=(
+                "manifests/*",
+                "weights*.json*",
+                "judges/*",
+                "models/*",
+                "reindex.lock",
+                "server.lock",
+                "machine.key",
+            ),
             stays="what ran, with which settings; no person",
         ),
     )

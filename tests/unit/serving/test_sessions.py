@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def sessions(folder: Path, cache: MemoryCache, *, tokens: bool = True) -> Sessio
     jwt = JwtSettings(jwks_file=folder / "jwks.json", issuer=ISSUER, audience=AUDIENCE)
     verifier = TokenVerifier(folder / "jwks.json", jwt, PolicySettings(), SystemClock())
     return Sessions(TokensBesideKeys(keys.path, SystemClock(), verifier) if tokens else keys, cache)
+
+
+async def test_a_link_signs_in_once_also_where_two_follow_it_at_once(tmp_path: Path, cache: SpyCache) -> None:
+    here = sessions(tmp_path, cache, tokens=False)
+    key = KeyStore(tmp_path / "keys.json", SystemClock()).create(subject="bo", tenant="north", roles=["reader"])
+    code = await here.offer(key)
+    assert not any(secret in f"{place} {value!r}" for place, value in cache.kept for secret in (code, key))
+    first, second = await asyncio.gather(here.redeem(code), here.redeem(code), return_exceptions=True)
+    cookie, refused = (first, second) if isinstance(first, str) else (second, first)
+    assert (await here.principal(str(cookie))).subject == "bo"
+    assert isinstance(refused, Unauthenticated)
+    with pytest.raises(Unauthenticated, match="older than an hour"):
+        await here.redeem("")
 
 
 async def test_a_token_signs_in_as_whom_it_names(tmp_path: Path, cache: SpyCache, issuer: Issuer) -> None:
