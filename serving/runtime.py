@@ -125,10 +125,10 @@ class Runtime:
             await self.system.quotas.demand_left(principal)
 
     @asynccontextmanager
-    async def place(self, work: Work) -> AsyncIterator[None]:
+    async def place(self, work: Work, caller: Principal) -> AsyncIterator[None]:
         """Hold a place for `work`. Raises ShuttingDown: the server is stopping. Overloaded: too much is waiting."""
         self.lifecycle.refuse_while_draining()
-        async with self.admission[work].place():
+        async with self.admission[work].place(caller):
             yield
 
 
@@ -147,7 +147,7 @@ def admit(work: Work) -> Any:
         if hasattr(request.state, "first_reply"):  # nothing will be done
             yield
             return
-        async with runtime.place(work):
+        async with runtime.place(work, request.state.principal):
             yield
 
     return Depends(hold)

@@ -95,7 +95,7 @@ def reopen_queue() -> None:
     from serving.mcp import server
 
     made = server.mcp_server
-    server.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda _: nullcontext()}))
+    server.mcp_server = lambda *args, **given: made(*args, **(given | {"place": lambda *_: nullcontext()}))
 
 
 def open_pages(victim: Victim) -> Tried:

@@ -182,10 +182,11 @@ def _ignore(*kinds: str) -> Callable[[], None]:
 
 def reopen_turns() -> None:
     """First come, first served."""
+    from foundation.types import Principal
     from serving.access.admission import FairTurns
 
     fair = FairTurns.turn
-    setattr(FairTurns, "turn", lambda turns, _="": fair(turns, ""))  # noqa: B010 - a defence is taken out
+    setattr(FairTurns, "turn", lambda turns, _: fair(turns, Principal("", "")))  # noqa: B010 - a defence is taken out
 
 
 def reopen_limits() -> None:

@@ -1,19 +1,21 @@
 """Limits on concurrent work: how much runs at once, how much may wait, and when other callers may try again.
 
-Each kind of work has its own places. There are fewer than configured while answers take much longer together than alone, as on a machine
-with few cores.
+Each kind of work has its own places, which tenants share and, in a tenant, persons. There are fewer than configured while answers take
+much longer together than alone, as on a machine with few cores.
 """
 
 import asyncio
+import itertools
 import math
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from foundation import names
 from foundation.errors import Overloaded
+from foundation.types import Principal
 from observability.telemetry import process
 
 Work = Literal["answers", "searches", "writes", "reads"]
@@ -30,67 +32,94 @@ FEWEST = 2
 
 
 class FairTurns:
-    """At most `limit` at once, given to waiting tenants in rotation. Belongs to one event loop."""
+    """At most `limit` at once. A free turn goes to the tenant with the fewest at work and, in it, to the person with the fewest;
+    of equals, to the one whose last turn is longest ago. Belongs to one event loop.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.running = 0
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
-        """Waiting tasks by tenant. The tenant whose last turn is longest ago comes first."""
+        self._at_work: Counter[tuple[str, ...]] = Counter()
+        """Of each tenant, and of each tenant and subject."""
+        self._lines: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
+        """Waiting tasks by tenant and subject. Whose last turn is longest ago comes first."""
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(self._waiting_of, self._lines))
 
     @asynccontextmanager
-    async def turn(self, tenant: str = "") -> AsyncIterator[None]:
+    async def turn(self, caller: Principal) -> AsyncIterator[None]:
         """Hold a turn. Raises `turn_away`'s error: it was called."""
         if self.running < self.limit:
-            self.running += 1
+            self._count(caller, 1)
         else:
-            await self._wait(tenant)
+            await self._wait(caller)
         try:
             yield
         finally:
-            self._pass_on()
+            self._pass_on(caller)
 
     def turn_away(self, error: Exception) -> None:
         """Raise `error` in all who wait."""
-        for line in self._lines.values():
-            for turn in line:
+        for lines in self._lines.values():
+            for turn in itertools.chain.from_iterable(lines.values()):
                 if not turn.done():
                     turn.set_exception(error)
         self._lines.clear()
 
-    async def _wait(self, tenant: str) -> None:
+    async def _wait(self, caller: Principal) -> None:
         turn = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(tenant, deque()).append(turn)
+        self._lines.setdefault(caller.tenant, {}).setdefault(caller.subject, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                left = deque(waiter for waiter in self._lines.pop(tenant, ()) if waiter is not turn)
-                self._lines |= {tenant: left} if left else {}
+                self._leave(caller.tenant, caller.subject, turn)
             elif turn.exception() is None:  # we were given the turn and cancelled at the same moment
-                self._pass_on()
+                self._pass_on(caller)
             raise
 
-    def _pass_on(self) -> None:
-        self.running -= 1
+    def _leave(self, tenant: str, subject: str, turn: asyncio.Future[None]) -> None:
+        lines = self._lines.get(tenant, {})
+        if turn in lines.get(subject, ()):
+            lines[subject].remove(turn)
+            self._drop_empty(tenant, subject)
+
+    def _drop_empty(self, tenant: str, subject: str) -> None:
+        lines = self._lines[tenant]
+        if not lines[subject]:
+            del lines[subject]
+        if not lines:
+            del self._lines[tenant]
+
+    def _count(self, caller: Principal, change: int) -> None:
+        self.running += change
+        for whose in ((caller.tenant,), (caller.tenant, caller.subject)):
+            self._at_work[whose] += change
+            if not self._at_work[whose]:
+                del self._at_work[whose]
+
+    def _waiting_of(self, tenant: str) -> int:
+        return sum(map(len, self._lines.get(tenant, {}).values()))
+
+    def _pass_on(self, caller: Principal) -> None:
+        self._count(caller, -1)
         while self._lines and self.running < self.limit:
-            tenant = next(iter(self._lines))
-            line = self._lines.pop(tenant)
+            tenant = min(self._lines, key=lambda tenant: self._at_work[tenant,])
+            lines = self._lines[tenant] = self._lines.pop(tenant)  # to the end
+            subject = min(lines, key=lambda subject: self._at_work[tenant, subject])
+            line = lines[subject] = lines.pop(subject)
             turn = line.popleft()
-            if line:
-                self._lines[tenant] = line  # to the end
+            self._drop_empty(tenant, subject)
             if not turn.done():
                 # counted here and not where it wakes up, or another one could come in between
-                self.running += 1
+                self._count(Principal(subject, tenant), 1)
                 turn.set_result(None)
 
 
 class Admission(FairTurns):
-    """At most `concurrent` running pieces of work and `queued` waiting ones, in order of arrival."""
+    """At most `concurrent` running pieces of work and `queued` waiting ones. Full: whoever has most of them loses the last."""
 
     def __init__(
         self, *, concurrent: int, queued: int, work: Work = "answers", now: Callable[[], float] = time.monotonic
@@ -108,18 +137,14 @@ class Admission(FairTurns):
         """Pieces of work that were turned away."""
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place. Raises Overloaded: places and queue are full. `turn_away`'s error: it was called."""
+    async def place(self, caller: Principal) -> AsyncIterator[None]:
+        """Hold a place. Raises Overloaded: places and queue are full, and nobody has more of them than the caller, or while it
+        waited somebody came who has fewer. `turn_away`'s error: it was called.
+        """
         # in proportion to the places: in an overload a long queue stays full, and everybody waits for its whole length
         if self.running >= self.limit and self.waiting >= self._queued * self.limit // self._most:
-            self.shed += 1
-            process.domain().count(names.REQUESTS_SHED, work=self._work)
-            raise Overloaded(
-                f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
-                # until all current work is done
-                retry_after_s=max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit)),
-            )
-        async with self.turn():
+            self._push_out_for(caller)
+        async with self.turn(caller):
             self._shared = self._shared or self.running > 1
             started_s = self._now()
             try:
@@ -127,6 +152,38 @@ class Admission(FairTurns):
             finally:
                 self._took(self._now() - started_s)
                 self._shared = self._shared and self.running > 1
+
+    def _push_out_for(self, caller: Principal) -> None:
+        """Turn away the last who waits of the tenant, and in it of the person, with most at work and waiting."""
+        self.shed += 1
+        process.domain().count(names.REQUESTS_SHED, work=self._work)
+        refusal = Overloaded(
+            f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
+            # until all current work is done
+            retry_after_s=max(1.0, math.ceil(self._usual_s * (self.running + self.waiting) / self.limit)),
+        )
+        tenant, subject = self._find_greediest(caller)
+        if (tenant, subject) == (caller.tenant, caller.subject):
+            raise refusal
+        turn = self._lines[tenant][subject].pop()
+        self._drop_empty(tenant, subject)
+        if not turn.done():
+            turn.set_exception(refusal)
+
+    def _find_greediest(self, caller: Principal) -> tuple[str, str]:
+        # of equals, the one who comes last
+        def tenants_share(tenant: str) -> tuple[int, bool]:
+            comes = tenant == caller.tenant
+            return self._at_work[tenant,] + self._waiting_of(tenant) + comes, comes
+
+        def persons_share(subject: str) -> tuple[int, bool]:
+            comes = (tenant, subject) == (caller.tenant, caller.subject)
+            return self._at_work[tenant, subject] + len(lines.get(subject, ())) + comes, comes
+
+        tenant = max([caller.tenant, *reversed(self._lines)], key=tenants_share)
+        lines = self._lines.get(tenant, {})
+        comers = [caller.subject] if tenant == caller.tenant else []
+        return tenant, max([*comers, *reversed(lines)], key=persons_share)
 
     def _took(self, seconds: float) -> None:
         self._usual_s = _average(self._usual_s, seconds)
@@ -138,6 +195,29 @@ class Admission(FairTurns):
         elif self.running >= self.limit:
             self._limit = min(self._most, self._limit + 1 / self._limit)
         self.limit = int(self._limit)
+
+
+class PerPerson:
+    """At most `most` of something for one person at once. Requests beyond are refused with `refusal`, not queued."""
+
+    def __init__(self, most: int, refusal: Callable[[int], Exception]) -> None:
+        self._most = most
+        self._refusal = refusal
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def place(self, caller: Principal) -> Iterator[None]:
+        """Hold a place. Raises the refusal: the person has `most` already."""
+        person = (caller.tenant, caller.subject)
+        if self._held[person] >= self._most:
+            raise self._refusal(self._most)
+        self._held[person] += 1
+        try:
+            yield
+        finally:
+            self._held[person] -= 1
+            if not self._held[person]:
+                del self._held[person]
 
 
 def _average(before: float, latest: float) -> float:

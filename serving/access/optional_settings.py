@@ -43,7 +43,7 @@ class Limits(Section):
     usd: Mapping[Window, NonNegativeFloat] = {}
     """Of a tenant's day not here, but as its budget in `[orchestration.budget]`."""
     concurrent: int | None = Field(default=None, ge=1, le=1000)
-    """Maximum concurrent requests."""
+    """Maximum concurrent requests. Without it, 64 of a caller in each process."""
 
 
 def _refuse_day(limits: Limits) -> Limits:

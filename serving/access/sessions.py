@@ -10,9 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +17,7 @@ from starlette.requests import HTTPConnection
 
 from foundation.errors import Forbidden, Overloaded, Unauthenticated
 from foundation.types import EVERY_TENANT, Principal
+from serving.access.admission import PerPerson
 from serving.access.identity import KeyStore, is_token
 from serving.contract import Cache
 
@@ -40,7 +38,7 @@ class Sessions:
     def __init__(self, callers: KeyStore, cache: Cache) -> None:
         self._callers = callers
         self._cache = cache
-        self.pages = PerPerson(MOST_PAGES, "pages")
+        self.pages = PerPerson(MOST_PAGES, too_many_pages)
 
     async def begin(self, credential: str) -> str:
         """Create a session and return its cookie. Raises Unauthenticated: the key or token is not valid.
@@ -101,27 +99,8 @@ class Sessions:
         await self._cache.delete(PARTITION, _place(cookie))
 
 
-class PerPerson:
-    """At most `most` of something for one person at once. Requests beyond are refused, not queued."""
-
-    def __init__(self, most: int, what: str) -> None:
-        self._most = most
-        self._what = what
-        self._held: Counter[tuple[str, str]] = Counter()
-
-    @contextmanager
-    def place(self, principal: Principal) -> Iterator[None]:
-        """Hold a place. Raises Overloaded: the person has `most` already."""
-        person = (principal.tenant, principal.subject)
-        if self._held[person] >= self._most:
-            raise Overloaded(f"You have {self._most} {self._what} open, which is the most. Close one.", retry_after_s=5)
-        self._held[person] += 1
-        try:
-            yield
-        finally:
-            self._held[person] -= 1
-            if not self._held[person]:
-                del self._held[person]
+def too_many_pages(most: int) -> Overloaded:
+    return Overloaded(f"You have {most} pages open, which is the most. Close one.", retry_after_s=5)
 
 
 def token_of(connection: HTTPConnection) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from collections import Counter
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -24,6 +25,8 @@ MAX_NESTING = 64
 UPLOADS = frozenset({"/v1/documents", "/v1/jobs/ingest"})
 # memory for the bodies of all requests together, in bodies of `max_body_bytes`
 WHOLE_BODIES = 16
+# of that memory, for the bodies of one tenant
+TENANTS_SHARE = 0.75
 PIECE_BYTES = 65_536
 
 # possessive, and an unfinished string matches to the end: no byte is looked at twice
@@ -69,7 +72,7 @@ class BodyLimits:
         self._app = app
         self._most_bytes = min(http.max_json_bytes, http.max_body_bytes)
         self._room = WHOLE_BODIES * http.max_body_bytes
-        self._held = 0
+        self._held: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sizes = (b"content-length", b"transfer-encoding")
@@ -77,6 +80,8 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         taken, began_s = 0, time.perf_counter()
+        principal = scope.get("state", {}).get("principal")
+        tenant: str = principal.tenant if principal else ""
 
         async def receive_counted() -> Message:
             nonlocal taken
@@ -84,17 +89,22 @@ class BodyLimits:
             if message["type"] == "http.request":
                 annotate(names.BODY_WAIT_SECONDS, time.perf_counter() - began_s)
                 size = len(message.get("body", b""))
-                if self._held + size > self._room:
+                if not self._has_room(tenant, size):
                     full = "Too many large requests arrive at once. Try again in a moment."
                     raise BodyRefused(Overloaded(full, retry_after_s=1))
                 taken += size
-                self._held += size
+                self._held[tenant] += size
             return message
 
         try:
             await self._pass_on(scope, receive, receive_counted, send)
         finally:
-            self._held -= taken
+            self._held[tenant] -= taken
+            self._held = +self._held  # forgets who holds nothing
+
+    def _has_room(self, tenant: str, size: int) -> bool:
+        own, everybodys = self._held[tenant] + size, self._held.total() + size
+        return everybodys <= self._room and own <= TENANTS_SHARE * self._room
 
     async def _pass_on(self, scope: Scope, receive: Receive, receive_counted: Receive, send: Send) -> None:
         if scope["path"] in UPLOADS or scope["path"].startswith(PAGE_PATHS):

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from orchestration.events import Event
 from orchestration.requests import AnswerRequest
 from orchestration.run.wrapping import AgentWrapper
 from orchestration.settings import BudgetSettings
+from serving.access.admission import PerPerson
 from serving.access.optional_settings import Limits, QuotaSettings
 from serving.contract import Cache, Quota
 from serving.http.errors import QuotaExceeded, respond
@@ -44,6 +45,8 @@ MICRO = 10**6
 
 Kind = Literal["requests", "tokens", "usd"]
 Whose = Literal["caller", "tenant"]
+# Requests of a caller at once in each process, where no quota says it. Counted here, since a cache that fails must stop nobody then
+AT_ONCE = 64
 UNITS: Mapping[Kind, str] = {"requests": "requests", "tokens": "tokens", "usd": "microdollars"}
 
 
@@ -103,6 +106,8 @@ class Admitted:
     principal: Principal
     slots: list[tuple[str, bytes]] = field(default_factory=list)
     said: dict[str, Quota] = field(default_factory=dict)
+    here: ExitStack = field(default_factory=ExitStack)
+    """Gives back the place of `AT_ONCE`."""
 
 
 class Quotas:
@@ -112,7 +117,7 @@ class Quotas:
         self._caller = _Rules.of("caller", settings.caller)
         self._tenant = _Rules.of("tenant", settings.tenant)
         self._tenants = {name: _Rules.of("tenant", limits) for name, limits in settings.tenants.items()}
-        self._cache = cache
+        self._cache, self._here = cache, PerPerson(AT_ONCE, too_many_at_work)
         self._slot_ttl_s = budget.seconds + 60
         self._unpriced = Decimal(str(budget.usd))
 
@@ -132,6 +137,8 @@ class Quotas:
         """
         admitted = Admitted(principal)
         try:
+            if self._caller.concurrent is None:
+                admitted.here.enter_context(self._here.place(principal))
             for rules in self._of(principal):
                 if rules.concurrent is not None:
                     await self._hold(admitted, rules.whose, rules.concurrent)
@@ -143,6 +150,7 @@ class Quotas:
 
     async def release(self, admitted: Admitted) -> None:
         """Release the slots. A second call does nothing."""
+        admitted.here.close()
         if not admitted.slots:
             return
         slots, admitted.slots = admitted.slots, []
@@ -233,12 +241,7 @@ class Quotas:
             if await self._cache.set(tenant, key, mark, ttl_s=self._slot_ttl_s, only_new=True):
                 admitted.slots.append((key, mark))
                 return
-        who = "You have" if whose == "caller" else "Your tenant has"
-        raise QuotaExceeded(
-            f"{who} {most} requests at work, which is the most at once. Wait until one is answered.",
-            limit="concurrent",
-            retry_after_s=1,
-        )
+        raise too_many_at_work(most, whose)
 
 
 class QuotaGate:
@@ -319,6 +322,12 @@ class QuotaSpending:
         if self._inner:
             await self._inner.settle(inner, tokens=tokens, usd=usd)
         await self._quotas.settle(principal, booked, tokens=tokens, usd=usd)
+
+
+def too_many_at_work(most: int, whose: Whose = "caller") -> QuotaExceeded:
+    who = "You have" if whose == "caller" else "Your tenant has"
+    text = f"{who} {most} requests at work, which is the most at once. Wait until one is answered."
+    return QuotaExceeded(text, limit="concurrent", retry_after_s=1)
 
 
 def lasting(seconds: float) -> str:

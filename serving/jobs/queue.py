@@ -1,14 +1,14 @@
 """Background jobs: documents to ingest, questions to answer.
 
 A job is on disk before it is acknowledged, so the next process on the same data folder can continue it. Jobs use at most half of the
-places, and tenants take turns item by item. Before each item a job's permission is checked: a kill switch makes the job wait, an invalid
+places, which persons and tenants share item by item, also with requests. Before each item a job's permission is checked: a kill switch makes the job wait, an invalid
 credential ends it. An item during which the process died `ATTEMPTS` times is not started again.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ class Jobs:
         self.store: JobStore = system.jobs
         self._system, self._admission, self._lifecycle = system, admission, lifecycle
         self._allow = allow
-        self._turns = FairTurns(AT_ONCE)
+        self._turns: Mapping[Work, FairTurns] = {work: FairTurns(AT_ONCE) for work in admission}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._items: dict[str, asyncio.Future[Any]] = {}
         self._cancelled: set[str] = set()
@@ -129,7 +129,7 @@ class Jobs:
         """Do an item as soon as it is allowed. Return whether the next one may start."""
         while await self._may_go_on(job):
             try:
-                async with self._turns.turn(job.principal.tenant):
+                async with self._turn(job):
                     return await self._in_turn(job, item)
             except _NotNow:
                 await asyncio.sleep(PLACE_AGAIN_S)
@@ -153,17 +153,21 @@ class Jobs:
                 return True
         return False
 
+    def _turn(self, job: Job) -> AbstractAsyncContextManager[None]:
+        work = _work_of(job)
+        turns = self._turns[work]
+        turns.limit = min(AT_ONCE, max(1, self._admission[work].limit // 2))
+        return turns.turn(job.principal)
+
     async def _in_turn(self, job: Job, item: JobItem) -> bool:
         """Do an item now. Return whether the next one may start. Raises _NotNow: it was not done, and may be later."""
-        admission = self._admission["writes" if job.kind == "ingest" else "answers"]
-        while admission.running >= max(1, admission.limit // 2):
-            if self._is_stopping(job):
-                return False
-            await asyncio.sleep(PLACE_AGAIN_S)
         status: ItemStatus = "done"
         try:
-            async with self._attempt(job, item), admission.place():
-                outcome = await self._watch(job, item)
+            async with self._admission[_work_of(job)].place(job.principal):
+                if self._is_stopping(job):  # since it waited
+                    return False
+                async with self._attempt(job, item):
+                    outcome = await self._watch(job, item)
         except (asyncio.CancelledError, ShuttingDown):
             return False
         except Overloaded as error:
@@ -296,6 +300,10 @@ async def _ingest(system: System, item: JobItem, file: Path, caller: Principal, 
         await asyncio.wait([thread])  # the stores must not be closed while it runs
         raise
     return summary.model_dump(mode="json")
+
+
+def _work_of(job: Job) -> Work:
+    return "writes" if job.kind == "ingest" else "answers"
 
 
 def _problem(error: Exception) -> dict[str, Any]:

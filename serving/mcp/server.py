@@ -36,11 +36,11 @@ INSTRUCTIONS = (
 
 
 CallerOf = Callable[[Context[Any]], Principal]
-Place = Callable[[Work], AbstractAsyncContextManager[None]]
+Place = Callable[[Work, Principal], AbstractAsyncContextManager[None]]
 
 
 def mcp_server(
-    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = lambda _: nullcontext()
+    system: System, caller_of: CallerOf, lifecycle: Lifecycle, *, place: Place = lambda *_: nullcontext()
 ) -> MCPServer[Any]:
     """Return the server. `caller_of` reads a call's caller from its context; `place` holds a place for the call."""
     server: MCPServer[Any] = MCPServer(
@@ -60,8 +60,9 @@ def mcp_server(
         """Find passages in the documents that you may read, best first."""
         with _telling_errors():
             wanted = validate(SearchRequest, query=query, limit=limit)
-            scope = system.policy.scope(caller_of(context))
-            async with place("searches"):
+            caller = caller_of(context)
+            scope = system.policy.scope(caller)
+            async with place("searches", caller):
                 hits = await in_thread(system.retriever.retrieve, wanted.query, scope, limit=limit)
             hits_shown = [SearchHit.of(hit, marker=n).model_dump(mode="json") for n, hit in enumerate(hits, start=1)]
             return {"hits": markdown_values(hits_shown)}
@@ -77,7 +78,7 @@ def mcp_server(
             caller = caller_of(context)
             check_length(question, system.settings.orchestration.answers)
             request = AnswerRequest(**validate(AskRequest, question=question, thread_id=thread_id).model_dump())
-            async with place("answers"):
+            async with place("answers", caller):
                 reply = await collect(system.agent.stream(request, caller), lifecycle)
             shown: dict[str, Any] = markdown_values(reply.model_dump(mode="json"))
             return shown
@@ -86,8 +87,9 @@ def mcp_server(
     async def documents(context: Context[Any]) -> dict[str, Any]:
         """List the documents that you may read."""
         with _telling_errors():
-            scope = system.policy.scope(caller_of(context))
-            async with place("reads"):
+            caller = caller_of(context)
+            scope = system.policy.scope(caller)
+            async with place("reads", caller):
                 stored = await in_thread(system.ledger.documents, scope)
             listed = [DocumentSummary.of(document).model_dump(mode="json") for document in stored]
             return {"documents": markdown_values(listed)}

@@ -116,7 +116,7 @@ async def _page(request: Request, *, work: Work | None = None) -> Response:
     app = await mounted.app(runtime.system.settings.serving.brand)
 
     async def place(scope: Scope, receive: Receive, send: Send) -> None:
-        async with runtime.place(work) if work else nullcontext():
+        async with runtime.place(work, request.state.principal) if work else nullcontext():
             await app(scope, receive, send)
 
     return PassedOn(place)

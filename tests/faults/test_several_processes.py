@@ -119,7 +119,8 @@ def servers(stack: Path, keys: list[str]) -> Iterator[Servers]:
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "serving.cli", "serve", "--stack", stack],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SIXPLY__SERVING__WORKERS": workers},
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SIXPLY__SERVING__WORKERS": workers,
+                "SIXPLY__SERVING__QUOTAS__CALLER__CONCURRENT": "1000"},
         )
         for log, workers in zip(logs, "21", strict=True)
     ]  # fmt: skip

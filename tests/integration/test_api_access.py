@@ -12,9 +12,10 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from foundation.clock import SystemClock
+from foundation.errors import Overloaded
+from foundation.types import Principal
 from serving import runtime
+from serving.access.admission import Admission
 from serving.access.identity import PAGE_PATHS, PUBLIC_PATHS, Access, KeyStore, anyone, signed_in
 from serving.app import create_app
 from serving.page.mount import policy
@@ -243,7 +247,7 @@ async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeyp
         signed_in = await caller.api.post("/sign-in", data={"key": given.reader})
         async with AsyncExitStack() as held:
             for places in caller.app.state.runtime.admission.values():
-                await held.enter_async_context(places.place())
+                await held.enter_async_context(places.place(Principal("somebody", "elsewhere")))
             for name in KEYED.keys() - {"POST /mcp"}:
                 reply = await caller.call(name, given.all_roles)
                 assert (reply.status_code == 503 and "overloaded" in reply.text) == (name not in UNQUEUED), name
@@ -254,6 +258,65 @@ async def test_every_way_in_takes_its_place_in_the_queue(tmp_path: Path, monkeyp
             assert (page.status_code, page.json()["code"]) == (503, "overloaded")
             caller.api.cookies.clear()
             assert (await caller.api.get("/")).status_code == 200, "the form of a stranger takes no place of anybody"
+
+
+async def test_on_no_way_in_does_a_flood_of_one_tenant_turn_another_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "PLACES", dict.fromkeys(runtime.PLACES, (1, 2)))
+    monkeypatch.setattr(runtime, "QUEUED_SHARE", 2)
+    given = world(tmp_path, concurrent_answers=1)
+    async for caller in opened(given):
+        for call in (tool_call("search", query="a"), tool_call("answer", question="a"), tool_call("documents")):
+            await _serve_in_a_flood(caller, partial(caller.call, "POST /mcp", given.reader, json=call))
+        # jobs come last, since their items wait for places too
+        for name in sorted(KEYED.keys() - {"POST /mcp"} - UNQUEUED, key=lambda name: "/jobs" in name):
+            await _serve_in_a_flood(caller, partial(caller.call, name, given.all_roles))
+
+
+async def _serve_in_a_flood(caller: Caller, send: Callable[[], Awaitable[httpx2.Response]]) -> None:
+    """Every place and every queue is full of one tenant's work; another's request comes in, and is served when one piece ends."""
+    kinds = caller.app.state.runtime.admission.values()
+    until = asyncio.Event()
+
+    async def flood(places: Admission) -> None:
+        async with places.place(Principal("eve", "evil")):
+            await until.wait()
+
+    floods = [asyncio.create_task(flood(places)) for places in kinds for _ in range(3)]
+    await asyncio.sleep(0)
+    assert {(places.running, places.waiting) for places in kinds} == {(1, 2)}
+    sent = asyncio.ensure_future(send())
+    await asyncio.wait([sent, *floods], return_when=asyncio.FIRST_COMPLETED)
+    until.set()
+    reply = await sent
+    assert "overloaded" not in reply.text
+    ended = await asyncio.gather(*floods, return_exceptions=True)
+    assert {type(one) for one in ended if one} == {Overloaded}, "the last of the flood makes room"
+
+
+@pytest.mark.needs("serving.api.jobs")
+async def test_a_job_has_its_turns_in_a_flood_of_another_tenants_requests(tmp_path: Path) -> None:
+    given = world(tmp_path, concurrent_answers=2)
+    async for caller in opened(given):
+        over = asyncio.Event()
+
+        async def come_again(places: Admission, over: asyncio.Event) -> None:
+            while not over.is_set():
+                await asyncio.sleep(0)
+                with suppress(Overloaded):
+                    async with places.place(Principal("eve", "evil")):
+                        await asyncio.sleep(0)
+
+        places = caller.app.state.runtime.admission["answers"]
+        floods = [asyncio.create_task(come_again(places, over)) for _ in range(3)]
+        begun = await caller.call("POST /v1/jobs/answers", given.reader, json={"questions": [ASK]})
+        job_id = begun.json()["job_id"]
+        async with asyncio.timeout(60):
+            while (await caller.api.get(f"/v1/jobs/{job_id}", headers=bearer(given.reader))).json()["job"]["done"] < 1:
+                pass
+        over.set()
+        await asyncio.gather(*floods)
 
 
 async def test_without_a_credential_a_route_is_401(caller: Caller) -> None:

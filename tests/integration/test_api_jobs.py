@@ -570,15 +570,15 @@ async def test_a_turn_that_was_given_to_somebody_who_leaves_is_passed_on() -> No
     turns, held = FairTurns(1), []
 
     async def hold(tenant: str) -> None:
-        async with turns.turn(tenant):
+        async with turns.turn(Principal("ann", tenant)):
             held.append(tenant)
 
-    async with turns.turn("a"):
+    async with turns.turn(Principal("ann", "a")):
         waiting = [asyncio.create_task(hold(tenant)) for tenant in ("a", "b", "a", "c")]
         await asyncio.sleep(0)
         waiting[1].cancel()
     waiting[0].cancel()  # its turn was given a moment ago
     await asyncio.gather(*waiting, return_exceptions=True)
     assert sorted(held) == ["a", "c"]
-    async with asyncio.timeout(PATIENCE_S), turns.turn("d"):
+    async with asyncio.timeout(PATIENCE_S), turns.turn(Principal("ann", "d")):
         pass

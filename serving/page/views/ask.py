@@ -100,7 +100,7 @@ class AskView:
         runtime = self._visitor.runtime
         check_length(question, runtime.system.settings.orchestration.answers)
         request = AnswerRequest(question=question, thread_id=self._thread_id)
-        async with self._visitor.acts() as caller, runtime.place("answers"):
+        async with self._visitor.acts() as caller, runtime.place("answers", caller):
             with trace("ask", caller.tenant):
                 async with aclosing(follow(runtime.system.agent.stream(request, caller), runtime.lifecycle)) as events:
                     async for event in events:

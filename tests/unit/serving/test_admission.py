@@ -5,12 +5,23 @@ import asyncio
 import pytest
 
 from foundation.errors import Overloaded, ShuttingDown
-from serving.access.admission import Admission
+from foundation.types import Principal
+from serving.access.admission import Admission, FairTurns
+
+ANN = Principal("ann", "good")
+BEN, EVE, MAL = Principal("ben", "good"), Principal("eve", "evil"), Principal("mal", "evil")
 
 
-async def hold(admission: Admission, until: asyncio.Event) -> None:
-    async with admission.place():
+async def hold(admission: Admission, until: asyncio.Event, caller: Principal = ANN) -> None:
+    async with admission.place(caller):
         await until.wait()
+
+
+async def crowd(admission: Admission, until: asyncio.Event, *callers: Principal) -> list[asyncio.Task[None]]:
+    """Work of these callers, which come one after the other."""
+    tasks = [asyncio.create_task(hold(admission, until, caller)) for caller in callers]
+    await asyncio.sleep(0)
+    return tasks
 
 
 async def test_what_is_beyond_the_places_and_the_queue_is_told_to_come_back() -> None:
@@ -19,7 +30,7 @@ async def test_what_is_beyond_the_places_and_the_queue_is_told_to_come_back() ->
     await asyncio.sleep(0)
     assert (admission.running, admission.waiting) == (2, 1)
     with pytest.raises(Overloaded) as refused:
-        async with admission.place():
+        async with admission.place(ANN):
             pass
     assert refused.value.retry_after_s
     until.set()
@@ -30,7 +41,7 @@ async def test_what_is_beyond_the_places_and_the_queue_is_told_to_come_back() ->
 async def test_places_come_back_after_errors_and_cancellation() -> None:
     admission = Admission(concurrent=1, queued=4)
     with pytest.raises(RuntimeError):
-        async with admission.place():
+        async with admission.place(ANN):
             raise RuntimeError
     held = asyncio.create_task(hold(admission, asyncio.Event()))
     await asyncio.sleep(0)
@@ -39,15 +50,15 @@ async def test_places_come_back_after_errors_and_cancellation() -> None:
     for task in (waiting, held):
         task.cancel()
     await asyncio.gather(held, waiting, return_exceptions=True)
-    async with admission.place():
+    async with admission.place(ANN):
         assert (admission.running, admission.waiting) == (1, 0)
 
 
 async def test_no_queue_means_no_waiting() -> None:
     admission = Admission(concurrent=1, queued=0)
-    async with admission.place():
+    async with admission.place(ANN):
         with pytest.raises(Overloaded):
-            async with admission.place():
+            async with admission.place(ANN):
                 pass
 
 
@@ -121,8 +132,70 @@ async def test_the_time_to_come_back_follows_from_what_is_here_and_how_long_it_u
     tasks = [asyncio.create_task(hold(admission, until)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as refused:
-        async with admission.place():
+        async with admission.place(ANN):
             pass
     assert refused.value.retry_after_s == 9.0
     until.set()
     await asyncio.gather(*tasks)
+
+
+async def test_a_flood_of_one_tenant_loses_the_last_place_in_the_queue_to_a_newcomer_of_another() -> None:
+    admission, until = Admission(concurrent=2, queued=4), asyncio.Event()
+    flood = await crowd(admission, until, *[EVE] * 6)
+    (newcomer,) = await crowd(admission, until, ANN)
+    (refused,), _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    assert refused is flood[-1]
+    assert isinstance(refused.exception(), Overloaded)
+    assert (admission.running, admission.waiting, admission.shed) == (2, 4, 1)
+    with pytest.raises(Overloaded):  # who has most is told so itself
+        async with admission.place(EVE):
+            pass
+    until.set()
+    await asyncio.gather(newcomer, *flood[:-1])
+    assert admission.running == 0
+
+
+async def test_in_a_tenant_the_flood_of_one_person_loses_to_another_person() -> None:
+    admission, until = Admission(concurrent=1, queued=3), asyncio.Event()
+    flood = await crowd(admission, until, BEN, BEN, EVE, BEN)
+    (newcomer,) = await crowd(admission, until, ANN)
+    await asyncio.wait([flood[3]])
+    assert isinstance(flood[3].exception(), Overloaded)
+    until.set()
+    await asyncio.gather(newcomer, *flood[:3])
+
+
+async def test_many_keys_of_one_tenant_have_one_share() -> None:
+    admission, until = Admission(concurrent=1, queued=4), asyncio.Event()
+    keys = [Principal(f"eve-{number}", "evil") for number in range(5)]
+    flood = await crowd(admission, until, *keys)
+    served = await crowd(admission, until, ANN, BEN)
+    await asyncio.wait(flood[3:])
+    assert [task.done() for task in flood] == [False, False, False, True, True]
+    until.set()
+    ended = await asyncio.gather(*served, *flood, return_exceptions=True)
+    assert [type(error) for error in ended] == [type(None)] * 5 + [Overloaded] * 2
+
+
+async def test_a_free_turn_goes_to_whoever_has_the_fewest_at_work_by_tenant_and_then_by_person() -> None:
+    turns, order = FairTurns(3), list[str]()
+
+    async def work(caller: Principal, until: asyncio.Event) -> None:
+        async with turns.turn(caller):
+            order.append(caller.subject)
+            await until.wait()
+
+    callers = (EVE, EVE, EVE, EVE, MAL, ANN, ANN, BEN)
+    ends = [asyncio.Event() for _ in callers]
+    tasks = [asyncio.create_task(work(caller, until)) for caller, until in zip(callers, ends, strict=True)]
+    await asyncio.sleep(0)
+    for ending in (0, 1, 2, 5):
+        ends[ending].set()
+        await tasks[ending]
+        await asyncio.sleep(0)
+    # evil has two at work; then each tenant has one, and whose turn was longer ago comes first
+    assert order == ["eve", "eve", "eve", "ann", "mal", "ben", "eve"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (turns.running, turns.waiting) == (0, 0)

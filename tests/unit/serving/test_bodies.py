@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given as examples
 from hypothesis import settings, strategies
 
 from foundation.errors import TooLarge
+from foundation.types import Principal
 from serving.app import create_app
 from serving.http import bodies
 from serving.http.bodies import MAX_NESTING, MAX_VALUES, UPLOADS, BodyLimits, check_json, handed_on
@@ -190,7 +192,35 @@ async def test_bodies_that_together_are_too_large_are_refused_for_now_and_forgot
     monkeypatch.setattr(limits, "_room", 100)
     await limits(upload, sixty_bytes, sixty_bytes)  # type: ignore[arg-type]
     assert [(error.error.retryable, error.status_code) for error in refused] == [(True, 503)]
-    assert limits._held == 0
+    assert not limits._held
+
+
+async def test_the_bodies_of_one_tenant_leave_room_for_those_of_another(
+    given: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_in: list[str] = []
+
+    async def forty_bytes() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * 40}
+
+    async def read(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """While its body is held, the next one comes."""
+        tenant = scope["state"]["principal"].tenant
+        with suppress(BodyRefused):
+            await receive()
+            let_in.append(tenant)
+        if scope["next"]:
+            await limits(upload(*scope["next"]), forty_bytes, send)
+
+    def upload(tenant: str, *others: str) -> Any:
+        head = {"type": "http", "path": "/v1/documents", "headers": [(b"content-length", b"40")]}
+        return head | {"state": {"principal": Principal("ann", tenant)}, "next": others}
+
+    limits = BodyLimits(read, given.system.settings.serving.http)  # type: ignore[arg-type]
+    monkeypatch.setattr(limits, "_room", 130)
+    await limits(upload("evil", "evil", "evil", "good", "good"), forty_bytes, forty_bytes)  # type: ignore[arg-type]
+    assert let_in == ["evil", "evil", "good"]
+    assert not limits._held
 
 
 async def test_no_room_for_an_upload_is_503_and_not_a_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from orchestration.settings import AnswerSettings, BudgetSettings
 from serving.access.optional_settings import QuotaSettings
 from serving.caches.memory import MemoryCache
 from serving.contract import Cache
-from serving.http.quotas import QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
+from serving.http.quotas import AT_ONCE, QuotaAgent, QuotaExceeded, Quotas, QuotaSpending
 from serving.settings import load
 from tests import services
 from tests.doubles.orchestration import ManualClock, World
@@ -113,6 +113,24 @@ async def test_at_most_so_many_at_once_and_a_slot_comes_back(worker: Callable[..
     assert refused[0].limit == "concurrent"
     assert refused[0].retry_after_s
     await both[1].admit(BO)
+
+
+async def test_without_a_quota_one_caller_has_so_many_at_once_even_where_the_cache_fails() -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            raise UpstreamDown("The cache is gone.")
+
+    quotas = quotas_on(Broken())  # type: ignore[arg-type]
+    held = [await quotas.admit(ADA) for _ in range(AT_ONCE)]
+    with pytest.raises(QuotaExceeded) as refused:
+        await quotas.admit(ADA)
+    assert refused.value.limit == "concurrent"
+    await quotas.admit(BO)
+    await quotas.release(held[0])
+    await quotas.release(held[0])
+    held[0] = await quotas.admit(ADA)
+    with pytest.raises(QuotaExceeded):
+        await quotas.admit(ADA)
 
 
 async def test_tokens_and_money_count_from_the_reservation_and_are_settled(worker: Callable[..., Quotas]) -> None:

@@ -13,10 +13,11 @@ from foundation.errors import Overloaded, Unauthenticated
 from foundation.types import Principal
 from orchestration.settings import PolicySettings
 from serving.access import jwt_tokens
+from serving.access.admission import PerPerson
 from serving.access.identity import KeyStore
 from serving.access.jwt_tokens import TokensBesideKeys, TokenVerifier
 from serving.access.optional_settings import JwtSettings
-from serving.access.sessions import PARTITION, PerPerson, Sessions
+from serving.access.sessions import PARTITION, Sessions, too_many_pages
 from serving.caches.memory import MemoryCache
 from tests.doubles.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -126,7 +127,7 @@ async def test_without_an_issuer_a_token_is_refused_and_a_key_is_not(
 
 
 def test_a_person_holds_at_most_so_many_and_others_are_not_touched() -> None:
-    pages = PerPerson(2, "pages")
+    pages = PerPerson(2, too_many_pages)
     ada, bob = Principal("ada", "north"), Principal("bob", "north")
     with pages.place(ada), pages.place(ada):
         with pytest.raises(Overloaded, match="2 pages open"), pages.place(ada):
