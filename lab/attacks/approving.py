@@ -25,6 +25,8 @@ def approve_own(victim: Victim) -> Tried:
         "the same key": asking,
         "a second key": victim.person("edges-both", "approver", tenant=DESK),
         "another spelling": victim.person("Edges-BOTH", "approver", tenant=DESK),
+        "letters of another width": victim.person("edges-\uff42\uff4f\uff54\uff48", "approver", tenant=DESK),
+        "a sign that nobody sees": victim.person("edges-\u200bboth", "approver", tenant=DESK),
     }
     for how, person in own.items():
         for body in ({"approve": True}, {"approve": True, "arguments": {**approval["arguments"], "amount_usd": 1.0}}):

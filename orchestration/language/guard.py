@@ -71,6 +71,14 @@ def visible(text: str) -> str:
     return str(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
 
 
+def fold(text: str) -> str:
+    r"""Return a name as names are compared: by what is seen of it, without its case.
+    >>> fold("\uff22OTH") == fold("bo\u200bth"), fold("Straße") == fold("STRASSE")
+    (True, True)
+    """
+    return visible(visible(text).casefold())
+
+
 def without_tags(text: str, name: str) -> str:
     """Return the text with no tag of this name, by which it could end its frame or begin another: `</Passage >` to `(/Passage >`."""
     tag = re.compile(rf"<[\s/]*{name}\b", re.IGNORECASE)

@@ -189,7 +189,8 @@ class IdempotencyStore:
             if free:
                 AT_WORK.add(mine)
                 claim.callback(AT_WORK.discard, mine)
-            free &= await asyncio.to_thread(claim.enter_context, self._claim(f"{caller} {key}"))
+                # what has lost here must not claim: it would keep the key from another replica, where nobody has it
+                free = await asyncio.to_thread(claim.enter_context, self._claim(f"{caller} {key}"))
             earlier = await self._file.run(take)
             if isinstance(earlier, Attempt):
                 earlier.claim = claim.pop_all()

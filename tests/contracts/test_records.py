@@ -248,6 +248,24 @@ async def test_a_restart_of_the_server_gives_no_key_at_work_to_another_replica(t
         assert isinstance(await there.begin(ZOE.mark, "k-2", "r"), Attempt)
 
 
+async def test_a_request_that_waits_for_one_of_its_own_process_claims_nothing(tmp_path: Path) -> None:
+    claimed: list[str] = []
+
+    @contextmanager
+    def claim(name: str) -> Iterator[bool]:
+        claimed.append(name)
+        yield True
+
+    with closing(IdempotencyStore(tmp_path / "keys.sqlite", ManualClock())) as store:
+        store._claim = claim
+        attempt = await store.begin(ZOE.mark, "k", "r")
+        assert isinstance(attempt, Attempt)
+        with pytest.raises(InFlight):
+            await store.begin(ZOE.mark, "k", "r")
+        await store.release(attempt)
+    assert claimed == [f"{ZOE.mark} k"]
+
+
 async def test_a_claim_that_the_database_does_not_take_back_holds_up_no_other_request(tmp_path: Path) -> None:
     returning, taken_back = threading.Event(), threading.Event()
     in_time: list[bool] = []

@@ -93,6 +93,12 @@ def test_a_scope_has_the_classes_that_role_and_tenant_both_may_see(who: Principa
         assert POLICY.data(one, who).allowed is POLICY.scope(who).admits_class(one), one
 
 
+@pytest.mark.parametrize("decider", ["both", "BOTH", "\uff42oth", "\uff22\uff2f\uff34\uff28", "bo\u200bth"])
+def test_whoever_asked_is_the_same_person_in_every_spelling_that_looks_the_same(decider: str) -> None:
+    assert POLICY.is_own("both", decider)
+    assert not POLICY.is_own("both", "bob")
+
+
 def test_without_rules_every_class_is_seen_and_no_tool_is_called() -> None:
     policy = Policy(PolicySettings())
     assert policy.scope(caller("reader")).classes is None
