@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from foundation.components import load_if_there
 from foundation.errors import InvalidRequest, did_you_mean
 from foundation.stores.registry import Person
 from foundation.stores.sqlite_file import Open, SqliteFile, SqliteStore
+from foundation.types import Principal, Scope
 
 Verdict = Literal["accepted", "edited", "rejected", "escalated"]
 Origin = Literal["production", "evaluation", "simulation"]
@@ -25,6 +27,11 @@ CREATE TABLE IF NOT EXISTS outcomes (
   minutes REAL,
   note TEXT NOT NULL DEFAULT '',
   tenant TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS outcome_scopes (
+  answer_id TEXT PRIMARY KEY,
+  groups_seen TEXT NOT NULL,
+  classes_seen TEXT NOT NULL
 );
 """
 
@@ -74,8 +81,9 @@ class OutcomeStore:
         self.path = path
         self._file = records(path, STORE, make_folder=False)
 
-    def record(self, outcome: Outcome) -> Outcome:
-        """Store an outcome and return it as stored. It replaces an earlier one of the same answer.
+    def record(self, outcome: Outcome, *, scope: Scope | None = None) -> Outcome:
+        """Store an outcome and return it as stored. It replaces an earlier one of the same answer. `scope`: what whoever wrote
+        the note may see, so whoever else reads it must see as much; without it nobody else does.
         Raises InvalidRequest: unknown verdict, negative or infinite minutes, or a note where nothing redacts it.
         """
         if outcome.verdict not in get_args(Verdict):
@@ -92,8 +100,31 @@ class OutcomeStore:
         insert = f"INSERT INTO outcomes ({', '.join(row)}) VALUES (:{', :'.join(row)})"  # noqa: S608 - own names
         replaced = ", ".join(f"{name} = excluded.{name}" for name in row)
         statement = f"{insert} ON CONFLICT (answer_id) DO UPDATE SET {replaced}"
-        self._file.run_now(lambda connection: connection.execute(statement, row))
+        seen = scope and (stored.answer_id, *(json.dumps(it) for it in (sorted(scope.groups), _listed(scope.classes))))
+
+        def insert_both(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, row)
+            connection.execute("DELETE FROM outcome_scopes WHERE answer_id = ?", (stored.answer_id,))
+            if seen:
+                connection.execute("INSERT INTO outcome_scopes VALUES (?, ?, ?)", seen)
+
+        self._file.run_now(insert_both)
         return stored
+
+    def seen_by(self, caller: Principal, scope: Scope, own: Collection[str], *, judges: bool) -> list[Outcome]:
+        """Return the outcomes of the answers in `own` and what the caller said of others; to who judges, those of the whole
+        tenant, with their notes where `scope` has all that their writer may see.
+        """
+        rows = self._file.read_now(lambda connection: connection.execute("SELECT * FROM outcome_scopes").fetchall())
+        scopes = {answer_id: Scope(scope.tenant, *_read_scope(*seen)) for answer_id, *seen in map(tuple, rows)}
+        shown = []
+        for outcome in self.all(tenant=caller.tenant):
+            if outcome.answer_id in own or outcome.recorded_by == caller.subject:
+                shown.append(outcome)
+            elif judges:
+                written = scopes.get(outcome.answer_id)
+                shown.append(outcome if written and scope.sees_all_of(written) else replace(outcome, note=""))
+        return shown
 
     def all(self, *, tenant: str | None = None) -> list[Outcome]:
         """Return what people recorded, in order of time."""
@@ -105,3 +136,12 @@ class OutcomeStore:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _listed(classes: frozenset[str] | None) -> list[str] | None:
+    return None if classes is None else sorted(classes)
+
+
+def _read_scope(groups: str, classes: str) -> tuple[frozenset[str], frozenset[str] | None]:
+    listed = json.loads(classes)
+    return frozenset(json.loads(groups)), None if listed is None else frozenset(listed)

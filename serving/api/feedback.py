@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from foundation.components import is_there
 from foundation.errors import NotFound
+from foundation.types import Principal
 from observability.stores.outcomes import Outcome, Verdict
 from serving.access.identity import Asker
 from serving.api.schemas import Identifier, Pages, Question, RequestBody
@@ -69,10 +70,11 @@ class FeedbackList(BaseModel):
 
 @router.post("/answers/{answer_id}/feedback", responses=responses(404))
 def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -> Outcome:
-    """Record feedback on an answer of your tenant. New feedback replaces the old."""
+    """Record feedback on an answer that you asked for, or as an operator on any of your tenant. New feedback replaces the old."""
     system = runtime.system
-    if not any(charge.tenant == caller.tenant for charge in system.costs.of_answer(answer_id)):
-        raise NotFound(f'No answer "{answer_id}" of your tenant. Every answer carries its answer_id.')
+    charged = [charge for charge in system.costs.of_answer(answer_id) if charge.tenant == caller.tenant]
+    if not any(charge.subject == caller.subject or _judges(caller) for charge in charged):
+        raise NotFound(f'No answer "{answer_id}" of yours. Every answer carries its answer_id.')
     outcome = Outcome(
         answer_id=answer_id,
         verdict=body.verdict,
@@ -82,13 +84,22 @@ def give(answer_id: AnswerId, body: Feedback, caller: Asker, runtime: Running) -
         note=body.note,
         tenant=caller.tenant,
     )
-    stored: Outcome = system.outcomes.record(outcome)
+    stored: Outcome = system.outcomes.record(outcome, scope=system.policy.scope(caller))
     return stored
 
 
 @router.get("/feedback", responses=responses())
 def given(caller: Asker, runtime: Running, pages: Pages) -> FeedbackList:
-    """List your tenant's feedback, newest first."""
-    outcomes = runtime.system.outcomes.all(tenant=caller.tenant)
+    """List the feedback on your answers and what you gave, newest first; as an operator, that of your tenant, without the notes
+    of people who may read what you may not.
+    """
+    system = runtime.system
+    stored: list[Outcome] = system.outcomes.all(tenant=caller.tenant)
+    own = system.costs.asked_by(caller, (outcome.answer_id for outcome in stored))
+    outcomes = system.outcomes.seen_by(caller, system.policy.scope(caller), own, judges=_judges(caller))
     page, cursor = pages.page(outcomes, lambda it: f"{it.at.isoformat()} {it.answer_id}", newest_first=True)
     return FeedbackList(feedback=page, next_cursor=cursor)
+
+
+def _judges(caller: Principal) -> bool:
+    return "operator" in caller.roles

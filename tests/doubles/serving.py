@@ -156,7 +156,8 @@ class ScriptedAgent:
             raise Conflict("It was decided already.")
         self.decided[decision.approval_id] = decision.approve
         yield Event(
-            kind="answer", answer=answer("refund", text="The double refunded." if decision.approve else "No refund.")
+            kind="answer",
+            answer=answer("refund", text="The double refunded." if decision.approve else "No refund.", citations=()),
         )
 
 

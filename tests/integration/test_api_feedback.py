@@ -10,9 +10,11 @@ import pytest
 from observability.stores import history, outcomes
 from observability.value.outcome_contract import load_contract
 from observability.value.roi import value_report
+from orchestration.events import Event
+from retrieval.documents import Citation
 from serving.api import feedback
 from serving.app import create_app
-from tests.doubles.serving import World, charge, world
+from tests.doubles.serving import World, answer, charge, world
 
 
 @pytest.fixture
@@ -78,10 +80,10 @@ async def test_feedback_that_lacks_its_edit_or_reason_is_refused(
 
 async def test_the_last_word_counts_and_personal_data_is_not_kept(given: World, api: httpx2.AsyncClient) -> None:
     await say(api, given.reader, verdict="accepted")
-    said = await say(api, given.agent, verdict="rejected", reason="Wrong for ada@example.org.")
+    said = await say(api, given.operator, verdict="rejected", reason="Wrong for ada@example.org.")
     assert "ada@example.org" not in said.text
     (kept,) = given.system.outcomes.all()
-    assert (kept.verdict, kept.recorded_by) == ("rejected", "agent@north")
+    assert (kept.verdict, kept.recorded_by) == ("rejected", "operator@north")
     assert "ada@example.org" not in kept.note
 
 
@@ -111,3 +113,67 @@ async def test_the_value_report_counts_what_was_said(given: World, api: httpx2.A
     system = given.system
     report = value_report(contract, system.outcomes.all(), history.answers(system.costs))
     assert (report.counts["edited"], report.counts["unknown"]) == (1, 1)
+
+
+async def test_only_the_asker_and_who_judges_says_what_became_of_an_answer(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    await say(api, given.reader, verdict="edited", edit="CANARYX77 opens the vault.")
+    for key in (given.agent, given.approver, given.key("reader", subject="nora")):
+        hidden = await say(api, key, verdict="rejected", reason="HACKED")
+        assert (hidden.status_code, "of yours" in hidden.text) == (404, True)
+    (kept,) = given.system.outcomes.all()
+    assert (kept.verdict, kept.recorded_by) == ("edited", "reader@north")
+
+
+async def test_what_was_said_of_an_answer_is_read_by_whoever_may_read_what_it_cites(
+    given: World, api: httpx2.AsyncClient
+) -> None:
+    hanna = given.key("reader", groups=["hr"])  # the same subject as the reader's, who asked
+    await say(api, hanna, verdict="edited", edit="CANARYX77 opens the vault.", minutes=2)
+
+    async def notes(key: str) -> list[str]:
+        listed = await api.get("/v1/feedback", headers={"Authorization": f"Bearer {key}"})
+        return [row["note"] for row in listed.json()["feedback"]]
+
+    text = "CANARYX77 opens the vault."
+    assert await notes(hanna) == [text]
+    assert await notes(given.agent) == await notes(given.stranger) == []
+    assert await notes(given.operator) == [""], "a verdict to count, and not its words"
+    assert await notes(given.key("operator", subject="olga", groups=["hr", "it"])) == [text]
+    # feedback that was stored before it was noted who may read it
+    given.system.outcomes.record(given.system.outcomes.all()[0])
+    assert await notes(given.key("operator", subject="olga", groups=["hr", "it"])) == [""]
+    assert await notes(hanna) == [text]
+
+
+async def test_whoever_approves_reads_no_documents_of_others_in_the_answer(
+    given: World, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_hr = given.key("agent", subject="hanna", groups=["hr"])
+    added = await api.post(
+        "/v1/documents",
+        files={"file": ("vault.md", b"CANARYX77 opens the vault.")},
+        data={"groups": "hr"},
+        headers={"Authorization": f"Bearer {of_hr}"},
+    )
+    document_id = added.json()["document_id"]
+    cited = Citation(
+        marker=1, chunk_id="c-1", document_id=document_id, uri="vault.md", title="", quote="CANARYX77 opens the vault.", start=0, end=26
+    )  # fmt: skip
+
+    async def resume(*_: Any) -> AsyncIterator[Event]:
+        yield Event(kind="answer", answer=answer("refund", text="CANARYX77 opens the vault. [1]", citations=(cited,)))
+
+    monkeypatch.setattr(given.system.agent, "resume", resume)
+    body = {"approve": True}
+
+    async def decided(key: str) -> dict[str, Any]:
+        reply = await api.post("/v1/approvals/ap-1", json=body, headers={"Authorization": f"Bearer {key}"})
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    shown = await decided(given.approver)
+    assert "CANARYX77" not in str(shown)
+    assert (shown["status"], shown["answer_id"], "you may not read" in shown["text"]) == ("answered", "a-1", True)
+    assert "CANARYX77" in (await decided(given.key("approver", groups=["hr"])))["text"]

@@ -10,9 +10,9 @@ from orchestration.actions import Approval, Decision
 from orchestration.calls import schema_of
 from orchestration.effects.approvals import find_duplicates
 from orchestration.events import Answer
-from serving.api.approvals import DecisionRequest
+from serving.api.approvals import DecisionRequest, carry_out
 from serving.http.errors import validate
-from serving.http.streams import collect, explain
+from serving.http.streams import explain
 from serving.page.session import WORDS, Visitor, act, alert, every, refill, show_errors, trace
 from serving.page.views.arguments import Arguments, display, label_of
 from serving.page.views.how_it_was_made import Making
@@ -175,7 +175,7 @@ class Card:
             self._status.classes(replace="status working")
             try:
                 with trace("decide", caller.tenant):
-                    answer = await collect(runtime.system.agent.resume(decision, caller), runtime.lifecycle)
+                    answer = await carry_out(decision, caller, runtime)
             except Exception as error:
                 self.open = True
                 self._status.text = "Not decided"

@@ -123,8 +123,9 @@ class AskView:
         caller = await self._visitor.caller()
         system = self._visitor.system
         turns = await require_conversations(self._visitor.runtime).turns(thread_id, caller)
+        own = {turn.answer_id for turn in turns}
         outcomes = await asyncio.to_thread(system.outcomes.all, tenant=caller.tenant)
-        judged = {outcome.answer_id: outcome for outcome in outcomes}
+        judged = {outcome.answer_id: outcome for outcome in outcomes if outcome.answer_id in own}
         self._clear(thread_id)
         with self._turns:
             for turn in turns:
