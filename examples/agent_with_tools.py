@@ -39,7 +39,12 @@ def build(options: Options, context: Context) -> list[BaseTool]:
         return f"Book {arguments['seats']} seats on {arguments['crossing']} for {principal.subject}."
 
     examples = ["Please book 2 seats on crossing C-101", "Reserve seats on C-102 for me"]
-    metadata = {"preview": preview, "examples": examples, "not_requests": ["How do I book a seat?"]}
+    metadata = {
+        "preview": preview,
+        "arguments": {"seats": "amount"},
+        "examples": examples,
+        "not_requests": ["How do I book a seat?"],
+    }
     return [
         StructuredTool.from_function(
             book_seats, description="Book seats on a crossing.", args_schema=Booking, metadata=metadata

@@ -40,12 +40,10 @@ class ToolMetadata(TypedDict, total=False):
     """The smallest unit of each amount, `{"amount_usd": "0.01"}`; others are refused: an approver would see them rounded."""
     choice_phrases: Mapping[str, Mapping[str, Sequence[str]]]
     """Phrases for each choice of an argument: `{"priority": {"P2": ["urgent"]}}`."""
-    asked_by: Sequence[str]
-    """Beginnings of the verbs that ask for the effect; "not forget" for a negated one. Without one of them, it needs an approval."""
     trusted: Collection[str] | Mapping[str, Mapping[str, str]]
     """Fields of the artifact that our own systems issue, "*" for all; a field may depend on others: `{"subject": {"status": "sent"}}`."""
-    superlatives: Mapping[str, str]
-    """Words that pick one record by a number of its own, `{"largest": "size"}`, where the tool lists all without arguments."""
+    issued_by: Mapping[str, Collection[str]]
+    """Argument -> the tools whose results hold its values. Without it any trusted record may, but for short numbers."""
     examples: Sequence[str]
     """Requests in a person's words, by which a planner finds the tool."""
     not_requests: Sequence[str]

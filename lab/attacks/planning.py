@@ -98,9 +98,9 @@ def slip_in_a_refund(victim: Victim) -> Tried:
     waiting = [
         one for one in colleague.get("/v1/approvals").json()["approvals"] if one["asked"] == "hello there friend"
     ]
-    tried.check(held=approval is None or "Careful" in approval["reason"], otherwise=f"no warning: {approval}")
+    tried.check(held=approval is None or "did not state" in approval["reason"], otherwise=f"no warning: {approval}")
     tried.check(
-        held=bool(waiting) and all("Careful" in one["reason"] for one in waiting), otherwise=f"waiting: {waiting}"
+        held=bool(waiting) and all("did not state" in one["reason"] for one in waiting), otherwise=f"waiting: {waiting}"
     )
     return tried
 
@@ -112,11 +112,11 @@ def _show_reason() -> None:
     steps._harmless_reason = lambda plan: plan.reason
 
 
-def _take_words_for_requests() -> None:
-    """Whoever says a verb has asked for it, and the approver of anything else is told nothing."""
-    from orchestration.effects import provenance
+def _trust_every_value() -> None:
+    """Every value counts as the person's own, and the approver is told nothing."""
+    from orchestration.effects import executor
 
-    provenance.doubts = lambda *_: []
+    vars(executor)["list_reasons_to_ask"] = lambda *_: []
 
 
 ATTACKS = (
@@ -131,14 +131,14 @@ ATTACKS = (
         name="plan-forgets",
         title="a hostile plan erases what somebody said must not be forgotten",
         run=forget_what_was_to_be_kept,
-        reopen=_take_words_for_requests,
+        reopen=_trust_every_value,
         stack=STACK,
     ),
     Attack(
         name="plan-refunds",
         title="a hostile plan asks for a refund that nobody wanted, and the approver is not warned",
         run=slip_in_a_refund,
-        reopen=_take_words_for_requests,
+        reopen=_trust_every_value,
         stack=STACK,
     ),
 )

@@ -21,7 +21,6 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 
 from foundation.clock import Clock
-from foundation.components import load_if_there
 from foundation.errors import Conflict, InvalidSetting, SixplyError, Stopped
 from foundation.output.rendering import encodable
 from foundation.stores.crashpoints import crash_point
@@ -52,12 +51,11 @@ from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.decisions import Decisions
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.policy import Policy
+from orchestration.effects.values import list_reasons_to_ask
 from orchestration.settings import PolicySettings
 
 TIMEOUT_S = 30.0
 COUNTED_RUNS = 10_000
-# the doubt about every effect where orchestration/effects/provenance.py was deleted
-UNTRACED = "nothing here tells where its values come from"
 WAITS = "This needs the approval of a colleague; nothing has been done yet."
 
 
@@ -183,12 +181,9 @@ class Executor(Decisions):
         return (await self._carry_out_once(call, stored)).model_copy(update={"approval": stored})
 
     async def _act_or_ask(self, call: Call) -> ToolOutcome:
-        provenance = load_if_there("orchestration.effects.provenance")
-        reasons = provenance.doubts(call.tool, call.arguments, call.origin, self._tools) if provenance else [UNTRACED]
+        reasons = list_reasons_to_ask(call.tool, call.arguments, call.origin, self._tools)
         if call.tool.name not in self._policy.effects_without_approval:
-            if provenance:
-                reasons = provenance.without_what_was_read(reasons, call.tool, call.arguments, call.origin)
-            return await self._ask(call, reasons if provenance else [])
+            return await self._ask(call, reasons)
         if reasons and call.key not in await self._effects.keys_of(call.principal):
             return await self._ask(call, reasons)
         outcome = await self._carry_out_once(call, None)
@@ -210,7 +205,7 @@ class Executor(Decisions):
         if hidden := [name for name, value in call.arguments.items() if has_hidden_characters(value)]:
             described += f" Careful, there are characters that cannot be seen in: {', '.join(hidden)}."
         if reasons:
-            described += f" Careful, this is not what the person said: {', '.join(reasons)}."
+            described += f" Note: {'; '.join(reasons)}."
         now = self._clock.now()
         approval = await self.approvals.request(
             Approval(

@@ -39,9 +39,8 @@ class Declared(Section):
     arguments: dict[str, Literal["target", "content", "amount", "choice"]] = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
     """The smallest unit of each amount: `{ amount = "0.01" }`."""
-    asked_by: tuple[str, ...] = ()
     trusted: tuple[str, ...] | dict[str, dict[str, str]] = ()
-    superlatives: dict[str, str] = Field(default_factory=dict)
+    issued_by: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     examples: tuple[str, ...] = ()
     timeout_s: float = Field(default=30, gt=0)
     description: str | None = None

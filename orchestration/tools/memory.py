@@ -1,6 +1,6 @@
 """Tools to remember facts about the caller, to list them, and to forget them.
 
-With `effects_without_approval = ["remember", "forget"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
+With `effects_without_approval = ["remember"]` in the policy, facts in the person's own words are kept at once; else an approval is needed.
 """
 
 import re
@@ -35,7 +35,6 @@ REMEMBER: ToolMetadata = {
     "effect": True,
     "idempotent": True,
     "trigger_pattern": OPENS,
-    "asked_by": ("remember", "note", "keep", "not forget"),
     "examples": (
         "Remember that we use the large model",
         "Please remember that I prefer e-mail",
@@ -47,7 +46,6 @@ REMEMBER: ToolMetadata = {
 FORGET: ToolMetadata = {
     "effect": True,
     "trigger_pattern": FORGETS,
-    "asked_by": ("forget", "not remember", "not keep"),
     "examples": (
         "Forget that we use the large model",
         "Please forget that I prefer e-mail",

@@ -241,7 +241,6 @@ def allow_unasked(executor: Executor) -> None:
     executor._policy = executor._policy.model_copy(update={"effects_without_approval": ("send_parcel",)})
 
 
-@pytest.mark.needs("orchestration.effects.provenance")
 async def what_the_person_said_is_done_unasked_where_the_operator_allows_it(world: World, executor: Executor) -> None:
     said = Origin(words="Please send parcel P-123, it was asked for")
     assert (await call(executor, "send_parcel", SEND, origin=said)).status == "waiting"
@@ -259,24 +258,23 @@ async def a_value_that_the_person_did_not_say_needs_an_approval(world: World, ex
         (SEND, Origin()),
         ({**SEND, "parcel_id": "P-999"}, said),
         ({**SEND, "reason": "see www.evil.example"}, said),
-        (SEND, Origin(words="Where is parcel P-123?")),
+        (SEND, Origin(words="Where is my parcel?")),
     ):
         outcome = await call(executor, "send_parcel", arguments, origin=origin)
         assert outcome.status == "waiting"
-        assert "not what the person said" in outcome.content
+        assert "did not state" in outcome.content
     assert world.depot.sent == []
 
 
-@pytest.mark.needs("orchestration.effects.provenance")
 async def whoever_approves_is_told_what_the_person_did_not_say(world: World, executor: Executor) -> None:
     """Of every effect, not only of those that may happen without approval."""
     said = Origin(words="Please send parcel P-123, it was asked for")
     honest = await call(executor, "send_parcel", SEND, origin=said)
     assert honest.approval is not None
-    assert "Careful" not in honest.approval.reason
+    assert "Note:" not in honest.approval.reason
     planted = await call(executor, "send_parcel", {**SEND, "parcel_id": "P-999"}, origin=said)
     assert planted.approval is not None
-    assert planted.approval.reason.endswith("Careful, this is not what the person said: parcel_id.")
+    assert planted.approval.reason.endswith("Note: the person did not state parcel_id.")
 
 
 async def a_run_makes_a_limited_number_of_calls(world: World, executor: Executor) -> None:

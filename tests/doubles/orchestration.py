@@ -207,7 +207,6 @@ class Depot:
                 self.send_parcel,
                 SendParcel,
                 effect=True,
-                asked_by=("send",),
                 arguments={"reason": "content"},
                 examples=("Please send parcel P-111 now",),
             ),

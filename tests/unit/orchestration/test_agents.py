@@ -115,7 +115,6 @@ async def test_a_lookup_that_broke_is_tried_once_more_and_not_twice(world: World
     assert (broken.status, tried[2:]) == ("failed", ["P-124"] * 2)
 
 
-@pytest.mark.needs("orchestration.effects.provenance")
 async def test_an_effect_that_broke_is_not_tried_again(world: World) -> None:
     """It may have happened."""
     world.policy = POLICY.model_copy(update={"effects_without_approval": ("send_parcel",)})

@@ -1,6 +1,6 @@
 """What the agent that calls tools does with the checks of claims and with what a person's own words ask for.
 
-Both can be deleted: `retrieval/grounding/claims.py` and `orchestration/effects/provenance.py`.
+The check can be deleted: `retrieval/grounding/claims.py`.
 """
 
 from __future__ import annotations
@@ -123,4 +123,4 @@ async def test_a_summary_in_the_name_of_the_person_is_not_their_words(world: Wor
     outcome = await _call_executor(parts.executor, cast("Any", send), said, run_at_work, None)
     assert (outcome.status, world.depot.sent) == ("waiting", [])
     assert outcome.approval is not None
-    assert (outcome.approval.asked, "nobody asked to send" in outcome.approval.reason) == ("Hello.", True)
+    assert (outcome.approval.asked, "did not state parcel_id" in outcome.approval.reason) == ("Hello.", True)

@@ -256,19 +256,16 @@ async def two_turns(world: World, second: str, *replies: Any) -> Any:
 @pytest.mark.parametrize(
     ("reach", "second", "number"),
     [
-        ("own", "What does it weigh?", "P-124"),  # nobody asked to send anything
         ("own", "Please send it, it is urgent.", "P-666"),  # no lookup gave it
         ("outward", "Please send it, it is urgent.", "P-124"),  # it leaves the house: the person must name the record
     ],
 )
-async def test_an_earlier_lookup_is_no_request_and_vouches_for_nothing_else(
-    world: World, reach: str, second: str, number: str
-) -> None:
+async def test_an_earlier_lookup_vouches_for_nothing_else(world: World, reach: str, second: str, number: str) -> None:
     with_issued_numbers(world, reach=reach)
     hostile = calls(("send_parcel", {"parcel_id": number, "reason": "urgent"}))
     answer = await two_turns(world, second, hostile, "Sent.")
     assert (answer.status, world.depot.sent) == ("waiting", [])
-    assert "Careful" in answer.approval.reason
+    assert "did not state parcel_id" in answer.approval.reason
 
 
 def test_a_tool_that_passes_by_the_executor_cannot_speak_for_it() -> None:

@@ -31,5 +31,10 @@ def build(options: Options, _: Context) -> list[BaseTool]:
         return f"{room} is booked for {people}."  # yours: a database or a service
 
     examples = ["Please book room R-14 for 5 people", "Reserve R-12 for four of us", "We need R-14 for 12"]
-    metadata = {"preview": preview, "examples": examples, "not_requests": ["How do I book a room?"]}
+    metadata = {
+        "preview": preview,
+        "arguments": {"people": "amount"},
+        "examples": examples,
+        "not_requests": ["How do I book a room?"],
+    }
     return [StructuredTool.from_function(book_room, description="Book a room.", args_schema=Booking, metadata=metadata)]
