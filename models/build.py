@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from foundation.components import Assembly, load_if_there
+from foundation.components import Assembly
 from foundation.settings import Part
 from models.contract import EntailmentJudge, PriceSource, Reranker, ScoringParts
+from models.encoders.remembering import RememberingEmbedder
 from models.pricing import identity
 from models.resilience.resilient_chat import resilient
+from models.scoring.checked import CheckedJudge, reranker_of
 from models.settings import ModelsSettings
 
 
@@ -25,7 +27,7 @@ class Models:
     query_embedder: Embeddings
     """The traced embedder with a cache, so that a question is embedded once."""
     reranker: Reranker | None
-    judge: EntailmentJudge | None
+    judge: EntailmentJudge
     prices: PriceSource
 
 
@@ -38,14 +40,14 @@ def open_models(
     watch_embedder: Callable[[Embeddings, PriceSource], Embeddings] = lambda embedder, _: embedder,
     watch_reranker: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     pay_judge: Callable[[BaseChatModel, Mapping[str, BaseChatModel]], BaseChatModel] = lambda chat, _: chat,
-    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] | None = lambda judge: judge,
+    watch_judge: Callable[[EntailmentJudge], EntailmentJudge] = lambda judge: judge,
 ) -> Models:
     """Open every part of layer 2.
 
     Args:
         demand: called with a model's name before each call; raises where it may not be used.
         demand_one_of: called at the start with names of which one must be allowed, and those of tenants with their own.
-        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing; an embedder is paid for, too. `watch_judge=None`: no judge is opened.
+        watch_embedder, watch_reranker, watch_judge: wrap the part in tracing; an embedder is paid for, too.
         pay_judge: returns the chat model for a judge of entailment, made from `chat` and those of tenants.
 
     Raises ConfigurationError: a part cannot be built, or policy allows none of the models.
@@ -63,8 +65,7 @@ def open_models(
     demand_one_of(_names(candidates), {name: _names(models) for name, models in of_tenants.items()})
     prices = assembly.part("models.prices", settings.prices, PriceSource)
     embedder = watch_embedder(assembly.part("models.embedder", settings.embedder, Embeddings), prices)
-    remembering = load_if_there("models.encoders.remembering")
-    query_embedder = remembering.RememberingEmbedder(embedder) if remembering else embedder
+    query_embedder = RememberingEmbedder(embedder)
     reranker = open_reranker(settings, assembly, query_embedder)
 
     def as_one(models: Sequence[BaseChatModel]) -> BaseChatModel:
@@ -78,9 +79,7 @@ def open_models(
         embedder=embedder,
         query_embedder=query_embedder,
         reranker=watch_reranker(reranker) if reranker else None,
-        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants)))
-        if watch_judge
-        else None,
+        judge=watch_judge(open_judge(settings, assembly, query_embedder, pay_judge(chat, tenants))),
         prices=prices,
     )
 
@@ -94,9 +93,7 @@ def open_reranker(settings: ModelsSettings, assembly: Assembly, embedder: Embedd
     if settings.reranker.use == "none":
         return None
     parts = ScoringParts(**vars(assembly.context), embedder=embedder)
-    reranker: Reranker = assembly.part("models.reranker", settings.reranker, context=parts)
-    checked = load_if_there("models.scoring.checked")
-    return checked.reranker_of(reranker) if checked else reranker
+    return reranker_of(assembly.part("models.reranker", settings.reranker, context=parts))
 
 
 def open_judge(
@@ -104,6 +101,4 @@ def open_judge(
 ) -> EntailmentJudge:
     """Open the judge of entailment, which may use the embedder or the chat model, with its results checked."""
     parts = ScoringParts(**vars(assembly.context), embedder=embedder, chat=chat)
-    judge: EntailmentJudge = assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts)
-    checked = load_if_there("models.scoring.checked")
-    return checked.CheckedJudge(judge) if checked else judge
+    return CheckedJudge(assembly.part("models.entailment", settings.entailment, EntailmentJudge, context=parts))

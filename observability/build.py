@@ -1,13 +1,13 @@
 """Open telemetry, and the stores of spans, costs and outcomes."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from foundation import components
 from foundation.components import Assembly
 from observability.contract import SpanExporter
 from observability.settings import ObservabilitySettings
 from observability.stores.costs import CostLedger
+from observability.stores.outcomes import OutcomeStore
 from observability.stores.spans import SpanStore
 from observability.telemetry import setup
 from observability.telemetry.setup import Telemetry
@@ -20,8 +20,7 @@ class Observability:
     telemetry: Telemetry
     spans: SpanStore
     costs: CostLedger
-    outcomes: Any
-    """`observability.stores.outcomes.OutcomeStore`; `None` where that file was deleted."""
+    outcomes: OutcomeStore
 
 
 def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, manifest_id: str) -> Observability:
@@ -34,10 +33,9 @@ def open_observability(settings: ObservabilitySettings, assembly: Assembly, *, m
         components.load("observability.exporters", chosen, assembly.context, expected=SpanExporter)
         for chosen in settings.exporters
     ]
-    outcomes = components.load_if_there("observability.stores.outcomes")
     return Observability(
         telemetry=assembly.keep(setup.start(settings, exporters, manifest_id=manifest_id)),
         spans=assembly.keep(SpanStore(data / "spans.sqlite")),
         costs=assembly.keep(CostLedger(data / "costs.sqlite", records)),
-        outcomes=outcomes and assembly.keep(outcomes.OutcomeStore(data / "outcomes.sqlite", records)),
+        outcomes=assembly.keep(OutcomeStore(data / "outcomes.sqlite", records)),
     )

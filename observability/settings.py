@@ -1,18 +1,14 @@
-"""The section [observability]: exporters, and where there is one, evaluation."""
+"""The section [observability]: exporters and evaluation."""
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from foundation.components import load_if_there
-from foundation.settings import BESIDE_STACK, Part, Section
-
-_evaluation = load_if_there("observability.evaluation_settings")
-Sections: Any = _evaluation.EvaluationSections if _evaluation else Section
+from foundation.settings import BESIDE_STACK, Part
+from observability.evaluation_settings import EvaluationSections
 
 
-class ObservabilitySettings(Sections):  # type: ignore[misc]  # those of evaluation, where it is there
+class ObservabilitySettings(EvaluationSections):
     exporters: tuple[Part, ...] = (Part(use="sqlite"),)
     capture_content: bool = False
     """Whether prompts and answers may enter spans. Off, as in OpenTelemetry."""

@@ -8,17 +8,19 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from foundation.components import Assembly, Context, load_if_there, load_removable
+from foundation.components import Assembly, Context, load_removable
 from foundation.settings import ClusterSettings
 from models.contract import EntailmentJudge, Reranker
 from models.settings import ModelsSettings
 from retrieval.contract import Chunker, DocumentLedger, VectorIndex
 from retrieval.documents import Fingerprint, Parsed
+from retrieval.grounding.evidence import Grounding
 from retrieval.index.maintenance import SameParts, fingerprint_of, open_index
-from retrieval.ingest.parsing import plain_parser
 from retrieval.ingest.pipeline import Ingestor
+from retrieval.ingest.refused_files import KEPT_MB, RefusedFiles
+from retrieval.ingest.sandbox import ParserPool
 from retrieval.search.hybrid import HybridRetriever
-from retrieval.settings import ParsingSettings, RetrievalSettings
+from retrieval.settings import RetrievalSettings
 
 Parse = Callable[[bytes, str], Parsed]
 
@@ -34,7 +36,7 @@ class Retrieval:
     vectors: VectorIndex
     ingestor: Ingestor
     retriever: HybridRetriever
-    grounding: Any  # retrieval.grounding.evidence.Grounding; None where that file was deleted
+    grounding: Grounding
 
 
 def open_retrieval(
@@ -45,7 +47,7 @@ def open_retrieval(
     query_embedder: Embeddings,
     encoder_part: str,
     reranker: Reranker | None,
-    judge: EntailmentJudge | None,
+    judge: EntailmentJudge,
     parse: Parse | None = None,
     workers: Callable[[Fingerprint], Any] = lambda _: None,
     refused: Path | None = None,
@@ -56,7 +58,6 @@ def open_retrieval(
     defaults to a child process with limits; `workers` prepare documents elsewhere; `refused` is a folder of files to be
     tried again. Raises ConfigurationError: a part cannot be built, another process owns the store, or the parts differ.
     """
-    files, evidence = map(load_if_there, ("retrieval.ingest.refused_files", "retrieval.grounding.evidence"))
     chunker = assembly.part("retrieval.chunker", settings.chunker, Chunker)
     fingerprint = fingerprint_of(encoder_part, embedder, chunker)
     ledger = assembly.part("retrieval.ledger", settings.ledger, DocumentLedger)
@@ -69,10 +70,10 @@ def open_retrieval(
         vectors=vectors,
         embedder=embedder,
         chunker=chunker,
-        parse=parse or open_parser(settings.parsing, assembly),
+        parse=parse or assembly.keep(ParserPool(settings.parsing)).parse,
         clock=assembly.context.clock,
         keep_replaced=settings.keep_replaced,
-        refused=files.RefusedFiles(refused, max_mb=files.KEPT_MB) if files and refused else None,
+        refused=RefusedFiles(refused, max_mb=KEPT_MB) if refused else None,
         same_parts=same_parts,
         workers=helpers and helpers.prepare,
     )
@@ -93,17 +94,8 @@ def open_retrieval(
             multilingual=settings.multilingual,
             same_parts=same_parts,
         ),
-        grounding=evidence
-        and evidence.Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
+        grounding=Grounding(query_embedder, judge, settings.grounding, multilingual=settings.multilingual),
     )
-
-
-def open_parser(settings: ParsingSettings, assembly: Assembly) -> Parse:
-    """Parse in a child process with limits; in this one where the sandbox was deleted, which plain text does not need."""
-    if sandbox := load_if_there("retrieval.ingest.sandbox"):
-        parse: Parse = assembly.keep(sandbox.ParserPool(settings)).parse
-        return parse
-    return plain_parser(settings)
 
 
 def ray_workers(cluster: ClusterSettings, models: ModelsSettings, retrieval: RetrievalSettings, **more: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from foundation.components import Assembly, Context, is_there, load_if_there, load_removable
+from foundation.components import Assembly, Context, load_if_there, load_removable
 from foundation.stores.erasures import Erasures
 from serving.settings import Loaded, Settings, context_of
 
@@ -181,7 +181,7 @@ def _open_models(settings: Settings, assembly: Assembly, stops: Any, policy: Pol
         watch_embedder=lambda embedder, prices: TracedEmbedder(embedder, partial(costs.pay, prices)),
         watch_reranker=TracedReranker,
         pay_judge=lambda chat, tenants: judging.JudgingChatModel(inner=chat, tenants=tenants) if judging else chat,
-        watch_judge=TracedJudge if is_there("retrieval.grounding.evidence") else None,
+        watch_judge=TracedJudge,
     )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from examples.support_desk.demo_console import Stage
-from foundation.components import is_there, load_if_there
+from foundation.components import is_there
 from foundation.errors import Conflict, InvalidRequest
 from foundation.stores.sqlite_file import connect_to_read
 from foundation.types import LAYERS, Principal
@@ -383,9 +383,8 @@ def serving(stage: Stage, story: Story, system: System) -> None:
                 report.figures |= {"base_url": base_url, "answer": whole, "stream": counted}
                 if is_there("serving.compat"):
                     report.figures["openai"] = ask_as_openai(stage, base_url, key, scene)
-                if is_there("serving.http.metrics"):
-                    exposition = http.get("/metrics", headers=bearer).text
-                    report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]
+                exposition = http.get("/metrics", headers=bearer).text
+                report.figures["metrics"] = [line for line in exposition.splitlines() if line.startswith("sixply_")]
         finally:
             for made in [each for each in keys.list() if each.subject == "demo"]:
                 keys.revoke(made.key_id)
@@ -405,23 +404,21 @@ def ask_as_openai(stage: Stage, base_url: str, key: str, scene: dict[str, Any]) 
 
 
 def show_bill(stage: Stage, spans: Any, charges: Any) -> dict[str, Any]:
-    """Show the bill of one answer by layer, and return it; empty where the file is left out (optional.toml)."""
-    billing = load_if_there("observability.reports.layer_bill")
-    if billing is None:
-        return {}
-    bill = billing.layer_bill(spans, charges)
+    """Show the bill of one answer by layer, and return it."""
+    from observability.reports.layer_bill import bill_table, layer_bill
+
+    bill = layer_bill(spans, charges)
     stage.print()
     stage.say("layer bill", "milliseconds and money of each layer, for this one answer")
-    stage.put(billing.bill_table(bill))
+    stage.put(bill_table(bill))
     stage.check("the six rows add up to the whole, to the nanosecond and the last digit", holds=bill.exact)
     return {"bill": bill.as_dict()}
 
 
 def show_metrics(stage: Stage) -> int:
-    """Show some of the metrics. Return the number of series; 0 where they are left out (optional.toml)."""
-    metrics = load_if_there("observability.telemetry.metrics")
-    if metrics is None:
-        return 0
+    """Show some of the metrics. Return the number of series."""
+    from observability.telemetry import metrics
+
     exposition = metrics.exposition()[0].decode().splitlines()
     samples = [line for line in exposition if line and not line.startswith("#")]
     answers = [line for line in samples if line.startswith("sixply_answers_total")]

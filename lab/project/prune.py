@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import InvalidRequest
 from lab.project.choices import Choices, read_optional, read_presets
 
 CODE = ("foundation", "models", "retrieval", "orchestration", "serving", "observability", "examples", "lab")
@@ -26,20 +25,14 @@ STARTED = (
     "examples",
 )
 """Modules that are started by their names, in every project."""
-PLAIN_PARSERS = {"parsers/markdown", "parsers/text"}
 LOADED = {
-    "observability.exporters.otlp": "metrics",
-    "observability.evaluation.trials": "descriptions",
     "observability.proposals.from_feedback": "redaction",
-    "observability.reports.triage": "bill",
-    "observability.stores.outcomes": "redaction",
     "orchestration.flow.planned_agent": "planners/classifier",
     "orchestration.flow.cascade": "agents/auto",
     "retrieval.grounding.evidence": "entailment/signs",
     "serving.http.quotas": "caches/memory",
     "serving.access.sessions": "caches/memory",
     "serving.http.answer_cache": "caches/memory",
-    "serving.page.views.how_it_was_made": "bill",
 }
 """A module -> the part which it opens by its name, even where stack.toml does not say it."""
 ASKS_FIRST = re.compile(r"""(?:needs|is_there|load_if_there)\("[\w.]+"\)""")
@@ -87,14 +80,8 @@ def left_out_of(tree: Path, choices: Choices) -> frozenset[str]:
         kept |= {need for needs in needs_of(tree, {*parts} - kept).values() for need in needs}
     left_out = frozenset(parts) - (kept - {*choices.without})
     gone = {module for name in choices.without for module in parts.get(name, ())}
-    left_out |= {name for name, own in parts.items() if own and own <= gone}  # a command of a section goes with it
-    # formats that a hostile file can make expensive come with the sandbox, and go with it
-    risky = {part for part in parts if part.startswith("parsers/")} - PLAIN_PARSERS
-    if "sandbox" in choices.without:
-        if asked := sorted(risky.intersection(choices.keep)):
-            raise InvalidRequest(f'"{asked[0]}" needs "sandbox", which is left out. Keep both, or neither.')
-        return left_out | risky
-    return left_out - {"sandbox"} if risky - left_out else left_out
+    # a command of a section goes with it
+    return left_out | {name for name, own in parts.items() if own and own <= gone}
 
 
 def needs_of(tree: Path, left_out: Collection[str]) -> dict[str, list[str]]:

@@ -15,7 +15,6 @@ from foundation.components import Context
 from foundation.errors import MissingCredential
 from models.pricing import USAGE_AT_START
 from models.remote_options import RemoteChatOptions
-from models.resilience.http_clients import RETRIES
 
 ANTHROPIC = "https://api.anthropic.com"
 # Request arguments that make the provider cache the prompt up to its last cacheable block
@@ -82,7 +81,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         profile=options.profile,
-        max_retries=RETRIES,
+        max_retries=0,  # resilience/attempts.py tries again, for all models alike
         **extra | {"model_kwargs": (CACHE_PROMPTS if caches else {}) | extra.get("model_kwargs", {})},
     )
     model._http = options.connect()  # noqa: SLF001  # private to pydantic; this is its maker

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from foundation.components import Context
 from models.pricing import MOST_TOKENS
 from models.remote_options import RemoteChatOptions
-from models.resilience.http_clients import OPENAI, RETRIES, key_for, on_loopback
+from models.resilience.http_clients import OPENAI, key_for, on_loopback
 
 
 class Options(RemoteChatOptions):
@@ -177,7 +177,7 @@ def build(options: Options, context: Context) -> BaseChatModel:  # noqa: ARG001 
         max_completion_tokens=options.max_tokens,
         profile=options.profile,
         thinks=bool((options.profile or {}).get("reasoning_output")),
-        max_retries=RETRIES,
+        max_retries=0,  # resilience/attempts.py tries again, for all models alike
         timeout=sync_client.timeout,
         stream_chunk_timeout=None,  # its timer loses cancellations before Python 3.12; resilience/resilient_chat.py has one that does not
         **{"stream_usage": True, "use_responses_api": False, **options.extra_for(OpenAICompatibleChat)},

@@ -9,7 +9,6 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Model
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, merge_message_runs
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 
-from foundation.components import is_there
 from models.pricing import identity, is_local
 
 # What else a call may set of how a reply is written, where the model has a field of that name
@@ -19,8 +18,8 @@ OTHER_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens")
 # A warning about a model whose profile does not say whether it calls tools
 UNKNOWN_PROFILE = (
     "Nothing is known of what %s can do, so it gets the planned agent, without tools and rounds. Write what it can below "
-    "[models.chat], such as profile = { tool_calling = true }"
-) + (": make model-check gives the line." if is_there("serving.cli.model_check") else ".")
+    "[models.chat], such as profile = { tool_calling = true }: make model-check gives the line."
+)
 
 
 class ChatWrapper(BaseChatModel):

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from foundation.components import is_there
 from foundation.errors import MissingCredential, UpstreamMalformed
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 # Most bytes of one reply: many times the longest reply of a chat model, and 2,048 vectors as JSON
 CHAT_BYTES, EMBEDDING_BYTES = 16 << 20, 256 << 20
 OPENAI = "https://api.openai.com/v1"
-# Retries of a vendor's client: none where models/resilience/attempts.py is, which sees all models alike
-RETRIES = 0 if is_there("models.resilience.attempts") else 2
 
 
 def on_loopback(address: str) -> bool:

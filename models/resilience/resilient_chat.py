@@ -1,4 +1,4 @@
-"""A resilient chat model around others: time limits, checks of what comes back, our errors; with attempts.py also retries and fallbacks.
+"""A resilient chat model around others: time limits, checks of what comes back, our errors, retries and fallbacks.
 
 It calls the wrapped models below LangChain's callbacks, so that a retry or a fallback makes no second span.
 """
@@ -20,10 +20,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, PrivateAttr
 
 from foundation.clock import Clock
-from foundation.components import load_if_there, load_removable
 from foundation.errors import InvalidRequest, UpstreamDown, UpstreamMalformed
 from models.contract import requests_made
 from models.pricing import call_of, identity
+from models.resilience.attempts import Attempts
 from models.resilience.bindings import (
     ChatWrapper,
     alternate,
@@ -80,15 +80,11 @@ class ResilientChatModel(ChatWrapper):
     settings: ResilienceSettings
     clock: Any
     demand: Any = lambda _: None
-    _attempts: Any = PrivateAttr()
-    """`models.resilience.attempts.Attempts`; `None` where that file was deleted."""
+    _attempts: Attempts = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        # without the file, a setting that nobody would keep is refused
-        needed = len(self.candidates) > 1 or self.settings.attempts != ResilienceSettings().attempts
-        module = (load_removable if needed else load_if_there)("models.resilience.attempts")
-        self._attempts = module and module.Attempts([*map(_name, self.candidates)], self.settings, self.clock)
+        self._attempts = Attempts([*map(_name, self.candidates)], self.settings, self.clock)
 
     @property
     def primary(self) -> BaseChatModel:
@@ -211,7 +207,7 @@ class ResilientChatModel(ChatWrapper):
                 self._record(index, failed=None)
                 raise
 
-        return await self._attempts.first_success(attempt, deadline) if self._attempts else (0, await attempt(0))
+        return await self._attempts.first_success(attempt, deadline)
 
     async def _stream_rest(
         self, first: list[ChatGenerationChunk], chunks: Chunks, index: int, deadline: float
@@ -246,8 +242,7 @@ class ResilientChatModel(ChatWrapper):
         raise failure from error
 
     def _record(self, index: int, *, failed: bool | None) -> None:
-        if self._attempts:
-            self._attempts.breakers[index].record(failed=failed)
+        self._attempts.breakers[index].record(failed=failed)
 
     def _arguments(self, index: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         model = self.candidates[index]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,9 +12,6 @@ from foundation import names
 from observability.rendering import formatting
 from observability.stores.costs import EXACT, Total
 from observability.stores.spans import SpanRow, tree
-
-if TYPE_CHECKING:
-    from orchestration.events import Charge
 
 BAR = 24
 
@@ -49,12 +45,6 @@ def bar(begin: float, end: float) -> str:
     first = min(BAR - 1, max(0, round(begin * BAR)))
     last = min(BAR, max(first + 1, round(end * BAR)))
     return "·" * first + "━" * (last - first) + "·" * (BAR - last)
-
-
-def sum_of(charges: Sequence[Charge]) -> str:
-    """Return what these charges cost together, for a project without the layer bill."""
-    usd = [charge.usd for charge in charges if charge.usd is not None]
-    return f"cost: {_money(sum(usd, Decimal(0)), len(charges) - len(usd), len(charges))} USD"
 
 
 def totals_table(totals: Sequence[Total], by: str) -> Table:

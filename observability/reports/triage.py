@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from foundation import names
-from foundation.components import load_removable
 from foundation.types import LAYERS, Layer
+from observability.reports.layer_bill import OUTSIDE, layer_bill
 from observability.stores import history
 from observability.stores.spans import SpanRow, SpanStore
 
@@ -166,10 +166,9 @@ def _at(span: SpanRow) -> datetime:
 
 def _slow_trace_of(root: SpanRow, spans: Sequence[SpanRow]) -> tuple[SlowTrace, dict[Layer, float]]:
     """Return a request and the milliseconds of each layer, without the wait for its body."""
-    bills = load_removable("observability.reports.layer_bill", asking="make slow")
-    layers = {share.layer: share.ms for share in bills.layer_bill(spans, ()).shares}
-    client_ms = min(layers[bills.OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
-    layers[bills.OUTSIDE] -= client_ms
+    layers = {share.layer: share.ms for share in layer_bill(spans, ()).shares}
+    client_ms = min(layers[OUTSIDE], 1000 * float(root.attribute(names.BODY_WAIT_SECONDS) or 0))
+    layers[OUTSIDE] -= client_ms
     worst = max(layers, key=lambda layer: layers[layer])
     longest_ms, longest = max(
         (_own_ms(span, spans) - client_ms * (span.span_id == root.span_id), span.name) for span in spans

@@ -112,7 +112,7 @@ class CostLedger:
         """Store a charge; it is committed when this returns.
         Raises StorageFull, StoreUnavailable: it was not stored. The caller decides whether work may continue.
         """
-        from observability.telemetry import process
+        from observability.telemetry import metrics
 
         row: dict[str, Any] = asdict(charge)
         row |= row.pop("usage")
@@ -127,7 +127,7 @@ class CostLedger:
             connection.execute(statement, row | {"subject": subject})
 
         self._file.run_now(insert, of_nobody=True)
-        process.domain().count_charge(charge)
+        metrics.domain().count_charge(charge)
 
     def pay(self, prices: PriceSource, call: Call) -> None:
         """Charge a call of an embedder outside of a run, to the tenant of `on_behalf_of`. Raises as `record`."""

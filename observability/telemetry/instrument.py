@@ -12,7 +12,7 @@ from foundation import names, tracing
 from foundation.types import Principal, Scope, Usage
 from models.contract import Call, requests_made
 from models.embedding import PROBE_TEXTS, name_of, on_behalf_of
-from observability.telemetry import process, setup
+from observability.telemetry import metrics, setup
 from orchestration.events import Event
 from orchestration.run.run import run_at_work
 from orchestration.run.wrapping import AgentWrapper, Around
@@ -113,7 +113,7 @@ class CountedAgent(AgentWrapper):
     async def see(self, event: Event, principal: Principal) -> None:
         del principal
         if event.answer is not None:
-            process.domain().count_answer(event.answer)
+            metrics.domain().count_answer(event.answer)
 
 
 @contextmanager

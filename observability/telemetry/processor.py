@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from foundation import names
 from foundation.stores import erasures
-from observability.telemetry import process
+from observability.telemetry import metrics
 from observability.telemetry.span_content import exportable
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ class CountingProcessor(BatchSpanProcessor):
         self._name = type(exporter).__name__
         self._exporter = exporter
         self._capture_content = capture_content
-        process.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
+        metrics.domain().begin(names.SPANS_EXPORTED, exporter=self._name)
         for reason in ("closed", "failed", "queue_full", "too_late"):
-            process.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
+            metrics.domain().begin(names.SPANS_DROPPED, exporter=self._name, reason=reason)
         super().__init__(
             SimpleNamespace(export=self.deliver, shutdown=self.stop_exporter),  # type: ignore[arg-type]  # what the SDK's worker calls
             max_queue_size=QUEUE_SPANS,
@@ -95,7 +95,7 @@ class CountingProcessor(BatchSpanProcessor):
             return self._drop(len(spans), "failed")
         if result is not SpanExportResult.SUCCESS:
             return self._drop(len(spans), "failed")
-        process.domain().count(names.SPANS_EXPORTED, len(spans), exporter=self._name)
+        metrics.domain().count(names.SPANS_EXPORTED, len(spans), exporter=self._name)
         return result
 
     def stop_exporter(self) -> None:
@@ -107,5 +107,5 @@ class CountingProcessor(BatchSpanProcessor):
     def _drop(self, count: int, reason: str) -> SpanExportResult:
         if count:
             self._lost += count
-            process.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
+            metrics.domain().count(names.SPANS_DROPPED, count, exporter=self._name, reason=reason)
         return SpanExportResult.FAILURE

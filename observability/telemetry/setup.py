@@ -23,16 +23,15 @@ from opentelemetry.trace import Span, Tracer
 from opentelemetry.util.types import Attributes
 
 from foundation import names
-from foundation.components import load_if_there, load_removable
+from foundation.components import load_removable
 from foundation.errors import InvalidSetting
 from observability.settings import ObservabilitySettings
-from observability.telemetry import process
+from observability.telemetry import metrics, process
 from observability.telemetry.processor import CLOSE_S, CountingProcessor
 from observability.telemetry.span_content import PERSONAL_DATA
 
 CONTENT_SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CONTENT_UPLOAD = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
-_metrics = load_if_there(process.METRICS)
 _lock = threading.RLock()
 # Running systems; the last one gets the spans
 _open: list[Telemetry] = []
@@ -51,7 +50,7 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
     }
     with _lock:
         _claim_process(settings.service_name)
-        process.domain()  # so that every series exists from the first scrape on
+        metrics.domain()  # so that every series exists from the first scrape on
         provider = TracerProvider(
             # a caller's `traceparent` may place our spans in its trace, but not switch the local record off
             sampler=None if "OTEL_TRACES_SAMPLER" in os.environ else ALWAYS_ON,
@@ -64,11 +63,11 @@ def start(settings: ObservabilitySettings, exporters: Sequence[SpanExporter], *,
             provider.add_span_processor(processor)
         readers: list[MetricReader] = [
             reader
-            for exporter in (exporters if _metrics else ())
+            for exporter in exporters
             if (make := getattr(exporter, "metric_reader", None)) and (reader := make()) is not None
         ]
         for reader in readers:
-            _metrics.read_by(reader)
+            metrics.read_by(reader)
         started = Telemetry(provider, processors, readers, settings.capture_content)
         _open.append(started)
         _observe_langchain(capture_content=settings.capture_content)
@@ -104,7 +103,7 @@ class Telemetry(AbstractContextManager["Telemetry"]):
         # before the metrics, so that the last of them count its last spans
         self.provider.shutdown()
         for reader in self.readers:
-            _metrics.release(reader, timeout_s=CLOSE_S)
+            metrics.release(reader, timeout_s=CLOSE_S)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -158,8 +157,8 @@ def tracers() -> _CurrentTracerProvider:
 
 @cache
 def genai_meters() -> otel_metrics.MeterProvider:
-    """Return the provider for everything that emits metrics of the GenAI conventions; without metrics one that emits none."""
-    return _metrics.OneMeter() if _metrics else NoOpMeterProvider()
+    """Return the provider for everything that emits metrics of the GenAI conventions."""
+    return metrics.OneMeter()
 
 
 def _claim_process(service_name: str) -> None:
@@ -167,10 +166,11 @@ def _claim_process(service_name: str) -> None:
         return
     # global providers can be set once a process: ours look up the running system at each span
     trace.set_tracer_provider(tracers())
-    claimed: list[tuple[object, object]] = [(tracers(), trace.get_tracer_provider())]
-    if _metrics:
-        otel_metrics.set_meter_provider(meters := _metrics.provider(service_name))
-        claimed.append((meters, otel_metrics.get_meter_provider()))
+    otel_metrics.set_meter_provider(meters := metrics.provider(service_name))
+    claimed: tuple[tuple[object, object], ...] = (
+        (tracers(), trace.get_tracer_provider()),
+        (meters, otel_metrics.get_meter_provider()),
+    )
     for ours, current in claimed:
         if current is not ours:
             raise InvalidSetting(

@@ -5,17 +5,15 @@ stand as many form feeds as pages end there.
 """
 
 import codecs
-import importlib.util
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
-from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import PAGE_BREAK, Block, Parsed, ParseLimits
+from retrieval.text.encodings import decode_latin, decode_shifts, decode_unmarked
 
 # Raise it when the output changes: it is part of the version of each parser that uses this file
 TEXT_VERSION = 0
@@ -65,19 +63,16 @@ def decode(content: bytes, name: str) -> str:
     for mark, encoding in BOMS:
         if content.startswith(mark):
             return content[len(mark) :].decode(encoding, errors="replace")
-    old = _old_encodings()
     try:
-        if b"\0" in content:
-            text = old and old.decode_unmarked(content)
-        else:
-            text = (old and old.decode_shifts(content)) or content.decode("utf-8")
+        wide = b"\0" in content
+        text = decode_unmarked(content) if wide else decode_shifts(content) or content.decode("utf-8")
     except UnicodeDecodeError:
         text = _guess(content)
     if text is None or len(_UNPRINTABLE.findall(text, 0, 20_000)) > max(4, min(len(text), 20_000) / 10):
         raise DocumentRefused(
             f'"{name}" is not text: it holds binary data. Send it under the suffix of its real format.', reason="binary"
         )
-    return str(text)
+    return text
 
 
 def raise_number(text: str) -> str:
@@ -92,12 +87,6 @@ def join_raised(runs: Iterable[tuple[bool, str]]) -> str:
     return "".join(raise_number(text) if power else text for power, text in joined)
 
 
-@cache
-def _old_encodings() -> Any:
-    name = "retrieval.text.encodings"  # which can be deleted
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
-
-
 def _guess(content: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
@@ -105,7 +94,7 @@ def _guess(content: bytes) -> str | None:
     damaged = replaced.count("\ufffd")
     if damaged <= len(replaced) - len(replaced.encode("ascii", errors="ignore")) - damaged:
         return replaced  # cut in the middle of a letter, say
-    latin: str | None = _old_encodings() and _old_encodings().decode_latin(content)
+    latin = decode_latin(content)
     best = from_bytes(content).best() if latin is None else latin
     return None if best is None else str(best)
 

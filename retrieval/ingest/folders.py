@@ -7,16 +7,14 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from foundation.components import is_there, load_removable
 from foundation.errors import DocumentRefused, InvalidRequest
 from retrieval.contract import DocumentLedger
 from retrieval.documents import Document, Source
+from retrieval.ingest.descriptions import Described, read_descriptions
 from retrieval.ingest.preparation import Item
 
 SOURCES = "sources.jsonl"
-DESCRIPTIONS = "retrieval.ingest.descriptions"
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 
 
@@ -29,8 +27,8 @@ class FolderItems:
     unlisted: Mapping[str, DocumentRefused]
     """Subfolders that cannot be listed. Documents stored from them count as present."""
     _files: Mapping[str, Path]
-    _described: Mapping[str, Any]
-    """The lines of `sources.jsonl` by file, each a `Described`."""
+    _described: Mapping[str, Described]
+    """The lines of `sources.jsonl` by file."""
     _tenant: str
     _max_bytes: int | None
 
@@ -228,15 +226,7 @@ def _is_folder_below(link: Path, root: Path) -> bool:
         return False
 
 
-def _describe(folder: Path, present: FolderItems, files: Mapping[str, Path]) -> Mapping[str, Any]:
+def _describe(folder: Path, present: FolderItems, files: Mapping[str, Path]) -> Mapping[str, Described]:
     # lexists also finds a broken link: ignoring the file would open what it restricts
     file = next((path for path in (folder / SOURCES, folder.parent / SOURCES) if os.path.lexists(path)), None)
-    if file is None:
-        return {}
-    if not is_there(DESCRIPTIONS):
-        raise InvalidRequest(
-            f"{file} may say who reads which file, and this project goes without retrieval/ingest/descriptions.py, which reads it. "
-            f"Take the list away and name GROUPS= and CLASS= for a whole folder, or bring that file back."
-        )
-    described: Mapping[str, Any] = load_removable(DESCRIPTIONS).read_descriptions(file, present, files)
-    return described
+    return read_descriptions(file, present, files) if file else {}

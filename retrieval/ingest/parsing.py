@@ -1,29 +1,18 @@
-"""The registry of parsers, and parsing in this process: for the sandbox's child, and for formats of plain text."""
-
-from __future__ import annotations
+"""The registry of parsers, and parsing in this process, which the sandbox's child does."""
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from foundation.errors import DocumentRefused, MissingDependency
 from retrieval import parsers
 from retrieval.contract import Parser
-from retrieval.documents import PAGE_CHARACTERS, Parsed, ParseLimits
+from retrieval.documents import Parsed, ParseLimits
 from retrieval.formats.text_blocks import clean
-
-if TYPE_CHECKING:  # settings bring pydantic, which the sandbox's child does not need and should not wait for
-    from retrieval.settings import ParsingSettings
-
-# Bytes of a file that is parsed without the sandbox
-PLAIN_BYTES = 2_000_000
-# Suffixes of formats whose parsers take memory and time in proportion to the file, at worst ten seconds a megabyte
-PLAIN = frozenset((".txt", ".log", ".text", ".rst", ".md", ".markdown"))
 
 
 def supported_suffixes() -> list[str]:
@@ -54,7 +43,7 @@ def _registry(limits: ParseLimits) -> dict[str, Parser]:
 
 
 def parse_here(content: bytes, name: str, limits: ParseLimits) -> Parsed:
-    """Parse in this process, unprotected: in the sandbox's child, and plain text. Raises DocumentRefused."""
+    """Parse in this process, unprotected, as the sandbox's child does. Raises DocumentRefused."""
     parser = parser_for(name, limits)
     parsed = parser.parse(content, name)
     return replace(parsed, parsers=tuple(sorted({parser.version, *parsed.parsers})))
@@ -102,24 +91,3 @@ def translate_failures(name: str) -> Iterator[None]:
     except Exception as error:
         what = f"{type(error).__name__}: {error}"[:300]
         raise DocumentRefused(f'"{name}" could not be parsed ({what}). Save it anew.', reason="malformed") from error
-
-
-def plain_parser(settings: ParsingSettings) -> Callable[[bytes, str], Parsed]:
-    """Return a parser of plain text and Markdown in this process, without the sandbox. It refuses anything else, and large files."""
-    limits = ParseLimits(pages=settings.max_pages, characters=PAGE_CHARACTERS * settings.max_pages)
-
-    def parse(content: bytes, name: str) -> Parsed:
-        name = check_offer(content, name, settings.max_bytes, limits)
-        if PurePath(name).suffix.lower() not in PLAIN:
-            raise DocumentRefused(
-                f'"{name}" is of a format of which a file can be made to take all memory or time. Such files are parsed in '
-                f"retrieval/ingest/sandbox.py, which this project goes without. Bring that file back, or save this one as text.",
-                reason="unsupported",
-            )
-        if len(content) > PLAIN_BYTES:
-            why = f"more than the {PLAIN_BYTES:,} that are parsed without retrieval/ingest/sandbox.py. Split it."
-            raise DocumentRefused(f'"{name}" has {len(content):,} bytes, {why}', reason="too_large")
-        with translate_failures(name):
-            return parse_here(content, name, limits)
-
-    return parse

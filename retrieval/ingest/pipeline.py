@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from foundation import names, tracing
 from foundation.clock import Clock
@@ -35,6 +34,7 @@ from retrieval.ingest.preparation import (
     embed_passages,
     hash_item,
 )
+from retrieval.ingest.refused_files import RefusedFiles
 from retrieval.tables.row_codec import scope_text
 
 log = logging.getLogger(__name__)
@@ -103,12 +103,12 @@ class Ingestor:
         chunker: Chunker,
         parse: Callable[[bytes, str], Parsed],
         clock: Clock,
-        refused: Any = None,
+        refused: RefusedFiles | None = None,
         same_parts: SameParts | None = None,
         workers: Workers | None = None,
         keep_replaced: bool = True,
     ) -> None:
-        """`refused`, a `RefusedFiles`, keeps files for `retry`; `workers` prepare documents for `ingest` elsewhere."""
+        """`refused` keeps files for `retry`; `workers` prepare documents for `ingest` elsewhere."""
         self._ledger, self._vectors, self._embedder = ledger, vectors, embedder
         self._same_parts, self._keep_replaced = same_parts, keep_replaced
         self.preparation = Preparation(embedder=embedder, chunker=chunker, parse=parse)

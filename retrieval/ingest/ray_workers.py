@@ -28,6 +28,7 @@ from retrieval.documents import Fingerprint
 from retrieval.index.maintenance import fingerprint_of
 from retrieval.ingest.parsing import parser_versions
 from retrieval.ingest.preparation import Item, Outcome, Preparation
+from retrieval.ingest.sandbox import ParserPool
 
 if TYPE_CHECKING:
     from foundation.settings import ClusterSettings, Part
@@ -182,5 +183,4 @@ def preparation_of(parts: bytes) -> Preparation:
             f"The worker on {os.uname().nodename} has other parts than the process that stores the documents: {difference}. "
             f"Install the same version of everything on every machine of the cluster."
         )
-    sandbox = components.load_removable("retrieval.ingest.sandbox")
-    return Preparation(embedder=embedder, chunker=chunker, parse=sandbox.ParserPool(chosen.parsing).parse)
+    return Preparation(embedder=embedder, chunker=chunker, parse=ParserPool(chosen.parsing).parse)

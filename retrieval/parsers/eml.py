@@ -9,9 +9,9 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
+from retrieval.formats.declared import decode_declared
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, decode
 from retrieval.ingest.parsing import parse_here
-from retrieval.text.declared import decode_declared
 
 _HEADERS = ("From", "To", "Cc", "Date")
 # Depth to which mails within mails are read; deeper ones are only named

@@ -8,9 +8,9 @@ from typing import Any
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import Parsed, ParseLimits
+from retrieval.formats.declared import decode_declared
 from retrieval.formats.tables import TABLES_VERSION, add_table
 from retrieval.formats.text_blocks import TEXT_VERSION, Draft, FormatParser, clean, raise_number
-from retrieval.text.declared import decode_declared
 
 _DECLARED = re.compile(rb"<(?:meta[^>]*?charset|\?xml[^>]*?encoding)\s*=\s*(?:[\"']\s*)?([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in text that is decoded already

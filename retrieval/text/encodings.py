@@ -1,4 +1,4 @@
-"""Text in the encodings of old programs, recognised by its letters. Without this file, charset-normalizer guesses them.
+"""Text in the encodings of old programs, recognised by its letters.
 
 Where the output changes, raise `TEXT_VERSION` of `retrieval/formats/text_blocks.py`.
 """

@@ -16,7 +16,7 @@ from typing import Literal
 from foundation import names
 from foundation.errors import Overloaded
 from foundation.types import Principal
-from observability.telemetry import process
+from observability.telemetry import metrics
 
 Work = Literal["answers", "searches", "writes", "reads"]
 
@@ -156,7 +156,7 @@ class Admission(FairTurns):
     def _push_out_for(self, caller: Principal) -> None:
         """Turn away the last who waits of the tenant, and in it of the person, with most at work and waiting."""
         self.shed += 1
-        process.domain().count(names.REQUESTS_SHED, work=self._work)
+        metrics.domain().count(names.REQUESTS_SHED, work=self._work)
         refusal = Overloaded(
             f"{self.running} {self._work} are being worked on and {self.waiting} wait. Try again in a few seconds.",
             # until all current work is done

@@ -13,6 +13,7 @@ from serving.settings import Loaded, Settings, context_of
 
 if TYPE_CHECKING:
     from observability.stores.costs import CostLedger
+    from observability.stores.outcomes import OutcomeStore
     from observability.stores.spans import SpanStore
     from retrieval.contract import DocumentLedger
     from serving.cli.address import Address
@@ -109,7 +110,9 @@ def open_costs(settings: Settings) -> Iterator[CostLedger]:
 
 
 @contextmanager
-def open_outcomes(settings: Settings) -> Iterator[Any]:
-    store, context = load_removable("observability.stores.outcomes").OutcomeStore, context_of(settings)
-    with closing(store(context.data_dir / "outcomes.sqlite", context.records)) as outcomes:
+def open_outcomes(settings: Settings) -> Iterator[OutcomeStore]:
+    from observability.stores.outcomes import OutcomeStore
+
+    context = context_of(settings)
+    with closing(OutcomeStore(context.data_dir / "outcomes.sqlite", context.records)) as outcomes:
         yield outcomes

@@ -18,7 +18,7 @@ def trace(
     stack: Stack = STACK,
 ) -> None:
     """One request's spans, its bill by layer, and what the audit has of it."""
-    from observability.reports import trace_tables
+    from observability.reports import layer_bill, trace_tables
 
     settings = load_stack(stack).settings
     store = open_spans(settings)
@@ -30,17 +30,16 @@ def trace(
     spans = store.trace(trace_id)
     with open_costs(settings) as costs:
         charges = list(costs.of_trace(spans[0].trace_id))
-    bills = load_if_there("observability.reports.layer_bill")
-    bill = bills and bills.layer_bill(spans, charges)
+    bill = layer_bill.layer_bill(spans, charges)
     log = load_if_there("orchestration.effects.audit")
     records = log.of_trace(settings.foundation.data_dir / "audit.sqlite", spans[0].trace_id) if log else []
     audit = [{"at": at, **record.model_dump(mode="json")} for at, record in records]
     if not terminal.write_json(
-        json, {"bill": bill and bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
+        json, {"bill": bill.as_dict(), "spans": [asdict(span) for span in spans], "audit": audit}
     ):
         terminal.show(trace_tables.trace_table(spans))
         terminal.show("")
-        terminal.show(bills.bill_table(bill) if bill else trace_tables.sum_of(charges))
+        terminal.show(layer_bill.bill_table(bill))
         if records:
             terminal.show("")
             columns = ["audit (UTC)", "act", "tool", "outcome", "reason", "asked by", "decided by"]
@@ -57,11 +56,11 @@ def costs(
 ) -> None:
     """Money spent."""
     from observability.reports import trace_tables
+    from observability.stores import history
     from observability.stores.costs import By
 
     settings = load_stack(stack).settings
-    history = load_if_there("observability.stores.history")
-    groupings = [*get_args(By), *(["outcome"] if history else [])]
+    groupings = [*get_args(By), "outcome"]
     if by not in groupings:
         raise InvalidRequest(f'Costs cannot be summed by "{by}". {did_you_mean(by, groupings)}')
     with open_costs(settings) as ledger:

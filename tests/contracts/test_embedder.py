@@ -15,7 +15,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
-from foundation.components import Context, available, is_there, load
+from foundation.components import Context, available, load
 from foundation.errors import (
     ComponentError,
     UpstreamDown,
@@ -136,7 +136,7 @@ SLOW_TO_BUILD = {"openvino", "sentence_transformers"}
 """And without anything to close."""
 REAL = {"openvino", "openvino float32", "sentence_transformers", "openai_compatible", LANGCHAIN}
 HERE = {*available("models.embedder"), LANGCHAIN} - (
-    set() if is_there("models.weights") else {"openai_compatible", LANGCHAIN}
+    set() if "llama_cpp" in available("models.chat") else {"openai_compatible", LANGCHAIN}
 )
 """What can be tried: the server for two of them runs the bundled model, which a small project goes without."""
 ADAPTERS = [

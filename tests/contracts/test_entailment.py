@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from foundation.components import load, load_if_there
+from foundation.components import load
 from foundation.settings import Part
 from models.contract import EntailmentJudge, ScoringParts
+from models.scoring.checked import CheckedJudge
 from observability.telemetry.instrument import TracedJudge
 from tests.contracts import under_test
 from tests.contracts.broken import entailment as broken
@@ -56,7 +57,6 @@ def judges_each_pair_by_itself(judge: EntailmentJudge) -> None:
     assert list(judge.support(list(PAIRS))) == pytest.approx(alone, abs=CLOSE)
 
 
-@pytest.mark.needs("models.scoring.checked")
 def takes_any_text(judge: EntailmentJudge) -> None:
     pairs = [(text, "a refund") for text in ODD_TEXTS] + [(PREMISE, text) for text in ODD_TEXTS]
     assert len(judge.support(pairs)) == len(pairs)
@@ -90,8 +90,6 @@ PROMISES: list[Callable[[EntailmentJudge], None]] = [
     gives_one_probability_a_pair, takes_no_pairs, stays_between_0_and_1, is_deterministic, leaves_its_input_alone,
     judges_each_pair_by_itself, takes_any_text, survives_concurrent_calls, *JUDGEMENTS,
 ]  # fmt: skip
-CHECKED = load_if_there("models.scoring.checked")
-check_judge: Callable[[EntailmentJudge], EntailmentJudge] = CHECKED.CheckedJudge if CHECKED else lambda judge: judge
 ADAPTERS = under_test.adapters("models.entailment")
 UNTRAINED = "cross_encoder"
 """Tested on random weights, unless `sixply contracts` names a folder."""
@@ -112,7 +110,7 @@ def adapter(request: pytest.FixtureRequest, parts: ScoringParts) -> EntailmentJu
         folder = tiny_models.cross_encoder(parts.data_dir / "tiny-nli", labels=3)
         options = {"path": folder, "label": "LABEL_0"}
     part = under_test.part("models.entailment", request.param, **options)
-    return check_judge(load("models.entailment", part, parts, expected=EntailmentJudge))
+    return CheckedJudge(load("models.entailment", part, parts, expected=EntailmentJudge))
 
 
 @pytest.fixture(params=under_test.WRAPPED)
@@ -148,7 +146,7 @@ def _failures(judge: Any) -> list[str]:
     return failed
 
 
-@pytest.mark.parametrize("wrapped", [lambda part: part, check_judge], ids=["bare", "checked"])
+@pytest.mark.parametrize("wrapped", [lambda part: part, CheckedJudge], ids=["bare", "checked"])
 def test_the_suite_accepts_a_healthy_double(wrapped: Any) -> None:
     assert _failures(wrapped(broken.Healthy())) == []
 

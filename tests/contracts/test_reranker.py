@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from foundation.components import load, load_if_there
+from foundation.components import load
 from foundation.errors import InvalidSetting
 from foundation.settings import Part
 from models.contract import Reranker, ScoringParts
+from models.scoring.checked import reranker_of
 from observability.telemetry.instrument import TracedReranker
 from tests.contracts import under_test
 from tests.contracts.broken import reranker as broken
@@ -53,7 +54,6 @@ def takes_an_empty_query(reranker: Reranker) -> None:
     assert len(reranker.score("", list(TEXTS))) == len(TEXTS)
 
 
-@pytest.mark.needs("models.scoring.checked")
 def takes_any_text(reranker: Reranker) -> None:
     assert len(reranker.score(QUERY, ODD_TEXTS)) == len(ODD_TEXTS)
     for text in ODD_TEXTS:
@@ -83,9 +83,7 @@ PROMISES: list[Callable[[Reranker], None]] = [
     takes_an_empty_query, takes_any_text, scores_each_text_in_its_place, survives_concurrent_calls,
 ]  # fmt: skip
 
-CHECKED = load_if_there("models.scoring.checked")
-reranker_of: Callable[[Any], Reranker] = CHECKED.reranker_of if CHECKED else lambda part: part
-COMPRESSORS = ("tests.doubles.compressors:Scored", "tests.doubles.compressors:Ordered") if CHECKED else ()
+COMPRESSORS = ("tests.doubles.compressors:Scored", "tests.doubles.compressors:Ordered")
 # Where nobody named it, "none" is left out: it claims nothing, and a test below says so
 ADAPTERS = [
     use
@@ -132,7 +130,6 @@ def test_every_adapter_keeps(reranker: Reranker, promise: Callable[[Reranker], N
 # --- the suite itself -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.needs("models.scoring.checked")
 def test_only_none_may_make_nothing() -> None:
     with pytest.raises(InvalidSetting, match="NoneType"):
         _check_made("cross_encoder", None)

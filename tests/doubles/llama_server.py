@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from foundation.components import load_removable
+from models import weights
 
 MEAN = 1
 """`LLAMA_POOLING_TYPE_MEAN`: a text's vector is the mean of its tokens' vectors."""
@@ -19,7 +19,7 @@ MEAN = 1
 def started(key: str) -> Any:
     import xllamacpp
 
-    weights, params = load_removable("models.weights"), xllamacpp.CommonParams()
+    params = xllamacpp.CommonParams()
     params.model.path = str(weights.SMOLLM2.verify())
     params.model_alias = {weights.SMOLLM2.name}
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key]

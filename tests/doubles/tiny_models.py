@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from foundation.components import load_removable
+from models.weights import MINILM
 
 
 def cross_encoder(folder: Path, *, labels: int = 1) -> Path:
@@ -30,7 +30,7 @@ def bert(folder: Path) -> Path:
     torch.manual_seed(7)
     BertModel(_config(BertConfig)).eval().save_pretrained(folder)
     _tokenizer(folder)
-    bundled = load_removable("models.weights").MINILM.path.parent
+    bundled = MINILM.path.parent
     shutil.copytree(bundled / "1_Pooling", folder / "1_Pooling")
     shutil.copy(bundled / "modules.json", folder / "modules.json")
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32}), encoding="utf-8")
@@ -46,4 +46,4 @@ def _config(kind: type, **more: object) -> object:
 
 def _tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copy(load_removable("models.weights").MINILM.path.parent / name, folder / name)
+        shutil.copy(MINILM.path.parent / name, folder / name)

@@ -168,7 +168,6 @@ class StandIn(ScriptedChat):
         return {**super()._get_ls_params(stop, **kwargs), "ls_model_name": "stand-in (test double)"}
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_stopped_model_is_not_called_and_a_fallback_answers(world: World) -> None:
     first, second = ScriptedChat(replies=("one",)), StandIn(replies=("two",))
     assert identity(first)[1] != identity(second)[1]

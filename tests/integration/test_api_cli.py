@@ -27,7 +27,6 @@ def folder(tmp_path: Path) -> Path:
     return command_line.write_documents(tmp_path)
 
 
-@pytest.mark.needs("observability.reports.layer_bill")
 def test_documents_go_in_are_listed_and_asked_and_the_answer_can_be_traced(
     sixply: Callable[..., Any], folder: Path
 ) -> None:

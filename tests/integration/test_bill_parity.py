@@ -180,7 +180,6 @@ async def test_a_retry_is_charged_for_the_call_that_was_billed(open_desk: Open) 
     desk.demand_parity()
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_fallback_is_charged_at_its_own_price(open_desk: Open) -> None:
     desk = open_desk(status(401), fallback=reply(read=2000, wrote=11))
     assert (await desk.ask()).status == "answered"

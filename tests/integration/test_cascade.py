@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from foundation.components import is_there
 from foundation.types import Principal, Usage
 from observability.stores import history
 from observability.stores.outcomes import Outcome
@@ -43,6 +42,8 @@ base_url = "{url}/v1"
 profile = {{ tool_calling = true, max_input_tokens = 100000 }}
 """
 MORE = """
+[models.resilience]
+attempts = 1
 [[models.cheaper]]
 use = "scripted"
 [models.prices]
@@ -56,8 +57,6 @@ compose = "{compose}"
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
-if is_there("models.resilience.attempts"):
-    MORE += "[models.resilience]\nattempts = 1\n"
 CHEAP = "scripted (test double)"
 TENANT = "alder-clinics"
 ANA = Principal("ana", TENANT, frozenset({"agent"}))

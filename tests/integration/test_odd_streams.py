@@ -350,7 +350,6 @@ def test_a_model_that_langchain_knows_to_think_is_not_waited_for(serve: Serve, m
     assert told[0] == "A", told
 
 
-@pytest.mark.needs("models.resilience.attempts")
 @pytest.mark.parametrize("before", [[], [piece(role="assistant", content="")]])
 def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
     serve: Serve, before: list[dict[str, Any]]
@@ -363,7 +362,6 @@ def test_an_error_before_any_word_is_tried_again_and_one_after_it_is_told(
     assert (told["code"], "broke off" in told["detail"]) == ("upstream_down", True), told
 
 
-@pytest.mark.needs("models.resilience.attempts")
 def test_a_whole_reply_that_broke_off_is_tried_again_and_paid_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -430,7 +430,6 @@ def test_a_key_that_is_revoked_can_ask_nothing_more(page: Page, served: Served) 
     expect(page.get_by_role("alert")).to_contain_text("no longer signed in")
 
 
-@pytest.mark.needs("serving.http.quotas")
 def test_questions_count_with_the_requests_of_the_api_and_the_page_says_when_there_is_more(
     page: Page, served: Served
 ) -> None:

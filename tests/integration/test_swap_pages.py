@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from foundation.components import is_there
 from foundation.errors import FingerprintMismatch, PolicyDenied
 from foundation.types import EVERY_TENANT, Principal
 from models import weights
@@ -79,8 +78,6 @@ def swaps() -> Iterator[Swap]:
 
 SWAPS = list(swaps())
 OPTIONAL = {
-    "models.fallbacks": pytest.mark.needs("models.resilience.attempts"),
-    "langchain_text_splitters:": pytest.mark.needs("retrieval.text.splitters"),
     ".team.": pytest.mark.needs("examples.team"),
     '"webhook"': pytest.mark.needs("orchestration.effects.announcing"),
     "serving.answer_cache": pytest.mark.needs("serving.http.answer_cache"),
@@ -165,8 +162,6 @@ def test_the_swap_does_what_the_page_says(
             _answers(system)
             EFFECTS.get(swap.title, lambda _: None)(system)
     signals = {"/v1/traces", "/v1/metrics"} if "otlp" in swap.toml else set()
-    if not is_there("observability.telemetry.metrics"):
-        signals.discard("/v1/metrics")
     assert {headers["path"] for headers in received.headers} == signals
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from foundation import names
-from foundation.components import is_there
 from foundation.errors import InvalidSetting, SixplyError
 from foundation.types import EVERY_TENANT, Principal
 from orchestration.events import Answer
@@ -37,6 +36,8 @@ base_url = "{everybody}/v1"
 model = "of-the-north"
 base_url = "{north}/v1"
 profile = {{ tool_calling = true }}
+[models.resilience]
+attempts = 1
 [models.embedder]
 use = "hashing"
 [models.prices]
@@ -53,8 +54,6 @@ models = ["for-all", "hashing", "none"]
 [orchestration.policy.tenants.north]
 models = ["of-the-north", "hashing", "none"]
 """
-if is_there("models.resilience.attempts"):
-    STACK += "[models.resilience]\nattempts = 1\n"
 TEXT = b"# Parcels\n\nA parcel may weigh at most 30 kilograms. Parcels wait for 7 days."
 SENTENCE = "A parcel may weigh at most 30 kilograms [1]."
 QUESTION = "How many kilograms may a parcel weigh at most?"
@@ -168,7 +167,6 @@ async def test_a_stopped_model_stops_its_tenant_alone(opened: Opened) -> None:
     assert (north.requests, len(everybody.requests)) == ([], 1)
 
 
-@pytest.mark.needs("orchestration.run.spending")
 async def test_the_budget_of_the_tenant_holds(opened: Opened) -> None:
     with opened("[orchestration.budget.tenants.north]\nusd = 0.0\n") as (system, _, north):
         ours, theirs = await ask(system, NORA), await ask(system, ANA)

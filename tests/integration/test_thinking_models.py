@@ -35,12 +35,12 @@ profile = {{ tool_calling = true, max_input_tokens = 100000 }}
 {options}
 """
 PRICES = """
+[models.resilience]
+attempts = 1
 [models.prices]
 use = "genai"
 stated = { a-thinking-one = { input = 10.0, output = 100.0, cached_input = 1.0, cache_write = 12.5 } }
 """
-if is_there("models.resilience.attempts"):
-    PRICES += "[models.resilience]\nattempts = 1\n"
 THINKING = '{ type = "enabled", budget_tokens = 2000 }'
 VENDORS = {
     "openai_compatible": 'extra = { reasoning_effort = "high" }',

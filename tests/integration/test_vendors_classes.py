@@ -51,6 +51,8 @@ if find_spec(
 region_name = "eu-central-1"\naws_access_key_id = "a key"\naws_secret_access_key = "for tests"\nprofile = {{ tool_calling = true }}
 additional_model_request_fields = {{ thinking = {{ type = "enabled", budget_tokens = 1024 }} }}"""
 MORE = """
+[models.resilience]
+attempts = 1
 [models.prices]
 use = "genai"
 stated = {{ {prices} }}
@@ -62,8 +64,6 @@ tool_calling = {{ rounds = 4 }}
 [[orchestration.tools]]
 use = "examples.support_desk.tools:build"
 """
-if is_there("models.resilience.attempts"):
-    MORE += "[models.resilience]\nattempts = 1\n"
 PRICED = (
     "a-thinking-one",
     "mistral-large-latest",

@@ -395,7 +395,7 @@ def test_a_name_that_cannot_be_a_project_is_refused(name: str, words: str) -> No
         (["=tiny"], 'no preset "tiny"'),
         (["+evaluate"], "none was named. Add ONLY=small"),
         (["vectors/chroma"], r'stack\.toml needs "vectors/chroma".*, or change stack\.toml\.'),
-        (["bill"], r'ladder needs "bill".*, or leave ladder out as well\.'),
+        (["objects"], r'ladder needs "objects".*, or leave ladder out as well\.'),
         (["=small", "+demo"], '"demo" cannot be kept'),
         (["=small", "+lab"], '"lab" cannot be kept'),
         (["=small", "+page", "page"], '"page" cannot be kept'),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from nicegui import html
 
-from foundation.components import load_if_there
 from foundation.errors import NotFound
+from observability.reports.layer_bill import Bill, layer_bill
 from observability.reports.trace_tables import usd
 from observability.stores.spans import SpanRow, tree
 from orchestration.events import Answer
@@ -54,8 +53,7 @@ class Making:
             if spans := await asyncio.to_thread(self._spans):
                 _waterfall(spans)
                 charges = await asyncio.to_thread(self._visitor.system.costs.of_trace, spans[0].trace_id)
-                if bills := load_if_there("observability.reports.layer_bill"):
-                    _bill(bills.layer_bill(spans, charges))
+                _bill(layer_bill(spans, charges))
             else:
                 html.p("No trace of it is stored here.").classes("dim")
 
@@ -105,7 +103,7 @@ def _bar(layer: str, *, at: float, long: float) -> None:
         html.i().classes(f"bar-of {layer}").style(f"left: {100 * at:.2f}%; width: {100 * long:.2f}%")
 
 
-def _bill(bill: Any) -> None:  # a `layer_bill.Bill`
+def _bill(bill: Bill) -> None:
     html.h3("Bill by layer")
     with html.div().classes("scroll"), html.table().classes("bill"):
         _head("Layer", "ms", "Share", "US dollars")

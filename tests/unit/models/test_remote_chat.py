@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from foundation.clock import SystemClock
-from foundation.components import Context, is_there, load
+from foundation.components import Context, load
 from foundation.errors import (
     ComponentError,
     InvalidSetting,
@@ -204,7 +204,7 @@ async def _told(tmp_path: Path, use: str, behaviour: Behaviour, **options: Any) 
     with FaultyProvider(behaviour) as provider:
         version = "/v1" if use == "openai_compatible" else ""
         given = {"model": "m-1", "api_key": "sk-own", "base_url": provider.url + version, **options}
-        once = ResilienceSettings(attempts=1) if is_there("models.resilience.attempts") else ResilienceSettings()
+        once = ResilienceSettings(attempts=1)
         model = resilient(_load(tmp_path, use, **given), (), once, SystemClock())
         return join_chunks([chunk async for chunk in model.astream("hello")])
 

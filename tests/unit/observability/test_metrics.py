@@ -136,7 +136,7 @@ def test_an_exporter_without_a_reader_of_metrics_sends_spans_alone():
 
 
 def test_metrics_are_prometheus_text_and_hold_ours_and_those_of_the_conventions():
-    with start():
+    with start(Speaking(None)):
         otel_metrics.get_meter("test").create_counter("gen_ai.test.calls").add(2)
         body = generate_latest(metrics.registry())
     told = re.findall(r"^# HELP (\S+)", body.decode(), re.MULTILINE)

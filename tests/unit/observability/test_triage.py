@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from foundation import components, names
-from foundation.errors import MissingDependency
+from foundation import names
 from observability.reports.triage import failures, latest, looked_at, slow
 from observability.stores.spans import COLUMNS, SCHEMA, SpanRow, SpanStore, values_of
 
@@ -35,15 +34,6 @@ def store(data_dir):
     return filled
 
 
-def test_without_the_bill_the_slow_are_not_told_and_the_command_is_named_that_needs_it(store, monkeypatch):
-    monkeypatch.setattr(components, "is_there", lambda _: False)
-    filled = store(row("t", "request", None, 0, 100))
-    with pytest.raises(MissingDependency, match=r"^make slow asks for what"):
-        slow(filled)
-    assert failures(filled) == ([], {})
-
-
-@pytest.mark.needs("observability.reports.layer_bill")
 def test_the_slowest_request_stands_first_with_the_layer_and_the_span_that_took_its_time(store):
     traces, layers = slow(
         store(
@@ -60,7 +50,6 @@ def test_the_slowest_request_stands_first_with_the_layer_and_the_span_that_took_
     assert {one.layer: one.share for one in layers}["models"] == pytest.approx(160 / 250)
 
 
-@pytest.mark.needs("observability.reports.layer_bill")
 def test_children_that_run_side_by_side_are_taken_off_their_parent_once(store):
     traces, _ = slow(
         store(
@@ -89,7 +78,6 @@ def test_a_failure_is_counted_where_it_began_and_once_a_request(store):
     assert statuses == {"abstained": 1}
 
 
-@pytest.mark.needs("observability.reports.layer_bill")
 def test_a_caller_that_sends_slowly_does_not_make_a_request_slow(store):
     sent_slowly = {names.BODY_WAIT_SECONDS: 0.9}
     traces, layers = slow(
@@ -202,7 +190,6 @@ def test_it_is_said_which_requests_were_looked_at(store, data_dir):
     assert looked_at(SpanStore(data_dir / "spans.sqlite")) == "No request is stored yet."
 
 
-@pytest.mark.needs("observability.reports.layer_bill")
 def test_as_many_traces_as_are_asked_for_are_read(store):
     stored = store(*(row(f"{number:04x}", "1", None, number, number + 1 + number % 2) for number in range(1203)))
     traces, _ = slow(stored, limit=2000, look_at=2000)

@@ -10,8 +10,9 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from foundation.components import Context, load, load_if_there
+from foundation.components import Context, load
 from foundation.settings import Part
+from models.encoders.remembering import RememberingEmbedder
 from orchestration.language.intent import classify_clauses, reverses, verbs
 from orchestration.planners.classifier import ClassifierPlanner
 from orchestration.planners.classifier import Options as ClassifierOptions
@@ -255,13 +256,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 @pytest.fixture(scope="module")
 def planner(context: Context) -> ClassifierPlanner:
-    embedder, remembering = (
-        load("models.embedder", Part(use="openvino"), context),
-        load_if_there("models.encoders.remembering"),
-    )
-    return ClassifierPlanner(
-        remembering.RememberingEmbedder(embedder) if remembering else embedder, ClassifierOptions()
-    )
+    embedder = load("models.embedder", Part(use="openvino"), context)
+    return ClassifierPlanner(RememberingEmbedder(embedder), ClassifierOptions())
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from foundation.components import Context, load, load_if_there
+from foundation.components import Context, load
 from foundation.settings import Part
 from models.embedders.hashing import HashingEmbedder
+from models.encoders.remembering import RememberingEmbedder
 from orchestration.actions import ToolOutcome
 from orchestration.flow.plans import adapt_plan, ready_steps, resolve_arguments, rewrite
 from orchestration.language.stated_arguments import arguments_in, describe
@@ -158,13 +159,8 @@ def test_a_value_of_an_earlier_step_is_put_in_and_one_that_is_not_there_stays_vi
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> ClassifierPlanner:
     context = Context(data_dir=tmp_path_factory.mktemp("var"))
-    embedder, remembering = (
-        load("models.embedder", Part(use="openvino"), context),
-        load_if_there("models.encoders.remembering"),
-    )
-    return ClassifierPlanner(
-        remembering.RememberingEmbedder(embedder) if remembering else embedder, ClassifierOptions()
-    )
+    embedder = load("models.embedder", Part(use="openvino"), context)
+    return ClassifierPlanner(RememberingEmbedder(embedder), ClassifierOptions())
 
 
 @pytest.fixture(scope="module")

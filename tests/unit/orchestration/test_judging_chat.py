@@ -58,7 +58,6 @@ async def test_a_call_that_does_not_fit_is_not_made(world: World) -> None:
     assert world.till.charges == []
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_tenant_whose_policy_forbids_the_model_has_nothing_judged_by_it(world: World) -> None:
     policy = Policy(PolicySettings(tenants={"north": TenantRules(models=("another",))}))
     world.chat = resilient(world.chat, [], ResilienceSettings(attempts=1), world.clock, policy.demand_model)

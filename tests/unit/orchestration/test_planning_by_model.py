@@ -17,7 +17,6 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from foundation.clock import SystemClock
-from foundation.components import is_there
 from models.resilience.resilient_chat import resilient
 from models.settings import ResilienceSettings
 from orchestration.actions import Decision
@@ -55,7 +54,7 @@ async def world(data_dir: Path) -> AsyncIterator[World]:
 
 
 Ask = Callable[..., Any]
-RESILIENCE = ResilienceSettings(attempts=1) if is_there("models.resilience.attempts") else ResilienceSettings()
+RESILIENCE = ResilienceSettings(attempts=1)
 
 
 @pytest.fixture

@@ -128,7 +128,6 @@ async def written(world: World, tenant: str) -> tuple[Answer, list[str]]:
     return given, [charge.model for charge in world.till.charges if charge.kind == "chat"]
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_model_that_the_tenant_may_not_use_is_not_called_and_the_next_one_answers(world: World) -> None:
     given, charged = await written(world, "north")
     assert (given.path, given.degraded) == ("generative", ("answered by the fallback model house",))
@@ -136,20 +135,17 @@ async def test_a_model_that_the_tenant_may_not_use_is_not_called_and_the_next_on
     assert world.chat.primary.seen == []  # type: ignore[attr-defined]
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_tenant_that_may_use_both_gets_the_first(world: World) -> None:
     given, charged = await written(world, "south")
     assert (given.degraded, charged) == ((), ["cloud"])
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_a_tenant_without_any_model_is_told_the_rule_and_nothing_is_called(world: World) -> None:
     with pytest.raises(ModelForbidden, match=r"may not use the model cloud.*tenants\.lost\.models.*the model house"):
         await written(world, "lost")
     assert world.till.charges[:-1] == []  # the machine's own time is the last
 
 
-@pytest.mark.needs("models.resilience.attempts")
 async def test_where_the_allowed_model_is_down_that_is_what_failed(world: World) -> None:
     world.chat.candidates[1].replies = (UpstreamDown("It refused."),)  # type: ignore[attr-defined]
     with pytest.raises(UpstreamDown, match="may not use the model cloud"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.text.declared import decode_declared
+from retrieval.formats.declared import decode_declared
 
 
 def test_a_declared_encoding_that_is_wrong_is_not_believed() -> None:

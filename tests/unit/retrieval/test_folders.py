@@ -292,14 +292,3 @@ def test_a_file_that_cannot_be_read_says_why_and_stops_none_of_the_others(folder
 
 def test_an_empty_folder_has_no_documents(folder: Path) -> None:
     assert items(folder) == {}
-
-
-@pytest.mark.parametrize("beside", [False, True], ids=["in the folder", "beside it"])
-def test_a_list_of_readers_is_refused_where_nothing_reads_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, beside: bool
-) -> None:
-    write(folder, "a.md")
-    ((folder.parent if beside else folder) / "sources.jsonl").write_text("")
-    monkeypatch.setattr(folders, "is_there", lambda _: False)
-    with pytest.raises(InvalidRequest, match=r"sources\.jsonl may say who reads which file, .* name GROUPS="):
-        items(folder)

@@ -71,9 +71,7 @@ def test_a_mark_or_blank_lines_before_the_first_header_cost_nothing(before: byte
     assert parse(before + mail().as_bytes()) == parse(mail().as_bytes())
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", pytest.param("cp1252", marks=pytest.mark.needs("retrieval.text.encodings"))]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 def test_headers_that_are_not_encoded_as_they_must_be_are_read(encoding: str) -> None:
     parsed = parse("Subject: Größe für Köln\nFrom: Jörg <j@example.com>\n\nWords.\n".encode(encoding))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import DocumentRefused
+from foundation.errors import DocumentRefused, MissingDependency
 from retrieval.ingest import sandbox
-from retrieval.ingest.parsing import parser_versions, supported_suffixes
+from retrieval.ingest.parsing import parser_versions, supported_suffixes, translate_failures
 from retrieval.ingest.sandbox import ParserPool
 from retrieval.settings import ParsingSettings
 
@@ -83,6 +83,20 @@ def test_a_name_cannot_forge_lines_in_a_message(pool: ParserPool) -> None:
     message = str(refuse(pool, b"", "a\r\nERROR\x1b[2J all is lost\u202e.txt"))
 
     assert message.startswith('"a ERROR all is lost.txt"')
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(ValueError("a cell is odd"), "malformed"), (MemoryError(), "too_large")]
+)
+def test_whatever_a_parser_raises_is_a_refusal(error: Exception, reason: str) -> None:
+    with pytest.raises(DocumentRefused) as refused, translate_failures("a.txt"):
+        raise error
+    assert refused.value.reason == reason
+
+
+def test_a_package_that_is_missing_is_no_fault_of_the_document() -> None:
+    with pytest.raises(MissingDependency, match="markdown_it"), translate_failures("a.md"):
+        raise ImportError("No module named 'markdown_it'")
 
 
 def test_an_interrupted_parse_does_not_answer_for_the_next_document(

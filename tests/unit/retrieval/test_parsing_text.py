@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from foundation.errors import DocumentRefused
 from retrieval.documents import ParseLimits
-from retrieval.formats import text_blocks
 from retrieval.formats.text_blocks import Draft, clean, decode, row_text
 
 
@@ -51,16 +50,6 @@ def test_usual_encodings_are_read(encoding: str) -> None:
 
 def test_a_text_that_was_cut_in_the_middle_of_a_letter_is_read() -> None:
     assert decode("Grüße und Küche: schön".encode()[:-2], "note.txt") == "Grüße und Küche: sch\ufffd"
-
-
-def test_other_encodings_are_guessed_where_the_file_that_tells_them_was_deleted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(text_blocks, "_old_encodings", lambda: None)
-    text = "Поставка придёт в пятницу утром, как было обещано."
-    assert decode(text.encode("cp1251"), "note.txt") == text
-    with pytest.raises(DocumentRefused, match="binary data"):
-        decode(text.encode("utf-16-le"), "note.txt")
 
 
 @pytest.mark.parametrize(

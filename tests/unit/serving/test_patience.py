@@ -107,7 +107,6 @@ def test_a_slow_body_that_moves_is_waited_for(url: str, given: World) -> None:
         assert rest(connection).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.needs("retrieval.ingest.sandbox")
 def test_a_reply_that_nobody_fetches_is_given_up(url: str, given: World) -> None:
     headers = {"Authorization": f"Bearer {given.agent}"}
     with httpx2.Client(base_url=url, headers=headers) as api:
