@@ -9,12 +9,11 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import PydanticCustomError, from_json
+from pydantic_core import PydanticCustomError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from foundation.errors import InvalidSetting, UnknownSetting, did_you_mean
@@ -171,29 +170,13 @@ def read_settings(
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, given in sources:
-        values = _rename(given, origin, getattr(root, "renamed", {}))
-        merged = _merge(merged, values)
-        origins |= {key: origin for key, _ in flatten(values)}
+        merged = _merge(merged, given)
+        origins |= {key: origin for key, _ in flatten(given)}
     try:
         # over the defaults, so that an option of a part without its `use` belongs to the default part
         return root(**_merge(root().model_dump(), merged)), origins
     except ValidationError as error:
         raise _explain(error, origins, path, root) from error
-
-
-def _rename(values: Mapping[str, Any], origin: str, renamed: Mapping[str, str], above: str = "") -> dict[str, Any]:
-    """Return the settings of a source under their present names; log a warning for each former name."""
-    present = {}
-    for name, value in values.items():
-        key = f"{above}{name}"
-        if (new := renamed.get(key)) and new not in values:
-            log.warning('Setting "%s" (%s) is "%s" now. Rename it: the next release refuses it.', key, origin, new)
-            present[new] = value
-            with suppress(ValueError, TypeError):  # the variable of an unknown field is still text
-                present[new] = from_json(value)
-        else:
-            present[name] = _rename(value, origin, renamed, f"{key}.") if isinstance(value, Mapping) else value
-    return present
 
 
 def _policy(path: Path, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -352,9 +335,4 @@ def find_mistake(
     for step in where[:-1]:
         fields = _fields_of(fields.get(step)) or fields
     hint = did_you_mean(where[-1], fields) if first["type"] == "extra_forbidden" else None
-    if new := getattr(root, "renamed", {}).get(".".join(where)):
-        hint = f'It is "{new}" now, and that is set beside it: keep "{new}", and take this one out.'
-    for place, section, keys in getattr(root, "removed", ()):
-        if hint and ".".join(where[:-1]) == section and where[-1] in keys.split():
-            hint = f"It is {'a constant in ' if place.endswith('.py') else ''}{place} now: take it out here."
     return ".".join(where), "it is needed and not set" if first["type"] == "missing" else first["msg"], hint

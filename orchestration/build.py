@@ -19,8 +19,9 @@ from orchestration.contract import Agent, AgentParts, ApprovalNotifier
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.effect_log import SqliteEffects
 from orchestration.effects.executor import Executor
+from orchestration.run.spending import SqliteSpending
 from orchestration.run.wrapping import TenantAgents
-from orchestration.settings import BudgetSettings, OrchestrationSettings
+from orchestration.settings import OrchestrationSettings
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,7 @@ class Orchestration:
     audit: Any
     """`orchestration.effects.audit.SqliteAudit`; `None` where that module was deleted."""
     executor: Executor
-    spending: Any
-    """`orchestration.run.spending.SqliteSpending`; `None` where that module was deleted."""
+    spending: SqliteSpending
     checkpoints: BaseCheckpointSaver[Any]
 
 
@@ -98,18 +98,9 @@ def open_orchestration(
             stops=stops,
             announce=announce,
         ),
-        spending=_open_spending(settings.budget, assembly),
+        spending=assembly.keep(SqliteSpending(data / "spending.sqlite", settings.budget, clock, records)),
         checkpoints=assembly.part("orchestration.checkpoints", settings.checkpoints),
     )
-
-
-def _open_spending(budget: BudgetSettings, assembly: Assembly) -> Any:
-    limits = (budget.day, budget.tenant_day, *budget.tenants.values())
-    # without the module, a limit that nobody would keep is refused
-    load = load_removable if any(limits) else load_if_there
-    module, context = load("orchestration.run.spending"), assembly.context
-    path = context.data_dir / "spending.sqlite"
-    return module and assembly.keep(module.SqliteSpending(path, budget, context.clock, context.records))
 
 
 def open_audit(data_dir: Path, clock: Clock, **running: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -24,7 +23,6 @@ from orchestration.actions import Approval, Origin, ToolMetadata, ToolOutcome
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-log = logging.getLogger(__name__)
 # Checks the arguments of tools that are described by a JSON schema
 FOREIGN = "orchestration.effects.foreign_tools"
 # Key beside a result in the effect log: the id of the model's call that did it
@@ -33,11 +31,6 @@ CALL_ID = "call_id"
 Denial = Literal[
     "role", "tenant", "limit", "stopped", "approval", "mismatch", "rejected", "expired", "own", "forbidden"
 ]
-# Keys of a tool's metadata under a former name, which is taken for one release, and the present one
-FORMER_KEYS = {
-    "completed": "complete_arguments", "forbidden": "check_rules", "said_as": "choice_phrases",
-    "questions": "not_requests", "opens": "trigger_pattern",
-}  # fmt: skip
 # The policy setting behind each denial. For "role" and "tenant" the ruling names it, for "forbidden" the tool
 RULES: Mapping[Denial, str] = {
     "limit": "calls_per_run",
@@ -70,16 +63,6 @@ def metadata_of(tool: BaseTool, name: str, default: Any) -> Any:
     return (tool.metadata or {}).get(name, default)
 
 
-def rename_former_keys(tool: BaseTool) -> None:
-    """Give the tool its metadata under their present names; log a warning for each former one."""
-    declared = tool.metadata or {}
-    for former in declared.keys() & FORMER_KEYS.keys():
-        if (present := FORMER_KEYS[former]) not in declared:
-            text = 'The metadata "%s" of tool "%s" is "%s" now. Rename it: the next release refuses it.'
-            log.warning(text, former, tool.name, present)
-            tool.metadata = {present if key == former else key: it for key, it in (tool.metadata or {}).items()}
-
-
 def demand_described(tool: BaseTool) -> None:
     """Raises InvalidSetting: the tool has no valid schema of its arguments, or its metadata has an unknown key or argument."""
     if isinstance(tool.tool_call_schema, dict):
@@ -88,8 +71,6 @@ def demand_described(tool: BaseTool) -> None:
     for key in declared:
         if key not in ToolMetadata.__annotations__:
             hint = f"{did_you_mean(key, ToolMetadata.__annotations__)} What is for other programs goes into its `tags`."
-            if new := FORMER_KEYS.get(key):
-                hint = f'It is "{new}" now, and that is there beside it: keep "{new}", and take this one out.'
             raise InvalidSetting(f'The metadata of tool "{tool.name}" has an unknown key "{key}". {hint}')
     properties = schema_of(tool)["properties"]
     for name, unit in declared.get("units", {}).items():

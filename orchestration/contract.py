@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.components import Context
 from foundation.types import Principal
 from orchestration.actions import ApprovalNotice, Decision
-from orchestration.events import Answer, Event
+from orchestration.events import Answer, Charge, Event
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.settings import OrchestrationSettings
 from retrieval.contract import DocumentLedger, Retriever
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # LangChain takes half a second to import; the others are pla
     from orchestration.effects.executor import Executor
     from orchestration.prompts.files import Prompts
     from orchestration.run.run import Run
+    from retrieval.grounding.evidence import Grounding
 
 
 @runtime_checkable
@@ -76,6 +78,26 @@ class ApprovalNotifier(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Records what was spent."""
+
+    def record(self, charge: Charge) -> None:
+        """Store a charge, which is durable when this returns. Raises StorageFull, StoreUnavailable: it was not stored."""
+        ...
+
+
+class Spending(Protocol):
+    """Budgets that many runs share: each call is reserved before it is made, and settled after it."""
+
+    async def reserve(self, principal: Principal, *, tokens: int, usd: Decimal | None) -> Any:
+        """Set aside what a call may need; return a handle for `settle`. Raises BudgetExceeded, QuotaExceeded."""
+        ...
+
+    async def settle(self, held: Any, *, tokens: int, usd: Decimal | None) -> None:
+        """Replace what was set aside by what the call used. Raises StoreUnavailable: it is booked later."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentParts(Context):
     """The parts that an agent adapter gets: `build(options, context: AgentParts) -> Agent`."""
@@ -83,17 +105,15 @@ class AgentParts(Context):
     chat: BaseChatModel
     embedder: Embeddings
     retriever: Retriever
-    grounding: Any
-    """`retrieval.grounding.evidence.Grounding`"""
+    grounding: Grounding
     executor: Executor
     checkpoints: BaseCheckpointSaver[Any]
     prices: PriceSource
-    meter: Any
-    """`observability.stores.costs.CostLedger`, or what records a `Charge` as it does"""
+    meter: Meter
     settings: OrchestrationSettings
     prompts: Prompts
-    spending: Any = None
-    """`orchestration.run.spending.SqliteSpending`, or what books on quotas as well"""
+    spending: Spending | None = None
+    """The budgets that many runs share, of a day and of quotas; `None`: only those of each run."""
     memory: Any = None
     """`serving.http.answer_cache.AnswerCache`, or what recalls answers as it does"""
     scorer: Callable[[Answer], Mapping[str, Any]] | None = None

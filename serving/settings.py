@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,54 +67,15 @@ class ServingSettings(Sections):  # type: ignore[misc]  # those of jobs, cached 
 class Settings(Section):
     """The sections of all six layers. Build it with `load`, which records the origin of each value."""
 
-    # settings under a former name, which is taken for one release
-    renamed: ClassVar[Mapping[str, str]] = {
-        "orchestration.answers.evidence": "evidence_documents",
-        "orchestration.answers.passages": "passages_per_document",
-        "orchestration.policy.unasked": "effects_without_approval",
-        "serving.http.names": "allowed_hosts",
-    }
-    # removed settings: the file with the constant, or what replaces them; their section; their keys
-    removed: ClassVar[Sequence[tuple[str, str, str]]] = (
-        ("models/resilience/attempts.py", "models.resilience", "retry_share wait_max_s"),
-        ("models/resilience/attempts.py", "models.resilience", "breaker_failures breaker_open_s"),
-        ("10,000 for each of max_pages", "retrieval.parsing", "max_characters"),
-        ("retrieval/ingest/sandbox.py", "retrieval.parsing", "memory_mb"),
-        ("retrieval/ingest/refused_files.py", "retrieval.parsing", "keep_refused_mb"),
-        ("retrieval/search/hybrid.py", "retrieval.ranking", "candidates reranked"),
-        ("[retrieval] multilingual, true or false", "retrieval.ranking", "foreign_vector_weight"),
-        ("[retrieval] multilingual, true or false", "retrieval.grounding", "foreign_wording"),
-        ("orchestration/flow/document_steps.py", "orchestration.answers", "rewrites"),
-        ("retrieval/ingest/fetching.py", "retrieval.fetching", "redirects timeout_s"),
-        ("observability/dashboards/rules.yml, an alert", "orchestration.budget", "warn_share"),
-        ("observability/evaluation/judge.py", "observability.judge", "min_valid"),
-        ("serving/access/jwt_tokens.py", "serving.jwt", "leeway_s"),
-        ("serving/http/answer_cache.py", "serving.answer_cache", "recent"),
-        ("serving/http/patience.py", "serving.http", "patience_s"),
-        ("serving/access/admission.py", "serving.http", "queued_searches queued_writes queued_reads"),
-        ("half of concurrent_answers", "serving.http", "queued_answers"),
-        ("[serving] workers", "foundation.cluster", "replicas"),
-        ("1 - keyword_weight", "retrieval.ranking", "vector_weight"),
-        ("[serving.jwt.claims]", "serving.jwt", "subject_claim tenant_claim roles_claim groups_claim"),
-        ("serving/access/identity.py", "serving", "keys_file"),
-        ("serving/access/admission.py", "serving.http", "concurrent_searches concurrent_writes concurrent_reads"),
-    )
-
     # a removable module -> the settings and sections that it alone reads
     read_by: ClassVar[Mapping[str, str]] = {
-        "observability.evaluation.compare": "observability.compare",
-        "observability.evaluation.judge": "observability.judge",
         "observability.evaluation.online": "observability.scored_share",
         "orchestration.flow.cascade": "orchestration.cascade",
         "orchestration.flow.document_steps": "orchestration.answers.compose",
         "orchestration.flow.planned_agent": "orchestration.planner",
         "retrieval.grounding.claims": "retrieval.grounding.judged_below retrieval.grounding.min_claim_support",
-        "retrieval.grounding.evidence": "models.entailment retrieval.grounding",
         "retrieval.ingest.fetching": "retrieval.fetching",
         "retrieval.ingest.ray_workers": "foundation.cluster",
-        "retrieval.ingest.sandbox": "retrieval.parsing.timeout_s",
-        "serving.cli.govern.erasure": "foundation.retention",
-        "serving.http.quotas": "serving.quotas",
         "serving.jobs.store": "serving.jobs",
         "serving.judge.worth": "observability.outcomes_file",
         "serving.page.brand": "serving.brand.logo serving.brand.primary",

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 
 class Options(Section):
-    removed: ClassVar = ((f"{STORE.file}, in the data folder,", "", "file"),)
     max_spans: int = Field(default=500_000, ge=1)
     """Maximum number of spans; the oldest beyond are deleted."""
 

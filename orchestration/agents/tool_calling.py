@@ -22,6 +22,7 @@ from models.pricing import identity
 from orchestration.contract import AgentParts
 from orchestration.flow.message_agent import AgentThread, MessageAgent
 from orchestration.middleware.citations import CitationMiddleware
+from orchestration.middleware.context import ContextMiddleware
 from orchestration.middleware.document_tools import DocumentToolsMiddleware
 from orchestration.middleware.instructions import PROMPTS, InstructionsMiddleware
 from orchestration.middleware.policy import PolicyMiddleware
@@ -60,7 +61,7 @@ class ToolCallingAgent(MessageAgent):
         profile = parts.chat.profile or {}
         window, self.takes_images = profile.get("max_input_tokens"), bool(profile.get("image_inputs"))
         prompts = [name for name in PROMPTS if options.documents or name != "tool_calling_documents"]
-        client, context = map(load_if_there, ("orchestration.middleware.client", "orchestration.middleware.context"))
+        client = load_if_there("orchestration.middleware.client")
         check = client.FormatMiddleware if client else CitationMiddleware
         middleware = [
             ProgressMiddleware(),
@@ -68,7 +69,7 @@ class ToolCallingAgent(MessageAgent):
             *([client.ClientToolsMiddleware()] if client else []),
             PolicyMiddleware(parts.executor),
             *([DocumentToolsMiddleware(parts.ledger)] if options.documents else []),
-            *([context.ContextMiddleware(window=window)] if context else []),
+            ContextMiddleware(window=window),
             check(parts.grounding, repairs=options.repairs),
             RoundsMiddleware(rounds=options.rounds),
         ]

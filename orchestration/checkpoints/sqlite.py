@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import ClassVar
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -22,7 +21,7 @@ STORE = SqliteStore(
 
 
 class Options(Section):
-    removed: ClassVar = ((f"{STORE.file}, in the data folder,", "", "path"),)
+    pass
 
 
 class SqliteCheckpoints(ThreadedSaver, SqliteSaver):

@@ -45,7 +45,6 @@ from orchestration.calls import (
     has_hidden_characters,
     keep_plain,
     metadata_of,
-    rename_former_keys,
 )
 from orchestration.effects.approvals import SqliteApprovals
 from orchestration.effects.decisions import Decisions
@@ -81,7 +80,6 @@ class Executor(Decisions):
         if doubled := next((name for name, times in names.items() if times > 1), None):
             raise InvalidSetting(f'Two tools are named "{doubled}". Rename one of them.')
         for tool in tools:
-            rename_former_keys(tool)
             demand_described(tool)
         self._tools, self._policy, self.policy = {tool.name: tool for tool in tools}, policy, Policy(policy)
         self.approvals, self._effects, self._audit = approvals, effects, audit

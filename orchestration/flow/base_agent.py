@@ -9,7 +9,6 @@ from uuid import uuid4
 from langchain_core.runnables import RunnableConfig
 
 from foundation import names
-from foundation.components import load_if_there
 from foundation.errors import BudgetExceeded, Conflict, InvalidRequest, NotFound, SixplyError, TooLarge
 from foundation.machine.deadline import in_thread
 from foundation.stores.erasures import Erasures, mark_of
@@ -19,6 +18,7 @@ from orchestration.actions import Approval, Decision
 from orchestration.contract import AgentParts
 from orchestration.effects.approvals import already_decided_error, expired_error
 from orchestration.events import Answer, Event, Step
+from orchestration.memory.conversations import Conversations
 from orchestration.requests import AnswerRequest, Plan
 from orchestration.run.answering import error_event, stream_from
 from orchestration.run.budget import Budget
@@ -44,10 +44,7 @@ class DurableAgent(ABC):
         self._settings = parts.settings.answers
         self._busy: set[str] = set()
         self._erasures = Erasures(parts.data_dir)
-        store = load_if_there("orchestration.memory.conversations")
-        self.conversations = store and store.Conversations(
-            parts.checkpoints, self._claim_thread, self._demand_own_thread
-        )
+        self.conversations = Conversations(parts.checkpoints, self._claim_thread, self._demand_own_thread)
 
     @abstractmethod
     async def _load_thread(self, thread_id: str) -> StoredThread:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 from langchain_core.tools import BaseTool
 
@@ -53,7 +53,6 @@ CLASSIFIER = "classifier"
 
 
 class Options(Section):
-    removed: ClassVar[Sequence[tuple[str, str, str]]] = (("[orchestration.planner] use", "", "planner"),)
     writes: bool | None = None
     """Whether `auto` lets the chat model write before it quotes. Unset: only a model that is not on this machine. Of
     24 golden questions the bundled model's drafts held the fact in 6, after 4 seconds each; quotes in 15."""

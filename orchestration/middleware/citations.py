@@ -22,6 +22,7 @@ from orchestration.run.run import Run, current_run
 from orchestration.run.state import Result, abstain, as_result, result_of
 from retrieval.documents import Hit
 from retrieval.grounding.citing import Claim, cite_span, read_citations
+from retrieval.grounding.evidence import Grounding
 
 MARK = "[?]"
 UNREAD = "no document was looked at for this answer"
@@ -40,7 +41,7 @@ class CitationMiddleware(RequestMiddleware):
 
     state_schema = CheckedState
 
-    def __init__(self, grounding: Any, *, repairs: int = 1) -> None:
+    def __init__(self, grounding: Grounding, *, repairs: int = 1) -> None:
         self._grounding, self._repairs = grounding, repairs
         self._checks = load_if_there("retrieval.grounding.claims")
 

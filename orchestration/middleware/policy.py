@@ -16,7 +16,6 @@ from langchain_core.messages.tool import tool_call
 from langchain_core.tools import BaseTool
 from langgraph.types import interrupt
 
-from foundation.components import is_there
 from foundation.output.rendering import encodable
 from orchestration.actions import Approval, Origin, ToolOutcome
 from orchestration.effects.executor import WAITS, Executor
@@ -36,8 +35,8 @@ SAID_OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 LATEST = 3
 # Most characters of a result in an event
 SHOWN = 500
-# Most characters of a result that are stored; without the care for the window the model reads them all at once
-LONGEST_RESULT = 1_000_000 if is_there("orchestration.middleware.context") else 50_000
+# Most characters of a result that are stored; the model reads them in parts
+LONGEST_RESULT = 1_000_000
 
 
 class PolicyMiddleware(AgentMiddleware[AgentState[Any], Any]):

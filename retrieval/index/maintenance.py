@@ -64,8 +64,7 @@ def catch_up(ledger: DocumentLedger, vectors: VectorIndex) -> None:
 
 
 def _exclusive(vectors: VectorIndex, *, patient: bool = False) -> AbstractContextManager[None]:
-    former = getattr(vectors, "alone", None)  # its name until November 2026
-    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "exclusive", None) or former
+    lock: Callable[..., AbstractContextManager[None]] | None = getattr(vectors, "exclusive", None)
     return lock(patient=patient) if lock else nullcontext()
 
 

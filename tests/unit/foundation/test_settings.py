@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from foundation import components
-from foundation.components import checked_options
 from foundation.errors import InvalidSetting, MissingDependency, UnknownSetting
-from foundation.settings import CODE, RETENTION, Part, flatten, make_data_dir
+from foundation.settings import CODE, RETENTION, flatten, make_data_dir
 from foundation.types import Principal
 from observability.evaluation_settings import ALLOWED
 from observability.settings import ObservabilitySettings
@@ -209,60 +207,6 @@ def test_a_setting_whose_only_reader_was_deleted_is_refused_and_both_are_named(s
 def test_a_claim_without_a_name_is_refused(stack):
     with pytest.raises(InvalidSetting, match=r'"serving\.jwt\.claims\.roles" .* at least 1 character'):
         stack('[serving.jwt.claims]\nroles = ""')
-
-
-def test_a_removed_setting_says_where_its_value_is(stack, monkeypatch):
-    where = r"\(stack\.toml\)\. It is a constant in retrieval/search/hybrid\.py now: take it out here\."
-    with pytest.raises(UnknownSetting, match=rf'Unknown setting "retrieval\.ranking\.candidates" {where}'):
-        stack("[retrieval.ranking]\ncandidates = 1")
-    monkeypatch.setenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS", "1")
-    with pytest.raises(
-        UnknownSetting, match=r'"serving\.http\.queued_answers" \(environment\)\. It is half of concurrent_answers now'
-    ):
-        stack("")
-    monkeypatch.delenv("SIXPLY__SERVING__HTTP__QUEUED_ANSWERS")
-    with pytest.raises(UnknownSetting, match=r"It is \[serving\] workers now: take it out here"):
-        stack("[foundation.cluster]\nreplicas = 2")
-    with pytest.raises(
-        UnknownSetting, match=r'"graph" has no option "planner"\. It is \[orchestration\.planner\] use now'
-    ):
-        checked_options("orchestration.agent", Part(use="graph", planner="model"))
-    for port, option, now in [
-        ("orchestration.checkpoints", "path", "checkpoints.sqlite, in the data folder, now: take it out here"),
-        ("observability.exporters", "file", "spans.sqlite, in the data folder, now: take it out here"),
-    ]:
-        with pytest.raises(UnknownSetting, match=rf'"sqlite" has no option "{option}"\. It is {now}'):
-            checked_options(port, Part(use="sqlite", **{option: "elsewhere.sqlite"}))
-    renamed = {"keep_refused_mb": "KEPT_MB"} | dict.fromkeys(("queued", "concurrent"), "PLACES")
-    constants = [(ROOT / place, keys) for place, _, keys in Settings.removed if place.endswith(".py")]
-    for place, keys in constants:
-        if not place.exists():  # left out of this project
-            continue
-        text = place.read_text()
-        for key in keys.split():
-            assert (renamed.get(key) or renamed.get(key.partition("_")[0]) or key.upper()) in text, (place, key)
-
-
-def test_a_setting_under_its_former_name_is_taken_and_warned_of(stack, tmp_path, monkeypatch, caplog):
-    (tmp_path / "policy.toml").write_text('unasked = ["remember"]')
-    monkeypatch.setenv("SIXPLY__SERVING__HTTP__NAMES", '["api", "desk"]')
-    loaded = stack('[orchestration]\npolicy_file = "policy.toml"\n[orchestration.answers]\nevidence = 2\npassages = 4')
-    answers = loaded.settings.orchestration.answers
-    assert (answers.evidence_documents, answers.passages_per_document) == (2, 4)
-    assert loaded.settings.orchestration.policy.effects_without_approval == ("remember",)
-    assert loaded.settings.serving.http.allowed_hosts == ("api", "desk")
-    assert loaded.origins["serving.http.allowed_hosts"] == "environment"
-    assert 'Setting "orchestration.policy.unasked" (policy.toml) is "effects_without_approval" now' in caplog.text
-    assert len(caplog.records) == len(Settings.renamed)
-    # each old name is gone, and its new one is there
-    for old, new in Settings.renamed.items():
-        *sections, name = old.split(".")
-        fields = functools.reduce(getattr, sections, Settings())
-        assert hasattr(fields, new), old
-        assert not hasattr(fields, name), old
-    both = r'"orchestration\.answers\.evidence" \(stack\.toml\)\. It is "evidence_documents" now, .* beside it: keep .* take this one out'
-    with pytest.raises(UnknownSetting, match=both):
-        stack("[orchestration.answers]\nevidence = 2\nevidence_documents = 3")
 
 
 def test_what_is_set_of_a_mapping_lies_over_its_defaults(stack, monkeypatch):

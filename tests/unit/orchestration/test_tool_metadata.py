@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from foundation.errors import InvalidSetting
 from orchestration.actions import ToolMetadata
-from orchestration.calls import FORMER_KEYS
 from orchestration.effects.executor import Executor
 from tests.doubles.orchestration import World
 
@@ -48,24 +47,6 @@ def test_a_misspelt_key_is_refused_with_the_tool_the_known_keys_and_the_nearest(
     assert 'tool "send" has an unknown key "chek_rules"' in told
     assert 'Did you mean "check_rules"?' in told
     assert all(key in told for key in ToolMetadata.__annotations__)
-
-
-@pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
-def test_a_former_key_is_taken_for_one_release_with_a_warning(
-    former: str, present: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert present in ToolMetadata.__annotations__
-    given = {"effect": False, former: {}}
-    (tool,) = executor(tmp_path, given).tools
-    assert tool.metadata == {"effect": False, present: {}}
-    assert given == {"effect": False, former: {}}, "it may describe other tools, too"
-    assert f'"{former}" of tool "send" is "{present}" now. Rename it' in caplog.text
-
-
-@pytest.mark.parametrize(("former", "present"), FORMER_KEYS.items())
-def test_a_former_key_beside_its_present_name_is_refused(former: str, present: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match=f'unknown key "{former}". It is "{present}" now, .* keep "{present}"'):
-        executor(tmp_path, {former: {}, present: {}})
 
 
 @pytest.mark.parametrize(

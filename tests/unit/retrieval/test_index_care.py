@@ -236,16 +236,14 @@ def test_catching_up_tells_only_what_is_new(store: Store) -> None:
 
 
 class Locked(ExactIndex):
-    """An index that is filled under a lock, whose method has the name of the port or the former one."""
+    """An index that is filled under a lock."""
 
-    def __init__(self, method: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.held, self.filled_under = False, list[bool]()
-        self.exclusive = None  # type: ignore[assignment]
-        setattr(self, method, self._lock_out)
 
     @contextmanager
-    def _lock_out(self, *, patient: bool = False) -> Iterator[None]:
+    def exclusive(self, *, patient: bool = False) -> Iterator[None]:
         self.held = True
         yield
         self.held = False
@@ -255,9 +253,8 @@ class Locked(ExactIndex):
         super().upsert(items)
 
 
-@pytest.mark.parametrize("method", ["exclusive", "alone"])
-def test_an_index_is_filled_under_its_lock_also_under_the_former_name(method: str, store: Store) -> None:
-    index = Locked(method)
+def test_an_index_is_filled_under_its_lock(store: Store) -> None:
+    index = Locked()
     store.add("a.md", "Refund a.")
     catch_up(store.ledger, index)
     assert index.filled_under == [True]
