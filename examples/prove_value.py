@@ -50,7 +50,7 @@ def main() -> None:
     with small_system() as system:
         record_outcomes(system)
         decide(system, contract, "what these four outcomes say:")
-    print("Four outcomes look like a lot of money, and the contract says that they decide nothing.")
+    print("Four outcomes decide nothing: below the number that the contract states there is no estimate.")
     print("One layer up: how does it get better with use? python -m examples.compound")
 
 

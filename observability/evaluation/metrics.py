@@ -1,5 +1,6 @@
 """Measures of answers without a judge: comparisons with gold strings and gold documents, checkable by hand."""
 
+import math
 import re
 import string
 import unicodedata
@@ -104,17 +105,23 @@ def estimate(values: Iterable[float | None], *, seed: int = 7, share: bool = Tru
     if not len(numbers):
         return Estimate(None, None, None, 0)
     if share and np.isin(numbers, (0, 1)).all():
-        low, high = _wilson_low(numbers), 1 - _wilson_low(1 - numbers)
+        low, high = share_interval(float(numbers.mean()), len(numbers))
     else:
         low, high = np.percentile(resample_means(numbers, seed=seed), [2.5, 97.5])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
 
 
-def _wilson_low(numbers: npt.NDArray[np.float64]) -> float:
+def share_interval(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's (1927) interval of 95 % of a share of `n` cases; of a mean of values between 0 and 1 it is at least that wide.
+
+    >>> [round(end, 2) for end in share_interval(1.0, 2)]
+    [0.34, 1.0]
+    """
     # by hand: scipy.stats takes 0.7 s to import, a fifth of a short evaluation
     z_squared = NormalDist().inv_cdf(0.975) ** 2
-    half = np.sqrt(z_squared * (len(numbers) * numbers.var() + z_squared / 4))
-    return float((numbers.sum() + z_squared / 2 - half) / (len(numbers) + z_squared))
+    half = math.sqrt(z_squared * (n * share * (1 - share) + z_squared / 4))
+    middle = n * share + z_squared / 2
+    return max(0.0, (middle - half) / (n + z_squared)), min(1.0, (middle + half) / (n + z_squared))
 
 
 def draws(count: int, *, seed: int | np.random.Generator, resamples: int = RESAMPLES) -> Iterator[npt.NDArray[np.int_]]:

@@ -51,6 +51,8 @@ class Figure:
     projected: bool = False
     """Projected from a sample to a month's volume, not counted."""
     where_unknown: str = "unknown"
+    n: int | None = None
+    """Cases that the value was counted from."""
 
     @property
     def amount(self) -> str:
@@ -70,13 +72,19 @@ class Figure:
     def __str__(self) -> str:
         if self.value is None and not self.interval:
             return self.amount
-        return ", ".join(filter(None, (f"{self.amount} ({self.mark})", self.interval)))
+        counted = "" if self.n is None else f"n={self.n}"
+        return ", ".join(
+            filter(
+                None, (self.amount if self.value is None else f"{self.amount} ({self.mark})", counted, self.interval)
+            )
+        )
 
     def as_dict(self) -> dict[str, Any]:
         ends = {} if self.low is None else {"low": self.low, "high": self.high}
         return {
             "value": self.value,
             **ends,
+            **({} if self.n is None else {"n": self.n}),
             "unit": self.unit,
             "basis": self.basis,
             "projected": self.projected,

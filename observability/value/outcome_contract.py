@@ -160,6 +160,8 @@ class OutcomeContract(Section):
     ranges: dict[str, Range] = Field(default_factory=dict)
     """Ranges by "section.key". Assumptions without one vary by a quarter in each direction."""
     floors: Floors
+    demonstration: bool = False
+    """The floors are those of a demonstration: the gate holds them, and nothing ships on them."""
     exceptions: tuple[FloorException, ...] = ()
     decision: Rule
     signed: tuple[Signature, ...] = Field(min_length=1)

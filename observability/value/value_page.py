@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from observability.rendering import svg
@@ -24,20 +23,19 @@ def page(reports: Sequence[ValueReport], *, written: datetime) -> str:
             for report in reports
         ],
         written=written.strftime("%d %B %Y, %H:%M %Z"),
-        money=partial(usd, cents=True),
-        share=lambda share: "unknown" if share is None else f"{share:.0%}",
     )
 
 
 def _plots(report: ValueReport) -> Iterator[str]:
+    net, low, high = report.usd_net_per_month
     needed = report.contract.decision.ship_if_usd_per_month_above
     yield svg.ranges(
-        {f"net a month ({report.case_basis})": report.usd_net_per_month},
+        {f"net a month ({report.case_basis})": (None if report.missing else net, low, high)},
         title=f"Net value a month, projected from {report.sample}, and the threshold for shipping",
         mark=needed,
         write=usd,
     )
-    if report.steps_usd:
+    if report.steps_usd and not report.missing:
         steps = {f"{name} ({report.step_bases[name]})": gain for name, gain in report.steps_usd.items()}
         yield svg.waterfall(steps, title="Where it comes from, projected to USD a month", write=usd)
     counted = f"What became of the answers ({report.outcomes_basis})"

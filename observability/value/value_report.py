@@ -13,7 +13,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from observability.evaluation.metrics import resample_means
+from observability.evaluation.metrics import resample_means, share_interval
 from observability.rendering import formatting
 from observability.stores.history import AnswerCost
 from observability.stores.outcomes import Outcome
@@ -22,6 +22,7 @@ from observability.value.outcome_contract import VERDICTS, FloorException, Outco
 
 Decision = Literal["ship", "hold", "stop"]
 PRODUCTION = "from production"
+DEMONSTRATION = "the floors are those of a demonstration, and no system goes live on them"
 # (estimate, low, high): `None` without outcomes; 95 %, with unknown outcomes at their worst and best
 Interval = tuple[float | None, float, float]
 
@@ -58,10 +59,19 @@ class Floor:
     def as_dict(self) -> dict[str, Any]:
         exception = self.exception.model_dump(mode="json") if self.exception else None
         values = {"name": self.name, "limit": self.limit, "measured": self.measured, "n": self.n}
+        values |= {"low": self.interval[0], "high": self.interval[1]} if self.interval else {}
         return {**values, "met": self.met, "exception": exception}
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Interval of 95 % of a measured share; `None` of a number of effects."""
+        if self.measured is None or self.name == "effects_without_approval_max":
+            return None
+        return share_interval(self.measured, self.n)
+
     def __str__(self) -> str:
-        value = "not measured" if self.measured is None else f"{self.measured:.3g} (n={self.n})"
+        ends = f", 95 % between {self.interval[0]:.2g} and {self.interval[1]:.2g}" if self.interval else ""
+        value = "not measured" if self.measured is None else f"{self.measured:.3g} (n={self.n}{ends})"
         word = "at most" if self.risk else "at least"
         return f"{self.name.rpartition('_')[0].replace('_', ' ')} {value}, {word} {self.limit:g} was agreed"
 
@@ -115,6 +125,17 @@ class ValueReport:
     def accepted_share(self) -> float | None:
         """Share of the cases with an outcome that an answer closed, accepted as it was or edited."""
         return (self.counts["accepted"] + self.counts["edited"]) / self.outcomes if self.outcomes else None
+
+    @property
+    def missing(self) -> int:
+        """Outcomes that are missing to the contract's minimum. Below it there are counts and intervals, and no estimate."""
+        return max(0, self.contract.decision.min_outcomes - self.outcomes)
+
+    @property
+    def accepted_interval(self) -> tuple[float, float] | None:
+        """`accepted_share` with its 95 % interval; at its lower end no unknown outcome was accepted, at its upper end all were."""
+        closed, n = self.counts["accepted"] + self.counts["edited"], self.outcomes + self.unknown
+        return (share_interval(closed / n, n)[0], share_interval((closed + self.unknown) / n, n)[1]) if n else None
 
     @property
     def usd_per_accepted(self) -> float | None:
@@ -234,6 +255,7 @@ class ValueReport:
             return "stop", tuple(stop)
         ends, needed = usd(low), usd(rule.ship_if_usd_per_month_above)
         doubts = (
+            (self.contract.demonstration, DEMONSTRATION),
             (self.outcomes < rule.min_outcomes, f"{self.outcomes} outcomes recorded, {rule.min_outcomes} needed to decide"),
             *((not floor.met, f"floor not met: {floor}") for floor in self.floors),
             (low <= rule.ship_if_usd_per_month_above, f"the lower end of the interval, {ends} a month, is not above {needed}"),
@@ -276,35 +298,44 @@ class ValueReport:
     def figures(self) -> tuple[Figure, ...]:
         volume = self.contract.process.volume_per_month
         declared = f"{volume:,.0f} cases a month (declared)"
-        monthly = partial(Figure, projected=True, rests_on=f"{declared} at the worth of a case in {self.sample}")
+        few = f"{self.missing} more outcome{'' if self.missing == 1 else 's'} needed" if self.missing else "unknown"
+
+        def counted(value: float | None) -> float | None:
+            return None if self.missing else value
+
+        monthly = partial(
+            Figure, projected=True, where_unknown=few, rests_on=f"{declared} at the worth of a case in {self.sample}"
+        )
         ledger = "the cost ledger"
         if self.unpriced:
             ledger += f"; {self.unpriced} without a known price, so this is a lower bound"
-        priced = partial(Figure, unit="usd_exact", where_unknown="unpriced" if self.unpriced else "unknown")
-        estimate, low, high = self.usd_net_per_month
+        priced = partial(Figure, unit="usd_exact")
+        unpriced = "unpriced" if self.unpriced else "unknown"
+        net, low, high = self.usd_net_per_month
         case, least, most = self.usd_per_case
         of_cases, of_minutes, of_outcomes = self.case_basis, self.minutes_basis, self.outcomes_basis
         steps = (
             monthly(f"usd_{name.replace(' ', '_').replace(chr(39), '')}_per_month", f"  {name}", step, "usd", self.step_bases[name])
-            for name, step in self.steps_usd.items()
+            for name, step in self.steps_usd.items() if not self.missing
         )  # fmt: skip
+        fewest, most_used = self.accepted_interval or (None, None)
         return (
             Figure("volume_per_month", "cases a month", volume, "cases", "declared", "the contract"),
-            Figure("usd_per_case", "a case is worth", case, "usd_cents", of_cases, self.sample, least, most),
-            monthly("hours_saved_per_month", "time saved a month", self.hours_saved_per_month, "hours", of_minutes),
+            Figure("usd_per_case", "a case is worth", counted(case), "usd_cents", of_cases, self.sample, least, most, where_unknown=few, n=self.outcomes),
+            monthly("hours_saved_per_month", "time saved a month", counted(self.hours_saved_per_month), "hours", of_minutes),
             Figure("counted_share", "of it counts", self.contract.counted_share, "share", "declared", "the contract"),
-            monthly("usd_net_per_month", "net a month", estimate, "usd", of_cases, low=low, high=high),
+            monthly("usd_net_per_month", "net a month", counted(net), "usd", of_cases, low=low, high=high),
             *steps,
-            Figure("deflected_share", "deflected", self.accepted_share, "share", of_outcomes, self.sample),
-            monthly("rework_hours_per_month", "rework a month", self.rework_hours_per_month, "hours", of_minutes),
-            priced("usd_per_answer", "an answer costs", self.usd_per_answer, basis="measured", rests_on=ledger),
+            Figure("deflected_share", "deflected", counted(self.accepted_share), "share", of_outcomes, self.sample, fewest, most_used, where_unknown=few, n=self.outcomes),
+            monthly("rework_hours_per_month", "rework a month", counted(self.rework_hours_per_month), "hours", of_minutes),
+            priced("usd_per_answer", "an answer costs", self.usd_per_answer, basis="measured", rests_on=ledger, where_unknown=unpriced),
             priced(
-                "usd_per_accepted", "an accepted answer costs", self.usd_per_accepted, basis=self.accepted_basis,
+                "usd_per_accepted", "an accepted answer costs", counted(self.usd_per_accepted), basis=self.accepted_basis, where_unknown=few if self.missing else unpriced,
                 rests_on=f"{ledger}, and running and building it over {declared}",
             ),
             Figure(
-                "break_even_cases_per_month", "break-even", self.break_even, "cases", of_cases, self.sample,
-                where_unknown="at no volume" if self.outcomes else "unknown",
+                "break_even_cases_per_month", "break-even", counted(self.break_even), "cases", of_cases, self.sample,
+                where_unknown=few if self.missing else "at no volume",
             ),
         )  # fmt: skip
 
@@ -327,18 +358,17 @@ class ValueReport:
         }
 
     def _tenant_as_dict(self, key: str, part: ValueReport) -> dict[str, Any]:
+        figures = {figure.key: figure for figure in part.figures}
+        named = {
+            "accepted_share": "deflected_share",
+            "usd_per_case": "usd_per_case",
+            "usd_per_accepted": "usd_per_accepted",
+        }
         return {
             "key": key,
             "outcomes": part.outcomes,
             "unknown": part.unknown,
-            "accepted_share": part.accepted_share,
-            "usd_per_case": dict(zip(("estimate", "low", "high"), part.usd_per_case, strict=True)),
-            "usd_per_accepted": part.usd_per_accepted,
-            "basis": {
-                "accepted_share": self.outcomes_basis,
-                "usd_per_case": self.case_basis,
-                "usd_per_accepted": self.accepted_basis,
-            },
+            **{name: figures[key].as_dict() for name, key in named.items()},
         }
 
     def table(self) -> Table:

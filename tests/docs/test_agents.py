@@ -90,3 +90,10 @@ def run_in(folder: Path, command: str) -> None:
 @pytest.mark.parametrize(("skill", "command"), COMMANDS, ids=lambda value: value)
 def test_a_command_of_a_skill_does_what_the_skill_says(copy: Path, skill: str, command: str) -> None:
     run_in(copy, command)
+
+
+def test_the_page_describes_each_middleware_and_no_other() -> None:
+    page = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    listed = page.partition("`orchestration/middleware/`")[2].partition("Set options under")[0]
+    there = {path.stem for path in (ROOT / "orchestration" / "middleware").glob("*.py")} - {"__init__", "base"}
+    assert set(re.findall(r"^- `(\w+)`:", listed, re.MULTILINE)) == there

@@ -21,6 +21,8 @@ from serving.cli import main
 from serving.cli.judge import gate, swap_report
 
 BASELINE = Path("examples/support_desk/baseline.json")
+EXCEPTED = Path("tests/doubles/outcomes.toml")
+"""A contract whose two floors above the bundled model are excepted for a year."""
 STACK = Path("stack.toml")
 
 
@@ -28,8 +30,7 @@ STACK = Path("stack.toml")
 def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All 191 cases on the real models: this is the gate that CI runs, on a day on which the contract's exceptions are in force."""
-    monkeypatch.setattr(gate, "SystemClock", lambda: Day("2026-12-01"))
+    """All 191 cases on the real models: this is the gate that CI runs, on the floors of a demonstration that the shipped contract states."""
     monkeypatch.setenv("SIXPLY__FOUNDATION__DATA_DIR", str(tmp_path / "var"))
     out = tmp_path / "gate.json"
     done = CliRunner().invoke(main.app, ["gate", "--json", str(out)])
@@ -39,7 +40,8 @@ def test_the_bundled_models_are_no_worse_than_the_committed_baseline(
     assert told["passed"]
     assert told["cases"] == len(trials.material(BASELINE.parent).trials)
     assert told["comparison"]["metrics"]["leaked"]["b"] == 0
-    assert {floor["name"] for floor in told["floors"] if not floor["met"]} == {"answer_contained_min", "refused_min"}
+    assert told["demonstration"] is True
+    assert [floor for floor in told["floors"] if not floor["met"]] == []
 
 
 class Day:
@@ -143,14 +145,15 @@ def test_a_floor_that_is_broken_blocks_and_one_that_a_signer_excepted_is_still_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answered(committed)
+    monkeypatch.setenv("SIXPLY__OBSERVABILITY__OUTCOMES_FILE", str(EXCEPTED))
     assert run()
     out = " ".join(capsys.readouterr().out.split())
     assert (
-        "floor not met: refused 0.727 (n=44), at least 0.85 was agreed; excepted down to 0.68 accepted by Ruben Halvard"
+        "floor not met: refused 0.727 (n=44, 95 % between 0.58 and 0.84), at least 0.85 was agreed; excepted down to 0.68 accepted by Ruben Halvard"
         in out
     )
     contract = tmp_path / "outcomes.toml"
-    text = Path("outcomes.toml").read_text(encoding="utf-8")
+    text = EXCEPTED.read_text(encoding="utf-8")
     contract.write_text(re.sub(r"(?s)\[\[exceptions\]\].*?(?=\[decision\])", "", text), encoding="utf-8")
     monkeypatch.setenv("SIXPLY__OBSERVABILITY__OUTCOMES_FILE", str(contract))
     assert not run(json=tmp_path / "out.json")
@@ -163,11 +166,25 @@ def test_a_floor_that_is_broken_blocks_and_one_that_a_signer_excepted_is_still_s
     assert "as one of its [[exceptions]]" in said
 
 
+def test_the_shipped_contract_excepts_nothing_and_says_that_its_floors_are_those_of_a_demonstration(
+    committed: Side, answered: Callable[[Side], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered(committed)
+    assert run(json=tmp_path / "out.json", markdown=tmp_path / "out.md")
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["demonstration"] is True
+    assert [(floor["met"], floor["exception"]) for floor in told["floors"]] == [(True, None)] * 5
+    assert "- the floors are those of a demonstration" in (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert run()
+    assert "The floors are those of a demonstration" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("day", ["2026-11-27", "2027-11-29"])
 def test_an_exception_counts_on_its_days_alone(
     day: str, committed: Side, answered: Callable[[Side], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "SystemClock", lambda: Day(day))
+    monkeypatch.setenv("SIXPLY__OBSERVABILITY__OUTCOMES_FILE", str(EXCEPTED))
     answered(committed)
     assert not run()
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from foundation.clock import SystemClock
+from foundation.components import checked_options
 from foundation.errors import SixplyError
 from foundation.kill_switches import Stops
 from foundation.machine import manifest
-from foundation.settings import flatten
+from foundation.settings import Part, flatten
 from foundation.types import Principal
 from orchestration.settings import EVERYBODY
 from serving.cli import terminal
@@ -160,12 +161,19 @@ def _figure(mean: Any) -> str:
 
 def models_of(settings: Settings, weights: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the configured part of each port of layer 2, and the bundled weight files."""
-    parts = [(port, part) for port, part in configured_parts(settings) if port.startswith("models.")]
     rows = [
-        {"port": port.removeprefix("models."), "part": part.use, "model": str(part.options.get("model", ""))}
-        for port, part in parts
+        {"port": port.removeprefix("models."), "part": part.use, "model": _model_of(port, part)}
+        for port, part in configured_parts(settings)
+        if port.startswith("models.")
     ]
     return rows + [{"port": "weights", "part": name, "model": f"sha256 {digest}"} for name, digest in weights.items()]
+
+
+def _model_of(port: str, part: Part) -> str:
+    checked = checked_options(port, part)
+    values = part.options if checked is None else checked.model_dump()
+    named = [key for key in ("model", "path", "weights") if key in values]
+    return next((str(values[key]) for key in named if values[key]), "the bundled one" if named else "none")
 
 
 def limits_of(settings: Settings) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Verdict:
     blocked_by: tuple[str, ...]
     floors: tuple[Floor, ...] = ()
     broken: tuple[str, ...] = ()
+    demonstration: bool = False
+    """The floors are those of a demonstration."""
 
     @property
     def passed(self) -> bool:
@@ -46,6 +48,7 @@ class Verdict:
             "passed": self.passed,
             "blocked_by": list(self.blocked_by),
             "broken_floors": list(self.broken),
+            "demonstration": self.demonstration,
             "floors": [floor.as_dict() for floor in self.floors],
             "cases": self.comparison.pairs,
             "comparison": self.comparison.as_dict(),
@@ -96,7 +99,8 @@ def gate(
         return
     comparison = compare.compare(stored, side, settings.observability.compare, seed=settings.foundation.seed)
     contract = settings.observability.outcomes_file
-    floors = floors_of(load_contract(contract), measure_floors(side.rows)) if contract.is_file() else ()
+    agreed = load_contract(contract) if contract.is_file() else None
+    floors = floors_of(agreed, measure_floors(side.rows)) if agreed else ()
     # the same models give nearly the same answers to the same cases, so a loss blocks as it is, without an interval
     fell = tuple(
         name
@@ -105,7 +109,7 @@ def gate(
     )
     today = SystemClock().now().date()
     broken = tuple(floor.name for floor in floors if not floor.met and not floor.is_excused(today))
-    verdict = Verdict(comparison, fell, floors, broken)
+    verdict = Verdict(comparison, fell, floors, broken, bool(agreed and agreed.demonstration))
     if markdown is not None:
         terminal.write_text(markdown, to_markdown(verdict))
     if not terminal.write_json(json, verdict.as_dict()):
@@ -114,6 +118,8 @@ def gate(
 
 
 def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
+    from observability.value.value_report import DEMONSTRATION
+
     swap_report.show(verdict.comparison)
     out, n = terminal.console(), verdict.comparison.pairs
     out.print()
@@ -121,6 +127,8 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
         out.print(
             f"There is no outcome contract at {terminal.plain(contract)}, so no floor is held: make business-case writes one."
         )
+    if verdict.demonstration:
+        out.print(f"[yellow]{DEMONSTRATION.capitalize()}[/]: {terminal.plain(contract)}.")
     for floor in verdict.floors:
         if floor.name in verdict.broken:
             exception = f"; the exception does not cover it: {floor.exception}" if floor.exception else ""
@@ -143,10 +151,13 @@ def _show(verdict: Verdict, baseline: Path, contract: Path) -> None:
 
 def to_markdown(verdict: Verdict) -> str:
     """Return the comment on a pull request: the verdict, figures beside the baseline's, the cost of an answer, changed answers, worst first."""
+    from observability.value.value_report import DEMONSTRATION
+
     comparison = verdict.comparison
     lines = [f"## Gate: {'passed' if verdict.passed else 'blocked'}, {comparison.pairs} questions", ""]
     lines += [f"- fell further than is allowed: {name}" for name in verdict.blocked_by]
     lines += [f"- floor of the contract: {floor}" for floor in verdict.floors if not floor.met]
+    lines += [f"- {DEMONSTRATION}"] if verdict.demonstration else []
     lines += ["", "| figure | baseline | now | change | allowed loss | n |", "|---|--:|--:|--:|--:|--:|"]
     for name, figure in comparison.metrics.items():
         before, now, moved, _, allowed = figure.cells

@@ -174,14 +174,18 @@ def _worth(report: ValueReport) -> None:
     net, used, cost = (figures[key] for key in ("usd_net_per_month", "deflected_share", "usd_per_accepted"))
     with html.div().classes("tiles"):
         if net.value is None:
-            Tile("Net value a month").show("Unknown", "Nobody has recorded what became of an answer.")
+            Tile("Net value a month").show(
+                "Unknown", f"{net.amount}: the contract decides from {report.contract.decision.min_outcomes} on."
+            )
         else:
             Tile("Net value a month").show(net.amount, f"{net.mark}; {net.interval}; from {net.rests_on}")
         of = f"of {pluralise(report.outcomes, 'outcome')}, {report.origin}"
-        Tile("Used, as it is or changed").show(used.amount.capitalize(), f"{used.basis}; {of}")
+        Tile("Used, as it is or changed").show(
+            "Unknown" if used.value is None else used.amount, f"{used.interval or used.amount}; {used.basis}; {of}"
+        )
         without = f"{pluralise(report.unknown, 'answer')} without an outcome"
         more = f"{cost.basis}; with its share of running and building it; {without}"
-        Tile("Cost of a used answer").show(cost.amount.capitalize(), more)
+        Tile("Cost of a used answer").show("Unknown" if cost.value is None else cost.amount, more)
         Tile("Decision").show(report.verdict.capitalize(), "by the rule of the contract")
     if report.reasons:
         with html.details().classes("making"):

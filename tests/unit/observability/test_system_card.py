@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,10 @@ def test_it_says_what_is_configured(drawn: Callable[..., dict[str, Any]]) -> Non
         "recall_facts": (False, ["clerk", "boss"], "never"),
     }
     assert "&lt;b&gt;big&lt;/b&gt;" in found["page"]
+    assert {one["part"]: one["model"] for one in found["models"]}["openvino"] == "the bundled one"
+    assert all(one["model"] for one in found["models"])
+    assert not re.findall(r"(?s).{90}<td>\s*</td>|[\[{]&#39;|<td>(?:True|False)<", found["page"])
+    assert "overflow-wrap: anywhere" not in found["page"]
     assert "sk-very-secret" not in found["page"] + found["text"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -100,7 +102,7 @@ def test_table_page_and_json_show_the_same_figures_with_the_same_marks(contract,
 
 
 def test_the_label_of_a_bar_says_what_was_not_measured(contract):
-    shown = page([value_report(contract, outcomes(accepted=3), costs(3))], written=NOW)
+    shown = page([value_report(contract, outcomes(accepted=100), costs(100))], written=NOW)
     assert "errors avoided (assumed)" in shown
 
 
@@ -108,7 +110,9 @@ def test_a_floor_that_an_exception_excuses_still_holds_the_verdict(contract):
     given = outcomes(accepted=150, edited=30, escalated=40)
     report = value_report(contract, given, costs(220), measured=GOOD | {"refused": (0.7, 40)})
     assert report.verdict == "hold"
-    assert any("floor not met: refused 0.7 (n=40), at least" in reason for reason in report.reasons)
+    assert any(
+        "floor not met: refused 0.7 (n=40, 95 % between 0.55 and 0.82), at least" in reason for reason in report.reasons
+    )
     assert "excepted down to 0.68 accepted by Ruben Halvard" in page([report], written=NOW)
     (told,) = [floor for floor in report.as_dict()["floors"] if not floor["met"]]
     assert told["exception"]["until"] == "2027-11-28"
@@ -162,8 +166,47 @@ def test_no_outcome_at_all_is_no_estimate(contract):
     assert json.loads(json.dumps(report.as_dict()))["origin"] == "no outcome recorded yet"
     names, told = ([*column.cells] for column in value_report(contract, [], {}, measured=GOOD).table().columns)
     claimed = dict(zip(names, told, strict=True))
-    for name in ("time saved a month", "deflected", "an answer costs", "an accepted answer costs", "break-even"):
-        assert claimed[name] == "unknown", name
+    assert claimed["an answer costs"] == "unknown"
+    for name in ("time saved a month", "deflected", "an accepted answer costs", "break-even"):
+        assert claimed[name] == "100 more outcomes needed", name
+
+
+def test_below_the_minimum_of_outcomes_there_is_no_headline_and_the_unknown_are_bounds(contract):
+    report = value_report(contract, outcomes(accepted=2), costs(17), measured=GOOD)
+    figures = {figure.key: figure for figure in report.figures}
+    of_outcomes = [one for one in report.figures if one.basis != "declared" and one.key != "usd_per_answer"]
+    assert {(one.value, one.amount) for one in of_outcomes} == {(None, "98 more outcomes needed")}
+    deflected = figures["deflected_share"]
+    assert str(deflected) == "98 more outcomes needed, n=2, 95 % between 3% and 100%"
+    shown = page([report], written=NOW)
+    assert "Where it comes from" not in shown
+    (acme,) = report.as_dict()["by"]["tenant"]
+    assert (acme["accepted_share"]["value"], acme["accepted_share"]["n"], acme["unknown"]) == (None, 2, 15)
+
+
+def test_a_share_has_its_number_and_an_interval_in_which_the_unknown_were_all_or_none_accepted(contract):
+    report = value_report(contract, outcomes(accepted=90, rejected=10), costs(200), measured=GOOD)
+    (deflected,) = [one for one in report.figures if one.key == "deflected_share"]
+    assert (deflected.value, deflected.n) == (0.9, 100)
+    assert deflected.low < 90 / 200 < 190 / 200 < deflected.high
+    for floor in report.as_dict()["floors"]:
+        assert floor["n"]
+        assert floor["name"] == "effects_without_approval_max" or floor["low"] <= floor["measured"] <= floor["high"]
+
+
+def test_floors_of_a_demonstration_ship_nothing_and_say_so(contract):
+    given = outcomes(accepted=150, edited=30, escalated=40)
+    shown = contract.model_copy(update={"demonstration": True})
+    report = value_report(shown, given, costs(220), measured=GOOD)
+    assert report.verdict == "hold"
+    assert report.reasons == ("the floors are those of a demonstration, and no system goes live on them",)
+
+
+def test_no_title_and_no_label_of_a_plot_is_longer_than_its_place(contract):
+    shown = page([value_report(contract, outcomes(accepted=100), costs(100))], written=NOW)
+    for x, anchor, text in re.findall(r'<text x="([\d.]+)"[^>]*?(?:text-anchor="(\w+)")?[^>]*>([^<]*)</text>', shown):
+        place = {"end": float(x), "middle": 2 * (720 - float(x))}.get(anchor, 720 - float(x))
+        assert len(html.unescape(text)) * 6.5 <= place, text
 
 
 def test_an_unpriced_answer_is_counted_and_its_cost_not_taken_for_zero(contract):
@@ -197,7 +240,7 @@ def test_the_floors_are_measured_by_an_evaluation():
 def test_a_floor_of_zero_is_shown_with_the_number_of_cases_behind_it(contract):
     report = value_report(contract, outcomes(accepted=3), costs(3), measured=GOOD)
     (leaks,) = [floor for floor in report.floors if floor.name == "leaked_max"]
-    assert str(leaks) == "leaked 0 (n=100), at most 0 was agreed"
+    assert str(leaks) == "leaked 0 (n=100, 95 % between 0 and 0.037), at most 0 was agreed"
     assert leaks.as_dict()["n"] == 100
 
 
@@ -277,7 +320,7 @@ def test_tenants_are_told_apart(contract):
 
 def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_it_shows(contract):
     nasty = costs(3) | {"a9": AnswerCost(Decimal(1), "<script>alert(1)</script>", NOW)}
-    shown = page([value_report(contract, outcomes(accepted=3), nasty)], written=NOW)
+    shown = page([value_report(contract, outcomes(accepted=100), costs(100) | {"a9999": nasty["a9"]})], written=NOW)
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
     assert "http" not in shown
